@@ -1,0 +1,57 @@
+# gitguard: `make demo` shows it, `make test` proves it. Both set themselves up.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+.PHONY: demo
+demo: $(READY) sshd ## Show the main job on a throw-away sshd: refused, enrol, verify, pushed
+	@$(BIN)/python tools/demo.py
+
+.PHONY: test
+test: $(READY) sshd ## Run everything, with real sshd and real git
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: check
+check: $(READY) ## Format, lint, types and the fast tests, in under a minute
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not e2e and not slow"
+
+.PHONY: bench
+bench: $(READY) sshd gitolite ## Measure the budgets of docs/architecture.md, side by side in one run
+	@$(BIN)/python bench/run.py
+
+.PHONY: format
+format: $(READY) ## Format and mend what can be mended
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+.PHONY: coverage
+coverage: $(READY) sshd ## Branch coverage of gitguard/ over the whole suite
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+.PHONY: lock
+lock: ## Renew requirements/dev.txt from dev.in, with hashes and without addresses (needs pip-tools)
+	cd requirements && pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file=dev.txt dev.in
+
+.PHONY: sshd
+sshd:
+	@sh tools/need sshd openssh-server
+
+.PHONY: gitolite
+gitolite:
+	@sh tools/need gitolite3 gitolite3
+
+$(READY): requirements/dev.txt pyproject.toml tools/venv
+	@sh tools/venv $(VENV)
+	@touch $(READY)

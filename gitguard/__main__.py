@@ -1,0 +1,72 @@
+"""The command `gitguard` (and `git-guard`, so that `git guard` works): verbs of a user, and `admin`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from gitguard.client.verbs import add_client_verbs
+from gitguard.command_line import Group, run
+
+DEFAULT_CONFIG = "/etc/gitguard/gitguard.toml"
+
+
+class Root(Group):
+    """Loads `admin`, and the server's libraries with it, only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), "admin"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "admin":
+            return super().get_command(ctx, cmd_name)
+        try:
+            from gitguard.cli.admin import admin
+        except ModuleNotFoundError as error:
+            text = f"the server's part is not installed ({error.name} is missing)"
+            return click.Command("admin", help=f"Not available: {text}.", callback=lambda: _missing(text))
+        return admin
+
+
+def _missing(text: str) -> None:
+    raise click.UsageError(f"{text}; install it with: pip install 'gitguard[server]'")
+
+
+def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    if value:
+        from importlib.metadata import version
+
+        click.echo(f"gitguard {version('gitguard')}")
+        ctx.exit()
+
+
+def root() -> Group:
+    """The whole command, as docs/reference.md describes it."""
+    group = Root(
+        "gitguard",
+        help="A second factor for Git over SSH. In a clone: gitguard verify && git push",
+        no_args_is_help=True,
+        params=[
+            click.Option(["--config"], metavar="FILE", help="The server's configuration, for admin."),
+            click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version),
+        ],
+        callback=_remember_config,
+    )
+    add_client_verbs(group)
+    return group
+
+
+@click.pass_context
+def _remember_config(ctx: click.Context, config: str | None) -> None:
+    ctx.obj = os.path.abspath(config or os.environ.get("GITGUARD_CONFIG") or DEFAULT_CONFIG)
+
+
+def main() -> None:
+    """Console script."""
+    sys.exit(run(root(), sys.argv[1:], "gitguard"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Users, their keys, and the invites that let them enrol."""

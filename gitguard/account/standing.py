@@ -1,0 +1,73 @@
+"""Where a person stands: enrolled, verified, until when. What `status` and the greeting show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitguard.config.schema import Settings
+from gitguard.factor.proof import Person
+from gitguard.policy.requirement import requirement
+from gitguard.session.moment import Moment
+from gitguard.session.scope import scope_of
+from gitguard.store.contract import Reading, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`session` is a live one in scope, or None; `ends_at` is when it ends, by the server's lifetime."""
+
+    user: str
+    key: str
+    address: str
+    enrolled: bool
+    session: Session | None
+    ends_at: int
+    recovery_codes_left: int
+    always: bool
+    required_here: bool
+
+    def as_json(self) -> dict[str, object]:
+        """The keys of `status --json`; times are Unix seconds."""
+        session = None
+        if self.session is not None:
+            session = {"verified_at": self.session.verified_at, "ends_at": self.ends_at, "scope": self.session.scope}
+        return {
+            "user": self.user,
+            "key": self.key,
+            "address": self.address,
+            "enrolled": self.enrolled,
+            "verified": self.session is not None,
+            "session": session,
+            "recovery_codes_left": self.recovery_codes_left,
+            "always": self.always,
+            "required_here": self.required_here,
+        }
+
+
+def remaining(session: Session, lifetime_seconds: int, moment: Moment) -> int:
+    """Seconds that `session` still counts for; 0 or less when it has run out or lies in the future."""
+    age = moment.age_of(session.verified)
+    if session.limit_seconds is not None:
+        lifetime_seconds = min(lifetime_seconds, session.limit_seconds)
+    return lifetime_seconds - age if age >= 0 else 0
+
+
+def standing(tx: Reading, settings: Settings, person: Person, moment: Moment) -> Standing:
+    """Where `person` stands at `moment`."""
+    user = tx.user(person.user)
+    scope = scope_of(settings.session.scope, person.key, person.address)
+    session = tx.session(person.user, scope) if scope is not None else None
+    left = remaining(session, settings.session.lifetime, moment) if session is not None else 0
+    always = user is not None and user.always and settings.account.allow_always
+    base = requirement(settings.git.enforcement, settings.session.lifetime, "push", always=always)
+    return Standing(
+        person.user,
+        person.key,
+        person.address,
+        tx.factor(person.user) is not None,
+        session if left > 0 else None,
+        moment.at + left if left > 0 else 0,
+        tx.recovery_codes_left(person.user),
+        user is not None and user.always,
+        base.required,
+    )

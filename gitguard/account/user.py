@@ -1,0 +1,116 @@
+"""What a server admin does to people: add, suspend, resume, reset, unthrottle, remove, invite; and keys.
+
+Each function is one transaction's worth: it takes the open transaction and writes its audit record. What
+follows outside the store (key file, running processes) is the caller's.
+"""
+
+from __future__ import annotations
+
+from gitguard.account import invite
+from gitguard.account.public_key import PublicKey
+from gitguard.decision.request import is_user_name
+from gitguard.factor.keyring import Keyring
+from gitguard.message.reasons import Refusal, printable
+from gitguard.store.contract import Key, Reading, User, Writing
+
+
+def present(tx: Reading, name: str) -> User:
+    """The user, who is there and not removed. Raises Refusal("usage") in words."""
+    user = tx.user(name) if is_user_name(name) else None
+    if user is None:
+        raise Refusal("usage", text=f"no user {printable(name, 64)}")
+    if user.state == "removed":
+        raise Refusal("usage", text=f"{name} was removed; the name stays reserved")
+    return user
+
+
+def add(tx: Writing, name: str, at: int, actor: str) -> None:
+    """A new user. Raises Refusal("usage") for a name that cannot be, is taken, or is reserved."""
+    if not is_user_name(name):
+        text = f"{printable(name, 64)!r} can be no user's name: small letters, digits, . _ -, at most 64, the first a letter or digit"
+        raise Refusal("usage", text=text)
+    there = tx.user(name)
+    if there is not None:
+        why = "was removed and stays reserved" if there.state == "removed" else "is there already"
+        raise Refusal("usage", text=f"the user {name} {why}")
+    tx.add_user(name, at)
+    tx.record("user-added", at, actor, user=name)
+
+
+def new_invite(tx: Writing, keyring: Keyring, name: str, at: int, actor: str) -> str:
+    """A fresh invite for a user who is there; the one before it is void."""
+    present(tx, name)
+    token = invite.issue(tx, keyring, name, at)
+    tx.record("invite-issued", at, actor, user=name)
+    return token
+
+
+def set_state(tx: Writing, name: str, state: str, at: int, actor: str) -> bool:
+    """Suspend or resume; False if it was so already. Suspending ends all sessions."""
+    if present(tx, name).state == state:
+        return False
+    tx.set_user_state(name, state)
+    if state == "suspended":
+        tx.end_sessions(name)
+    tx.record("user-suspended" if state == "suspended" else "user-resumed", at, actor, user=name)
+    return True
+
+
+def reset(tx: Writing, keyring: Keyring, name: str, at: int, actor: str, reason: str = "") -> str:
+    """Take the second factor away, end all sessions, and issue the invite that lets the user come back."""
+    present(tx, name)
+    had = tx.drop_factor(name)
+    ended = tx.end_sessions(name)
+    tx.forget_failures(name)
+    tx.record("factor-reset", at, actor, user=name, had_factor=had, sessions_ended=len(ended), reason=reason)
+    return new_invite(tx, keyring, name, at, actor)
+
+
+def unthrottle(tx: Writing, name: str, at: int, actor: str) -> int:
+    """Forget the user's failures; how many there were."""
+    present(tx, name)
+    count = tx.forget_failures(name)
+    tx.record("user-unthrottled", at, actor, user=name, failures=count)
+    return count
+
+
+def remove(tx: Writing, name: str, at: int, actor: str) -> list[Key]:
+    """Remove a user with factor, sessions, keys and invites; the name stays reserved. The keys that went."""
+    present(tx, name)
+    keys = tx.keys(name)
+    tx.drop_factor(name)
+    tx.drop_invite(name)
+    tx.end_sessions(name)
+    tx.forget_failures(name)
+    for key in keys:
+        tx.remove_key(key.fingerprint)
+    for repository in tx.repositories():
+        tx.remove_repository_admin(repository.name, name)
+    tx.set_always(name, False)
+    tx.set_user_state(name, "removed")
+    tx.record("user-removed", at, actor, user=name, keys=[key.fingerprint for key in keys])
+    return keys
+
+
+def add_key(tx: Writing, name: str, key: PublicKey, at: int, actor: str) -> bool:
+    """Give a user a key; False if it is theirs already. Raises Refusal("usage") if it is another's."""
+    present(tx, name)
+    there = tx.key(key.fingerprint)
+    if there is not None:
+        if there.user == name:
+            return False
+        raise Refusal("usage", text=f"{key.fingerprint} is a key of {there.user}; a key is of one user")
+    tx.add_key(Key(key.fingerprint, name, key.type, key.blob, key.comment, key.is_hardware, at))
+    tx.record("key-added", at, actor, user=name, key=key.fingerprint, type=key.type)
+    return True
+
+
+def remove_key(tx: Writing, fingerprint: str, at: int, actor: str) -> Key:
+    """Take a key away and end its sessions. Raises Refusal("usage") if nobody has it."""
+    key = tx.key(fingerprint)
+    if key is None:
+        raise Refusal("usage", text=f"no key {printable(fingerprint, 60)}")
+    tx.end_sessions(key.user, fingerprint)
+    tx.remove_key(fingerprint)
+    tx.record("key-removed", at, actor, user=key.user, key=fingerprint)
+    return key

@@ -1,0 +1,19 @@
+"""`gitguard admin ...`: one file a noun. Every command runs as the Git account and says what it changed."""
+
+from __future__ import annotations
+
+from gitguard.cli.admin import explain, key, log, repo, session, setup, user
+from gitguard.command_line import Group
+
+admin = Group("admin", help="For the server's admin, on the server.", no_args_is_help=True)
+for command in (
+    setup.init,
+    setup.config,
+    user.user,
+    key.key,
+    repo.repo,
+    session.session,
+    explain.explain,
+    log.log,
+):
+    admin.add_command(command)

@@ -1,0 +1,78 @@
+"""What every admin command works with, opened as the Git account."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+
+import click
+
+from gitguard.cli.over_ssh import audit_head
+from gitguard.config.parse import ConfigurationError, read_settings
+from gitguard.config.schema import Settings
+from gitguard.factor import keyring
+from gitguard.factor.proof import Desk
+from gitguard.host import key_file
+from gitguard.host.account import become, own_command_line
+from gitguard.host.files import locked
+from gitguard.host.install import authorized_keys
+from gitguard.host.places import Places, places
+from gitguard.message.reasons import Refusal
+from gitguard.message.refusals import View
+from gitguard.store.sqlite import SqliteStore
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """`actor` is who types, for the audit trail; `view` how the server is called in hints."""
+
+    at: Places
+    settings: Settings
+    desk: Desk
+    actor: str
+    view: View
+
+    @property
+    def key_file(self) -> str:
+        """The authorized_keys that gitguard manages."""
+        return authorized_keys(self.settings)
+
+    def write_keys(self, *, without: frozenset[str] = frozenset()) -> bool:
+        """Bring our block of the key file in line with the store; whether it changed."""
+        with locked(f"{self.settings.paths.state}/admin.lock"):
+            with self.desk.store.reading() as tx:
+                keys = tx.keys()
+            return key_file.write(self.key_file, keys, self.at.gate, without=without)
+
+
+def actor() -> str:
+    """`admin:NAME` of the person at the keyboard: through sudo, or of this uid."""
+    name = os.environ.get("SUDO_USER") if os.getuid() == 0 else None
+    return "admin:" + (name or pwd.getpwuid(os.getuid()).pw_name)
+
+
+def open_settings(config: str) -> Settings:
+    """The settings, read before the account is known. Raises ConfigurationError, Refusal."""
+    if not os.path.exists(config):
+        raise Refusal("usage", text=f"no configuration at {config}", hint="name it with gitguard --config FILE, or begin with: gitguard admin init")
+    return read_settings(config)
+
+
+def open_office(ctx: click.Context) -> Office:
+    """Become the Git account and open store and keys. Raises Refusal."""
+    who = actor()
+    config: str = ctx.find_root().obj
+    try:
+        settings = open_settings(config)
+    except ConfigurationError as error:
+        for fault in error.faults:
+            click.echo(f"{error.path}: {fault}", err=True)
+        raise Refusal("config-invalid", text=f"{len(error.faults)} faults in {config}; mend them first") from None
+    become(str(settings.host.account), own_command_line())
+    os.umask(0o077)
+    store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))
+    keys = keyring.read(f"{settings.paths.state}/secret.keys")
+    host = settings.host
+    view = View(account=str(host.account), host=host.name, port=host.port)
+    return Office(places(config), settings, Desk(store, keys, settings), who, view)

@@ -1,0 +1,109 @@
+"""A repository admin's verbs: show what a repository demands, and tighten it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+from gitguard.cli.here import Here, ask_code, say_json
+from gitguard.config.schema import Settings
+from gitguard.factor import change
+from gitguard.host import riding
+from gitguard.message.reasons import Refusal
+from gitguard.repository import toggle
+from gitguard.repository.registry import known
+from gitguard.session.moment import Moment, now
+from gitguard.store.contract import Reading, Repository, Writing
+
+T = TypeVar("T")
+
+
+def show(here: Here, repo: str, json: bool) -> int:  # noqa: A002, FBT001 - click passes options by name
+    """What a repository demands; anyone whose key is known may ask."""
+    with here.desk.store.reading() as tx:
+        show_repository(tx, here.settings, known(tx, here.settings, repo), as_json=json)
+    return 0
+
+
+def show_repository(tx: Reading, settings: Settings, repository: Repository, *, as_json: bool) -> None:
+    """Print one repository's toggle, its admins, and what the server's enforcement makes of it."""
+    admins = tx.repository_admins(repository.name)
+    if as_json:
+        say_json(
+            {
+                "repository": repository.name,
+                "directory": repository.directory,
+                "require": repository.require,
+                "lifetime_seconds": repository.lifetime_seconds,
+                "enforcement": settings.git.enforcement,
+                "admins": admins,
+                "exempt": [],
+            }
+        )
+        return
+    click.echo(f"{repository.name}: require {toggle.describe(repository.require, repository.lifetime_seconds)}")
+    click.echo(f"enforcement of the server: {settings.git.enforcement}")
+    if note := toggle.without_effect(settings):
+        click.echo(note)
+    click.echo(f"admins: {', '.join(admins) or 'none; server admins alone'}")
+
+
+def require(here: Here, repo: str, require: str) -> int:
+    """Set what the repository demands."""
+    toggle.read_require(require)
+    done = _toggled(here, repo, lambda tx, m: toggle.set_require(tx, here.settings, repo, require, m.at, here.person.user))
+    say_toggle(done, here.settings)
+    return 0
+
+
+def lifetime(here: Here, repo: str, lifetime: str) -> int:
+    """Set how long a verification counts for the repository."""
+    toggle.read_lifetime(here.settings, lifetime)
+    done = _toggled(here, repo, lambda tx, m: toggle.set_lifetime(tx, here.settings, repo, lifetime, m.at, here.person.user))
+    say_toggle(done, here.settings)
+    return 0
+
+
+def admin(here: Here, repo: str, verb: str, user: str) -> int:
+    """Add or remove an admin of the repository."""
+    repository, changed = _toggled(
+        here, repo, lambda tx, m: toggle.change_admin(tx, here.settings, repo, verb, user, m.at, here.person.user)
+    )
+    say_admin(repository.name, verb, user, changed=changed)
+    return 0
+
+
+def _toggled(here: Here, repo: str, apply: Callable[[Writing, Moment], T]) -> T:
+    """Apply a change to a toggle for one who may, with a fresh factor. Raises Refusal."""
+    with here.desk.store.reading() as tx:
+        repository = known(tx, here.settings, repo)
+        if not toggle.may_administer(tx, here.settings, repository, here.person.user):
+            raise Refusal("forbidden", text=f"only the admins of {repository.name} may do this")
+    toggle.check_offered(here.settings)
+
+    def as_admin(tx: Writing, moment: Moment) -> T:
+        # Asked again inside the transaction: who was an admin while typing may be none any more.
+        if not toggle.may_administer(tx, here.settings, known(tx, here.settings, repo), here.person.user):
+            raise Refusal("forbidden", text=f"only the admins of {repository.name} may do this")
+        return apply(tx, moment)
+
+    return change.with_fresh_factor(here.desk, here.person, now, lambda: ask_code(here), as_admin)
+
+
+def say_toggle(done: toggle.Change, settings: Settings) -> None:
+    """Say what a toggle was and is, and end what began without the proof it now demands."""
+    if done.before == done.after:
+        click.echo(f"{done.repository} requires {done.after} already")
+    else:
+        click.echo(f"{done.repository} now requires {done.after} (was {done.before})")
+        riding.end(lambda rider: rider.repository == done.repository and rider.session == 0)
+    if note := toggle.without_effect(settings):
+        click.echo(note)
+
+
+def say_admin(repository: str, verb: str, user: str, *, changed: bool) -> None:
+    """Say who became, or is no longer, an admin of a repository."""
+    state = "an admin" if verb == "add" else "no admin"
+    click.echo(f"{user} is {'now' if changed else 'already'} {state} of {repository}")

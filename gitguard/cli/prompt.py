@@ -1,0 +1,35 @@
+"""Asking for one line: bounded in bytes and in time, so that no client can hold or fill us."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+import click
+
+from gitguard.factor.code import LONGEST_BYTES
+from gitguard.message.reasons import Refusal
+
+VERIFY_SECONDS = 120
+
+
+def ask(question: str, seconds: int = VERIFY_SECONDS) -> bytes:
+    """One line from stdin, without its end, at most `LONGEST_BYTES`; the question goes to stderr.
+
+    Raises Refusal("not-a-code") when nothing is typed: end of input, or `seconds` passed.
+    """
+    click.echo(question, err=True, nl=False)
+    typed = b""
+    ends = time.monotonic() + seconds
+    while len(typed) <= LONGEST_BYTES:
+        left = ends - time.monotonic()
+        if left <= 0 or not select.select([0], [], [], left)[0]:
+            raise Refusal("not-a-code", text=f"no code within {seconds} seconds")
+        byte = os.read(0, 1)
+        if byte in (b"", b"\n"):
+            if not byte and not typed.strip():
+                raise Refusal("not-a-code", text="no code was given, because the input ended")
+            break
+        typed += byte
+    return typed

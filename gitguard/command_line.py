@@ -1,0 +1,100 @@
+"""Command lines: click commands from the table of verbs, and one way out for whatever they raise."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from gitguard.message.reasons import Refusal
+from gitguard.message.refusals import View, first_line
+from gitguard.verbs import Verb
+
+Run = Callable[..., int | None]
+
+
+class Group(click.Group):
+    """A group that knows aliases and names the nearest word for an unknown one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.aliases: dict[str, str] = {}
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, self.aliases.get(cmd_name, cmd_name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if not word.startswith("-") and self.get_command(ctx, word) is None:
+            known = [*self.list_commands(ctx), *self.aliases]
+            near = difflib.get_close_matches(word, known, 1, 0.5)
+            hint = f"did you mean: {near[0]}?" if near else f"known are: {', '.join(self.list_commands(ctx))}"
+            raise Refusal("unknown-command", text=f"no such command: {word}; {hint}")
+        return super().resolve_command(ctx, args)
+
+
+def command_of(verb: Verb, runs: dict[str, Run], path: str = "") -> click.Command:
+    """The click command of `verb`; `runs` maps `verify`, `repo show`, ... to what they do."""
+    name = f"{path} {verb.name}".strip()
+    if verb.children:
+        group = Group(verb.name, help=verb.help, no_args_is_help=True)
+        add_verbs(group, verb.children, runs, name)
+        return group
+    parameters: list[click.Parameter] = [
+        click.Argument([argument.name], required=argument.required, nargs=-1 if argument.many else 1)
+        for argument in verb.arguments
+    ]
+    for option in verb.options:
+        if option.choices:
+            kind = click.Choice(option.choices)
+            parameters.append(click.Option([option.name], type=kind, default=option.choices[0], help=option.help))
+        else:
+            parameters.append(click.Option([option.name], is_flag=True, help=option.help))
+    return click.Command(verb.name, params=parameters, callback=runs[name], help=verb.help)
+
+
+def add_verbs(group: Group, verbs: tuple[Verb, ...], runs: dict[str, Run], path: str = "") -> None:
+    """Add `verbs` and their aliases to `group`."""
+    for verb in verbs:
+        group.add_command(command_of(verb, runs, path))
+        group.aliases.update(dict.fromkeys(verb.aliases, verb.name))
+
+
+def run(command: click.Command, args: list[str], name: str, view: View | None = None, obj: object = None) -> int:
+    """Run `command`; returns its exit status, and tells a refusal on stderr in gitguard's voice."""
+    try:
+        status = command.main(args=args, prog_name=name, standalone_mode=False, obj=obj)
+    except Refusal as refusal:
+        return tell(refusal, view)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except click.UsageError as error:
+        usage = Refusal("usage", text=error.format_message().rstrip("."))
+        if error.ctx is not None:
+            usage.hint = f"see: {error.ctx.command_path} --help"
+        return tell(usage, view)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("gitguard: stopped; nothing was changed by the last step", err=True)
+        return 1
+    except BrokenPipeError:
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def tell(refusal: Refusal, view: View | None = None) -> int:
+    """Print `refusal` on stderr and return its exit status."""
+    sys.stdout.flush()
+    click.echo(first_line(refusal, view or View()), err=True)
+    if refusal.detail and refusal.detail != refusal.text and view is None:
+        click.echo(f"gitguard: {refusal.detail}", err=True)
+    if refusal.hint:
+        click.echo(f"gitguard: {refusal.hint}", err=True)
+    return refusal.exit_status

@@ -1,0 +1,89 @@
+"""Compile the configuration into what the gate reads without parsing. Runs when the file has changed."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import pwd
+import shutil
+import tempfile
+
+from gitguard.config.compiled import STAMP, Config, identity
+from gitguard.config.parse import ConfigurationError, Fault, parse
+from gitguard.config.schema import Settings
+from gitguard.message.reasons import Refusal
+
+GIT_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+def compile_file(path: str, compiled: str, hook: str) -> Config:
+    """Parse `path`, write its `compiled` form and return it; `hook` is the file every live hook equals.
+
+    A folder that cannot be written only costs the next request the same work again. Raises
+    ConfigurationError, or Refusal("config-invalid") for a missing hook, account or git-shell.
+    """
+    try:
+        with open(path, "rb") as file:
+            entry = os.fstat(file.fileno())
+            data = file.read()
+    except OSError as error:
+        raise ConfigurationError(path, [Fault(0, "file", error.strerror or str(error))]) from None
+    settings = parse(data, path)
+    values = _values(path, settings, hook)
+    _write(compiled, marshal.dumps((STAMP, path, identity(entry), values)))
+    return Config(values)
+
+
+def _values(path: str, settings: Settings, hook: str) -> tuple[object, ...]:
+    try:
+        account = pwd.getpwnam(settings.host.account)
+    except KeyError:
+        raise Refusal("config-invalid", f"{path}: no account {settings.host.account} on this machine") from None
+    git_shell = shutil.which("git-shell", path=GIT_PATH)
+    if git_shell is None:
+        raise Refusal("config-invalid", "git-shell is not installed (Debian: apt-get install git)")
+    try:
+        with open(hook, "rb") as file:
+            hook_bytes = file.read(65536)
+    except OSError as error:
+        raise Refusal("config-invalid", f"{hook}: {error.strerror}; try: gitguard admin init") from None
+    roots = (settings.paths.repositories, *settings.paths.extra_roots)
+    by_name: dict[str, object] = {
+        "path": path,
+        "uid": account.pw_uid,
+        "account": str(settings.host.account),
+        "home": account.pw_dir,
+        "host": settings.host.name,
+        "port": settings.host.port,
+        "web_url": settings.host.web_url,
+        "roots": tuple(os.path.realpath(root) for root in roots),
+        "state": str(settings.paths.state),
+        "store": settings.store.url.path,
+        "access_log": str(settings.paths.access_log),
+        "enforcement": settings.git.enforcement,
+        "lifetime_seconds": int(settings.session.lifetime),
+        "scope": settings.session.scope,
+        "hardware_keys": settings.second_factor.hardware_keys,
+        "help_line": settings.help.line,
+        "help_url": settings.help.url,
+        "pass_commands": tuple(settings.git.pass_commands),
+        "hook": hook_bytes,
+        "git_shell": git_shell,
+        "allow_always": settings.account.allow_always,
+    }
+    return tuple(by_name[name] for name in Config.FIELDS)
+
+
+def _write(compiled: str, data: bytes) -> None:
+    """Put `data` in place in one step, 0600; give up quietly where the folder is not ours to write."""
+    folder = os.path.dirname(compiled)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".compiled-")
+    except OSError:
+        return
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, compiled)
+    except OSError:
+        os.unlink(temporary)

@@ -1,0 +1,113 @@
+"""What the gate knows of the configuration, read without parsing.
+
+`compile.py` writes it; this file reads it and decides whether it still describes the configuration.
+MUST: the compiled form is believed only if it is ours by owner and mode, was made by this code, and
+the configuration file is the very one it was made from, by device, inode, size and times; a file
+changed within the clock's grain of the compilation counts as changed (the racy-clean rule of Git's
+index). Plain dialect: gate and hook load this file.
+"""
+
+import marshal
+import posix
+import sys
+from _stat import S_ISREG
+
+from gitguard.host.ownership import fault_of, fault_on_the_way
+from gitguard.message.reasons import Refusal
+
+FORMAT = 1
+GRAIN_NS = 20_000_000  # file times advance with the kernel's tick, at most 10 ms; twice that
+# Marshal's bytes and the fields' order belong to one interpreter and one version of this file.
+STAMP = f"gitguard compiled {FORMAT} {sys.hexversion:x}"
+
+
+class Config:
+    """The few values that a decision needs. Paths are absolute; durations are seconds.
+
+    `roots`: folders that hold repositories, resolved. `hook`: the bytes that a live hook has.
+    """
+
+    __slots__ = FIELDS = (
+        "path", "uid", "account", "home", "host", "port", "web_url", "roots", "state", "store", "access_log",
+        "enforcement", "lifetime_seconds", "scope", "hardware_keys", "help_line", "help_url", "pass_commands",
+        "hook", "git_shell", "allow_always",
+    )  # fmt: skip
+
+    path: str
+    uid: int
+    account: str
+    home: str
+    host: str
+    port: int
+    web_url: str
+    roots: tuple[str, ...]
+    state: str
+    store: str
+    access_log: str
+    enforcement: str
+    lifetime_seconds: int
+    scope: str
+    hardware_keys: bool
+    help_line: str
+    help_url: str
+    pass_commands: tuple[str, ...]
+    hook: bytes
+    git_shell: str
+    allow_always: bool
+
+    def __init__(self, values: "tuple[object, ...]") -> None:
+        for name, value in zip(self.FIELDS, values, strict=True):
+            setattr(self, name, value)
+
+    @property
+    def grant_key(self) -> str:
+        """The file of the key that signs grants."""
+        return self.state + "/grant.key"
+
+
+def identity(entry: "posix.stat_result") -> "tuple[int, int, int, int, int]":
+    """What tells one version of a file from another."""
+    return (entry.st_dev, entry.st_ino, entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns)
+
+
+def load(path: str, compiled: str, hook: str) -> Config:
+    """The configuration at `path`, from its `compiled` form if that is current, else compiled anew.
+
+    `hook` is the file whose bytes a live hook has; it counts only when compiling.
+
+    Raises Refusal("config-invalid") if the configuration cannot be believed, read or understood.
+    """
+    uid = posix.geteuid()
+    if fault := fault_on_the_way(path, uid):
+        raise Refusal("config-invalid", fault)
+    try:
+        entry = posix.stat(path)
+    except OSError as error:
+        raise Refusal("config-invalid", f"{path}: {error.strerror}") from None
+    config = _read(compiled, path, entry, uid)
+    if config is None:
+        from gitguard.config.compile import compile_file
+
+        config = compile_file(path, compiled, hook)
+    if config.uid != uid:
+        raise Refusal("config-invalid", f"runs as uid {uid}, but the Git account {config.account} is {config.uid}")
+    if fault := fault_on_the_way(config.state, uid):
+        raise Refusal("config-invalid", fault)
+    return config
+
+
+def _read(compiled: str, path: str, entry: "posix.stat_result", uid: int) -> "Config | None":
+    """The compiled form if it may be believed and describes `entry`, else None: it is made anew."""
+    try:
+        with open(compiled, "rb") as file:
+            made = posix.fstat(file.fileno())
+            if not S_ISREG(made.st_mode) or fault_of(made, compiled, uid):
+                return None
+            if max(entry.st_mtime_ns, entry.st_ctime_ns) + GRAIN_NS >= made.st_mtime_ns:
+                return None
+            stamp, written_path, described, values = marshal.load(file)
+    except (OSError, ValueError, EOFError, TypeError):
+        return None
+    if stamp != STAMP or written_path != path or described != identity(entry):
+        return None
+    return Config(values)

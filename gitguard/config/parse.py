@@ -1,0 +1,217 @@
+"""Parse the configuration strictly and report every fault at once, each with its line and a nearest word.
+
+MUST: an unknown key, a wrong type, a group nobody defined is a fault, never a default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from gitguard.config.schema import App, Settings, UserName, decode
+from gitguard.decision.request import is_user_name
+from gitguard.message.reasons import Refusal, printable
+
+_LATER = {"rules": "[[rules]] are not available in this version"}
+_LONGEST_FILE = 4 * 1024 * 1024
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong: the line it stands on (0 if unknown), where, what, and the way out."""
+
+    line: int
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.where}: {self.what}" if self.line else f"{self.where}: {self.what}"
+
+
+class ConfigurationError(Refusal):
+    """The configuration cannot be used; `.faults` holds every reason."""
+
+    def __init__(self, path: str, faults: list[Fault]) -> None:
+        self.path = path
+        self.faults = faults
+        super().__init__("config-invalid", "; ".join(f"{path}: {fault}" for fault in faults[:5]))
+
+
+def read_settings(path: str) -> Settings:
+    """The settings in the file at `path`. Raises ConfigurationError."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_LONGEST_FILE + 1)
+    except OSError as error:
+        raise ConfigurationError(path, [Fault(0, "file", error.strerror or str(error))]) from None
+    return parse(data, path)
+
+
+def parse(data: bytes, path: str = "gitguard.toml") -> Settings:
+    """The settings that `data` holds. Raises ConfigurationError with every fault that can be found at once."""
+    if len(data) > _LONGEST_FILE:
+        raise ConfigurationError(path, [Fault(0, "file", "larger than 4 MB")])
+    try:
+        text = data.decode("utf-8")
+        tables = tomllib.loads(text)
+    except UnicodeDecodeError:
+        raise ConfigurationError(path, [Fault(0, "file", "not UTF-8")]) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        found = re.search(r"at line (\d+)", str(error))
+        raise ConfigurationError(path, [Fault(int(found[1]) if found else 0, "syntax", str(error))]) from None
+    reader = _Reader(text)
+    settings = reader.settings(tables)
+    if settings is None:
+        raise ConfigurationError(path, sorted(reader.faults, key=lambda fault: fault.line))
+    return settings
+
+
+class _Reader:
+    """Turns tables into settings and collects the faults on the way."""
+
+    def __init__(self, text: str) -> None:
+        self.lines = text.splitlines()
+        self.faults: list[Fault] = []
+
+    def settings(self, tables: dict[str, Any]) -> Settings | None:
+        """The settings, or None when `faults` holds why not."""
+        values: dict[str, Any] = {}
+        fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+        for name, content in tables.items():
+            if name in _LATER:
+                self.fault(name, "", _LATER[name])
+            elif name not in fields:
+                self.fault(name, "", "unknown table" + nearest(name, list(fields)))
+            elif name == "apps":
+                values[name] = self.apps(content)
+            elif name == "groups":
+                values[name] = self.groups(content)
+            elif not isinstance(content, dict):
+                self.fault(name, "", f"expected a table, [{name}]")
+            else:
+                values[name] = self.table(name, fields[name].type, content)
+        if self.faults:
+            return None
+        settings = Settings(**values)
+        self.meaning(settings)
+        return None if self.faults else settings
+
+    def table(self, name: str, kind: Any, content: dict[str, Any], index: int = 0) -> Any:
+        """One table as its struct; faults are collected key by key."""
+        values = {}
+        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        before = len(self.faults)
+        for key, value in content.items():
+            if key not in fields:
+                self.fault(name, key, "unknown key" + nearest(key, list(fields)), index)
+                continue
+            try:
+                values[key] = msgspec.convert(value, fields[key].type, dec_hook=decode)
+            except msgspec.ValidationError as error:
+                self.fault(name, key, _in_words(str(error), value, fields[key].type), index)
+        return None if len(self.faults) > before else kind(**values)
+
+    def apps(self, content: Any) -> list[App]:
+        """`[[apps]]`."""
+        if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+            self.fault("apps", "", "expected tables, [[apps]]")
+            return []
+        apps = [self.table("apps", App, entry, index) for index, entry in enumerate(content)]
+        for index, app in enumerate(apps):
+            if app is not None and not app.name:
+                self.fault("apps", "", "an app needs a name", index)
+        return apps
+
+    def groups(self, content: Any) -> dict[str, list[UserName]]:
+        """`[groups]`: each a list of users, none empty."""
+        groups: dict[str, list[UserName]] = {}
+        if not isinstance(content, dict):
+            self.fault("groups", "", "expected a table, [groups]")
+            return groups
+        for name, members in content.items():
+            if not is_user_name(name):
+                self.fault("groups", name, f"{name!r} can be no group's name")
+                continue
+            try:
+                groups[name] = msgspec.convert(members, list[UserName], dec_hook=decode)
+            except msgspec.ValidationError as error:
+                self.fault("groups", name, str(error))
+                continue
+            if not groups[name]:
+                self.fault("groups", name, "an empty group protects nobody; remove it or name its users")
+        return groups
+
+    def meaning(self, settings: Settings) -> None:
+        """What no single key shows."""
+        for who in settings.git.admins:
+            if who.startswith("@") and who[1:] not in settings.groups:
+                self.fault("git", "admins", f"no group {who}" + nearest(who[1:], list(settings.groups)))
+        for command in settings.git.pass_commands:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", command):
+                self.fault("git", "pass_commands", f"{printable(command)!r} can be no command's name")
+            elif command in ("git", "2fa") or command.startswith("git-"):
+                self.fault("git", "pass_commands", f"{command!r} is gitguard's own to judge")
+        if not 1 <= settings.host.port <= 65535:
+            self.fault("host", "port", "out of range: 1 to 65535")
+        for key, value in (("name", settings.host.name), ("web_url", settings.host.web_url)):
+            if not re.fullmatch(r"[!-~]*", value) or value.startswith("-"):
+                self.fault("host", key, "expected printable ASCII without spaces")
+        factor = settings.second_factor
+        if factor.hardware_keys:
+            self.fault("second_factor", "hardware_keys", "hardware keys are not available in this version")
+        if not 15 <= factor.period <= 120:
+            self.fault("second_factor", "period", "out of range: 15 to 120 seconds")
+        if not 0 <= factor.recovery_codes <= 50:
+            self.fault("second_factor", "recovery_codes", "out of range: 0 (off) to 50")
+        for key, limits in (("per_key", settings.throttle.per_key), ("per_user", settings.throttle.per_user)):
+            if not limits:
+                self.fault("throttle", key, "at least one limit is needed, as 5/5m")
+        keys = settings.paths.authorized_keys
+        if keys and not keys.startswith("/"):
+            self.fault("paths", "authorized_keys", f"{keys!r} is not an absolute path")
+        if settings.store.password_file:
+            self.fault("store", "password_file", "SQLite takes no password")
+
+    def fault(self, table: str, key: str, what: str, index: int = 0) -> None:
+        """Note a fault, with the line where `key` of the `index`-th `table` stands."""
+        where = f"[{table}] {key}".strip()
+        self.faults.append(Fault(_line_of(self.lines, table, key, index), where, what))
+
+
+def nearest(word: str, words: list[str]) -> str:
+    """`; did you mean X?` for the nearest of `words`, "" if none is near."""
+    close = difflib.get_close_matches(word, words, 1, 0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _in_words(error: str, value: Any, kind: Any) -> str:
+    """msgspec's message without its `$` path, with the allowed words and the nearest one."""
+    text = error.partition(" - at `$")[0]
+    if get_origin(kind) is Literal:
+        words = [str(word) for word in get_args(kind)]
+        return f"{value!r} is not one of {', '.join(words)}" + nearest(str(value), words)
+    return text[:1].lower() + text[1:]
+
+
+_HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(r"""\s*["']?([^"'=\s]+)["']?\s*=""")
+
+
+def _line_of(lines: list[str], table: str, key: str, index: int) -> int:
+    """The line (from 1) of `key` in the `index`-th `[table]`; of its header where the key is not found; 0 if neither."""
+    current, seen, header = "", -1, 0
+    for number, line in enumerate(lines, 1):
+        if found := _HEADER.match(line):
+            current = found[1].strip("\"'")
+            if current == table:
+                seen += 1
+                if seen == index:
+                    header = number
+        elif (found := _KEY.match(line)) and found[1] == (key or table):
+            inside = current == table and (seen == index or not header)
+            if inside or (not current and found[1] == table):
+                return number
+    return header

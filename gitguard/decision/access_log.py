@@ -1,0 +1,64 @@
+"""The access log: one JSON line per Git decision, appended in a single write.
+
+The file is opened anew for each line, so rotation needs no signal. Plain dialect: the gate loads this
+file; `_json` is the C encoder alone, since the json package costs three times the write.
+"""
+
+import posix
+
+from _json import encode_basestring_ascii
+
+from gitguard.decision.decide import Decision
+from gitguard.message.reasons import Refusal, printable
+
+KEYS = (
+    "id", "at", "user", "key", "address", "repository", "operation", "verdict", "reason", "because",
+    "session_age_seconds",
+)  # fmt: skip
+
+
+def new_id() -> str:
+    """A decision's id: eight hex digits, enough to find a line by, no secret."""
+    return posix.urandom(4).hex()
+
+
+def line_of(decision: Decision, id_: str) -> bytes:
+    """The line for `decision`, newline included."""
+    request = decision.request
+    if decision.refusal is not None:
+        verdict, reason = "refused", decision.refusal.reason
+        because = decision.refusal.detail
+    elif decision.verdict is not None:
+        verdict, reason, because = "allowed", decision.verdict.reason, decision.verdict.because
+    else:
+        raise ValueError("a decision without an answer has no line")
+    repository = decision.name or (decision.command.repository if decision.command is not None else "")
+    texts = (
+        id_, request.user, request.key, request.address, printable(repository), decision.operation, verdict,
+        reason, printable(because),
+    )  # fmt: skip
+    id_, user, key, address, repository, operation, verdict, reason, because = (
+        encode_basestring_ascii(printable(text)) for text in texts
+    )
+    age = "null" if decision.session_age_seconds is None else str(decision.session_age_seconds)
+    return (
+        f'{{"id":{id_},"at":{request.moment.at},"user":{user},"key":{key},"address":{address},'
+        f'"repository":{repository},"operation":{operation},"verdict":{verdict},"reason":{reason},'
+        f'"because":{because},"session_age_seconds":{age}}}\n'
+    ).encode("ascii")
+
+
+def append(path: str, line: bytes) -> None:
+    """Append `line` to the log at `path`. Raises Refusal("log-unavailable") unless it is written whole."""
+    try:
+        handle = posix.open(
+            path, posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o600
+        )
+        try:
+            written = posix.write(handle, line)
+        finally:
+            posix.close(handle)
+    except OSError as error:
+        raise Refusal("log-unavailable", f"{path}: {error.strerror}") from None
+    if written != len(line):
+        raise Refusal("log-unavailable", f"{path}: the disk is full")

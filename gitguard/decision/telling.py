@@ -1,0 +1,70 @@
+"""How a refusal leaves: one ERR packet for Git, text on stderr for everything else.
+
+Loaded only when something is refused. Source of the packet: git's Documentation/gitprotocol-common
+(pkt-line) and gitprotocol-pack ("ERR"); Git prints `fatal: remote error: <text>` and no guess of its own.
+"""
+
+import posix
+
+from gitguard.decision.decide import Decision
+from gitguard.message.reasons import Refusal
+from gitguard.message.refusals import View, refusal_text
+from gitguard.session.moment import Moment
+
+
+def view_of(decision: Decision, id_: str) -> View:
+    """What the refusal of `decision` may mention; asks the store where else the user is verified."""
+    request, config = decision.request, decision.config
+    view = View(
+        user=request.user,
+        key=request.key,
+        address=request.address,
+        operation=decision.operation,
+        repository=decision.name or (decision.command.repository if decision.command is not None else ""),
+        decision=id_,
+        now=request.moment.at,
+    )
+    if config is None:
+        return view
+    view.account, view.host, view.port = config.account, config.host, config.port
+    view.help_line, view.help_url = config.help_line, config.help_url
+    lifetime = decision.requirement.lifetime_seconds
+    if lifetime is not None and decision.store is not None:
+        if decision.session_age_seconds is not None and decision.state is not None and decision.state.verified_at:
+            limit = decision.state.session_limit_seconds
+            lasted = lifetime if limit is None else min(lifetime, limit)
+            view.ended_at = min(decision.state.verified_at + lasted, request.moment.at)
+        view.others = _elsewhere(decision, config.scope, lifetime)
+    return view
+
+
+def _elsewhere(decision: Decision, kind: str, lifetime: int) -> "tuple[tuple[str, str], ...]":
+    """(key, network) of the user's live sessions under the scope in force; none of them is this one."""
+    if decision.store is None:
+        return ()
+    found = []
+    for scope, key, network, at, boot, boot_seconds, limit in decision.store.other_sessions(decision.request.user):
+        age = decision.request.moment.age_of(Moment(at, boot, boot_seconds))
+        if scope == kind and 0 <= age < min(lifetime, lifetime if limit is None else limit):
+            found.append((key, network))
+    return tuple(found)
+
+
+def refuse(refusal: Refusal, view: View, git_verb: str) -> int:
+    """Tell the client and return the exit status. `git_verb` is "" where no packet is expected."""
+    text = refusal_text(refusal, view)
+    if git_verb:
+        body = b"ERR " + text.encode("ascii", "replace") + b"\n"
+        _write(1, b"%04x" % (len(body) + 4) + body)
+    else:
+        _write(2, text.encode("ascii", "replace") + b"\n")
+    return refusal.exit_status
+
+
+def _write(handle: int, data: bytes) -> None:
+    """Write what the client will take; a client that is gone has been refused all the same."""
+    while data:
+        try:
+            data = data[posix.write(handle, data) :]
+        except OSError:
+            return

@@ -1,0 +1,1 @@
+"""The second factor: codes, recovery codes, enrolment, verification, throttle, secrets at rest."""

@@ -1,0 +1,48 @@
+"""What a person typed: a TOTP code, a recovery code, or no code at all. Pure; nothing is compared here."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from gitguard.message.reasons import Refusal
+
+LONGEST_BYTES = 64
+# 32 letters (5 bits each) that no one confuses: no 0/O, no 1/l; case is ignored.
+ALPHABET = "ABCDEFGHIJKMNPQRSTUVWXYZ23456789"
+RECOVERY_LENGTH = 16  # 80 random bits
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """`kind` is totp or recovery; `text` is canonical (digits, or 16 letters of `ALPHABET`)."""
+
+    kind: str
+    text: str
+
+
+def read_code(typed: bytes, digits: int) -> Code:
+    """The code in `typed`. Costs nothing: what is not a code is no failure.
+
+    Exactly `digits` ASCII digits once spaces are removed, or the shape of a recovery code. Raises
+    Refusal("not-a-code"). Neither `int()` nor Unicode normalisation takes part.
+    """
+    text = typed.decode("ascii", "replace")
+    if len(typed) <= LONGEST_BYTES:
+        compact = text.strip("\r\n").replace(" ", "")
+        if len(compact) == digits and all(c in "0123456789" for c in compact):
+            return Code("totp", compact)
+        letters = compact.replace("-", "").upper()
+        if len(letters) == RECOVERY_LENGTH and all(c in ALPHABET for c in letters):
+            return Code("recovery", letters)
+    raise Refusal("not-a-code", digits=digits)
+
+
+def new_recovery_code() -> str:
+    """A fresh recovery code in canonical form."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(RECOVERY_LENGTH))
+
+
+def in_groups(text: str, size: int = 4, separator: str = "-") -> str:
+    """`text` in groups of `size`, as people copy it."""
+    return separator.join(text[start : start + size] for start in range(0, len(text), size))

@@ -1,0 +1,185 @@
+"""Enrolment in two phases: show a secret and recovery codes, and store nothing until a code confirms them.
+
+What is pending lives in the process that began it and ends with it. MUST: whoever was enrolled once
+enrols again only with a fresh factor or an invite, whatever `self_enrolment` says: or a thief with the key
+would win the race after every reset; the basis is asked again at confirmation, so the first to confirm
+voids the others.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from gitguard.account import invite
+from gitguard.factor.code import new_recovery_code, read_code
+from gitguard.factor.proof import (
+    Desk,
+    Person,
+    Proof,
+    charge,
+    check_clock,
+    check_person,
+    check_throttle,
+    open_session,
+    prove,
+)
+from gitguard.factor.totp import Parameters, fitting_steps, new_secret
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import Moment
+from gitguard.store.contract import Factor, Reading, Session, Writing
+
+PENDING_SECONDS = 600
+TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """Why this person may enrol: `invite` (its hash), `factor` (the enrolment proved), or `open`."""
+
+    kind: str
+    value: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An enrolment not yet confirmed. `repr` shows no secret."""
+
+    basis: Basis
+    parameters: Parameters
+    recovery_codes: tuple[str, ...]
+    uri: str
+    ends_at: int
+
+    def __repr__(self) -> str:
+        return f"Pending({self.basis.kind}, ends_at={self.ends_at})"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A confirmed enrolment; `session` is None where the scope's data was missing."""
+
+    session: Session | None
+    again: bool
+
+
+def needs_basis(desk: Desk, tx: Reading, person: Person) -> bool:
+    """Whether an invite or a fresh factor must be given before anything is shown."""
+    user = tx.user(person.user)
+    if tx.factor(person.user) is not None or user is None or user.enrolled_once:
+        return True
+    return desk.settings.second_factor.self_enrolment != "open"
+
+
+def establish(desk: Desk, person: Person, given: bytes | None, moment: Moment) -> Basis:
+    """The basis on which `person` may enrol: `given` is an invite or a code, None where none was typed.
+
+    A right code is spent here; an invite is used up only at confirmation. Raises Refusal: `invite-required`
+    (a wrong invite is charged like a wrong code), and whatever `prove` raises.
+    """
+    with desk.store.writing() as tx:
+        check_person(tx, person)
+        if not needs_basis(desk, tx, person):
+            return Basis("open")
+        token = invite.canonical((given or b"").decode("ascii", "replace"))
+        enrolled = tx.factor(person.user) is not None
+        if token is not None:
+            check_clock(tx, moment)
+            check_throttle(desk, tx, person, moment)
+            stored = invite.fits(tx, desk.keyring, person.user, token, moment.at)
+            if stored is not None:
+                return Basis("invite", stored)
+            charge(tx, person, moment)
+            tx.record(
+                "invite-rejected", moment.at, person.user,
+                user=person.user, key=person.key, address=person.address,
+            )  # fmt: skip
+        elif enrolled and given is not None:
+            pass  # a code: proved below, in its own transaction
+        else:
+            raise Refusal("invite-required")
+    if token is not None:
+        raise Refusal("invite-required", text="that invite is not valid; ask your server admin for a new one")
+
+    def change(tx: Writing, proof: Proof) -> Basis:
+        tx.record(
+            "enrolment-begun", moment.at, person.user,
+            user=person.user, key=person.key, address=person.address, method=proof.method,
+        )  # fmt: skip
+        return Basis("factor", proof.enrolment.encode())
+
+    return prove(desk, person, given or b"", moment, change)
+
+
+def begin(desk: Desk, person: Person, basis: Basis, moment: Moment) -> Pending:
+    """A fresh secret and recovery codes to show. Nothing is stored."""
+    wanted = desk.settings.second_factor
+    parameters = Parameters(new_secret(), wanted.digits, wanted.period, wanted.algorithm)
+    codes = tuple(new_recovery_code() for _ in range(wanted.recovery_codes))
+    uri = parameters.uri(person.user, desk.settings.issuer)
+    return Pending(basis, parameters, codes, uri, moment.at + PENDING_SECONDS)
+
+
+def confirm(desk: Desk, person: Person, pending: Pending, typed: bytes, moment: Moment) -> Enrolled:
+    """Store the pending factor if `typed` is its code; ends all older sessions and opens one.
+
+    A wrong code is not charged: it guards nothing yet. Raises Refusal: `not-a-code`, `code-rejected`,
+    `invite-required` if the basis is gone (used, expired, or somebody confirmed first).
+    """
+    parameters = pending.parameters
+    code = read_code(typed, parameters.digits)
+    if code.kind != "totp":
+        raise Refusal("not-a-code", digits=parameters.digits)
+    fits = fitting_steps(parameters, code.text, moment.at)
+    if not fits:
+        raise Refusal("code-rejected")
+    if moment.at >= pending.ends_at:
+        raise Refusal("invite-required", text="that took longer than ten minutes; begin again")
+    with desk.store.writing() as tx:
+        check_person(tx, person)
+        check_clock(tx, moment)
+        before = tx.factor(person.user)
+        _check_basis(desk, tx, person, pending.basis, moment)
+        _store(desk, tx, person, pending, max(fits), moment)
+        tx.drop_invite(person.user)
+        tx.end_sessions(person.user)
+        tx.record(
+            "enrolled", moment.at, person.user, user=person.user, key=person.key, address=person.address,
+            basis=pending.basis.kind, again=before is not None,
+        )  # fmt: skip
+        try:
+            session = open_session(desk, tx, person, moment, "enrolment")
+        except Refusal:
+            session = None  # enrolled all the same; no scope, no session
+        return Enrolled(session, before is not None)
+
+
+def _check_basis(desk: Desk, tx: Writing, person: Person, basis: Basis, moment: Moment) -> None:
+    factor = tx.factor(person.user)
+    stored = tx.invite(person.user)
+    if basis.kind == "open":
+        good = not needs_basis(desk, tx, person)
+    elif basis.kind == "invite":
+        good = stored is not None and stored[0] == basis.value and stored[1] > moment.at
+    else:
+        good = factor is not None and factor.enrolment.encode() == basis.value
+    if not good:
+        raise Refusal("invite-required", text="this enrolment is void, because another one was confirmed first")
+
+
+def _store(desk: Desk, tx: Writing, person: Person, pending: Pending, step: int, moment: Moment) -> None:
+    parameters = pending.parameters
+    enrolment = secrets.token_hex(8)
+    cipher_key, sealed = desk.keyring.encrypt(person.user, enrolment, parameters.secret)
+    tx.put_factor(
+        Factor(
+            person.user, enrolment, sealed, cipher_key, parameters.digits, parameters.period_seconds,
+            parameters.algorithm, step, moment.at,
+        )
+    )  # fmt: skip
+    put_recovery_codes(desk, tx, person.user, pending.recovery_codes)
+
+
+def put_recovery_codes(desk: Desk, tx: Writing, user: str, codes: tuple[str, ...]) -> None:
+    """Store `codes` as keyed hashes in place of the user's old set."""
+    tx.put_recovery_codes(user, [desk.keyring.digest("recovery", user, code) for code in codes])

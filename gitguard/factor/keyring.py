@@ -1,0 +1,105 @@
+"""The keys that secrets rest under: AES-GCM for TOTP secrets, keyed hashes for what is only compared.
+
+The key file lies outside the store, so a copy of the store alone opens nothing. Lines of it:
+`hash HEX` once, then `aes ID HEX`, the last of which encrypts; all of them decrypt, so it can be rotated.
+`cryptography` is imported in this file only.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from hashlib import blake2b
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from gitguard.host.ownership import fault_on_the_way
+from gitguard.message.reasons import Refusal
+from gitguard.store.contract import Factor
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+READABLE_BY_OTHERS = 0o077
+
+
+class Keyring:
+    """The keys of one server. Neither `repr` nor an exception shows one."""
+
+    def __init__(self, hash_key: bytes, aes: dict[str, bytes]) -> None:
+        if len(hash_key) != KEY_BYTES or not aes or any(len(key) != KEY_BYTES for key in aes.values()):
+            raise ValueError("the key file is incomplete")
+        self._hash_key = hash_key
+        self._aes = aes
+
+    @property
+    def newest(self) -> str:
+        """The name of the key that encrypts."""
+        return list(self._aes)[-1]
+
+    def encrypt(self, user: str, enrolment: str, secret: str) -> tuple[str, bytes]:
+        """(key's name, nonce and ciphertext) of a TOTP secret, bound to user, enrolment and key."""
+        name = self.newest
+        nonce = os.urandom(NONCE_BYTES)
+        return name, nonce + AESGCM(self._aes[name]).encrypt(nonce, secret.encode(), _bound(user, enrolment, name))
+
+    def decrypt(self, factor: Factor) -> str:
+        """The secret of `factor`. Raises Refusal("store-unavailable") if it was not encrypted for it."""
+        key = self._aes.get(factor.cipher_key)
+        if key is None:
+            raise Refusal("store-unavailable", f"the key file has no key {factor.cipher_key}")
+        nonce, sealed = factor.secret[:NONCE_BYTES], factor.secret[NONCE_BYTES:]
+        bound = _bound(factor.user, factor.enrolment, factor.cipher_key)
+        try:
+            return AESGCM(key).decrypt(nonce, sealed, bound).decode()
+        except (InvalidTag, ValueError):
+            raise Refusal("store-unavailable", f"the secret of {factor.user} does not decrypt") from None
+
+    def digest(self, purpose: str, user: str, text: str) -> bytes:
+        """A keyed hash of a recovery code or an invite; `purpose` and `user` keep them apart."""
+        return blake2b(f"{purpose}\0{user}\0{text}".encode(), key=self._hash_key, digest_size=32).digest()
+
+
+def _bound(user: str, enrolment: str, name: str) -> bytes:
+    return f"gitguard totp\0{user}\0{enrolment}\0{name}".encode()
+
+
+def new_line() -> str:
+    """A line for a fresh encryption key."""
+    return f"aes {secrets.token_hex(4)} {secrets.token_hex(KEY_BYTES)}\n"
+
+
+def create(path: str) -> None:
+    """Write a new key file, 0600. Raises FileExistsError rather than replace one, OSError."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(f"hash {secrets.token_hex(KEY_BYTES)}\n{new_line()}")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: str) -> Keyring:
+    """The keys in the file at `path`.
+
+    Raises Refusal("store-unavailable") if it is missing, not ours alone, or not understood.
+    """
+    fault = fault_on_the_way(path, os.geteuid())
+    if not fault and os.stat(path).st_mode & READABLE_BY_OTHERS:
+        fault = f"{path} is readable by others; try: chmod 600 {path}"
+    if fault:
+        raise Refusal("store-unavailable", fault)
+    hash_key = b""
+    aes: dict[str, bytes] = {}
+    try:
+        with open(path, encoding="ascii") as file:
+            for line in file:
+                words = line.split()
+                if len(words) == 2 and words[0] == "hash":
+                    hash_key = bytes.fromhex(words[1])
+                elif len(words) == 3 and words[0] == "aes":
+                    aes[words[1]] = bytes.fromhex(words[2])
+                elif words:
+                    raise ValueError("a line is not understood")  # noqa: TRY301 - one way out for all faults
+        return Keyring(hash_key, aes)
+    except (OSError, ValueError):
+        raise Refusal("store-unavailable", f"{path} is not a key file") from None

@@ -1,0 +1,206 @@
+"""Prove a second factor and do what it allows, in one transaction.
+
+This is the heart of the promise. MUST: checking a code, advancing the watermark (or burning the recovery
+code), clearing the failure count, the change that the proof allows and its audit records are one
+transaction; a failure is charged and committed before its answer is given; whatever cannot be recorded
+proves nothing. `prove` returns what the change returned, or raises; there is no boolean to forget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gitguard.config.schema import Settings
+from gitguard.factor.code import Code, read_code
+from gitguard.factor.keyring import Keyring
+from gitguard.factor.throttle import longest_window, retry_at
+from gitguard.factor.totp import CLOCK_SEARCH, WINDOW, Parameters, fitting_steps
+from gitguard.message.moments import duration
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import Moment
+from gitguard.session.scope import scope_of
+from gitguard.store.contract import Factor, NearMiss, Session, Store, Writing
+
+CLOCK_BACK_SECONDS = 60  # further than this behind the newest record, the clock was set back
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who types, on which key, from where: from the forced command, never from the client."""
+
+    user: str
+    key: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A second factor was proved. `method` is totp or recovery-code."""
+
+    method: str
+    enrolment: str
+    recovery_codes_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every use case of a second factor works with."""
+
+    store: Store
+    keyring: Keyring
+    settings: Settings
+
+
+def prove(
+    desk: Desk, person: Person, typed: bytes, moment: Moment, change: Callable[[Writing, Proof], T]
+) -> T:
+    """Check `typed` as a code of `person` and, if it is right, apply `change` in the same transaction.
+
+    Raises Refusal: `not-a-code` (costs nothing), `enrolment-required`, `throttled` (with `retry_at`; the
+    code is neither compared nor burned), `code-rejected` (charged), and whatever `check_person` raises.
+    """
+    with desk.store.writing() as tx:
+        check_person(tx, person)
+        factor = tx.factor(person.user)
+        if factor is None:
+            raise Refusal("enrolment-required")
+        code = read_code(typed, factor.digits)
+        check_clock(tx, moment)
+        check_throttle(desk, tx, person, moment)
+        if desk.settings.second_factor.recovery_codes == 0:
+            tx.put_recovery_codes(person.user, [])  # switched off: those issued are void for good
+        answer = _compare(desk, tx, person, code, factor, moment)
+        if isinstance(answer, Refusal):
+            charge(tx, person, moment)
+        else:
+            tx.clear_short_failures(person.user, person.key)
+            tx.set_near_miss(person.user, person.key, None)
+            result = change(tx, answer)
+    if isinstance(answer, Refusal):
+        raise answer
+    return result
+
+
+def check_person(tx: Writing, person: Person) -> None:
+    """The user is active and the key is still theirs, as of this transaction. Raises Refusal."""
+    user = tx.user(person.user)
+    if user is None or user.state == "removed":
+        raise Refusal("user-unknown")
+    if user.state != "active":
+        raise Refusal("user-suspended")
+    key = tx.key(person.key)
+    if key is None or key.user != person.user:
+        raise Refusal("no-identity")
+
+
+def check_clock(tx: Writing, moment: Moment) -> None:
+    """The clock is not behind the store's own records: or codes that were seen long ago would be right again."""
+    behind = tx.latest_at() - moment.at
+    if behind > CLOCK_BACK_SECONDS:
+        text = f"the server's clock is {duration(behind)} behind its own records, so no code can be judged"
+        raise Refusal("code-rejected", "clock behind", text=text, hint="tell your server admin; nothing was counted")
+
+
+def check_throttle(desk: Desk, tx: Writing, person: Person, moment: Moment) -> None:
+    """Raises Refusal("throttled") while the budget of this key or user is spent; charges nothing."""
+    limits = desk.settings.throttle
+    failures = tx.failures(person.user, moment.at - longest_window(limits))
+    retry = retry_at(failures, person.key, moment.at, limits)
+    if retry is not None:
+        raise Refusal("throttled", retry_at=retry)
+
+
+def charge(tx: Writing, person: Person, moment: Moment) -> None:
+    """One failure on the account of this user and key."""
+    tx.add_failure(person.user, person.key, moment.at)
+
+
+def _compare(
+    desk: Desk, tx: Writing, person: Person, code: Code, factor: Factor, moment: Moment
+) -> Proof | Refusal:
+    """The proof, or the refusal that is still to be charged. Consumes what it accepts."""
+    if code.kind == "recovery":
+        return _recovery(desk, tx, person, code, factor, moment)
+    return _totp(desk, tx, person, code, factor, moment)
+
+
+def _recovery(
+    desk: Desk, tx: Writing, person: Person, code: Code, factor: Factor, moment: Moment
+) -> Proof | Refusal:
+    digest = desk.keyring.digest("recovery", person.user, code.text)
+    if not tx.burn_recovery_code(person.user, digest, moment.at):
+        return _rejected(tx, person, moment, "recovery-code")
+    left = tx.recovery_codes_left(person.user)
+    _record(tx, "recovery-code-burned", person, moment, left=left)
+    return Proof("recovery-code", factor.enrolment, left)
+
+
+def _totp(
+    desk: Desk, tx: Writing, person: Person, code: Code, factor: Factor, moment: Moment
+) -> Proof | Refusal:
+    secret = desk.keyring.decrypt(factor)
+    parameters = Parameters(secret, factor.digits, factor.period_seconds, factor.algorithm)
+    now = parameters.step(moment.at)
+    near = fitting_steps(parameters, code.text, moment.at, CLOCK_SEARCH)
+    fits = [step for step in near if abs(step - now) <= WINDOW]
+    good = [step for step in fits if step > factor.last_step and not tx.is_burned(person.user, step)]
+    if good:
+        tx.advance_step(person.user, max(good))
+        return Proof("totp", factor.enrolment, tx.recovery_codes_left(person.user))
+    if fits:
+        cause = "replayed" if max(fits) <= factor.last_step else "burned"
+        tx.set_near_miss(person.user, person.key, None)
+        return _rejected(tx, person, moment, cause)
+    return _outside(tx, person, near, now, factor, moment)
+
+
+def _outside(
+    tx: Writing, person: Person, near: list[int], now: int, factor: Factor, moment: Moment
+) -> Refusal:
+    """A wrong code; if it fits a wrong clock for the second time in a row, the refusal says so.
+
+    One fit alone looks like any wrong code, or the hint would widen a guesser's window; and the step it
+    fits is burned, so that it does not come right when its time has come.
+    """
+    before = tx.near_miss(person.user, person.key)
+    if not near:
+        tx.set_near_miss(person.user, person.key, None)
+        return _rejected(tx, person, moment, "wrong")
+    step = min(near, key=lambda fit: abs(fit - now))
+    difference = step - now
+    for fit in near:
+        tx.burn_step(person.user, fit)
+    tx.set_near_miss(person.user, person.key, NearMiss(step, difference))
+    refusal = _rejected(tx, person, moment, "wrong")
+    if before is not None and before.difference == difference and before.step != step:
+        about = duration(max(round(abs(difference) * factor.period_seconds / 60), 1) * 60)
+        refusal.hint = f"your phone's clock is about {about} {'fast' if difference > 0 else 'slow'}; set it to automatic"
+    return refusal
+
+
+def _rejected(tx: Writing, person: Person, moment: Moment, cause: str) -> Refusal:
+    """One text for wrong, replayed and burned; the audit trail tells them apart."""
+    _record(tx, "code-rejected", person, moment, cause=cause)
+    return Refusal("code-rejected", cause)
+
+
+def _record(tx: Writing, event: str, person: Person, moment: Moment, **details: object) -> None:
+    tx.record(event, moment.at, person.user, user=person.user, key=person.key, address=person.address, **details)
+
+
+def open_session(desk: Desk, tx: Writing, person: Person, moment: Moment, method: str) -> Session:
+    """Open (or restart) the 2FA session that the configured scope allows, with its audit record.
+
+    Raises Refusal("not-available") if the data that the scope needs is missing: scope never widens.
+    """
+    scope = scope_of(desk.settings.session.scope, person.key, person.address)
+    if scope is None:
+        text = "no session: the client's address is not known, and sessions here are bound to it"
+        raise Refusal("not-available", "scope data missing", text=text)
+    session = tx.put_session(person.user, scope, moment, method)
+    _record(tx, "session-opened", person, moment, session=session.id, scope=session.scope, method=method)
+    return session

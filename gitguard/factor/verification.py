@@ -1,0 +1,29 @@
+"""Verify: prove a second factor, and a 2FA session opens in the same transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitguard.factor.proof import Desk, Person, Proof, open_session, prove
+from gitguard.session.moment import Moment
+from gitguard.store.contract import Session, Writing
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """An open session, and what proved it."""
+
+    session: Session
+    proof: Proof
+
+
+def verify(desk: Desk, person: Person, typed: bytes, moment: Moment) -> Verified:
+    """Open a 2FA session for `person` if `typed` is a right code.
+
+    Raises Refusal, as `prove` and `open_session` do; then no session was opened and no code is burned.
+    """
+
+    def change(tx: Writing, proof: Proof) -> Verified:
+        return Verified(open_session(desk, tx, person, moment, proof.method), proof)
+
+    return prove(desk, person, typed, moment, change)

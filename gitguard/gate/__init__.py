@@ -1,0 +1,1 @@
+"""Entry: the forced command. Environment and argv into a value, a decision, then a refusal or Git."""

@@ -1,0 +1,81 @@
+"""What runs after the gate, and what it gets to see: an environment built from an allow-list.
+
+MUST: the client's bytes end here. The command is rebuilt from the parsed request, since two parsers
+must not disagree about one string. Plain dialect: the gate loads this file.
+"""
+
+import posix
+
+from gitguard.config.compiled import Config
+from gitguard.decision.command import quote
+from gitguard.decision.decide import Decision
+from gitguard.gate.edge import PATH
+from gitguard.host.process import parent_and_start
+from gitguard.message.reasons import Refusal
+from gitguard.session.grant import ENVIRONMENT_NAME, Grant, seal
+
+
+def program(decision: Decision, config: Config, id_: str) -> "tuple[str, list[str], dict[str, str]]":
+    """(file, argv, environment) to become. Raises Refusal if it cannot be prepared."""
+    request, command = decision.request, decision.command
+    if command is None:
+        raise Refusal("internal-error", "no command to run")
+    environment = {
+        "PATH": PATH,
+        "HOME": config.home,
+        "USER": config.account,
+        "LOGNAME": config.account,
+        "LANG": "C.UTF-8",
+        "SSH_CONNECTION": request.connection,
+        "GITGUARD_DECISION": id_,
+        "GITGUARD_USER": request.user,
+        "GITGUARD_KEY": request.key,
+        "GITGUARD_SESSION": str(decision.session) if decision.requirement.required else "0",
+        "GITGUARD_REPOSITORY": decision.name,
+    }
+    if request.protocol:
+        environment["GIT_PROTOCOL"] = request.protocol
+    if command.verb == "git-receive-pack":
+        environment[ENVIRONMENT_NAME] = _grant(decision, config, id_)
+        if decision.directory:
+            # Command scope beats every configuration file, so no file can point the hooks elsewhere.
+            environment["GIT_CONFIG_COUNT"] = "1"
+            environment["GIT_CONFIG_KEY_0"] = "core.hooksPath"
+            environment["GIT_CONFIG_VALUE_0"] = decision.directory + "/hooks"
+    if request.downstream:
+        words = (decision.name, *command.words) if command.repository else command.words
+        environment["SSH_ORIGINAL_COMMAND"] = " ".join((command.verb, *(quote(word) for word in words)))
+        return request.downstream[0], list(request.downstream), environment
+    if command.kind != "git":
+        raise Refusal(
+            "unknown-command",
+            f"{command.verb} needs a program behind the gate",
+            text=f"{command.verb} is not served here",
+        )
+    line = f"{command.verb} {quote(decision.directory)}"
+    return config.git_shell, ["git-shell", "-c", line], environment
+
+
+def _grant(decision: Decision, config: Config, id_: str) -> str:
+    """The grant for the push that this very process becomes: `exec` keeps pid and start time."""
+    request = decision.request
+    try:
+        with open(config.grant_key, "rb") as file:
+            secret = file.read(64)
+        directory = decision.directory
+        age = decision.session_age_seconds
+        grant = Grant(
+            request.user,
+            request.key,
+            request.address,
+            directory,
+            decision.session,
+            -1 if age is None else age,
+            request.moment.at,
+            posix.getpid(),
+            parent_and_start("self")[1],
+            id_,
+        )
+        return seal(grant, secret)
+    except (OSError, ValueError) as error:
+        raise Refusal("store-unavailable", f"{config.grant_key}: {error}") from None

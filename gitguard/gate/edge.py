@@ -1,0 +1,55 @@
+"""Where the gate meets the world: environment and argv become one value, here and nowhere else.
+
+MUST: nothing that a client can set is identity. User and key come from argv, which sshd takes from the
+key line; the environment gives the command, the client's address as sshd wrote it, and Git's protocol.
+Plain dialect: the gate loads this file.
+"""
+
+from gitguard.decision.request import Request
+from gitguard.session.moment import Moment
+
+PATH = "/usr/local/bin:/usr/bin:/bin"
+
+# These act in the shell or the loader before our first instruction, and PYTHON... would in a launcher
+# without -I. Seen here, they mean that sshd accepts far too much from clients.
+_EARLY = ("BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "OPENSSL_CONF", "GCONV_PATH", "LOCPATH", "NLSPATH")
+_EARLY_PREFIXES = ("LD_", "BASH_FUNC_", "GLIBC_", "MALLOC_")
+
+
+def request_of(argv: "list[str]", environ: "dict[str, str]", moment: Moment) -> Request:
+    """The request that sshd started us for. What is missing stays empty, and is refused later by name.
+
+    `argv` is the key line's arguments: `--user NAME --key FINGERPRINT [-- PROGRAM ARG...]`.
+    """
+    connection = environ.get("SSH_CONNECTION", "")
+    user = key = ""
+    downstream: tuple[str, ...] = ()
+    if len(argv) >= 4 and argv[0] == "--user" and argv[2] == "--key":
+        rest = argv[4:]
+        if not rest or (rest[0] == "--" and len(rest) > 1):
+            user, key = argv[1], argv[3]
+            downstream = tuple(rest[1:])
+    return Request(
+        user,
+        key,
+        connection.partition(" ")[0],
+        environ.get("SSH_ORIGINAL_COMMAND"),
+        moment,
+        downstream,
+        connection,
+        _protocol(environ.get("GIT_PROTOCOL", "")),
+    )
+
+
+def early_variable(environ: "dict[str, str]") -> str:
+    """The first variable that acts before any gate does, "" if there is none."""
+    for name in environ:
+        if name in _EARLY or name.startswith(_EARLY_PREFIXES):
+            return name
+    return ""
+
+
+def _protocol(value: str) -> str:
+    """A well-formed `GIT_PROTOCOL` (`version=2`, colon-separated `key[=value]`), else ""."""
+    fits = 0 < len(value) <= 64 and all(c.isalnum() or c in "=:-_." for c in value) and value.isascii()
+    return value if fits else ""

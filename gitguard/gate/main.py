@@ -1,0 +1,88 @@
+"""The forced command, `gitguard-shell`: decide, write one log line, then become Git or refuse.
+
+Read this file first. The launcher that `admin init` writes calls `main` with its places baked in; sshd
+calls the launcher with the user and the key. Plain dialect: see docs/architecture.md, "The gate's files".
+"""
+
+import posix
+import sys
+
+from gitguard.decision.command import verb_of
+from gitguard.decision.decide import Decision, decide
+from gitguard.decision.access_log import append, line_of, new_id
+from gitguard.gate.downstream import program
+from gitguard.gate.edge import early_variable, request_of
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import now
+
+
+def main(config: str, compiled: str, hook: str) -> int:
+    """Serve one connection by the launcher's three places; returns the exit status of a refusal or of one of our own commands.
+
+    MUST: every path that does not become Git through `_become` ends in a non-zero status or in our own
+    commands; an exception is the refusal `internal-error`.
+    """
+    environ = {
+        key.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
+        for key, value in posix.environ.items()
+    }
+    request = request_of(sys.argv[1:], environ, now())
+    decision = Decision(request)
+    id_ = new_id()
+    try:
+        early = early_variable(environ)
+        fault = f"sshd let the client set {early}; restrict AcceptEnv to GIT_PROTOCOL" if early else ""
+        decision = decide(request, (config, compiled, hook), faults=fault)
+        if decision.refusal is None:
+            if decision.command is not None and decision.command.kind == "own":
+                return _own_command(decision, config)
+            _become(decision, id_)
+    except Refusal as refusal:
+        decision.refusal = refusal
+    except Exception as error:  # noqa: BLE001 - whatever it is, it refuses
+        decision.refusal = Refusal("internal-error", f"{type(error).__name__}: {error}")
+    return _refused(decision, id_, verb_of(request.line))
+
+
+def _become(decision: Decision, id_: str) -> None:
+    """Log the allowed verdict and become Git; returns never, raises Refusal where it may not go on."""
+    config, verdict = decision.config, decision.verdict
+    if config is None or verdict is None or not verdict.allowed:
+        raise Refusal("internal-error", "allowed without a verdict")
+    file, argv, environment = program(decision, config, id_)
+    try:
+        append(config.access_log, line_of(decision, id_))
+    except Refusal:
+        # What demands no proof may go on unlogged; what does must be explainable afterwards.
+        if decision.requirement.required:
+            raise
+    try:
+        posix.execve(file, argv, environment)
+    except OSError as error:
+        raise Refusal("internal-error", f"{file}: {error.strerror}") from None
+
+
+def _refused(decision: Decision, id_: str, git_verb: str) -> int:
+    """Log and tell a refusal. A log that fails now changes nothing: it is refused already."""
+    from gitguard.decision.telling import refuse, view_of
+
+    refusal = decision.refusal or Refusal("internal-error", "fell off the end")
+    decision.refusal = refusal
+    try:
+        view = view_of(decision, id_)
+    except Refusal:
+        decision.store = None
+        view = view_of(decision, id_)
+    if decision.config is not None and refusal.reason != "log-unavailable":
+        try:
+            append(decision.config.access_log, line_of(decision, id_))
+        except Refusal as unlogged:
+            sys.stderr.write(f"gitguard: {unlogged.reason}\n")
+    return refuse(refusal, view, git_verb)
+
+
+def _own_command(decision: Decision, config_path: str) -> int:
+    """`ssh git@HOST` and `ssh git@HOST 2fa ...`: needs the libraries that the launcher names."""
+    from gitguard.cli.over_ssh import serve
+
+    return serve(decision, config_path)

@@ -1,0 +1,128 @@
+"""The push check: judge today's policy for the push that the grant describes, then run the other hooks.
+
+MUST: exit 0 only after an allowed verdict and every other hook's consent. From the grant it takes who pushes,
+from where and how fresh the verification was when the gate looked, so a session that merely ran out during a
+long upload still counts; whether the session, the user and the key still stand is asked of the store now.
+Plain dialect: see docs/architecture.md, "The gate's files".
+"""
+
+import posix
+import sys
+
+from gitguard.config.compiled import Config, load
+from gitguard.decision.command import Command
+from gitguard.decision.decide import Decision, check_user, demanded_here
+from gitguard.decision.request import Request
+from gitguard.decision.access_log import append, line_of, new_id
+from gitguard.hook.updates import LONGEST_INPUT, parse_updates
+from gitguard.host.process import is_ancestor
+from gitguard.message.reasons import Refusal
+from gitguard.policy.verdict import Verdict, verdict
+from gitguard.session.grant import ENVIRONMENT_NAME, LONGEST_SECONDS, Grant, unseal
+from gitguard.session.moment import Moment, now
+from gitguard.session.scope import scope_of
+from gitguard.store.gate_query import GateQuery
+
+
+def main(config_path: str, compiled: str, hook: str) -> int:
+    """Check one push; 0 lets it in, any other status refuses all of its refs."""
+    moment = now()
+    sealed = posix.environ.get(ENVIRONMENT_NAME.encode(), b"").decode("utf-8", "surrogateescape")
+    decision = Decision(Request("", "", "", None, moment))
+    decision.command = Command("git", "git-receive-pack", "push")
+    id_ = new_id()
+    try:
+        data = _input()
+        decision.config = config = load(config_path, compiled, hook)
+        posix.chdir(posix.environ.get(b"GIT_DIR", b"."))
+        decision.directory = directory = posix.getcwd()
+        grant = _grant(sealed, config, directory, moment) if sealed else None
+        if grant is not None:
+            decision.request = Request(grant.user, grant.key, grant.address, None, moment)
+            id_ = grant.decision
+        _judge(decision, config, grant, moment)
+        parse_updates(data)
+        from gitguard.hook.others import run_others
+
+        return run_others(directory, data, posix.environ, config.uid)
+    except Refusal as refusal:
+        decision.refusal = refusal
+    except Exception as error:  # noqa: BLE001 - whatever it is, it refuses
+        decision.refusal = Refusal("internal-error", f"{type(error).__name__}: {error}")
+    return _refused(decision, id_)
+
+
+def _judge(decision: Decision, config: Config, grant: "Grant | None", moment: Moment) -> None:
+    """Today's answer. Raises Refusal."""
+    decision.store = store = GateQuery(config.store)
+    user, key, address = ("", "", "") if grant is None else (grant.user, grant.key, grant.address)
+    scope = scope_of(config.scope, key, address)
+    decision.state = state = store.state(user, key, scope, directory=decision.directory)
+    if state.name is None:
+        raise Refusal("no-such-repository", f"{decision.directory} is not known to the store")
+    decision.name = state.name
+    if grant is not None:
+        check_user(state, decision.request)
+    decision.requirement = demanded = demanded_here(config, state, store, "push", decision.directory)
+    if grant is None:
+        if demanded.required:
+            raise Refusal("no-grant", demanded.because)
+        decision.verdict = Verdict("not-required", "", allowed=True)
+        return
+    if grant.session and state.session == grant.session:
+        decision.session_age_seconds = grant.age_seconds
+    decision.verdict = answer = verdict(
+        demanded,
+        enrolled=bool(state.enrolled),
+        session_age_seconds=decision.session_age_seconds,
+        session_limit_seconds=state.session_limit_seconds,
+    )
+    if not answer.allowed:
+        raise Refusal(answer.reason, answer.because)
+
+
+def _grant(sealed: str, config: Config, directory: str, moment: Moment) -> Grant:
+    """The grant of this very push. Raises Refusal("no-grant") for any other."""
+    try:
+        with open(config.grant_key, "rb") as file:
+            secret = file.read(64)
+        grant = unseal(sealed, secret)
+    except (OSError, ValueError) as error:
+        raise Refusal("no-grant", f"the grant cannot be read: {error}") from None
+    if grant.directory not in ("", directory):
+        raise Refusal("no-grant", f"the grant is for {grant.directory}")
+    if not -LONGEST_SECONDS < moment.at - grant.at < LONGEST_SECONDS:
+        raise Refusal("no-grant", "the grant is too old")
+    if not is_ancestor(grant.pid, grant.started, posix.getppid()):
+        raise Refusal("no-grant", "the grant is another process's")
+    return grant
+
+
+def _input() -> bytes:
+    """All that Git has to say, bounded. Raises Refusal("malformed-command")."""
+    parts = []
+    length = 0
+    while part := posix.read(0, 1 << 20):
+        length += len(part)
+        if length > LONGEST_INPUT:
+            raise Refusal("malformed-command", "the hook's input is too long")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _refused(decision: Decision, id_: str) -> int:
+    from gitguard.decision.telling import refuse, view_of
+
+    refusal = decision.refusal or Refusal("internal-error", "fell off the end")
+    decision.refusal = refusal
+    if decision.config is not None:
+        try:
+            append(decision.config.access_log, line_of(decision, id_))
+        except Refusal as unlogged:
+            sys.stderr.write(f"gitguard: {unlogged.reason}\n")
+    try:
+        view = view_of(decision, id_)
+    except Refusal:
+        decision.store = None
+        view = view_of(decision, id_)
+    return refuse(refusal, view, "")

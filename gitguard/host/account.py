@@ -1,0 +1,71 @@
+"""Becoming the Git account: admin commands run as root take its uid before they touch anything of its."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import sys
+
+from gitguard.message.reasons import Refusal
+
+
+def account(name: str) -> pwd.struct_passwd:
+    """The account's entry. Raises Refusal("usage") if there is none."""
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        hint = f"make it first, as: useradd --system --create-home --shell /bin/sh {name} && usermod -p '*' {name}"
+        raise Refusal("usage", text=f"no account {name} on this machine", hint=hint) from None
+
+
+def become(name: str, command_line: list[str]) -> None:
+    """Go on as the account `name`: a no-op if we are it, a change of uid for root.
+
+    Raises Refusal("forbidden") for anyone else, with the line to type.
+    """
+    entry = account(name)
+    if os.geteuid() == entry.pw_uid:
+        return
+    if os.geteuid() != 0:
+        line = "sudo " + " ".join(command_line)
+        raise Refusal("forbidden", text=f"run this as root or as {name}", hint=f"type: {line}")
+    check_reachable(entry)
+    os.setgroups([g.gr_gid for g in grp.getgrall() if name in g.gr_mem] + [entry.pw_gid])
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
+    os.environ["HOME"] = entry.pw_dir
+    os.environ["USER"] = os.environ["LOGNAME"] = name
+
+
+def check_reachable(entry: pwd.struct_passwd) -> None:
+    """The account can run the interpreter and read the package: both may lie below somebody's home.
+
+    Raises Refusal("usage") naming the folder that stops it.
+    """
+    from gitguard.host.launcher import PACKAGE, interpreter
+
+    for path in (interpreter(), os.path.join(PACKAGE, "gitguard", "__init__.py")):
+        stop = _first_closed(path, entry)
+        if stop:
+            hint = "install gitguard where the account can read it, for instance with /usr/bin/python3 -m venv /opt/gitguard"
+            raise Refusal("usage", text=f"the account {entry.pw_name} cannot reach {path}: {stop} is closed to it", hint=hint)
+
+
+def _first_closed(path: str, entry: pwd.struct_passwd) -> str:
+    """The first folder on the way to `path` that `entry` may not enter, or `path` itself if unreadable."""
+    current = ""
+    parts = [part for part in os.path.realpath(path).split("/") if part]
+    for position, part in enumerate(parts):
+        current += "/" + part
+        found = os.stat(current)
+        shift = 6 if found.st_uid == entry.pw_uid else 3 if found.st_gid == entry.pw_gid else 0
+        needed = 0o1 if position < len(parts) - 1 else 0o4
+        if entry.pw_uid != 0 and not found.st_mode >> shift & needed:
+            return current
+    return ""
+
+
+def own_command_line() -> list[str]:
+    """How this command was called, for a hint."""
+    return [os.path.basename(sys.argv[0]), *sys.argv[1:]]

@@ -1,0 +1,54 @@
+"""Writing files so that a crash leaves the old one or the new one, and nobody else can read a secret."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gitguard.message.reasons import Refusal
+
+
+def replace(path: str, data: bytes, mode: int) -> bool:
+    """Put `data` at `path` in one step, by rename within its folder; False if it was there already.
+
+    Raises Refusal("usage") naming the path if the folder cannot be written.
+    """
+    try:
+        with open(path, "rb") as file:
+            same = file.read() == data and os.fstat(file.fileno()).st_mode & 0o7777 == mode
+        if same:
+            return False
+    except OSError:
+        pass  # not there or not readable: written anew below, which says so if it cannot be
+    try:
+        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)}-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                os.fchmod(file.fileno(), mode)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise Refusal("usage", text=f"cannot write {path}: {error.strerror}") from None
+    return True
+
+
+@contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Hold the lock file at `path`: admin commands that touch files take turns."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Refusal("store-unavailable", f"{path}: {error.strerror}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,119 @@
+"""authorized_keys: our managed block, and everything else kept byte for byte.
+
+MUST: a key has one way in. A foreign line that carries a key of ours would win over our line if it came
+first, so adding such a key is refused until it is adopted; our block stands at the top. Source: sshd(8),
+AUTHORIZED_KEYS FILE FORMAT.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+
+from gitguard.account.public_key import TYPES, fingerprint
+from gitguard.host.files import replace
+from gitguard.message.reasons import Refusal, printable
+from gitguard.store.contract import Key
+
+BEGIN = b"# gitguard begin: this block is written by `gitguard admin`; edits are lost\n"
+END = b"# gitguard end\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignLine:
+    """A key line that gitguard did not write."""
+
+    path: str
+    number: int
+    fingerprint: str
+    options: str
+    type: str
+    blob: str
+    comment: str
+
+
+def key_line(key: Key, gate: str) -> bytes:
+    """The line that gates `key`: everything off but the forced command."""
+    options = f'restrict,command="{gate} --user {key.user} --key {key.fingerprint}"'
+    if key.verify_required:
+        options += ",verify-required"
+    comment = printable(key.comment, 100)
+    return f"{options} {key.type} {key.blob} {comment}".rstrip().encode() + b"\n"
+
+
+def read(path: str) -> tuple[bytes, bytes]:
+    """(our block's lines, everything else) of the file at `path`; both empty if it is not there.
+
+    Raises Refusal("usage") for a file that is a link, unreadable, or has half a block.
+    """
+    try:
+        if stat.S_ISLNK(os.lstat(path).st_mode):
+            raise Refusal("usage", text=f"{path} is a symbolic link; give the file itself")
+        with open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return b"", b""
+    except OSError as error:
+        raise Refusal("usage", text=f"cannot read {path}: {error.strerror}") from None
+    begin, end = data.find(BEGIN), data.find(END)
+    if begin < 0 and end < 0:
+        return b"", data
+    if begin < 0 or end < begin or data.count(BEGIN) > 1 or data.count(END) > 1:
+        raise Refusal("usage", text=f"{path}: gitguard's block is damaged; mend its begin and end lines")
+    return data[begin + len(BEGIN) : end], data[:begin] + data[end + len(END) :]
+
+
+def write(path: str, keys: list[Key], gate: str, *, without: frozenset[str] = frozenset()) -> bool:
+    """Put the lines of `keys` in our block; foreign lines stay, but for those `without` (fingerprints).
+
+    Returns whether the file changed. Raises Refusal("usage").
+    """
+    _, foreign = read(path)
+    if without:
+        gone = {line.number for line in foreign_lines(path) if line.fingerprint in without}
+        kept = [text for number, text in enumerate(foreign.splitlines(keepends=True), 1) if number not in gone]
+        foreign = b"".join(kept)
+    block = b"".join(key_line(key, gate) for key in keys)
+    return replace(path, BEGIN + block + END + foreign, 0o600)
+
+
+def foreign_lines(path: str) -> list[ForeignLine]:
+    """The key lines of the file outside our block; numbered within what is outside."""
+    found = []
+    _, foreign = read(path)
+    for number, raw in enumerate(foreign.splitlines(), 1):
+        text = raw.decode("utf-8", "replace").strip()
+        if not text or text.startswith("#"):
+            continue
+        line = _parse(path, number, text)
+        if line is not None:
+            found.append(line)
+    return found
+
+
+def _parse(path: str, number: int, text: str) -> ForeignLine | None:
+    """The first type word that is followed by a decodable blob; what stands before it are options."""
+    words = text.split(" ")
+    for position, word in enumerate(words[:-1]):
+        kind = word.rpartition('"')[2] or word
+        if kind in TYPES or kind.endswith(("-cert-v01@openssh.com",)):
+            try:
+                digest = fingerprint(words[position + 1])
+            except ValueError:
+                continue
+            options = " ".join(words[:position])
+            comment = " ".join(words[position + 2 :])
+            return ForeignLine(path, number, digest, options, kind, words[position + 1], comment)
+    return None
+
+
+def default_path(home: str) -> str:
+    """Where sshd looks by default."""
+    return os.path.join(home, ".ssh", "authorized_keys")
+
+
+def files_that_sshd_reads(path: str) -> list[str]:
+    """Our key file and the second one of sshd's default pair beside it."""
+    second = path + "2" if os.path.basename(path) == "authorized_keys" else ""
+    return [path, second] if second and os.path.exists(second) else [path]

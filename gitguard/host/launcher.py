@@ -1,0 +1,94 @@
+"""The two programs that sshd and Git start: the gate and the hook, with every path baked in.
+
+Both begin with `#!.../python3 -IS`: no environment, no user site, no start-up files; nothing that a client
+could set acts before our first instruction.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+
+import gitguard
+from gitguard.host.places import SYSTEM_CONFIG, Places, places
+from gitguard.message.reasons import Refusal
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(gitguard.__file__)))
+LONGEST_SHEBANG = 120  # kernels before 5.1 cut the line at 127 bytes
+
+_LAUNCHER = """\
+#!{interpreter} -IS
+# {what}
+# Written by `gitguard admin init`; run it again after an upgrade.
+import sys
+from collections.abc import Callable
+
+sys.path += {path!r}
+from {module} import main
+
+sys.exit(main({config!r}, {compiled!r}, {hook!r}))
+"""
+_GATE = ("gitguard-shell: the forced command of every key line that gitguard writes.", "gitguard.gate.main")
+_HOOK = ("gitguard's push check: the gate refuses every push while a repository's hook differs from this.", "gitguard.hook.main")
+
+
+def interpreter() -> str:
+    """The Python that launchers name: the base of a virtual environment, with every link resolved.
+
+    Raises Refusal("usage") if its path cannot stand in a `#!` line.
+    """
+    path = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+    if " " in path or len(path) > LONGEST_SHEBANG:
+        raise Refusal("usage", text=f"the interpreter's path cannot stand in a launcher: {path}")
+    return path
+
+
+def libraries() -> list[str]:
+    """The folders that hold what our own commands import; the gate itself needs none of them."""
+    found = []
+    for name in ("click", "cryptography", "msgspec", "pyotp", "segno", "tomli_w"):
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise Refusal("usage", text=f"the library {name} is missing; install gitguard[server]")
+        parent = os.path.dirname(spec.origin)
+        folder = os.path.dirname(parent) if spec.submodule_search_locations else parent
+        if folder not in found and folder != PACKAGE:
+            found.append(folder)
+    return found
+
+
+def gate_text(at: Places) -> bytes:
+    """The gate's launcher on this machine."""
+    return render(_GATE, at, interpreter(), [PACKAGE, *libraries()])
+
+
+def hook_text(at: Places) -> bytes:
+    """The hook's launcher on this machine, byte for byte what a live hook is."""
+    return render(_HOOK, at, interpreter(), [PACKAGE, *libraries()])
+
+
+def example_hook() -> bytes:
+    """The hook of a system installation, as hooks/pre-receive shows it to readers."""
+    path = ["/opt/gitguard/lib/python3/site-packages"]
+    return render(_HOOK, places(SYSTEM_CONFIG), "/usr/bin/python3", path)
+
+
+def render(program: tuple[str, str], at: Places, python: str, path: list[str]) -> bytes:
+    """A launcher. `path` is added behind the interpreter's own, so nothing there can shadow it."""
+    what, module = program
+    text = _LAUNCHER.format(
+        interpreter=python, what=what, module=module, path=path,
+        config=at.config, compiled=at.compiled, hook=at.hook,
+    )  # fmt: skip
+    return text.encode()
+
+
+def compile_gate(say: Callable[[str], None]) -> None:
+    """Compile the package to bytecode where we may write it, so that no request has to."""
+    import compileall
+
+    folder = os.path.join(PACKAGE, "gitguard")
+    if os.access(folder, os.W_OK) and not compileall.compile_dir(folder, quiet=2, legacy=False):
+        say("some files could not be compiled; the gate will be slower")

@@ -1,0 +1,46 @@
+"""Where an installation's own files are, known from the configuration's path alone."""
+
+from __future__ import annotations
+
+import os.path
+from dataclasses import dataclass
+
+SYSTEM_CONFIG = "/etc/gitguard/gitguard.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Absolute paths. `compiled` is the gate's form of the configuration, `hook` what every live hook equals."""
+
+    config: str
+    compiled: str
+    gate: str
+    hook: str
+    snippet: str
+
+    @property
+    def of_gate(self) -> tuple[str, str, str]:
+        """What a launcher hands to the gate and the hook."""
+        return (self.config, self.compiled, self.hook)
+
+
+def places(config: str) -> Places:
+    """The places that belong to the configuration at `config`: the system's own, or below its folder."""
+    config = os.path.abspath(config)
+    if config == SYSTEM_CONFIG:
+        library = "/usr/local/lib/gitguard"
+        return Places(
+            config,
+            "/var/lib/gitguard/config.compiled",
+            f"{library}/gitguard-shell",
+            f"{library}/pre-receive",
+            "/etc/gitguard/sshd_config.snippet",
+        )
+    home = os.path.dirname(config)
+    return Places(
+        config,
+        f"{home}/state/config.compiled",
+        f"{home}/bin/gitguard-shell",
+        f"{home}/hooks/pre-receive",
+        f"{home}/sshd_config.snippet",
+    )

@@ -1,0 +1,31 @@
+"""Processes as the kernel knows them: start time and parent. Plain dialect: gate and hook load this.
+
+A pid alone names different processes over time; a pid with its start time names one.
+Source: proc(5), fields 4 (ppid) and 22 (starttime, clock ticks since boot).
+"""
+
+
+def parent_and_start(pid: "int | str") -> "tuple[int, int]":
+    """(parent's pid, start time in clock ticks since boot) of a live process; `self` works too.
+
+    Raises OSError if there is no such process, ValueError if the kernel's line is not understood.
+    """
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        line = file.read(4096)
+    # The second field is the command in parentheses and may itself hold spaces and parentheses.
+    fields = line[line.rindex(b")") + 2 :].split()
+    return int(fields[1]), int(fields[19])
+
+
+def is_ancestor(pid: int, started: int, of_pid: int) -> bool:
+    """Whether the process `pid` that began at `started` is `of_pid` or one of its ancestors."""
+    current = of_pid
+    while current > 1:
+        try:
+            parent, start = parent_and_start(current)
+        except (OSError, ValueError):
+            return False
+        if current == pid:
+            return start == started
+        current = parent
+    return False

@@ -1,0 +1,124 @@
+"""A repository's toggle: what its admins demand, and who they are.
+
+A toggle can only tighten what the server demands. Each change and its audit record are one transaction;
+who may call, and with which proof, is asked before (`may_administer`) and by the caller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitguard.config.schema import Settings, duration, format_duration
+from gitguard.message.reasons import Refusal
+from gitguard.policy.requirement import TOGGLE_OFFERED, TOGGLES
+from gitguard.repository.registry import known
+from gitguard.store.contract import Reading, Repository, Writing
+
+SHORTEST_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a toggle was and is, in words."""
+
+    repository: str
+    before: str
+    after: str
+
+
+def describe(require: str, lifetime_seconds: int | None) -> str:
+    """`push, lifetime 1h`."""
+    return require if lifetime_seconds is None else f"{require}, lifetime {format_duration(lifetime_seconds)}"
+
+
+def may_administer(tx: Reading, settings: Settings, repository: Repository, user: str) -> bool:
+    """Whether `user` administers `repository`: named in the store, or a server admin."""
+    return settings.is_server_admin(user) or user in tx.repository_admins(repository.name)
+
+
+def check_offered(settings: Settings) -> None:
+    """Raises Refusal("not-available") where the enforcement leaves repository admins no toggle."""
+    enforcement = settings.git.enforcement
+    if not TOGGLE_OFFERED[enforcement]:
+        why = "the server demands 2FA for everything" if enforcement == "enforced" else "the server's rules decide"
+        raise Refusal("not-available", text=f"repositories have no switch of their own here, because {why} (enforcement = {enforcement})")
+
+
+def without_effect(settings: Settings) -> str:
+    """A sentence for the admin where a toggle is stored but changes nothing at present."""
+    return {
+        "off": "no effect at present: enforcement is off",
+        "enforced": "no effect at present: enforcement demands 2FA for everything already, only a lifetime tightens",
+        "rules": "kept and in force, but repository admins cannot change it: enforcement is rules",
+    }.get(settings.git.enforcement, "")
+
+
+def read_require(word: str) -> str:
+    """`none`, `push` or `all`. Raises Refusal("usage")."""
+    if word not in TOGGLES:
+        raise Refusal("usage", text=f"require is one of {', '.join(TOGGLES)}, not {word}")
+    return word
+
+
+def read_lifetime(settings: Settings, word: str) -> int | None:
+    """Seconds, or None for `default`. Raises Refusal("usage") for what is longer than the server's."""
+    if word == "default":
+        return None
+    try:
+        seconds = duration(word)
+    except ValueError as error:
+        raise Refusal("usage", text=str(error)) from None
+    if seconds < SHORTEST_SECONDS:
+        raise Refusal("usage", text="a lifetime is at least 1s")
+    if seconds > settings.session.lifetime:
+        longest = format_duration(settings.session.lifetime)
+        raise Refusal("usage", text=f"a repository's lifetime may only be shorter than the server's, {longest}")
+    return seconds
+
+
+def set_require(tx: Writing, settings: Settings, name: str, word: str, at: int, actor: str) -> Change:
+    """Set what is required. Raises Refusal("usage" or "no-such-repository")."""
+    repository = known(tx, settings, name)
+    return _set(tx, repository, read_require(word), repository.lifetime_seconds, at, actor)
+
+
+def set_lifetime(tx: Writing, settings: Settings, name: str, word: str, at: int, actor: str) -> Change:
+    """Set how long a verification counts here. Raises Refusal("usage" or "no-such-repository")."""
+    repository = known(tx, settings, name)
+    return _set(tx, repository, repository.require, read_lifetime(settings, word), at, actor)
+
+
+def _set(
+    tx: Writing, repository: Repository, require: str, lifetime_seconds: int | None, at: int, actor: str
+) -> Change:
+    change = Change(
+        repository.name,
+        describe(repository.require, repository.lifetime_seconds),
+        describe(require, lifetime_seconds),
+    )
+    tx.set_toggle(repository.name, require, lifetime_seconds)
+    tx.record("toggle-set", at, actor, repository=repository.name, before=change.before, after=change.after)
+    return change
+
+
+def change_admin(
+    tx: Writing, settings: Settings, name: str, verb: str, user: str, at: int, actor: str
+) -> tuple[Repository, bool]:
+    """Add or remove (`verb`) an admin of a repository; (repository, whether anything changed).
+
+    Raises Refusal("usage") for another verb or an unknown user, Refusal("no-such-repository").
+    """
+    repository = known(tx, settings, name)
+    if verb not in ("add", "remove"):
+        raise Refusal("usage", text=f"admin add or admin remove, not {verb}")
+    entry = tx.user(user)
+    if verb == "add":
+        if entry is None or entry.state == "removed":
+            raise Refusal("usage", text=f"no user {user}")
+        changed = tx.add_repository_admin(repository.name, user)
+    else:
+        changed = tx.remove_repository_admin(repository.name, user)
+    if changed:
+        word = "added" if verb == "add" else "removed"
+        tx.record(f"repository-admin-{word}", at, actor, repository=repository.name, user=user)
+    return repository, changed

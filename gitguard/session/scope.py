@@ -1,0 +1,83 @@
+"""What a 2FA session covers, and how a client address is compared.
+
+MUST: scope never widens by itself. When the data a scope needs is missing there is no scope, and
+so no session is opened or found. Plain dialect: the gate loads this file.
+"""
+
+SCOPES = ("address", "key", "user")
+
+
+def scope_of(kind: str, key: str, address: str) -> "tuple[str, str, str] | None":
+    """(kind, key, network) under which a session is stored and looked up, or None if data is missing.
+
+    `kind` is one of `SCOPES`, `key` a fingerprint, `address` the client's as sshd wrote it.
+    """
+    if kind == "user":
+        return ("user", "", "")
+    if not key:
+        return None
+    if kind == "key":
+        return ("key", key, "")
+    network = network_of(address)
+    if kind == "address" and network is not None:
+        return ("address", key, network)
+    return None
+
+
+def network_of(address: str) -> "str | None":
+    """The part of a client address that a session is bound to: IPv4 whole, IPv6 by /64.
+
+    An IPv4-mapped IPv6 address equals its IPv4 address. Returns None for what is no address.
+    Written by hand because `ipaddress` and `_socket` cost the gate more than the rest of this file;
+    a property test compares it with `ipaddress`.
+    """
+    address = address.partition("%")[0]
+    if ":" not in address:
+        return None if _ipv4_numbers(address) is None else address
+    groups = _ipv6_groups(address)
+    if groups is None:
+        return None
+    if groups[:6] == [0, 0, 0, 0, 0, 0xFFFF]:
+        high, low = groups[6], groups[7]
+        return f"{high >> 8}.{high & 255}.{low >> 8}.{low & 255}"
+    return "{:x}:{:x}:{:x}:{:x}::/64".format(*groups[:4])
+
+
+def _ipv4_numbers(text: str) -> "list[int] | None":
+    numbers = []
+    for part in text.split("."):
+        if not (0 < len(part) <= 3 and part.isascii() and part.isdigit()):
+            return None
+        if len(part) > 1 and part[0] == "0":
+            return None  # some parsers read a leading zero as octal; we read it as nothing
+        numbers.append(int(part))
+    return numbers if len(numbers) == 4 and max(numbers) < 256 else None
+
+
+def _ipv6_groups(text: str) -> "list[int] | None":
+    head, gap, tail = text.partition("::")
+    front = _groups(head, last=not gap)
+    back = _groups(tail, last=True)
+    if front is None or back is None:
+        return None
+    missing = 8 - len(front) - len(back)
+    if gap:
+        return front + [0] * missing + back if missing >= 1 else None
+    return front if missing == 0 else None
+
+
+def _groups(text: str, *, last: bool) -> "list[int] | None":
+    """The 16-bit groups of one side of `::`; a dotted IPv4 at the very end counts as two."""
+    groups: list[int] = []
+    parts = text.split(":") if text else []
+    for position, part in enumerate(parts):
+        if "." in part:
+            numbers = _ipv4_numbers(part)
+            if numbers is None or not last or position != len(parts) - 1:
+                return None
+            groups += [numbers[0] << 8 | numbers[1], numbers[2] << 8 | numbers[3]]
+        elif 0 < len(part) <= 4 and all(c in "0123456789abcdefABCDEF" for c in part):
+            groups.append(int(part, 16))
+        else:
+            return None
+    return groups

@@ -1,0 +1,1 @@
+"""The store: one contract (contract.py), its SQLite keeper, numbered migrations, the audit chain."""

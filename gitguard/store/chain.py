@@ -1,0 +1,79 @@
+"""The audit trail's hash chain: each record's hash covers the one before it.
+
+The newest hash is also kept in a file outside the store (`Head`), so that a deleted tail shows. That
+file may lag behind a crash; an ancestor of the newest record is in order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from hashlib import blake2b
+
+from gitguard.store.contract import AuditRecord
+
+GENESIS = b"\0" * 32
+
+
+def text_of(record: dict[str, object]) -> str:
+    """`record` as the chain hashes it: JSON, sorted keys, ASCII."""
+    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def link(previous: bytes, seq: int, text: str) -> bytes:
+    """The hash of the record `text` at `seq` after `previous`."""
+    return blake2b(
+        previous + seq.to_bytes(8, "big") + text.encode(), digest_size=32, person=b"gitguard audit"
+    ).digest()
+
+
+class Head:
+    """The newest hash outside the store: one line, `seq hash`, in the file at `path`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def read(self) -> tuple[int, bytes] | None:
+        """(seq, hash), or None if there is no such file. Raises ValueError or OSError if it cannot be understood."""
+        try:
+            with open(self.path, encoding="ascii") as file:
+                seq, digest = file.read(200).split()
+        except FileNotFoundError:
+            return None
+        return int(seq), bytes.fromhex(digest)
+
+    def write(self, seq: int, digest: bytes) -> None:
+        """Put the newest hash in place in one step. Raises OSError."""
+        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(self.path), prefix=".audit-")
+        try:
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(f"{seq} {digest.hex()}\n")
+            os.replace(temporary, self.path)
+        except OSError:
+            os.unlink(temporary)
+            raise
+
+
+def faults(records: list[AuditRecord], head: tuple[int, bytes] | None) -> tuple[list[str], int]:
+    """(what is wrong with the chain, how many records the outside head lags behind)."""
+    found = []
+    previous, expected = GENESIS, 1
+    head_fits = head is None or head == (0, GENESIS)
+    for record in records:
+        if record.seq != expected:
+            found.append(f"record {expected} is missing (deleted): the next one is {record.seq}")
+        digest = link(previous, record.seq, record.text)
+        if digest != record.hash:
+            found.append(f"record {record.seq} was changed, or the one before it was")
+        if head is not None and record.seq == head[0]:
+            head_fits = record.hash == head[1]
+            if not head_fits:
+                found.append(f"record {record.seq} is not the one that the head outside the store names")
+        previous, expected = record.hash, record.seq + 1
+    last = records[-1].seq if records else 0
+    if head is not None and head[0] > last:
+        found.append(f"records {last + 1} to {head[0]} are missing: the tail was deleted")
+    elif head is None and records:
+        found.append("the head outside the store is missing")
+    return found, last - head[0] if head is not None else 0

@@ -1,0 +1,134 @@
+"""The gate's own reading of the store: everything one decision needs, in one query.
+
+It is held to the same answers as the full store by tests/contract. MUST: it never writes, waits at
+most `WAIT_SECONDS`, and turns every fault into a refusal. Plain dialect: gate and hook load this file.
+"""
+
+import sys
+
+from gitguard.message.reasons import Refusal
+
+if "functools" in sys.modules:
+    import _sqlite3
+else:
+    # `_sqlite3` imports functools for lru_cache alone, and functools imports collections: a third of the
+    # whole decision. The cache it builds is `_functools`' own, so we hand it that and take it away again.
+    import _functools
+
+    def _lru_cache(maxsize: int) -> object:
+        return lambda function: _functools._lru_cache_wrapper(function, maxsize, False, tuple)
+
+    _stand_in = type(sys)("functools")
+    _stand_in.lru_cache = _lru_cache  # type: ignore[attr-defined]
+    sys.modules["functools"] = _stand_in
+    try:
+        import _sqlite3
+    finally:
+        del sys.modules["functools"]
+
+SCHEMA = 1
+WAIT_SECONDS = 1.0
+
+_STATE = """
+SELECT u.state, u.always, f.user IS NOT NULL, k.user, k.verify_required,
+       r.name, r.directory, r.require, r.lifetime_seconds,
+       s.id, s.verified_at, s.boot, s.boot_seconds, s.limit_seconds
+FROM (SELECT 1)
+LEFT JOIN user u ON u.name = ?
+LEFT JOIN factor f ON f.user = u.name
+LEFT JOIN key k ON k.fingerprint = ?
+LEFT JOIN repository r ON r.{column} = ?
+LEFT JOIN session s ON s.user = u.name AND s.scope = ? AND s.key = ? AND s.network = ?
+"""
+_BY_NAME = _STATE.format(column="name")
+_BY_DIRECTORY = _STATE.format(column="directory")
+_REPOSITORY = "SELECT name, require, lifetime_seconds FROM repository WHERE directory = ?"
+
+
+class State:
+    """What the store says about one user, key, repository and scope; None where it knows nothing."""
+
+    __slots__ = FIELDS = (
+        "user_state", "always", "enrolled", "key_owner", "key_verify_required",
+        "name", "directory", "require", "toggle_lifetime_seconds",
+        "session", "verified_at", "session_boot", "session_boot_seconds", "session_limit_seconds",
+    )  # fmt: skip
+
+    user_state: "str | None"
+    always: "int | None"
+    enrolled: int
+    key_owner: "str | None"
+    key_verify_required: "int | None"
+    name: "str | None"
+    directory: "str | None"
+    require: "str | None"
+    toggle_lifetime_seconds: "int | None"
+    session: "int | None"
+    verified_at: "int | None"
+    session_boot: "str | None"
+    session_boot_seconds: "int | None"
+    session_limit_seconds: "int | None"
+
+    def __init__(self, row: "tuple[object, ...]") -> None:
+        for name, value in zip(self.FIELDS, row, strict=True):
+            setattr(self, name, value)
+
+
+class GateQuery:
+    """The store at `path`, open for reading. Every method raises Refusal and nothing else."""
+
+    __slots__ = ("_connection", "_path")
+
+    def __init__(self, path: str) -> None:
+        """Open the store; Raises Refusal("store-unavailable" or "store-schema")."""
+        self._path = path
+        escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        try:
+            self._connection = _sqlite3.connect(
+                f"file:{escaped}?mode=ro", timeout=WAIT_SECONDS, isolation_level=None, uri=True
+            )
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        except _sqlite3.Error as error:
+            raise Refusal("store-unavailable", f"{path}: {error}") from None
+        if version == 0:
+            raise Refusal("store-unavailable", f"{path} is not a store")
+        if version != SCHEMA:
+            raise Refusal("store-schema", f"{path} has schema {version}, this gitguard knows {SCHEMA}")
+
+    def state(
+        self,
+        user: str,
+        key: str,
+        scope: "tuple[str, str, str] | None",
+        *,
+        name: str = "",
+        directory: str = "",
+    ) -> State:
+        """What is known about `user`, `key`, a repository by `name` or by `directory`, and `scope`."""
+        sql, which = (_BY_DIRECTORY, directory) if directory else (_BY_NAME, name)
+        row = self._one(sql, (user, key, which, *(scope or ("", "", ""))))
+        if row is None:
+            raise Refusal("store-unavailable", f"{self._path}: no answer")
+        return State(row)
+
+    def repository(self, directory: str) -> "tuple[str, str, int | None] | None":
+        """(name, require, toggle's lifetime) of the repository in `directory`, None if unknown."""
+        row = self._one(_REPOSITORY, (directory,))
+        return None if row is None else (row[0], row[1], row[2])
+
+    def other_sessions(self, user: str) -> "list[tuple[str, str, str, int, str, int, int | None]]":
+        """(scope, key, network, verified_at, boot, boot_seconds, limit_seconds) of all of a user's sessions, newest first."""
+        sql = (
+            "SELECT scope, key, network, verified_at, boot, boot_seconds, limit_seconds FROM session"
+            " WHERE user = ? ORDER BY verified_at DESC LIMIT 20"
+        )
+        try:
+            return self._connection.execute(sql, (user,)).fetchall()
+        except _sqlite3.Error as error:
+            raise Refusal("store-unavailable", f"{self._path}: {error}") from None
+
+    def _one(self, sql: str, values: "tuple[object, ...]") -> "tuple | None":  # type: ignore[type-arg]
+        try:
+            return self._connection.execute(sql, values).fetchone()
+        except (_sqlite3.Error, UnicodeEncodeError) as error:
+            raise Refusal("store-unavailable", f"{self._path}: {error}") from None

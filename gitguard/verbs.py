@@ -1,0 +1,83 @@
+"""The verbs that a person types: one table for `ssh -T git@HOST 2fa VERB` and `gitguard VERB`.
+
+Pure data. The server attaches its use cases to the rows, the workstation its ssh; command_line.py makes
+click commands of them. A test holds docs/reference.md to this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A positional argument. `many` takes all that is left."""
+
+    name: str
+    required: bool = True
+    many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A flag, or with `choices` an option that takes one of them (the first is the default)."""
+
+    name: str
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb: its names, its help line, what it takes. `children` are the verbs below it."""
+
+    name: str
+    help: str
+    arguments: tuple[Argument, ...] = ()
+    options: tuple[Option, ...] = ()
+    aliases: tuple[str, ...] = ()
+    children: tuple[Verb, ...] = ()
+
+
+JSON = Option("--json", "Print JSON.")
+_REPO = Argument("repo")
+
+VERBS = (
+    Verb(
+        "verify",
+        "Open a 2FA session with a code from your app, or a recovery code at the prompt.",
+        (Argument("code", required=False, many=True),),
+        (Option("--if-needed", "Ask nothing while a session is live."),),
+    ),
+    Verb(
+        "enroll",
+        "Set up your authenticator app: shows a QR code and recovery codes, then asks for a code.",
+        (Argument("invite", required=False),),
+        (Option("--qr", "How to draw the QR code.", ("auto", "small", "large", "none")),),
+        aliases=("enrol",),
+    ),
+    Verb(
+        "status",
+        "Show whether you are enrolled and verified, and until when.",
+        options=(JSON, Option("--check", "Print nothing; exit 0 verified, 10 not verified, 11 not enrolled.")),
+    ),
+    Verb("keys", "List your keys and their sessions.", options=(JSON,)),
+    Verb(
+        "leave",
+        "End the session of this key; your SSH access stays.",
+        options=(Option("--all", "End the sessions of all your keys."),),
+    ),
+    Verb("recovery-codes", "Make a new set of recovery codes; the old set is void."),
+    Verb("always", "Demand 2FA for everything I do, whatever the rules say: on or off.", (Argument("switch"),)),
+    Verb("remove", "Remove your second factor."),
+    Verb(
+        "repo",
+        "Show or set what a repository demands.",
+        children=(
+            Verb("show", "What the repository demands, and its admins.", (_REPO,), (JSON,)),
+            Verb("require", "Demand 2FA for: none, push or all.", (_REPO, Argument("require"))),
+            Verb("lifetime", "How long a verification counts here, as 1h, or default.", (_REPO, Argument("lifetime"))),
+            Verb("admin", "Add or remove an admin of the repository.", (_REPO, Argument("verb"), Argument("user"))),
+        ),
+    ),
+)
