@@ -17,9 +17,11 @@ class Root(Group):
     """Loads `admin`, and the server's libraries with it, only when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every name, `admin` last."""
         return [*super().list_commands(ctx), "admin"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name or an alias."""
         if cmd_name != "admin":
             return super().get_command(ctx, cmd_name)
         try:

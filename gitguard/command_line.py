@@ -24,11 +24,13 @@ class Group(click.Group):
         self.aliases: dict[str, str] = {}
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name or an alias."""
         return super().get_command(ctx, self.aliases.get(cmd_name, cmd_name))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but an unknown word is refused with the nearest one."""
         word = args[0]
         if not word.startswith("-") and self.get_command(ctx, word) is None:
             known = [*self.list_commands(ctx), *self.aliases]
@@ -52,7 +54,9 @@ def command_of(verb: Verb, runs: dict[str, Run], path: str = "") -> click.Comman
     for option in verb.options:
         if option.choices:
             kind = click.Choice(option.choices)
-            parameters.append(click.Option([option.name], type=kind, default=option.choices[0], help=option.help))
+            parameters.append(
+                click.Option([option.name], type=kind, default=option.choices[0], help=option.help)
+            )
         else:
             parameters.append(click.Option([option.name], is_flag=True, help=option.help))
     return click.Command(verb.name, params=parameters, callback=runs[name], help=verb.help)
@@ -65,7 +69,9 @@ def add_verbs(group: Group, verbs: tuple[Verb, ...], runs: dict[str, Run], path:
         group.aliases.update(dict.fromkeys(verb.aliases, verb.name))
 
 
-def run(command: click.Command, args: list[str], name: str, view: View | None = None, obj: object = None) -> int:
+def run(
+    command: click.Command, args: list[str], name: str, view: View | None = None, obj: object = None
+) -> int:
     """Run `command`; returns its exit status, and tells a refusal on stderr in gitguard's voice."""
     try:
         status = command.main(args=args, prog_name=name, standalone_mode=False, obj=obj)

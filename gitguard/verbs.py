@@ -59,7 +59,10 @@ VERBS = (
     Verb(
         "status",
         "Show whether you are enrolled and verified, and until when.",
-        options=(JSON, Option("--check", "Print nothing; exit 0 verified, 10 not verified, 11 not enrolled.")),
+        options=(
+            JSON,
+            Option("--check", "Print nothing; exit 0 verified, 10 not verified, 11 not enrolled."),
+        ),
     ),
     Verb("keys", "List your keys and their sessions.", options=(JSON,)),
     Verb(
@@ -68,7 +71,9 @@ VERBS = (
         options=(Option("--all", "End the sessions of all your keys."),),
     ),
     Verb("recovery-codes", "Make a new set of recovery codes; the old set is void."),
-    Verb("always", "Demand 2FA for everything I do, whatever the rules say: on or off.", (Argument("switch"),)),
+    Verb(
+        "always", "Demand 2FA for everything I do, whatever the rules say: on or off.", (Argument("switch"),)
+    ),
     Verb("remove", "Remove your second factor."),
     Verb(
         "repo",
@@ -76,8 +81,16 @@ VERBS = (
         children=(
             Verb("show", "What the repository demands, and its admins.", (_REPO,), (JSON,)),
             Verb("require", "Demand 2FA for: none, push or all.", (_REPO, Argument("require"))),
-            Verb("lifetime", "How long a verification counts here, as 1h, or default.", (_REPO, Argument("lifetime"))),
-            Verb("admin", "Add or remove an admin of the repository.", (_REPO, Argument("verb"), Argument("user"))),
+            Verb(
+                "lifetime",
+                "How long a verification counts here, as 1h, or default.",
+                (_REPO, Argument("lifetime")),
+            ),
+            Verb(
+                "admin",
+                "Add or remove an admin of the repository.",
+                (_REPO, Argument("verb"), Argument("user")),
+            ),
         ),
     ),
 )

@@ -104,7 +104,9 @@ class Server:
             f"AcceptEnv {self.accept_env}\n{self.sshd_lines}\nAuthorizedKeysFile {self.key_file}\n"
         )
         with open(ssh / "log", "ab") as log:
-            self._sshd = subprocess.Popen([SSHD, "-D", "-e", "-f", str(ssh / "config")], stderr=log, stdin=subprocess.DEVNULL)
+            self._sshd = subprocess.Popen(
+                [SSHD, "-D", "-e", "-f", str(ssh / "config")], stderr=log, stdin=subprocess.DEVNULL
+            )
         ends = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < ends:
             with socket.socket() as probe:
@@ -114,7 +116,9 @@ class Server:
                 raise RuntimeError(f"sshd did not start: {(ssh / 'log').read_text()}")
             time.sleep(0.02)
         known = " ".join((host_key.with_suffix(".pub")).read_text().split()[:2])
-        (self.folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {known}\n[::1]:{self.port} {known}\n[localhost]:{self.port} {known}\n")
+        (self.folder / "known_hosts").write_text(
+            f"[127.0.0.1]:{self.port} {known}\n[::1]:{self.port} {known}\n[localhost]:{self.port} {known}\n"
+        )
 
     def stop(self) -> None:
         """Stop sshd, by its pid."""
@@ -177,7 +181,9 @@ class Server:
         """A second key of `owner`, as a person of its own who shares the authenticator."""
         other = self.new_key(name)
         self.admin("key", "add", owner.name, f"{other.key}.pub")
-        return Person(owner.name, other.key, other.fingerprint, owner.invite, owner.secret, owner.recovery_codes)
+        return Person(
+            owner.name, other.key, other.fingerprint, owner.invite, owner.secret, owner.recovery_codes
+        )
 
     def enroll(self, person: Person) -> Done:
         """Enrol over ssh as a person would, and keep secret and recovery codes. Opens a session."""
@@ -199,9 +205,20 @@ class Server:
             "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10",
         ]  # fmt: skip
 
-    def ssh_command(self, person: Person, *words: str, host: str = "127.0.0.1", options: tuple[str, ...] = ()) -> list[str]:
+    def ssh_command(
+        self, person: Person, *words: str, host: str = "127.0.0.1", options: tuple[str, ...] = ()
+    ) -> list[str]:
         """`ssh -T -p PORT ... account@host words`."""
-        return ["ssh", "-T", *self.ssh_options(person), *options, "-p", str(self.port), f"{ACCOUNT}@{host}", *words]
+        return [
+            "ssh",
+            "-T",
+            *self.ssh_options(person),
+            *options,
+            "-p",
+            str(self.port),
+            f"{ACCOUNT}@{host}",
+            *words,
+        ]
 
     def ssh(
         self,
@@ -233,7 +250,14 @@ class Server:
             "GIT_TERMINAL_PROMPT": "0", "HOME": str(self.folder), "LC_ALL": "C",
         }  # fmt: skip
 
-    def git(self, person: Person, *words: str, cwd: Path | None = None, status: int | None = None, env: dict[str, str] | None = None) -> Done:
+    def git(
+        self,
+        person: Person,
+        *words: str,
+        cwd: Path | None = None,
+        status: int | None = None,
+        env: dict[str, str] | None = None,
+    ) -> Done:
         """Run git as `person`."""
         return run(["git", *words], cwd=cwd, status=status, env={**self.git_env(person), **(env or {})})
 
@@ -252,7 +276,9 @@ class Server:
         """A code that was not used yet: the present step's, or the next one's, which the window allows."""
         wanted = max(step(), person.last_step + 1)
         if wanted > step() + 1:
-            raise AssertionError(f"no unused code of {person.name} is left in the window; clear_watermark first")
+            raise AssertionError(
+                f"no unused code of {person.name} is left in the window; clear_watermark first"
+            )
         person.last_step = wanted
         return pyotp.TOTP(person.secret).generate_otp(wanted)
 
@@ -270,7 +296,10 @@ class Server:
         import sqlite3
 
         with sqlite3.connect(self.store, timeout=5) as store:
-            store.execute("UPDATE session SET verified_at = verified_at - ?, boot_seconds = boot_seconds - ?", (seconds, seconds))
+            store.execute(
+                "UPDATE session SET verified_at = verified_at - ?, boot_seconds = boot_seconds - ?",
+                (seconds, seconds),
+            )
         store.close()
 
     def end_sessions(self) -> None:
@@ -306,9 +335,17 @@ def run(
     """Run a command to its end; raises AssertionError with all it said unless it exits with `status`."""
     # stdin of "" is an empty input, not a terminal: nothing here may hang.
     done = subprocess.run(
-        command, input=stdin.encode("utf-8", "surrogateescape"), capture_output=True, cwd=cwd, env=env, timeout=timeout, check=False
+        command,
+        input=stdin.encode("utf-8", "surrogateescape"),
+        capture_output=True,
+        cwd=cwd,
+        env=env,
+        timeout=timeout,
+        check=False,
     )
-    result = Done(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+    result = Done(
+        done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    )
     if status is not None and done.returncode != status:
         raise AssertionError(f"{command} exited {done.returncode}, not {status}\n{result.out}\n{result.err}")
     return result
@@ -347,7 +384,9 @@ def enroll(server: Server, person: Person, invite: str = "", first: str = "") ->
 
 
 def _keygen(path: Path, comment: str) -> None:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], check=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], check=True
+    )
 
 
 def _free_port() -> int:

@@ -30,7 +30,11 @@ class Standing:
         """The keys of `status --json`; times are Unix seconds."""
         session = None
         if self.session is not None:
-            session = {"verified_at": self.session.verified_at, "ends_at": self.ends_at, "scope": self.session.scope}
+            session = {
+                "verified_at": self.session.verified_at,
+                "ends_at": self.ends_at,
+                "scope": self.session.scope,
+            }
         return {
             "user": self.user,
             "key": self.key,

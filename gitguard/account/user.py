@@ -86,7 +86,7 @@ def remove(tx: Writing, name: str, at: int, actor: str) -> list[Key]:
         tx.remove_key(key.fingerprint)
     for repository in tx.repositories():
         tx.remove_repository_admin(repository.name, name)
-    tx.set_always(name, False)
+    tx.set_always(name, on=False)
     tx.set_user_state(name, "removed")
     tx.record("user-removed", at, actor, user=name, keys=[key.fingerprint for key in keys])
     return keys

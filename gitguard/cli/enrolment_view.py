@@ -47,8 +47,14 @@ def confirm_pending(here: Here, pending: Pending) -> tuple[Enrolled, Moment]:
         except Refusal as refusal:
             if refusal.reason not in ("code-rejected", "not-a-code") or attempt == TRIES:
                 if refusal.reason == "code-rejected" and not refusal.text:
-                    refusal.text = "none of the codes was right, so nothing was set up; is your phone's clock right?"
+                    refusal.text = (
+                        "none of the codes was right, so nothing was set up; is your phone's clock right?"
+                    )
                 raise
-            about = "that is not the code of this secret" if refusal.reason == "code-rejected" else "that is not a code"
+            about = (
+                "that is not the code of this secret"
+                if refusal.reason == "code-rejected"
+                else "that is not a code"
+            )
             click.echo(f"gitguard: {about}; {duration(left)} left to try again", err=True)
     raise Refusal("code-rejected")

@@ -40,7 +40,9 @@ def ask_code(here: Here) -> bytes:
 def say_session(here: Here, session: Session, moment: Moment) -> None:
     """The real end of a session, with zone and time left, and what it covers."""
     left = remaining(session, here.settings.session.lifetime, moment)
-    covers = {"address": f"this key from {session.network}", "key": "this key", "user": "all your keys"}[session.scope]
+    covers = {"address": f"this key from {session.network}", "key": "this key", "user": "all your keys"}[
+        session.scope
+    ]
     click.echo(f"verified until {until(moment.at + left, moment.at)}, for {covers}")
 
 

@@ -19,7 +19,8 @@ from gitguard.policy.requirement import requirement
 from gitguard.session.moment import Moment, now
 from gitguard.store.contract import Writing
 
-def verify(here: Here, code: tuple[str, ...], if_needed: bool) -> int:  # noqa: FBT001
+
+def verify(here: Here, code: tuple[str, ...], if_needed: bool) -> int:
     """Open a 2FA session with a code, typed or given; a recovery code only when typed."""
     moment = now()
     with here.desk.store.reading() as tx:
@@ -48,31 +49,47 @@ def enroll(here: Here, invite: str | None, qr: str) -> int:
         enrolled = tx.factor(here.person.user) is not None
         needed = enrolment.needs_basis(here.desk, tx, here.person)
     if needed and given is None:
-        what = "invite, code from your present app, or recovery code: " if enrolled else "invite from your server admin: "
+        what = (
+            "invite, code from your present app, or recovery code: "
+            if enrolled
+            else "invite from your server admin: "
+        )
         given = ask(what)
     elif given is not None and enrolled:
         _refuse_recovery_argument(here, given)
     elif not needed:
-        click.echo("first come, first served: whoever holds this key may enrol it now (self_enrolment is open)", err=True)
+        click.echo(
+            "first come, first served: whoever holds this key may enrol it now (self_enrolment is open)",
+            err=True,
+        )
     basis = enrolment.establish(here.desk, here.person, given, now())
     pending = enrolment.begin(here.desk, here.person, basis, now())
     show_pending(here, pending, qr)
     done, moment = confirm_pending(here, pending)
     riding.end(lambda rider: done.again and rider.user == here.person.user)
-    click.echo("your second factor is set up" + (", the one before it and all sessions are void" if done.again else ""))
+    click.echo(
+        "your second factor is set up"
+        + (", the one before it and all sessions are void" if done.again else "")
+    )
     if done.session is not None:
         say_session(here, done.session, moment)
     else:
-        click.echo(f"no session was opened, because your address is not known; verify with: {here.view.ssh('verify')}")
+        click.echo(
+            f"no session was opened, because your address is not known; verify with: {here.view.ssh('verify')}"
+        )
     return 0
 
 
-def leave(here: Here, all: bool) -> int:  # noqa: A002, FBT001
+def leave(here: Here, all: bool) -> int:  # noqa: A002
     """End sessions, and the transfers that ride on them."""
     ended = change.leave(here.desk, here.person, now(), everywhere=all)
     numbers = {session.id for session in ended}
     count = riding.end(
-        lambda r: r.session in numbers if r.session else r.deciding and r.user == here.person.user and (all or r.key == here.person.key)
+        lambda r: (
+            r.session in numbers
+            if r.session
+            else r.deciding and r.user == here.person.user and (all or r.key == here.person.key)
+        )
     )
     if ended:
         counted(len(ended), "session", "ended; your SSH access stays")
@@ -115,14 +132,20 @@ def always(here: Here, switch: str) -> int:
             riding.end(lambda rider: rider.user == here.person.user and rider.session == 0)
     else:
         changed = change.with_fresh_factor(here.desk, here.person, now, lambda: ask_code(here), set_it)
-    click.echo(f"always is {'now' if changed else 'already'} {switch}" + (": 2FA for everything you do" if on else ""))
+    click.echo(
+        f"always is {'now' if changed else 'already'} {switch}"
+        + (": 2FA for everything you do" if on else "")
+    )
     return 0
 
 
 def remove(here: Here) -> int:
     """Remove the second factor, for a code given now, after saying what that means."""
     if not here.settings.account.allow_remove:
-        raise Refusal("forbidden", text="this server does not let people remove their second factor; ask your server admin")
+        raise Refusal(
+            "forbidden",
+            text="this server does not let people remove their second factor; ask your server admin",
+        )
     _require_enrolled(here)
     click.echo("after this, coming back needs an invite from your server admin", err=True)
     for line in _would_refuse(here):

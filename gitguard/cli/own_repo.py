@@ -20,7 +20,7 @@ from gitguard.store.contract import Reading, Repository, Writing
 T = TypeVar("T")
 
 
-def show(here: Here, repo: str, json: bool) -> int:  # noqa: A002, FBT001 - click passes options by name
+def show(here: Here, repo: str, json: bool) -> int:
     """What a repository demands; anyone whose key is known may ask."""
     with here.desk.store.reading() as tx:
         show_repository(tx, here.settings, known(tx, here.settings, repo), as_json=json)
@@ -43,7 +43,9 @@ def show_repository(tx: Reading, settings: Settings, repository: Repository, *, 
             }
         )
         return
-    click.echo(f"{repository.name}: require {toggle.describe(repository.require, repository.lifetime_seconds)}")
+    click.echo(
+        f"{repository.name}: require {toggle.describe(repository.require, repository.lifetime_seconds)}"
+    )
     click.echo(f"enforcement of the server: {settings.git.enforcement}")
     if note := toggle.without_effect(settings):
         click.echo(note)
@@ -53,7 +55,9 @@ def show_repository(tx: Reading, settings: Settings, repository: Repository, *, 
 def require(here: Here, repo: str, require: str) -> int:
     """Set what the repository demands."""
     toggle.read_require(require)
-    done = _toggled(here, repo, lambda tx, m: toggle.set_require(tx, here.settings, repo, require, m.at, here.person.user))
+    done = _toggled(
+        here, repo, lambda tx, m: toggle.set_require(tx, here.settings, repo, require, m.at, here.person.user)
+    )
     say_toggle(done, here.settings)
     return 0
 
@@ -61,7 +65,11 @@ def require(here: Here, repo: str, require: str) -> int:
 def lifetime(here: Here, repo: str, lifetime: str) -> int:
     """Set how long a verification counts for the repository."""
     toggle.read_lifetime(here.settings, lifetime)
-    done = _toggled(here, repo, lambda tx, m: toggle.set_lifetime(tx, here.settings, repo, lifetime, m.at, here.person.user))
+    done = _toggled(
+        here,
+        repo,
+        lambda tx, m: toggle.set_lifetime(tx, here.settings, repo, lifetime, m.at, here.person.user),
+    )
     say_toggle(done, here.settings)
     return 0
 
@@ -69,7 +77,9 @@ def lifetime(here: Here, repo: str, lifetime: str) -> int:
 def admin(here: Here, repo: str, verb: str, user: str) -> int:
     """Add or remove an admin of the repository."""
     repository, changed = _toggled(
-        here, repo, lambda tx, m: toggle.change_admin(tx, here.settings, repo, verb, user, m.at, here.person.user)
+        here,
+        repo,
+        lambda tx, m: toggle.change_admin(tx, here.settings, repo, verb, user, m.at, here.person.user),
     )
     say_admin(repository.name, verb, user, changed=changed)
     return 0

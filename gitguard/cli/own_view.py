@@ -20,7 +20,9 @@ def greet(here: Here) -> int:
         stand = standing(tx, here.settings, here.person, moment)
     comment = f" ({key.comment})" if key is not None and key.comment else ""
     click.echo(f"gitguard: hello {here.person.user}")
-    click.echo(f"key {here.person.key}{comment}" + (f", from {here.person.address}" if here.person.address else ""))
+    click.echo(
+        f"key {here.person.key}{comment}" + (f", from {here.person.address}" if here.person.address else "")
+    )
     if stand.session is not None:
         click.echo(f"in a 2FA session until {until(stand.ends_at, moment.at)}")
         click.echo(f"leave it with: {here.view.ssh('leave')}")
@@ -39,7 +41,9 @@ def show_help(here: Here) -> int:
         names = [f"{verb.name} {child.name}" for child in verb.children] or [verb.name]
         rows = verb.children or (verb,)
         for name, row in zip(names, rows, strict=True):
-            arguments = " ".join(a.name.upper() if a.required else f"[{a.name.upper()}]" for a in row.arguments)
+            arguments = " ".join(
+                a.name.upper() if a.required else f"[{a.name.upper()}]" for a in row.arguments
+            )
             options = " ".join(f"[{option.name}]" for option in row.options)
             click.echo(" ".join(part for part in ("  " + here.view.ssh(name), arguments, options) if part))
             click.echo(f"      {row.help}")
@@ -48,7 +52,7 @@ def show_help(here: Here) -> int:
     return 0
 
 
-def status(here: Here, json: bool, check: bool) -> int:  # noqa: A002, FBT001 - click passes options by name
+def status(here: Here, json: bool, check: bool) -> int:
     """Enrolled, verified, until when; with `check` only as exit status."""
     moment = now()
     with here.desk.store.reading() as tx:
@@ -58,12 +62,19 @@ def status(here: Here, json: bool, check: bool) -> int:  # noqa: A002, FBT001 - 
     if json:
         say_json(stand.as_json())
         return 0
-    click.echo(f"user {here.person.user}, key {here.person.key}" + (f", from {here.person.address}" if here.person.address else ""))
+    click.echo(
+        f"user {here.person.user}, key {here.person.key}"
+        + (f", from {here.person.address}" if here.person.address else "")
+    )
     if not stand.enrolled:
         click.echo(f"second factor: none; set one up with: {here.view.ssh('enroll')}")
     else:
         left = stand.recovery_codes_left
-        codes = f"; {left} recovery codes left{more_codes(here, left)}" if here.settings.second_factor.recovery_codes else ""
+        codes = (
+            f"; {left} recovery codes left{more_codes(here, left)}"
+            if here.settings.second_factor.recovery_codes
+            else ""
+        )
         click.echo(f"second factor: set up{codes}")
         if stand.session is not None:
             click.echo(f"2FA session: until {until(stand.ends_at, moment.at)}, scope {stand.session.scope}")
@@ -73,7 +84,7 @@ def status(here: Here, json: bool, check: bool) -> int:  # noqa: A002, FBT001 - 
     return 0
 
 
-def keys(here: Here, json: bool) -> int:  # noqa: A002, FBT001
+def keys(here: Here, json: bool) -> int:
     """The person's keys, each with its live sessions."""
     moment = now()
     lifetime = here.settings.session.lifetime
@@ -99,7 +110,7 @@ def keys(here: Here, json: bool) -> int:  # noqa: A002, FBT001
     return 0
 
 
-def _key_json(key: Key, this: bool, live: list[tuple[Session, int]]) -> dict[str, object]:  # noqa: FBT001
+def _key_json(key: Key, this: bool, live: list[tuple[Session, int]]) -> dict[str, object]:
     return {
         "key": key.fingerprint,
         "type": key.type,

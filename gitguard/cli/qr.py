@@ -1,5 +1,6 @@
 """A QR code for a terminal. segno computes it; foreground and background are always set explicitly, since a
-scanner needs dark on light whatever the terminal's colours are."""
+scanner needs dark on light whatever the terminal's colours are.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +28,20 @@ def _small(rows: list[list[bool]]) -> list[str]:
         rows = [*rows, [False] * len(rows[0])]
     lines = []
     for upper, lower in zip(rows[::2], rows[1::2], strict=True):
-        cells = [f"\x1b[38;5;{_colour(u)};48;5;{_colour(d)}m\u2580" for u, d in zip(upper, lower, strict=True)]
+        cells = [
+            f"\x1b[38;5;{_colour(u)};48;5;{_colour(d)}m\u2580" for u, d in zip(upper, lower, strict=True)
+        ]
         lines.append("".join(cells) + _RESET)
     return lines
 
 
 def _large(rows: list[list[bool]]) -> list[str]:
     """One row a line, two spaces a module, told by the background alone."""
-    return ["".join(f"\x1b[38;5;{_colour(not dark)};48;5;{_colour(dark)}m  " for dark in row) + _RESET for row in rows]
+    return [
+        "".join(f"\x1b[38;5;{_colour(not dark)};48;5;{_colour(dark)}m  " for dark in row) + _RESET
+        for row in rows
+    ]
 
 
-def _colour(dark: bool) -> int:  # noqa: FBT001
+def _colour(dark: bool) -> int:
     return _DARK if dark else _LIGHT

@@ -11,7 +11,7 @@ from gitguard.command_line import Run
 
 def runs(here: Here) -> dict[str, Run]:
     """Verb -> what it does for the person `here`, for command_line.add_verbs."""
-    functions = {
+    functions: dict[str, Run] = {
         "verify": own_factor.verify,
         "enroll": own_factor.enroll,
         "status": own_view.status,

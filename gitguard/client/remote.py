@@ -30,7 +30,9 @@ def server_of(text: str) -> Server:
     if "://" in text:
         parts = urlsplit(text)
         if parts.scheme not in ("ssh", "git+ssh", "ssh+git"):
-            raise Refusal("usage", text=f"gitguard works over SSH, and this remote is {parts.scheme}: {printable(text)}")
+            raise Refusal(
+                "usage", text=f"gitguard works over SSH, and this remote is {parts.scheme}: {printable(text)}"
+            )
         try:
             port = parts.port
         except ValueError:
@@ -61,13 +63,21 @@ def remote_url(remote: str | None) -> str:
     name = remote or _default_remote()
     url = _git("remote", "get-url", "--push", name)
     if url is None:
-        raise Refusal("usage", text=f"no remote {printable(name)} in this clone", hint="name one with --remote, or give git@HOST")
+        raise Refusal(
+            "usage",
+            text=f"no remote {printable(name)} in this clone",
+            hint="name one with --remote, or give git@HOST",
+        )
     return url
 
 
 def _default_remote() -> str:
     if _git("rev-parse", "--git-dir") is None:
-        raise Refusal("usage", text="this is not a clone", hint="go into one, or say which server: gitguard verify git@HOST")
+        raise Refusal(
+            "usage",
+            text="this is not a clone",
+            hint="go into one, or say which server: gitguard verify git@HOST",
+        )
     branch = _git("symbolic-ref", "--quiet", "--short", "HEAD")
     for key in (f"branch.{branch}.pushRemote", "remote.pushDefault", f"branch.{branch}.remote"):
         value = _git("config", "--get", key)

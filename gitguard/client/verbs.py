@@ -35,11 +35,15 @@ def _command(verb: Verb, path: list[str]) -> click.Command:
     for option in verb.options:
         if option.choices:
             kind = click.Choice(option.choices)
-            parameters.append(click.Option([option.name], type=kind, default=option.choices[0], help=option.help))
+            parameters.append(
+                click.Option([option.name], type=kind, default=option.choices[0], help=option.help)
+            )
         else:
             parameters.append(click.Option([option.name], is_flag=True, help=option.help))
     parameters.append(click.Option(["--remote"], metavar="NAME", help="The remote whose server is meant."))
-    return click.Command(verb.name, params=parameters, help=verb.help, callback=_run(verb, [*path, verb.name]))
+    return click.Command(
+        verb.name, params=parameters, help=verb.help, callback=_run(verb, [*path, verb.name])
+    )
 
 
 def _metavar(verb: Verb) -> str:
@@ -78,7 +82,9 @@ def _sort(verb: Verb, words: tuple[str, ...]) -> tuple[list[str], str]:
     least = sum(argument.required for argument in verb.arguments)
     most = None if any(argument.many for argument in verb.arguments) else len(verb.arguments)
     if len(values) < least or (most is not None and len(values) > most):
-        raise Refusal("usage", text=f"{verb.name} takes: {_metavar(verb)}", hint=f"see: gitguard {verb.name} --help")
+        raise Refusal(
+            "usage", text=f"{verb.name} takes: {_metavar(verb)}", hint=f"see: gitguard {verb.name} --help"
+        )
     return values, servers[0] if servers else ""
 
 
@@ -95,7 +101,9 @@ def _qr_size() -> str:
 def _over_ssh(server: Server, words: list[str], typed: str | None) -> int:
     command = ssh_command(server, words)
     try:
-        done = subprocess.run(command, check=False, **({} if typed is None else {"input": typed.encode() + b"\n"}))  # type: ignore[call-overload]
+        done = subprocess.run(
+            command, check=False, **({} if typed is None else {"input": typed.encode() + b"\n"})
+        )  # type: ignore[call-overload]
     except OSError as error:
         click.echo(f"gitguard: cannot run {command[0]}: {error.strerror}", err=True)
         return UNREACHED_STATUS

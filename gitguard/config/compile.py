@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import tempfile
+from typing import Any
 
 from gitguard.config.compiled import STAMP, Config, identity
 from gitguard.config.parse import ConfigurationError, Fault, parse
@@ -34,11 +35,13 @@ def compile_file(path: str, compiled: str, hook: str) -> Config:
     return Config(values)
 
 
-def _values(path: str, settings: Settings, hook: str) -> tuple[object, ...]:
+def _values(path: str, settings: Settings, hook: str) -> tuple[Any, ...]:
     try:
         account = pwd.getpwnam(settings.host.account)
     except KeyError:
-        raise Refusal("config-invalid", f"{path}: no account {settings.host.account} on this machine") from None
+        raise Refusal(
+            "config-invalid", f"{path}: no account {settings.host.account} on this machine"
+        ) from None
     git_shell = shutil.which("git-shell", path=GIT_PATH)
     if git_shell is None:
         raise Refusal("config-invalid", "git-shell is not installed (Debian: apt-get install git)")
@@ -48,7 +51,7 @@ def _values(path: str, settings: Settings, hook: str) -> tuple[object, ...]:
     except OSError as error:
         raise Refusal("config-invalid", f"{hook}: {error.strerror}; try: gitguard admin init") from None
     roots = (settings.paths.repositories, *settings.paths.extra_roots)
-    by_name: dict[str, object] = {
+    by_name: dict[str, Any] = {
         "path": path,
         "uid": account.pw_uid,
         "account": str(settings.host.account),

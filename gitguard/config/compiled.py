@@ -90,7 +90,9 @@ def load(path: str, compiled: str, hook: str) -> Config:
 
         config = compile_file(path, compiled, hook)
     if config.uid != uid:
-        raise Refusal("config-invalid", f"runs as uid {uid}, but the Git account {config.account} is {config.uid}")
+        raise Refusal(
+            "config-invalid", f"runs as uid {uid}, but the Git account {config.account} is {config.uid}"
+        )
     if fault := fault_on_the_way(config.state, uid):
         raise Refusal("config-invalid", fault)
     return config
@@ -105,7 +107,7 @@ def _read(compiled: str, path: str, entry: "posix.stat_result", uid: int) -> "Co
                 return None
             if max(entry.st_mtime_ns, entry.st_ctime_ns) + GRAIN_NS >= made.st_mtime_ns:
                 return None
-            stamp, written_path, described, values = marshal.load(file)
+            stamp, written_path, described, values = marshal.load(file)  # noqa: S302 - ours alone by owner and mode, checked above
     except (OSError, ValueError, EOFError, TypeError):
         return None
     if stamp != STAMP or written_path != path or described != identity(entry):

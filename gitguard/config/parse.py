@@ -159,6 +159,10 @@ class _Reader:
         for key, value in (("name", settings.host.name), ("web_url", settings.host.web_url)):
             if not re.fullmatch(r"[!-~]*", value) or value.startswith("-"):
                 self.fault("host", key, "expected printable ASCII without spaces")
+        self.ranges(settings)
+
+    def ranges(self, settings: Settings) -> None:
+        """Numbers and combinations that cannot be."""
         factor = settings.second_factor
         if factor.hardware_keys:
             self.fault("second_factor", "hardware_keys", "hardware keys are not available in this version")
@@ -188,7 +192,7 @@ def nearest(word: str, words: list[str]) -> str:
 
 
 def _in_words(error: str, value: Any, kind: Any) -> str:
-    """msgspec's message without its `$` path, with the allowed words and the nearest one."""
+    """Msgspec's message without its `$` path, with the allowed words and the nearest one."""
     text = error.partition(" - at `$")[0]
     if get_origin(kind) is Literal:
         words = [str(word) for word in get_args(kind)]

@@ -90,7 +90,7 @@ def decode(kind: type, value: object) -> object:
     if issubclass(kind, Limit):
         return _limit(value)
     if issubclass(kind, Folder):
-        if not os.path.isabs(value) or any(c < " " or c in "\x7f" for c in value):
+        if not os.path.isabs(value) or any(c < " " or c == "\x7f" for c in value):
             raise ValueError(f"{value!r} is not an absolute path")
         return Folder(os.path.normpath(value))
     if issubclass(kind, SqliteUrl):
@@ -117,7 +117,9 @@ def _store_url(value: str) -> SqliteUrl:
     if value.startswith(("postgresql:", "postgres:")):
         raise ValueError("PostgreSQL is not available in this version; use sqlite:////absolute/path")
     if not value.startswith("sqlite:////"):
-        raise ValueError(f"{value!r} is no store; write sqlite:// and an absolute path, as sqlite:////var/lib/x.db")
+        raise ValueError(
+            f"{value!r} is no store; write sqlite:// and an absolute path, as sqlite:////var/lib/x.db"
+        )
     return SqliteUrl("sqlite://" + os.path.normpath(value.removeprefix("sqlite:///")))
 
 
@@ -239,5 +241,6 @@ class Settings(msgspec.Struct, frozen=True):
     def is_server_admin(self, user: str) -> bool:
         """Whether `user` stands in `[git] admins`, by name or in a group."""
         return any(
-            user in self.groups.get(who[1:], ()) if who.startswith("@") else who == user for who in self.git.admins
+            user in self.groups.get(who[1:], ()) if who.startswith("@") else who == user
+            for who in self.git.admins
         )

@@ -5,7 +5,6 @@ file; `_json` is the C encoder alone, since the json package costs three times t
 """
 
 import posix
-
 from _json import encode_basestring_ascii
 
 from gitguard.decision.decide import Decision

@@ -1,7 +1,7 @@
-"""What the client asks for, parsed strictly: one verb, its arguments, in the quoting Git uses.
+r"""What the client asks for, parsed strictly: one verb, its arguments, in the quoting Git uses.
 
 MUST: what is not understood is refused, never tried; no shell sees the client's bytes. Source of the
-quoting: git's quote.c, sq_quote_buf (`'` as `'\\''`, `!` as `'\\!'`). Plain dialect: the gate loads this.
+quoting: git's quote.c, sq_quote_buf (`'` as `'\''`, `!` as `'\!'`). Plain dialect: the gate loads this.
 """
 
 from gitguard.message.reasons import Refusal

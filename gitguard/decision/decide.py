@@ -7,8 +7,8 @@ Plain dialect: the gate loads this file.
 """
 
 from gitguard.config.compiled import Config, load
-from gitguard.decision.request import Request, is_fingerprint, is_user_name
 from gitguard.decision.command import Command, parse
+from gitguard.decision.request import Request, is_fingerprint, is_user_name
 from gitguard.message.reasons import Refusal
 from gitguard.policy.requirement import NOTHING, Requirement, requirement, strictest
 from gitguard.policy.verdict import Verdict, verdict

@@ -12,7 +12,8 @@ LONGEST_USER = 64
 
 class Request:
     """One connection's one command. `line` is the client's command, None for none; `downstream` the
-    program behind the gate with its arguments, empty for git-shell."""
+    program behind the gate with its arguments, empty for git-shell.
+    """
 
     __slots__ = ("address", "connection", "downstream", "key", "line", "moment", "protocol", "user")
 
@@ -44,4 +45,9 @@ def is_user_name(name: str) -> bool:
 
 def is_fingerprint(key: str) -> bool:
     """Whether `key` has the shape of an OpenSSH SHA256 fingerprint: `SHA256:` and 43 base64 characters."""
-    return len(key) == 50 and key.startswith("SHA256:") and all(c.isalnum() or c in "+/" for c in key[7:]) and key.isascii()
+    return (
+        len(key) == 50
+        and key.startswith("SHA256:")
+        and all(c.isalnum() or c in "+/" for c in key[7:])
+        and key.isascii()
+    )

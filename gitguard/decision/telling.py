@@ -30,7 +30,11 @@ def view_of(decision: Decision, id_: str) -> View:
     view.help_line, view.help_url = config.help_line, config.help_url
     lifetime = decision.requirement.lifetime_seconds
     if lifetime is not None and decision.store is not None:
-        if decision.session_age_seconds is not None and decision.state is not None and decision.state.verified_at:
+        if (
+            decision.session_age_seconds is not None
+            and decision.state is not None
+            and decision.state.verified_at
+        ):
             limit = decision.state.session_limit_seconds
             lasted = lifetime if limit is None else min(lifetime, limit)
             view.ended_at = min(decision.state.verified_at + lasted, request.moment.at)
@@ -43,7 +47,9 @@ def _elsewhere(decision: Decision, kind: str, lifetime: int) -> "tuple[tuple[str
     if decision.store is None:
         return ()
     found = []
-    for scope, key, network, at, boot, boot_seconds, limit in decision.store.other_sessions(decision.request.user):
+    for scope, key, network, at, boot, boot_seconds, limit in decision.store.other_sessions(
+        decision.request.user
+    ):
         age = decision.request.moment.age_of(Moment(at, boot, boot_seconds))
         if scope == kind and 0 <= age < min(lifetime, lifetime if limit is None else limit):
             found.append((key, network))

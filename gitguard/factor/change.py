@@ -69,7 +69,7 @@ def remove(desk: Desk, person: Person, typed: bytes, moment: Moment) -> list[Ses
 
     def change(tx: Writing, proof: Proof) -> list[Session]:
         tx.drop_factor(person.user)
-        tx.set_always(person.user, False)
+        tx.set_always(person.user, on=False)
         ended = tx.end_sessions(person.user)
         _record(tx, "factor-removed", person, moment, method=proof.method)
         return ended
@@ -82,7 +82,7 @@ def set_always(tx: Writing, person: Person, moment: Moment, *, on: bool) -> bool
     user = tx.user(person.user)
     if user is not None and user.always == on:
         return False
-    tx.set_always(person.user, on)
+    tx.set_always(person.user, on=on)
     _record(tx, "always-on" if on else "always-off", person, moment)
     return True
 
@@ -97,4 +97,6 @@ def leave(desk: Desk, person: Person, moment: Moment, *, everywhere: bool) -> li
 
 
 def _record(tx: Writing, event: str, person: Person, moment: Moment, **details: object) -> None:
-    tx.record(event, moment.at, person.user, user=person.user, key=person.key, address=person.address, **details)
+    tx.record(
+        event, moment.at, person.user, user=person.user, key=person.key, address=person.address, **details
+    )

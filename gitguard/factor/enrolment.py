@@ -164,7 +164,9 @@ def _check_basis(desk: Desk, tx: Writing, person: Person, basis: Basis, moment: 
     else:
         good = factor is not None and factor.enrolment.encode() == basis.value
     if not good:
-        raise Refusal("invite-required", text="this enrolment is void, because another one was confirmed first")
+        raise Refusal(
+            "invite-required", text="this enrolment is void, because another one was confirmed first"
+        )
 
 
 def _store(desk: Desk, tx: Writing, person: Person, pending: Pending, step: int, moment: Moment) -> None:

@@ -41,7 +41,9 @@ class Keyring:
         """(key's name, nonce and ciphertext) of a TOTP secret, bound to user, enrolment and key."""
         name = self.newest
         nonce = os.urandom(NONCE_BYTES)
-        return name, nonce + AESGCM(self._aes[name]).encrypt(nonce, secret.encode(), _bound(user, enrolment, name))
+        return name, nonce + AESGCM(self._aes[name]).encrypt(
+            nonce, secret.encode(), _bound(user, enrolment, name)
+        )
 
     def decrypt(self, factor: Factor) -> str:
         """The secret of `factor`. Raises Refusal("store-unavailable") if it was not encrypted for it."""

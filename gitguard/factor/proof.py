@@ -102,7 +102,9 @@ def check_clock(tx: Writing, moment: Moment) -> None:
     behind = tx.latest_at() - moment.at
     if behind > CLOCK_BACK_SECONDS:
         text = f"the server's clock is {duration(behind)} behind its own records, so no code can be judged"
-        raise Refusal("code-rejected", "clock behind", text=text, hint="tell your server admin; nothing was counted")
+        raise Refusal(
+            "code-rejected", "clock behind", text=text, hint="tell your server admin; nothing was counted"
+        )
 
 
 def check_throttle(desk: Desk, tx: Writing, person: Person, moment: Moment) -> None:
@@ -178,7 +180,9 @@ def _outside(
     refusal = _rejected(tx, person, moment, "wrong")
     if before is not None and before.difference == difference and before.step != step:
         about = duration(max(round(abs(difference) * factor.period_seconds / 60), 1) * 60)
-        refusal.hint = f"your phone's clock is about {about} {'fast' if difference > 0 else 'slow'}; set it to automatic"
+        refusal.hint = (
+            f"your phone's clock is about {about} {'fast' if difference > 0 else 'slow'}; set it to automatic"
+        )
     return refusal
 
 
@@ -189,7 +193,9 @@ def _rejected(tx: Writing, person: Person, moment: Moment, cause: str) -> Refusa
 
 
 def _record(tx: Writing, event: str, person: Person, moment: Moment, **details: object) -> None:
-    tx.record(event, moment.at, person.user, user=person.user, key=person.key, address=person.address, **details)
+    tx.record(
+        event, moment.at, person.user, user=person.user, key=person.key, address=person.address, **details
+    )
 
 
 def open_session(desk: Desk, tx: Writing, person: Person, moment: Moment, method: str) -> Session:

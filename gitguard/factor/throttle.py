@@ -24,7 +24,9 @@ def retry_at(failures: list[Failure], key: str, now: int, limits: Throttle) -> i
     shortest = min(limit.seconds for limit in limits.per_key)
     blocked = [
         _blocked_until(
-            [f.at for f in failures if f.key == key and not (f.cleared and limit.seconds == shortest)], now, limit
+            [f.at for f in failures if f.key == key and not (f.cleared and limit.seconds == shortest)],
+            now,
+            limit,
         )
         for limit in limits.per_key
     ]

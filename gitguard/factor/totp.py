@@ -36,15 +36,16 @@ class Parameters:
 
     def code(self, step: int) -> str:
         """The code of `step`."""
-        return self._totp().generate_otp(step)
+        return self.totp().generate_otp(step)
 
-    def _totp(self) -> pyotp.TOTP:
+    def totp(self) -> pyotp.TOTP:
+        """Pyotp's object for these parameters."""
         digest = _DIGESTS[self.algorithm]
         return pyotp.TOTP(self.secret, digits=self.digits, digest=digest, interval=self.period_seconds)
 
     def uri(self, user: str, issuer: str) -> str:
         """The otpauth:// link that an app scans or opens."""
-        return self._totp().provisioning_uri(name=user, issuer_name=issuer)
+        return self.totp().provisioning_uri(name=user, issuer_name=issuer)
 
 
 def new_secret() -> str:
@@ -55,7 +56,7 @@ def new_secret() -> str:
 def fitting_steps(parameters: Parameters, code: str, at: int, reach: int = WINDOW) -> list[int]:
     """The steps at most `reach` from `at` whose code is `code`, ascending. All of them are compared."""
     now = parameters.step(at)
-    totp = parameters._totp()
+    totp = parameters.totp()
     steps = range(max(now - reach, 0), now + reach + 1)
     fits = [(step, hmac.compare_digest(totp.generate_otp(step), code)) for step in steps]
     return [step for step, fit in fits if fit]

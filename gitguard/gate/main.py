@@ -7,9 +7,9 @@ calls the launcher with the user and the key. Plain dialect: see docs/architectu
 import posix
 import sys
 
+from gitguard.decision.access_log import append, line_of, new_id
 from gitguard.decision.command import verb_of
 from gitguard.decision.decide import Decision, decide
-from gitguard.decision.access_log import append, line_of, new_id
 from gitguard.gate.downstream import program
 from gitguard.gate.edge import early_variable, request_of
 from gitguard.message.reasons import Refusal
@@ -39,7 +39,7 @@ def main(config: str, compiled: str, hook: str) -> int:
             _become(decision, id_)
     except Refusal as refusal:
         decision.refusal = refusal
-    except Exception as error:  # noqa: BLE001 - whatever it is, it refuses
+    except Exception as error:
         decision.refusal = Refusal("internal-error", f"{type(error).__name__}: {error}")
     return _refused(decision, id_, verb_of(request.line))
 

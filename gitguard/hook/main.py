@@ -10,10 +10,10 @@ import posix
 import sys
 
 from gitguard.config.compiled import Config, load
+from gitguard.decision.access_log import append, line_of, new_id
 from gitguard.decision.command import Command
 from gitguard.decision.decide import Decision, check_user, demanded_here
 from gitguard.decision.request import Request
-from gitguard.decision.access_log import append, line_of, new_id
 from gitguard.hook.updates import LONGEST_INPUT, parse_updates
 from gitguard.host.process import is_ancestor
 from gitguard.message.reasons import Refusal
@@ -40,19 +40,19 @@ def main(config_path: str, compiled: str, hook: str) -> int:
         if grant is not None:
             decision.request = Request(grant.user, grant.key, grant.address, None, moment)
             id_ = grant.decision
-        _judge(decision, config, grant, moment)
+        _judge(decision, config, grant)
         parse_updates(data)
         from gitguard.hook.others import run_others
 
         return run_others(directory, data, posix.environ, config.uid)
     except Refusal as refusal:
         decision.refusal = refusal
-    except Exception as error:  # noqa: BLE001 - whatever it is, it refuses
+    except Exception as error:
         decision.refusal = Refusal("internal-error", f"{type(error).__name__}: {error}")
     return _refused(decision, id_)
 
 
-def _judge(decision: Decision, config: Config, grant: "Grant | None", moment: Moment) -> None:
+def _judge(decision: Decision, config: Config, grant: "Grant | None") -> None:
     """Today's answer. Raises Refusal."""
     decision.store = store = GateQuery(config.store)
     user, key, address = ("", "", "") if grant is None else (grant.user, grant.key, grant.address)

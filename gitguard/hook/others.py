@@ -49,7 +49,7 @@ def _run(path: str, data: bytes, environment: "dict[bytes, bytes]") -> int:
         except OSError as error:
             posix.write(2, f"gitguard: {path}: {error.strerror}\n".encode("utf-8", "replace"))
         finally:
-            posix._exit(126)
+            posix._exit(126)  # noqa: SLF001 - its public name is in os, which the hook does not import
     posix.close(reading)
     try:
         while data:

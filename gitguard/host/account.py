@@ -49,7 +49,11 @@ def check_reachable(entry: pwd.struct_passwd) -> None:
         stop = _first_closed(path, entry)
         if stop:
             hint = "install gitguard where the account can read it, for instance with /usr/bin/python3 -m venv /opt/gitguard"
-            raise Refusal("usage", text=f"the account {entry.pw_name} cannot reach {path}: {stop} is closed to it", hint=hint)
+            raise Refusal(
+                "usage",
+                text=f"the account {entry.pw_name} cannot reach {path}: {stop} is closed to it",
+                hint=hint,
+            )
 
 
 def _first_closed(path: str, entry: pwd.struct_passwd) -> str:

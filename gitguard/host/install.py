@@ -107,7 +107,9 @@ def authorized_keys(settings: Settings) -> str:
 def check_git() -> str:
     """The version of git. Raises Refusal("usage") if it is missing or too old to force core.hooksPath."""
     try:
-        done = subprocess.run(["git", "--version"], capture_output=True, text=True, check=False, env={"PATH": GIT_PATH})
+        done = subprocess.run(
+            ["git", "--version"], capture_output=True, text=True, check=False, env={"PATH": GIT_PATH}
+        )
     except OSError:
         raise Refusal("usage", text="git is not installed (Debian: apt-get install git)") from None
     found = re.search(r"(\d+)\.(\d+)", done.stdout)
@@ -136,14 +138,24 @@ def _check_wishes(wishes: Wishes, settings: Settings, at: Places) -> None:
     """A flag that says other than the configuration is a question, not an order: nothing is overwritten."""
     stands = {
         "--account": (wishes.account, str(settings.host.account)),
-        "--repositories": (wishes.repositories and os.path.abspath(wishes.repositories), str(settings.paths.repositories)),
+        "--repositories": (
+            wishes.repositories and os.path.abspath(wishes.repositories),
+            str(settings.paths.repositories),
+        ),
         "--host": (wishes.host, settings.host.name),
         "--port": (wishes.port, settings.host.port),
-        "--authorized-keys": (wishes.authorized_keys and os.path.abspath(wishes.authorized_keys), authorized_keys(settings)),
+        "--authorized-keys": (
+            wishes.authorized_keys and os.path.abspath(wishes.authorized_keys),
+            authorized_keys(settings),
+        ),
     }
     for flag, (wish, there) in stands.items():
         if wish is not None and wish != there:
-            raise Refusal("usage", text=f"{flag} {wish}, but {at.config} says {there}", hint="edit the configuration, then run init again")
+            raise Refusal(
+                "usage",
+                text=f"{flag} {wish}, but {at.config} says {there}",
+                hint="edit the configuration, then run init again",
+            )
 
 
 def _tables(wishes: Wishes, at: Places, entry: pwd.struct_passwd) -> dict[str, dict[str, object]]:
@@ -151,10 +163,16 @@ def _tables(wishes: Wishes, at: Places, entry: pwd.struct_passwd) -> dict[str, d
     home = os.path.dirname(at.config)
     state = "/var/lib/gitguard" if system else f"{home}/state"
     log = "/var/log/gitguard" if system else f"{home}/log"
-    repositories = wishes.repositories or (f"{entry.pw_dir}/repositories" if system else f"{home}/repositories")
+    repositories = wishes.repositories or (
+        f"{entry.pw_dir}/repositories" if system else f"{home}/repositories"
+    )
     keys = wishes.authorized_keys or key_file.default_path(entry.pw_dir)
     return {
-        "host": {"name": wishes.host or socket.getfqdn(), "port": wishes.port or 22, "account": entry.pw_name},
+        "host": {
+            "name": wishes.host or socket.getfqdn(),
+            "port": wishes.port or 22,
+            "account": entry.pw_name,
+        },
         "paths": {
             "repositories": os.path.abspath(repositories),
             "state": state,
@@ -211,7 +229,10 @@ def _keys_and_store(settings: Settings, at: Places, say: Callable[[str], None]) 
     if os.path.exists(secret):
         keyring.read(secret)
     elif os.path.exists(settings.store.url.path):
-        raise Refusal("store-unavailable", f"{secret} is gone, but the store is there; see docs/operations.md, \"the key file is gone\"")
+        raise Refusal(
+            "store-unavailable",
+            f'{secret} is gone, but the store is there; see docs/operations.md, "the key file is gone"',
+        )
     else:
         keyring.create(secret)
         say(f"made the key file {secret}; keep a copy apart from the store's backups")

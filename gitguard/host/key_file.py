@@ -72,7 +72,9 @@ def write(path: str, keys: list[Key], gate: str, *, without: frozenset[str] = fr
     _, foreign = read(path)
     if without:
         gone = {line.number for line in foreign_lines(path) if line.fingerprint in without}
-        kept = [text for number, text in enumerate(foreign.splitlines(keepends=True), 1) if number not in gone]
+        kept = [
+            text for number, text in enumerate(foreign.splitlines(keepends=True), 1) if number not in gone
+        ]
         foreign = b"".join(kept)
     block = b"".join(key_line(key, gate) for key in keys)
     return replace(path, BEGIN + block + END + foreign, 0o600)

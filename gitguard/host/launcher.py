@@ -23,7 +23,6 @@ _LAUNCHER = """\
 # {what}
 # Written by `gitguard admin init`; run it again after an upgrade.
 import sys
-from collections.abc import Callable
 
 sys.path += {path!r}
 from {module} import main
@@ -31,7 +30,10 @@ from {module} import main
 sys.exit(main({config!r}, {compiled!r}, {hook!r}))
 """
 _GATE = ("gitguard-shell: the forced command of every key line that gitguard writes.", "gitguard.gate.main")
-_HOOK = ("gitguard's push check: the gate refuses every push while a repository's hook differs from this.", "gitguard.hook.main")
+_HOOK = (
+    "gitguard's push check: the gate refuses every push while a repository's hook differs from this.",
+    "gitguard.hook.main",
+)
 
 
 def interpreter() -> str:

@@ -58,7 +58,9 @@ def _rider(pid: int) -> Rider | None:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             pairs = [entry.partition(b"=") for entry in file.read().split(b"\0")]
-        environment = {name.decode("ascii", "replace"): value.decode("utf-8", "replace") for name, _, value in pairs}
+        environment = {
+            name.decode("ascii", "replace"): value.decode("utf-8", "replace") for name, _, value in pairs
+        }
         if "GITGUARD_DECISION" in environment:
             return Rider(
                 pid,

@@ -50,7 +50,9 @@ class Refusal(Exception):  # noqa: N818 - the field's own word; it is raised, an
     `facts` are values that the sentence of the reason fills in (`retry_at`, `operation`, ...).
     """
 
-    def __init__(self, reason: str, detail: str = "", *, text: str = "", hint: str = "", **facts: object) -> None:
+    def __init__(
+        self, reason: str, detail: str = "", *, text: str = "", hint: str = "", **facts: object
+    ) -> None:
         super().__init__(detail or text or reason)
         self.reason = reason
         self.detail = detail

@@ -118,7 +118,10 @@ def refusal_text(refusal: Refusal, view: View) -> str:
     if refusal.hint:
         lines.append(printable(refusal.hint, 300))
     if view.key:
-        lines.append(f"key {view.key} of {printable(view.user, 64)}" + (f", from {view.address}" if view.address else ""))
+        lines.append(
+            f"key {view.key} of {printable(view.user, 64)}"
+            + (f", from {view.address}" if view.address else "")
+        )
     if refusal.reason in ("verification-required", "verification-expired"):
         if view.ended_at is not None:
             lines.append(f"the last verification ended at {clock(view.ended_at, view.now)}")

@@ -35,9 +35,13 @@ def check(directory: str, root: str) -> None:
             raise _none(f"{directory} has a {inside}: Git would open another place")
     # enter_repo tries suffixes behind what it is given: a twin repository makes two answers possible.
     # (A mere folder of the same name, `team/` beside `team.git`, is common and no danger.)
-    bare = directory[:-4] if directory.endswith(".git") else directory
+    bare = directory.removesuffix(".git")
     for other in (bare, bare + ".git", bare + ".git.git"):
-        if other != directory and (mode := _mode(other)) and not (S_ISDIR(mode) and not _mode(other + "/HEAD")):
+        if (
+            other != directory
+            and (mode := _mode(other))
+            and not (S_ISDIR(mode) and not _mode(other + "/HEAD"))
+        ):
             raise _none(f"{other} stands beside {directory}: Git and gitguard could mean different ones")
 
 

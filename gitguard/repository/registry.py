@@ -46,7 +46,11 @@ def known(tx: Reading, settings: Settings, spelled: str) -> Repository:
     name = canonical(settings, spelled)
     repository = tx.repository(name)
     if repository is None:
-        raise Refusal("no-such-repository", text=f"no such repository: {name}", hint="admins make one known with: gitguard admin repo adopt")
+        raise Refusal(
+            "no-such-repository",
+            text=f"no such repository: {name}",
+            hint="admins make one known with: gitguard admin repo adopt",
+        )
     return repository
 
 
@@ -66,7 +70,9 @@ def on_disk(settings: Settings) -> list[Found]:
 
 
 def _looks_bare(path: str) -> bool:
-    return os.path.isfile(f"{path}/HEAD") and os.path.isdir(f"{path}/objects") and os.path.isdir(f"{path}/refs")
+    return (
+        os.path.isfile(f"{path}/HEAD") and os.path.isdir(f"{path}/objects") and os.path.isdir(f"{path}/refs")
+    )
 
 
 def locate(settings: Settings, name: str) -> Found:
@@ -80,9 +86,13 @@ def locate(settings: Settings, name: str) -> Found:
         if os.path.lexists(directory) and (directory.endswith(".git") or _looks_bare(directory))
     ]
     if not places:
-        raise Refusal("no-such-repository", text=f"no directory {plain}.git below {', '.join(roots(settings))}")
+        raise Refusal(
+            "no-such-repository", text=f"no directory {plain}.git below {', '.join(roots(settings))}"
+        )
     if len(places) > 1:
-        raise Refusal("usage", text=f"{plain} is there twice: {places[0].directory} and {places[1].directory}")
+        raise Refusal(
+            "usage", text=f"{plain} is there twice: {places[0].directory} and {places[1].directory}"
+        )
     return places[0]
 
 
@@ -92,7 +102,10 @@ def obstacle(found: Found, settings: Settings, uid: int) -> tuple[str, str]:
         check(found.directory, found.root)
         borrowed(found.directory)
     except Refusal as refusal:
-        return refusal.detail, "gitguard and Git must mean the same directory; see docs/reference.md, Repositories"
+        return (
+            refusal.detail,
+            "gitguard and Git must mean the same directory; see docs/reference.md, Repositories",
+        )
     owner = os.stat(found.directory).st_uid
     if owner != uid:
         return (
@@ -155,7 +168,9 @@ def _free_name(hooks: str) -> str:
     raise Refusal("usage", text=f"{hooks}/pre-receive.d is full")
 
 
-def adopt(store: Store, settings: Settings, found: Found, hook: bytes, uid: int, at: int, actor: str) -> list[str]:
+def adopt(
+    store: Store, settings: Settings, found: Found, hook: bytes, uid: int, at: int, actor: str
+) -> list[str]:
     """Make `found` known and its hook live; what was done, in words (empty: nothing was to do).
 
     Raises Refusal("usage") if something stands in the way or the name is another directory's.
@@ -169,7 +184,10 @@ def adopt(store: Store, settings: Settings, found: Found, hook: bytes, uid: int,
     if there is not None and there.directory != found.directory:
         raise Refusal("usage", text=f"the name {found.name} is taken by {there.directory}")
     if at_directory is not None and at_directory.name != found.name:
-        raise Refusal("usage", text=f"{found.directory} is known as {at_directory.name}; use: gitguard admin repo rename")
+        raise Refusal(
+            "usage",
+            text=f"{found.directory} is known as {at_directory.name}; use: gitguard admin repo rename",
+        )
     done = install_hook(found.directory, hook)
     if fault := hook_fault(found.directory, hook, uid):
         raise Refusal("hook-not-live", fault, text=fault)
@@ -191,7 +209,11 @@ def create(settings: Settings, name: str) -> Found:
     directory = f"{root}/{plain}.git"
     for taken in (directory, f"{root}/{plain}/HEAD"):
         if os.path.lexists(taken):
-            raise Refusal("usage", text=f"{taken} is there already", hint=f"make it known with: gitguard admin repo adopt {plain}")
+            raise Refusal(
+                "usage",
+                text=f"{taken} is there already",
+                hint=f"make it known with: gitguard admin repo adopt {plain}",
+            )
     os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
     done = subprocess.run(
         ["git", "init", "--quiet", "--bare", "--template=", directory],

@@ -40,8 +40,15 @@ def check_offered(settings: Settings) -> None:
     """Raises Refusal("not-available") where the enforcement leaves repository admins no toggle."""
     enforcement = settings.git.enforcement
     if not TOGGLE_OFFERED[enforcement]:
-        why = "the server demands 2FA for everything" if enforcement == "enforced" else "the server's rules decide"
-        raise Refusal("not-available", text=f"repositories have no switch of their own here, because {why} (enforcement = {enforcement})")
+        why = (
+            "the server demands 2FA for everything"
+            if enforcement == "enforced"
+            else "the server's rules decide"
+        )
+        raise Refusal(
+            "not-available",
+            text=f"repositories have no switch of their own here, because {why} (enforcement = {enforcement})",
+        )
 
 
 def without_effect(settings: Settings) -> str:
@@ -72,7 +79,9 @@ def read_lifetime(settings: Settings, word: str) -> int | None:
         raise Refusal("usage", text="a lifetime is at least 1s")
     if seconds > settings.session.lifetime:
         longest = format_duration(settings.session.lifetime)
-        raise Refusal("usage", text=f"a repository's lifetime may only be shorter than the server's, {longest}")
+        raise Refusal(
+            "usage", text=f"a repository's lifetime may only be shorter than the server's, {longest}"
+        )
     return seconds
 
 

@@ -33,7 +33,7 @@ class Moment:
 
 
 def now() -> Moment:
-    """This moment. Entry points call it once; everything below takes it as an argument."""
+    """The present moment. Entry points call it once; everything below takes it as an argument."""
     try:
         with open(BOOT_ID, "rb") as file:
             boot = file.read(64).strip().decode("ascii")

@@ -13,10 +13,10 @@ if "functools" in sys.modules:
 else:
     # `_sqlite3` imports functools for lru_cache alone, and functools imports collections: a third of the
     # whole decision. The cache it builds is `_functools`' own, so we hand it that and take it away again.
-    import _functools
+    import _functools  # type: ignore[import-not-found]
 
     def _lru_cache(maxsize: int) -> object:
-        return lambda function: _functools._lru_cache_wrapper(function, maxsize, False, tuple)
+        return lambda function: _functools._lru_cache_wrapper(function, maxsize, False, tuple)  # noqa: SLF001, FBT003
 
     _stand_in = type(sys)("functools")
     _stand_in.lru_cache = _lru_cache  # type: ignore[attr-defined]
@@ -129,6 +129,7 @@ class GateQuery:
 
     def _one(self, sql: str, values: "tuple[object, ...]") -> "tuple | None":  # type: ignore[type-arg]
         try:
-            return self._connection.execute(sql, values).fetchone()
+            row: tuple | None = self._connection.execute(sql, values).fetchone()  # type: ignore[type-arg]
         except (_sqlite3.Error, UnicodeEncodeError) as error:
             raise Refusal("store-unavailable", f"{self._path}: {error}") from None
+        return row

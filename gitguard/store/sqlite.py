@@ -116,7 +116,9 @@ def _migrate(connection: sqlite3.Connection) -> list[str]:
 
 def _connect(path: str) -> sqlite3.Connection:
     escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    connection = sqlite3.connect(f"file:{escaped}?mode=rw", timeout=WAIT_SECONDS, isolation_level=None, uri=True)
+    connection = sqlite3.connect(
+        f"file:{escaped}?mode=rw", timeout=WAIT_SECONDS, isolation_level=None, uri=True
+    )
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")  # a burned code stays burned through a power cut
     return connection
@@ -133,9 +135,7 @@ def _refusing(path: str) -> Iterator[None]:
 
 _USER = "SELECT name, state, always, enrolled_once, created_at FROM user"
 _KEY = "SELECT fingerprint, user, type, blob, comment, verify_required, added_at FROM key"
-_FACTOR = (
-    "SELECT user, enrolment, secret, cipher_key, digits, period_seconds, algorithm, last_step, enrolled_at FROM factor"
-)
+_FACTOR = "SELECT user, enrolment, secret, cipher_key, digits, period_seconds, algorithm, last_step, enrolled_at FROM factor"
 _SESSION = "SELECT id, user, scope, key, network, verified_at, boot, boot_seconds, limit_seconds, method FROM session"
 _REPOSITORY = "SELECT name, directory, require, lifetime_seconds, adopted_at FROM repository"
 
@@ -189,7 +189,9 @@ class Reader:
         return None if row is None else NearMiss(*row)
 
     def failures(self, user: str, since: int) -> list[Failure]:
-        rows = self._all("SELECT key, at, cleared FROM failure WHERE user = ? AND at > ? ORDER BY at, id", user, since)
+        rows = self._all(
+            "SELECT key, at, cleared FROM failure WHERE user = ? AND at > ? ORDER BY at, id", user, since
+        )
         return [Failure(key, at, bool(cleared)) for key, at, cleared in rows]
 
     def invite(self, user: str) -> tuple[bytes, int] | None:
@@ -202,7 +204,10 @@ class Reader:
 
     def sessions(self, user: str | None = None) -> list[Session]:
         where, values = ("", ()) if user is None else (" WHERE user = ?", (user,))
-        return [Session(*row) for row in self._all(f"{_SESSION}{where} ORDER BY user, verified_at DESC, id", *values)]
+        return [
+            Session(*row)
+            for row in self._all(f"{_SESSION}{where} ORDER BY user, verified_at DESC, id", *values)
+        ]
 
     def repository(self, name: str) -> Repository | None:
         row = self._one(f"{_REPOSITORY} WHERE name = ?", name)
@@ -255,7 +260,7 @@ class Writer(Reader):
     def set_user_state(self, name: str, state: str) -> None:
         self._change("UPDATE user SET state = ? WHERE name = ?", state, name)
 
-    def set_always(self, name: str, on: bool) -> None:  # noqa: FBT001
+    def set_always(self, name: str, *, on: bool) -> None:
         self._change("UPDATE user SET always = ? WHERE name = ?", int(on), name)
 
     def add_key(self, key: Key) -> None:
@@ -284,7 +289,7 @@ class Writer(Reader):
 
     def drop_factor(self, user: str) -> bool:
         for table in ("recovery_code", "burned_step", "near_miss"):
-            self._change(f"DELETE FROM {table} WHERE user = ?", user)
+            self._change(f"DELETE FROM {table} WHERE user = ?", user)  # noqa: S608 - one of three words
         return self._change("DELETE FROM factor WHERE user = ?", user) > 0
 
     def advance_step(self, user: str, step: int) -> None:
@@ -327,7 +332,12 @@ class Writer(Reader):
         return self._change("DELETE FROM invite WHERE user = ?", user) > 0
 
     def put_session(
-        self, user: str, scope: tuple[str, str, str], verified: Moment, method: str, limit_seconds: int | None = None
+        self,
+        user: str,
+        scope: tuple[str, str, str],
+        verified: Moment,
+        method: str,
+        limit_seconds: int | None = None,
     ) -> Session:
         self._change(
             "INSERT INTO session (user, scope, key, network, verified_at, boot, boot_seconds, limit_seconds, method)"
@@ -366,7 +376,10 @@ class Writer(Reader):
 
     def set_toggle(self, name: str, require: str, lifetime_seconds: int | None) -> None:
         self._change(
-            "UPDATE repository SET require = ?, lifetime_seconds = ? WHERE name = ?", require, lifetime_seconds, name
+            "UPDATE repository SET require = ?, lifetime_seconds = ? WHERE name = ?",
+            require,
+            lifetime_seconds,
+            name,
         )
 
     def add_repository_admin(self, name: str, user: str) -> bool:

@@ -24,12 +24,34 @@ _VERBS = {"read": "git-upload-pack", "push": "git-receive-pack"}
 @click.argument("user")
 @click.argument("repo")
 @click.argument("operation", metavar="read|push")
-@click.option("--key", default=None, metavar="FINGERPRINT", help="With this key (default: the user's only one, or the one verified last).")
-@click.option("--from", "address", default=None, metavar="IP", help="From this address (default: where the key was verified last).")
-@click.option("--at", "when", default=None, metavar="TIME", help="At this time: Unix seconds or 2026-11-25T14:30.")
+@click.option(
+    "--key",
+    default=None,
+    metavar="FINGERPRINT",
+    help="With this key (default: the user's only one, or the one verified last).",
+)
+@click.option(
+    "--from",
+    "address",
+    default=None,
+    metavar="IP",
+    help="From this address (default: where the key was verified last).",
+)
+@click.option(
+    "--at", "when", default=None, metavar="TIME", help="At this time: Unix seconds or 2026-11-25T14:30."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def explain(ctx: click.Context, user: str, repo: str, operation: str, key: str | None, address: str | None, when: str | None, as_json: bool) -> int:  # noqa: FBT001
+def explain(
+    ctx: click.Context,
+    user: str,
+    repo: str,
+    operation: str,
+    key: str | None,
+    address: str | None,
+    when: str | None,
+    as_json: bool,
+) -> int:
     """Why USER would be let in or refused; changes nothing and exits 0 whatever the verdict."""
     if operation not in _VERBS:
         raise Refusal("usage", text=f"the operation is read or push, not {operation}")
@@ -83,7 +105,11 @@ def _facts(decision: Decision, operation: str) -> dict[str, object]:
         "operation": operation,
         "at": request.moment.at,
         "verdict": "refused" if refusal is not None or verdict is None else "allowed",
-        "reason": refusal.reason if refusal is not None else verdict.reason if verdict is not None else "internal-error",
+        "reason": refusal.reason
+        if refusal is not None
+        else verdict.reason
+        if verdict is not None
+        else "internal-error",
         "because": decision.requirement.because,
         "detail": refusal.detail if refusal is not None else "",
         "enforcement": decision.config.enforcement if decision.config is not None else None,
@@ -106,18 +132,22 @@ def _lines(office: Office, decision: Decision, facts: dict[str, object]) -> list
     ]
     if facts["detail"]:
         lines.append(f"  detail: {facts['detail']}")
-    lines.append(f"  enforcement: {facts['enforcement']}; toggle: {facts['require'] or 'none'}; always: {'on' if facts['always'] else 'off'}")
+    lines.append(
+        f"  enforcement: {facts['enforcement']}; toggle: {facts['require'] or 'none'}; always: {'on' if facts['always'] else 'off'}"
+    )
     lifetime = decision.requirement.lifetime_seconds
     if lifetime is None:
         why = {"off": "enforcement is off", "opt-in": "the repository's admins demand nothing for this"}
         lines.append(f"  nothing is required: {why.get(str(facts['enforcement']), 'nothing demands it')}")
     else:
-        lines.append(f"  required by {decision.requirement.because}: a verification no older than {format_duration(lifetime)}")
+        lines.append(
+            f"  required by {decision.requirement.because}: a verification no older than {format_duration(lifetime)}"
+        )
         if decision.session_age_seconds is not None:
-            lines.append(f"  session {decision.session} in scope, {duration(decision.session_age_seconds)} old")
+            lines.append(
+                f"  session {decision.session} in scope, {duration(decision.session_age_seconds)} old"
+            )
         else:
             lines.append(f"  no session in scope ({office.settings.session.scope})")
         lines.append(f"  second factor: {'set up' if facts['enrolled'] else 'none'}")
     return lines
-
-

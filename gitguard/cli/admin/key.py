@@ -70,7 +70,7 @@ def add(ctx: click.Context, user: str, file: str) -> None:
 @click.argument("map_file", metavar="MAP", type=click.Path())
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.pass_context
-def adopt(ctx: click.Context, map_file: str, dry_run: bool) -> None:  # noqa: FBT001
+def adopt(ctx: click.Context, map_file: str, dry_run: bool) -> None:
     """Gate lines that stand in authorized_keys already. MAP holds lines of: FINGERPRINT USER."""
     office = open_office(ctx)
     wanted = _read_map(map_file)
@@ -81,17 +81,33 @@ def adopt(ctx: click.Context, map_file: str, dry_run: bool) -> None:  # noqa: FB
     }
     missing = [digest for digest in wanted if digest not in lines]
     if missing:
-        raise Refusal("usage", text=f"no ungated line carries {missing[0]}" + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""))
+        raise Refusal(
+            "usage",
+            text=f"no ungated line carries {missing[0]}"
+            + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""),
+        )
     elsewhere = [line for digest in wanted if (line := lines[digest]).path != office.key_file]
     if elsewhere:
-        raise Refusal("usage", text=f"{elsewhere[0].fingerprint} stands in {elsewhere[0].path}, which gitguard does not manage", hint="move that line to the managed file first")
-    keys = [(wanted[digest], parse_public_key(f"{lines[digest].type} {lines[digest].blob} {lines[digest].comment}")) for digest in wanted]
+        raise Refusal(
+            "usage",
+            text=f"{elsewhere[0].fingerprint} stands in {elsewhere[0].path}, which gitguard does not manage",
+            hint="move that line to the managed file first",
+        )
+    keys = [
+        (
+            wanted[digest],
+            parse_public_key(f"{lines[digest].type} {lines[digest].blob} {lines[digest].comment}"),
+        )
+        for digest in wanted
+    ]
     with office.desk.store.reading() as tx:
         for name, found in keys:
             users.present(tx, name)
             there = tx.key(found.fingerprint)
             if there is not None and there.user != name:
-                raise Refusal("usage", text=f"{found.fingerprint} is a key of {there.user}; a key is of one user")
+                raise Refusal(
+                    "usage", text=f"{found.fingerprint} is a key of {there.user}; a key is of one user"
+                )
     if not dry_run:
         with office.desk.store.writing() as tx:
             for name, found in keys:
@@ -100,10 +116,14 @@ def adopt(ctx: click.Context, map_file: str, dry_run: bool) -> None:  # noqa: FB
     for name, found in keys:
         options = lines[found.fingerprint].options
         dropped = f" (its options are dropped: {printable(options, 80)})" if options else ""
-        click.echo(f"{'would gate' if dry_run else 'gated'} {found.fingerprint} {found.comment} for {name}{dropped}")
+        click.echo(
+            f"{'would gate' if dry_run else 'gated'} {found.fingerprint} {found.comment} for {name}{dropped}"
+        )
     left = [line for digest, line in lines.items() if digest not in wanted]
     for line in left:
-        click.echo(f"still not gated: {line.fingerprint} {printable(line.comment, 60)} ({line.path})", err=True)
+        click.echo(
+            f"still not gated: {line.fingerprint} {printable(line.comment, 60)} ({line.path})", err=True
+        )
 
 
 def _read_map(path: str) -> dict[str, str]:
@@ -131,20 +151,45 @@ def _read_map(path: str) -> dict[str, str]:
 @click.argument("user", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:  # noqa: FBT001
+def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
     """Every key, or one user's; and the lines of the key file that are not gated."""
     office = open_office(ctx)
     with office.desk.store.reading() as tx:
         if user is not None:
             users.present(tx, user)
         keys = tx.keys(user)
-    foreign = [] if user else [line for path in key_file.files_that_sshd_reads(office.key_file) for line in key_file.foreign_lines(path)]
+    foreign = (
+        []
+        if user
+        else [
+            line
+            for path in key_file.files_that_sshd_reads(office.key_file)
+            for line in key_file.foreign_lines(path)
+        ]
+    )
     if as_json:
         rows: list[dict[str, object]] = [
-            {"key": k.fingerprint, "user": k.user, "type": k.type, "comment": k.comment, "gated": True, "added_at": k.added_at}
+            {
+                "key": k.fingerprint,
+                "user": k.user,
+                "type": k.type,
+                "comment": k.comment,
+                "gated": True,
+                "added_at": k.added_at,
+            }
             for k in keys
         ]
-        rows += [{"key": line.fingerprint, "user": None, "type": line.type, "comment": line.comment, "gated": False, "added_at": None} for line in foreign]
+        rows += [
+            {
+                "key": line.fingerprint,
+                "user": None,
+                "type": line.type,
+                "comment": line.comment,
+                "gated": False,
+                "added_at": None,
+            }
+            for line in foreign
+        ]
         say_json(rows)
         return
     for k in keys:

@@ -34,7 +34,7 @@ class Fold:
 @click.option("--refused", is_flag=True, help="Only refusals.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a decision, nothing folded.")
 @click.pass_context
-def log(ctx: click.Context, what: str | None, since: str, refused: bool, as_json: bool) -> None:  # noqa: FBT001
+def log(ctx: click.Context, what: str | None, since: str, refused: bool, as_json: bool) -> None:
     """Past decisions: of a user, about a repository, or one by its id."""
     office = open_office(ctx)
     try:
@@ -42,7 +42,9 @@ def log(ctx: click.Context, what: str | None, since: str, refused: bool, as_json
     except ValueError as error:
         raise Refusal("usage", text=str(error)) from None
     entries, broken = read_log(str(office.settings.paths.access_log))
-    chosen = [e for e in entries if _chosen(e, what, after) and (not refused or e.get("verdict") == "refused")]
+    chosen = [
+        e for e in entries if _chosen(e, what, after) and (not refused or e.get("verdict") == "refused")
+    ]
     if broken:
         click.echo(f"{broken} lines are not JSON and were left out", err=True)
     if as_json:

@@ -55,7 +55,11 @@ def actor() -> str:
 def open_settings(config: str) -> Settings:
     """The settings, read before the account is known. Raises ConfigurationError, Refusal."""
     if not os.path.exists(config):
-        raise Refusal("usage", text=f"no configuration at {config}", hint="name it with gitguard --config FILE, or begin with: gitguard admin init")
+        raise Refusal(
+            "usage",
+            text=f"no configuration at {config}",
+            hint="name it with gitguard --config FILE, or begin with: gitguard admin init",
+        )
     return read_settings(config)
 
 
@@ -68,7 +72,9 @@ def open_office(ctx: click.Context) -> Office:
     except ConfigurationError as error:
         for fault in error.faults:
             click.echo(f"{error.path}: {fault}", err=True)
-        raise Refusal("config-invalid", text=f"{len(error.faults)} faults in {config}; mend them first") from None
+        raise Refusal(
+            "config-invalid", text=f"{len(error.faults)} faults in {config}; mend them first"
+        ) from None
     become(str(settings.host.account), own_command_line())
     os.umask(0o077)
     store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))

@@ -29,16 +29,26 @@ def _hook(office: Office) -> bytes:
         with open(office.at.hook, "rb") as file:
             return file.read()
     except OSError as error:
-        raise Refusal("usage", text=f"{office.at.hook}: {error.strerror}", hint="renew it with: gitguard admin init") from None
+        raise Refusal(
+            "usage", text=f"{office.at.hook}: {error.strerror}", hint="renew it with: gitguard admin init"
+        ) from None
 
 
 def _adopt(office: Office, found: registry.Found) -> list[str]:
-    return registry.adopt(office.desk.store, office.settings, found, _hook(office), os.geteuid(), now().at, office.actor)
+    return registry.adopt(
+        office.desk.store, office.settings, found, _hook(office), os.geteuid(), now().at, office.actor
+    )
 
 
 @repo.command()
 @click.argument("name")
-@click.option("--admin", "admins", multiple=True, metavar="USER", help="An admin of the repository; may be given several times.")
+@click.option(
+    "--admin",
+    "admins",
+    multiple=True,
+    metavar="USER",
+    help="An admin of the repository; may be given several times.",
+)
 @click.pass_context
 def create(ctx: click.Context, name: str, admins: tuple[str, ...]) -> None:
     """Make a new bare repository with the hook in place."""
@@ -53,9 +63,15 @@ def create(ctx: click.Context, name: str, admins: tuple[str, ...]) -> None:
     with office.desk.store.writing() as tx:
         for admin in admins:
             toggle.change_admin(tx, office.settings, found.name, "add", admin, now().at, office.actor)
-    click.echo(f"created {found.name} in {found.directory}" + (f"; admins: {', '.join(admins)}" if admins else ""))
+    click.echo(
+        f"created {found.name} in {found.directory}" + (f"; admins: {', '.join(admins)}" if admins else "")
+    )
     host, port = office.view, office.settings.host.port
-    where = f"ssh://{host.account}@{host.host or 'HOST'}:{port}/{found.name}.git" if port != 22 else f"{host.account}@{host.host or 'HOST'}:{found.name}.git"
+    where = (
+        f"ssh://{host.account}@{host.host or 'HOST'}:{port}/{found.name}.git"
+        if port != 22
+        else f"{host.account}@{host.host or 'HOST'}:{found.name}.git"
+    )
     click.echo(f"clone it with: git clone {where}")
 
 
@@ -64,12 +80,16 @@ def create(ctx: click.Context, name: str, admins: tuple[str, ...]) -> None:
 @click.option("--all", "everything", is_flag=True, help="Every bare repository below the roots.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.pass_context
-def adopt(ctx: click.Context, names: tuple[str, ...], everything: bool, dry_run: bool) -> int:  # noqa: FBT001
+def adopt(ctx: click.Context, names: tuple[str, ...], everything: bool, dry_run: bool) -> int:
     """Make repositories on disk known and install the hook; again: renew the hook."""
     if bool(names) == everything:
         raise Refusal("usage", text="name repositories, or say --all")
     office = open_office(ctx)
-    places = registry.on_disk(office.settings) if everything else [registry.locate(office.settings, name) for name in names]
+    places = (
+        registry.on_disk(office.settings)
+        if everything
+        else [registry.locate(office.settings, name) for name in names]
+    )
     if everything and not places:
         click.echo("no repositories below " + ", ".join(registry.roots(office.settings)), err=True)
     refused = 0
@@ -101,7 +121,10 @@ def _would(office: Office, found: registry.Found) -> list[str]:
     done = [] if known is not None else ["would be adopted"]
     path = f"{found.directory}/hooks/pre-receive"
     if hook_fault(found.directory, _hook(office), os.geteuid()):
-        done.append("would get the hook" + (", its own pre-receive would move to pre-receive.d" if os.path.lexists(path) else ""))
+        done.append(
+            "would get the hook"
+            + (", its own pre-receive would move to pre-receive.d" if os.path.lexists(path) else "")
+        )
     return done
 
 
@@ -132,7 +155,14 @@ def rename(ctx: click.Context, old: str, new: str) -> None:
     try:
         with office.desk.store.writing() as tx:
             tx.rename_repository(before.name, plain, target)
-            tx.record("repository-renamed", now().at, office.actor, repository=plain, before=before.name, directory=target)
+            tx.record(
+                "repository-renamed",
+                now().at,
+                office.actor,
+                repository=plain,
+                before=before.name,
+                directory=target,
+            )
     except Refusal:
         if moved:
             os.rename(target, before.directory)
@@ -149,7 +179,14 @@ def forget(ctx: click.Context, name: str) -> None:
     with office.desk.store.writing() as tx:
         gone = registry.known(tx, office.settings, name)
         tx.forget_repository(gone.name)
-        tx.record("repository-forgotten", now().at, office.actor, repository=gone.name, directory=gone.directory, require=gone.require)
+        tx.record(
+            "repository-forgotten",
+            now().at,
+            office.actor,
+            repository=gone.name,
+            directory=gone.directory,
+            require=gone.require,
+        )
     riding.end(lambda rider: rider.repository == gone.name)
     click.echo(f"{gone.name} is not known any more, so it is refused; {gone.directory} was left as it is")
 
@@ -157,7 +194,7 @@ def forget(ctx: click.Context, name: str) -> None:
 @repo.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def list_(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
+def list_(ctx: click.Context, as_json: bool) -> None:
     """Every known repository with its toggle, and those on disk that are not known."""
     office = open_office(ctx)
     hook = _hook(office)
@@ -173,7 +210,10 @@ def list_(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
         return
     for row in rows:
         fault = hook_fault(row.directory, hook, os.geteuid())
-        click.echo(f"{row.name:<40} {toggle.describe(row.require, row.lifetime_seconds)}" + (f"  NO LIVE HOOK: {fault}" if fault else ""))
+        click.echo(
+            f"{row.name:<40} {toggle.describe(row.require, row.lifetime_seconds)}"
+            + (f"  NO LIVE HOOK: {fault}" if fault else "")
+        )
     for found in strangers:
         click.echo(f"{found.name:<40} NOT KNOWN, so refused ({found.directory})")
     if not rows and not strangers:
@@ -195,7 +235,7 @@ def _as_json(row: Repository, hook: bytes) -> dict[str, object]:
 @click.argument("name", metavar="REPO")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def show(ctx: click.Context, name: str, as_json: bool) -> None:  # noqa: FBT001
+def show(ctx: click.Context, name: str, as_json: bool) -> None:
     """What a repository demands, and its admins."""
     office = open_office(ctx)
     with office.desk.store.reading() as tx:
@@ -235,5 +275,7 @@ def admin(ctx: click.Context, name: str, verb: str, user: str) -> None:
     """Add or remove an admin of a repository."""
     office = open_office(ctx)
     with office.desk.store.writing() as tx:
-        repository, changed = toggle.change_admin(tx, office.settings, name, verb, user, now().at, office.actor)
+        repository, changed = toggle.change_admin(
+            tx, office.settings, name, verb, user, now().at, office.actor
+        )
     say_admin(repository.name, verb, user, changed=changed)

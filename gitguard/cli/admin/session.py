@@ -26,7 +26,7 @@ def session() -> None:
 @click.argument("user", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:  # noqa: FBT001
+def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
     """The live sessions, of everyone or of one user."""
     office = open_office(ctx)
     moment = now()
@@ -35,27 +35,52 @@ def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:  # noqa:
             users.present(tx, user)
         rows = tx.sessions(user)
     lifetime, scope = office.settings.session.lifetime, office.settings.session.scope
-    live = [(s, moment.at + left) for s in rows if s.scope == scope and (left := remaining(s, lifetime, moment)) > 0]
+    live = [
+        (s, moment.at + left)
+        for s in rows
+        if s.scope == scope and (left := remaining(s, lifetime, moment)) > 0
+    ]
     if as_json:
         say_json(
             [
-                {"id": s.id, "user": s.user, "scope": s.scope, "key": s.key, "network": s.network, "method": s.method, "verified_at": s.verified_at, "ends_at": ends_at}
+                {
+                    "id": s.id,
+                    "user": s.user,
+                    "scope": s.scope,
+                    "key": s.key,
+                    "network": s.network,
+                    "method": s.method,
+                    "verified_at": s.verified_at,
+                    "ends_at": ends_at,
+                }
                 for s, ends_at in live
             ]
         )
         return
     for s, ends_at in live:
-        click.echo(f"{s.id:>6}  {s.user:<20} {s.scope:<8} {s.key} {s.network}  {s.method}, until {until(ends_at, moment.at)}")
+        click.echo(
+            f"{s.id:>6}  {s.user:<20} {s.scope:<8} {s.key} {s.network}  {s.method}, until {until(ends_at, moment.at)}"
+        )
     if not live:
         click.echo("no live sessions", err=True)
 
 
 @session.command(name="open")
 @click.argument("user")
-@click.option("--for", "how_long", required=True, metavar="DURATION", help="How long, as 30m; at most the server's lifetime.")
+@click.option(
+    "--for",
+    "how_long",
+    required=True,
+    metavar="DURATION",
+    help="How long, as 30m; at most the server's lifetime.",
+)
 @click.option("--reason", required=True, help="Why, for the audit trail.")
-@click.option("--key", "key", default="", metavar="FINGERPRINT", help="The key that it covers, as the scope demands.")
-@click.option("--from", "address", default="", metavar="IP", help="The address that it covers, as the scope demands.")
+@click.option(
+    "--key", "key", default="", metavar="FINGERPRINT", help="The key that it covers, as the scope demands."
+)
+@click.option(
+    "--from", "address", default="", metavar="IP", help="The address that it covers, as the scope demands."
+)
 @click.pass_context
 def open_(ctx: click.Context, user: str, how_long: str, reason: str, key: str, address: str) -> None:
     """Open a 2FA session for an enrolled user who cannot verify just now."""
@@ -78,12 +103,26 @@ def open_(ctx: click.Context, user: str, how_long: str, reason: str, key: str, a
     with office.desk.store.writing() as tx:
         users.present(tx, user)
         if tx.factor(user) is None:
-            raise Refusal("enrolment-required", text=f"{user} has no second factor, so no session can be opened")
+            raise Refusal(
+                "enrolment-required", text=f"{user} has no second factor, so no session can be opened"
+            )
         owner = tx.key(key) if key else None
         if key and (owner is None or owner.user != user):
             raise Refusal("usage", text=f"{key} is no key of {user}")
         opened = tx.put_session(user, scope, moment, "admin", seconds)
-        tx.record("session-opened", moment.at, office.actor, user=user, key=opened.key, address=opened.network, session=opened.id, scope=kind, method="admin", seconds=seconds, reason=reason)
+        tx.record(
+            "session-opened",
+            moment.at,
+            office.actor,
+            user=user,
+            key=opened.key,
+            address=opened.network,
+            session=opened.id,
+            scope=kind,
+            method="admin",
+            seconds=seconds,
+            reason=reason,
+        )
     click.echo(f"opened session {opened.id} for {user} until {until(moment.at + seconds, moment.at)}")
 
 
@@ -94,7 +133,9 @@ def open_(ctx: click.Context, user: str, how_long: str, reason: str, key: str, a
 @click.option("--all", "everyone", is_flag=True, help="Everyone's.")
 @click.option("--reason", default="", help="Why, for the audit trail.")
 @click.pass_context
-def revoke(ctx: click.Context, user: str | None, number: int | None, key: str | None, everyone: bool, reason: str) -> None:  # noqa: FBT001
+def revoke(
+    ctx: click.Context, user: str | None, number: int | None, key: str | None, everyone: bool, reason: str
+) -> None:
     """End sessions at once, with the transfers that ride on them."""
     if not (user or number is not None or key or everyone):
         raise Refusal("usage", text="say whose: USER, --id N, --key FINGERPRINT or --all")
@@ -110,7 +151,14 @@ def revoke(ctx: click.Context, user: str | None, number: int | None, key: str | 
             gone = tx.end_sessions(name, key, number)
             ended += gone
             if gone:
-                tx.record("session-revoked", now().at, office.actor, user=name, sessions=[s.id for s in gone], reason=reason)
+                tx.record(
+                    "session-revoked",
+                    now().at,
+                    office.actor,
+                    user=name,
+                    sessions=[s.id for s in gone],
+                    reason=reason,
+                )
     numbers = {s.id for s in ended}
     people = {s.user for s in ended}
     count = riding.end(lambda r: r.session in numbers or (r.deciding and r.user in people))

@@ -20,14 +20,30 @@ from gitguard.repository.registry import on_disk
 
 
 @click.command()
-@click.option("--home", type=click.Path(file_okay=False), help="Put everything below this folder, for an unprivileged account.")
-@click.option("--account", help="The account that sshd logs people in to (default git, or yours with --home).")
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False),
+    help="Put everything below this folder, for an unprivileged account.",
+)
+@click.option(
+    "--account", help="The account that sshd logs people in to (default git, or yours with --home)."
+)
 @click.option("--repositories", type=click.Path(), help="The folder that holds the repositories.")
 @click.option("--host", help="The name people reach this server by.")
 @click.option("--port", type=click.IntRange(1, 65535), help="sshd's port (default 22).")
-@click.option("--authorized-keys", type=click.Path(), help="The key file to manage (default: the account's own).")
+@click.option(
+    "--authorized-keys", type=click.Path(), help="The key file to manage (default: the account's own)."
+)
 @click.pass_context
-def init(ctx: click.Context, home: str | None, account: str | None, repositories: str | None, host: str | None, port: int | None, authorized_keys: str | None) -> None:
+def init(
+    ctx: click.Context,
+    home: str | None,
+    account: str | None,
+    repositories: str | None,
+    host: str | None,
+    port: int | None,
+    authorized_keys: str | None,
+) -> None:
     """Install, or check and renew an installation: configuration, keys, store, launchers, sshd snippet."""
     config = os.path.join(os.path.abspath(home), "gitguard.toml") if home else ctx.find_root().obj
     if config == SYSTEM_CONFIG and os.geteuid() != 0:
@@ -38,7 +54,10 @@ def init(ctx: click.Context, home: str | None, account: str | None, repositories
     settings = install(wishes, click.echo, own_command_line())
     ctx.find_root().obj = config
     at = places(config)
-    click.echo(f"\nscope of a 2FA session: {settings.session.scope}" + ("" if settings.session.scope == "address" else "; a copied key rides on its owner's live session"))
+    click.echo(
+        f"\nscope of a 2FA session: {settings.session.scope}"
+        + ("" if settings.session.scope == "address" else "; a copied key rides on its owner's live session")
+    )
     _findings(ctx)
     click.echo("\nnext:")
     click.echo(f"  include {at.snippet} at the end of sshd_config, and reload sshd")
@@ -52,9 +71,15 @@ def _findings(ctx: click.Context) -> None:
     office = open_office(ctx)
     with office.desk.store.reading() as tx:
         known = {repository.directory for repository in tx.repositories()}
-    ungated = [line for path in key_file.files_that_sshd_reads(office.key_file) for line in key_file.foreign_lines(path)]
+    ungated = [
+        line
+        for path in key_file.files_that_sshd_reads(office.key_file)
+        for line in key_file.foreign_lines(path)
+    ]
     for line in ungated:
-        click.echo(f"not gated: {line.fingerprint} {line.comment} ({line.path}); adopt it with: gitguard admin key adopt MAP")
+        click.echo(
+            f"not gated: {line.fingerprint} {line.comment} ({line.path}); adopt it with: gitguard admin key adopt MAP"
+        )
     hook = _hook(office.at.hook)
     strangers = [found for found in on_disk(office.settings) if found.directory not in known]
     for found in strangers[:20]:
@@ -82,7 +107,7 @@ def config() -> None:
 @click.argument("file", required=False, type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def check(ctx: click.Context, file: str | None, as_json: bool) -> int:  # noqa: FBT001
+def check(ctx: click.Context, file: str | None, as_json: bool) -> int:
     """Name every fault with its line; exit 0 if there is none, 30 otherwise."""
     path = os.path.abspath(file) if file else ctx.find_root().obj
     faults = []
@@ -91,7 +116,9 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> int:  # noqa: 
     except ConfigurationError as error:
         faults = error.faults
     if as_json:
-        say_json({"file": path, "faults": [{"line": f.line, "where": f.where, "what": f.what} for f in faults]})
+        say_json(
+            {"file": path, "faults": [{"line": f.line, "where": f.where, "what": f.what} for f in faults]}
+        )
         return 30 if faults else 0
     for fault in faults:
         click.echo(f"{path}: {fault}", err=True)
@@ -100,5 +127,3 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> int:  # noqa: 
         return 30
     click.echo(f"{path} is in order")
     return 0
-
-

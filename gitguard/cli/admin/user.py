@@ -25,7 +25,9 @@ def user() -> None:
 
 @user.command()
 @click.argument("name")
-@click.option("--key", "files", multiple=True, type=click.Path(), help="A public key file; may be given several times.")
+@click.option(
+    "--key", "files", multiple=True, type=click.Path(), help="A public key file; may be given several times."
+)
 @click.pass_context
 def add(ctx: click.Context, name: str, files: tuple[str, ...]) -> None:
     """Add a user, with keys, and print the invite to send."""
@@ -88,7 +90,7 @@ def _described(office: Office, tx: Reading, entry: User) -> dict[str, object]:
 @user.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def list_(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
+def list_(ctx: click.Context, as_json: bool) -> None:
     """Every user, with state, enrolment, keys and live sessions."""
     office = open_office(ctx)
     with office.desk.store.reading() as tx:
@@ -100,7 +102,9 @@ def list_(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
         enrolled = "enrolled" if row["enrolled"] else "not enrolled"
         keys = row["keys"]
         count = len(keys) if isinstance(keys, list) else 0
-        click.echo(f"{row['user']:<24} {row['state']:<10} {enrolled:<13} {count} keys  {row['sessions']} live sessions")
+        click.echo(
+            f"{row['user']:<24} {row['state']:<10} {enrolled:<13} {count} keys  {row['sessions']} live sessions"
+        )
     if not rows:
         click.echo("no users yet", err=True)
 
@@ -109,7 +113,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def show(ctx: click.Context, name: str, as_json: bool) -> None:  # noqa: FBT001
+def show(ctx: click.Context, name: str, as_json: bool) -> None:
     """One user: enrolment, keys, sessions, invite, failures."""
     office = open_office(ctx)
     moment = now()
@@ -124,13 +128,17 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:  # noqa: FBT001
     if as_json:
         say_json({**row, "failures_today": failures})
         return
-    click.echo(f"{entry.name}: {entry.state}, {'enrolled' if row['enrolled'] else 'not enrolled'}, always {'on' if entry.always else 'off'}")
+    click.echo(
+        f"{entry.name}: {entry.state}, {'enrolled' if row['enrolled'] else 'not enrolled'}, always {'on' if entry.always else 'off'}"
+    )
     for key in row["keys"] if isinstance(row["keys"], list) else []:
         click.echo(f"  key {key}")
     for session in sessions:
         left = remaining(session, office.settings.session.lifetime, moment)
         state = f"until {until(moment.at + left, moment.at)}" if left > 0 else "run out"
-        click.echo(f"  session {session.id} {session.scope} {session.key} {session.network} {session.method}: {state}")
+        click.echo(
+            f"  session {session.id} {session.scope} {session.key} {session.network} {session.method}: {state}"
+        )
     if isinstance(row["invite_expires_at"], int):
         click.echo(f"  an invite is open until {clock(row['invite_expires_at'], moment.at)}")
     click.echo(f"  {row['recovery_codes_left']} recovery codes left; {failures} failures within a day")
@@ -200,14 +208,16 @@ def unthrottle(ctx: click.Context, name: str) -> None:
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
-def remove(ctx: click.Context, name: str, yes: bool) -> None:  # noqa: FBT001
+def remove(ctx: click.Context, name: str, yes: bool) -> None:
     """Remove a user with keys, second factor and sessions; the name stays reserved."""
     office = open_office(ctx)
     if not yes:
         try:
             click.confirm(f"remove {name} for good? the name stays reserved", abort=True, err=True)
         except click.Abort:
-            raise Refusal("usage", text=f"{name} was not removed", hint="say --yes to remove without being asked") from None
+            raise Refusal(
+                "usage", text=f"{name} was not removed", hint="say --yes to remove without being asked"
+            ) from None
     with office.desk.store.writing() as tx:
         keys = users.remove(tx, name, now().at, office.actor)
     office.write_keys()
