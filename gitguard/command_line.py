@@ -70,12 +70,20 @@ def add_verbs(group: Group, verbs: tuple[Verb, ...], runs: dict[str, Run], path:
 
 
 def run(
-    command: click.Command, args: list[str], name: str, view: View | None = None, obj: object = None
+    command: click.Command,
+    args: list[str],
+    name: str,
+    view: View | None = None,
+    told: Callable[[Refusal], None] = lambda _: None,
 ) -> int:
-    """Run `command`; returns its exit status, and tells a refusal on stderr in gitguard's voice."""
+    """Run `command`; returns its exit status, and tells a refusal on stderr in gitguard's voice.
+
+    `told` is called with a refusal before it is told, for whoever keeps a log.
+    """
     try:
-        status = command.main(args=args, prog_name=name, standalone_mode=False, obj=obj)
+        status = command.main(args=args, prog_name=name, standalone_mode=False)
     except Refusal as refusal:
+        told(refusal)
         return tell(refusal, view)
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -92,6 +100,10 @@ def run(
         return 1
     except BrokenPipeError:
         return 1
+    except Exception as error:
+        broken = Refusal("internal-error", f"{type(error).__name__}: {error}")
+        told(broken)
+        return tell(broken, view)
     return status if isinstance(status, int) else 0
 
 
@@ -103,4 +115,6 @@ def tell(refusal: Refusal, view: View | None = None) -> int:
         click.echo(f"gitguard: {refusal.detail}", err=True)
     if refusal.hint:
         click.echo(f"gitguard: {refusal.hint}", err=True)
+    if view is not None and view.decision and refusal.exit_status in (1, *range(30, 50)):
+        click.echo(f"id {view.decision}", err=True)
     return refusal.exit_status

@@ -57,6 +57,7 @@ class Server:
         self.key_file = folder / "keys" / "authorized_keys"
         self.sshd_lines = sshd_lines
         self.accept_env = accept_env
+        self.account = ACCOUNT
         self.people: dict[str, Person] = {}
         self.port = _free_port()
         self._sshd: subprocess.Popen[bytes] | None = None

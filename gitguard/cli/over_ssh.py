@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import click
@@ -11,6 +12,7 @@ from gitguard.cli.own_view import greet, show_help
 from gitguard.cli.user_verbs import runs
 from gitguard.command_line import Group, add_verbs, run, tell
 from gitguard.config.parse import read_settings
+from gitguard.decision.access_log import append, line_of
 from gitguard.decision.decide import Decision
 from gitguard.decision.telling import view_of
 from gitguard.factor import keyring
@@ -19,28 +21,47 @@ from gitguard.message.reasons import Refusal
 from gitguard.store.sqlite import SqliteStore
 from gitguard.verbs import VERBS
 
+BROKEN = 30  # exit statuses from here on, and 1, mean that something is broken here
 
-def serve(decision: Decision, config_path: str) -> int:
-    """Run the command of an allowed connection; returns its exit status."""
+
+def serve(decision: Decision, config_path: str, id_: str) -> int:
+    """Run the command of an allowed connection; returns its exit status.
+
+    What people do goes to the audit trail; what is broken also leaves a line in the access log, with the
+    decision's id, since the person is only told to ask the admin.
+    """
     os.umask(0o077)
-    view = view_of(decision, "")
-    request, command = decision.request, decision.command
+    view = view_of(decision, id_)
+
+    def told(refusal: Refusal) -> None:
+        if decision.config is None or BROKEN > refusal.exit_status != 1:
+            return
+        decision.refusal = refusal
+        with contextlib.suppress(Refusal):  # it is refused all the same
+            append(decision.config.access_log, line_of(decision, id_))
+
     try:
         settings = read_settings(config_path)
         store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))
         desk = Desk(store, keyring.read(f"{settings.paths.state}/secret.keys"), settings)
     except Refusal as refusal:
+        told(refusal)
         return tell(refusal, view)
-    person = Person(request.user, request.key, request.address)
-    here = Here(desk, person, view)
-    if command is None or command.verb == "hello":
-        return run(click.Command("hello", callback=lambda: greet(here)), [], "gitguard", view)
-    words = list(command.words)
+    here = Here(desk, Person(decision.request.user, decision.request.key, decision.request.address), view)
+    command, words = _command(here, decision)
+    return run(command, words, "2fa", view, told)
+
+
+def _command(here: Here, decision: Decision) -> tuple[click.Command, list[str]]:
+    """The click command that the connection asks for, and its arguments."""
+    words = list(decision.command.words) if decision.command is not None else []
+    if decision.command is None or decision.command.verb == "hello":
+        return click.Command("hello", callback=lambda: greet(here)), []
     if not words or words[0] in ("help", "--help", "-h"):
-        return run(click.Command("help", callback=lambda: show_help(here)), [], "gitguard", view)
+        return click.Command("help", callback=lambda: show_help(here)), []
     group = Group("2fa", add_help_option=False)
     add_verbs(group, VERBS, runs(here))
-    return run(group, words, "2fa", view)
+    return group, words
 
 
 def audit_head(access_log: str) -> str:

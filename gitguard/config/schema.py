@@ -24,11 +24,20 @@ class Lifetime(Duration):
     """A duration from 1 second to 30 days."""
 
 
-class Limit(msgspec.Struct, frozen=True):
+class Limit:
     """At most `failures` within `seconds`; written as `5/5m`."""
 
-    failures: int
-    seconds: int
+    __slots__ = ("failures", "seconds")
+
+    def __init__(self, failures: int, seconds: int) -> None:
+        self.failures = failures
+        self.seconds = seconds
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Limit) and (self.failures, self.seconds) == (other.failures, other.seconds)
+
+    def __hash__(self) -> int:
+        return hash((self.failures, self.seconds))
 
 
 class Folder(str):
@@ -57,7 +66,7 @@ class SqliteUrl(str):
     @property
     def path(self) -> str:
         """The file."""
-        return self.removeprefix("sqlite://")
+        return self.removeprefix("sqlite:///")
 
 
 def duration(text: str) -> int:
@@ -115,12 +124,12 @@ def _limit(value: str) -> Limit:
 
 def _store_url(value: str) -> SqliteUrl:
     if value.startswith(("postgresql:", "postgres:")):
-        raise ValueError("PostgreSQL is not available in this version; use sqlite:////absolute/path")
+        raise ValueError("a PostgreSQL store is not available in this version; use sqlite:////absolute/path")
     if not value.startswith("sqlite:////"):
         raise ValueError(
             f"{value!r} is no store; write sqlite:// and an absolute path, as sqlite:////var/lib/x.db"
         )
-    return SqliteUrl("sqlite://" + os.path.normpath(value.removeprefix("sqlite:///")))
+    return SqliteUrl("sqlite:///" + os.path.normpath(value.removeprefix("sqlite:///")))
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

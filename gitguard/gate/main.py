@@ -35,7 +35,7 @@ def main(config: str, compiled: str, hook: str) -> int:
         decision = decide(request, (config, compiled, hook), faults=fault)
         if decision.refusal is None:
             if decision.command is not None and decision.command.kind == "own":
-                return _own_command(decision, config)
+                return _own_command(decision, config, id_)
             _become(decision, id_)
     except Refusal as refusal:
         decision.refusal = refusal
@@ -81,8 +81,8 @@ def _refused(decision: Decision, id_: str, git_verb: str) -> int:
     return refuse(refusal, view, git_verb)
 
 
-def _own_command(decision: Decision, config_path: str) -> int:
+def _own_command(decision: Decision, config_path: str, id_: str) -> int:
     """`ssh git@HOST` and `ssh git@HOST 2fa ...`: needs the libraries that the launcher names."""
     from gitguard.cli.over_ssh import serve
 
-    return serve(decision, config_path)
+    return serve(decision, config_path, id_)

@@ -120,10 +120,12 @@ def check_git() -> str:
 
 def _default_account(at: Places) -> str:
     """`git`; below a folder of one's own, the account that types, unless root could use `git`."""
-    mine = pwd.getpwuid(os.geteuid()).pw_name
     if at.config == SYSTEM_CONFIG or (os.geteuid() == 0 and _exists("git")):
         return "git"
-    return mine
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        raise Refusal("usage", text=f"uid {os.geteuid()} has no account on this machine") from None
 
 
 def _exists(name: str) -> bool:

@@ -216,7 +216,7 @@ def create(settings: Settings, name: str) -> Found:
             )
     os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
     done = subprocess.run(
-        ["git", "init", "--quiet", "--bare", "--template=", directory],
+        ["git", "init", "--quiet", "--bare", "--template=", "--initial-branch=main", directory],
         capture_output=True, text=True, check=False, env={**GIT, "HOME": os.path.expanduser("~")},
     )  # fmt: skip
     if done.returncode != 0:

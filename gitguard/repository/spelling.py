@@ -22,10 +22,11 @@ def name_of(spelled: str, roots: "tuple[str, ...]") -> "tuple[str, str]":
     parts = [part for part in spelled.split("/") if part]
     below = ""
     if spelled[0] == "/":
+        path = "/" + "/".join(parts)
         for root in roots:
-            if len(root) > len(below) and ("/" + "/".join(parts)).startswith(root + "/"):
+            if len(root) > len(below) and (path + "/").startswith(root + "/"):
                 below = root
-        parts = [part for part in ("/" + "/".join(parts))[len(below) :].split("/") if part]
+        parts = [part for part in path[len(below) :].split("/") if part]
     if not parts:
         raise _none(spelled)
     last = parts[-1]

@@ -18,7 +18,7 @@ from gitguard.host.account import become, own_command_line
 from gitguard.host.files import locked
 from gitguard.host.install import authorized_keys
 from gitguard.host.places import Places, places
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, printable
 from gitguard.message.refusals import View
 from gitguard.store.sqlite import SqliteStore
 
@@ -49,7 +49,12 @@ class Office:
 def actor() -> str:
     """`admin:NAME` of the person at the keyboard: through sudo, or of this uid."""
     name = os.environ.get("SUDO_USER") if os.getuid() == 0 else None
-    return "admin:" + (name or pwd.getpwuid(os.getuid()).pw_name)
+    if not name:
+        try:
+            name = pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            name = f"uid {os.getuid()}"  # an account that this machine has no name for
+    return "admin:" + printable(name, 64)
 
 
 def open_settings(config: str) -> Settings:

@@ -1,0 +1,190 @@
+"""The workstation: from a clone's remote to the right ssh command, and the whole story from a clone."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from gitguard.client.remote import Server as Address
+from gitguard.client.remote import server_of, ssh_command
+from gitguard.message.reasons import Refusal
+from lab.server import GITGUARD, Done, Person, Server, run
+
+
+@pytest.mark.parametrize(
+    ("text", "destination", "port", "path"),
+    [
+        ("git@example.com:team/app.git", "git@example.com", None, "team/app.git"),
+        ("example:team/app.git", "example", None, "team/app.git"),
+        ("git@[2001:db8::1]:team/app", "git@2001:db8::1", None, "team/app"),
+        ("ssh://git@example.com/team/app.git", "git@example.com", None, "/team/app.git"),
+        ("ssh://git@example.com:2222/team/app.git", "git@example.com", 2222, "/team/app.git"),
+        ("ssh://git@[2001:db8::1]:2222/app", "git@2001:db8::1", 2222, "/app"),
+        ("git+ssh://example.com/app", "example.com", None, "/app"),
+        ("git@example.com", "git@example.com", None, ""),
+    ],
+)
+def test_remotes(text: str, destination: str, port: int | None, path: str) -> None:
+    """Every spelling of an SSH remote that Git knows."""
+    assert server_of(text) == Address(destination, port, path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://example.com/app.git",
+        "/srv/git/app.git",
+        "../app",
+        "file:///srv/app",
+        "-oProxyCommand=x:app",
+        "ssh://-oProxyCommand=x/app",
+        "git@-oProxyCommand=x:app",
+        "",
+        "ssh://host:port/x",
+        "a b:c",
+    ],
+)
+def test_what_is_no_ssh_remote(text: str) -> None:
+    """CVE-2017-1000117: a host that begins with `-` is an option to ssh; other transports are said."""
+    with pytest.raises(Refusal) as caught:
+        server_of(text)
+    assert caught.value.reason == "usage"
+
+
+def test_words_are_quoted_for_the_servers_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a person types arrives as the same words."""
+    from gitguard.decision.command import split
+
+    monkeypatch.setenv("GIT_SSH_COMMAND", "ssh -F none")
+    command = ssh_command(Address("git@h", 2222), ["2fa", "repo", "show", "it's; id"])
+    assert command[:-1] == ["ssh", "-F", "none", "-T", "-p", "2222", "git@h"]
+    assert split(command[-1]) == ("2fa", "repo", "show", "it's; id")
+
+
+pytestmark = []
+e2e = pytest.mark.e2e
+
+
+def gitguard(
+    server: Server,
+    person: Person,
+    *words: str,
+    cwd: Path | None = None,
+    stdin: str = "",
+    status: int | None = None,
+) -> Done:
+    """`gitguard ...` on the person's workstation."""
+    env = {**server.git_env(person), "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    return run([*GITGUARD, *words], cwd=cwd, stdin=stdin, status=status, env=env)
+
+
+@e2e
+def test_verify_and_push_from_a_clone(shared_server: Server) -> None:
+    """`gitguard verify && git push` is the whole story; server, port and key come from the remote."""
+    server = shared_server
+    alice = server.new_user("client-alice")
+    server.admin("repo", "create", "client/app", "--admin", "client-alice")
+    server.admin("repo", "require", "client/app", "push")
+    tree = server.work_tree(alice, "client/app")
+    gitguard(server, alice, "leave", cwd=tree, status=0)
+    server.git(alice, "push", "origin", "main", cwd=tree, status=128)
+    assert gitguard(server, alice, "verify", cwd=tree, stdin="000000\n").status == 12
+    server.clear_watermark(alice)
+    done = gitguard(server, alice, "verify", cwd=tree, stdin=server.fresh_code(alice) + "\n", status=0)
+    assert "verified until" in done.out
+    server.git(alice, "push", "--quiet", "origin", "main", cwd=tree, status=0)
+    assert "already verified" in gitguard(server, alice, "verify", "--if-needed", cwd=tree, status=0).out
+    assert '"verified": true' in gitguard(server, alice, "status", "--json", cwd=tree, status=0).out
+    assert gitguard(server, alice, "status", "--check", cwd=tree).status == 0
+    assert (
+        "now requires all"
+        in gitguard(server, alice, "repo", "require", "client/app", "all", cwd=tree, status=0).out
+    )
+    assert (
+        "require all"
+        in gitguard(server, alice, "repo", "show", "client/app", "--remote", "origin", cwd=tree, status=0).out
+    )
+
+
+@e2e
+def test_a_code_argument_goes_on_stdin(shared_server: Server, tmp_path: Path) -> None:
+    """`gitguard verify CODE` shows the code in no process list: ssh is started without it."""
+    server = shared_server
+    bob = server.new_user("client-bob")
+    tree = server.work_tree(bob, "client/none")
+    server.clear_watermark(bob)
+    spy = tmp_path / "ssh"
+    spy.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/seen\nexec ssh "$@"\n')
+    spy.chmod(spy.stat().st_mode | stat.S_IXUSR)
+    code = server.fresh_code(bob)
+    env = server.git_env(bob)
+    env["GIT_SSH_COMMAND"] = env["GIT_SSH_COMMAND"].replace("ssh", str(spy), 1)
+    done = run(
+        [*GITGUARD, "verify", code],
+        cwd=tree,
+        env={**env, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    )
+    assert "verified until" in done.out
+    assert code not in (tmp_path / "seen").read_text()
+    assert "2fa verify" in (tmp_path / "seen").read_text()
+
+
+@e2e
+def test_a_server_as_an_argument(shared_server: Server, tmp_path: Path) -> None:
+    """Outside any clone: `gitguard status ssh://...`, also as `git guard`."""
+    server = shared_server
+    carl = server.add_user("client-carl")
+    url = f"ssh://{server.account}@127.0.0.1:{server.port}"
+    assert "user client-carl" in gitguard(server, carl, "status", url, cwd=tmp_path, status=0).out
+    env = {**server.git_env(carl), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    assert "user client-carl" in run(["git", "guard", "status", url], cwd=tmp_path, env=env).out
+
+
+@e2e
+def test_a_server_that_is_not_there(shared_server: Server, tmp_path: Path) -> None:
+    """Exit 50, in words."""
+    server = shared_server
+    dora = server.new_key("client-dora")
+    done = gitguard(server, dora, "status", "ssh://git@127.0.0.1:1/x", cwd=tmp_path)
+    assert done.status == 50
+    assert "was not reached" in done.err
+    refused = gitguard(
+        server, dora, "status", f"ssh://{server.account}@127.0.0.1:{server.port}", cwd=tmp_path
+    )
+    assert refused.status == 50, "sshd does not know the key"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["verify"], "this is not a clone"),
+        (["verify", "https://example.com/x"], "works over SSH"),
+        (["verfy"], "did you mean: verify?"),
+        (["repo", "require", "a"], "takes: REPO REQUIRE"),
+        (["status", "git@h", "git@i"], "more than one server"),
+        (["status", "git@h", "--remote", "o"], "not both"),
+        (["repo", "shw", "a"], "did you mean: show?"),
+    ],
+)
+def test_usage_is_said(tmp_path: Path, words: list[str], said: str) -> None:
+    """What a person mistypes gets the way out, never a traceback."""
+    env = {
+        **os.environ,
+        "GIT_CEILING_DIRECTORIES": str(tmp_path),
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+    }
+    done = run([*GITGUARD, *words], cwd=tmp_path, env=env, status=None)
+    assert done.status in (2, 20)
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_no_remote(tmp_path: Path) -> None:
+    """A clone without a remote."""
+    run(["git", "init", "-q", str(tmp_path)])
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    assert "no remote origin" in run([*GITGUARD, "verify"], cwd=tmp_path, env=env, status=2).err

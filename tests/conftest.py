@@ -1,0 +1,132 @@
+"""What all tests share: the real parts that are there, a desk on a real SQLite store, a real server."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from gitguard.account import user as users
+from gitguard.account.public_key import PublicKey
+from gitguard.config.schema import Settings
+from gitguard.factor import keyring
+from gitguard.factor.proof import Desk, Person
+from gitguard.factor.totp import Parameters
+from gitguard.session.moment import Moment
+from gitguard.store import sqlite
+from gitguard.store.contract import Factor
+from lab.server import SSHD, Server
+
+NOW = 1_800_000_000  # a moment long after any real one, so that no test leans on the clock
+SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+
+
+def pytest_report_header() -> str:
+    """Which real parts are here: a missing one is never invisible."""
+    git = subprocess.run(["git", "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    ssh = (
+        subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False)
+        .stderr.strip()
+        .partition(",")[0]
+    )
+    sshd = SSHD or "MISSING (Debian: apt-get install openssh-server)"
+    gitolite = shutil.which("gitolite3") or "not here (only the bench wants it)"
+    return (
+        f"real parts: {git}; {ssh}; sshd {sshd}; gitolite {gitolite}; SQLite {sqlite.sqlite3.sqlite_version}"
+    )
+
+
+class Bench:
+    """A desk with one enrolled user, alice, whose authenticator the test holds."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        keyring.create(str(folder / "secret.keys"))
+        sqlite.create(str(folder / "gitguard.db"))
+        self.desk = self.open(settings)
+        self.parameters = Parameters(SECRET)
+        self.alice = self.person("alice", 1)
+        self.now = Moment(NOW, "boot", 1000)
+        with self.desk.store.writing() as tx:
+            users.add(tx, "alice", NOW, "test")
+            self.add_key(tx, self.alice)
+            self.enrol(tx, "alice")
+
+    def open(self, settings: Settings) -> Desk:
+        """Another desk on the same store, as another process would have."""
+        store = sqlite.SqliteStore(str(self.folder / "gitguard.db"), str(self.folder / "audit.head"))
+        return Desk(store, keyring.read(str(self.folder / "secret.keys")), settings)
+
+    def person(self, name: str, number: int, address: str = "192.0.2.1") -> Person:
+        """A person with the `number`-th made-up key."""
+        return Person(name, key_of(number).fingerprint, address)
+
+    def add_key(self, tx: sqlite.Writer, person: Person, number: int = 1) -> None:
+        """Give the person's key to them in the store."""
+        users.add_key(tx, person.user, key_of(number), NOW, "test")
+
+    def enrol(self, tx: sqlite.Writer, name: str) -> None:
+        """Enrol with the known secret, long ago."""
+        cipher_key, sealed = self.desk.keyring.encrypt(name, "e1", SECRET)
+        tx.put_factor(Factor(name, "e1", sealed, cipher_key, 6, 30, "SHA1", 0, NOW - 1000))
+
+    def code(self, offset: int = 0) -> bytes:
+        """The code that an app shows `offset` steps from now."""
+        return self.parameters.code(self.parameters.step(self.now.at) + offset).encode()
+
+    def wrong(self) -> bytes:
+        """A code that fits nothing near."""
+        near = {self.parameters.code(self.parameters.step(self.now.at) + n) for n in range(-100, 100)}
+        return next(f"{n:06d}" for n in range(1_000_000) if f"{n:06d}" not in near).encode()
+
+    def later(self, seconds: int) -> Moment:
+        """Move this test's clock on, and return the moment."""
+        self.now = Moment(self.now.at + seconds, self.now.boot, self.now.boot_seconds + seconds)
+        return self.now
+
+    def set(self, **tables: object) -> None:
+        """Change settings: `set(session=Session(...))`."""
+        self.desk = replace(self.desk, settings=msgspec.structs.replace(self.desk.settings, **tables))
+
+
+def key_of(number: int) -> PublicKey:
+    """A made-up but well-formed ed25519 key."""
+    import base64
+
+    blob = b"\0\0\0\x0bssh-ed25519\0\0\0 " + number.to_bytes(32, "big")
+    return PublicKey("ssh-ed25519", base64.b64encode(blob).decode(), f"key {number}")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A desk on a real store, with alice enrolled."""
+    return Bench(tmp_path / "desk", Settings())
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests of a worker that only add people and repositories of their own."""
+    server = Server(tmp_path_factory.mktemp("shared") / "server")
+    server.install()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own, to break or configure as it likes."""
+    server = Server(tmp_path / "server")
+    server.install()
+    server.start()
+    yield server
+    server.stop()

@@ -1,0 +1,324 @@
+"""The store's contract. Written against `contract.Store`, so that another backend runs the same suite."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import Moment
+from gitguard.store import chain, sqlite
+from gitguard.store.contract import NearMiss, Repository
+from gitguard.store.gate_query import SCHEMA, GateQuery
+from tests.conftest import NOW, Bench, key_of
+
+
+def test_a_transaction_is_all_or_nothing(bench: Bench) -> None:
+    """MUST 1: an exception anywhere inside leaves the store, audit trail included, as it was."""
+    with bench.desk.store.reading() as tx:
+        before = len(tx.audit())
+    with pytest.raises(RuntimeError), bench.desk.store.writing() as tx:
+        tx.add_user("bob", NOW)
+        tx.record("user-added", NOW, "test", user="bob")
+        raise RuntimeError
+    with bench.desk.store.reading() as tx:
+        assert tx.user("bob") is None
+        assert len(tx.audit()) == before
+
+
+def test_reading_sees_one_state(bench: Bench) -> None:
+    """MUST 2: what another connection commits meanwhile does not show."""
+    other = bench.open(bench.desk.settings).store
+    with bench.desk.store.reading() as tx:
+        assert len(tx.users()) == 1
+        with other.writing() as writer:
+            writer.add_user("bob", NOW)
+        assert len(tx.users()) == 1
+    with bench.desk.store.reading() as tx:
+        assert len(tx.users()) == 2
+
+
+def test_changes_say_whether_they_did(bench: Bench) -> None:
+    """MUST 3: a count or a bool, never an exception for "not there"."""
+    with bench.desk.store.writing() as tx:
+        assert not tx.remove_key("SHA256:none")
+        assert not tx.drop_factor("nobody")
+        assert not tx.drop_invite("nobody")
+        assert not tx.forget_repository("none")
+        assert tx.end_sessions("nobody") == []
+        assert not tx.burn_recovery_code("alice", b"x" * 32, NOW)
+
+
+def damage(bench: Bench, kind: str) -> None:
+    """Break the store's file in one way."""
+    path = bench.folder / "gitguard.db"
+    for name in ("gitguard.db-wal", "gitguard.db-shm"):
+        (bench.folder / name).unlink(missing_ok=True)
+    if kind == "missing":
+        path.unlink()
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "truncated":
+        os.truncate(path, 5000)
+    elif kind == "garbage":
+        path.write_bytes(b"not a database at all" * 500)
+    elif kind == "folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        version = {"newer": SCHEMA + 1, "other": 999}[kind]
+        connection = sqlite3.connect(path)
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("missing", "store-unavailable"),
+        ("empty", "store-unavailable"),
+        ("truncated", "store-unavailable"),
+        ("garbage", "store-unavailable"),
+        ("folder", "store-unavailable"),
+        ("newer", "store-schema"),
+        ("other", "store-schema"),
+    ],
+)
+def test_every_damage_is_a_refusal(bench: Bench, kind: str, reason: str) -> None:
+    """MUST 4, B3: for the full store and for the gate's own query alike."""
+    bench.desk.store.close()
+    damage(bench, kind)
+    path = str(bench.folder / "gitguard.db")
+
+    def by_gate() -> None:
+        GateQuery(path).state("alice", bench.alice.key, None, name="a")
+
+    def by_store() -> None:
+        store = sqlite.SqliteStore(path, str(bench.folder / "audit.head"))
+        with store.writing() as tx:
+            tx.user("alice")
+            tx.record("probe", NOW, "test")
+
+    for ask in (by_gate, by_store):
+        with pytest.raises(Refusal) as caught:
+            ask()
+        assert caught.value.reason == reason
+
+
+def test_a_locked_store_is_refused_in_time(bench: Bench) -> None:
+    """MUST 4: a writer elsewhere holds the lock; ours gives up within two seconds, and readers go on."""
+    import time
+
+    other = sqlite3.connect(bench.folder / "gitguard.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    with pytest.raises(Refusal) as caught, bench.desk.store.writing():
+        pytest.fail("the lock was not respected")
+    assert caught.value.reason == "store-unavailable"
+    assert time.monotonic() - began < 2
+    assert (
+        GateQuery(str(bench.folder / "gitguard.db")).state("alice", bench.alice.key, None).user_state
+        == "active"
+    )
+    other.execute("ROLLBACK")
+    other.close()
+
+
+def test_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
+    """0600 from the first moment."""
+    before = os.umask(0)
+    try:
+        sqlite.create(str(tmp_path / "new.db"))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_migrations_run_once(tmp_path: Path) -> None:
+    """Safe to run again."""
+    path = str(tmp_path / "new.db")
+    assert sqlite.create(path) == ["0001.sqlite.sql"]
+    assert sqlite.create(path) == []
+
+
+def test_the_gate_and_the_store_answer_alike(bench: Bench) -> None:
+    """The gate's own query reads the same facts that the full store holds."""
+    scope = ("address", bench.alice.key, "192.0.2.1")
+    with bench.desk.store.writing() as tx:
+        tx.add_repository(Repository("team/app", "/srv/team/app.git", "push", 600, NOW))
+        tx.set_always("alice", on=True)
+        session = tx.put_session("alice", scope, Moment(NOW, "boot", 77), "totp", 900)
+    query = GateQuery(str(bench.folder / "gitguard.db"))
+    for by in ({"name": "team/app"}, {"directory": "/srv/team/app.git"}):
+        state = query.state("alice", bench.alice.key, scope, **by)
+        assert (state.user_state, state.always, state.enrolled, state.key_owner) == ("active", 1, 1, "alice")
+        assert (state.name, state.directory, state.require, state.toggle_lifetime_seconds) == (
+            "team/app",
+            "/srv/team/app.git",
+            "push",
+            600,
+        )
+        assert (
+            state.session,
+            state.verified_at,
+            state.session_boot,
+            state.session_boot_seconds,
+            state.session_limit_seconds,
+        ) == (session.id, NOW, "boot", 77, 900)
+    assert query.repository("/srv/team/app.git") == ("team/app", "push", 600)
+    nothing = query.state("mallory", "SHA256:none", None, name="none")
+    assert all(getattr(nothing, field) in (None, 0) for field in nothing.FIELDS)
+    assert query.other_sessions("alice") == [("address", bench.alice.key, "192.0.2.1", NOW, "boot", 77, 900)]
+
+
+def test_no_scope_finds_no_session(bench: Bench) -> None:
+    """A missing scope matches no row, not even one whose columns are empty."""
+    with bench.desk.store.writing() as tx:
+        tx.put_session("alice", ("user", "", ""), Moment(NOW), "totp")
+    query = GateQuery(str(bench.folder / "gitguard.db"))
+    assert query.state("alice", bench.alice.key, None).session is None
+    assert query.state("alice", bench.alice.key, ("address", bench.alice.key, "")).session is None
+
+
+def test_ending_sessions(bench: Bench) -> None:
+    """By user, by key, by number; a session that binds no key ends with any of them."""
+    keys = ["SHA256:one", "SHA256:two"]
+    with bench.desk.store.writing() as tx:
+        first, second = (tx.put_session("alice", ("key", key, ""), Moment(NOW), "totp") for key in keys)
+        whole = tx.put_session("alice", ("user", "", ""), Moment(NOW), "totp")
+        assert [s.id for s in tx.end_sessions("alice", session=second.id)] == [second.id]
+        assert {s.id for s in tx.end_sessions("alice", keys[0])} == {first.id, whole.id}
+        assert tx.sessions("alice") == []
+
+
+def test_a_repository_keeps_its_admins_through_a_rename(bench: Bench) -> None:
+    """Toggle and admins belong to the repository, not to its spelling."""
+    with bench.desk.store.writing() as tx:
+        tx.add_repository(Repository("a", "/srv/a.git", "all", None, NOW))
+        tx.add_repository_admin("a", "alice")
+        tx.rename_repository("a", "b", "/srv/b.git")
+        assert tx.repository_admins("b") == ["alice"]
+        assert (renamed := tx.repository("b")) is not None
+        assert renamed.require == "all"
+        assert tx.forget_repository("b")
+        assert tx.repository_admins("b") == []
+
+
+def test_near_misses_and_burned_steps(bench: Bench) -> None:
+    """One near miss per key; burned steps behind the watermark are swept."""
+    with bench.desk.store.writing() as tx:
+        tx.set_near_miss("alice", "k", NearMiss(5, 2))
+        tx.set_near_miss("alice", "k", NearMiss(6, 2))
+        assert tx.near_miss("alice", "k") == NearMiss(6, 2)
+        tx.set_near_miss("alice", "k", None)
+        assert tx.near_miss("alice", "k") is None
+        for step in (10, 20):
+            tx.burn_step("alice", step)
+        tx.advance_step("alice", 15)
+        tx.advance_step("alice", 3)
+        assert not tx.is_burned("alice", 10)
+        assert tx.is_burned("alice", 20)
+        assert (factor := tx.factor("alice")) is not None
+        assert factor.last_step == 15, "the watermark never goes back"
+
+
+def audit(bench: Bench) -> tuple[list[str], int]:
+    """What is wrong with the chain, and the head's lag."""
+    head = chain.Head(str(bench.folder / "audit.head")).read()
+    with bench.desk.store.reading() as tx:
+        return chain.faults(tx.audit(), head)
+
+
+def change(bench: Bench, sql: str) -> None:
+    """Meddle with the store as somebody with its file could."""
+    with bench.desk.store.writing() as tx:
+        tx._connection.execute(sql)
+
+
+def fill(bench: Bench) -> None:
+    """Ten records."""
+    for number in range(10):
+        with bench.desk.store.writing() as tx:
+            tx.record("probe", NOW + number, "test", number=number)
+
+
+def test_the_chain_of_an_honest_store_is_whole(bench: Bench) -> None:
+    """And the head outside names its newest record."""
+    fill(bench)
+    assert audit(bench) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("UPDATE audit SET record = replace(record, 'probe', 'prose') WHERE seq = 7", "record 7 was changed"),
+        ("DELETE FROM audit WHERE seq = 7", "record 7 is missing"),
+        ("DELETE FROM audit WHERE seq >= 10", "the tail was deleted"),
+        ("DELETE FROM audit", "the tail was deleted"),
+    ],
+)
+def test_meddling_shows(bench: Bench, sql: str, words: str) -> None:
+    """ATTACK: an edited row, a deleted middle row, a deleted tail. EXPECTED: each is named."""
+    fill(bench)
+    change(bench, sql)
+    found, _ = audit(bench)
+    assert any(words in fault for fault in found), found
+
+
+def test_a_rewritten_tail_shows(bench: Bench) -> None:
+    """ATTACK: the last record is replaced and the chain is computed anew. EXPECTED: the outside head does not fit."""
+    fill(bench)
+    with bench.desk.store.reading() as tx:
+        records = tx.audit()
+    text = records[-1].text.replace('"number":9', '"number":8')
+    digest = chain.link(records[-2].hash, records[-1].seq, text)
+    with bench.desk.store.writing() as tx:
+        tx._connection.execute(
+            "UPDATE audit SET record = ?, hash = ? WHERE seq = ?", (text, digest, records[-1].seq)
+        )
+    found, _ = audit(bench)
+    assert any("head outside" in fault for fault in found)
+
+
+def test_a_head_that_lags_is_in_order(bench: Bench) -> None:
+    """A crash between commit and head leaves an ancestor: no fault, and the lag is said."""
+    fill(bench)
+    with bench.desk.store.reading() as tx:
+        record = tx.audit()[-4]
+    chain.Head(str(bench.folder / "audit.head")).write(record.seq, record.hash)
+    assert audit(bench) == ([], 3)
+
+
+def test_parallel_writers_make_one_chain(bench: Bench) -> None:
+    """Ten writers at once: no link is lost or forked."""
+
+    def write(number: int) -> None:
+        store = bench.open(bench.desk.settings).store
+        for _ in range(5):
+            with store.writing() as tx:
+                tx.record("probe", NOW, f"writer {number}")
+        store.close()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found, _ = audit(bench)
+    assert found == []
+    with bench.desk.store.reading() as tx:
+        assert len([r for r in tx.audit() if r.record["event"] == "probe"]) == 50
+
+
+def test_a_wrong_key_number_is_unique(bench: Bench) -> None:
+    """A fingerprint is of one user: the store itself refuses a second."""
+    from gitguard.account import user as users
+
+    with bench.desk.store.writing() as tx:
+        tx.add_user("bob", NOW)
+        with pytest.raises(Refusal):
+            users.add_key(tx, "bob", key_of(1), NOW, "test")

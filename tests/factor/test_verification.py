@@ -1,0 +1,327 @@
+"""Codes count once, failures cost, and nothing else opens a session. A real SQLite store, time as an argument."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from gitguard.config.schema import SecondFactor, Session
+from gitguard.factor.code import new_recovery_code
+from gitguard.factor.enrolment import put_recovery_codes
+from gitguard.factor.proof import Person
+from gitguard.factor.verification import verify
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import Moment
+from tests.conftest import NOW, Bench, key_of
+
+
+def refused(
+    bench: Bench, typed: bytes, person: Person | None = None, moment: Moment | None = None
+) -> Refusal:
+    """Verify and expect a refusal."""
+    with pytest.raises(Refusal) as caught:
+        verify(bench.desk, person or bench.alice, typed, moment or bench.now)
+    return caught.value
+
+
+def sessions(bench: Bench) -> int:
+    """How many sessions there are."""
+    with bench.desk.store.reading() as tx:
+        return len(tx.sessions())
+
+
+def failures(bench: Bench) -> int:
+    """How many failures are charged."""
+    with bench.desk.store.reading() as tx:
+        return len(tx.failures("alice", 0))
+
+
+def events(bench: Bench) -> list[str]:
+    """The audit trail's events, with the cause of a rejection."""
+    with bench.desk.store.reading() as tx:
+        return [
+            f"{r.record['event']}{':' + str(r.record['cause']) if 'cause' in r.record else ''}"
+            for r in tx.audit()
+        ]
+
+
+def give_recovery_codes(bench: Bench, user: str = "alice", count: int = 3) -> list[str]:
+    """A set of recovery codes for `user`."""
+    codes = tuple(new_recovery_code() for _ in range(count))
+    with bench.desk.store.writing() as tx:
+        put_recovery_codes(bench.desk, tx, user, codes)
+    return list(codes)
+
+
+@pytest.mark.parametrize("offset", [-1, 0, 1])
+def test_the_window_is_one_step_either_side(bench: Bench, offset: int) -> None:
+    """The present code, the one before and the one after are accepted."""
+    assert verify(bench.desk, bench.alice, bench.code(offset), bench.now).session.user == "alice"
+
+
+@pytest.mark.parametrize("offset", [-2, 2, -20, 20, 100])
+def test_beyond_the_window_nothing_is(bench: Bench, offset: int) -> None:
+    """No drift is learned."""
+    assert refused(bench, bench.code(offset)).reason == "code-rejected"
+    assert sessions(bench) == 0
+
+
+def test_a_code_counts_once(bench: Bench) -> None:
+    """C2: code(T-1) at T, again, then code(T): ok, refused, ok."""
+    verify(bench.desk, bench.alice, bench.code(-1), bench.now)
+    assert refused(bench, bench.code(-1)).reason == "code-rejected"
+    verify(bench.desk, bench.alice, bench.code(0), bench.now)
+    assert "code-rejected:replayed" in events(bench)
+
+
+def test_the_watermark_is_the_highest_step(bench: Bench) -> None:
+    """C3: A at T, B at T+1, then A again in its window: refused. Only the last value kept would let it in."""
+    a, b = bench.code(0), bench.code(1)
+    verify(bench.desk, bench.alice, a, bench.now)
+    bench.later(30)
+    verify(bench.desk, bench.alice, b, bench.now)
+    assert refused(bench, a).reason == "code-rejected"
+
+
+def test_a_later_code_voids_the_earlier_ones(bench: Bench) -> None:
+    """Using the next step's code spends the present one too."""
+    verify(bench.desk, bench.alice, bench.code(1), bench.now)
+    assert refused(bench, bench.code(0)).reason == "code-rejected"
+
+
+def race(bench: Bench, attempts: list[bytes]) -> list[str]:
+    """Verify all `attempts` at once, each on a connection of its own; the outcomes."""
+
+    def attempt(typed: bytes) -> str:
+        desk = bench.open(bench.desk.settings)
+        try:
+            verify(desk, bench.alice, typed, bench.now)
+        except Refusal as refusal:
+            return refusal.reason
+        finally:
+            desk.store.close()
+        return "verified"
+
+    with ThreadPoolExecutor(20) as pool:
+        return list(pool.map(attempt, attempts))
+
+
+def test_fifty_parallel_uses_of_one_code(bench: Bench) -> None:
+    """C4: exactly one success, whoever comes first."""
+    outcomes = race(bench, [bench.code()] * 50)
+    assert outcomes.count("verified") == 1
+    assert sessions(bench) == 1
+
+
+def test_fifty_parallel_uses_of_one_recovery_code(bench: Bench) -> None:
+    """C4: the same for recovery codes."""
+    code = give_recovery_codes(bench)[0].encode()
+    outcomes = race(bench, [code] * 50)
+    assert outcomes.count("verified") == 1
+    with bench.desk.store.reading() as tx:
+        assert tx.recovery_codes_left("alice") == 2
+
+
+def test_parallel_guesses_are_bounded(bench: Bench) -> None:
+    """C12: of many wrong codes at once at most five are compared, all others are throttled."""
+    outcomes = race(bench, [bench.wrong()] * 100)
+    assert outcomes.count("code-rejected") <= 5
+    assert set(outcomes) <= {"code-rejected", "throttled", "store-unavailable"}
+    assert failures(bench) <= 5
+
+
+@pytest.mark.parametrize("typed", [b"12_3456", b"", b"letters", b"12345", b"\0" * 64])
+def test_not_a_code_is_not_counted(bench: Bench, typed: bytes) -> None:
+    """C5: what is no code is refused as such, and no failure."""
+    assert refused(bench, typed).reason == "not-a-code"
+    assert failures(bench) == 0
+
+
+def test_six_wrong_codes_then_the_right_one(bench: Bench) -> None:
+    """C6: five are rejected, the sixth is throttled, and so is the right code, which is not burned."""
+    for _ in range(5):
+        assert refused(bench, bench.wrong()).reason == "code-rejected"
+    throttled = refused(bench, bench.wrong())
+    assert (throttled.reason, throttled.facts["retry_at"]) == ("throttled", NOW + 300)
+    assert refused(bench, bench.code()).reason == "throttled"
+    assert failures(bench) == 5, "throttled attempts are not charged"
+    bench.later(300)
+    assert verify(bench.desk, bench.alice, bench.code(), bench.now)
+
+
+def test_a_throttle_is_one_keys(bench: Bench) -> None:
+    """C6: another key of the same user verifies while the first is throttled."""
+    other = bench.person("alice", 2)
+    with bench.desk.store.writing() as tx:
+        bench.add_key(tx, other, 2)
+    for _ in range(6):
+        refused(bench, bench.wrong())
+    assert verify(bench.desk, other, bench.code(), bench.now)
+
+
+def test_a_success_refills_only_the_shortest_window(bench: Bench) -> None:
+    """C12: a victim's daily work does not refill a thief's budget: the hour's still ends it."""
+    for turn in range(5):
+        if turn:
+            bench.later(60)
+            verify(bench.desk, bench.alice, bench.code(), bench.now)
+        for _ in range(4):
+            assert refused(bench, bench.wrong()).reason == "code-rejected"
+    throttled = refused(bench, bench.code())
+    assert (throttled.reason, throttled.facts["retry_at"]) == ("throttled", NOW + 3600)
+
+
+def test_the_users_budget_spans_keys(bench: Bench) -> None:
+    """A thief with many keys of one user has sixty guesses a day, not fifty times as many."""
+    people = [bench.person("alice", number) for number in range(10, 30)]
+    with bench.desk.store.writing() as tx:
+        for number, person in enumerate(people, 10):
+            bench.add_key(tx, person, number)
+    reasons = [refused(bench, bench.wrong(), person).reason for person in people for _ in range(5)]
+    assert reasons.count("code-rejected") == 60
+    assert reasons[60:] == ["throttled"] * 40
+
+
+def test_recovery_codes_share_the_budget(bench: Bench) -> None:
+    """Guessing recovery codes spends the same failures."""
+    for _ in range(3):
+        refused(bench, new_recovery_code().encode())
+    for _ in range(2):
+        refused(bench, bench.wrong())
+    assert refused(bench, new_recovery_code().encode()).reason == "throttled"
+
+
+def test_another_users_recovery_code(bench: Bench) -> None:
+    """C7: bob's recovery code on alice's key is refused, and bob's is not burned."""
+    bob = bench.person("bob", 2)
+    with bench.desk.store.writing() as tx:
+        tx.add_user("bob", NOW)
+        bench.add_key(tx, bob, 2)
+        bench.enrol(tx, "bob")
+    code = give_recovery_codes(bench, "bob")[0].encode()
+    assert refused(bench, code).reason == "code-rejected"
+    done = verify(bench.desk, bob, code, bench.now)
+    assert (done.proof.method, done.proof.recovery_codes_left) == ("recovery-code", 2)
+    assert refused(bench, code, bob).reason == "code-rejected"
+
+
+def test_recovery_codes_switched_off_are_void(bench: Bench) -> None:
+    """0 switches them off, and voids those issued for good."""
+    code = give_recovery_codes(bench)[0].encode()
+    before = bench.desk.settings
+    bench.set(second_factor=SecondFactor(recovery_codes=0))
+    assert refused(bench, code).reason == "code-rejected"
+    bench.set(second_factor=before.second_factor)
+    assert refused(bench, code).reason == "code-rejected"
+
+
+def test_a_wrong_clock_is_told_after_two(bench: Bench) -> None:
+    """C10: four minutes fast: like any wrong code; the second, different one says so; the first never comes right."""
+    first, second = bench.code(8), None
+    assert refused(bench, first).hint == ""
+    bench.later(30)
+    second = bench.code(8)
+    told = refused(bench, second)
+    assert told.reason == "code-rejected"
+    assert "about 4 minutes fast" in told.hint
+    assert failures(bench) == 2
+    bench.later(7 * 30)
+    assert refused(bench, first).reason == "code-rejected", "its step is burned"
+    assert "code-rejected:burned" in events(bench)
+
+
+def test_the_same_code_twice_is_no_wrong_clock(bench: Bench) -> None:
+    """One fit alone, even repeated, looks like any wrong code."""
+    assert refused(bench, bench.code(-8)).hint == ""
+    assert refused(bench, bench.code(-8)).hint == ""
+    assert refused(bench, bench.code(12)).hint == "", "another difference"
+    assert "slow" not in refused(bench, bench.wrong()).hint
+
+
+def test_a_wrong_code_between_forgets_the_near_miss(bench: Bench) -> None:
+    """The two codes must come in a row."""
+    refused(bench, bench.code(8))
+    refused(bench, bench.wrong())
+    bench.later(30)
+    assert refused(bench, bench.code(8)).hint == ""
+
+
+def test_clock_set_back_an_hour(bench: Bench) -> None:
+    """B5: an old code that nobody used is not right again when the clock is set back."""
+    seen = bench.code(-120)
+    verify(bench.desk, bench.alice, bench.code(), bench.now)
+    back = Moment(bench.now.at - 3600, "boot", bench.now.boot_seconds + 60)
+    refusal = refused(bench, seen, moment=back)
+    assert refusal.reason == "code-rejected"
+    assert "clock" in refusal.text
+
+
+def test_clock_set_forward_and_back(bench: Bench) -> None:
+    """B5: a code used while the clock was a day ahead leaves a watermark that no older code passes."""
+    ahead = Moment(bench.now.at + 86400, "boot", bench.now.boot_seconds)
+    verify(bench.desk, bench.alice, bench.parameters.code(ahead.at // 30).encode(), ahead)
+    assert refused(bench, bench.code()).reason == "code-rejected"
+
+
+@pytest.mark.parametrize("state", ["suspended", "removed"])
+def test_a_user_who_is_not_active_proves_nothing(bench: Bench, state: str) -> None:
+    """The state is asked in the very transaction that would open the session."""
+    with bench.desk.store.writing() as tx:
+        tx.set_user_state("alice", state)
+    assert refused(bench, bench.code()).reason in ("user-suspended", "user-unknown")
+
+
+def test_a_key_that_was_taken_away_proves_nothing(bench: Bench) -> None:
+    """A prompt that was open while the admin removed the key is refused."""
+    with bench.desk.store.writing() as tx:
+        tx.remove_key(bench.alice.key)
+    assert refused(bench, bench.code()).reason == "no-identity"
+
+
+def test_without_an_address_no_session(bench: Bench) -> None:
+    """Scope never widens: the code is not burned for a session that cannot be."""
+    nowhere = Person("alice", key_of(1).fingerprint, "")
+    assert refused(bench, bench.code(), nowhere).reason == "not-available"
+    assert verify(bench.desk, bench.alice, bench.code(), bench.now)
+
+
+@pytest.mark.parametrize(
+    ("scope", "key", "network"), [("address", True, "192.0.2.1"), ("key", True, ""), ("user", False, "")]
+)
+def test_a_session_binds_what_the_scope_says(bench: Bench, scope: str, key: bool, network: str) -> None:
+    """Each scope stores its own data and no more."""
+    bench.set(session=Session(scope=scope))  # type: ignore[arg-type]
+    session = verify(bench.desk, bench.alice, bench.code(), bench.now).session
+    assert (session.scope, session.key == bench.alice.key, session.network) == (scope, key, network)
+
+
+def test_verifying_again_restarts_the_same_session(bench: Bench) -> None:
+    """One session per scope; its number stays, so a push that rides on it goes on."""
+    first = verify(bench.desk, bench.alice, bench.code(), bench.now).session
+    bench.later(60)
+    second = verify(bench.desk, bench.alice, bench.code(), bench.now).session
+    assert (second.id, second.verified_at) == (first.id, first.verified_at + 60)
+    assert sessions(bench) == 1
+
+
+def test_a_session_number_is_never_used_again(bench: Bench) -> None:
+    """A grant names a session; a new one must not inherit an ended one's number."""
+    first = verify(bench.desk, bench.alice, bench.code(), bench.now).session
+    with bench.desk.store.writing() as tx:
+        tx.end_sessions("alice")
+    bench.later(60)
+    assert verify(bench.desk, bench.alice, bench.code(), bench.now).session.id > first.id
+
+
+def test_what_cannot_be_recorded_lets_nobody_in(bench: Bench) -> None:
+    """If the audit record cannot be written, the code is not burned and no session opens."""
+    with bench.desk.store.writing() as tx:
+        tx._connection.execute("ALTER TABLE audit RENAME TO gone")
+    assert refused(bench, bench.code()).reason == "store-unavailable"
+    assert sessions(bench) == 0
+    with bench.desk.store.writing() as tx:
+        tx._connection.execute("ALTER TABLE gone RENAME TO audit")
+        assert (factor := tx.factor("alice")) is not None
+        assert factor.last_step == 0
+    assert verify(bench.desk, bench.alice, bench.code(), bench.now)

@@ -1,0 +1,276 @@
+"""The push check: input, grants, revocation, other hooks. Real git, the real hook file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gitguard.hook.updates import parse_updates
+from gitguard.message.reasons import Refusal
+from gitguard.session.grant import Grant, seal
+from lab.server import Done, Person, Server
+
+OLD, NEW = "0" * 40, "1" * 40
+GOOD = f"{OLD} {NEW} refs/heads/main\n".encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"\n", GOOD[:-1], GOOD + GOOD[:-1], f"{OLD} {NEW}\n".encode(), GOOD + b"\n", f"{OLD}  {NEW} refs/heads/main\n".encode(),
+        f"{OLD} {NEW} refs/heads/a b\n".encode(), f"{OLD[:-1]} {NEW} refs/heads/main\n".encode(), f"{OLD} {'z' * 40} refs/heads/main\n".encode(),
+        f"{OLD} {NEW} heads/main\n".encode(), f"{OLD} {NEW} refs/heads/\0\n".encode(), f"{OLD} {NEW} refs/heads/".encode() + b"\xff\xfe\n",
+        f"{OLD} {NEW} refs/heads/".encode() + b"x" * 1_000_000 + b"\n", GOOD.replace(b"\n", b"\r\n").replace(b"main", b"ma in"), b"\0" * 100,
+    ],
+)  # fmt: skip
+def test_malformed_input_is_refused(data: bytes) -> None:
+    """A17: never an empty list, never exit 0."""
+    with pytest.raises(Refusal) as caught:
+        parse_updates(data)
+    assert caught.value.reason == "malformed-command"
+
+
+def test_a_big_legal_push_passes() -> None:
+    """A17: a hundred thousand refs, and the long names of SHA-256 repositories."""
+    lines = b"".join(f"{OLD} {NEW} refs/tags/v{number}\n".encode() for number in range(100_000))
+    assert len(parse_updates(lines)) == 100_000
+    assert parse_updates(f"{'0' * 64} {'a' * 64} refs/heads/gr\u00fcn\n".encode())
+
+
+class Repository:
+    """A known repository, and its hook as a program."""
+
+    def __init__(self, server: Server, name: str, require: str) -> None:
+        self.server = server
+        server.admin("repo", "create", name)
+        server.admin("repo", "require", name, require)
+        self.name = name
+        self.directory = server.directory(name)
+
+    def hook(self, *, stdin: bytes = GOOD, grant: str | None = None, cwd: Path | None = None) -> Done:
+        """Run the hook as git would, from this process."""
+        environment = {"PATH": "/usr/bin:/bin", "GIT_DIR": "."}
+        if grant is not None:
+            environment["GITGUARD_GRANT"] = grant
+        done = subprocess.run(
+            [str(self.directory / "hooks/pre-receive")],
+            input=stdin,
+            capture_output=True,
+            cwd=cwd or self.directory,
+            env=environment,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def grant(self, person: Person, **changes: object) -> str:
+        """A grant for a push by `person` that this very process is the gate of, with `changes`."""
+        from gitguard.host.process import parent_and_start
+
+        secret = (self.server.home / "state" / "grant.key").read_bytes()
+        session = self.server.admin("session", "list", person.name, "--json").out
+        import json
+        import time
+
+        live = json.loads(session)
+        fields: dict[str, object] = {
+            "user": person.name, "key": person.fingerprint, "address": "127.0.0.1", "directory": str(self.directory),
+            "session": live[0]["id"] if live else 0, "age_seconds": 5 if live else -1, "at": int(time.time()), "pid": os.getpid(),
+            "started": parent_and_start("self")[1], "decision": "abcd1234", **changes,
+        }  # fmt: skip
+        return seal(Grant(**fields), secret)  # type: ignore[arg-type]
+
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def closed(shared_server: Server, request: pytest.FixtureRequest) -> Repository:
+    """A repository that demands 2FA for pushes."""
+    return Repository(
+        shared_server,
+        "hook/" + request.node.name.replace("[", "-").replace("]", "").replace("_", "-"),
+        "push",
+    )
+
+
+@pytest.fixture
+def verified(shared_server: Server, request: pytest.FixtureRequest) -> Person:
+    """A user with a live session."""
+    return shared_server.new_user(
+        "hook-" + request.node.name.replace("[", "-").replace("]", "").replace("_", "-")[-50:]
+    )
+
+
+def test_without_a_grant_what_is_required_is_refused(closed: Repository) -> None:
+    """A11: a local push as the Git account, another sshd line, HTTP without identity."""
+    done = closed.hook()
+    assert done.status == 10
+    assert "[no-grant]" in done.err
+
+
+def test_without_a_grant_what_is_open_goes_on(shared_server: Server) -> None:
+    """Nothing is required, so a local maintenance push works."""
+    assert Repository(shared_server, "hook/open", "none").hook().status == 0
+
+
+def test_a_grant_of_this_process_is_good(closed: Repository, verified: Person) -> None:
+    """The control: with everything right the hook lets the push in."""
+    assert closed.hook(grant=closed.grant(verified)).status == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"directory": "/srv/elsewhere.git"},
+        {"pid": 1, "started": 0},
+        {"started": 1},
+        {"at": 1_000_000_000},
+        {"at": 4_000_000_000},
+    ],
+)
+def test_a_grant_of_something_else_is_none(
+    closed: Repository, verified: Person, changes: dict[str, object]
+) -> None:
+    """A22: another process, another repository, a day later, a pid that was used again."""
+    done = closed.hook(grant=closed.grant(verified, **changes))
+    assert (done.status, "[no-grant]" in done.err) == (10, True)
+
+
+@pytest.mark.parametrize("grant", ["", "x", "x\ny", "\n" * 10])
+def test_a_forged_grant_is_none(closed: Repository, grant: str) -> None:
+    """ATTACK: somebody who can set the hook's environment but not read the key."""
+    assert closed.hook(grant=grant).status == 10
+
+
+def test_a_grant_without_a_session_is_not_enough(closed: Repository, verified: Person) -> None:
+    """The gate let somebody on when nothing was required; it was tightened meanwhile."""
+    done = closed.hook(grant=closed.grant(verified, session=0, age_seconds=-1))
+    assert (done.status, "[verification-required]" in done.err) == (10, True)
+
+
+def test_a_session_that_ran_out_meanwhile_still_counts(closed: Repository, verified: Person) -> None:
+    """L7: a long upload: fresh at gate time is fresh."""
+    grant = closed.grant(verified)
+    server = closed.server
+    import sqlite3
+
+    with sqlite3.connect(server.store, timeout=5) as store:
+        store.execute(
+            "UPDATE session SET verified_at = verified_at - 90000, boot_seconds = boot_seconds - 90000 WHERE user = ?",
+            (verified.name,),
+        )
+    store.close()
+    assert closed.hook(grant=grant).status == 0
+
+
+def test_a_shortened_lifetime_counts_at_once(closed: Repository, verified: Person) -> None:
+    """Today's policy: the lifetime that the repository has now, against the age that the session had then."""
+    grant = closed.grant(verified, age_seconds=700)
+    closed.server.admin("repo", "lifetime", closed.name, "10m")
+    assert "[verification-expired]" in closed.hook(grant=grant).err
+
+
+@pytest.mark.parametrize("how", ["leave", "revoke", "reset", "suspend", "key"])
+def test_a_session_that_was_ended_meanwhile_does_not(closed: Repository, verified: Person, how: str) -> None:
+    """Leave, revoke, reset, suspend, a key taken away: the push that rode on it is refused by the hook."""
+    grant = closed.grant(verified)
+    server = closed.server
+    if how == "leave":
+        server.ssh(verified, "2fa leave", status=0)
+    elif how == "revoke":
+        server.admin("session", "revoke", verified.name)
+    elif how == "key":
+        server.admin("key", "remove", verified.fingerprint)
+    else:
+        server.admin("user", how, verified.name)
+    done = closed.hook(grant=grant)
+    expected = {"suspend": 14, "key": 14, "reset": 11}.get(how, 10)
+    assert done.status == expected, done.err
+
+
+def test_verifying_anew_after_leaving_does_not_revive_a_grant(closed: Repository, verified: Person) -> None:
+    """A new session has a new number."""
+    grant = closed.grant(verified)
+    server = closed.server
+    server.ssh(verified, "2fa leave", status=0)
+    server.clear_watermark(verified)
+    server.verify(verified)
+    assert closed.hook(grant=grant).status == 10
+
+
+def test_malformed_input_to_the_real_hook(closed: Repository, verified: Person) -> None:
+    """An allowed push with input that is not Git's is refused all the same."""
+    done = closed.hook(grant=closed.grant(verified), stdin=b"no refs here\n")
+    assert (done.status, "[malformed-command]" in done.err) == (20, True)
+
+
+def test_an_unknown_repository_is_refused(closed: Repository, verified: Person, tmp_path: Path) -> None:
+    """The hook copied into a directory that the store does not know."""
+    done = closed.hook(cwd=tmp_path)
+    assert (done.status, "[no-such-repository]" in done.err) == (21, True)
+
+
+def write_hook(folder: Path, name: str, body: str, mode: int = 0o755) -> None:
+    """Another hook of the repository."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text("#!/bin/sh\n" + body)
+    (folder / name).chmod(mode)
+
+
+def test_other_hooks_still_run(closed: Repository, verified: Person) -> None:
+    """In name order, with the input, without the grant; the first failure stops and refuses."""
+    others = closed.directory / "hooks" / "pre-receive.d"
+    said = closed.directory / "said"
+    write_hook(others, "20-second", f"cat >> {said}; echo second >> {said}\n")
+    write_hook(others, "10-first", f'echo "first ${{GITGUARD_GRANT-no grant}}" >> {said}\n')
+    write_hook(others, "15-not-executable", f"echo never >> {said}\n", 0o644)
+    assert closed.hook(grant=closed.grant(verified)).status == 0
+    assert said.read_text() == f"first no grant\n{GOOD.decode()}second\n"
+    write_hook(others, "15-refuses", "echo no way >&2; exit 3\n")
+    said.unlink()
+    done = closed.hook(grant=closed.grant(verified))
+    assert (done.status, done.err) == (3, "no way\n")
+    assert said.read_text() == "first no grant\n"
+
+
+def test_other_hooks_do_not_run_for_a_refused_push(closed: Repository) -> None:
+    """Ours is first."""
+    said = closed.directory / "said"
+    write_hook(closed.directory / "hooks" / "pre-receive.d", "10-first", f"echo ran > {said}\n")
+    assert closed.hook().status == 10
+    assert not said.exists()
+
+
+def test_a_hook_that_others_may_write_is_not_run(closed: Repository, verified: Person) -> None:
+    """ATTACK: somebody else on the machine edits a chained hook. EXPECTED: the push is refused by name."""
+    others = closed.directory / "hooks" / "pre-receive.d"
+    write_hook(others, "10-first", "exit 0\n", 0o777)
+    assert closed.hook(grant=closed.grant(verified)).status == 22
+
+
+def test_a_hook_that_ignores_a_big_input(closed: Repository, verified: Person) -> None:
+    """More than a pipe holds, never read: no hang, no traceback."""
+    write_hook(closed.directory / "hooks" / "pre-receive.d", "10-deaf", "exit 0\n")
+    lines = b"".join(f"{OLD} {NEW} refs/tags/v{number}\n".encode() for number in range(5000))
+    assert closed.hook(grant=closed.grant(verified), stdin=lines).status == 0
+
+
+def test_a_chained_hook_killed_by_a_signal_refuses(closed: Repository, verified: Person) -> None:
+    """Its death is a refusal."""
+    write_hook(closed.directory / "hooks" / "pre-receive.d", "10-dies", "kill -9 $$\n")
+    assert closed.hook(grant=closed.grant(verified)).status == 128 + 9
+
+
+def test_every_ref_of_a_push_and_deletions(closed: Repository, verified: Person) -> None:
+    """A real push of many refs, an atomic one, and a deletion all pass the hook with a session."""
+    server = closed.server
+    tree = server.work_tree(verified, closed.name)
+    for number in range(20):
+        server.git(verified, "tag", f"v{number}", cwd=tree, status=0)
+    server.git(verified, "push", "--quiet", "--atomic", "origin", "main", "--tags", cwd=tree, status=0)
+    server.git(verified, "push", "--quiet", "origin", ":v3", cwd=tree, status=0)
+    assert "v3" not in server.git(verified, "ls-remote", "origin", cwd=tree, status=0).out.split()
+    assert "refs/tags/v4" in server.git(verified, "ls-remote", "origin", cwd=tree, status=0).out

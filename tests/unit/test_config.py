@@ -1,0 +1,256 @@
+"""The configuration: strict, every fault at once, compiled, and believed only when it is ours and current."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gitguard.config.compile import compile_file
+from gitguard.config.compiled import GRAIN_NS, load
+from gitguard.config.parse import ConfigurationError, parse
+from gitguard.config.schema import Settings, duration, format_duration
+from gitguard.message.reasons import Refusal
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def faults(text: str) -> list[tuple[int, str]]:
+    """(line, what) of every fault."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse(text.encode())
+    assert caught.value.reason == "config-invalid"
+    return [(fault.line, f"{fault.where}: {fault.what}") for fault in caught.value.faults]
+
+
+def test_the_shipped_file_documents_every_key_with_its_default() -> None:
+    """etc/gitguard.toml loads, names every key, and says the very defaults of the code."""
+    data = (ROOT / "etc" / "gitguard.toml").read_bytes()
+    assert parse(data) == Settings()
+    tables = tomllib.loads(data.decode())
+    for field in msgspec.structs.fields(Settings):
+        if field.name in ("apps", "groups"):
+            continue
+        named = set(tables[field.name])
+        assert named == {key.name for key in msgspec.structs.fields(field.type)}, field.name
+
+
+def test_an_empty_file_is_all_defaults() -> None:
+    """Nothing has to be said."""
+    assert parse(b"") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("[git]\nenforcement = 'optin'\n", 2, ["'optin'", "did you mean 'opt-in'?"]),
+        ("[git]\n\nenforcment = 'off'\n", 3, ["unknown key", "did you mean 'enforcement'?"]),
+        ("[sessions]\n", 1, ["unknown table", "did you mean 'session'?"]),
+        ("[session]\nlifetime = '8'\n", 2, ["no duration", "8h"]),
+        ("[session]\nlifetime = 8\n", 2, ["text in quotes"]),
+        ("[session]\nlifetime = '31d'\n", 2, ["out of range"]),
+        ("[session]\nlifetime = '0s'\n", 2, ["out of range"]),
+        ("[session]\nlifetime = '-5m'\n", 2, ["no duration"]),
+        ("[session]\nlifetime = '\u0665m'\n", 2, ["no duration"]),
+        ("[host]\nport = '22'\n", 2, ["int"]),
+        ("[host]\nport = 70000\n", 2, ["out of range"]),
+        ("[host]\nport = true\n", 2, ["int"]),
+        ("[host]\nname = 'a b'\n", 2, ["without spaces"]),
+        ("[host]\naccount = 'Git'\n", 2, ["no user's name"]),
+        ("[git]\nadmins = ['@ops']\n", 2, ["no group @ops"]),
+        ("[git]\nadmins = ['@opps']\n[groups]\nops = ['alice']\n", 2, ["did you mean 'ops'?"]),
+        ("[groups]\nops = []\n", 2, ["empty group"]),
+        ("[groups]\nops = ['Alice']\n", 2, ["no user's name"]),
+        ("[[rules]]\nname = 'x'\n", 1, ["not available in this version"]),
+        ("[second_factor]\nhardware_keys = true\n", 2, ["not available in this version"]),
+        ("[second_factor]\ndigits = 5\n", 2, ["not one of 6, 7, 8"]),
+        ("[second_factor]\nrecovery_codes = -1\n", 2, ["out of range"]),
+        ("[throttle]\nper_key = []\n", 2, ["at least one limit"]),
+        ("[throttle]\nper_key = ['5']\n", 2, ["no limit"]),
+        ("[throttle]\nper_key = ['0/5m']\n", 2, ["no limit"]),
+        ("[paths]\nrepositories = 'srv/git'\n", 2, ["not an absolute path"]),
+        ("[store]\nurl = 'sqlite:///relative.db'\n", 2, ["absolute path"]),
+        ("[store]\nurl = 'postgresql://x'\n", 2, ["PostgreSQL"]),
+        ("[git]\npass_commands = ['git-upload-pack']\n", 2, ["gitguard's own"]),
+        ("[git]\npass_commands = ['a b']\n", 2, ["no command's name"]),
+        ("git = 3\n", 1, ["expected a table"]),
+        ("[git\n", 1, ["syntax"]),
+        ("[git]\nadmins = []\nadmins = []\n", 3, ["syntax"]),
+        ("[git]\n[git]\n", 2, ["syntax"]),
+        ("[[apps]]\nname = 'a'\n[[apps]]\nplatform = 'x'\n", 4, ["unknown key", "did you mean 'platforms'?"]),
+    ],
+)  # fmt: skip
+def test_every_fault_has_its_line_and_the_way_out(text: str, line: int, words: list[str]) -> None:
+    """B1, B2: syntax errors, unknown and duplicate keys, wrong types, bad durations, groups nobody defined."""
+    found = faults(text)
+    assert [number for number, _ in found] == [line]
+    assert all(word in found[0][1] for word in words), found
+
+
+def test_all_faults_at_once() -> None:
+    """Nobody wants to learn of them one by one."""
+    text = "[git]\nenforcement = 'x'\nadmin = []\n[session]\nlifetime = '1y'\n[nope]\n"
+    assert [number for number, _ in faults(text)] == [2, 3, 5, 6]
+
+
+def test_not_utf8() -> None:
+    """A file in another encoding is a fault, not a traceback."""
+    with pytest.raises(ConfigurationError):
+        parse(b"[host]\nname = '\xff'\n")
+
+
+@pytest.mark.parametrize("seconds", [1, 59, 60, 90, 3600, 28800, 86400, 604800])
+def test_durations_round_trip(seconds: int) -> None:
+    """What is shown can be typed."""
+    assert duration(format_duration(seconds)) == seconds
+
+
+class Installation:
+    """A configuration file, the place of its compiled form, and a hook."""
+
+    def __init__(self, folder: Path) -> None:
+        self.account = pwd.getpwuid(os.geteuid()).pw_name
+        (folder / "state").mkdir(mode=0o700)
+        self.folder = folder
+        self.hook = folder / "hook"
+        self.hook.write_text("hook")
+        self.compiled = folder / "config.compiled"
+        self.config = folder / "gitguard.toml"
+        self.write("8h")
+
+    def write(self, lifetime: str, *, age_seconds: int = 10) -> None:
+        """Write the configuration and make it `age_seconds` old."""
+        self.config.write_text(
+            f"[host]\naccount = '{self.account}'\n[paths]\nstate = '{self.folder}/state'\n[session]\nlifetime = '{lifetime}'\n"
+        )
+        self.age(age_seconds)
+
+    def age(self, seconds: int) -> None:
+        """Set the file's modification time back."""
+        then = self.config.stat().st_ctime_ns - seconds * 10**9
+        os.utime(self.config, ns=(then, then))
+
+    def places(self) -> tuple[str, str, str]:
+        """What a launcher hands over."""
+        return str(self.config), str(self.compiled), str(self.hook)
+
+    def lifetime(self) -> int:
+        """The lifetime that the gate sees."""
+        return load(*self.places()).lifetime_seconds
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    """A small installation of this account."""
+    tmp_path.chmod(0o700)
+    return Installation(tmp_path)
+
+
+def settle(installation: Installation) -> None:
+    """Put the compiled form's time beyond the clock's grain, as any later request finds it."""
+    later = installation.config.stat().st_ctime_ns + 2 * GRAIN_NS
+    os.utime(installation.compiled, ns=(later, later))
+
+
+def test_the_compiled_form_is_used_and_renewed(installation: Installation) -> None:
+    """Parsed once; a changed file is compiled anew at the next request."""
+    assert installation.lifetime() == 28800
+    settle(installation)
+    made = installation.compiled.stat().st_ino
+    assert installation.lifetime() == 28800
+    assert installation.compiled.stat().st_ino == made, "it was compiled again without need"
+    installation.write("1h")
+    assert installation.lifetime() == 3600
+
+
+def test_a_change_within_the_clocks_grain_is_seen(installation: Installation) -> None:
+    """ATTACK on freshness: same size, same times, same inode, changed right after compiling. EXPECTED: seen."""
+    load(*installation.places())
+    with open(installation.config, "r+") as file:
+        text = file.read().replace("8h", "9h")
+        file.seek(0)
+        file.write(text)
+    assert installation.lifetime() == 9 * 3600
+
+
+@pytest.mark.parametrize("damage", ["truncate", "garbage", "empty", "folder", "writable", "other-file"])
+def test_a_compiled_form_that_is_not_ours_is_made_anew(installation: Installation, damage: str) -> None:
+    """What cannot be believed costs time, never the answer."""
+    load(*installation.places())
+    settle(installation)
+    data = installation.compiled.read_bytes()
+    if damage == "folder":
+        installation.compiled.unlink()
+        installation.compiled.mkdir()
+    else:
+        installation.compiled.write_bytes(
+            {
+                "truncate": data[: len(data) // 2],
+                "garbage": b"x" * 100,
+                "empty": b"",
+                "writable": data,
+                "other-file": data,
+            }[damage]
+        )
+    if damage == "writable":
+        installation.compiled.chmod(0o666)
+    if damage == "other-file":
+        text = installation.config.read_text().replace("8h", "8h")
+        installation.config.unlink()
+        installation.config.write_text(text)
+    assert installation.lifetime() == 28800
+
+
+def refusal(installation: Installation) -> Refusal:
+    """Load and expect a refusal."""
+    with pytest.raises(Refusal) as caught:
+        load(*installation.places())
+    assert caught.value.reason == "config-invalid"
+    return caught.value
+
+
+def test_a_broken_file_refuses_everything(installation: Installation) -> None:
+    """B1: the old compiled form does not keep a broken configuration alive."""
+    load(*installation.places())
+    settle(installation)
+    installation.config.write_text("[git]\nenforcement = off\n")
+    assert "line 2" in refusal(installation).detail
+
+
+def test_a_missing_file_refuses(installation: Installation) -> None:
+    """No file, no defaults."""
+    load(*installation.places())
+    installation.config.unlink()
+    assert str(installation.config) in refusal(installation).detail
+
+
+@pytest.mark.parametrize("which", ["config", "folder", "state"])
+def test_what_others_may_write_is_refused_by_name(installation: Installation, which: str) -> None:
+    """B6: configuration, its folder, and the state folder."""
+    path = {
+        "config": installation.config,
+        "folder": installation.folder,
+        "state": installation.folder / "state",
+    }[which]
+    path.chmod(path.stat().st_mode | 0o022)
+    assert str(path) in refusal(installation).detail
+
+
+def test_an_unknown_account_is_refused(installation: Installation) -> None:
+    """The account must be on this machine."""
+    installation.config.write_text("[host]\naccount = 'nobody-at-all'\n")
+    assert "nobody-at-all" in refusal(installation).detail
+
+
+def test_compiling_writes_a_private_file(installation: Installation) -> None:
+    """0600, whatever the umask."""
+    before = os.umask(0)
+    try:
+        compile_file(*installation.places())
+    finally:
+        os.umask(before)
+    assert installation.compiled.stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,153 @@
+"""The gate imports almost nothing, and every room keeps to its place."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "gitguard"
+
+# Built in or C extensions; what the bare interpreter has loaded before is not counted.
+GATE_MAY_IMPORT = {
+    "_blake2",
+    "_functools",
+    "_json",
+    "_operator",
+    "_sqlite3",
+    "_stat",
+    "marshal",
+    "posix",
+    "time",
+}
+
+_PROBE = """
+import sys
+before = set(sys.modules)
+sys.path.insert(0, {root!r})
+import {module}
+print("\\n".join(sorted(set(sys.modules) - before)))
+"""
+
+
+@pytest.mark.parametrize("module", ["gitguard.gate.main", "gitguard.hook.main"])
+def test_the_gate_imports_its_own_few_files_and_c_alone(module: str) -> None:
+    """In a fresh interpreter, as the launcher starts it: no re, no json, no typing, no hashlib."""
+    probe = _PROBE.format(root=str(ROOT), module=module)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", probe], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    foreign = {name for name in loaded if not name.startswith("gitguard")}
+    assert foreign <= GATE_MAY_IMPORT, foreign - GATE_MAY_IMPORT
+    own = {
+        name
+        for name in loaded
+        if name.startswith("gitguard") and not (PACKAGE / Path(*name.split(".")[1:]) / "__init__.py").exists()
+    }
+    listed = (ROOT / "docs" / "architecture.md").read_text()
+    for name in own:
+        assert f"`{'/'.join(name.split('.')[1:])}.py`" in listed, (
+            f"{name} is not named among the gate's files"
+        )
+
+
+def modules() -> list[tuple[str, ast.Module]]:
+    """Every module of the package, parsed."""
+    return [
+        (str(path.relative_to(PACKAGE)), ast.parse(path.read_text()))
+        for path in sorted(PACKAGE.rglob("*.py"))
+    ]
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """The modules that a file imports, at any depth."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+ENTRIES = ("gate", "hook", "cli", "client")
+VALUES = ("policy", "session", "message")
+EDGES = (
+    "store",
+    "config",
+    "host",
+    "gate",
+    "hook",
+    "cli",
+    "client",
+    "decision",
+    "factor",
+    "account",
+    "repository",
+)
+
+
+def room(path: str) -> str:
+    """The room that a file lies in."""
+    return path.split(os.sep, maxsplit=1)[0].removesuffix(".py")
+
+
+def test_entries_do_not_use_each_other() -> None:
+    """An entry point uses the rooms below. The gate alone hands its own commands on to cli, in one function."""
+    for path, tree in modules():
+        used = {name.split(".")[1] for name in imports(tree) if name.startswith("gitguard.")}
+        if room(path) in ENTRIES:
+            others = (used & set(ENTRIES)) - {room(path)}
+            assert others <= ({"cli"} if path == os.path.join("gate", "main.py") else set()), path
+
+
+def test_values_know_no_edge() -> None:
+    """Policy, session and message import no store, no configuration, no machine."""
+    for path, tree in modules():
+        used = {name.split(".")[1] for name in imports(tree) if name.startswith("gitguard.")}
+        if room(path) in VALUES:
+            assert not used & set(EDGES), path
+
+
+def test_libraries_stay_in_their_rooms() -> None:
+    """Click in command lines only, cryptography and the database driver each in one file."""
+    homes = {
+        "click": ("cli", "client", "command_line", "__main__"),
+        "cryptography": ("factor/keyring.py",),
+        "sqlite3": ("store/sqlite.py",),
+        "_sqlite3": ("store/gate_query.py",),
+        "pyotp": ("factor/totp.py",),
+        "segno": ("cli/qr.py",),
+        "tomli_w": ("host/install.py", "cli/admin/export.py"),
+        "msgspec": ("config",),
+    }
+    for path, tree in modules():
+        for name in imports(tree):
+            library = name.split(".")[0]
+            if library in homes:
+                assert room(path) in homes[library] or path.replace(os.sep, "/") in homes[library], (
+                    path,
+                    name,
+                )
+
+
+def test_the_client_needs_click_alone() -> None:
+    """The workstation's side loads without any of the server's libraries."""
+    probe = (
+        "import sys\n"
+        "for name in ('cryptography', 'msgspec', 'pyotp', 'segno', 'tomli_w'): sys.modules[name] = None\n"
+        "import gitguard.__main__ as m\n"
+        "sys.exit(m.run(m.root(), ['--help'], 'gitguard'))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    assert "verify" in done.stdout

@@ -1,0 +1,130 @@
+"""Reasons, sentences and moments."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from gitguard.message.moments import clock, duration, until
+from gitguard.message.reasons import ALLOWED, REFUSED, Refusal, printable
+from gitguard.message.refusals import _SENTENCES, LONGEST_BYTES, View, first_line, refusal_text
+
+
+def test_the_table_is_the_contract() -> None:
+    """Reasons and exit statuses are stable: scripts depend on them."""
+    by_status: dict[int, set[str]] = {}
+    for reason, status in REFUSED.items():
+        by_status.setdefault(status, set()).add(reason)
+    assert by_status == {
+        1: {"internal-error"},
+        2: {"usage"},
+        10: {"verification-required", "verification-expired", "no-grant"},
+        11: {"enrolment-required", "invite-required"},
+        12: {"code-rejected", "not-a-code"},
+        13: {"throttled"},
+        14: {"forbidden", "not-available", "user-suspended", "user-unknown", "no-identity"},
+        20: {"malformed-command", "unknown-command"},
+        21: {"no-such-repository"},
+        22: {"hook-not-live"},
+        30: {"config-invalid"},
+        40: {"store-unavailable", "log-unavailable"},
+        41: {"store-schema"},
+    }
+    assert set(ALLOWED) == {"not-required", "verified", "hardware-key", "exempt", "break-glass"}
+    assert set(ALLOWED).isdisjoint(REFUSED)
+
+
+def test_every_reason_has_its_sentence() -> None:
+    """No reason is silent, and no sentence is left over."""
+    assert set(_SENTENCES) == set(REFUSED)
+
+
+FULL = View(
+    host="git.example.com", port=2222, user="alice", key="SHA256:" + "k" * 43, address="192.0.2.1", operation="read",
+    repository="team/app", decision="7f3a2c00", ended_at=1_700_000_000, others=(("SHA256:" + "o" * 43, "192.0.2.9"),) * 5,
+    now=1_700_000_100, help_line="ask ops", help_url="https://wiki.example.com",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_the_first_line_alone_is_enough(reason: str) -> None:
+    """Cause, way out and bracketed reason in one line of plain ASCII, the whole within a kilobyte."""
+    refusal = Refusal(reason, "detail with /a/path", retry_at=1_700_000_400, word="x")
+    line = first_line(refusal, FULL)
+    assert line.startswith("gitguard: ")
+    assert line.endswith(f"[{reason}]")
+    assert line.isascii()
+    assert "\n" not in line
+    text = refusal_text(refusal, FULL)
+    assert len(text) <= LONGEST_BYTES
+    assert text.isascii()
+    assert "id 7f3a2c00" in text
+    assert "/a/path" not in text, "paths are for the admin's log"
+
+
+def test_the_contracts_own_example() -> None:
+    """The line that design and docs show."""
+    view = View(host="git.example.com", operation="push", repository="team/app")
+    assert first_line(Refusal("verification-required"), view) == (
+        "gitguard: verify to push to team/app: ssh -T git@git.example.com 2fa verify [verification-required]"
+    )
+
+
+def test_the_hint_carries_the_port() -> None:
+    """L6: on another port, the line works when pasted."""
+    assert "ssh -T -p 2222 git@git.example.com 2fa verify" in first_line(
+        Refusal("verification-required"), FULL
+    )
+
+
+def test_client_text_cannot_move_the_cursor() -> None:
+    """A16: escapes, line breaks, percent signs and direction marks from a client come out harmless."""
+    view = View(host="h", operation="push", repository="a\x1b[2J\n%s\u202e{0}")
+    text = first_line(Refusal("verification-required"), view)
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "a?[2J?%s?{0}" in text
+
+
+def test_printable_is_bounded() -> None:
+    """However long the client's text, ours stays short."""
+    assert printable("x" * 10_000) == "x" * 200 + "..."
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> object:
+    """A server in another zone."""
+    monkeypatch.setitem(os.environ, "TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+def test_moments_carry_their_zone() -> None:
+    """L3: `14:32 UTC+1 (47 minutes left)`; another day is named."""
+    at = 1_764_077_520  # 2025-11-25 13:32 UTC
+    assert until(at, at - 47 * 60) == "14:32 UTC+1 (47 minutes left)"
+    assert clock(at, at - 86400) == "2025-11-25 14:32 UTC+1"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 seconds"),
+        (1, "1 second"),
+        (59, "59 seconds"),
+        (60, "1 minute"),
+        (3600, "1 hour"),
+        (7500, "2 hours 5 minutes"),
+        (86400, "1 day"),
+        (90000, "1 day 1 hour"),
+        (-5, "0 seconds"),
+    ],
+)
+def test_durations(seconds: int, text: str) -> None:
+    """Whole units, two at most."""
+    assert duration(seconds) == text

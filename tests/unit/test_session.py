@@ -1,0 +1,126 @@
+"""Scope, moment and grant."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitguard.session.grant import Grant, seal, unseal
+from gitguard.session.moment import Moment
+from gitguard.session.scope import network_of, scope_of
+
+KEY = "SHA256:" + "a" * 43
+
+
+def test_scopes() -> None:
+    """Each scope keeps exactly the data that it binds."""
+    assert scope_of("address", KEY, "192.0.2.7") == ("address", KEY, "192.0.2.7")
+    assert scope_of("key", KEY, "") == ("key", KEY, "")
+    assert scope_of("user", "", "") == ("user", "", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "address"),
+    [
+        ("address", KEY, ""),
+        ("address", KEY, "UNKNOWN"),
+        ("address", "", "192.0.2.7"),
+        ("key", "", "192.0.2.7"),
+        ("nation", KEY, "192.0.2.7"),
+    ],
+)
+def test_scope_never_widens(kind: str, key: str, address: str) -> None:
+    """Missing or unknown data gives no scope at all, never a wider one."""
+    assert scope_of(kind, key, address) is None
+
+
+@given(st.ip_addresses(v=4))
+def test_ipv4_is_itself(address: ipaddress.IPv4Address) -> None:
+    """An IPv4 address is bound whole, also when it comes mapped into IPv6."""
+    assert network_of(str(address)) == str(address)
+    assert network_of(f"::ffff:{address}") == str(address)
+
+
+@given(st.ip_addresses(v=6))
+def test_ipv6_is_its_64(address: ipaddress.IPv6Address) -> None:
+    """Two IPv6 addresses share a network exactly if they share their first 64 bits."""
+    if address.ipv4_mapped is not None:
+        return
+    neighbour = ipaddress.IPv6Address((int(address) >> 64 << 64) | 0x1234)
+    stranger = ipaddress.IPv6Address(int(address) ^ (1 << 64))
+    assert network_of(str(address)) == network_of(address.exploded) is not None
+    if neighbour.ipv4_mapped is None:
+        assert network_of(str(address)) == network_of(str(neighbour))
+    assert network_of(str(address)) != network_of(str(stranger))
+
+
+@given(st.text(alphabet="0123456789abcdef:.%gx ", max_size=45))
+def test_what_is_no_address_has_no_network(text: str) -> None:
+    """The hand-written parser accepts exactly what `ipaddress` accepts (a zone aside)."""
+    bare = text.partition("%")[0]
+    try:
+        ipaddress.ip_address(bare)
+        valid = True
+    except ValueError:
+        valid = False
+    assert (network_of(text) is not None) == valid
+
+
+def test_a_link_local_zone_is_no_part_of_the_address() -> None:
+    """`fe80::1%eth0` is the address without the zone."""
+    assert network_of("fe80::1%eth0") == network_of("fe80::2")
+
+
+def test_clock_set_back_makes_no_session_younger() -> None:
+    """B5: within a boot, the clock that nobody can set back says how old a session is."""
+    verified = Moment(10_000, "boot", 500)
+    assert Moment(10_000 + 100, "boot", 600).age_of(verified) == 100
+    assert Moment(10_000 + 10, "boot", 500 + 3610).age_of(verified) == 3610
+    assert Moment(10_000 - 10, "boot", 600).age_of(verified) < 0
+    assert Moment(10_000 + 86400, "boot", 600).age_of(verified) == 86400
+
+
+def test_across_a_boot_the_wall_clock_alone_counts() -> None:
+    """Boot seconds of another boot mean nothing."""
+    assert Moment(10_100, "other", 9).age_of(Moment(10_000, "boot", 500)) == 100
+    assert Moment(10_100).age_of(Moment(10_000)) == 100
+
+
+SECRET = bytes(range(32))
+GRANT = Grant("alice", KEY, "192.0.2.7", "/srv/git/a.git", 7, 30, 1000, 42, 99, "abcd0123")
+
+
+def test_a_grant_comes_back_as_it_was() -> None:
+    """What the gate sealed, the hook reads."""
+    again = unseal(seal(GRANT, SECRET), SECRET)
+    assert all(getattr(again, name) == getattr(GRANT, name) for name in Grant.__slots__)
+
+
+def test_an_altered_grant_is_none() -> None:
+    """ATTACK: every single character changed, another key, a cut tail. EXPECTED: ValueError each time."""
+    sealed = seal(GRANT, SECRET)
+    for position in range(len(sealed)):
+        other = "x" if sealed[position] != "x" else "y"
+        with pytest.raises(ValueError):
+            unseal(sealed[:position] + other + sealed[position + 1 :], SECRET)
+    for broken in ("", "\n", sealed[:-1], sealed + "\nmore", sealed.replace("\n", "")):
+        with pytest.raises(ValueError):
+            unseal(broken, SECRET)
+    with pytest.raises(ValueError):
+        unseal(sealed, bytes(32))
+
+
+def test_no_field_can_smuggle_another() -> None:
+    """A directory with a line break cannot be sealed."""
+    evil = Grant("alice", KEY, "", "/srv/a\nbob", 1, 0, 0, 1, 1, "x")
+    with pytest.raises(ValueError):
+        seal(evil, SECRET)
+
+
+def test_a_short_key_is_refused() -> None:
+    """A truncated key file signs and reads nothing."""
+    with pytest.raises(ValueError):
+        seal(GRANT, b"short")

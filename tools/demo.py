@@ -1,0 +1,108 @@
+"""The main job on real parts: a throw-away sshd on loopback, git, a key, and a person with an app.
+
+Everything is made below one temporary folder and goes with it. The demo computes codes as an app would.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from lab.server import Done, Person, Server
+
+BOLD, DIM, PLAIN = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if sys.stdout.isatty() else ("", "", "")
+
+
+def tell(text: str) -> None:
+    """A sentence of the story."""
+    print(f"\n{BOLD}{text}{PLAIN}", flush=True)
+
+
+def show(command: str, done: Done, *, expect: int) -> None:
+    """A command as a person types it, and what it printed. Stops the demo where it did not end as told."""
+    print(f"{DIM}${PLAIN} {command}", flush=True)
+    for line in done.text.rstrip().splitlines():
+        print(f"  {line}")
+    if done.status != expect:
+        sys.exit(f"demo: {command} exited {done.status}, not {expect}")
+
+
+def push(server: Server, alice: Person, tree: Path, *, expect: int) -> None:
+    """`git push`, after one more commit."""
+    with open(tree / "file", "a") as file:
+        file.write("more\n")
+    server.git(alice, "commit", "--quiet", "--all", "-m", "more", cwd=tree, status=0)
+    show("git push", server.git(alice, "push", "origin", "main", cwd=tree), expect=expect)
+
+
+def story(server: Server) -> None:
+    """Refused, enrolled, verified, pushed, ended, refused."""
+    tell(
+        "The server admin installs gitguard, makes a repository that demands 2FA for pushes, and adds alice."
+    )
+    server.install()
+    server.start()
+    show("gitguard admin repo create team/app", server.admin("repo", "create", "team/app"), expect=0)
+    show(
+        "gitguard admin repo require team/app push",
+        server.admin("repo", "require", "team/app", "push"),
+        expect=0,
+    )
+    alice = server.add_user("alice")
+    ssh = f"ssh -T -p {server.port} {server.account}@127.0.0.1"
+    show(
+        "gitguard admin user add alice --key alice.pub",
+        Done(0, f"{ssh} 2fa enroll {alice.invite}\n", ""),
+        expect=0,
+    )
+
+    tell("Alice pushes with her key alone. A thief with a copy of it would see the same.")
+    tree = server.work_tree(alice, "team/app")
+    push(server, alice, tree, expect=128)
+
+    tell("She sets up her authenticator app, and types the code it shows.")
+    done = server.enroll(alice)
+    show(f"{ssh} 2fa enroll {alice.invite}", done, expect=0)
+
+    tell("Confirming has opened a 2FA session; the same push goes through.")
+    push(server, alice, tree, expect=0)
+
+    tell("The session ends, and the next push is refused again.")
+    show(f"{ssh} 2fa leave", server.ssh(alice, "2fa leave"), expect=0)
+    push(server, alice, tree, expect=128)
+
+    tell("She verifies with a code from her app, and pushes.")
+    code = server.fresh_code(alice)
+    show(f"{ssh} 2fa verify {code}", server.ssh(alice, f"2fa verify {code}"), expect=0)
+    push(server, alice, tree, expect=0)
+
+    tell("The same code a second time is worth nothing.")
+    show(f"{ssh} 2fa verify {code}", server.ssh(alice, f"2fa verify {code}"), expect=12)
+
+    tell("And the admin can see every decision.")
+    show("gitguard admin log", server.admin("log"), expect=0)
+
+
+def main() -> None:
+    """Run the story and clean up."""
+    folder = Path(tempfile.mkdtemp(prefix="gitguard-demo-"))
+    server = Server(folder / "server")
+    try:
+        story(server)
+    except (AssertionError, RuntimeError, subprocess.SubprocessError) as error:
+        sys.exit(f"demo: {error}")
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    tell(
+        "Done: refused, enrolled, verified, pushed. Everything was made in a temporary folder, which is gone."
+    )
+
+
+if __name__ == "__main__":
+    main()
