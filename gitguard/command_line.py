@@ -48,18 +48,30 @@ def command_of(verb: Verb, runs: dict[str, Run], path: str = "") -> click.Comman
         add_verbs(group, verb.children, runs, name)
         return group
     parameters: list[click.Parameter] = [
-        click.Argument([argument.name], required=argument.required, nargs=-1 if argument.many else 1)
+        click.Argument(
+            [argument.name],
+            required=argument.required,
+            nargs=-1 if argument.many else 1,
+            metavar=argument.usage,
+        )
         for argument in verb.arguments
     ]
+    parameters += options_of(verb)
+    return click.Command(verb.name, params=parameters, callback=runs[name], help=verb.help)
+
+
+def options_of(verb: Verb) -> list[click.Parameter]:
+    """The click options of `verb`, for either side."""
+    made: list[click.Parameter] = []
     for option in verb.options:
         if option.choices:
             kind = click.Choice(option.choices)
-            parameters.append(
-                click.Option([option.name], type=kind, default=option.choices[0], help=option.help)
-            )
+            made.append(click.Option([option.name], type=kind, default=option.choices[0], help=option.help))
+        elif option.value:
+            made.append(click.Option([option.name], metavar=option.value, default="", help=option.help))
         else:
-            parameters.append(click.Option([option.name], is_flag=True, help=option.help))
-    return click.Command(verb.name, params=parameters, callback=runs[name], help=verb.help)
+            made.append(click.Option([option.name], is_flag=True, help=option.help))
+    return made
 
 
 def add_verbs(group: Group, verbs: tuple[Verb, ...], runs: dict[str, Run], path: str = "") -> None:
@@ -92,7 +104,9 @@ def run(
         return 0
     except click.UsageError as error:
         usage = Refusal("usage", text=error.format_message().rstrip("."))
-        if error.ctx is not None:
+        if view is not None:
+            usage.hint = f"see: {view.ssh('help')}"
+        elif error.ctx is not None:
             usage.hint = f"see: {error.ctx.command_path} --help"
         return tell(usage, view)
     except (click.Abort, KeyboardInterrupt):

@@ -16,15 +16,29 @@ class Argument:
     name: str
     required: bool = True
     many: bool = False
+    shown: str = ""
+
+    @property
+    def usage(self) -> str:
+        """How it stands in a usage line: `REPO`, `on|off`, `[CODE]`."""
+        shown = self.shown or self.name.upper()
+        return shown if self.required else f"[{shown}]"
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A flag, or with `choices` an option that takes one of them (the first is the default)."""
+    """A flag; with `choices` an option that takes one of them (the first is the default), with `value` a text."""
 
     name: str
     help: str
     choices: tuple[str, ...] = ()
+    value: str = ""
+
+    @property
+    def usage(self) -> str:
+        """How it stands in a usage line: `[--json]`, `[--qr auto|small]`."""
+        takes = "|".join(self.choices) or self.value
+        return f"[{self.name} {takes}]" if takes else f"[{self.name}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +61,10 @@ VERBS = (
         "verify",
         "Open a 2FA session with a code from your app, or a recovery code at the prompt.",
         (Argument("code", required=False, many=True),),
-        (Option("--if-needed", "Ask nothing while a session is live."),),
+        (
+            Option("--if-needed", "Ask nothing while a session is live."),
+            Option("--for", "With --if-needed: live by this repository's lifetime.", value="REPO"),
+        ),
     ),
     Verb(
         "enroll",
@@ -72,7 +89,9 @@ VERBS = (
     ),
     Verb("recovery-codes", "Make a new set of recovery codes; the old set is void."),
     Verb(
-        "always", "Demand 2FA for everything I do, whatever the rules say: on or off.", (Argument("switch"),)
+        "always",
+        "Demand 2FA for everything I do, whatever the rules say: on or off.",
+        (Argument("switch", shown="on|off"),),
     ),
     Verb("remove", "Remove your second factor."),
     Verb(
@@ -80,16 +99,20 @@ VERBS = (
         "Show or set what a repository demands.",
         children=(
             Verb("show", "What the repository demands, and its admins.", (_REPO,), (JSON,)),
-            Verb("require", "Demand 2FA for: none, push or all.", (_REPO, Argument("require"))),
+            Verb(
+                "require",
+                "Demand 2FA for: none, push or all.",
+                (_REPO, Argument("require", shown="none|push|all")),
+            ),
             Verb(
                 "lifetime",
                 "How long a verification counts here, as 1h, or default.",
-                (_REPO, Argument("lifetime")),
+                (_REPO, Argument("lifetime", shown="DURATION|default")),
             ),
             Verb(
                 "admin",
                 "Add or remove an admin of the repository.",
-                (_REPO, Argument("verb"), Argument("user")),
+                (_REPO, Argument("verb", shown="add|remove"), Argument("user")),
             ),
         ),
     ),

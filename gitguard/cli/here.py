@@ -11,6 +11,7 @@ from gitguard.account.standing import remaining
 from gitguard.cli.prompt import ask
 from gitguard.config.schema import Settings
 from gitguard.factor.proof import Desk, Person
+from gitguard.host.riding import Riding
 from gitguard.message.moments import until
 from gitguard.message.refusals import View
 from gitguard.session.moment import Moment
@@ -24,6 +25,7 @@ class Here:
     desk: Desk
     person: Person
     view: View
+    riding: Riding
 
     @property
     def settings(self) -> Settings:
@@ -33,8 +35,14 @@ class Here:
 
 def ask_code(here: Here) -> bytes:
     """A code, typed at the prompt. Raises Refusal("not-a-code") when nothing comes."""
-    digits = here.settings.second_factor.digits
-    return ask(f"code from your app ({digits} digits), or a recovery code: ")
+    wanted = here.settings.second_factor
+    with here.desk.store.reading() as tx:
+        factor = tx.factor(here.person.user)
+    digits = wanted.digits if factor is None else factor.digits
+    return ask(
+        f"code from your app ({digits} digits)"
+        + (", or a recovery code: " if wanted.recovery_codes else ": ")
+    )
 
 
 def say_session(here: Here, session: Session, moment: Moment) -> None:

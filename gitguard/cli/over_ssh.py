@@ -16,7 +16,9 @@ from gitguard.decision.access_log import append, line_of
 from gitguard.decision.decide import Decision
 from gitguard.decision.telling import view_of
 from gitguard.factor import keyring
-from gitguard.factor.proof import Desk, Person
+from gitguard.factor.proof import Desk, Person, void_recovery_codes_if_off
+from gitguard.host.places import places
+from gitguard.host.riding import Riding
 from gitguard.message.reasons import Refusal
 from gitguard.store.sqlite import SqliteStore
 from gitguard.verbs import VERBS
@@ -31,6 +33,12 @@ def serve(decision: Decision, config_path: str, id_: str) -> int:
     decision's id, since the person is only told to ask the admin.
     """
     os.umask(0o077)
+    # Under a generous AcceptEnv libraries would read what the client set (click: _2FA_COMPLETE).
+    kept = {
+        name: os.environ[name] for name in ("HOME", "USER", "LOGNAME", "SSH_CONNECTION") if name in os.environ
+    }
+    os.environ.clear()
+    os.environ.update(kept, PATH="/usr/local/bin:/usr/bin:/bin", LANG="C.UTF-8")
     view = view_of(decision, id_)
 
     def told(refusal: Refusal) -> None:
@@ -44,10 +52,12 @@ def serve(decision: Decision, config_path: str, id_: str) -> int:
         settings = read_settings(config_path)
         store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))
         desk = Desk(store, keyring.read(f"{settings.paths.state}/secret.keys"), settings)
+        void_recovery_codes_if_off(desk, decision.request.moment.at, "configuration")
     except Refusal as refusal:
         told(refusal)
         return tell(refusal, view)
-    here = Here(desk, Person(decision.request.user, decision.request.key, decision.request.address), view)
+    person = Person(decision.request.user, decision.request.key, decision.request.address)
+    here = Here(desk, person, view, Riding(str(settings.paths.state), places(config_path).gate))
     command, words = _command(here, decision)
     return run(command, words, "2fa", view, told)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import click
 
-from gitguard.account.standing import standing
+from gitguard.account.standing import Standing, remaining, standing
 from gitguard.cli.enrolment_view import confirm_pending, show_pending
 from gitguard.cli.here import FEW, Here, ask_code, counted, more_codes, say_session
 from gitguard.cli.prompt import ask
@@ -12,23 +14,23 @@ from gitguard.factor import change, enrolment
 from gitguard.factor.code import in_groups, read_code
 from gitguard.factor.proof import check_person
 from gitguard.factor.verification import verify as open_by_code
-from gitguard.host import riding
 from gitguard.message.moments import until
 from gitguard.message.reasons import Refusal
 from gitguard.policy.requirement import requirement
+from gitguard.repository.registry import known
 from gitguard.session.moment import Moment, now
 from gitguard.store.contract import Writing
 
 
-def verify(here: Here, code: tuple[str, ...], if_needed: bool) -> int:
+def verify(here: Here, code: tuple[str, ...], if_needed: bool, **options: str) -> int:
     """Open a 2FA session with a code, typed or given; a recovery code only when typed."""
     moment = now()
     with here.desk.store.reading() as tx:
         stand = standing(tx, here.settings, here.person, moment)
     if not stand.enrolled:
         raise Refusal("enrolment-required", text=f"set up a second factor first: {here.view.ssh('enroll')}")
-    if if_needed and stand.session is not None:
-        click.echo(f"already verified until {until(stand.ends_at, moment.at)}")
+    if if_needed and (ends_at := _live_until(here, stand, options["for"], moment)) > moment.at:
+        click.echo(f"already verified until {until(ends_at, moment.at)}")
         return 0
     typed = " ".join(code).encode("utf-8", "surrogateescape") if code else ask_code(here)
     if code:
@@ -40,6 +42,18 @@ def verify(here: Here, code: tuple[str, ...], if_needed: bool) -> int:
     if here.settings.second_factor.recovery_codes and (done.proof.method == "recovery-code" or left <= FEW):
         click.echo(f"{left} recovery codes left" + more_codes(here, left))
     return 0
+
+
+def _live_until(here: Here, stand: Standing, repository: str, moment: Moment) -> int:
+    """When the live session ends for `repository`, whose lifetime may be shorter than the server's; 0 for none."""
+    if stand.session is None:
+        return 0
+    lifetime: int = here.settings.session.lifetime
+    if repository:
+        with here.desk.store.reading() as tx, contextlib.suppress(Refusal):
+            shorter = known(tx, here.settings, repository).lifetime_seconds
+            lifetime = min(lifetime, lifetime if shorter is None else shorter)
+    return moment.at + remaining(stand.session, lifetime, moment)
 
 
 def enroll(here: Here, invite: str | None, qr: str) -> int:
@@ -66,7 +80,7 @@ def enroll(here: Here, invite: str | None, qr: str) -> int:
     pending = enrolment.begin(here.desk, here.person, basis, now())
     show_pending(here, pending, qr)
     done, moment = confirm_pending(here, pending)
-    riding.end(lambda rider: done.again and rider.user == here.person.user)
+    here.riding.end(lambda rider: done.again and rider.user == here.person.user)
     click.echo(
         "your second factor is set up"
         + (", the one before it and all sessions are void" if done.again else "")
@@ -84,7 +98,7 @@ def leave(here: Here, all: bool) -> int:  # noqa: A002
     """End sessions, and the transfers that ride on them."""
     ended = change.leave(here.desk, here.person, now(), everywhere=all)
     numbers = {session.id for session in ended}
-    count = riding.end(
+    count = here.riding.end(
         lambda r: (
             r.session in numbers
             if r.session
@@ -129,7 +143,7 @@ def always(here: Here, switch: str) -> int:
             change.require_enrolled(tx, here.person)
             changed = set_it(tx, now())
         if changed:
-            riding.end(lambda rider: rider.user == here.person.user and rider.session == 0)
+            here.riding.end(lambda r: r.user == here.person.user and r.session == 0)
     else:
         changed = change.with_fresh_factor(here.desk, here.person, now, lambda: ask_code(here), set_it)
     click.echo(
@@ -151,7 +165,7 @@ def remove(here: Here) -> int:
     for line in _would_refuse(here):
         click.echo(line, err=True)
     change.remove(here.desk, here.person, ask_code(here), now())
-    riding.end(lambda rider: rider.user == here.person.user and (rider.session > 0 or rider.deciding))
+    here.riding.end(lambda rider: rider.user == here.person.user and (rider.session > 0 or rider.deciding))
     click.echo("your second factor is removed, and all your sessions have ended")
     return 0
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
 import click
 
-from gitguard.cli.here import Here, ask_code, say_json
+from gitguard.cli.here import Here, ask_code, counted, say_json
 from gitguard.config.schema import Settings
 from gitguard.factor import change
-from gitguard.host import riding
+from gitguard.factor.proof import Desk
+from gitguard.host.riding import Rider, Riding
 from gitguard.message.reasons import Refusal
 from gitguard.repository import toggle
+from gitguard.repository.directory import borrowed
 from gitguard.repository.registry import known
 from gitguard.session.moment import Moment, now
 from gitguard.store.contract import Reading, Repository, Writing
@@ -34,7 +37,6 @@ def show_repository(tx: Reading, settings: Settings, repository: Repository, *, 
         say_json(
             {
                 "repository": repository.name,
-                "directory": repository.directory,
                 "require": repository.require,
                 "lifetime_seconds": repository.lifetime_seconds,
                 "enforcement": settings.git.enforcement,
@@ -58,7 +60,7 @@ def require(here: Here, repo: str, require: str) -> int:
     done = _toggled(
         here, repo, lambda tx, m: toggle.set_require(tx, here.settings, repo, require, m.at, here.person.user)
     )
-    say_toggle(done, here.settings)
+    say_toggle(here.desk, here.riding, done)
     return 0
 
 
@@ -70,7 +72,7 @@ def lifetime(here: Here, repo: str, lifetime: str) -> int:
         repo,
         lambda tx, m: toggle.set_lifetime(tx, here.settings, repo, lifetime, m.at, here.person.user),
     )
-    say_toggle(done, here.settings)
+    say_toggle(here.desk, here.riding, done)
     return 0
 
 
@@ -102,15 +104,36 @@ def _toggled(here: Here, repo: str, apply: Callable[[Writing, Moment], T]) -> T:
     return change.with_fresh_factor(here.desk, here.person, now, lambda: ask_code(here), as_admin)
 
 
-def say_toggle(done: toggle.Change, settings: Settings) -> None:
+def say_toggle(desk: Desk, riding: Riding, done: toggle.Change) -> None:
     """Say what a toggle was and is, and end what began without the proof it now demands."""
     if done.before == done.after:
         click.echo(f"{done.repository} requires {done.after} already")
     else:
         click.echo(f"{done.repository} now requires {done.after} (was {done.before})")
-        riding.end(lambda rider: rider.repository == done.repository and rider.session == 0)
-    if note := toggle.without_effect(settings):
+    if done.tightened and (count := _end_unproved(desk, riding, done)):
+        counted(count, "running transfer", "that began without a verification ended")
+    if note := toggle.without_effect(desk.settings):
         click.echo(note)
+
+
+def _end_unproved(desk: Desk, riding: Riding, done: toggle.Change) -> int:
+    """End what began without the proof that is now demanded: here, and where these objects are borrowed."""
+    names = {done.repository}
+    with desk.store.reading() as tx:
+        lender = tx.repository(done.repository)
+        for other in tx.repositories():
+            with contextlib.suppress(Refusal):
+                if lender is not None and lender.directory in borrowed(other.directory):
+                    names.add(other.name)
+    read_too = done.after.startswith("all")
+    lasts = [name.rpartition("/")[2] for name in names]
+
+    def unproved(rider: Rider) -> bool:
+        if rider.deciding:
+            return any(last in rider.repository for last in lasts)
+        return rider.repository in names and rider.session == 0 and (read_too or rider.operation != "read")
+
+    return riding.end(unproved)
 
 
 def say_admin(repository: str, verb: str, user: str, *, changed: bool) -> None:

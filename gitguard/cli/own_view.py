@@ -41,10 +41,8 @@ def show_help(here: Here) -> int:
         names = [f"{verb.name} {child.name}" for child in verb.children] or [verb.name]
         rows = verb.children or (verb,)
         for name, row in zip(names, rows, strict=True):
-            arguments = " ".join(
-                a.name.upper() if a.required else f"[{a.name.upper()}]" for a in row.arguments
-            )
-            options = " ".join(f"[{option.name}]" for option in row.options)
+            arguments = " ".join(argument.usage for argument in row.arguments)
+            options = " ".join(option.usage for option in row.options)
             click.echo(" ".join(part for part in ("  " + here.view.ssh(name), arguments, options) if part))
             click.echo(f"      {row.help}")
     if here.settings.help.line:

@@ -22,14 +22,23 @@ def ask(question: str, seconds: int = VERIFY_SECONDS) -> bytes:
     click.echo(question, err=True, nl=False)
     typed = b""
     ends = time.monotonic() + seconds
-    while len(typed) <= LONGEST_BYTES:
-        left = ends - time.monotonic()
-        if left <= 0 or not select.select([0], [], [], left)[0]:
-            raise Refusal("not-a-code", text=f"no code within {seconds} seconds")
-        byte = os.read(0, 1)
-        if byte in (b"", b"\n"):
-            if not byte and not typed.strip():
-                raise Refusal("not-a-code", text="no code was given, because the input ended")
-            break
-        typed += byte
+    # What was there before anyone could have read the question was piped in, and nobody's Enter ends the line.
+    piped = bool(select.select([0], [], [], 0)[0])
+    try:
+        while len(typed) <= LONGEST_BYTES:
+            left = ends - time.monotonic()
+            if left <= 0 or not select.select([0], [], [], left)[0]:
+                piped = True
+                raise Refusal("not-a-code", text=f"no code within {seconds} seconds")
+            byte = os.read(0, 1)
+            if not byte:
+                piped = True
+                if not typed.strip():
+                    raise Refusal("not-a-code", text="no code was given, because the input ended")
+            if byte in (b"", b"\n"):
+                break
+            typed += byte
+    finally:
+        if piped:
+            click.echo(err=True)
     return typed

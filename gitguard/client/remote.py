@@ -28,7 +28,10 @@ class Server:
 def server_of(text: str) -> Server:
     """The server in a Git URL, an scp-like address or `[user@]host`. Raises Refusal("usage")."""
     if "://" in text:
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            raise Refusal("usage", text=f"no URL: {printable(text)}") from None
         if parts.scheme not in ("ssh", "git+ssh", "ssh+git"):
             raise Refusal(
                 "usage", text=f"gitguard works over SSH, and this remote is {parts.scheme}: {printable(text)}"
@@ -98,18 +101,19 @@ def _git(*words: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def ssh_program() -> list[str]:
-    """The ssh that Git would run, as words."""
-    command = os.environ.get("GIT_SSH_COMMAND") or _git("config", "--get", "core.sshCommand")
-    if command:
-        return shlex.split(command, posix=os.name != "nt")
-    return [os.environ.get("GIT_SSH") or "ssh"]
-
-
 def ssh_command(server: Server, words: list[str]) -> list[str]:
-    """The whole command: no pty, the port if the URL names one, and the words quoted for the server's parser."""
+    """The whole command: no pty, the port if the URL names one, and the words quoted for the server's parser.
+
+    `GIT_SSH_COMMAND` and `core.sshCommand` are shell snippets and run as Git runs them; `GIT_SSH` is a program.
+    """
     port = ["-p", str(server.port)] if server.port is not None else []
-    return [*ssh_program(), "-T", *port, server.destination, " ".join(_quoted(word) for word in words)]
+    arguments = ["-T", *port, server.destination, " ".join(_quoted(word) for word in words)]
+    snippet = os.environ.get("GIT_SSH_COMMAND") or _git("config", "--get", "core.sshCommand")
+    if not snippet:
+        return [os.environ.get("GIT_SSH") or "ssh", *arguments]
+    if os.name == "nt":
+        return [*shlex.split(snippet, posix=False), *arguments]
+    return ["sh", "-c", snippet + ' "$@"', snippet, *arguments]
 
 
 def _quoted(word: str) -> str:

@@ -9,7 +9,8 @@ import sys
 import click
 
 from gitguard.client.remote import Server, remote_url, server_of, ssh_command
-from gitguard.command_line import Group, Run
+from gitguard.command_line import Group, Run, options_of
+from gitguard.factor.code import read_code
 from gitguard.message.reasons import UNREACHED_STATUS, Refusal
 from gitguard.verbs import VERBS, Verb
 
@@ -32,14 +33,7 @@ def _command(verb: Verb, path: list[str]) -> click.Command:
             sub.add_command(_command(child, [*path, verb.name]))
         return sub
     parameters: list[click.Parameter] = [click.Argument(["words"], nargs=-1, metavar=_metavar(verb))]
-    for option in verb.options:
-        if option.choices:
-            kind = click.Choice(option.choices)
-            parameters.append(
-                click.Option([option.name], type=kind, default=option.choices[0], help=option.help)
-            )
-        else:
-            parameters.append(click.Option([option.name], is_flag=True, help=option.help))
+    parameters += options_of(verb)
     parameters.append(click.Option(["--remote"], metavar="NAME", help="The remote whose server is meant."))
     return click.Command(
         verb.name, params=parameters, help=verb.help, callback=_run(verb, [*path, verb.name])
@@ -47,35 +41,61 @@ def _command(verb: Verb, path: list[str]) -> click.Command:
 
 
 def _metavar(verb: Verb) -> str:
-    words = [a.name.upper() if a.required else f"[{a.name.upper()}]" for a in verb.arguments]
-    return " ".join([*words, "[URL|git@HOST]"])
+    return " ".join([*(argument.usage for argument in verb.arguments), "[URL|git@HOST]"])
 
 
 def _run(verb: Verb, path: list[str]) -> Run:
     def run(words: tuple[str, ...], remote: str | None, **options: object) -> int:
-        values, where = _sort(verb, words)
+        values, where = _sort(verb, words, path)
         if where and remote:
             raise Refusal("usage", text="give a server or --remote, not both")
-        sent, typed = ["2fa", *path], None
+        typed = None
+        if verb.name in ("verify", "enroll"):
+            for text in (" ".join(values), *values):
+                _refuse_recovery_code(text)
         if verb.name == "verify" and values:
             typed = " ".join(values)  # codes go on stdin: arguments show in process lists
-        else:
-            sent += values
-        for option in verb.options:
-            value = options[option.name.lstrip("-").replace("-", "_")]
-            if option.choices:
-                size = _qr_size() if value == "auto" else str(value)
-                sent += [option.name, size]
-            elif value:
-                sent.append(option.name)
-        return _over_ssh(server_of(where or remote_url(remote)), sent, typed)
+            values = []
+        server = server_of(where or remote_url(remote))
+        if options.get("if_needed") and not options.get("for"):
+            options["for"] = server.path  # live by this clone's repository, whose lifetime may be shorter
+        return _over_ssh(server, ["2fa", *path, *values, *_sent(verb, options)], typed)
 
     return run
 
 
-def _sort(verb: Verb, words: tuple[str, ...]) -> tuple[list[str], str]:
-    """(the verb's own arguments, the server if one was named). A server is what looks like a URL or git@HOST."""
-    servers = [word for word in words if "@" in word or "://" in word]
+def _sent(verb: Verb, options: dict[str, object]) -> list[str]:
+    """The options as words for the server."""
+    words: list[str] = []
+    for option in verb.options:
+        value = options[option.name.lstrip("-").replace("-", "_")]
+        if option.choices:
+            words += [option.name, _qr_size() if value == "auto" else str(value)]
+        elif option.value and value:
+            words += [option.name, str(value)]
+        elif value:
+            words.append(option.name)
+    return words
+
+
+def _refuse_recovery_code(text: str) -> None:
+    """A recovery code in the argument list was seen by everyone on the machine: refuse it, unsent."""
+    try:
+        recovery = read_code(text.encode("utf-8", "surrogateescape"), 6).kind == "recovery"
+    except Refusal:
+        return
+    if recovery:
+        raise Refusal(
+            "not-a-code",
+            text="a recovery code is not taken as an argument, because arguments show in process lists; "
+            "it was not used",
+            hint="leave it out; it is asked for at a prompt",
+        )
+
+
+def _sort(verb: Verb, words: tuple[str, ...], path: list[str]) -> tuple[list[str], str]:
+    """(the verb's own arguments, the server if one was named)."""
+    servers = [word for word in words if _is_server(word)]
     values = [word for word in words if word not in servers]
     if len(servers) > 1:
         raise Refusal("usage", text="more than one server was named")
@@ -83,9 +103,16 @@ def _sort(verb: Verb, words: tuple[str, ...]) -> tuple[list[str], str]:
     most = None if any(argument.many for argument in verb.arguments) else len(verb.arguments)
     if len(values) < least or (most is not None and len(values) > most):
         raise Refusal(
-            "usage", text=f"{verb.name} takes: {_metavar(verb)}", hint=f"see: gitguard {verb.name} --help"
+            "usage",
+            text=f"{verb.name} takes: {_metavar(verb)}",
+            hint=f"see: gitguard {' '.join(path)} --help",
         )
     return values, servers[0] if servers else ""
+
+
+def _is_server(word: str) -> bool:
+    """A URL, `git@HOST` or `host:path`; none of the verbs' own arguments has an @ or a colon."""
+    return "@" in word or ":" in word
 
 
 def _qr_size() -> str:
@@ -101,14 +128,14 @@ def _qr_size() -> str:
 def _over_ssh(server: Server, words: list[str], typed: str | None) -> int:
     command = ssh_command(server, words)
     try:
-        done = subprocess.run(
-            command, check=False, **({} if typed is None else {"input": typed.encode() + b"\n"})
-        )  # type: ignore[call-overload]
+        if typed is None:
+            status = subprocess.run(command, check=False).returncode
+        else:
+            status = subprocess.run(command, check=False, input=typed.encode() + b"\n").returncode
     except OSError as error:
         click.echo(f"gitguard: cannot run {command[0]}: {error.strerror}", err=True)
         return UNREACHED_STATUS
-    if done.returncode == SSH_FAILED:
+    if status in (SSH_FAILED, 127):  # ssh failed, or the shell that Git would use did not find it
         click.echo(f"gitguard: {server.destination} was not reached", err=True)
         return UNREACHED_STATUS
-    status: int = done.returncode
     return status if status >= 0 else 128 - status

@@ -59,7 +59,7 @@ def _values(path: str, settings: Settings, hook: str) -> tuple[Any, ...]:
         "host": settings.host.name,
         "port": settings.host.port,
         "web_url": settings.host.web_url,
-        "roots": tuple(os.path.realpath(root) for root in roots),
+        "roots": tuple((str(root), os.path.realpath(root)) for root in roots),
         "state": str(settings.paths.state),
         "store": settings.store.url.path,
         "access_log": str(settings.paths.access_log),

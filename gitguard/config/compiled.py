@@ -24,7 +24,7 @@ STAMP = f"gitguard compiled {FORMAT} {sys.hexversion:x}"
 class Config:
     """The few values that a decision needs. Paths are absolute; durations are seconds.
 
-    `roots`: folders that hold repositories, resolved. `hook`: the bytes that a live hook has.
+    `roots`: folders that hold repositories, each as configured and resolved. `hook`: the bytes that a live hook has.
     """
 
     __slots__ = FIELDS = (
@@ -40,7 +40,7 @@ class Config:
     host: str
     port: int
     web_url: str
-    roots: tuple[str, ...]
+    roots: tuple[tuple[str, str], ...]
     state: str
     store: str
     access_log: str
@@ -98,18 +98,28 @@ def load(path: str, compiled: str, hook: str) -> Config:
     return config
 
 
-def _read(compiled: str, path: str, entry: "posix.stat_result", uid: int) -> "Config | None":
+def last_known(path: str, compiled: str) -> "Config | None":
+    """The configuration as it last was, for telling and logging a refusal; never for a decision."""
+    return _read(compiled, path, None, posix.geteuid())
+
+
+def _opener(path: str, flags: int) -> int:
+    """Neither a link nor a pipe may stand in a file's place: the one misleads, the other hangs."""
+    return posix.open(path, flags | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC)
+
+
+def _read(compiled: str, path: str, entry: "posix.stat_result | None", uid: int) -> "Config | None":
     """The compiled form if it may be believed and describes `entry`, else None: it is made anew."""
     try:
-        with open(compiled, "rb") as file:
+        with open(compiled, "rb", opener=_opener) as file:
             made = posix.fstat(file.fileno())
             if not S_ISREG(made.st_mode) or fault_of(made, compiled, uid):
                 return None
-            if max(entry.st_mtime_ns, entry.st_ctime_ns) + GRAIN_NS >= made.st_mtime_ns:
+            if entry is not None and max(entry.st_mtime_ns, entry.st_ctime_ns) + GRAIN_NS >= made.st_mtime_ns:
                 return None
             stamp, written_path, described, values = marshal.load(file)  # noqa: S302 - ours alone by owner and mode, checked above
+            if stamp != STAMP or written_path != path or (entry is not None and described != identity(entry)):
+                return None
+            return Config(values)
     except (OSError, ValueError, EOFError, TypeError):
         return None
-    if stamp != STAMP or written_path != path or described != identity(entry):
-        return None
-    return Config(values)

@@ -61,7 +61,8 @@ def parse(data: bytes, path: str = "gitguard.toml") -> Settings:
         raise ConfigurationError(path, [Fault(0, "file", "not UTF-8")]) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         found = re.search(r"at line (\d+)", str(error))
-        raise ConfigurationError(path, [Fault(int(found[1]) if found else 0, "syntax", str(error))]) from None
+        line = int(found[1]) if found else len(text.splitlines())
+        raise ConfigurationError(path, [Fault(line, "syntax", str(error))]) from None
     reader = _Reader(text)
     settings = reader.settings(tables)
     if settings is None:
@@ -138,7 +139,7 @@ class _Reader:
             try:
                 groups[name] = msgspec.convert(members, list[UserName], dec_hook=decode)
             except msgspec.ValidationError as error:
-                self.fault("groups", name, str(error))
+                self.fault("groups", name, _in_words(str(error), members, list))
                 continue
             if not groups[name]:
                 self.fault("groups", name, "an empty group protects nobody; remove it or name its users")
@@ -156,6 +157,21 @@ class _Reader:
                 self.fault("git", "pass_commands", f"{command!r} is gitguard's own to judge")
         if not 1 <= settings.host.port <= 65535:
             self.fault("host", "port", "out of range: 1 to 65535")
+        if settings.host.web_url and not settings.host.web_url.startswith(("https://", "http://")):
+            self.fault("host", "web_url", "expected a link that begins with https://")
+        if ":" in settings.second_factor.issuer or not settings.second_factor.issuer.isprintable():
+            self.fault(
+                "second_factor", "issuer", "a colon or control character cannot stand in an app's label"
+            )
+        roots = [str(settings.paths.repositories), *map(str, settings.paths.extra_roots)]
+        for root in settings.paths.extra_roots:
+            if (
+                any(root != other and (root + "/").startswith(other + "/") for other in roots)
+                or roots.count(root) > 1
+            ):
+                self.fault("paths", "extra_roots", f"{root} lies inside another root")
+        if settings.paths.access_log == "/":
+            self.fault("paths", "access_log", "a folder is no file")
         for key, value in (("name", settings.host.name), ("web_url", settings.host.web_url)):
             if not re.fullmatch(r"[!-~]*", value) or value.startswith("-"):
                 self.fault("host", key, "expected printable ASCII without spaces")
@@ -196,26 +212,51 @@ def _in_words(error: str, value: Any, kind: Any) -> str:
     text = error.partition(" - at `$")[0]
     if get_origin(kind) is Literal:
         words = [str(word) for word in get_args(kind)]
-        return f"{value!r} is not one of {', '.join(words)}" + nearest(str(value), words)
+        return f"{value!r} is not one of {', '.join(words)}" + (
+            nearest(value, words) if isinstance(value, str) and words[0].isalpha() else ""
+        )
     return text[:1].lower() + text[1:]
 
 
 _HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$")
-_KEY = re.compile(r"""\s*["']?([^"'=\s]+)["']?\s*=""")
+_KEY = re.compile(
+    r"""\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+))*)\s*="""
+)
 
 
 def _line_of(lines: list[str], table: str, key: str, index: int) -> int:
-    """The line (from 1) of `key` in the `index`-th `[table]`; of its header where the key is not found; 0 if neither."""
+    """The line (from 1) of `key` in the `index`-th `[table]`.
+
+    Where the key has no line of its own (an inline table), the line of the table; 0 if there is none either.
+    """
     current, seen, header = "", -1, 0
-    for number, line in enumerate(lines, 1):
+    for number, line in _outside_strings(lines):
         if found := _HEADER.match(line):
             current = found[1].strip("\"'")
-            if current == table:
+            if current.split(".")[0] == table:
                 seen += 1
-                if seen == index:
-                    header = number
-        elif (found := _KEY.match(line)) and found[1] == (key or table):
-            inside = current == table and (seen == index or not header)
-            if inside or (not current and found[1] == table):
+                header = header or (number if seen >= index else 0)
+                if header and not key:
+                    return header
+        elif found := _KEY.match(line):
+            words = [word.strip().strip("\"'") for word in found[1].split(".")]
+            whole = ([current] if current else []) + words
+            if whole[0] == table and (key in whole[1:] or not key) and max(seen, 0) == index:
                 return number
+            if whole[0] == table and not header:
+                header = number
     return header
+
+
+def _outside_strings(lines: list[str]) -> list[tuple[int, str]]:
+    """The lines that do not lie inside a multi-line string, with their numbers."""
+    kept, closing = [], ""
+    for number, line in enumerate(lines, 1):
+        if closing:
+            closing = "" if closing in line else closing
+            continue
+        kept.append((number, line))
+        for mark in ('"""', "'''"):
+            if line.count(mark) % 2:
+                closing = mark
+    return kept

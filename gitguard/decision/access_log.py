@@ -6,6 +6,7 @@ file; `_json` is the C encoder alone, since the json package costs three times t
 
 import posix
 from _json import encode_basestring_ascii
+from _stat import S_ISREG
 
 from gitguard.decision.decide import Decision
 from gitguard.message.reasons import Refusal, printable
@@ -49,11 +50,18 @@ def line_of(decision: Decision, id_: str) -> bytes:
 
 def append(path: str, line: bytes) -> None:
     """Append `line` to the log at `path`. Raises Refusal("log-unavailable") unless it is written whole."""
+    flags = (
+        posix.O_RDWR | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK
+    )
     try:
-        handle = posix.open(
-            path, posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o600
-        )
+        handle = posix.open(path, flags, 0o600)
         try:
+            entry = posix.fstat(handle)
+            if not S_ISREG(entry.st_mode):
+                raise Refusal("log-unavailable", f"{path} is not a file")
+            # A disk that was full may have cut the line before: it must not swallow this one.
+            if entry.st_size and posix.pread(handle, 1, entry.st_size - 1) != b"\n":
+                line = b"\n" + line
             written = posix.write(handle, line)
         finally:
             posix.close(handle)

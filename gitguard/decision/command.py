@@ -38,6 +38,11 @@ class Command:
         self.repository = repository
         self.words = words
 
+    @property
+    def names_repository(self) -> bool:
+        """Whether it is about one repository; also when that was spelled as an empty word."""
+        return self.kind in ("git", "lfs")
+
 
 def parse(line: "str | None", pass_commands: "tuple[str, ...]" = ()) -> Command:
     """The request in `line` (`SSH_ORIGINAL_COMMAND`; None or empty is the bare greeting).
@@ -70,10 +75,8 @@ def verb_of(line: "str | None") -> str:
 
     Unlike `parse` it answers for malformed lines too, since their sender reads packets all the same.
     """
-    start = (line or "")[:64]
-    if start.startswith("git "):
-        start = "git-" + start[4:]
-    verb = start.partition(" ")[0].strip("'")
+    words = (line or "")[:256].split()[:2]
+    verb = "-".join(words) if words[:1] == ["git"] else "".join(words[:1]).replace("'", "")
     return verb if verb in GIT_VERBS else ""
 
 

@@ -84,7 +84,7 @@ def _decide(decision: Decision, places: "tuple[str, str, str]", faults: str) -> 
     below = ""
     try:
         decision.command = command = parse(request.line, config.pass_commands)
-        if command.repository:
+        if command.names_repository:
             decision.name, below = name_of(command.repository, config.roots)
     except Refusal as refusal:
         command_fault = refusal
@@ -96,8 +96,8 @@ def _decide(decision: Decision, places: "tuple[str, str, str]", faults: str) -> 
         raise command_fault
     if command.kind == "own":
         return
-    if command.repository:
-        _find_repository(decision, config, state, below)
+    if command.names_repository:
+        _find_repository(decision, config, state, store, below)
         if command.verb == "git-receive-pack" and decision.directory:
             check_hook(decision.directory, config.hook, config.uid)
     judge(decision, config, state, store, scope is not None)
@@ -113,13 +113,17 @@ def check_user(state: State, request: Request) -> None:
         raise Refusal("no-identity", f"{request.key} is no key of {request.user}")
 
 
-def _find_repository(decision: Decision, config: Config, state: State, below: str) -> None:
-    """Set `.directory` to the one place Git will open, or refuse."""
+def _find_repository(decision: Decision, config: Config, state: State, store: GateQuery, below: str) -> None:
+    """Set `.directory` to the one place Git will open, or refuse.
+
+    Behind a downstream program, which has its own list, what we do not know stays without a directory; but
+    not a name that differs from a known one by case alone, since such a program may fold it.
+    """
     if state.directory is None:
-        if decision.request.downstream:
-            return  # a downstream program has its own list of repositories; the base answer applies
-        raise Refusal("no-such-repository", f"{decision.name} is not known to the store")
-    root = next((r for r in config.roots if in_root(state.directory, r, decision.name)), None)
+        if not decision.request.downstream or store.is_known_in_another_case(decision.name):
+            raise Refusal("no-such-repository", f"{decision.name} is not known to the store")
+        return
+    root = next((r for _, r in config.roots if in_root(state.directory, r, decision.name)), None)
     if root is None or below not in ("", root):
         raise Refusal("no-such-repository", f"{state.directory} is not where {decision.name} was asked for")
     check(state.directory, root)
@@ -137,6 +141,18 @@ def judge(decision: Decision, config: Config, state: State, store: GateQuery, sc
     `scoped` says whether the data that the session scope needs was there; without it no session counts.
     """
     decision.requirement = demanded_here(config, state, store, decision.operation, decision.directory)
+    command = decision.command
+    if command is not None and not decision.directory:
+        # A passed command is let through after a session only. And whoever has none must not learn from a
+        # downstream program's own answer which of the names that we do not know are there.
+        if command.kind == "pass":
+            decision.requirement = strictest(
+                decision.requirement, Requirement(config.lifetime_seconds, "pass-command")
+            )
+        elif config.enforcement != "off" and store.demands_somewhere(decision.operation):
+            decision.requirement = strictest(
+                decision.requirement, Requirement(config.lifetime_seconds, "unknown-name")
+            )
     if scoped and state.session is not None and state.verified_at is not None:
         verified = Moment(state.verified_at, state.session_boot or "", state.session_boot_seconds or 0)
         decision.session_age_seconds = decision.request.moment.age_of(verified)

@@ -97,7 +97,8 @@ def establish(desk: Desk, person: Person, given: bytes | None, moment: Moment) -
         elif enrolled and given is not None:
             pass  # a code: proved below, in its own transaction
         else:
-            raise Refusal("invite-required")
+            garbled = "that is no whole invite; copy all of it, or ask your server admin for a new one"
+            raise Refusal("invite-required", text=garbled if given else "")
     if token is not None:
         raise Refusal("invite-required", text="that invite is not valid; ask your server admin for a new one")
 
@@ -165,7 +166,8 @@ def _check_basis(desk: Desk, tx: Writing, person: Person, basis: Basis, moment: 
         good = factor is not None and factor.enrolment.encode() == basis.value
     if not good:
         raise Refusal(
-            "invite-required", text="this enrolment is void, because another one was confirmed first"
+            "invite-required",
+            text="this enrolment is void: its invite was used or replaced, or another one was confirmed first",
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from hashlib import blake2b
 
 from cryptography.exceptions import InvalidTag
@@ -86,8 +87,12 @@ def read(path: str) -> Keyring:
     Raises Refusal("store-unavailable") if it is missing, not ours alone, or not understood.
     """
     fault = fault_on_the_way(path, os.geteuid())
-    if not fault and os.stat(path).st_mode & READABLE_BY_OTHERS:
-        fault = f"{path} is readable by others; try: chmod 600 {path}"
+    if not fault:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            fault = f"{path} is not a file"
+        elif mode & READABLE_BY_OTHERS:
+            fault = f"{path} is readable by others; try: chmod 600 {path}"
     if fault:
         raise Refusal("store-unavailable", fault)
     hash_key = b""

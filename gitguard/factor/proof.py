@@ -69,10 +69,12 @@ def prove(
         if factor is None:
             raise Refusal("enrolment-required")
         code = read_code(typed, factor.digits)
+        if code.kind == "recovery" and desk.settings.second_factor.recovery_codes == 0:
+            raise Refusal(
+                "not-available", text="recovery codes are switched off on this server; nothing was counted"
+            )
         check_clock(tx, moment)
         check_throttle(desk, tx, person, moment)
-        if desk.settings.second_factor.recovery_codes == 0:
-            tx.put_recovery_codes(person.user, [])  # switched off: those issued are void for good
         answer = _compare(desk, tx, person, code, factor, moment)
         if isinstance(answer, Refusal):
             charge(tx, person, moment)
@@ -83,6 +85,17 @@ def prove(
     if isinstance(answer, Refusal):
         raise answer
     return result
+
+
+def void_recovery_codes_if_off(desk: Desk, at: int, actor: str) -> None:
+    """Recovery codes switched off are void for good, also if they are switched on again. Entry points call it."""
+    if desk.settings.second_factor.recovery_codes:
+        return
+    with desk.store.reading() as tx:
+        issued = tx.recovery_codes_issued()
+    if issued:
+        with desk.store.writing() as tx:
+            tx.record("recovery-codes-voided", at, actor, count=tx.void_recovery_codes())
 
 
 def check_person(tx: Writing, person: Person) -> None:

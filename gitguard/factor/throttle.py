@@ -8,6 +8,8 @@ from __future__ import annotations
 from gitguard.config.schema import Limit, Throttle
 from gitguard.store.contract import Failure
 
+CLEARED_SECONDS = 300  # a success clears windows up to this: the five-minute count alone
+
 
 def longest_window(limits: Throttle) -> int:
     """Seconds after which a failure no longer counts anywhere."""
@@ -18,13 +20,12 @@ def retry_at(failures: list[Failure], key: str, now: int, limits: Throttle) -> i
     """When `key` may try again (Unix seconds), or None if it may now.
 
     `failures` are all of the user's, oldest first. A failure in the future (the clock was set back)
-    counts. Only the shortest per-key window forgets what a success cleared: or a victim's daily work
+    counts. Only a per-key window of five minutes or less forgets what a success cleared: or a victim's daily work
     would refill a thief's budget.
     """
-    shortest = min(limit.seconds for limit in limits.per_key)
     blocked = [
         _blocked_until(
-            [f.at for f in failures if f.key == key and not (f.cleared and limit.seconds == shortest)],
+            [f.at for f in failures if f.key == key and not (f.cleared and limit.seconds <= CLEARED_SECONDS)],
             now,
             limit,
         )

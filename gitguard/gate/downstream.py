@@ -12,7 +12,7 @@ from gitguard.decision.decide import Decision
 from gitguard.gate.edge import PATH
 from gitguard.host.process import parent_and_start
 from gitguard.message.reasons import Refusal
-from gitguard.session.grant import ENVIRONMENT_NAME, Grant, seal
+from gitguard.session.grant import ENVIRONMENT_NAME, Grant, read_key, seal
 
 
 def program(decision: Decision, config: Config, id_: str) -> "tuple[str, list[str], dict[str, str]]":
@@ -32,6 +32,9 @@ def program(decision: Decision, config: Config, id_: str) -> "tuple[str, list[st
         "GITGUARD_KEY": request.key,
         "GITGUARD_SESSION": str(decision.session) if decision.requirement.required else "0",
         "GITGUARD_REPOSITORY": decision.name,
+        "GITGUARD_OPERATION": decision.operation,
+        "GITGUARD_STATE": config.state,
+        "GITGUARD_PID": str(posix.getpid()),
     }
     if request.protocol:
         environment["GIT_PROTOCOL"] = request.protocol
@@ -43,10 +46,10 @@ def program(decision: Decision, config: Config, id_: str) -> "tuple[str, list[st
             environment["GIT_CONFIG_KEY_0"] = "core.hooksPath"
             environment["GIT_CONFIG_VALUE_0"] = decision.directory + "/hooks"
     if request.downstream:
-        words = (decision.name, *command.words) if command.repository else command.words
+        words = (decision.name, *command.words) if command.names_repository else command.words
         environment["SSH_ORIGINAL_COMMAND"] = " ".join((command.verb, *(quote(word) for word in words)))
         return request.downstream[0], list(request.downstream), environment
-    if command.kind != "git":
+    if command.kind != "git" or not decision.directory:
         raise Refusal(
             "unknown-command",
             f"{command.verb} needs a program behind the gate",
@@ -60,8 +63,7 @@ def _grant(decision: Decision, config: Config, id_: str) -> str:
     """The grant for the push that this very process becomes: `exec` keeps pid and start time."""
     request = decision.request
     try:
-        with open(config.grant_key, "rb") as file:
-            secret = file.read(64)
+        secret = read_key(config.grant_key, config.uid)
         directory = decision.directory
         age = decision.session_age_seconds
         grant = Grant(

@@ -4,9 +4,11 @@ Read this file first. The launcher that `admin init` writes calls `main` with it
 calls the launcher with the user and the key. Plain dialect: see docs/architecture.md, "The gate's files".
 """
 
+import _signal  # type: ignore[import-not-found]
 import posix
 import sys
 
+from gitguard.config.compiled import last_known
 from gitguard.decision.access_log import append, line_of, new_id
 from gitguard.decision.command import verb_of
 from gitguard.decision.decide import Decision, decide
@@ -41,6 +43,8 @@ def main(config: str, compiled: str, hook: str) -> int:
         decision.refusal = refusal
     except Exception as error:
         decision.refusal = Refusal("internal-error", f"{type(error).__name__}: {error}")
+    if decision.config is None:
+        decision.config = last_known(config, compiled)
     return _refused(decision, id_, verb_of(request.line))
 
 
@@ -50,12 +54,17 @@ def _become(decision: Decision, id_: str) -> None:
     if config is None or verdict is None or not verdict.allowed:
         raise Refusal("internal-error", "allowed without a verdict")
     file, argv, environment = program(decision, config, id_)
+    if not posix.access(file, posix.X_OK):
+        raise Refusal("internal-error", f"{file} cannot be run")
     try:
         append(config.access_log, line_of(decision, id_))
     except Refusal:
         # What demands no proof may go on unlogged; what does must be explainable afterwards.
         if decision.requirement.required:
             raise
+    # Python ignores these two; what we become, and its hooks, must find them as any program does.
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)
     try:
         posix.execve(file, argv, environment)
     except OSError as error:

@@ -9,7 +9,7 @@ Plain dialect: see docs/architecture.md, "The gate's files".
 import posix
 import sys
 
-from gitguard.config.compiled import Config, load
+from gitguard.config.compiled import Config, last_known, load
 from gitguard.decision.access_log import append, line_of, new_id
 from gitguard.decision.command import Command
 from gitguard.decision.decide import Decision, check_user, demanded_here
@@ -18,7 +18,7 @@ from gitguard.hook.updates import LONGEST_INPUT, parse_updates
 from gitguard.host.process import is_ancestor
 from gitguard.message.reasons import Refusal
 from gitguard.policy.verdict import Verdict, verdict
-from gitguard.session.grant import ENVIRONMENT_NAME, LONGEST_SECONDS, Grant, unseal
+from gitguard.session.grant import ENVIRONMENT_NAME, LONGEST_SECONDS, Grant, read_key, unseal
 from gitguard.session.moment import Moment, now
 from gitguard.session.scope import scope_of
 from gitguard.store.gate_query import GateQuery
@@ -36,11 +36,11 @@ def main(config_path: str, compiled: str, hook: str) -> int:
         decision.config = config = load(config_path, compiled, hook)
         posix.chdir(posix.environ.get(b"GIT_DIR", b"."))
         decision.directory = directory = posix.getcwd()
-        grant = _grant(sealed, config, directory, moment) if sealed else None
+        grant, fault = _grant(sealed, config, directory, moment)
         if grant is not None:
             decision.request = Request(grant.user, grant.key, grant.address, None, moment)
             id_ = grant.decision
-        _judge(decision, config, grant)
+        _judge(decision, config, grant, fault)
         parse_updates(data)
         from gitguard.hook.others import run_others
 
@@ -49,11 +49,13 @@ def main(config_path: str, compiled: str, hook: str) -> int:
         decision.refusal = refusal
     except Exception as error:
         decision.refusal = Refusal("internal-error", f"{type(error).__name__}: {error}")
+    if decision.config is None:
+        decision.config = last_known(config_path, compiled)
     return _refused(decision, id_)
 
 
-def _judge(decision: Decision, config: Config, grant: "Grant | None") -> None:
-    """Today's answer. Raises Refusal."""
+def _judge(decision: Decision, config: Config, grant: "Grant | None", fault: str) -> None:
+    """Today's answer; `fault` says why there is no grant. Raises Refusal."""
     decision.store = store = GateQuery(config.store)
     user, key, address = ("", "", "") if grant is None else (grant.user, grant.key, grant.address)
     scope = scope_of(config.scope, key, address)
@@ -66,7 +68,7 @@ def _judge(decision: Decision, config: Config, grant: "Grant | None") -> None:
     decision.requirement = demanded = demanded_here(config, state, store, "push", decision.directory)
     if grant is None:
         if demanded.required:
-            raise Refusal("no-grant", demanded.because)
+            raise Refusal("no-grant", f"{demanded.because}; {fault}")
         decision.verdict = Verdict("not-required", "", allowed=True)
         return
     if grant.session and state.session == grant.session:
@@ -81,21 +83,24 @@ def _judge(decision: Decision, config: Config, grant: "Grant | None") -> None:
         raise Refusal(answer.reason, answer.because)
 
 
-def _grant(sealed: str, config: Config, directory: str, moment: Moment) -> Grant:
-    """The grant of this very push. Raises Refusal("no-grant") for any other."""
+def _grant(sealed: str, config: Config, directory: str, moment: Moment) -> "tuple[Grant | None, str]":
+    """(the grant of this very push, "") or (None, why there is none).
+
+    A later hook that pushes elsewhere inherits a grant that is not for it: that counts as none.
+    """
+    if not sealed:
+        return None, "no grant"
     try:
-        with open(config.grant_key, "rb") as file:
-            secret = file.read(64)
-        grant = unseal(sealed, secret)
+        grant = unseal(sealed, read_key(config.grant_key, config.uid))
     except (OSError, ValueError) as error:
-        raise Refusal("no-grant", f"the grant cannot be read: {error}") from None
+        return None, f"the grant cannot be read: {error}"
     if grant.directory not in ("", directory):
-        raise Refusal("no-grant", f"the grant is for {grant.directory}")
+        return None, f"the grant is for {grant.directory}"
     if not -LONGEST_SECONDS < moment.at - grant.at < LONGEST_SECONDS:
-        raise Refusal("no-grant", "the grant is too old")
+        return None, "the grant is too old"
     if not is_ancestor(grant.pid, grant.started, posix.getppid()):
-        raise Refusal("no-grant", "the grant is another process's")
-    return grant
+        return None, "the grant is another process's"
+    return grant, ""
 
 
 def _input() -> bytes:

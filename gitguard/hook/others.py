@@ -3,6 +3,7 @@
 Each gets the input that Git gave us and an environment without the grant.
 """
 
+import _signal  # type: ignore[import-not-found]
 import posix
 from _stat import S_ISREG
 
@@ -26,7 +27,10 @@ def run_others(directory: str, data: bytes, environ: "dict[bytes, bytes]", uid: 
     environment = {name: value for name, value in environ.items() if name != ENVIRONMENT_NAME.encode()}
     for name in names:
         path = f"{folder}/{name}"
-        entry = posix.stat(path)
+        try:
+            entry = posix.stat(path)
+        except OSError as error:
+            raise Refusal("hook-not-live", f"{path}: {error.strerror}") from None
         if name[0] == "." or not S_ISREG(entry.st_mode) or not posix.access(path, posix.X_OK):
             continue
         if fault := fault_of(entry, path, uid):
@@ -42,6 +46,8 @@ def _run(path: str, data: bytes, environment: "dict[bytes, bytes]") -> int:
     child = posix.fork()
     if child == 0:
         try:
+            _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)  # Python ignores these; a hook must not
+            _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)
             posix.dup2(reading, 0)
             posix.close(reading)
             posix.close(writing)

@@ -79,6 +79,11 @@ def install(wishes: Wishes, say: Callable[[str], None], command_line: list[str])
         become(name, command_line)  # refuses, with the line to type
     if entry.pw_uid == 0:
         say("the Git account is root: fit for a trial, not for a server")
+    for path in (at.gate, at.config):
+        if not re.fullmatch(r"[A-Za-z0-9/._+-]+", path):
+            raise Refusal(
+                "usage", text=f"{path} cannot stand in a key line; use letters, digits and / . _ + -"
+            )
     check_git()
     if os.geteuid() == 0:
         check_reachable(entry)

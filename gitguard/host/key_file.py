@@ -95,19 +95,32 @@ def foreign_lines(path: str) -> list[ForeignLine]:
 
 
 def _parse(path: str, number: int, text: str) -> ForeignLine | None:
-    """The first type word that is followed by a decodable blob; what stands before it are options."""
-    words = text.split(" ")
-    for position, word in enumerate(words[:-1]):
-        kind = word.rpartition('"')[2] or word
-        if kind in TYPES or kind.endswith(("-cert-v01@openssh.com",)):
-            try:
-                digest = fingerprint(words[position + 1])
-            except ValueError:
-                continue
-            options = " ".join(words[:position])
-            comment = " ".join(words[position + 2 :])
-            return ForeignLine(path, number, digest, options, kind, words[position + 1], comment)
+    """The key of a line, read as sshd reads it: `type blob comment`, else options first, then that."""
+    for options, rest in (("", text), _after_options(text)):
+        words = rest.split(None, 2)
+        if len(words) < 2 or not (words[0] in TYPES or words[0].startswith(("ssh-", "ecdsa-", "sk-"))):
+            continue
+        try:
+            digest = fingerprint(words[1])
+        except ValueError:
+            continue
+        return ForeignLine(
+            path, number, digest, options, words[0], words[1], words[2] if len(words) > 2 else ""
+        )
     return None
+
+
+def _after_options(text: str) -> tuple[str, str]:
+    """(options, the rest): options end at the first blank outside double quotes. Source: sshd's auth2-pubkeyfile.c."""
+    quoted = False
+    position = 0
+    while position < len(text) and (quoted or text[position] not in " \t"):
+        if text[position] == "\\" and text[position + 1 : position + 2] == '"':
+            position += 1
+        elif text[position] == '"':
+            quoted = not quoted
+        position += 1
+    return text[:position], text[position:].lstrip(" \t")
 
 
 def default_path(home: str) -> str:
@@ -115,7 +128,14 @@ def default_path(home: str) -> str:
     return os.path.join(home, ".ssh", "authorized_keys")
 
 
-def files_that_sshd_reads(path: str) -> list[str]:
-    """Our key file and the second one of sshd's default pair beside it."""
-    second = path + "2" if os.path.basename(path) == "authorized_keys" else ""
-    return [path, second] if second and os.path.exists(second) else [path]
+def files_that_sshd_reads(path: str, home: str) -> list[str]:
+    """The key files that sshd may read for the account: ours, and the default pair below its home.
+
+    The default ones count although our snippet turns them off: a server whose sshd does not use the snippet
+    yet must not be told that all is gated.
+    """
+    default = default_path(home)
+    candidates = [path, path + "2", default, default + "2"]
+    return [
+        name for at, name in enumerate(candidates) if name not in candidates[:at] and os.path.exists(name)
+    ]

@@ -25,8 +25,11 @@ _LAUNCHER = """\
 import sys
 
 sys.path += {path!r}
-from {module} import main
-
+try:
+    from {module} import main
+except Exception:  # a package half upgraded: closed, without a traceback
+    sys.stderr.write("gitguard: closed, because its installation is not whole; tell your server admin [internal-error]\\n")
+    sys.exit(1)
 sys.exit(main({config!r}, {compiled!r}, {hook!r}))
 """
 _GATE = ("gitguard-shell: the forced command of every key line that gitguard writes.", "gitguard.gate.main")

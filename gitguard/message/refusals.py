@@ -73,7 +73,7 @@ _SENTENCES = {
     "enrolment-required": "set up a second factor to {what}: {enroll}",
     "invite-required": "an invite or a fresh code is needed; ask your server admin for an invite",
     "code-rejected": "that code was not accepted; wait for the next one and try again: {verify}",
-    "not-a-code": "that is not a code; type the {digits} digits that your app shows, or a recovery code",
+    "not-a-code": "that is not a code; type the {digits} digits that your app shows, or a whole recovery code",
     "throttled": "too many failures; try again after {retry}",
     "forbidden": "you may not do this here; ask your server admin",
     "not-available": "this is not available on this server",

@@ -11,7 +11,10 @@ from _stat import S_ISDIR, S_ISLNK, S_ISREG
 from gitguard.message.reasons import Refusal
 
 _FOLDERS = ("objects", "refs")
-_NEVER_LINKS = ("HEAD", "config", "refs", "objects", "hooks", "packed-refs")
+_NEVER_LINKS = (
+    "HEAD", "config", "refs", "objects", "hooks", "packed-refs", "objects/pack", "objects/info",
+    "objects/info/alternates",
+)  # fmt: skip
 _MOST_BORROWED = 32
 _LONGEST_ALTERNATES = 65536
 
@@ -28,8 +31,8 @@ def check(directory: str, root: str) -> None:
             raise _none(f"{directory}/{name} is a link")
         if name in _FOLDERS and not S_ISDIR(mode):
             raise _none(f"{directory} has no folder {name}")
-        if name == "HEAD" and not S_ISREG(mode):
-            raise _none(f"{directory} has no HEAD")
+        if name == "HEAD" and not (S_ISREG(mode) and _is_head(f"{directory}/{name}")):
+            raise _none(f"{directory} has no HEAD that Git would take")
     for inside in ("commondir", ".git", "gitdir"):
         if _mode(f"{directory}/{inside}"):
             raise _none(f"{directory} has a {inside}: Git would open another place")
@@ -43,6 +46,22 @@ def check(directory: str, root: str) -> None:
             and not (S_ISDIR(mode) and not _mode(other + "/HEAD"))
         ):
             raise _none(f"{other} stands beside {directory}: Git and gitguard could mean different ones")
+
+
+def _is_mere_folder(path: str, mode: int) -> bool:
+    return S_ISDIR(mode) and not _mode(path + "/HEAD") and not _mode(path + "/.git")
+
+
+def _is_head(path: str) -> bool:
+    """Whether Git takes the file for a HEAD: a symbolic ref below refs/, or an object's name."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(512)
+    except OSError:
+        return False
+    if text.startswith(b"ref:"):
+        return text[4:].strip().startswith(b"refs/")
+    return len(text.strip()) in (40, 64) and all(c in b"0123456789abcdef" for c in text.strip())
 
 
 def _check_way(directory: str, root: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gitguard.config.schema import Settings
 from gitguard.host.files import replace
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, printable
 from gitguard.repository.directory import borrowed, check
 from gitguard.repository.hook_file import hook_fault
 from gitguard.repository.spelling import name_of
@@ -36,9 +36,23 @@ def roots(settings: Settings) -> list[str]:
     return [os.path.realpath(root) for root in (settings.paths.repositories, *settings.paths.extra_roots)]
 
 
+def _spelled_roots(settings: Settings) -> tuple[tuple[str, str], ...]:
+    configured = (settings.paths.repositories, *settings.paths.extra_roots)
+    return tuple((str(root), os.path.realpath(root)) for root in configured)
+
+
 def canonical(settings: Settings, spelled: str) -> str:
     """The name that `spelled` means. Raises Refusal("no-such-repository")."""
-    return name_of(spelled, tuple(roots(settings)))[0]
+    return name_of(spelled, _spelled_roots(settings))[0]
+
+
+def new_name(settings: Settings, spelled: str) -> str:
+    """The name that a new repository would have. Raises Refusal("usage") if it can have none."""
+    try:
+        return canonical(settings, spelled)
+    except Refusal:
+        text = f"{printable(spelled, 100)!r} can be no repository's name: parts of a path, none of which is empty, hidden behind .git, or begins with - or ~"
+        raise Refusal("usage", text=text) from None
 
 
 def known(tx: Reading, settings: Settings, spelled: str) -> Repository:
@@ -77,7 +91,7 @@ def _looks_bare(path: str) -> bool:
 
 def locate(settings: Settings, name: str) -> Found:
     """The directory on disk that `name` (or a path) means. Raises Refusal("no-such-repository" or "usage")."""
-    plain, below = name_of(name, tuple(roots(settings)))
+    plain, below = name_of(name, _spelled_roots(settings))
     places = [
         Found(plain, directory, root)
         for root in roots(settings)
@@ -155,7 +169,7 @@ def _is_ours(path: str) -> bool:
     """Whether the hook at `path` is gitguard's, of this version or an older one."""
     try:
         with open(path, "rb") as file:
-            return not os.path.islink(path) and b"\nfrom gitguard.hook.main import main\n" in file.read(65536)
+            return not os.path.islink(path) and b"from gitguard.hook.main import main\n" in file.read(65536)
     except OSError:
         return False
 
@@ -188,6 +202,8 @@ def adopt(
             "usage",
             text=f"{found.directory} is known as {at_directory.name}; use: gitguard admin repo rename",
         )
+    if there is None:
+        _check_not_moved(store, found)
     done = install_hook(found.directory, hook)
     if fault := hook_fault(found.directory, hook, uid):
         raise Refusal("hook-not-live", fault, text=fault)
@@ -195,16 +211,30 @@ def adopt(
         with store.writing() as tx:
             tx.add_repository(Repository(found.name, found.directory, "none", None, at))
             tx.record("repository-adopted", at, actor, repository=found.name, directory=found.directory)
-        done.insert(0, "adopted")
+        done.insert(0, "adopted, requires none")
     elif done:
         with store.writing() as tx:
             tx.record("hook-installed", at, actor, repository=found.name)
     return done
 
 
+def _check_not_moved(store: Store, found: Found) -> None:
+    """A directory moved by hand must not come back without what its admins demanded of it."""
+    with store.reading() as tx:
+        lost = [r for r in tx.repositories() if r.require != "none" and not os.path.lexists(r.directory)]
+    if lost:
+        names = ", ".join(repository.name for repository in lost[:3])
+        raise Refusal(
+            "usage",
+            text=f"{found.name}: not adopted while repositories that demand 2FA are missing on disk: {names}",
+            hint=f"if this is one of them, say: gitguard admin repo rename {lost[0].name} {found.name}; "
+            "if they are gone for good: gitguard admin repo forget NAME",
+        )
+
+
 def create(settings: Settings, name: str) -> Found:
     """Make a new bare repository on disk. Raises Refusal("usage") if the place is taken."""
-    plain = canonical(settings, name)
+    plain = new_name(settings, name)
     root = roots(settings)[0]
     directory = f"{root}/{plain}.git"
     for taken in (directory, f"{root}/{plain}/HEAD"):
@@ -214,7 +244,10 @@ def create(settings: Settings, name: str) -> Found:
                 text=f"{taken} is there already",
                 hint=f"make it known with: gitguard admin repo adopt {plain}",
             )
-    os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
+    try:
+        os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
+    except OSError as error:
+        raise Refusal("usage", text=f"cannot make {directory}: {error.strerror}") from None
     done = subprocess.run(
         ["git", "init", "--quiet", "--bare", "--template=", "--initial-branch=main", directory],
         capture_output=True, text=True, check=False, env={**GIT, "HOME": os.path.expanduser("~")},

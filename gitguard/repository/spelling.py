@@ -9,10 +9,12 @@ from gitguard.message.reasons import Refusal
 LONGEST = 1024
 
 
-def name_of(spelled: str, roots: "tuple[str, ...]") -> "tuple[str, str]":
-    """(name, root): the name, as `team/app`, that `spelled` means below one of `roots` (absolute, resolved).
+def name_of(spelled: str, roots: "tuple[tuple[str, str], ...]") -> "tuple[str, str]":
+    """(name, root): the name, as `team/app`, that `spelled` means below one of `roots`.
 
-    `root` is the one that an absolute path began with, "" where the spelling leaves it open. Raises Refusal("no-such-repository") for what can be no repository: empty, a leading `-` or `~`,
+    A root is (as configured, resolved), both absolute; a path may begin with either.
+
+    The resolved root is the one that an absolute path began with, "" where the spelling leaves it open. Raises Refusal("no-such-repository") for what can be no repository: empty, a leading `-` or `~`,
     `.` or `..`, a folder inside a repository (`a.git/x`), control or non-UTF-8 characters.
     """
     if not spelled or len(spelled) > LONGEST or spelled[0] in "-~":
@@ -23,10 +25,12 @@ def name_of(spelled: str, roots: "tuple[str, ...]") -> "tuple[str, str]":
     below = ""
     if spelled[0] == "/":
         path = "/" + "/".join(parts)
-        for root in roots:
-            if len(root) > len(below) and (path + "/").startswith(root + "/"):
-                below = root
-        parts = [part for part in path[len(below) :].split("/") if part]
+        longest = ""
+        for configured, resolved in roots:
+            for root in (configured, resolved):
+                if len(root) > len(longest) and (path + "/").startswith(root + "/"):
+                    longest, below = root, resolved
+        parts = [part for part in path[len(longest) :].split("/") if part]
     if not parts:
         raise _none(spelled)
     last = parts[-1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gitguard.config.schema import Settings, duration, format_duration
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, printable
 from gitguard.policy.requirement import TOGGLE_OFFERED, TOGGLES
 from gitguard.repository.registry import known
 from gitguard.store.contract import Reading, Repository, Writing
@@ -24,6 +24,7 @@ class Change:
     repository: str
     before: str
     after: str
+    tightened: bool = False
 
 
 def describe(require: str, lifetime_seconds: int | None) -> str:
@@ -104,6 +105,7 @@ def _set(
         repository.name,
         describe(repository.require, repository.lifetime_seconds),
         describe(require, lifetime_seconds),
+        TOGGLES.index(require) > TOGGLES.index(repository.require),
     )
     tx.set_toggle(repository.name, require, lifetime_seconds)
     tx.record("toggle-set", at, actor, repository=repository.name, before=change.before, after=change.after)
@@ -121,8 +123,10 @@ def change_admin(
     if verb not in ("add", "remove"):
         raise Refusal("usage", text=f"admin add or admin remove, not {verb}")
     entry = tx.user(user)
+    if entry is None:
+        raise Refusal("usage", text=f"no user {printable(user, 64)}")
     if verb == "add":
-        if entry is None or entry.state == "removed":
+        if entry.state == "removed":
             raise Refusal("usage", text=f"no user {user}")
         changed = tx.add_repository_admin(repository.name, user)
     else:

@@ -6,8 +6,10 @@ when the gate looked; what is required, and whether that session still stands, i
 Plain dialect: gate and hook load this file.
 """
 
+import posix
 from _blake2 import blake2b
 from _operator import _compare_digest
+from _stat import S_ISREG
 
 ENVIRONMENT_NAME = "GITGUARD_GRANT"
 LONGEST_SECONDS = 86400  # no push takes a day; a grant that old belongs to something else
@@ -77,6 +79,22 @@ def unseal(sealed: str, secret: bytes) -> Grant:
     return Grant(
         user, key, address, directory, int(session), int(age), int(at), int(pid), int(started), decision
     )
+
+
+def read_key(path: str, uid: int) -> bytes:
+    """The key that signs grants. Raises ValueError or OSError unless it is ours alone and whole."""
+    with open(path, "rb", opener=_opener) as file:
+        entry = posix.fstat(file.fileno())
+        if not S_ISREG(entry.st_mode) or entry.st_uid not in (0, uid) or entry.st_mode & 0o077:
+            raise ValueError(f"{path} is not a private file of root or the Git account")
+        secret = file.read(KEY_BYTES + 1)
+    if len(secret) != KEY_BYTES:
+        raise ValueError(f"{path} has a wrong length")
+    return secret
+
+
+def _opener(path: str, flags: int) -> int:
+    return posix.open(path, flags | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC)
 
 
 def _mac(body: str, secret: bytes) -> str:

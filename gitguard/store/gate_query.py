@@ -4,8 +4,11 @@ It is held to the same answers as the full store by tests/contract. MUST: it nev
 most `WAIT_SECONDS`, and turns every fault into a refusal. Plain dialect: gate and hook load this file.
 """
 
+import posix
 import sys
+from _stat import S_ISREG
 
+from gitguard.host.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 
 if "functools" in sys.modules:
@@ -82,6 +85,10 @@ class GateQuery:
     def __init__(self, path: str) -> None:
         """Open the store; Raises Refusal("store-unavailable" or "store-schema")."""
         self._path = path
+        if fault := fault_on_the_way(path, posix.geteuid()):
+            raise Refusal("store-unavailable", fault)
+        if not S_ISREG(posix.stat(path).st_mode):
+            raise Refusal("store-unavailable", f"{path} is not a file")
         escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
         try:
             self._connection = _sqlite3.connect(
@@ -115,6 +122,17 @@ class GateQuery:
         """(name, require, toggle's lifetime) of the repository in `directory`, None if unknown."""
         row = self._one(_REPOSITORY, (directory,))
         return None if row is None else (row[0], row[1], row[2])
+
+    def is_known_in_another_case(self, name: str) -> bool:
+        """Whether a repository is known whose name equals `name` but for case."""
+        return (
+            self._one("SELECT 1 FROM repository WHERE name = ? COLLATE NOCASE LIMIT 1", (name,)) is not None
+        )
+
+    def demands_somewhere(self, operation: str) -> bool:
+        """Whether any repository's toggle demands 2FA for `operation`."""
+        words = "('all')" if operation == "read" else "('push', 'all')"
+        return self._one(f"SELECT 1 FROM repository WHERE require IN {words} LIMIT 1", ()) is not None  # noqa: S608
 
     def other_sessions(self, user: str) -> "list[tuple[str, str, str, int, str, int, int | None]]":
         """(scope, key, network, verified_at, boot, boot_seconds, limit_seconds) of all of a user's sessions, newest first."""

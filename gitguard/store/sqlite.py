@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from importlib import resources
 from typing import Any
 
+from gitguard.host.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.store.chain import GENESIS, Head, link, text_of
@@ -35,6 +36,8 @@ class SqliteStore:
         """Open an existing store. Raises Refusal("store-unavailable" or "store-schema")."""
         self.path = path
         self.head = Head(head)
+        if fault := fault_on_the_way(path, os.geteuid()):
+            raise Refusal("store-unavailable", fault)
         with _refusing(path):
             self._connection = _connect(path)
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -67,11 +70,15 @@ class SqliteStore:
                     self._connection.execute("ROLLBACK")
                 raise
         if writer.newest is not None:
-            # The change stands; a head that lags is in order and `admin audit verify` says so.
+            # The change stands; a head that lags is in order and `admin audit verify` says so. The path is
+            # not said here, since a person over SSH may read this.
             try:
                 self.head.write(*writer.newest)
             except OSError as error:
-                os.write(2, f"gitguard: {self.head.path}: {error.strerror}; the audit head lags\n".encode())
+                os.write(
+                    2,
+                    f"gitguard: the audit head could not be written ({error.strerror}), so it lags\n".encode(),
+                )
 
     def close(self) -> None:
         """Close the file."""
@@ -181,6 +188,10 @@ class Reader:
         )[0]
         return count
 
+    def recovery_codes_issued(self) -> int:
+        count: int = self._one("SELECT count(*) FROM recovery_code WHERE burned_at IS NULL")[0]
+        return count
+
     def is_burned(self, user: str, step: int) -> bool:
         return self._one("SELECT 1 FROM burned_step WHERE user = ? AND step = ?", user, step) is not None
 
@@ -229,10 +240,9 @@ class Reader:
         return [AuditRecord(seq, _json(text), text, digest) for seq, text, digest in rows]
 
     def latest_at(self) -> int:
-        """When the newest audit record was made, 0 for none: the store's own idea of how late it is."""
-        row = self._one("SELECT record FROM audit ORDER BY seq DESC LIMIT 1")
-        at = 0 if row is None else _json(row[0]).get("at", 0)
-        return at if isinstance(at, int) else 0
+        """The latest moment of any record, 0 for none: the store's own idea of how late it is."""
+        latest: int = self._one("SELECT latest_at FROM clock")[0]
+        return latest
 
 
 class Writer(Reader):
@@ -252,7 +262,11 @@ class Writer(Reader):
         text = text_of({"event": event, "at": at, "actor": actor, **kept})
         digest = link(previous, seq, text)
         self._change("INSERT INTO audit (seq, record, hash) VALUES (?, ?, ?)", seq, text, digest)
+        self._change("UPDATE clock SET latest_at = max(latest_at, ?)", at)
         self.newest = (seq, digest)
+
+    def accept_clock(self, at: int) -> None:
+        self._change("UPDATE clock SET latest_at = ?", at)
 
     def add_user(self, name: str, at: int) -> None:
         self._change("INSERT INTO user (name, state, created_at) VALUES (?, 'active', ?)", name, at)
@@ -300,6 +314,9 @@ class Writer(Reader):
         self._change("DELETE FROM recovery_code WHERE user = ?", user)
         for digest in hashes:
             self._change("INSERT INTO recovery_code (hash, user) VALUES (?, ?)", digest, user)
+
+    def void_recovery_codes(self) -> int:
+        return self._change("DELETE FROM recovery_code")
 
     def burn_recovery_code(self, user: str, hash_: bytes, at: int) -> bool:
         sql = "UPDATE recovery_code SET burned_at = ? WHERE user = ? AND hash = ? AND burned_at IS NULL"

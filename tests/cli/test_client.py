@@ -61,7 +61,8 @@ def test_words_are_quoted_for_the_servers_parser(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setenv("GIT_SSH_COMMAND", "ssh -F none")
     command = ssh_command(Address("git@h", 2222), ["2fa", "repo", "show", "it's; id"])
-    assert command[:-1] == ["ssh", "-F", "none", "-T", "-p", "2222", "git@h"]
+    assert command[:3] == ["sh", "-c", 'ssh -F none "$@"']
+    assert command[4:-1] == ["-T", "-p", "2222", "git@h"]
     assert split(command[-1]) == ("2fa", "repo", "show", "it's; id")
 
 
@@ -164,7 +165,7 @@ def test_a_server_that_is_not_there(shared_server: Server, tmp_path: Path) -> No
         (["verify"], "this is not a clone"),
         (["verify", "https://example.com/x"], "works over SSH"),
         (["verfy"], "did you mean: verify?"),
-        (["repo", "require", "a"], "takes: REPO REQUIRE"),
+        (["repo", "require", "a"], "takes: REPO none|push|all"),
         (["status", "git@h", "git@i"], "more than one server"),
         (["status", "git@h", "--remote", "o"], "not both"),
         (["repo", "shw", "a"], "did you mean: show?"),

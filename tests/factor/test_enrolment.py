@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitguard.account import user as users
-from gitguard.config.schema import SecondFactor
+from gitguard.config.schema import SecondFactor, Session
 from gitguard.factor import change, enrolment
 from gitguard.factor.proof import Person
 from gitguard.factor.verification import verify
@@ -269,3 +269,33 @@ def test_a_fresh_session_stands_in_for_a_code_only_for_five_minutes(bench: Bench
     elsewhere = bench.person("alice", 1, "198.51.100.9")
     with pytest.raises(Refusal):
         change.with_fresh_factor(bench.desk, elsewhere, lambda: bench.now, bench.wrong, note)
+
+
+def test_an_admins_session_proves_no_factor(bench: Bench) -> None:
+    """ATTACK: the key alone, while an admin's session is open. EXPECTED: `always off` still asks for a code."""
+    with bench.desk.store.writing() as tx:
+        tx.put_session("alice", ("address", bench.alice.key, "192.0.2.1"), bench.now, "admin", 60)
+    with pytest.raises(Refusal) as caught:
+        change.with_fresh_factor(
+            bench.desk,
+            bench.alice,
+            lambda: bench.now,
+            bench.wrong,
+            lambda tx, _: change.set_always(tx, bench.alice, bench.now, on=False),
+        )
+    assert caught.value.reason == "code-rejected"
+
+
+def test_a_session_that_ran_out_is_not_fresh(bench: Bench) -> None:
+    """A lifetime of a minute ends the five minutes too."""
+    bench.set(session=Session(lifetime=60))  # type: ignore[arg-type]
+    verify(bench.desk, bench.alice, bench.code(), bench.now)
+    bench.later(60)
+    with pytest.raises(Refusal):
+        change.with_fresh_factor(
+            bench.desk,
+            bench.alice,
+            lambda: bench.now,
+            bench.wrong,
+            lambda tx, _: change.set_always(tx, bench.alice, bench.now, on=False),
+        )

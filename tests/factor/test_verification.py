@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gitguard.config.schema import SecondFactor, Session
+from gitguard.factor import change
 from gitguard.factor.code import new_recovery_code
 from gitguard.factor.enrolment import put_recovery_codes
-from gitguard.factor.proof import Person
+from gitguard.factor.proof import Person, void_recovery_codes_if_off
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
@@ -207,11 +208,13 @@ def test_another_users_recovery_code(bench: Bench) -> None:
 
 
 def test_recovery_codes_switched_off_are_void(bench: Bench) -> None:
-    """0 switches them off, and voids those issued for good."""
+    """0 switches them off, and voids those issued for good, also if they are switched on again."""
     code = give_recovery_codes(bench)[0].encode()
     before = bench.desk.settings
     bench.set(second_factor=SecondFactor(recovery_codes=0))
-    assert refused(bench, code).reason == "code-rejected"
+    assert refused(bench, code).reason == "not-available"
+    assert failures(bench) == 0, "a feature that is off costs nothing"
+    void_recovery_codes_if_off(bench.desk, NOW, "test")
     bench.set(second_factor=before.second_factor)
     assert refused(bench, code).reason == "code-rejected"
 
@@ -255,6 +258,20 @@ def test_clock_set_back_an_hour(bench: Bench) -> None:
     refusal = refused(bench, seen, moment=back)
     assert refusal.reason == "code-rejected"
     assert "clock" in refusal.text
+
+
+def test_no_record_of_a_key_alone_undoes_that(bench: Bench) -> None:
+    """ATTACK: the thief writes a record at the earlier time (`2fa leave`, `always on`). EXPECTED: still refused."""
+    seen = bench.code(-120)
+    verify(bench.desk, bench.alice, bench.code(), bench.now)
+    back = Moment(bench.now.at - 3600, "boot", bench.now.boot_seconds + 60)
+    change.leave(bench.desk, bench.alice, back, everywhere=True)
+    assert "clock" in refused(bench, seen, moment=back).text
+    with bench.desk.store.writing() as tx:
+        tx.accept_clock(back.at)
+    assert refused(bench, seen, moment=back).text == "", (
+        "the admin accepted the clock; the watermark still stands"
+    )
 
 
 def test_clock_set_forward_and_back(bench: Bench) -> None:

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from gitguard.message.reasons import Refusal
 from gitguard.repository.spelling import name_of
 
-ROOTS = ("/srv/git", "/srv/git-private", "/data/git")
+ROOTS = (
+    *((root, root) for root in ("/srv/git", "/srv/git-private", "/data/git")),
+    ("/old/link", "/data/new"),
+)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +56,11 @@ def test_root_prefix_twin_is_another_root() -> None:
 def test_absolute_path_remembers_its_root() -> None:
     """The root that a path names is reported, so that another root's repository is not served for it."""
     assert name_of("/data/git/a.git", ROOTS) == ("a", "/data/git")
+
+
+def test_a_linked_root_is_known_by_both_its_paths() -> None:
+    """Existing remotes use the path that was configured; a resolved one means the same."""
+    assert name_of("/old/link/a.git", ROOTS) == name_of("/data/new/a", ROOTS) == ("a", "/data/new")
 
 
 @given(st.text(max_size=60))

@@ -12,9 +12,9 @@ from gitguard.cli.here import say_json
 from gitguard.config.schema import format_duration
 from gitguard.decision.command import quote
 from gitguard.decision.decide import Decision, decide
-from gitguard.decision.request import Request
+from gitguard.decision.request import Request, is_fingerprint
 from gitguard.message.moments import clock, duration
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, printable
 from gitguard.session.moment import Moment, now
 
 _VERBS = {"read": "git-upload-pack", "push": "git-receive-pack"}
@@ -56,6 +56,8 @@ def explain(
     if operation not in _VERBS:
         raise Refusal("usage", text=f"the operation is read or push, not {operation}")
     office = open_office(ctx)
+    if key is not None and not is_fingerprint(key):
+        raise Refusal("usage", text=f"{printable(key, 60)} is no fingerprint; write SHA256:...")
     moment = now() if when is None else Moment(_time(when))
     key, address = _defaults(office, user, key, address)
     request = Request(user, key, address, f"{_VERBS[operation]} {quote(repo)}", moment)
@@ -86,11 +88,11 @@ def _defaults(office: Office, user: str, key: str | None, address: str | None) -
 
 
 def _time(text: str) -> int:
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) < 12:
         return int(text)
     try:
         return int(datetime.fromisoformat(text).astimezone().timestamp())
-    except ValueError:
+    except (ValueError, OverflowError):
         raise Refusal("usage", text=f"{text} is no time; write Unix seconds or 2026-11-25T14:30") from None
 
 
@@ -113,7 +115,8 @@ def _facts(decision: Decision, operation: str) -> dict[str, object]:
         "because": decision.requirement.because,
         "detail": refusal.detail if refusal is not None else "",
         "enforcement": decision.config.enforcement if decision.config is not None else None,
-        "required": decision.requirement.required,
+        "judged": decision.verdict is not None,
+        "required": decision.requirement.required if decision.verdict is not None else None,
         "lifetime_seconds": decision.requirement.lifetime_seconds,
         "session": decision.session or None,
         "session_age_seconds": decision.session_age_seconds,
@@ -136,7 +139,9 @@ def _lines(office: Office, decision: Decision, facts: dict[str, object]) -> list
         f"  enforcement: {facts['enforcement']}; toggle: {facts['require'] or 'none'}; always: {'on' if facts['always'] else 'off'}"
     )
     lifetime = decision.requirement.lifetime_seconds
-    if lifetime is None:
+    if decision.verdict is None:
+        lines.append("  what is required was not judged: it was refused before that")
+    elif lifetime is None:
         why = {"off": "enforcement is off", "opt-in": "the repository's admins demand nothing for this"}
         lines.append(f"  nothing is required: {why.get(str(facts['enforcement']), 'nothing demands it')}")
     else:

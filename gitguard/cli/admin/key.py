@@ -10,7 +10,7 @@ from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import counted, say_json
 from gitguard.command_line import Group
 from gitguard.decision.request import is_fingerprint
-from gitguard.host import key_file, riding
+from gitguard.host import key_file
 from gitguard.message.reasons import Refusal, printable
 from gitguard.session.moment import now
 
@@ -36,7 +36,7 @@ def read_key_files(files: tuple[str, ...]) -> list[PublicKey]:
 
 def check_not_foreign(office: Office, keys: list[PublicKey]) -> None:
     """Raises Refusal("usage") if a key stands ungated in a file that sshd reads: that line would win."""
-    for path in key_file.files_that_sshd_reads(office.key_file):
+    for path in office.key_files:
         foreign = {line.fingerprint: line for line in key_file.foreign_lines(path)}
         for added in keys:
             if added.fingerprint in foreign:
@@ -54,8 +54,8 @@ def check_not_foreign(office: Office, keys: list[PublicKey]) -> None:
 @click.pass_context
 def add(ctx: click.Context, user: str, file: str) -> None:
     """Give a user the public keys in FILE (- for stdin)."""
+    keys = read_key_files((file,))  # as who types: the file may be closed to the Git account
     office = open_office(ctx)
-    keys = read_key_files((file,))
     check_not_foreign(office, keys)
     with office.desk.store.writing() as tx:
         added = [k for k in keys if users.add_key(tx, user, k, now().at, office.actor)]
@@ -72,13 +72,9 @@ def add(ctx: click.Context, user: str, file: str) -> None:
 @click.pass_context
 def adopt(ctx: click.Context, map_file: str, dry_run: bool) -> None:
     """Gate lines that stand in authorized_keys already. MAP holds lines of: FINGERPRINT USER."""
-    office = open_office(ctx)
     wanted = _read_map(map_file)
-    lines = {
-        line.fingerprint: line
-        for path in key_file.files_that_sshd_reads(office.key_file)
-        for line in key_file.foreign_lines(path)
-    }
+    office = open_office(ctx)
+    lines = {line.fingerprint: line for path in office.key_files for line in key_file.foreign_lines(path)}
     missing = [digest for digest in wanted if digest not in lines]
     if missing:
         raise Refusal(
@@ -158,15 +154,7 @@ def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
         if user is not None:
             users.present(tx, user)
         keys = tx.keys(user)
-    foreign = (
-        []
-        if user
-        else [
-            line
-            for path in key_file.files_that_sshd_reads(office.key_file)
-            for line in key_file.foreign_lines(path)
-        ]
-    )
+    foreign = [] if user else [line for path in office.key_files for line in key_file.foreign_lines(path)]
     if as_json:
         rows: list[dict[str, object]] = [
             {
@@ -210,6 +198,6 @@ def remove(ctx: click.Context, fingerprint: str) -> None:
         gone = users.remove_key(tx, fingerprint, now().at, office.actor)
     office.write_keys()
     click.echo(f"removed {gone.fingerprint} {gone.comment}".rstrip() + f" of {gone.user}")
-    count = riding.end(lambda rider: rider.key == fingerprint)
+    count = office.riding.end(lambda rider: rider.key == fingerprint)
     if count:
         counted(count, "running transfer", "ended")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass, field
 
 import click
 
-from gitguard.cli.admin.office import open_office
+from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import say_json
 from gitguard.config.schema import duration as seconds_of
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal, printable
+from gitguard.repository.registry import canonical
 from gitguard.session.moment import now
 
 _SAME = ("user", "key", "address", "repository", "operation", "verdict", "reason")
@@ -41,9 +43,10 @@ def log(ctx: click.Context, what: str | None, since: str, refused: bool, as_json
         after = now().at - seconds_of(since)
     except ValueError as error:
         raise Refusal("usage", text=str(error)) from None
+    names = _names(office, what)
     entries, broken = read_log(str(office.settings.paths.access_log))
     chosen = [
-        e for e in entries if _chosen(e, what, after) and (not refused or e.get("verdict") == "refused")
+        e for e in entries if _chosen(e, names, after) and (not refused or e.get("verdict") == "refused")
     ]
     if broken:
         click.echo(f"{broken} lines are not JSON and were left out", err=True)
@@ -53,7 +56,8 @@ def log(ctx: click.Context, what: str | None, since: str, refused: bool, as_json
     for group in fold(chosen):
         click.echo(_line(group))
     if not chosen:
-        click.echo("no decisions in that time", err=True)
+        about = f" about {printable(what)}" if what else ""
+        click.echo(f"no decisions{about} in that time", err=True)
 
 
 def read_log(path: str) -> tuple[list[dict[str, object]], int]:
@@ -79,12 +83,22 @@ def read_log(path: str) -> tuple[list[dict[str, object]], int]:
     return entries, broken
 
 
-def _chosen(entry: dict[str, object], what: str | None, after: int) -> bool:
+def _names(office: Office, what: str | None) -> set[str]:
+    """`what` as an id, a user, or any spelling of a repository; empty for everything."""
+    if what is None:
+        return set()
+    names = {what}
+    with contextlib.suppress(Refusal):
+        names.add(canonical(office.settings, what))
+    return names
+
+
+def _chosen(entry: dict[str, object], names: set[str], after: int) -> bool:
     at = entry.get("at")
-    if what is not None and entry.get("id") == what:
+    if entry.get("id") in names:
         return True
     recent = isinstance(at, int) and at >= after
-    return recent and (what is None or what in (entry.get("user"), entry.get("repository")))
+    return recent and (not names or entry.get("user") in names or entry.get("repository") in names)
 
 
 def fold(entries: list[dict[str, object]]) -> list[Fold]:

@@ -12,14 +12,16 @@ from gitguard.cli.over_ssh import audit_head
 from gitguard.config.parse import ConfigurationError, read_settings
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
-from gitguard.factor.proof import Desk
+from gitguard.factor.proof import Desk, void_recovery_codes_if_off
 from gitguard.host import key_file
 from gitguard.host.account import become, own_command_line
 from gitguard.host.files import locked
 from gitguard.host.install import authorized_keys
 from gitguard.host.places import Places, places
+from gitguard.host.riding import Riding
 from gitguard.message.reasons import Refusal, printable
 from gitguard.message.refusals import View
+from gitguard.session.moment import now
 from gitguard.store.sqlite import SqliteStore
 
 
@@ -37,6 +39,16 @@ class Office:
     def key_file(self) -> str:
         """The authorized_keys that gitguard manages."""
         return authorized_keys(self.settings)
+
+    @property
+    def key_files(self) -> list[str]:
+        """Every key file that sshd may read for the account."""
+        return key_file.files_that_sshd_reads(self.key_file, pwd.getpwnam(self.settings.host.account).pw_dir)
+
+    @property
+    def riding(self) -> Riding:
+        """The processes that ride on this installation's decisions."""
+        return Riding(str(self.settings.paths.state), self.at.gate)
 
     def write_keys(self, *, without: frozenset[str] = frozenset()) -> bool:
         """Bring our block of the key file in line with the store; whether it changed."""
@@ -59,12 +71,17 @@ def actor() -> str:
 
 def open_settings(config: str) -> Settings:
     """The settings, read before the account is known. Raises ConfigurationError, Refusal."""
-    if not os.path.exists(config):
+    try:
+        os.stat(config)
+    except PermissionError:
+        line = "sudo " + " ".join(own_command_line())
+        raise Refusal("forbidden", text=f"you may not look at {config}", hint=f"type: {line}") from None
+    except OSError:
         raise Refusal(
             "usage",
             text=f"no configuration at {config}",
             hint="name it with gitguard --config FILE, or begin with: gitguard admin init",
-        )
+        ) from None
     return read_settings(config)
 
 
@@ -86,4 +103,6 @@ def open_office(ctx: click.Context) -> Office:
     keys = keyring.read(f"{settings.paths.state}/secret.keys")
     host = settings.host
     view = View(account=str(host.account), host=host.name, port=host.port)
-    return Office(places(config), settings, Desk(store, keys, settings), who, view)
+    desk = Desk(store, keys, settings)
+    void_recovery_codes_if_off(desk, now().at, who)
+    return Office(places(config), settings, desk, who, view)

@@ -11,7 +11,6 @@ from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import counted, say_json
 from gitguard.cli.own_repo import say_admin, say_toggle, show_repository
 from gitguard.command_line import Group
-from gitguard.host import riding
 from gitguard.message.reasons import Refusal
 from gitguard.repository import registry, toggle
 from gitguard.repository.hook_file import hook_fault
@@ -54,7 +53,7 @@ def create(ctx: click.Context, name: str, admins: tuple[str, ...]) -> None:
     """Make a new bare repository with the hook in place."""
     office = open_office(ctx)
     with office.desk.store.reading() as tx:
-        if tx.repository(registry.canonical(office.settings, name)) is not None:
+        if tx.repository(registry.new_name(office.settings, name)) is not None:
             raise Refusal("usage", text=f"the repository {name} is there already")
         for admin in admins:
             users.present(tx, admin)
@@ -135,7 +134,7 @@ def _would(office: Office, found: registry.Found) -> list[str]:
 def rename(ctx: click.Context, old: str, new: str) -> None:
     """Rename a repository, on disk and in the store; its toggle and admins go with it."""
     office = open_office(ctx)
-    plain = registry.canonical(office.settings, new)
+    plain = registry.new_name(office.settings, new)
     with office.desk.store.reading() as tx:
         before = registry.known(tx, office.settings, old)
         if tx.repository(plain) is not None:
@@ -144,27 +143,31 @@ def rename(ctx: click.Context, old: str, new: str) -> None:
     if root is None:
         raise Refusal("usage", text=f"{before.directory} is below no root")
     target = f"{root}/{plain}.git"
-    if os.path.lexists(target):
+    # It may stand at the new place already, moved by hand: then only the store follows.
+    to_move = os.path.lexists(before.directory)
+    if to_move and os.path.lexists(target):
         raise Refusal("usage", text=f"{target} is there already")
-    # On disk it may stand at the new place already (moved by hand): then only the store follows.
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    riding.end(lambda rider: rider.repository == before.name)
-    moved = os.path.lexists(before.directory)
-    if moved:
-        os.rename(before.directory, target)
+    if not to_move and not os.path.lexists(target):
+        raise Refusal("usage", text=f"neither {before.directory} nor {target} is there")
+    if not to_move:
+        why, remedy = registry.obstacle(registry.Found(plain, target, root), office.settings, os.geteuid())
+        if why:
+            raise Refusal("usage", text=why, hint=remedy)
+    office.riding.end(lambda rider: rider.deciding or rider.repository == before.name)
+    try:
+        if to_move:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.rename(before.directory, target)
+    except OSError as error:
+        raise Refusal("usage", text=f"cannot move it to {target}: {error.strerror}") from None
     try:
         with office.desk.store.writing() as tx:
             tx.rename_repository(before.name, plain, target)
             tx.record(
-                "repository-renamed",
-                now().at,
-                office.actor,
-                repository=plain,
-                before=before.name,
-                directory=target,
-            )
+                "repository-renamed", now().at, office.actor, repository=plain, before=before.name, directory=target
+            )  # fmt: skip
     except Refusal:
-        if moved:
+        if to_move:
             os.rename(target, before.directory)
         raise
     click.echo(f"{before.name} is now {plain}, in {target}")
@@ -178,6 +181,7 @@ def forget(ctx: click.Context, name: str) -> None:
     office = open_office(ctx)
     with office.desk.store.writing() as tx:
         gone = registry.known(tx, office.settings, name)
+        admins = tx.repository_admins(gone.name)
         tx.forget_repository(gone.name)
         tx.record(
             "repository-forgotten",
@@ -187,7 +191,10 @@ def forget(ctx: click.Context, name: str) -> None:
             directory=gone.directory,
             require=gone.require,
         )
-    riding.end(lambda rider: rider.repository == gone.name)
+    office.riding.end(lambda rider: rider.deciding or rider.repository == gone.name)
+    if gone.require != "none" or admins:
+        toggled = toggle.describe(gone.require, gone.lifetime_seconds)
+        click.echo(f"its switch is forgotten too: require {toggled}, admins: {', '.join(admins) or 'none'}")
     click.echo(f"{gone.name} is not known any more, so it is refused; {gone.directory} was left as it is")
 
 
@@ -251,7 +258,7 @@ def require(ctx: click.Context, name: str, what: str) -> None:
     office = open_office(ctx)
     with office.desk.store.writing() as tx:
         done = toggle.set_require(tx, office.settings, name, what, now().at, office.actor)
-    say_toggle(done, office.settings)
+    say_toggle(office.desk, office.riding, done)
 
 
 @repo.command()
@@ -263,7 +270,7 @@ def lifetime(ctx: click.Context, name: str, how_long: str) -> None:
     office = open_office(ctx)
     with office.desk.store.writing() as tx:
         done = toggle.set_lifetime(tx, office.settings, name, how_long, now().at, office.actor)
-    say_toggle(done, office.settings)
+    say_toggle(office.desk, office.riding, done)
 
 
 @repo.command()

@@ -10,7 +10,6 @@ from gitguard.cli.admin.office import open_office
 from gitguard.cli.here import counted, say_json
 from gitguard.command_line import Group
 from gitguard.config.schema import duration
-from gitguard.host import riding
 from gitguard.message.moments import until
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
@@ -101,7 +100,8 @@ def open_(ctx: click.Context, user: str, how_long: str, reason: str, key: str, a
         raise Refusal("usage", text=f"scope {kind} needs {wanted}")
     moment = now()
     with office.desk.store.writing() as tx:
-        users.present(tx, user)
+        if users.present(tx, user).state != "active":
+            raise Refusal("usage", text=f"{user} is suspended; resume them first")
         if tx.factor(user) is None:
             raise Refusal(
                 "enrolment-required", text=f"{user} has no second factor, so no session can be opened"
@@ -159,9 +159,11 @@ def revoke(
                     sessions=[s.id for s in gone],
                     reason=reason,
                 )
+    if number is not None and not ended:
+        raise Refusal("usage", text=f"no session {number}")
     numbers = {s.id for s in ended}
     people = {s.user for s in ended}
-    count = riding.end(lambda r: r.session in numbers or (r.deciding and r.user in people))
+    count = office.riding.end(lambda r: r.session in numbers or (r.deciding and r.user in people))
     counted(len(ended), "session", "ended")
     if count:
         counted(count, "running transfer", "ended")

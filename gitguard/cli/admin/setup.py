@@ -71,11 +71,7 @@ def _findings(ctx: click.Context) -> None:
     office = open_office(ctx)
     with office.desk.store.reading() as tx:
         known = {repository.directory for repository in tx.repositories()}
-    ungated = [
-        line
-        for path in key_file.files_that_sshd_reads(office.key_file)
-        for line in key_file.foreign_lines(path)
-    ]
+    ungated = [line for path in office.key_files for line in key_file.foreign_lines(path)]
     for line in ungated:
         click.echo(
             f"not gated: {line.fingerprint} {line.comment} ({line.path}); adopt it with: gitguard admin key adopt MAP"
@@ -121,7 +117,7 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> int:
         )
         return 30 if faults else 0
     for fault in faults:
-        click.echo(f"{path}: {fault}", err=True)
+        click.echo(f"{path}: {fault}")
     if faults:
         counted(len(faults), "fault", f"in {path}; nothing uses this file while it has them [config-invalid]")
         return 30

@@ -11,7 +11,6 @@ from gitguard.cli.admin.key import check_not_foreign, read_key_files
 from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import counted, say_json
 from gitguard.command_line import Group
-from gitguard.host import riding
 from gitguard.message.moments import clock, until
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
@@ -31,8 +30,8 @@ def user() -> None:
 @click.pass_context
 def add(ctx: click.Context, name: str, files: tuple[str, ...]) -> None:
     """Add a user, with keys, and print the invite to send."""
+    keys = list({key.fingerprint: key for key in read_key_files(files)}.values())
     office = open_office(ctx)
-    keys = read_key_files(files)
     check_not_foreign(office, keys)
     moment = now()
     with office.desk.store.writing() as tx:
@@ -153,12 +152,12 @@ def _set_state(ctx: click.Context, name: str, state: str) -> None:
         return
     click.echo(f"{name} is now {state}")
     if state == "suspended":
-        end_all_of(name)
+        end_all_of(office, name)
 
 
-def end_all_of(name: str, key: str | None = None) -> None:
+def end_all_of(office: Office, name: str, key: str | None = None) -> None:
     """End every running transfer of a user (or of one key), and say how many."""
-    count = riding.end(lambda rider: rider.user == name and key in (None, rider.key))
+    count = office.riding.end(lambda rider: rider.user == name and key in (None, rider.key))
     if count:
         counted(count, "running transfer", "ended")
 
@@ -189,7 +188,7 @@ def reset(ctx: click.Context, name: str, reason: str) -> None:
     with office.desk.store.writing() as tx:
         token = users.reset(tx, office.desk.keyring, name, now().at, office.actor, reason)
     click.echo(f"{name} has no second factor and no session any more", err=True)
-    riding.end(lambda rider: rider.user == name)
+    office.riding.end(lambda rider: rider.user == name)
     say_invite(office, name, token)
 
 
@@ -211,6 +210,8 @@ def unthrottle(ctx: click.Context, name: str) -> None:
 def remove(ctx: click.Context, name: str, yes: bool) -> None:
     """Remove a user with keys, second factor and sessions; the name stays reserved."""
     office = open_office(ctx)
+    with office.desk.store.reading() as tx:
+        users.present(tx, name)
     if not yes:
         try:
             click.confirm(f"remove {name} for good? the name stays reserved", abort=True, err=True)
@@ -222,4 +223,4 @@ def remove(ctx: click.Context, name: str, yes: bool) -> None:
         keys = users.remove(tx, name, now().at, office.actor)
     office.write_keys()
     click.echo(f"removed {name} and {len(keys)} keys; the name stays reserved")
-    end_all_of(name)
+    end_all_of(office, name)

@@ -101,4 +101,9 @@ CREATE TABLE audit (
     hash            BLOB NOT NULL               -- over the previous hash and this record
 ) STRICT;
 
+CREATE TABLE clock (                            -- one row: the latest moment that any record was made at
+    latest_at       INTEGER NOT NULL
+) STRICT;
+INSERT INTO clock VALUES (0);
+
 PRAGMA user_version = 1;
