@@ -1,0 +1,310 @@
+"""The budgets of docs/architecture.md, measured in one interleaved run: medians, and ratios of medians.
+
+Each row runs its two sides in turn, so that whatever else the machine does falls on both. A ratio is what
+counts; milliseconds are shown for orientation. Exits 1 if a budget is missed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from lab.server import ACCOUNT, Person, Server, run
+
+GITOLITE = Path("/usr/share/gitolite3/gitolite-shell")
+PYTHON = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+QUICK = "--quick" in sys.argv
+CLIENTS = 50
+
+
+def interleaved(rounds: int, **sides: Callable[[int], None]) -> dict[str, float]:
+    """The median seconds of each side, run in turn `rounds` times after a warm-up."""
+    rounds = max(rounds // 8, 3) if QUICK else rounds
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(-3, rounds):
+        for name, side in sides.items():
+            began = time.perf_counter()
+            side(number + 3)
+            if number >= 0:
+                times[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def process(command: list[str], env: dict[str, str]) -> Callable[[int], None]:
+    """A side that is one process."""
+
+    def side(_: int) -> None:
+        done = subprocess.run(
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        if done.returncode not in (0, 128):  # 128: git, whose client hung up
+            sys.exit(f"bench: {command} exited {done.returncode}: {done.stderr.decode()}")
+
+    return side
+
+
+class Site:
+    """A server, a verified user, a repository that demands 2FA, and one that demands nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = Server(folder)
+        self.server.install()
+        self.server.start()
+        self.alice = self.server.new_user("alice")
+        for name, require in (("closed", "all"), ("open", "none"), ("plain", "none")):
+            self.server.admin("repo", "create", name)
+            self.server.admin("repo", "require", name, require)
+        tree = self.server.work_tree(self.alice, "closed")
+        for name in ("closed", "open", "plain"):
+            self.server.git(self.alice, "push", "--quiet", self.server.url(name), "main", cwd=tree, status=0)
+        self.tree = tree
+        self.stranger = self.ungated()
+
+    def ungated(self) -> Person:
+        """A key that goes to git-shell alone, and a repository without our hook."""
+        person = self.server.new_key("stranger")
+        (self.server.directory("plain") / "hooks" / "pre-receive").unlink()
+        line = person.key.with_suffix(".pub").read_text()
+        with open(self.server.key_file, "a") as file:
+            file.write(
+                f'restrict,command="cd {self.server.repositories} && exec git-shell -c \\"$SSH_ORIGINAL_COMMAND\\"" {line}'
+            )
+        return person
+
+    def gate(self, repository: str, *downstream: str) -> tuple[list[str], dict[str, str]]:
+        """The gate as sshd starts it."""
+        words = ["--", *downstream] if downstream else []
+        env = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": "/",
+            "SSH_CONNECTION": "127.0.0.1 1 127.0.0.1 22",
+            "SSH_ORIGINAL_COMMAND": f"git-upload-pack '{repository}'",
+        }
+        return [
+            str(self.server.home / "bin" / "gitguard-shell"),
+            "--user",
+            "alice",
+            "--key",
+            self.alice.fingerprint,
+            *words,
+        ], env
+
+    def plain_url(self) -> str:
+        """The ungated repository's address."""
+        return f"ssh://{ACCOUNT}@127.0.0.1:{self.server.port}{self.server.directory('plain')}"
+
+    def grow(self, users: int, sessions: int, repositories: int) -> None:
+        """Fill the store."""
+        with sqlite3.connect(self.server.store) as store:
+            store.executemany(
+                "INSERT INTO user (name, state, created_at) VALUES (?, 'active', 0)",
+                ((f"user{n}",) for n in range(users)),
+            )
+            store.executemany(
+                "INSERT INTO key VALUES (?, ?, 'ssh-ed25519', 'AAAA', '', 0, 0)",
+                ((f"SHA256:{n:043d}", f"user{n}") for n in range(users)),
+            )
+            store.executemany(
+                "INSERT INTO session (user, scope, key, network, verified_at, boot, boot_seconds, method) VALUES (?, 'address', ?, ?, 0, '', 0, 'totp')",
+                (
+                    (f"user{n % users}", f"SHA256:{n % users:043d}", f"192.0.{n // users}.1")
+                    for n in range(sessions)
+                ),
+            )
+            store.executemany(
+                "INSERT INTO repository (name, directory, adopted_at) VALUES (?, ?, 0)",
+                ((f"r{n}", f"/srv/r{n}.git") for n in range(repositories)),
+            )
+        store.close()
+
+
+def gitolite(folder: Path, key: Path) -> tuple[list[str], dict[str, str]] | None:
+    """gitolite-shell with its own home, if it is installed."""
+    if not GITOLITE.exists():
+        return None
+    home = folder / "gitolite"
+    home.mkdir()
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(home), "USER": ACCOUNT, "LANG": "C.UTF-8"}
+    shutil.copy(key.with_suffix(".pub"), home / "admin.pub")
+    run(["gitolite", "setup", "-pk", str(home / "admin.pub")], env=env, cwd=home)
+    env.update(
+        {"SSH_CONNECTION": "127.0.0.1 1 127.0.0.1 22", "SSH_ORIGINAL_COMMAND": "git-upload-pack 'testing'"}
+    )
+    return [str(GITOLITE), "admin"], env
+
+
+def main() -> int:
+    """Measure every row, print the table, and say whether the budgets hold."""
+    folder = Path(tempfile.mkdtemp(prefix="gitguard-bench-"))
+    sites = [Site(folder / name) for name in ("site", "small", "large")]
+    try:
+        rows = measure(folder, *sites)
+    finally:
+        for site in sites:
+            site.server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"\n{'what':<62} {'measured':>9} {'budget':>8}")
+    missed = 0
+    for what, ratio, budget, at_least, note in rows:
+        good = ratio >= budget if at_least else ratio <= budget
+        missed += not good
+        print(
+            f"{what:<62} {ratio:>8.3f}x {'>=' if at_least else '<='} {budget:>4}x {'' if good else ' MISSED'}  {note}"
+        )
+    print(
+        f"\n{os.cpu_count()} cores; Python {sys.version.split()[0]}; {run(['git', '--version']).out.strip()}; medians of one interleaved run"
+    )
+    return 1 if missed else 0
+
+
+Row = tuple[str, float, float, bool, str]
+
+
+def measure(folder: Path, site: Site, small: Site, large: Site) -> list[Row]:
+    """(what, ratio, budget, whether it is a minimum, milliseconds) of each row."""
+    rows: list[Row] = []
+    server, alice = site.server, site.alice
+    bare = {"PATH": "/usr/bin:/bin"}
+    ms = 1000
+
+    print("gate, per process ...", flush=True)
+    git_shell = ["git-shell", "-c", f"git-upload-pack '{server.directory('closed')}'"]
+    sides = {
+        "bare": process([PYTHON, "-I", "-S", "-c", "pass"], bare),
+        "true": process(["/bin/true"], bare),
+        "allowed": process(*site.gate("closed", "/bin/true")),
+        "open": process(*site.gate("open", "/bin/true")),
+        "git_shell": process(git_shell, bare),
+        "gated": process(*site.gate("closed")),
+    }
+    other = gitolite(folder, alice.key)
+    if other is not None:
+        sides["gitolite"] = process(*other)
+    t = interleaved(300, **sides)
+    note = f"{(t['allowed'] - t['true']) * ms:.2f} ms; bare interpreter {t['bare'] * ms:.2f} ms"
+    rows.append(
+        (
+            "gate allowed by a session, over the bare interpreter",
+            (t["allowed"] - t["true"]) / t["bare"],
+            1.9,
+            False,
+            note,
+        )
+    )
+    note = f"{(t['open'] - t['true']) * ms:.2f} ms"
+    rows.append(
+        (
+            "gate with nothing required, over the bare interpreter",
+            (t["open"] - t["true"]) / t["bare"],
+            1.9,
+            False,
+            note,
+        )
+    )
+    if other is not None:
+        ours, theirs = t["gated"] - t["git_shell"], t["gitolite"] - t["git_shell"]
+        note = f"{ours * ms:.2f} ms against {theirs * ms:.2f} ms"
+        rows.append(
+            ("gate over git-shell, against gitolite-shell over git-shell", ours / theirs, 0.40, False, note)
+        )
+
+    print("a large store ...", flush=True)
+    small.grow(10, 10, 10)
+    large.grow(10_000, 100_000, 10_000)
+    t = interleaved(
+        300,
+        small=process(*small.gate("closed", "/bin/true")),
+        large=process(*large.gate("closed", "/bin/true")),
+    )
+    note = f"{t['large'] * ms:.2f} ms against {t['small'] * ms:.2f} ms"
+    rows.append(
+        (
+            "gate at 10 000 users, 100 000 sessions, 10 000 repositories",
+            t["large"] / t["small"],
+            1.10,
+            False,
+            note,
+        )
+    )
+
+    print("git ls-remote over sshd ...", flush=True)
+
+    def ls_remote(person: Person, url: str) -> Callable[[int], None]:
+        return lambda _: server.git(person, "ls-remote", url, status=0) and None
+
+    gated, ungated = ls_remote(alice, server.url("closed")), ls_remote(site.stranger, site.plain_url())
+    t = interleaved(100, gated=gated, ungated=ungated)
+    note = f"{t['gated'] * ms:.0f} ms against {t['ungated'] * ms:.0f} ms"
+    rows.append(
+        (
+            "git ls-remote over sshd, gated against git-shell alone",
+            t["gated"] / t["ungated"],
+            1.07,
+            False,
+            note,
+        )
+    )
+
+    print("git push over sshd ...", flush=True)
+
+    def push(person: Person, url: str) -> Callable[[int], None]:
+        return lambda n: (
+            server.git(person, "push", "--quiet", url, f"HEAD:refs/heads/b{n}", cwd=site.tree, status=0)
+            and None
+        )
+
+    t = interleaved(
+        60, gated=push(alice, server.url("closed")), ungated=push(site.stranger, site.plain_url())
+    )
+    note = f"{t['gated'] * ms:.0f} ms against {t['ungated'] * ms:.0f} ms"
+    rows.append(
+        (
+            "git push over sshd, gate and hook, against git-shell alone",
+            t["gated"] / t["ungated"],
+            1.15,
+            False,
+            note,
+        )
+    )
+
+    print(f"{CLIENTS} clients at once ...", flush=True)
+
+    def crowd(side: Callable[[int], None]) -> Callable[[int], None]:
+        def together(_: int) -> None:
+            with ThreadPoolExecutor(CLIENTS) as pool:
+                list(pool.map(side, range(CLIENTS)))
+
+        return together
+
+    t = interleaved(12, gated=crowd(gated), ungated=crowd(ungated))
+    note = f"{CLIENTS / t['gated']:.1f}/s against {CLIENTS / t['ungated']:.1f}/s"
+    rows.append(
+        (
+            f"{CLIENTS} clients at once, throughput against git-shell alone",
+            t["ungated"] / t["gated"],
+            0.85,
+            True,
+            note,
+        )
+    )
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())
