@@ -15,6 +15,7 @@ from hashlib import blake2b
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from gitguard.host.files import replace
 from gitguard.host.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 from gitguard.store.contract import Factor
@@ -79,6 +80,22 @@ def create(path: str) -> None:
         file.write(f"hash {secrets.token_hex(KEY_BYTES)}\n{new_line()}")
         file.flush()
         os.fsync(file.fileno())
+
+
+def add_key(path: str) -> None:
+    """Append a fresh encryption key to the file at `path`. Raises Refusal."""
+    read(path)
+    with open(path, "rb") as file:
+        data = file.read()
+    replace(path, data + new_line().encode(), 0o600)
+
+
+def drop_old_keys(path: str) -> None:
+    """Keep only the newest encryption key, once nothing rests under the others. Raises Refusal."""
+    newest = read(path).newest
+    with open(path, encoding="ascii") as file:
+        lines = [line for line in file if line.split()[:1] == ["hash"] or line.split()[1:2] == [newest]]
+    replace(path, "".join(lines).encode(), 0o600)
 
 
 def read(path: str) -> Keyring:

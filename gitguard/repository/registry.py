@@ -126,10 +126,10 @@ def obstacle(found: Found, settings: Settings, uid: int) -> tuple[str, str]:
             f"{found.directory} belongs to uid {owner}, not to {settings.host.account}",
             f"chown -R {settings.host.account}: {found.directory}",
         )
-    return _hooks_elsewhere(found.directory)
+    return hooks_elsewhere(found.directory)
 
 
-def _hooks_elsewhere(directory: str) -> tuple[str, str]:
+def hooks_elsewhere(directory: str) -> tuple[str, str]:
     """Whether core.hooksPath points elsewhere: forcing our own would silence the hooks that run from there."""
     done = subprocess.run(
         ["git", "--git-dir", directory, "config", "--show-origin", "--get", "core.hooksPath"],

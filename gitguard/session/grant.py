@@ -14,6 +14,7 @@ from _stat import S_ISREG
 ENVIRONMENT_NAME = "GITGUARD_GRANT"
 LONGEST_SECONDS = 86400  # no push takes a day; a grant that old belongs to something else
 KEY_BYTES = 32
+BREAK_GLASS = "!break-glass"  # stands in the user's place; no user can have that name
 _FIELDS = 10
 
 

@@ -46,6 +46,15 @@ class SqliteStore:
         if version != SCHEMA:
             raise Refusal("store-schema", f"{path} has schema {version}, this gitguard knows {SCHEMA}")
 
+    @classmethod
+    def in_memory(cls) -> SqliteStore:
+        """An empty store that is gone with the process."""
+        store = cls.__new__(cls)
+        store.path, store.head = ":memory:", Head(os.devnull)
+        store._connection = sqlite3.connect(":memory:", isolation_level=None)
+        _migrate(store._connection)
+        return store
+
     @contextmanager
     def reading(self) -> Iterator[Reader]:
         """One state of the store, for questions."""
@@ -84,6 +93,22 @@ class SqliteStore:
         """Close the file."""
         self._connection.close()
 
+    def integrity(self) -> str:
+        """What SQLite's own check finds wrong, "" if nothing."""
+        try:
+            rows = self._connection.execute("PRAGMA integrity_check(5)").fetchall()
+        except sqlite3.Error as error:
+            return str(error)
+        return "" if rows == [("ok",)] else "; ".join(str(row[0]) for row in rows)
+
+    def renew_head(self) -> None:
+        """Write the newest hash outside the store, whatever stood there. Raises Refusal."""
+        with self.reading() as tx:
+            records = tx.audit()
+        with _refusing(self.head.path):
+            if records:
+                self.head.write(records[-1].seq, records[-1].hash)
+
     def backup(self, target: str) -> None:
         """Copy the whole store to `target` by SQLite's own backup, while others go on. Raises Refusal."""
         with _refusing(target):
@@ -107,6 +132,40 @@ def create(path: str) -> list[str]:
             return _migrate(connection)
         finally:
             connection.close()
+
+
+def copy_file(source: str, target: str) -> None:
+    """Replace the store at `target` by the one at `source`, in one step, under the locks of those who use it.
+
+    A `target` that is no store any more is replaced as a file. Raises Refusal.
+    """
+    with _refusing(target):
+        origin = sqlite3.connect(source, isolation_level=None)
+        try:
+            if _backed_up_into(origin, target):
+                return
+            origin.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            origin.close()
+        for suffix in ("-wal", "-shm"):
+            if os.path.exists(target + suffix):
+                os.unlink(target + suffix)
+        os.rename(source, target)
+
+
+def _backed_up_into(origin: sqlite3.Connection, target: str) -> bool:
+    """Whether `target` is a database that took a copy of `origin`; False if it is none at all."""
+    live = sqlite3.connect(target, timeout=WAIT_SECONDS, isolation_level=None)
+    try:
+        live.execute("PRAGMA schema_version").fetchone()
+        origin.backup(live)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        return False
+    finally:
+        live.close()
+    return True
 
 
 def _migrate(connection: sqlite3.Connection) -> list[str]:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from gitguard.cli.admin import explain, key, log, repo, session, setup, user
+from gitguard.cli.admin import (
+    audit,
+    break_glass,
+    doctor,
+    explain,
+    export,
+    key,
+    log,
+    repo,
+    session,
+    setup,
+    store,
+    user,
+)
 from gitguard.command_line import Group
 
 admin = Group("admin", help="For the server's admin, on the server.", no_args_is_help=True)
@@ -15,5 +28,10 @@ for command in (
     session.session,
     explain.explain,
     log.log,
+    doctor.doctor,
+    audit.audit,
+    break_glass.break_glass,
+    store.store,
+    export.export,
 ):
     admin.add_command(command)

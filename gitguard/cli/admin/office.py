@@ -36,6 +36,19 @@ class Office:
     view: View
 
     @property
+    def sqlite(self) -> SqliteStore:
+        """The store as the file that it is, for backup and checks."""
+        return SqliteStore(self.settings.store.url.path, audit_head(self.settings.paths.access_log))
+
+    def head_before(self) -> str:
+        """The audit head outside the store, as it stands, for the record of a restore."""
+        try:
+            with open(audit_head(self.settings.paths.access_log), encoding="ascii", errors="replace") as file:
+                return file.read(200).strip()
+        except OSError:
+            return "none"
+
+    @property
     def key_file(self) -> str:
         """The authorized_keys that gitguard manages."""
         return authorized_keys(self.settings)
@@ -85,8 +98,11 @@ def open_settings(config: str) -> Settings:
     return read_settings(config)
 
 
-def open_office(ctx: click.Context) -> Office:
-    """Become the Git account and open store and keys. Raises Refusal."""
+def open_office(ctx: click.Context, *, store_may_be_broken: bool = False) -> Office:
+    """Become the Git account and open store and keys. Raises Refusal.
+
+    `store_may_be_broken`: for `restore` alone; the office's desk then has an empty store in memory.
+    """
     who = actor()
     config: str = ctx.find_root().obj
     try:
@@ -99,7 +115,12 @@ def open_office(ctx: click.Context) -> Office:
         ) from None
     become(str(settings.host.account), own_command_line())
     os.umask(0o077)
-    store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))
+    try:
+        store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))
+    except Refusal:
+        if not store_may_be_broken:
+            raise
+        store = SqliteStore.in_memory()
     keys = keyring.read(f"{settings.paths.state}/secret.keys")
     host = settings.host
     view = View(account=str(host.account), host=host.name, port=host.port)

@@ -1,0 +1,88 @@
+"""`admin audit`: show the trail, verify the chain."""
+
+from __future__ import annotations
+
+import click
+
+from gitguard.cli.admin.office import open_office
+from gitguard.cli.here import say_json
+from gitguard.command_line import Group
+from gitguard.config.schema import duration as seconds_of
+from gitguard.message.moments import clock
+from gitguard.message.reasons import Refusal, printable
+from gitguard.session.moment import now
+from gitguard.store.chain import faults
+
+
+@click.group(cls=Group)
+def audit() -> None:
+    """The audit trail: show, verify."""
+
+
+@audit.command()
+@click.option("--user", help="Records about this user.")
+@click.option("--repository", help="Records about this repository.")
+@click.option("--event", help="Records of this event, as session-opened.")
+@click.option("--since", metavar="DURATION", help="How far back, as 7d; default everything.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def show(
+    ctx: click.Context,
+    user: str | None,
+    repository: str | None,
+    event: str | None,
+    since: str | None,
+    as_json: bool,
+) -> None:
+    """Changes to accounts, sessions and policy: who did what, when."""
+    office = open_office(ctx)
+    try:
+        after = now().at - seconds_of(since) if since else 0
+    except ValueError as error:
+        raise Refusal("usage", text=str(error)) from None
+    with office.desk.store.reading() as tx:
+        records = tx.audit()
+    wanted = {"user": user, "repository": repository, "event": event}
+    chosen = [
+        r
+        for r in records
+        if all(value is None or r.record.get(name) == value for name, value in wanted.items())
+        and int(str(r.record.get("at", 0))) >= after
+    ]
+    if as_json:
+        say_json([{"seq": r.seq, **r.record} for r in chosen])
+        return
+    today = now().at
+    for r in chosen:
+        at, what, actor = r.record.get("at"), r.record.get("event"), r.record.get("actor")
+        details = {name: value for name, value in r.record.items() if name not in ("at", "event", "actor")}
+        words = " ".join(f"{name}={printable(str(value), 100)}" for name, value in sorted(details.items()))
+        click.echo(
+            f"{r.seq:>6}  {clock(at, today) if isinstance(at, int) else '?'}  {printable(str(actor), 80)}  {what}  {words}".rstrip()
+        )
+    if not chosen:
+        click.echo("no records", err=True)
+
+
+@audit.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def verify(ctx: click.Context, as_json: bool) -> int:
+    """Check the hash chain against itself and the head outside the store; exit 1 if it was meddled with."""
+    office = open_office(ctx)
+    with office.desk.store.reading() as tx:
+        records = tx.audit()
+    try:
+        found, lag = faults(records, office.sqlite.head.read())
+    except (OSError, ValueError) as error:
+        found, lag = [f"the head outside the store cannot be read: {error}"], 0
+    if as_json:
+        say_json({"records": len(records), "faults": found, "lag": lag})
+        return 1 if found else 0
+    for fault in found:
+        click.echo(f"FAULT: {fault}")
+    if not found:
+        click.echo(f"{len(records)} records, the chain is whole")
+        if lag:
+            click.echo(f"the head outside lags by {lag} records, as after a crash; the next change renews it")
+    return 1 if found else 0

@@ -1,0 +1,135 @@
+"""The Git account: its shell, its home, its start-up files, and every key that leads in to it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections.abc import Iterator
+
+from gitguard.host import key_file
+from gitguard.host.doctor.finding import Finding, gap, note, ok
+from gitguard.host.ownership import fault_on_the_way
+from gitguard.message.reasons import Refusal, printable
+from gitguard.store.contract import Key
+
+# They read a start-up file, or BASH_ENV, even for one command.
+_READS_FILES = ("bash", "zsh", "ksh", "mksh", "fish", "tcsh", "csh")
+_RUNS_NOTHING = ("nologin", "false", "true", "git-shell")
+_START_UP = (
+    ".profile",
+    ".bashrc",
+    ".bash_profile",
+    ".zshenv",
+    ".zshrc",
+    ".kshrc",
+    ".ssh",
+    ".ssh/rc",
+    ".ssh/environment",
+    ".config/git",
+    ".gitconfig",
+)
+
+
+def shell_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
+    """The login shell runs every forced command, with `-c`."""
+    name = os.path.basename(os.path.realpath(entry.pw_shell))
+    remedy = f"usermod --shell /bin/sh {entry.pw_name}   (where /bin/sh is dash)"
+    if entry.pw_uid == 0:
+        yield gap(
+            "account-is-root",
+            "the Git account is root: whatever runs behind the gate runs as root",
+            "use an account of its own",
+        )
+    if name in _RUNS_NOTHING:
+        yield gap("login-shell", f"{entry.pw_shell} cannot run a forced command", remedy)
+    elif name in _READS_FILES:
+        yield gap(
+            "login-shell",
+            f"{entry.pw_shell} ({name}) reads start-up files or BASH_ENV before the gate",
+            remedy,
+        )
+    elif not os.access(entry.pw_shell, os.X_OK):
+        yield gap("login-shell", f"{entry.pw_shell} is not there", remedy)
+    else:
+        yield ok("login-shell", f"{entry.pw_shell} ({name})")
+
+
+def home_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
+    """Who may write the home controls what runs before the gate, and Git's configuration behind it."""
+    home = entry.pw_dir
+    for name in ("", *_START_UP):
+        path = os.path.join(home, name) if name else home
+        if os.path.lexists(path) and (fault := fault_on_the_way(path, entry.pw_uid)):
+            yield gap(
+                "home",
+                fault,
+                "the home and its start-up files belong to root or the account, writable by no one else",
+            )
+            return
+    if os.path.exists(os.path.join(home, ".ssh", "rc")):
+        yield note(
+            "ssh-rc", f"{home}/.ssh/rc is there; sshd must not run it", "PermitUserRC no, as the snippet says"
+        )
+    yield ok("home", f"{home} and its start-up files are closed to others")
+
+
+def key_findings(keys: list[Key], files: list[str], managed: str, gate: str) -> Iterator[Finding]:
+    """Every key line that sshd reads is ours, as we would write it."""
+    if managed not in files:
+        yield gap(
+            "key-file",
+            f"sshd does not read {managed}, so nobody gets in by gitguard's lines",
+            f"AuthorizedKeysFile {managed}",
+        )
+    expected = {key.fingerprint: key_file.key_line(key, gate) for key in keys}
+    try:
+        block, _ = key_file.read(managed)
+    except Refusal as refusal:
+        yield gap("key-file", refusal.text, "mend the file, then: gitguard admin init")
+        return
+    if block != b"".join(expected.values()):
+        yield gap("key-file", f"the block in {managed} is not what the store says", "gitguard admin init")
+    else:
+        yield ok("key-file", f"{managed}: {len(keys)} gated keys")
+    if os.path.exists(managed) and (fault := fault_on_the_way(managed, os.geteuid())):
+        yield gap("key-file-mode", fault, "the key file and its folders are writable by no one else")
+    for path in files:
+        if os.path.realpath(path) != os.path.realpath(managed) and os.path.exists(path):
+            yield gap(
+                "second-key-file",
+                f"sshd also reads {path}",
+                f"AuthorizedKeysFile {managed} alone, and remove that file",
+            )
+        if os.path.exists(path):
+            yield from _foreign_findings(path, gate, set(expected))
+
+
+def _foreign_findings(path: str, gate: str, known: set[str]) -> Iterator[Finding]:
+    try:
+        lines = key_file.foreign_lines(path)
+    except Refusal as refusal:
+        yield gap("key-file", refusal.text, "make it readable to the Git account")
+        return
+    for line in lines:
+        about = f"{line.fingerprint} {printable(line.comment, 60)} in {path}"
+        forced = re.search(r'command="([^"]*)"', line.options)
+        gated = forced is not None and forced[1].startswith(gate + " --user ")
+        if not gated:
+            yield gap(
+                "key-not-gated",
+                f"a key line without our forced command: {about}",
+                "gitguard admin key adopt MAP, or remove the line",
+            )
+        elif not re.search(r"(^|,)restrict(,|$)", line.options):
+            yield gap(
+                "key-not-restricted",
+                f"a gated key line without `restrict`: {about}",
+                "remove the line; gitguard writes its own",
+            )
+        elif line.fingerprint not in known:
+            yield gap(
+                "key-not-known",
+                f"a gated key line of a key that the store does not know: {about}",
+                "remove the line",
+            )

@@ -1,0 +1,30 @@
+"""One thing that doctor looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`level` is ok, note or gap; `name` is stable, for scripts; `remedy` is what to do about a gap."""
+
+    level: str
+    name: str
+    what: str
+    remedy: str = ""
+
+
+def ok(name: str, what: str) -> Finding:
+    """It is as it should be."""
+    return Finding("ok", name, what)
+
+
+def note(name: str, what: str, remedy: str = "") -> Finding:
+    """Worth knowing; nothing is open."""
+    return Finding("note", name, what, remedy)
+
+
+def gap(name: str, what: str, remedy: str) -> Finding:
+    """Something is open, closed by accident, or could not be looked at."""
+    return Finding("gap", name, what, remedy)
