@@ -87,10 +87,8 @@ class Server:
             "--host", "127.0.0.1", "--port", str(self.port), "--authorized-keys", str(self.key_file),
         )  # fmt: skip
 
-    def start(self) -> None:
-        """Start sshd and wait until it answers."""
-        if SSHD is None:
-            raise RuntimeError("sshd is not installed (Debian: apt-get install openssh-server)")
+    def prepare_sshd(self) -> Path:
+        """Write sshd's host key and configuration; the folder they lie in."""
         ssh = self.folder / "sshd"
         ssh.mkdir(exist_ok=True)
         host_key = ssh / "host_key"
@@ -104,6 +102,21 @@ class Server:
             "PermitRootLogin prohibit-password\nMaxStartups 200\nLogLevel VERBOSE\nMaxSessions 200\n"
             f"AcceptEnv {self.accept_env}\n{self.sshd_lines}\nAuthorizedKeysFile {self.key_file}\n"
         )
+        known = " ".join((host_key.with_suffix(".pub")).read_text().split()[:2])
+        hosts = (f"[127.0.0.1]:{self.port}", f"[::1]:{self.port}", f"[localhost]:{self.port}")
+        (self.folder / "known_hosts").write_text("".join(f"{host} {known}\n" for host in hosts))
+        return ssh
+
+    def start(self) -> None:
+        """Configure and start sshd, and wait until it answers."""
+        self.prepare_sshd()
+        self.start_prepared()
+
+    def start_prepared(self) -> None:
+        """Start sshd with the configuration as it stands, and wait until it answers."""
+        if SSHD is None:
+            raise RuntimeError("sshd is not installed (Debian: apt-get install openssh-server)")
+        ssh = self.folder / "sshd"
         with open(ssh / "log", "ab") as log:
             self._sshd = subprocess.Popen(
                 [SSHD, "-D", "-e", "-f", str(ssh / "config")], stderr=log, stdin=subprocess.DEVNULL
@@ -116,10 +129,6 @@ class Server:
             if self._sshd.poll() is not None:
                 raise RuntimeError(f"sshd did not start: {(ssh / 'log').read_text()}")
             time.sleep(0.02)
-        known = " ".join((host_key.with_suffix(".pub")).read_text().split()[:2])
-        (self.folder / "known_hosts").write_text(
-            f"[127.0.0.1]:{self.port} {known}\n[::1]:{self.port} {known}\n[localhost]:{self.port} {known}\n"
-        )
 
     def stop(self) -> None:
         """Stop sshd, by its pid."""

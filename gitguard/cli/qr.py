@@ -4,8 +4,6 @@ scanner needs dark on light whatever the terminal's colours are.
 
 from __future__ import annotations
 
-import segno
-
 _BORDER = 2
 # Black and white of the fixed 256-colour cube, which themes leave alone.
 _DARK, _LIGHT = 16, 231
@@ -16,6 +14,8 @@ def draw(text: str, size: str) -> str:
     """`text` as a QR code: `small` (UTF-8 half blocks), `large` (spaces, any encoding), `none` ("")."""
     if size == "none":
         return ""
+    import segno  # heavy to load, and only enrolment draws
+
     code = segno.make(text, error="l", boost_error=False, micro=False)
     rows = [[bool(module) for module in row] for row in code.matrix_iter(border=_BORDER)]
     lines = _small(rows) if size in ("auto", "small") else _large(rows)

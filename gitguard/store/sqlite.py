@@ -51,8 +51,9 @@ class SqliteStore:
         """An empty store that is gone with the process."""
         store = cls.__new__(cls)
         store.path, store.head = ":memory:", Head(os.devnull)
-        store._connection = sqlite3.connect(":memory:", isolation_level=None)
-        _migrate(store._connection)
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        store._connection = connection  # noqa: SLF001 - its own class
+        _migrate(connection)
         return store
 
     @contextmanager

@@ -67,8 +67,10 @@ def init(
 
 
 def _findings(ctx: click.Context) -> None:
-    """What init found that is not gated yet."""
+    """What init found that is not gated yet; our block of the key file is brought in line on the way."""
     office = open_office(ctx)
+    if office.write_keys():
+        click.echo(f"renewed gitguard's block in {office.key_file}")
     with office.desk.store.reading() as tx:
         known = {repository.directory for repository in tx.repositories()}
     ungated = [line for path in office.key_files for line in key_file.foreign_lines(path)]
