@@ -28,6 +28,10 @@ check: $(READY) ## Format, lint, types and the fast tests, in under a minute
 bench: $(READY) sshd gitolite ## Measure the budgets of docs/architecture.md, side by side in one run
 	@$(BIN)/python bench/run.py
 
+.PHONY: faults
+faults: $(READY) ## Break every part in every way, and print what each action is answered
+	@$(BIN)/python tools/faults.py
+
 .PHONY: format
 format: $(READY) ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

@@ -404,3 +404,29 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+class Direct(Server):
+    """The same installation without sshd: the gate is started as sshd would start it. Quicker, for what sshd cannot change."""
+
+    def start(self) -> None:
+        """Nothing listens."""
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+    def ssh_command(
+        self, person: Person, *words: str, host: str = "127.0.0.1", options: tuple[str, ...] = ()
+    ) -> list[str]:
+        """The gate with the environment that sshd gives it."""
+        del options
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(self.folder),
+            "SSH_CONNECTION": f"{host} 1 127.0.0.1 22",
+        }
+        if words:
+            environment["SSH_ORIGINAL_COMMAND"] = " ".join(words)
+        launcher = str(self.home / "bin" / "gitguard-shell")
+        pairs = [f"{name}={value}" for name, value in environment.items()]
+        return ["env", "-i", *pairs, launcher, "--user", person.name, "--key", person.fingerprint]

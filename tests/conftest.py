@@ -39,9 +39,7 @@ def pytest_report_header() -> str:
     )
     sshd = SSHD or "MISSING (Debian: apt-get install openssh-server)"
     gitolite = shutil.which("gitolite3") or "not here (only the bench wants it)"
-    return (
-        f"real parts: {git}; {ssh}; sshd {sshd}; gitolite {gitolite}; SQLite {sqlite.sqlite3.sqlite_version}"
-    )
+    return f"real parts: {git}; {ssh}; sshd {sshd}; gitolite {gitolite}; {mount}; SQLite {sqlite.sqlite3.sqlite_version}"
 
 
 class Bench:

@@ -13,6 +13,7 @@ from gitguard.config.schema import format_duration
 from gitguard.decision.command import quote
 from gitguard.decision.decide import Decision, decide
 from gitguard.decision.request import Request, is_fingerprint
+from gitguard.host.places import Places
 from gitguard.message.moments import clock, duration
 from gitguard.message.reasons import Refusal, printable
 from gitguard.session.moment import Moment, now
@@ -60,8 +61,7 @@ def explain(
         raise Refusal("usage", text=f"{printable(key, 60)} is no fingerprint; write SHA256:...")
     moment = now() if when is None else Moment(_time(when))
     key, address = _defaults(office, user, key, address)
-    request = Request(user, key, address, f"{_VERBS[operation]} {quote(repo)}", moment)
-    decision = decide(request, office.at.of_gate)
+    decision = _decision(office.at, user, repo, operation, key, address, moment)
     facts = _facts(decision, operation)
     if as_json:
         say_json(facts)
@@ -69,6 +69,21 @@ def explain(
     for line in _lines(office, decision, facts):
         click.echo(line)
     return 0
+
+
+def _decision(
+    at: Places, user: str, repo: str, operation: str, key: str, address: str, moment: Moment
+) -> Decision:
+    """What the gate decides about the request that such a person's git would send."""
+    request = Request(user, key, address, f"{_VERBS[operation]} {quote(repo)}", moment)
+    return decide(request, at.of_gate)
+
+
+def situation(
+    at: Places, user: str, repo: str, operation: str, key: str, address: str, moment: Moment
+) -> dict[str, object]:
+    """The facts of one situation, as `--json` prints them."""
+    return _facts(_decision(at, user, repo, operation, key, address, moment), operation)
 
 
 def _defaults(office: Office, user: str, key: str | None, address: str | None) -> tuple[str, str]:
