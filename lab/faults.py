@@ -172,7 +172,7 @@ def _on_tmpfs(site: Site, *names: str) -> Iterator[list[Path]]:
         yield mounted
     finally:
         for path in mounted:
-            subprocess.run(["umount", str(path)], check=True)
+            subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 @contextmanager

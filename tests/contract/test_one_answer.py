@@ -6,7 +6,6 @@ import os
 import pwd
 import random
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,7 @@ LIFETIME = 8 * 3600
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An installation with users in every state and repositories with every toggle."""
     folder = tmp_path_factory.mktemp("one")
     folder.chmod(0o700)
@@ -39,7 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         str(folder / "keys" / "k"),
     )
     install.install(wishes, lambda _: None, [])
-    yield folder
+    return folder
 
 
 class Outcome(Exception):
