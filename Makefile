@@ -32,6 +32,10 @@ bench: $(READY) sshd gitolite ## Measure the budgets of docs/architecture.md, si
 faults: $(READY) ## Break every part in every way, and print what each action is answered
 	@$(BIN)/python tools/faults.py
 
+.PHONY: reference
+reference: $(READY) ## Write docs/reference.md from the code
+	@$(BIN)/python tools/reference.py
+
 .PHONY: format
 format: $(READY) ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

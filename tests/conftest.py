@@ -23,6 +23,7 @@ from gitguard.factor.totp import Parameters
 from gitguard.session.moment import Moment
 from gitguard.store import sqlite
 from gitguard.store.contract import Factor
+from lab.faults import CAN_MOUNT
 from lab.server import SSHD, Server
 
 NOW = 1_800_000_000  # a moment long after any real one, so that no test leans on the clock

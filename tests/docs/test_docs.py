@@ -1,0 +1,117 @@
+"""The docs say what the code does: commands, reasons, exit statuses, keys, files, tests that they name."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+
+def test_the_reference_is_written_from_the_code() -> None:
+    """docs/reference.md is exactly what `make reference` writes."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    import reference
+
+    assert reference.PAGE.read_text() == reference.page()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_files_are_there(page: Path) -> None:
+    """Every relative link, and every file of the project that a page names, exists."""
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (page.parent / target).exists(), target
+    for name in re.findall(r"`((?:gitguard|tests|docs|etc|hooks|lab|tools|bench)/[\w./-]+)`", text):
+        if name != "hooks/pre-receive.d/":  # a repository's, not ours
+            assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_the_docs_exist(page: Path) -> None:
+    """Every `gitguard admin ...` that a page tells people to type is a command, with options that it has."""
+    from click import Group
+
+    from gitguard.cli.admin import admin
+
+    for line in re.findall(r"gitguard admin ([a-z][^\n`|]*)", page.read_text()):
+        words = line.split()
+        command = admin
+        while isinstance(command, Group) and words:
+            name = words.pop(0).strip(".,;:)")
+            assert name in command.commands, f"gitguard admin {line}"
+            command = command.commands[name]
+        flags = {flag for parameter in command.params for flag in parameter.opts}
+        for word in words:
+            if word == "--":
+                break
+            if word.startswith("--"):
+                assert word.strip(".,;:)").partition("=")[0] in flags, f"gitguard admin {line}: {word}"
+
+
+def test_the_first_screen_of_the_readme() -> None:
+    """The transcript, and the two commands that anyone can try, stand before any installation talk."""
+    head = "\n".join((ROOT / "README.md").read_text().splitlines()[:24])
+    assert "make demo" in head
+    assert "make test" in head
+    assert "[verification-required]" in head
+    assert "apt-get" not in head
+
+
+def test_the_hook_that_readers_see_is_the_hook_that_init_writes() -> None:
+    """hooks/pre-receive is the launcher of a system installation, byte for byte."""
+    from gitguard.host.launcher import example_hook
+
+    assert (ROOT / "hooks" / "pre-receive").read_bytes() == example_hook()
+
+
+def test_the_snippet_that_readers_see_is_the_one_that_init_writes() -> None:
+    """etc/sshd_config.snippet is what init writes for the account git."""
+    from gitguard.host.install import SNIPPET
+
+    written = SNIPPET.format(account="git", authorized_keys="/home/git/.ssh/authorized_keys")
+    assert (ROOT / "etc" / "sshd_config.snippet").read_text() == written
+
+
+def test_make_help_names_every_target() -> None:
+    """`make help` is made from the targets' own comments."""
+    shown = subprocess.run(
+        ["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    targets = re.findall(r"^\.PHONY: (\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for target in set(targets) - {"sshd", "gitolite"}:
+        assert f"\n{target} " in f"\n{shown}", target
+
+
+def test_dependencies_are_pinned_by_hash_alone() -> None:
+    """Every pinned package carries hashes, and no address is written down."""
+    text = (ROOT / "requirements" / "dev.txt").read_text()
+    assert "://" not in text
+    blocks = re.split(r"\n(?=[a-z0-9])", text)
+    assert all("--hash=sha256:" in block for block in blocks if re.match(r"[a-z0-9]", block))
+
+
+def test_every_test_says_its_rule() -> None:
+    """Each test's docstring is the rule that it proves."""
+    import ast
+
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                assert ast.get_docstring(node), f"{path.name}: {node.name}"
+
+
+def test_modules_are_small() -> None:
+    """A module that grows past four hundred lines usually holds two ideas."""
+    for path in (ROOT / "gitguard").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 400, path

@@ -1,0 +1,200 @@
+"""Write docs/reference.md from the code: `make reference`. A test fails while the page differs from what this prints."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from gitguard.cli.admin import admin
+from gitguard.config.schema import Lifetime, Settings, format_duration
+from gitguard.decision.access_log import KEYS
+from gitguard.message.reasons import ALLOWED, REFUSED, UNREACHED_STATUS
+from gitguard.verbs import VERBS, Verb
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
+
+MEANINGS = {
+    "not-required": "nothing demands a verification here",
+    "verified": "a live 2FA session is in scope",
+    "hardware-key": "a hardware-backed key that demands its own PIN or touch (not in this version)",
+    "exempt": "a dated exemption of the server's rules (not in this version)",
+    "break-glass": "maintenance by the server's admin, audited",
+    "internal-error": "something went wrong inside; the access log's `because` says what",
+    "usage": "the command's words are off, or what was asked cannot be done by that name",
+    "verification-required": "no verification in scope; verify and try again",
+    "verification-expired": "there was one, and it has run out",
+    "no-grant": "a push that did not come through the gate, where 2FA is required",
+    "enrolment-required": "required, and the person has no second factor",
+    "invite-required": "enrolling needs an invite or a fresh factor",
+    "code-rejected": "wrong, used before, or burned; the audit trail tells which",
+    "not-a-code": "what was typed has not the shape of a code; nothing was counted",
+    "throttled": "too many failures; ends by itself at the time that is said",
+    "forbidden": "this person may not do this, or the server does not let people do it",
+    "not-available": "not under this server's enforcement or settings",
+    "user-suspended": "the server's admin has suspended the person",
+    "user-unknown": "no such person, or removed",
+    "no-identity": "the key line names no valid person and key, or the key is no longer theirs",
+    "malformed-command": "arguments, quoting, control characters, or longer than 8 KiB",
+    "unknown-command": "no such command, or not served here",
+    "no-such-repository": "not known, not spelled like one, or a directory that Git might take for another",
+    "hook-not-live": "the repository's pre-receive hook is not there, not executable, or not ours",
+    "config-invalid": "the configuration has a fault, or may be changed by others, or sshd accepts too much",
+    "store-unavailable": "store or keys are missing, damaged, locked, full, or may be changed by others",
+    "log-unavailable": "the access log cannot be written, and what was asked requires 2FA",
+    "store-schema": "the store is of another version",
+}
+
+HEAD = """\
+# Reference
+
+Written by `make reference` from the code; edits are lost.
+
+## Commands over SSH and on a workstation
+
+On the server's Git account, from any machine, with a plain key and no terminal: `ssh -T git@HOST 2fa VERB` (with `-p PORT` where it is
+not 22). `ssh -T git@HOST` alone says who you are; `2fa help` lists the verbs. `enrol`, `2fa_verify` and `2fa_recovery_codes` are understood too.
+
+In any clone, the same as `gitguard VERB` (or `git guard VERB`): server, port and key come from the clone's SSH remote and
+Git's own ssh command. `--remote NAME`, a Git URL or `git@HOST` name another server. Codes go to the server on stdin.
+
+Prompts and refusals go to stderr, what was asked for to stdout.
+
+| command | what it does |
+|---|---|
+"""
+
+DECIDES = """\
+## What decides
+
+`enforcement` sets the base answer; a repository's toggle and a person's `always` only tighten it.
+
+| `enforcement` | base answer | repository toggle | a person's `always` |
+|---|---|---|---|
+| `off` | not required | no effect, and says so | applies |
+| `rules` | not required | cannot be changed over SSH (`not-available`); what it tightened stays in force | applies |
+| `opt-in` (default) | not required | tightens | applies |
+| `enforced` | required | cannot be changed over SSH (`not-available`); a shorter lifetime stays in force | applies |
+
+A toggle is `none`, `push` or `all`; `all` covers reads and pushes. Of all that require, the shortest lifetime counts; a toggle's may only be
+shorter than the server's. A repository that borrows objects also has the read requirement of its lenders. Freshness is judged
+at the moment of use; use never extends a session, verifying again restarts it.
+
+A 2FA session covers, by `[session] scope`: `address` this key from this client address (IPv6 by /64), `key` this key from anywhere, `user` all
+keys of the person. `[[rules]]` and hardware keys are not in this version; the configuration refuses both.
+
+Changing the second factor needs a code given in that command. `always off` and a toggle also accept a verification in scope of
+at most five minutes. Failures are throttled per person and key, and per person over all keys; TOTP codes, recovery codes and invites share the budget.
+
+## Repositories
+
+`a`, `a.git`, `/a.git/`, `//a` and the absolute path below a root are one repository. Refused as `no-such-repository`: what the store does not
+know, `..`, `~`, a leading `-`, any symbolic link below a root, a directory inside another repository or work tree, one with a `commondir`
+or a `.git`, one whose `HEAD`, `config`, `refs`, `objects`, `hooks` or `packed-refs` is a link, and one beside a twin that Git could mean.
+
+Other pre-receive hooks live in `hooks/pre-receive.d/` and run after ours in name order; the first failure stops.
+
+Behind a program (`gitguard-shell ... -- PROGRAM ARG...` in the key line) the command is rebuilt from what was parsed. Names that the store does
+not know are left to that program; while any repository demands 2FA they need a session too, so that nobody learns which are there.
+
+"""
+
+
+def usage(verb: Verb, path: str = "") -> list[str]:
+    """Table rows of one verb."""
+    name = f"{path} {verb.name}".strip()
+    if verb.children:
+        return [row for child in verb.children for row in usage(child, name)]
+    words = [name, *(a.usage for a in verb.arguments), *(o.usage for o in verb.options)]
+    text = " ".join(words).replace("|", "\\|")
+    options = "".join(f" `{o.name}`: {o.help}" for o in verb.options)
+    return [f"| `{text}` | {verb.help}{options} |"]
+
+
+def admin_rows(command: click.Command, path: str) -> list[str]:
+    """Table rows of an admin command and what lies below it."""
+    if isinstance(command, click.Group):
+        return [
+            row for name in command.commands for row in admin_rows(command.commands[name], f"{path} {name}")
+        ]
+    context = click.Context(command)
+    words, notes = [path], ""
+    for parameter in command.params:
+        if isinstance(parameter, click.Argument):
+            words.append(parameter.make_metavar(context))
+        elif isinstance(parameter, click.Option):
+            takes = "" if parameter.is_flag else f" {parameter.make_metavar(context)}"
+            flag = f"{parameter.opts[0]}{takes}"
+            words.append(flag if parameter.required else f"[{flag}]")
+            notes += f" `{parameter.opts[0]}`: {parameter.help}"
+    text = " ".join(words).replace("|", "\\|")
+    about = (command.help or "").replace("\n", " ").strip()
+    return [f"| `{text}` | {about}{notes} |"]
+
+
+def shown(value: object) -> str:
+    """A default as the configuration writes it."""
+    if isinstance(value, Lifetime):
+        return f'"{format_duration(value)}"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ", ".join(shown(v) for v in value) + "]"
+    if hasattr(value, "failures"):
+        return f'"{value.failures}/{format_duration(value.seconds)}"'
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    parts += [row + "\n" for verb in VERBS for row in usage(verb)]
+    parts.append("\n## Commands for the server's admin\n\n")
+    parts.append(
+        "`gitguard [--config FILE] admin ...`, as root or the Git account; FILE is `$GITGUARD_CONFIG`, else `/etc/gitguard/gitguard.toml`.\n"
+    )
+    parts.append(
+        "Lists have `--json`. Every command that changes something says what it changed and leaves an audit record.\n\n"
+    )
+    parts.append("| command | what it does |\n|---|---|\n")
+    parts += [row + "\n" for row in admin_rows(admin, "")]
+    parts.append(
+        "\n## Reasons and exit statuses\n\nReasons are stable and never reused. Git itself exits 128 when it is refused; the reason stands in brackets.\n\n"
+    )
+    parts.append("| exit | reason | meaning |\n|---|---|---|\n")
+    parts += [
+        f"| {status} | `{reason}` | {MEANINGS[reason]} |\n"
+        for reason, status in {**ALLOWED, **REFUSED}.items()
+    ]
+    parts.append(f"| {UNREACHED_STATUS} | (workstation only) | the server was not reached |\n\n")
+    parts.append(DECIDES)
+    parts.append(
+        "## Configuration\n\n`etc/gitguard.toml` explains every key. Durations carry a unit: `90s`, `15m`, `8h`, `7d`. Unknown keys are errors.\n\n"
+    )
+    parts.append("| table | key | default |\n|---|---|---|\n")
+    settings = Settings()
+    for field in msgspec.structs.fields(Settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, msgspec.Struct):
+            for key in msgspec.structs.fields(type(value)):
+                parts.append(f"| `[{field.name}]` | `{key.name}` | `{shown(getattr(value, key.name))}` |\n")
+    parts.append(
+        "| `[[apps]]` | `name`, `platforms`, `url` | three free apps |\n| `[groups]` | a name | a list of users |\n"
+    )
+    parts.append(
+        "\n## Access log\n\nOne JSON line per Git decision, with the keys "
+        + ", ".join(f"`{key}`" for key in KEYS)
+        + ".\n"
+    )
+    parts.append(
+        "Times are Unix seconds. The gate writes one line; the hook one more only when it refuses, or under break-glass. `2fa` commands go to the audit trail.\n"
+    )
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
