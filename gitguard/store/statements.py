@@ -39,7 +39,8 @@ class Reader:
         return self._connection.execute(sql, values).fetchone()
 
     def _all(self, sql: str, *values: object) -> list[Any]:
-        return self._connection.execute(sql, values).fetchall()
+        rows: list[Any] = self._connection.execute(sql, values).fetchall()
+        return rows
 
     def user(self, name: str) -> User | None:
         row = self._one(f"{_USER} WHERE name = ?", name)
@@ -135,7 +136,8 @@ class Writer(Reader):
         self.newest: tuple[int, bytes] | None = None
 
     def _change(self, sql: str, *values: object) -> int:
-        return self._connection.execute(sql, values).rowcount
+        count: int = self._connection.execute(sql, values).rowcount
+        return count
 
     def record(self, event: str, at: int, actor: str, **details: object) -> None:
         row = self._one("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
