@@ -45,14 +45,16 @@ def new_invite(tx: Writing, keyring: Keyring, name: str, at: int, actor: str) ->
     return token
 
 
-def set_state(tx: Writing, name: str, state: str, at: int, actor: str) -> bool:
+def set_state(tx: Writing, name: str, state: str, at: int, actor: str, reason: str = "") -> bool:
     """Suspend or resume; False if it was so already. Suspending ends all sessions."""
     if present(tx, name).state == state:
         return False
     tx.set_user_state(name, state)
     if state == "suspended":
         tx.end_sessions(name)
-    tx.record("user-suspended" if state == "suspended" else "user-resumed", at, actor, user=name)
+    tx.record(
+        "user-suspended" if state == "suspended" else "user-resumed", at, actor, user=name, reason=reason
+    )
     return True
 
 
@@ -66,15 +68,15 @@ def reset(tx: Writing, keyring: Keyring, name: str, at: int, actor: str, reason:
     return new_invite(tx, keyring, name, at, actor)
 
 
-def unthrottle(tx: Writing, name: str, at: int, actor: str) -> int:
+def unthrottle(tx: Writing, name: str, at: int, actor: str, reason: str = "") -> int:
     """Forget the user's failures; how many there were."""
     present(tx, name)
     count = tx.forget_failures(name)
-    tx.record("user-unthrottled", at, actor, user=name, failures=count)
+    tx.record("user-unthrottled", at, actor, user=name, failures=count, reason=reason)
     return count
 
 
-def remove(tx: Writing, name: str, at: int, actor: str) -> list[Key]:
+def remove(tx: Writing, name: str, at: int, actor: str, reason: str = "") -> list[Key]:
     """Remove a user with factor, sessions, keys and invites; the name stays reserved. The keys that went."""
     present(tx, name)
     keys = tx.keys(name)
@@ -88,7 +90,7 @@ def remove(tx: Writing, name: str, at: int, actor: str) -> list[Key]:
         tx.remove_repository_admin(repository.name, name)
     tx.set_always(name, on=False)
     tx.set_user_state(name, "removed")
-    tx.record("user-removed", at, actor, user=name, keys=[key.fingerprint for key in keys])
+    tx.record("user-removed", at, actor, user=name, keys=[key.fingerprint for key in keys], reason=reason)
     return keys
 
 
@@ -105,12 +107,12 @@ def add_key(tx: Writing, name: str, key: PublicKey, at: int, actor: str) -> bool
     return True
 
 
-def remove_key(tx: Writing, fingerprint: str, at: int, actor: str) -> Key:
+def remove_key(tx: Writing, fingerprint: str, at: int, actor: str, reason: str = "") -> Key:
     """Take a key away and end its sessions. Raises Refusal("usage") if nobody has it."""
     key = tx.key(fingerprint)
     if key is None:
         raise Refusal("usage", text=f"no key {printable(fingerprint, 60)}")
     tx.end_sessions(key.user, fingerprint)
     tx.remove_key(fingerprint)
-    tx.record("key-removed", at, actor, user=key.user, key=fingerprint)
+    tx.record("key-removed", at, actor, user=key.user, key=fingerprint, reason=reason)
     return key

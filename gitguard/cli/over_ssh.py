@@ -46,7 +46,7 @@ def serve(decision: Decision, config_path: str, id_: str) -> int:
             return
         decision.refusal = refusal
         with contextlib.suppress(Refusal):  # it is refused all the same
-            append(decision.config.access_log, line_of(decision, id_))
+            append(decision.config, line_of(decision, id_))
 
     try:
         settings = read_settings(config_path)

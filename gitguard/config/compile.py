@@ -63,6 +63,7 @@ def _values(path: str, settings: Settings, hook: str) -> tuple[Any, ...]:
         "state": str(settings.paths.state),
         "store": settings.store.url.path,
         "access_log": str(settings.paths.access_log),
+        "syslog": settings.paths.syslog,
         "enforcement": settings.git.enforcement,
         "lifetime_seconds": int(settings.session.lifetime),
         "scope": settings.session.scope,

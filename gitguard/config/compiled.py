@@ -15,7 +15,7 @@ from _stat import S_ISREG
 from gitguard.host.ownership import fault_of, fault_on_the_way
 from gitguard.message.reasons import Refusal
 
-FORMAT = 1
+FORMAT = 2
 GRAIN_NS = 20_000_000  # file times advance with the kernel's tick, at most 10 ms; twice that
 # Marshal's bytes and the fields' order belong to one interpreter and one version of this file.
 STAMP = f"gitguard compiled {FORMAT} {sys.hexversion:x}"
@@ -28,7 +28,7 @@ class Config:
     """
 
     __slots__ = FIELDS = (
-        "path", "uid", "account", "home", "host", "port", "web_url", "roots", "state", "store", "access_log",
+        "path", "uid", "account", "home", "host", "port", "web_url", "roots", "state", "store", "access_log", "syslog",
         "enforcement", "lifetime_seconds", "scope", "hardware_keys", "help_line", "help_url", "pass_commands",
         "hook", "git_shell", "allow_always",
     )  # fmt: skip
@@ -44,6 +44,7 @@ class Config:
     state: str
     store: str
     access_log: str
+    syslog: str
     enforcement: str
     lifetime_seconds: int
     scope: str

@@ -189,9 +189,10 @@ class _Reader:
         for key, limits in (("per_key", settings.throttle.per_key), ("per_user", settings.throttle.per_user)):
             if not limits:
                 self.fault("throttle", key, "at least one limit is needed, as 5/5m")
-        keys = settings.paths.authorized_keys
-        if keys and not keys.startswith("/"):
-            self.fault("paths", "authorized_keys", f"{keys!r} is not an absolute path")
+        for key in ("authorized_keys", "syslog"):
+            path = getattr(settings.paths, key)
+            if path and not path.startswith("/"):
+                self.fault("paths", key, f"{path!r} is not an absolute path")
         if settings.store.password_file:
             self.fault("store", "password_file", "SQLite takes no password")
 

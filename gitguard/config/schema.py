@@ -152,6 +152,7 @@ class Paths(Table, frozen=True):
     extra_roots: list[Folder] = msgspec.field(default_factory=list)
     state: Folder = Folder("/var/lib/gitguard")
     access_log: Folder = Folder("/var/log/gitguard/access.log")
+    syslog: str = ""
     authorized_keys: str = ""
 
 

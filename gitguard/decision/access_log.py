@@ -8,6 +8,7 @@ import posix
 from _json import encode_basestring_ascii
 from _stat import S_ISREG
 
+from gitguard.config.compiled import Config
 from gitguard.decision.decide import Decision
 from gitguard.message.reasons import Refusal, printable
 
@@ -48,8 +49,9 @@ def line_of(decision: Decision, id_: str) -> bytes:
     ).encode("ascii")
 
 
-def append(path: str, line: bytes) -> None:
-    """Append `line` to the log at `path`. Raises Refusal("log-unavailable") unless it is written whole."""
+def append(config: Config, line: bytes) -> None:
+    """Append `line` to the access log. Raises Refusal("log-unavailable") unless it is written whole."""
+    path = config.access_log
     flags = (
         posix.O_RDWR | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK
     )
@@ -69,3 +71,20 @@ def append(path: str, line: bytes) -> None:
         raise Refusal("log-unavailable", f"{path}: {error.strerror}") from None
     if written != len(line):
         raise Refusal("log-unavailable", f"{path}: the disk is full")
+    if config.syslog:
+        _to_syslog(config.syslog, line)
+
+
+def _to_syslog(path: str, line: bytes) -> None:
+    """The same line as one datagram (RFC 3164, authpriv.info). The file is what counts, so nobody waits for this."""
+    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, socket
+
+    channel = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC)
+    try:
+        channel.settimeout(0)
+        channel.connect(path)
+        channel.send(b"<86>gitguard: " + line.strip())
+    except OSError:
+        pass  # documented: a system log that does not answer stops nobody
+    finally:
+        channel.close()

@@ -57,7 +57,7 @@ def _become(decision: Decision, id_: str) -> None:
     if not posix.access(file, posix.X_OK):
         raise Refusal("internal-error", f"{file} cannot be run")
     try:
-        append(config.access_log, line_of(decision, id_))
+        append(config, line_of(decision, id_))
     except Refusal:
         # What demands no proof may go on unlogged; what does must be explainable afterwards.
         if decision.requirement.required:
@@ -84,7 +84,7 @@ def _refused(decision: Decision, id_: str, git_verb: str) -> int:
         view = view_of(decision, id_)
     if decision.config is not None and refusal.reason != "log-unavailable":
         try:
-            append(decision.config.access_log, line_of(decision, id_))
+            append(decision.config, line_of(decision, id_))
         except Refusal as unlogged:
             sys.stderr.write(f"gitguard: {unlogged.reason}\n")
     return refuse(refusal, view, git_verb)

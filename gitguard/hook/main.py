@@ -66,7 +66,7 @@ def _judge(decision: Decision, config: Config, grant: "Grant | None", fault: str
     if grant is not None and grant.user == BREAK_GLASS:
         # Maintenance by the server's admin: audited when it began, and one line here for each push.
         decision.verdict = Verdict("break-glass", grant.key, allowed=True)
-        append(config.access_log, line_of(decision, grant.decision))
+        append(config, line_of(decision, grant.decision))
         return
     if grant is not None:
         check_user(state, decision.request)
@@ -127,7 +127,7 @@ def _refused(decision: Decision, id_: str) -> int:
     decision.refusal = refusal
     if decision.config is not None:
         try:
-            append(decision.config.access_log, line_of(decision, id_))
+            append(decision.config, line_of(decision, id_))
         except Refusal as unlogged:
             sys.stderr.write(f"gitguard: {unlogged.reason}\n")
     try:

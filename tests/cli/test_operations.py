@@ -416,3 +416,45 @@ def test_rotation_of_the_log(site: Server) -> None:
     site.git(alice, "ls-remote", site.url("app"), status=0)
     assert site.access_log.stat().st_mode & 0o777 == 0o600
     assert len(json.loads(site.admin("log", "--json").out)) == 2
+
+
+def test_the_system_log_gets_a_copy(site: Server, tmp_path: Path) -> None:
+    """`[paths] syslog`: each line goes there too; one that does not answer stops nobody."""
+    import socket
+
+    alice = site.people["alice"]
+    path = tmp_path / "log.socket"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(path))
+        log.settimeout(5)
+        site.configure(paths={"syslog": str(path)})
+        site.git(alice, "ls-remote", site.url("app"), status=0)
+        message = log.recv(4096)
+    assert message.startswith(b"<86>gitguard: {")
+    assert json.loads(message.partition(b": ")[2]) == site.log()[-1]
+    site.git(alice, "ls-remote", site.url("app"), status=0)
+    path.unlink()
+    site.git(alice, "ls-remote", site.url("app"), status=0)
+    assert len(site.log()) == 3
+
+
+def test_every_change_can_say_why(site: Server) -> None:
+    """suspend, resume, unthrottle, revoke, key and user removal: who, why and when."""
+    alice = site.people["alice"]
+    for words in (
+        ("user", "suspend", "alice"),
+        ("user", "resume", "alice"),
+        ("user", "unthrottle", "alice"),
+        ("session", "open", "alice", "--for", "5m", "--key", alice.fingerprint, "--from", "127.0.0.1"),
+        ("session", "revoke", "alice"),
+        ("key", "remove", alice.fingerprint),
+        ("user", "remove", "alice", "--yes"),
+    ):
+        site.admin(*words, "--reason", "because " + words[1])
+    rows = json.loads(site.admin("audit", "show", "--json").out)
+    said = [row["reason"] for row in rows if "reason" in row]
+    assert said == [
+        f"because {verb}"
+        for verb in ("suspend", "resume", "unthrottle", "open", "revoke", "remove", "remove")
+    ]
+    assert all(row["actor"].startswith("admin:") and row["at"] for row in rows if "reason" in row)

@@ -15,7 +15,7 @@ from lab.server import Person, Server, run
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def careless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose sshd accepts every variable and forwards, as if our snippet had never been read."""
     server = Server(
@@ -29,7 +29,7 @@ def careless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def thief(careless: Server) -> Person:
     """Alice's key without her phone; `closed` demands 2FA, `open` nothing."""
     alice = careless.new_user("alice")

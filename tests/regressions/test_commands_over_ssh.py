@@ -15,7 +15,7 @@ from lab.server import Person, Server
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def thief(shared_server: Server) -> Person:
     """Alice's key without alice's phone; `closed/app` demands 2FA for everything, `open/app` nothing."""
     server = shared_server

@@ -179,7 +179,7 @@ def test_over_ssh(
     shutil.rmtree(root)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_thief(shared_server: Server) -> Person:
     """Any known user."""
     return shared_server.add_user("disk-thief")
@@ -223,7 +223,7 @@ PARTS = st.sampled_from(
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def maze(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root with repositories, work trees, links and folders of every kind."""
     root = tmp_path_factory.mktemp("maze") / "root"

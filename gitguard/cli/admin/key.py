@@ -190,12 +190,13 @@ def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
 
 @key.command()
 @click.argument("fingerprint")
+@click.option("--reason", default="", help="Why, for the audit trail.")
 @click.pass_context
-def remove(ctx: click.Context, fingerprint: str) -> None:
+def remove(ctx: click.Context, fingerprint: str, reason: str) -> None:
     """Take a key away: refused from the next command on; its sessions and running transfers end."""
     office = open_office(ctx)
     with office.desk.store.writing() as tx:
-        gone = users.remove_key(tx, fingerprint, now().at, office.actor)
+        gone = users.remove_key(tx, fingerprint, now().at, office.actor, reason)
     office.write_keys()
     click.echo(f"removed {gone.fingerprint} {gone.comment}".rstrip() + f" of {gone.user}")
     count = office.riding.end(lambda rider: rider.key == fingerprint)

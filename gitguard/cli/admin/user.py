@@ -143,10 +143,10 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
     click.echo(f"  {row['recovery_codes_left']} recovery codes left; {failures} failures within a day")
 
 
-def _set_state(ctx: click.Context, name: str, state: str) -> None:
+def _set_state(ctx: click.Context, name: str, state: str, reason: str) -> None:
     office = open_office(ctx)
     with office.desk.store.writing() as tx:
-        changed = users.set_state(tx, name, state, now().at, office.actor)
+        changed = users.set_state(tx, name, state, now().at, office.actor, reason)
     if not changed:
         click.echo(f"{name} is {state} already")
         return
@@ -164,18 +164,20 @@ def end_all_of(office: Office, name: str, key: str | None = None) -> None:
 
 @user.command()
 @click.argument("name")
+@click.option("--reason", default="", help="Why, for the audit trail.")
 @click.pass_context
-def suspend(ctx: click.Context, name: str) -> None:
+def suspend(ctx: click.Context, name: str, reason: str) -> None:
     """Refuse everything to a user from the next command on; sessions and running transfers end."""
-    _set_state(ctx, name, "suspended")
+    _set_state(ctx, name, "suspended", reason)
 
 
 @user.command()
 @click.argument("name")
+@click.option("--reason", default="", help="Why, for the audit trail.")
 @click.pass_context
-def resume(ctx: click.Context, name: str) -> None:
+def resume(ctx: click.Context, name: str, reason: str) -> None:
     """Let a suspended user in again."""
-    _set_state(ctx, name, "active")
+    _set_state(ctx, name, "active", reason)
 
 
 @user.command()
@@ -194,20 +196,22 @@ def reset(ctx: click.Context, name: str, reason: str) -> None:
 
 @user.command()
 @click.argument("name")
+@click.option("--reason", default="", help="Why, for the audit trail.")
 @click.pass_context
-def unthrottle(ctx: click.Context, name: str) -> None:
+def unthrottle(ctx: click.Context, name: str, reason: str) -> None:
     """Forget a user's failures, so that they may verify at once."""
     office = open_office(ctx)
     with office.desk.store.writing() as tx:
-        count = users.unthrottle(tx, name, now().at, office.actor)
+        count = users.unthrottle(tx, name, now().at, office.actor, reason)
     counted(count, "failure", f"of {name} forgotten")
 
 
 @user.command()
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--reason", default="", help="Why, for the audit trail.")
 @click.pass_context
-def remove(ctx: click.Context, name: str, yes: bool) -> None:
+def remove(ctx: click.Context, name: str, yes: bool, reason: str) -> None:
     """Remove a user with keys, second factor and sessions; the name stays reserved."""
     office = open_office(ctx)
     with office.desk.store.reading() as tx:
@@ -220,7 +224,7 @@ def remove(ctx: click.Context, name: str, yes: bool) -> None:
                 "usage", text=f"{name} was not removed", hint="say --yes to remove without being asked"
             ) from None
     with office.desk.store.writing() as tx:
-        keys = users.remove(tx, name, now().at, office.actor)
+        keys = users.remove(tx, name, now().at, office.actor, reason)
     office.write_keys()
     click.echo(f"removed {name} and {len(keys)} keys; the name stays reserved")
     end_all_of(office, name)
