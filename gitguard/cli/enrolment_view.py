@@ -26,7 +26,8 @@ def show_pending(here: Here, pending: Pending, qr: str) -> None:
             click.echo(f"    {in_groups(code)}")
     parameters = pending.parameters
     click.echo("\n3. Scan the QR code, open the link, or type the secret into the app:\n")
-    click.echo(draw(pending.uri, qr))
+    # Over ssh -T stdout is a pipe, and click would take the colours away that make it a QR code.
+    click.echo(draw(pending.uri, qr), color=True)
     click.echo(pending.uri)
     click.echo(f"\n    secret: {in_groups(parameters.secret, 4, ' ')}")
     click.echo(

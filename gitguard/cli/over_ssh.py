@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import sys
 
 import click
 
@@ -39,6 +41,9 @@ def serve(decision: Decision, config_path: str, id_: str) -> int:
     }
     os.environ.clear()
     os.environ.update(kept, PATH="/usr/local/bin:/usr/bin:/bin", LANG="C.UTF-8")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # whatever LC_ALL the client sent, half blocks are UTF-8
+            stream.reconfigure(encoding="utf-8", errors="replace")
     view = view_of(decision, id_)
 
     def told(refusal: Refusal) -> None:

@@ -27,10 +27,12 @@ import sys
 sys.path += {path!r}
 try:
     from {module} import main
-except Exception:  # a package half upgraded: closed, without a traceback
+
+    status = main({config!r}, {compiled!r}, {hook!r})
+except Exception:  # a package half upgraded, or worse: closed, and without a traceback
     sys.stderr.write("gitguard: closed, because its installation is not whole; tell your server admin [internal-error]\\n")
-    sys.exit(1)
-sys.exit(main({config!r}, {compiled!r}, {hook!r}))
+    status = 1
+sys.exit(status)
 """
 _GATE = ("gitguard-shell: the forced command of every key line that gitguard writes.", "gitguard.gate.main")
 _HOOK = (

@@ -111,7 +111,8 @@ def findings(sshd: Sshd, snippet: str) -> Iterator[Finding]:
         if value != safe and not (only_keys and keyword in _MOOT_BY_METHODS):
             yield gap(f"sshd-{keyword}", f"{keyword} is {value}: {opens}", remedy)
         else:
-            yield ok(f"sshd-{keyword}", f"{keyword} {value}")
+            moot = "" if value == safe else ", which AuthenticationMethods publickey makes moot"
+            yield ok(f"sshd-{keyword}", f"{keyword} {value}{moot}")
     names = " ".join(sshd.values.get("acceptenv", [])).split()
     generous = [name for name in names if not _HARMLESS_VARIABLES.fullmatch(name)]
     if generous:
