@@ -58,7 +58,7 @@ sshd:
 
 .PHONY: gitolite
 gitolite:
-	@sh tools/need gitolite3 gitolite3
+	@sh tools/need gitolite gitolite3
 
 $(READY): requirements/dev.txt pyproject.toml tools/venv
 	@sh tools/venv $(VENV)

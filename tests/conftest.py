@@ -39,7 +39,7 @@ def pytest_report_header() -> str:
         .partition(",")[0]
     )
     sshd = SSHD or "MISSING (Debian: apt-get install openssh-server)"
-    gitolite = shutil.which("gitolite3") or "not here (only the bench wants it)"
+    gitolite = shutil.which("gitolite") or "not here (only the bench wants it)"
     mount = "tmpfs for full and read-only disks" if CAN_MOUNT else "NO MOUNT: those disks are left out"
     return f"real parts: {git}; {ssh}; sshd {sshd}; gitolite {gitolite}; {mount}; SQLite {sqlite.sqlite3.sqlite_version}"
 
