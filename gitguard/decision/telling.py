@@ -5,11 +5,34 @@ Loaded only when something is refused. Source of the packet: git's Documentation
 """
 
 import posix
+import sys
 
+from gitguard.decision.access_log import append, line_of
 from gitguard.decision.decide import Decision
 from gitguard.message.reasons import Refusal
 from gitguard.message.refusals import View, refusal_text
 from gitguard.session.moment import Moment
+
+
+def tell_refusal(decision: Decision, id_: str, git_verb: str) -> int:
+    """Log and tell why `decision` was refused; the exit status, which is never 0.
+
+    A log that fails now changes nothing: it is refused already. `git_verb` is "" where no packet is expected.
+    """
+    if decision.refusal is None:
+        decision.refusal = Refusal("internal-error", "fell off the end")
+    if decision.config is not None:
+        try:
+            append(decision.config, line_of(decision, id_))
+        except Refusal as unlogged:
+            if unlogged.reason != decision.refusal.reason:
+                sys.stderr.write(f"gitguard: this refusal could not be logged [{unlogged.reason}]\n")
+    try:
+        view = view_of(decision, id_)
+    except Refusal:
+        decision.store = None  # a store that fails now has nothing to add
+        view = view_of(decision, id_)
+    return refuse(decision.refusal, view, git_verb)
 
 
 def view_of(decision: Decision, id_: str) -> View:

@@ -45,7 +45,9 @@ def main(config: str, compiled: str, hook: str) -> int:
         decision.refusal = Refusal("internal-error", f"{type(error).__name__}: {error}")
     if decision.config is None:
         decision.config = last_known(config, compiled)
-    return _refused(decision, id_, verb_of(request.line))
+    from gitguard.decision.telling import tell_refusal
+
+    return tell_refusal(decision, id_, verb_of(request.line))
 
 
 def _become(decision: Decision, id_: str) -> None:
@@ -69,25 +71,6 @@ def _become(decision: Decision, id_: str) -> None:
         posix.execve(file, argv, environment)
     except OSError as error:
         raise Refusal("internal-error", f"{file}: {error.strerror}") from None
-
-
-def _refused(decision: Decision, id_: str, git_verb: str) -> int:
-    """Log and tell a refusal. A log that fails now changes nothing: it is refused already."""
-    from gitguard.decision.telling import refuse, view_of
-
-    refusal = decision.refusal or Refusal("internal-error", "fell off the end")
-    decision.refusal = refusal
-    try:
-        view = view_of(decision, id_)
-    except Refusal:
-        decision.store = None
-        view = view_of(decision, id_)
-    if decision.config is not None and refusal.reason != "log-unavailable":
-        try:
-            append(decision.config, line_of(decision, id_))
-        except Refusal as unlogged:
-            sys.stderr.write(f"gitguard: {unlogged.reason}\n")
-    return refuse(refusal, view, git_verb)
 
 
 def _own_command(decision: Decision, config_path: str, id_: str) -> int:

@@ -7,7 +7,6 @@ Plain dialect: see docs/architecture.md, "The gate's files".
 """
 
 import posix
-import sys
 
 from gitguard.config.compiled import Config, last_known, load
 from gitguard.decision.access_log import append, line_of, new_id
@@ -51,7 +50,9 @@ def main(config_path: str, compiled: str, hook: str) -> int:
         decision.refusal = Refusal("internal-error", f"{type(error).__name__}: {error}")
     if decision.config is None:
         decision.config = last_known(config_path, compiled)
-    return _refused(decision, id_)
+    from gitguard.decision.telling import tell_refusal
+
+    return tell_refusal(decision, id_, "")
 
 
 def _judge(decision: Decision, config: Config, grant: "Grant | None", fault: str) -> None:
@@ -118,21 +119,3 @@ def _input() -> bytes:
             raise Refusal("malformed-command", "the hook's input is too long")
         parts.append(part)
     return b"".join(parts)
-
-
-def _refused(decision: Decision, id_: str) -> int:
-    from gitguard.decision.telling import refuse, view_of
-
-    refusal = decision.refusal or Refusal("internal-error", "fell off the end")
-    decision.refusal = refusal
-    if decision.config is not None:
-        try:
-            append(decision.config, line_of(decision, id_))
-        except Refusal as unlogged:
-            sys.stderr.write(f"gitguard: {unlogged.reason}\n")
-    try:
-        view = view_of(decision, id_)
-    except Refusal:
-        decision.store = None
-        view = view_of(decision, id_)
-    return refuse(refusal, view, "")
