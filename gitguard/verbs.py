@@ -63,7 +63,9 @@ VERBS = (
         (Argument("code", required=False, many=True),),
         (
             Option("--if-needed", "Ask nothing while a session is live."),
-            Option("--for", "With --if-needed: live by this repository's lifetime.", value="REPO"),
+            Option(
+                "--for", "With --if-needed: judge the session by this repository's lifetime.", value="REPO"
+            ),
         ),
     ),
     Verb(

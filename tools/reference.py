@@ -119,7 +119,9 @@ def admin_rows(command: click.Command, path: str) -> list[str]:
     """Table rows of an admin command and what lies below it."""
     if isinstance(command, click.Group):
         return [
-            row for name in command.commands for row in admin_rows(command.commands[name], f"{path} {name}")
+            row
+            for name in command.commands
+            for row in admin_rows(command.commands[name], f"{path} {name}".strip())
         ]
     context = click.Context(command)
     words, notes = [path], ""

@@ -7,6 +7,7 @@ Plain dialect: the gate loads this file.
 
 import time
 
+_ROUNDING_SECONDS = 1  # both clocks are cut to whole seconds, at different instants
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -28,7 +29,9 @@ class Moment:
         """
         age = self.at - verified.at
         if age >= 0 and self.boot and self.boot == verified.boot:
-            return max(age, self.boot_seconds - verified.boot_seconds)
+            elapsed = self.boot_seconds - verified.boot_seconds
+            if elapsed > age + _ROUNDING_SECONDS:
+                return elapsed
         return age
 
 

@@ -7,25 +7,64 @@ session and an audit record, no charged failure without its record; the chain is
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
 
+from gitguard.account import invite
+from gitguard.factor import enrolment
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
+from gitguard.repository import toggle
 from gitguard.session.moment import Moment
 from gitguard.store import chain
+from gitguard.store.contract import Repository
 from gitguard.store.gate_query import GateQuery
+from lab.server import Direct
 from tests.conftest import Bench
 from tests.factor.test_verification import give_recovery_codes
 
 TRIALS = 1000
-LONGEST_SECONDS = 0.012  # about twice what one verification takes once everything is loaded
+START_SECONDS = 0.012  # about twice what one change takes once everything is loaded; then tuned
+
+
+class Instants:
+    """Random instants that are tuned, so that on any machine about half of the children come to their end."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+        self.longest = START_SECONDS
+        self.finished = 0
+
+    def wait(self) -> None:
+        """Wait for a random instant."""
+        time.sleep(self.dice.random() * self.longest)
+
+    def note(self, *, finished: bool) -> None:
+        """What became of the last child."""
+        self.finished += finished
+        self.longest *= 0.95 if finished else 1.05
+
+
+def killed(instants: Instants, work: Callable[[], object]) -> None:
+    """Run `work` in a child and kill it at some instant."""
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            work()
+        os._exit(0)
+    instants.wait()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 
 
 def read_on_and_on(path: str, key: str) -> None:
@@ -81,12 +120,16 @@ def state(bench: Bench) -> tuple[int, int, int, int, int]:
         )
 
 
+def verify_anew(bench: Bench, typed: bytes, moment: Moment) -> None:
+    """Verify on a connection of the child's own."""
+    verify(bench.open(bench.desk.settings), bench.alice, typed, moment)
+
+
 @pytest.mark.slow
 def test_a_thousand_kills_under_load(bench: Bench, load: None) -> None:
     """Right codes, recovery codes and wrong codes in turn; each killed somewhere between nothing and done."""
-    dice = random.Random(20260101)
+    instants = Instants(20260101)
     codes = give_recovery_codes(bench, count=TRIALS // 3 + 5)
-    finished = 0
     for trial in range(TRIALS):
         moment = Moment(bench.now.at + 400 * (trial + 1), "boot", 1000 + 400 * trial)
         step = moment.at // 30
@@ -97,15 +140,7 @@ def test_a_thousand_kills_under_load(bench: Bench, load: None) -> None:
             "wrong": "000000" if bench.parameters.code(step) != "000000" else "111111",
         }[kind]
         before = state(bench)
-        child = os.fork()
-        if child == 0:
-            with contextlib.suppress(BaseException):
-                desk = bench.open(bench.desk.settings)
-                verify(desk, bench.alice, typed.encode(), moment)
-            os._exit(0)
-        time.sleep(dice.random() * LONGEST_SECONDS)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        killed(instants, partial(verify_anew, bench, typed.encode(), moment))
         after = state(bench)
         new = {
             "totp": (step, moment.at, before[2], before[3], before[4] + 1),
@@ -113,14 +148,109 @@ def test_a_thousand_kills_under_load(bench: Bench, load: None) -> None:
             "wrong": (before[0], before[1], before[2] + 1, before[3], before[4] + 1),
         }[kind]
         assert after in (before, new), (trial, kind, before, after)
-        finished += after == new
+        instants.note(finished=after == new)
         if kind == "recovery" and after == new:
             codes.pop()
-    assert TRIALS * 0.1 < finished < TRIALS * 0.98, (
-        f"{finished} of {TRIALS} finished: the instants were no test"
-    )
+    assert TRIALS * 0.1 < instants.finished < TRIALS * 0.9, "the instants were no test"
     head = chain.Head(str(bench.folder / "audit.head")).read()  # first: the noise goes on meanwhile
     with bench.desk.store.reading() as tx:
         found, _ = chain.faults(tx.audit(), head)
     assert found == []
     assert not bench.open(bench.desk.settings).store.integrity()  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_enrolling_is_all_or_nothing(bench: Bench, load: None) -> None:
+    """Factor, recovery codes, the end of old sessions, the new one, and the records: together, or none of it."""
+    instants = Instants(7)
+
+    def snapshot() -> tuple[str, bool, list[int], int]:
+        with bench.desk.store.reading() as tx:
+            factor = tx.factor("alice")
+            events = [
+                r.record["event"] for r in tx.audit() if r.record["event"] in ("enrolled", "session-opened")
+            ]
+            there = tx.invite("alice") is not None
+            return (
+                factor.enrolment if factor else "",
+                there,
+                [s.verified_at for s in tx.sessions("alice")],
+                len(events),
+            )
+
+    for trial in range(200):
+        moment = Moment(bench.now.at + 400 * (trial + 1), "boot", 1000 + 400 * trial)
+        with bench.desk.store.writing() as tx:
+            token = invite.issue(tx, bench.desk.keyring, "alice", moment.at)
+        basis = enrolment.establish(bench.desk, bench.alice, token.encode(), moment)
+        pending = enrolment.begin(bench.desk, bench.alice, basis, moment)
+        code = pending.parameters.code(moment.at // 30).encode()
+        before = snapshot()
+        killed(instants, partial(confirm_anew, bench, pending, code, moment))
+        after = snapshot()
+        instants.note(finished=after != before)
+        if after != before:
+            assert after[0] != before[0]
+            assert after[1:] == (False, [moment.at], before[3] + 2)
+            with bench.desk.store.reading() as tx:
+                assert tx.recovery_codes_left("alice") == 6
+    assert 20 < instants.finished < 180, instants.finished
+
+
+def confirm_anew(bench: Bench, pending: enrolment.Pending, code: bytes, moment: Moment) -> None:
+    """Confirm on a connection of the child's own."""
+    enrolment.confirm(bench.open(bench.desk.settings), bench.alice, pending, code, moment)
+
+
+@pytest.mark.slow
+def test_a_toggle_is_all_or_nothing(bench: Bench, load: None) -> None:
+    """The toggle and its record: together, or neither."""
+    instants = Instants(8)
+    with bench.desk.store.writing() as tx:
+        tx.add_repository(Repository("app", "/srv/git/app.git", "none", None, 0))
+
+    def snapshot() -> tuple[str, int]:
+        with bench.desk.store.reading() as tx:
+            repository = tx.repository("app")
+            records = [r for r in tx.audit() if r.record["event"] == "toggle-set"]
+            return repository.require if repository else "", len(records)
+
+    def tighten(wanted: str) -> None:
+        with bench.open(bench.desk.settings).store.writing() as tx:
+            toggle.set_require(tx, bench.desk.settings, "app", wanted, bench.now.at, "test")
+
+    for trial in range(200):
+        wanted = ("push", "all", "none")[trial % 3]
+        before = snapshot()
+        killed(instants, partial(tighten, wanted))
+        after = snapshot()
+        assert after in (before, (wanted, before[1] + 1))
+        instants.note(finished=after != before)
+    assert 20 < instants.finished < 180, instants.finished
+
+
+@pytest.mark.slow
+@pytest.mark.e2e
+def test_a_gate_that_is_killed_leaves_whole_lines(tmp_path: Path) -> None:
+    """A reader or a pusher killed at any instant: every line of the log is JSON, and the next one is answered."""
+    server = Direct(tmp_path / "site")
+    server.install()
+    alice = server.add_user("alice")
+    server.admin("repo", "create", "app")
+    server.admin("repo", "require", "app", "all")
+    instants = Instants(9)
+    before = 0
+    for trial in range(300):
+        command = server.ssh_command(alice, ("git-upload-pack 'app'", "git-receive-pack 'app'")[trial % 2])
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        instants.wait()
+        process.kill()
+        process.wait()
+        lines = server.access_log.read_text().splitlines() if server.access_log.exists() else []
+        instants.note(finished=len(lines) > before)
+        before = len(lines)
+    assert all(json.loads(line)["reason"] == "enrolment-required" for line in lines)
+    assert 30 < len(lines) < 270
+    assert server.ssh(alice, "git-upload-pack 'app'").status == 11

@@ -83,6 +83,11 @@ def test_clock_set_back_makes_no_session_younger() -> None:
     assert Moment(10_000 + 86400, "boot", 600).age_of(verified) == 86400
 
 
+def test_two_clocks_cut_to_seconds_agree() -> None:
+    """A second that one clock has begun and the other has not is no disagreement."""
+    assert Moment(10_100, "boot", 601).age_of(Moment(10_000, "boot", 500)) == 100
+
+
 def test_across_a_boot_the_wall_clock_alone_counts() -> None:
     """Boot seconds of another boot mean nothing."""
     assert Moment(10_100, "other", 9).age_of(Moment(10_000, "boot", 500)) == 100
