@@ -22,7 +22,7 @@ from gitguard.factor.proof import Desk, Person, void_recovery_codes_if_off
 from gitguard.host.places import places
 from gitguard.host.riding import Riding
 from gitguard.message.reasons import Refusal
-from gitguard.store.sqlite import SqliteStore
+from gitguard.store.sqlite import SqliteStore, audit_head
 from gitguard.verbs import VERBS
 
 BROKEN = 30  # exit statuses from here on, and 1, mean that something is broken here
@@ -77,8 +77,3 @@ def _command(here: Here, decision: Decision) -> tuple[click.Command, list[str]]:
     group = Group("2fa", add_help_option=False)
     add_verbs(group, VERBS, runs(here))
     return group, words
-
-
-def audit_head(access_log: str) -> str:
-    """Where the newest audit hash stands outside the store: beside the access log."""
-    return os.path.join(os.path.dirname(access_log), "audit.head")

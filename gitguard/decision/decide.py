@@ -97,10 +97,14 @@ def _decide(decision: Decision, places: "tuple[str, str, str]", faults: str) -> 
     if command.kind == "own":
         return
     if command.names_repository:
-        _find_repository(decision, config, state, store, below)
+        _find_repository(decision, config, state, below)
         if command.verb == "git-receive-pack" and decision.directory:
             check_hook(decision.directory, config.hook, config.uid)
     judge(decision, config, state, store, scope is not None)
+    # A program that folds case would serve a known repository by a name that we do not know. Said last, so
+    # that nobody without a session learns from the difference which names are there.
+    if command.names_repository and not decision.directory and store.is_known_in_another_case(decision.name):
+        raise Refusal("no-such-repository", f"{decision.name} differs from a known repository by case alone")
 
 
 def check_user(state: State, request: Request) -> None:
@@ -113,14 +117,13 @@ def check_user(state: State, request: Request) -> None:
         raise Refusal("no-identity", f"{request.key} is no key of {request.user}")
 
 
-def _find_repository(decision: Decision, config: Config, state: State, store: GateQuery, below: str) -> None:
+def _find_repository(decision: Decision, config: Config, state: State, below: str) -> None:
     """Set `.directory` to the one place Git will open, or refuse.
 
-    Behind a downstream program, which has its own list, what we do not know stays without a directory; but
-    not a name that differs from a known one by case alone, since such a program may fold it.
+    Behind a downstream program, which has its own list, what we do not know stays without a directory.
     """
     if state.directory is None:
-        if not decision.request.downstream or store.is_known_in_another_case(decision.name):
+        if not decision.request.downstream:
             raise Refusal("no-such-repository", f"{decision.name} is not known to the store")
         return
     root = next((r for _, r in config.roots if in_root(state.directory, r, decision.name)), None)

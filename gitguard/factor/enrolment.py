@@ -174,7 +174,8 @@ def _check_basis(desk: Desk, tx: Writing, person: Person, basis: Basis, moment: 
 def _store(desk: Desk, tx: Writing, person: Person, pending: Pending, step: int, moment: Moment) -> None:
     parameters = pending.parameters
     enrolment = secrets.token_hex(8)
-    cipher_key, sealed = desk.keyring.encrypt(person.user, enrolment, parameters.secret)
+    # Inside the transaction: a rotation since the secret was shown has dropped the key that we began with.
+    cipher_key, sealed = desk.keyring.renewed().encrypt(person.user, enrolment, parameters.secret)
     tx.put_factor(
         Factor(
             person.user, enrolment, sealed, cipher_key, parameters.digits, parameters.period_seconds,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import tempfile
 from hashlib import blake2b
 
 from cryptography.exceptions import InvalidTag
@@ -28,11 +29,16 @@ READABLE_BY_OTHERS = 0o077
 class Keyring:
     """The keys of one server. Neither `repr` nor an exception shows one."""
 
-    def __init__(self, hash_key: bytes, aes: dict[str, bytes]) -> None:
+    def __init__(self, hash_key: bytes, aes: dict[str, bytes], path: str = "") -> None:
         if len(hash_key) != KEY_BYTES or not aes or any(len(key) != KEY_BYTES for key in aes.values()):
             raise ValueError("the key file is incomplete")
         self._hash_key = hash_key
         self._aes = aes
+        self._path = path
+
+    def renewed(self) -> Keyring:
+        """The keys as the key file has them now: it may have been rotated since. Raises Refusal."""
+        return read(self._path) if self._path else self
 
     @property
     def newest(self) -> str:
@@ -74,12 +80,16 @@ def new_line() -> str:
 
 
 def create(path: str) -> None:
-    """Write a new key file, 0600. Raises FileExistsError rather than replace one, OSError."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(f"hash {secrets.token_hex(KEY_BYTES)}\n{new_line()}")
-        file.flush()
-        os.fsync(file.fileno())
+    """Write a new key file, 0600, whole or not at all. Raises FileExistsError rather than replace one, OSError."""
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".keys-")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(f"hash {secrets.token_hex(KEY_BYTES)}\n{new_line()}")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)
+    finally:
+        os.unlink(temporary)
 
 
 def add_key(path: str) -> None:
@@ -124,6 +134,6 @@ def read(path: str) -> Keyring:
                     aes[words[1]] = bytes.fromhex(words[2])
                 elif words:
                     raise ValueError("a line is not understood")  # noqa: TRY301 - one way out for all faults
-        return Keyring(hash_key, aes)
+        return Keyring(hash_key, aes, path)
     except (OSError, ValueError):
         raise Refusal("store-unavailable", f"{path} is not a key file") from None

@@ -27,7 +27,8 @@ from gitguard.host.ownership import fault_on_the_way
 from gitguard.host.places import SYSTEM_CONFIG, Places, places
 from gitguard.message.reasons import Refusal
 from gitguard.session.grant import KEY_BYTES
-from gitguard.store.sqlite import create
+from gitguard.store.chain import GENESIS, Head
+from gitguard.store.sqlite import audit_head, create
 
 OLDEST_GIT = (2, 31)  # GIT_CONFIG_COUNT, which forces core.hooksPath
 
@@ -194,6 +195,9 @@ def _tables(wishes: Wishes, at: Places, entry: pwd.struct_passwd) -> dict[str, d
 def _folder(path: str, uid: int, mode: int, say: Callable[[str], None]) -> None:
     """Make `path` if it is not there, for `uid` where we are root. Raises Refusal("usage")."""
     if os.path.isdir(path):
+        # An init that was interrupted may have left it root's.
+        if os.geteuid() == 0 != uid and os.stat(path).st_uid == 0 and not os.listdir(path):
+            os.chown(path, uid, pwd.getpwuid(uid).pw_gid)
         return
     try:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
@@ -247,6 +251,8 @@ def _keys_and_store(settings: Settings, at: Places, say: Callable[[str], None]) 
     if not os.path.exists(grant):
         replace(grant, secrets.token_bytes(KEY_BYTES), 0o600)
         say(f"made {grant}")
+    if not os.path.exists(settings.store.url.path):
+        Head(audit_head(settings.paths.access_log)).write(0, GENESIS)
     for migration in create(settings.store.url.path):
         say(f"store {settings.store.url.path}: ran {migration}")
     keys = authorized_keys(settings)

@@ -18,11 +18,12 @@ from gitguard.store.contract import Key
 
 BEGIN = b"# gitguard begin: this block is written by `gitguard admin`; edits are lost\n"
 END = b"# gitguard end\n"
+_TYPE_PREFIXES = ("ssh-", "ecdsa-", "sk-", "rsa-sha2-", "webauthn-")
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignLine:
-    """A key line that gitguard did not write."""
+    """A line that gitguard did not write. `fingerprint` is empty where the line was not understood."""
 
     path: str
     number: int
@@ -85,20 +86,18 @@ def foreign_lines(path: str) -> list[ForeignLine]:
     found = []
     _, foreign = read(path)
     for number, raw in enumerate(foreign.splitlines(), 1):
-        text = raw.decode("utf-8", "replace").strip()
-        if not text or text.startswith("#"):
-            continue
-        line = _parse(path, number, text)
-        if line is not None:
-            found.append(line)
+        # sshd reads C strings: what stands behind a NUL is not there.
+        text = raw.partition(b"\0")[0].decode("utf-8", "replace").strip()
+        if text and not text.startswith("#"):
+            found.append(_parse(path, number, text))
     return found
 
 
-def _parse(path: str, number: int, text: str) -> ForeignLine | None:
+def _parse(path: str, number: int, text: str) -> ForeignLine:
     """The key of a line, read as sshd reads it: `type blob comment`, else options first, then that."""
     for options, rest in (("", text), _after_options(text)):
         words = rest.split(None, 2)
-        if len(words) < 2 or not (words[0] in TYPES or words[0].startswith(("ssh-", "ecdsa-", "sk-"))):
+        if len(words) < 2 or not (words[0] in TYPES or words[0].startswith(_TYPE_PREFIXES)):
             continue
         try:
             digest = fingerprint(words[1])
@@ -107,7 +106,7 @@ def _parse(path: str, number: int, text: str) -> ForeignLine | None:
         return ForeignLine(
             path, number, digest, options, words[0], words[1], words[2] if len(words) > 2 else ""
         )
-    return None
+    return ForeignLine(path, number, "", "", "", "", text[:60])
 
 
 def _after_options(text: str) -> tuple[str, str]:
@@ -121,6 +120,11 @@ def _after_options(text: str) -> tuple[str, str]:
             quoted = not quoted
         position += 1
     return text[:position], text[position:].lstrip(" \t")
+
+
+def carries(path: str, blob: str) -> bool:
+    """Whether the key `blob` (base64) stands anywhere outside our block, in a line that we understand or not."""
+    return blob.rstrip("=").encode() in read(path)[1]
 
 
 def default_path(home: str) -> str:

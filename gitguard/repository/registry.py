@@ -221,12 +221,12 @@ def adopt(
 def _check_not_moved(store: Store, found: Found) -> None:
     """A directory moved by hand must not come back without what its admins demanded of it."""
     with store.reading() as tx:
-        lost = [r for r in tx.repositories() if r.require != "none" and not os.path.lexists(r.directory)]
+        lost = [r for r in tx.repositories() if not os.path.lexists(r.directory)]
     if lost:
         names = ", ".join(repository.name for repository in lost[:3])
         raise Refusal(
             "usage",
-            text=f"{found.name}: not adopted while repositories that demand 2FA are missing on disk: {names}",
+            text=f"{found.name}: not adopted while known repositories are missing on disk: {names}",
             hint=f"if this is one of them, say: gitguard admin repo rename {lost[0].name} {found.name}; "
             "if they are gone for good: gitguard admin repo forget NAME",
         )

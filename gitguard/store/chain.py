@@ -58,6 +58,7 @@ class Head:
 def faults(records: list[AuditRecord], head: tuple[int, bytes] | None) -> tuple[list[str], int]:
     """(what is wrong with the chain, how many records the outside head lags behind)."""
     found = []
+    head, lag_from = _before_restore(records, head)
     previous, expected = GENESIS, 1
     head_fits = head is None or head == (0, GENESIS)
     for record in records:
@@ -76,4 +77,18 @@ def faults(records: list[AuditRecord], head: tuple[int, bytes] | None) -> tuple[
         found.append(f"records {last + 1} to {head[0]} are missing: the tail was deleted")
     elif head is None and records:
         found.append("the head outside the store is missing")
-    return found, last - head[0] if head is not None else 0
+    return found, last - (head[0] if head is not None else lag_from)
+
+
+def _before_restore(
+    records: list[AuditRecord], head: tuple[int, bytes] | None
+) -> tuple[tuple[int, bytes] | None, int]:
+    """A head that a restore has noted as the one before it counts as the record before that restore.
+
+    So a restore that was interrupted before it renewed the head is a lag, not a fault.
+    """
+    for place, record in enumerate(records):
+        if head is not None and record.record.get("head_before") == f"{head[0]} {head[1].hex()}":
+            earlier = records[place - 1] if place else None
+            return (earlier.seq, earlier.hash) if earlier is not None else (0, GENESIS), 0
+    return head, records[-1].seq if records else 0

@@ -60,14 +60,16 @@ class SqliteStore:
         with _refusing(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             writer = Writer(self._connection)
+            renew = False
             try:
                 yield writer
+                renew = writer.newest is not None and self._head_may_move(writer)
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-        if writer.newest is not None:
+        if renew and writer.newest is not None:
             # The change stands; a head that lags is in order and `admin audit verify` says so. The path is
             # not said here, since a person over SSH may read this.
             try:
@@ -77,6 +79,15 @@ class SqliteStore:
                     2,
                     f"gitguard: the audit head could not be written ({error.strerror}), so it lags\n".encode(),
                 )
+
+    def _head_may_move(self, writer: Writer) -> bool:
+        """Whether the head outside is an ancestor. If not, somebody meddled: it stays as the evidence that it is."""
+        try:
+            head = self.head.read()
+        except (OSError, ValueError):
+            return False
+        newest = writer.newest
+        return newest is not None and (head is None or head[0] < newest[0]) and writer.is_ancestor(head)
 
     def close(self) -> None:
         """Close the file."""
@@ -108,6 +119,11 @@ class SqliteStore:
                 copy.close()
 
 
+def audit_head(access_log: str) -> str:
+    """Where the newest audit hash stands outside the store: beside the access log."""
+    return os.path.join(os.path.dirname(access_log), "audit.head")
+
+
 def create(path: str) -> list[str]:
     """Create the store or bring it to the present schema; the names of the migrations that ran.
 
@@ -121,6 +137,22 @@ def create(path: str) -> list[str]:
             return _migrate(connection)
         finally:
             connection.close()
+
+
+def is_no_store(path: str) -> bool:
+    """Whether the file is empty, no database, or a database of something else."""
+    try:
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+            named = {
+                row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            }
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return True
+    return version == 0 or not {"user", "factor", "audit"} <= named
 
 
 def copy_file(source: str, target: str) -> None:

@@ -133,6 +133,7 @@ class Writer(Reader):
 
     def __init__(self, connection: Any) -> None:
         super().__init__(connection)
+        self.first = 0
         self.newest: tuple[int, bytes] | None = None
 
     def _change(self, sql: str, *values: object) -> int:
@@ -148,9 +149,22 @@ class Writer(Reader):
         self._change("INSERT INTO audit (seq, record, hash) VALUES (?, ?, ?)", seq, text, digest)
         self._change("UPDATE clock SET latest_at = max(latest_at, ?)", at)
         self.newest = (seq, digest)
+        self.first = self.first or seq
+
+    def is_ancestor(self, head: tuple[int, bytes] | None) -> bool:
+        """Whether the head outside the store, as it was before this transaction, is one of its records."""
+        if head is None:
+            return self.first <= 1
+        seq, digest = head
+        if seq == 0:
+            return digest == GENESIS
+        row = self._one("SELECT hash FROM audit WHERE seq = ?", seq)
+        return row is not None and row[0] == digest
 
     def accept_clock(self, at: int) -> None:
         self._change("UPDATE clock SET latest_at = ?", at)
+        # A session of a fast clock would come alive when the right one catches up with it.
+        self._change("DELETE FROM session WHERE verified_at > ?", at)
 
     def add_user(self, name: str, at: int) -> None:
         self._change("INSERT INTO user (name, state, created_at) VALUES (?, 'active', ?)", name, at)
@@ -228,6 +242,9 @@ class Writer(Reader):
     def put_invite(self, user: str, hash_: bytes, expires_at: int) -> None:
         self.drop_invite(user)
         self._change("INSERT INTO invite (user, hash, expires_at) VALUES (?, ?, ?)", user, hash_, expires_at)
+
+    def void_invites(self) -> int:
+        return self._change("DELETE FROM invite")
 
     def drop_invite(self, user: str) -> bool:
         return self._change("DELETE FROM invite WHERE user = ?", user) > 0

@@ -357,7 +357,7 @@ def test_restore_over_a_broken_store(site: Server, damage: str) -> None:
 def test_restore_refuses_what_is_no_store(site: Server, tmp_path: Path) -> None:
     """A wrong file changes nothing."""
     (tmp_path / "x").write_bytes(b"not a store" * 1000)
-    site.admin("store", "restore", str(tmp_path / "x"), "--yes", status=40)
+    site.admin("store", "restore", str(tmp_path / "x"), "--yes", status=2)
     site.ssh(site.people["alice"], "2fa status --check", status=0)
     assert not list((site.home / "state").glob(".restore*"))
 

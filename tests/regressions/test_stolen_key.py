@@ -89,7 +89,13 @@ def test_case_behind_a_program_that_folds_it(server: Server, alice: Person, show
     """ATTACK: `Closed` where the program behind the gate folds case. EXPECTED: never laxer than `closed`."""
     for name in ("CLOSED", "Closed", "closeD.git"):
         done = gate(server, alice, f"git-upload-pack '{name}'", "--", show)
-        assert (done.status, "ran" in done.out) == (21, False)
+        assert (done.status, "ran" in done.out) == (10, False), (
+            "the same answer as for a name that is not there"
+        )
+    server.clear_watermark(alice)
+    server.verify(alice)
+    done = gate(server, alice, "git-upload-pack 'CLOSED'", "--", show)
+    assert (done.status, "ran" in done.out) == (21, False)
 
 
 def test_what_is_there_does_not_show_behind_a_program(server: Server, alice: Person, show: str) -> None:

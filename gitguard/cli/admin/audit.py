@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gitguard.cli.admin.office import open_office
-from gitguard.cli.here import say_json
+from gitguard.cli.here import counted, say_json
 from gitguard.command_line import Group
 from gitguard.config.schema import duration as seconds_of
 from gitguard.message.moments import clock
@@ -16,7 +16,7 @@ from gitguard.store.chain import faults
 
 @click.group(cls=Group)
 def audit() -> None:
-    """The audit trail: show, verify."""
+    """The audit trail: show, verify, accept."""
 
 
 @audit.command()
@@ -88,3 +88,25 @@ def verify(ctx: click.Context, as_json: bool) -> int:
         if lag:
             click.echo(f"the head outside lags by {lag} records, as after a crash; the next change renews it")
     return 1 if found else 0
+
+
+@audit.command()
+@click.option("--reason", required=True, help="Why, for the audit trail.")
+@click.pass_context
+def accept(ctx: click.Context, reason: str) -> None:
+    """Go on from the chain as it is, after somebody looked into its faults; they are written down with it."""
+    office = open_office(ctx)
+    store = office.sqlite
+    try:
+        head = store.head.read()
+    except (OSError, ValueError):
+        head = None
+    with store.reading() as tx:
+        found, _ = faults(tx.audit(), head)
+    if not found:
+        click.echo("the chain is whole; nothing to accept")
+        return
+    with store.writing() as tx:
+        tx.record("audit-accepted", now().at, office.actor, reason=reason, faults=found[:20])
+    store.renew_head()
+    counted(len(found), "fault", "noted; the head outside was renewed")

@@ -65,7 +65,7 @@ def _findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
             "make it, or name another under [host] account",
         )
         return
-    effective = sshd.read(entry.pw_name, sshd_config)  # while we may still be root
+    effective = sshd.read(entry.pw_name, sshd_config, settings.host.port)  # while we may still be root
     try:
         office = open_office(ctx)
     except Refusal as refusal:
@@ -82,19 +82,25 @@ def _inside(office: Office, entry: pwd.struct_passwd, effective: sshd.Sshd) -> I
     settings = office.settings
     yield from account.shell_findings(entry)
     yield from account.home_findings(entry)
-    read = office.key_files if effective.fault else sshd.key_files(effective, entry.pw_dir, entry.pw_name)
+    read = (
+        office.key_files
+        if effective.fault
+        else sshd.key_files(effective, entry.pw_dir, entry.pw_name, entry.pw_uid)
+    )
     with office.desk.store.reading() as tx:
         keys, known, latest_at = tx.keys(), tx.repositories(), tx.latest_at()
         demands = list(repositories.demand_findings(settings, tx, known))
     yield from account.key_findings(keys, read, office.key_file, office.at.gate)
     yield from files.file_findings(settings, office.at)
     yield from files.launcher_findings(office.at)
+    yield from files.code_findings()
     yield from files.clock_findings(latest_at, now())
     yield from files.policy_findings(settings)
     yield from repositories.repository_findings(settings, known, _hook(office))
     yield from demands
     yield from repositories.export_findings(settings)
     yield from store.store_findings(office.sqlite)
+    yield from store.secret_findings(office.sqlite, office.desk.keyring)
 
 
 def _hook(office: Office) -> bytes:

@@ -37,13 +37,11 @@ def read_key_files(files: tuple[str, ...]) -> list[PublicKey]:
 def check_not_foreign(office: Office, keys: list[PublicKey]) -> None:
     """Raises Refusal("usage") if a key stands ungated in a file that sshd reads: that line would win."""
     for path in office.key_files:
-        foreign = {line.fingerprint: line for line in key_file.foreign_lines(path)}
         for added in keys:
-            if added.fingerprint in foreign:
-                line = foreign[added.fingerprint]
+            if key_file.carries(path, added.blob):
                 raise Refusal(
                     "usage",
-                    text=f"{added.fingerprint} stands ungated in {line.path}, where sshd would let it past gitguard",
+                    text=f"{added.fingerprint} stands ungated in {path}, where sshd would let it past gitguard",
                     hint="take it over with: gitguard admin key adopt MAP",
                 )
 
@@ -118,7 +116,8 @@ def adopt(ctx: click.Context, map_file: str, dry_run: bool) -> None:
     left = [line for digest, line in lines.items() if digest not in wanted]
     for line in left:
         click.echo(
-            f"still not gated: {line.fingerprint} {printable(line.comment, 60)} ({line.path})", err=True
+            f"still not gated: {line.fingerprint or '(not understood)'} {printable(line.comment, 60)} ({line.path})",
+            err=True,
         )
 
 
@@ -183,7 +182,9 @@ def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
     for k in keys:
         click.echo(f"{k.fingerprint}  {k.user:<20} {k.type}  {k.comment}")
     for line in foreign:
-        click.echo(f"{line.fingerprint}  NOT GATED ({line.path})  {printable(line.comment, 60)}")
+        click.echo(
+            f"{line.fingerprint or '(not understood)'}  NOT GATED ({line.path})  {printable(line.comment, 60)}"
+        )
     if not keys and not foreign:
         click.echo("no keys", err=True)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import click
 
-from gitguard.cli.over_ssh import audit_head
 from gitguard.config.parse import ConfigurationError, read_settings
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
@@ -22,7 +21,7 @@ from gitguard.host.riding import Riding
 from gitguard.message.reasons import Refusal, printable
 from gitguard.message.refusals import View
 from gitguard.session.moment import now
-from gitguard.store.sqlite import SqliteStore
+from gitguard.store.sqlite import SqliteStore, audit_head
 
 
 @dataclass(frozen=True, slots=True)

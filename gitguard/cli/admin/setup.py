@@ -76,7 +76,7 @@ def _findings(ctx: click.Context) -> None:
     ungated = [line for path in office.key_files for line in key_file.foreign_lines(path)]
     for line in ungated:
         click.echo(
-            f"not gated: {line.fingerprint} {line.comment} ({line.path}); adopt it with: gitguard admin key adopt MAP"
+            f"not gated: {line.fingerprint or 'a line that is not understood'} {line.comment} ({line.path}); adopt it with: gitguard admin key adopt MAP"
         )
     hook = _hook(office.at.hook)
     strangers = [found for found in on_disk(office.settings) if found.directory not in known]

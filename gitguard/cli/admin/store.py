@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import shutil
 
 import click
 
 from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import counted, say_json
-from gitguard.cli.over_ssh import audit_head
 from gitguard.command_line import Group
 from gitguard.factor import keyring
 from gitguard.factor.totp import WINDOW
@@ -16,7 +17,8 @@ from gitguard.host.files import locked, replace
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
-from gitguard.store.sqlite import SqliteStore, copy_file, create
+from gitguard.store.chain import faults
+from gitguard.store.sqlite import SqliteStore, audit_head, copy_file, create, is_no_store
 
 
 @click.group(cls=Group)
@@ -40,7 +42,11 @@ def backup(ctx: click.Context, file: str) -> None:
             "usage",
             text=f"cannot write {path}: {error.strerror} (it is written as {office.settings.host.account})",
         ) from None
-    office.sqlite.backup(path)
+    try:
+        office.sqlite.backup(path)
+    except Refusal:
+        os.unlink(path)  # half a backup is none
+        raise
     click.echo(f"wrote {path} ({os.path.getsize(path)} bytes)")
     click.echo(
         f"the key file is apart: keep a copy of {office.settings.paths.state}/secret.keys elsewhere, or the backup opens nothing"
@@ -67,13 +73,19 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, yes: bool)
     office = open_office(ctx, store_may_be_broken=True)
     live = office.settings.store.url.path
     candidate = f"{os.path.dirname(live)}/.restore-{os.getpid()}"
+    for stale in glob.glob(f"{os.path.dirname(live)}/.restore-*"):
+        os.unlink(stale)  # of a restore that was interrupted
     try:
         replace(candidate, data, 0o600)
-        create(candidate)  # an older schema is brought up to date; what is no store is refused
+        _check_store(candidate, path)
         counts = _make_safe(
             office, candidate, keep_recovery_codes=keep_recovery_codes, name=os.path.basename(path)
         )
         with locked(f"{office.settings.paths.state}/admin.lock"):
+            if os.path.exists(live):
+                shutil.copyfile(live, f"{live}.before-restore")
+                os.chmod(f"{live}.before-restore", 0o600)
+            office.riding.end(lambda _: True)
             copy_file(candidate, live)
     finally:
         for suffix in ("", "-wal", "-shm"):
@@ -88,13 +100,38 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, yes: bool)
         "recovery code",
         "kept" if keep_recovery_codes else "voided; people make new ones with: 2fa recovery-codes",
     )
+    counted(counts[2], "invite", "voided")
     click.echo(
-        f"restored {path}; codes up to now are refused. Bring the key file in line: gitguard admin init"
+        f"restored {path}; codes up to now are refused. What was there before is in {live}.before-restore.\n"
+        "Keys that were removed, users that were suspended and factors that were reset since the backup are back: "
+        "look through them.\nBring the key file in line: gitguard admin init"
     )
 
 
-def _make_safe(office: Office, candidate: str, *, keep_recovery_codes: bool, name: str) -> tuple[int, int]:
-    """What was used since the backup must not be accepted again. (sessions ended, recovery codes)."""
+def _check_store(candidate: str, shown: str) -> None:
+    """A whole store with a whole chain, brought up to date. Raises Refusal for an empty, foreign or damaged file."""
+    if is_no_store(candidate):
+        raise Refusal("usage", text=f"{shown} is no store of gitguard's; nothing was changed")
+    create(candidate)
+    store = SqliteStore(candidate, candidate + ".head")
+    try:
+        damage = store.integrity()
+        found: list[str] = []
+        if not damage:
+            with store.reading() as tx:
+                found, _ = faults(tx.audit(), None)
+        # A copy has no head of its own; what its chain says of itself counts.
+        found = [fault for fault in found if "head outside" not in fault]
+    finally:
+        store.close()
+    if damage or found:
+        raise Refusal("usage", text=f"{shown} is damaged ({damage or found[0]}); nothing was changed")
+
+
+def _make_safe(
+    office: Office, candidate: str, *, keep_recovery_codes: bool, name: str
+) -> tuple[int, int, int]:
+    """What was used since the backup must not be accepted again. (sessions, recovery codes, invites)."""
     old = SqliteStore(candidate, candidate + ".head")
     moment = now()
     try:
@@ -103,6 +140,7 @@ def _make_safe(office: Office, candidate: str, *, keep_recovery_codes: bool, nam
             for factor in tx.factors():
                 tx.advance_step(factor.user, moment.at // factor.period_seconds + WINDOW)
             codes = tx.recovery_codes_issued() if keep_recovery_codes else tx.void_recovery_codes()
+            invites = tx.void_invites()
             head = office.head_before()
             tx.record(
                 "store-restored",
@@ -116,7 +154,7 @@ def _make_safe(office: Office, candidate: str, *, keep_recovery_codes: bool, nam
         old.close()
         if os.path.exists(candidate + ".head"):
             os.unlink(candidate + ".head")
-    return ended, codes
+    return ended, codes, invites
 
 
 @store.command()

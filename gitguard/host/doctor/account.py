@@ -13,22 +13,13 @@ from gitguard.host.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal, printable
 from gitguard.store.contract import Key
 
-# They read a start-up file, or BASH_ENV, even for one command.
-_READS_FILES = ("bash", "zsh", "ksh", "mksh", "fish", "tcsh", "csh")
+# These ignore BASH_ENV and every start-up file when they run one command; others are not believed to.
+_PLAIN = ("dash", "ash", "busybox")
 _RUNS_NOTHING = ("nologin", "false", "true", "git-shell")
 _START_UP = (
-    ".profile",
-    ".bashrc",
-    ".bash_profile",
-    ".zshenv",
-    ".zshrc",
-    ".kshrc",
-    ".ssh",
-    ".ssh/rc",
-    ".ssh/environment",
-    ".config/git",
-    ".gitconfig",
-)
+    ".profile", ".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".zshenv", ".zprofile", ".zshrc", ".kshrc",
+    ".ssh", ".ssh/rc", ".ssh/environment", ".config", ".config/git", ".config/git/config", ".gitconfig",
+)  # fmt: skip
 
 
 def shell_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
@@ -43,10 +34,10 @@ def shell_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
         )
     if name in _RUNS_NOTHING:
         yield gap("login-shell", f"{entry.pw_shell} cannot run a forced command", remedy)
-    elif name in _READS_FILES:
+    elif name not in _PLAIN:
         yield gap(
             "login-shell",
-            f"{entry.pw_shell} ({name}) reads start-up files or BASH_ENV before the gate",
+            f"{entry.pw_shell} ({name}) may read start-up files or BASH_ENV before the gate",
             remedy,
         )
     elif not os.access(entry.pw_shell, os.X_OK):
@@ -102,10 +93,10 @@ def key_findings(keys: list[Key], files: list[str], managed: str, gate: str) -> 
                 f"AuthorizedKeysFile {managed} alone, and remove that file",
             )
         if os.path.exists(path):
-            yield from _foreign_findings(path, gate, set(expected))
+            yield from _foreign_findings(path, gate, expected)
 
 
-def _foreign_findings(path: str, gate: str, known: set[str]) -> Iterator[Finding]:
+def _foreign_findings(path: str, gate: str, known: dict[str, bytes]) -> Iterator[Finding]:
     try:
         lines = key_file.foreign_lines(path)
     except Refusal as refusal:
@@ -113,9 +104,15 @@ def _foreign_findings(path: str, gate: str, known: set[str]) -> Iterator[Finding
         return
     for line in lines:
         about = f"{line.fingerprint} {printable(line.comment, 60)} in {path}"
+        if not line.fingerprint:
+            yield gap(
+                "key-line-unread",
+                f"a line that is not understood, and that sshd may: {about}",
+                "remove it, or mend it",
+            )
+            continue
         forced = re.search(r'command="([^"]*)"', line.options)
-        gated = forced is not None and forced[1].startswith(gate + " --user ")
-        if not gated:
+        if forced is None or not forced[1].startswith(gate + " --user "):
             yield gap(
                 "key-not-gated",
                 f"a key line without our forced command: {about}",
@@ -132,4 +129,10 @@ def _foreign_findings(path: str, gate: str, known: set[str]) -> Iterator[Finding
                 "key-not-known",
                 f"a gated key line of a key that the store does not know: {about}",
                 "remove the line",
+            )
+        elif f"{line.options} {line.type} {line.blob}" not in known[line.fingerprint].decode():
+            yield gap(
+                "key-line-altered",
+                f"a gated key line that is not as gitguard writes it: {about}",
+                "remove the line; gitguard writes its own",
             )

@@ -9,7 +9,7 @@ from gitguard.config.schema import Settings
 from gitguard.host import launcher
 from gitguard.host.doctor.finding import Finding, gap, note, ok
 from gitguard.host.install import check_git
-from gitguard.host.ownership import fault_on_the_way
+from gitguard.host.ownership import fault_of, fault_on_the_way
 from gitguard.host.places import Places
 from gitguard.message.moments import duration
 from gitguard.message.reasons import Refusal
@@ -41,6 +41,27 @@ def file_findings(settings: Settings, at: Places) -> Iterator[Finding]:
         yield gap("file-mode", fault, "chmod go-rwx what holds secrets and sessions, go-w the rest")
     if not faults:
         yield ok("file-mode", f"{len(others) + len(private)} files and their folders are closed to others")
+
+
+def code_findings() -> Iterator[Finding]:
+    """The interpreter, the package and the libraries that launchers load: who may write there owns the gate."""
+    uid = os.geteuid()
+    package = os.path.join(launcher.PACKAGE, "gitguard")
+    faults = [
+        fault
+        for path in (launcher.interpreter(), package, *launcher.libraries())
+        if (fault := fault_on_the_way(path, uid))
+    ]
+    count = 0
+    for folder, _, names in os.walk(package):
+        for path in (folder, *(os.path.join(folder, name) for name in names)):
+            count += 1
+            if fault := fault_of(os.lstat(path), path, uid):
+                faults.append(fault)
+    for fault in faults[:5]:
+        yield gap("code", fault, "install gitguard where root or the Git account alone may write")
+    if not faults:
+        yield ok("code", f"interpreter, libraries and {count} files of the package are closed to others")
 
 
 def launcher_findings(at: Places) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ Source: sshd(8) -T, sshd_config(5). `read` runs before the uid is given up, sinc
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
@@ -60,7 +61,7 @@ class Sshd:
         return self.values.get(keyword, [default])[0]
 
 
-def read(account: str, config: str | None) -> Sshd:
+def read(account: str, config: str | None, port: int = 22) -> Sshd:
     """Ask sshd for its effective configuration for `account`, from `config` or its own default."""
     program = shutil.which("sshd", path=SEARCH_PATH)
     if program is None:
@@ -69,7 +70,7 @@ def read(account: str, config: str | None) -> Sshd:
     if os.geteuid() == 0:
         os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # Debian's sshd refuses even -T without it
     done = subprocess.run(
-        [program, "-T", *chosen, "-C", f"user={account},host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22"],
+        [program, "-T", *chosen, "-C", f"user={account},host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport={port}"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:
@@ -81,21 +82,50 @@ def read(account: str, config: str | None) -> Sshd:
     told = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr
     found = re.search(r"OpenSSH_(\d+)\.(\d+)", told)
     version = (int(found[1]), int(found[2])) if found else (0, 0)
-    try:
-        with open(config or DEFAULT_CONFIG, encoding="utf-8", errors="replace") as file:
-            text = file.read()
-    except OSError:
-        text = ""
+    text = "\n".join(_with_includes(config or DEFAULT_CONFIG))
     return Sshd("", version, values, text)
 
 
-def key_files(sshd: Sshd, home: str, account: str) -> list[str]:
-    """The key files that sshd reads for the account, with its tokens filled in."""
+def _with_includes(path: str, depth: int = 0) -> list[str]:
+    """The lines of a configuration and of what it includes; an unreadable file is one line that says so."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return [f"Match unreadable {path}"]
+    found = []
+    for line in lines:
+        words = line.replace("=", " ", 1).split()
+        if words and words[0].lower() == "include" and depth < 8:
+            for pattern in words[1:]:
+                whole = pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"
+                for included in sorted(glob.glob(whole.strip('"'))):
+                    found += _with_includes(included, depth + 1)
+        else:
+            found.append(line)
+    return found
+
+
+def key_files(sshd: Sshd, home: str, account: str, uid: int) -> list[str]:
+    """The key files that sshd reads for the account, with its tokens filled in; unknown tokens stay."""
+    tokens = {"%%": "%", "%h": home, "%u": account, "%U": str(uid)}
     found = []
     for word in sshd.one("authorizedkeysfile", ".ssh/authorized_keys .ssh/authorized_keys2").split():
         if word != "none":
-            path = word.replace("%%", "%").replace("%h", home).replace("%u", account)
+            path = re.sub("%.", lambda token: tokens.get(token[0], token[0]), word)
             found.append(path if path.startswith("/") else f"{home}/{path}")
+    return found
+
+
+def _other_matches(text: str) -> list[str]:
+    """Match lines whose blocks `sshd -T` was not asked about: by address, port, host, or a file not read."""
+    found = []
+    for line in text.splitlines():
+        words = line.replace("=", " ", 1).split()
+        if words and words[0].lower() == "match":
+            criteria = {word.lower() for word in words[1::2]}
+            if not criteria <= {"user", "group", "all"}:
+                found.append(" ".join(words))
     return found
 
 
@@ -113,6 +143,16 @@ def findings(sshd: Sshd, snippet: str) -> Iterator[Finding]:
         else:
             moot = "" if value == safe else ", which AuthenticationMethods publickey makes moot"
             yield ok(f"sshd-{keyword}", f"{keyword} {value}{moot}")
+    for line in _other_matches(sshd.text):
+        yield gap(
+            "sshd-match",
+            f"`{line}`: what this block says for other connections was not looked at",
+            "match by User alone, or see to it that the block opens nothing for the account",
+        )
+    if "%" in sshd.one("authorizedkeysfile", "").replace("%%", "").replace("%h", "").replace(
+        "%u", ""
+    ).replace("%U", ""):
+        yield gap("sshd-key-file", "AuthorizedKeysFile has a token that doctor does not know", remedy)
     names = " ".join(sshd.values.get("acceptenv", [])).split()
     generous = [name for name in names if not _HARMLESS_VARIABLES.fullmatch(name)]
     if generous:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gitguard.factor.keyring import Keyring
 from gitguard.host.doctor.finding import Finding, gap, note, ok
+from gitguard.message.reasons import Refusal
 from gitguard.store.chain import faults
 from gitguard.store.sqlite import SqliteStore
 
@@ -16,7 +18,7 @@ def store_findings(store: SqliteStore) -> Iterator[Finding]:
         yield gap("store", f"{store.path}: {damage}", "gitguard admin store restore FILE")
     else:
         yield ok("store", f"{store.path} is whole")
-    try:
+    try:  # the head first: a record written meanwhile must not look like a missing one
         head = store.head.read()
     except (OSError, ValueError) as error:
         yield gap("audit", f"{store.head.path}: {error}", "find out who touched it; a change renews it")
@@ -31,3 +33,23 @@ def store_findings(store: SqliteStore) -> Iterator[Finding]:
             if lag
             else ok("audit", "the audit chain is whole")
         )
+
+
+def secret_findings(store: SqliteStore, ring: Keyring) -> Iterator[Finding]:
+    """Every TOTP secret decrypts under the key file that is there."""
+    with store.reading() as tx:
+        factors = tx.factors()
+    broken = []
+    for factor in factors:
+        try:
+            ring.decrypt(factor)
+        except Refusal:
+            broken.append(factor.user)
+    if broken:
+        yield gap(
+            "secrets",
+            f"the secrets of {len(broken)} users do not decrypt: {', '.join(broken[:10])}",
+            "put the right key file back, or: gitguard admin user reset NAME",
+        )
+    else:
+        yield ok("secrets", f"{len(factors)} secrets decrypt under the key file")
