@@ -26,7 +26,7 @@ def tell_refusal(decision: Decision, id_: str, git_verb: str) -> int:
             append(decision.config, line_of(decision, id_))
         except Refusal as unlogged:
             if unlogged.reason != decision.refusal.reason:
-                sys.stderr.write(f"gitguard: this refusal could not be logged [{unlogged.reason}]\n")
+                sys.stderr.write("gitguard: this refusal could not be logged\n")
     try:
         view = view_of(decision, id_)
     except Refusal:

@@ -183,9 +183,19 @@ def _free_name(hooks: str) -> str:
 
 
 def adopt(
-    store: Store, settings: Settings, found: Found, hook: bytes, uid: int, at: int, actor: str
+    store: Store,
+    settings: Settings,
+    found: Found,
+    hook: bytes,
+    uid: int,
+    at: int,
+    actor: str,
+    *,
+    new: bool = False,
 ) -> list[str]:
     """Make `found` known and its hook live; what was done, in words (empty: nothing was to do).
+
+    `new`: it was made just now, so it can be no directory that was moved by hand.
 
     Raises Refusal("usage") if something stands in the way or the name is another directory's.
     """
@@ -202,7 +212,7 @@ def adopt(
             "usage",
             text=f"{found.directory} is known as {at_directory.name}; use: gitguard admin repo rename",
         )
-    if there is None:
+    if there is None and not new:
         _check_not_moved(store, found)
     done = install_hook(found.directory, hook)
     if fault := hook_fault(found.directory, hook, uid):
@@ -221,12 +231,17 @@ def adopt(
 def _check_not_moved(store: Store, found: Found) -> None:
     """A directory moved by hand must not come back without what its admins demanded of it."""
     with store.reading() as tx:
-        lost = [r for r in tx.repositories() if not os.path.lexists(r.directory)]
+        lost = [
+            r
+            for r in tx.repositories()
+            if not os.path.lexists(r.directory)
+            and (r.require != "none" or r.lifetime_seconds is not None or tx.repository_admins(r.name))
+        ]
     if lost:
         names = ", ".join(repository.name for repository in lost[:3])
         raise Refusal(
             "usage",
-            text=f"{found.name}: not adopted while known repositories are missing on disk: {names}",
+            text=f"{found.name}: not adopted while repositories with a switch or admins are missing on disk: {names}",
             hint=f"if this is one of them, say: gitguard admin repo rename {lost[0].name} {found.name}; "
             "if they are gone for good: gitguard admin repo forget NAME",
         )

@@ -324,7 +324,8 @@ def test_a_rename_that_was_killed(site: Direct) -> None:
     site.admin("repo", "require", "app", "none")
     site.admin("repo", "lifetime", "app", "5m")
     site.directory("app").rename(site.directory("moved"))
-    assert "known repositories are missing" in site.admin("repo", "adopt", "moved", status=2).err
+    assert "are missing on disk" in site.admin("repo", "adopt", "moved", status=2).err
+    site.admin("repo", "create", "brand-new")  # which can be no moved one
     site.admin("repo", "rename", "app", "moved")
     assert "lifetime 5m" in site.admin("repo", "show", "moved").out
 

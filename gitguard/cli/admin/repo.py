@@ -33,10 +33,9 @@ def _hook(office: Office) -> bytes:
         ) from None
 
 
-def _adopt(office: Office, found: registry.Found) -> list[str]:
-    return registry.adopt(
-        office.desk.store, office.settings, found, _hook(office), os.geteuid(), now().at, office.actor
-    )
+def _adopt(office: Office, found: registry.Found, *, new: bool = False) -> list[str]:
+    store, settings, at = office.desk.store, office.settings, now().at
+    return registry.adopt(store, settings, found, _hook(office), os.geteuid(), at, office.actor, new=new)
 
 
 @repo.command()
@@ -58,7 +57,7 @@ def create(ctx: click.Context, name: str, admins: tuple[str, ...]) -> None:
         for admin in admins:
             users.present(tx, admin)
     found = registry.create(office.settings, name)
-    _adopt(office, found)
+    _adopt(office, found, new=True)
     with office.desk.store.writing() as tx:
         for admin in admins:
             toggle.change_admin(tx, office.settings, found.name, "add", admin, now().at, office.actor)
