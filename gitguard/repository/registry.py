@@ -43,7 +43,11 @@ def _spelled_roots(settings: Settings) -> tuple[tuple[str, str], ...]:
 
 def canonical(settings: Settings, spelled: str) -> str:
     """The name that `spelled` means. Raises Refusal("no-such-repository")."""
-    return name_of(spelled, _spelled_roots(settings))[0]
+    try:
+        return name_of(spelled, _spelled_roots(settings))[0]
+    except Refusal as refusal:
+        refusal.text = f"no such repository: {printable(spelled, 100)}"  # no request names it for the reader
+        raise
 
 
 def new_name(settings: Settings, spelled: str) -> str:

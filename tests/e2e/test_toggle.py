@@ -36,6 +36,9 @@ def test_a_repository_admin_tightens(shared_server: Server) -> None:
     assert (answer["require"], answer["lifetime_seconds"], answer["admins"]) == ("push", 1800, ["sam"])
     assert "all" in server.ssh(sam, "2fa repo require rita/app bogus", status=2).err
     server.ssh(sam, "2fa repo require nope all", status=21)
+    for name in ("../up", "--", "'-x'"):
+        done = server.ssh(sam, f"2fa repo show -- {name}", status=21)
+        assert f"no such repository: {name.strip(chr(39))}" in done.err, "the name that was typed is said"
 
 
 def test_the_lifetime_of_a_toggle_counts(shared_server: Server) -> None:

@@ -271,18 +271,23 @@ def test_a_fresh_session_stands_in_for_a_code_only_for_five_minutes(bench: Bench
         change.with_fresh_factor(bench.desk, elsewhere, lambda: bench.now, bench.wrong, note)
 
 
+def always_off(bench: Bench) -> None:
+    """Switch `always` off with what session there is; a code that is asked for is answered wrongly."""
+    change.with_fresh_factor(
+        bench.desk,
+        bench.alice,
+        lambda: bench.now,
+        bench.wrong,
+        lambda tx, _: change.set_always(tx, bench.alice, bench.now, on=False),
+    )
+
+
 def test_an_admins_session_proves_no_factor(bench: Bench) -> None:
     """ATTACK: the key alone, while an admin's session is open. EXPECTED: `always off` still asks for a code."""
     with bench.desk.store.writing() as tx:
         tx.put_session("alice", ("address", bench.alice.key, "192.0.2.1"), bench.now, "admin", 60)
     with pytest.raises(Refusal) as caught:
-        change.with_fresh_factor(
-            bench.desk,
-            bench.alice,
-            lambda: bench.now,
-            bench.wrong,
-            lambda tx, _: change.set_always(tx, bench.alice, bench.now, on=False),
-        )
+        always_off(bench)
     assert caught.value.reason == "code-rejected"
 
 
@@ -292,10 +297,4 @@ def test_a_session_that_ran_out_is_not_fresh(bench: Bench) -> None:
     verify(bench.desk, bench.alice, bench.code(), bench.now)
     bench.later(60)
     with pytest.raises(Refusal):
-        change.with_fresh_factor(
-            bench.desk,
-            bench.alice,
-            lambda: bench.now,
-            bench.wrong,
-            lambda tx, _: change.set_always(tx, bench.alice, bench.now, on=False),
-        )
+        always_off(bench)
