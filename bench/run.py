@@ -117,7 +117,7 @@ class Site:
                 ((f"user{n}",) for n in range(users)),
             )
             store.executemany(
-                "INSERT INTO key VALUES (?, ?, 'ssh-ed25519', 'AAAA', '', 0, 0)",
+                "INSERT INTO key (fingerprint, user, type, blob, comment, added_at) VALUES (?, ?, 'ssh-ed25519', 'AAAA', '', 0)",
                 ((f"SHA256:{n:043d}", f"user{n}") for n in range(users)),
             )
             store.executemany(

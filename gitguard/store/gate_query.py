@@ -29,7 +29,7 @@ else:
     finally:
         del sys.modules["functools"]
 
-SCHEMA = 1
+SCHEMA = 2
 WAIT_SECONDS = 1.0
 
 _STATE = """
@@ -46,6 +46,10 @@ LEFT JOIN session s ON s.user = u.name AND s.scope = ? AND s.key = ? AND s.netwo
 _BY_NAME = _STATE.format(column="name")
 _BY_DIRECTORY = _STATE.format(column="directory")
 _REPOSITORY = "SELECT name, require, lifetime_seconds FROM repository WHERE directory = ?"
+_BORROWERS = (
+    "SELECT r.name, r.require, r.lifetime_seconds FROM borrowing b JOIN repository r ON r.name = b.borrower"
+    " WHERE b.lender = ?"
+)
 
 
 class State:
@@ -123,16 +127,28 @@ class GateQuery:
         row = self._one(_REPOSITORY, (directory,))
         return None if row is None else (row[0], row[1], row[2])
 
-    def is_known_in_another_case(self, name: str) -> bool:
-        """Whether a repository is known whose name equals `name` but for case."""
-        return (
-            self._one("SELECT 1 FROM repository WHERE name = ? COLLATE NOCASE LIMIT 1", (name,)) is not None
-        )
+    def is_known_by_another_form(self, name: str) -> bool:
+        """Whether a repository is known whose name equals `name` but for case, blanks around it, or a suffix."""
+        plain = name.strip().lower()
+        while plain.endswith((".git", "/")):
+            plain = plain.removesuffix("/").removesuffix(".git").strip()
+        sql = "SELECT 1 FROM repository WHERE lower(trim(name)) = ? LIMIT 1"
+        return self._one(sql, (plain,)) is not None
 
-    def demands_somewhere(self, operation: str) -> bool:
-        """Whether any repository's toggle demands 2FA for `operation`."""
+    def borrowers(self, directory: str) -> "list[tuple[str, str, int | None]]":
+        """(name, require, toggle's lifetime) of the repositories that borrow objects from the one in `directory`."""
+        return self._all(_BORROWERS, (directory,))
+
+    def shortest_demand(self, operation: str, default_seconds: int) -> "int | None":
+        """The shortest lifetime of all toggles that demand 2FA for `operation`, None if none does."""
         words = "('all')" if operation == "read" else "('push', 'all')"
-        return self._one(f"SELECT 1 FROM repository WHERE require IN {words} LIMIT 1", ()) is not None  # noqa: S608
+        row = self._one(
+            f"SELECT count(*), min(lifetime_seconds) FROM repository WHERE require IN {words}",  # noqa: S608
+            (),
+        )
+        if row is None or row[0] == 0:
+            return None
+        return default_seconds if row[1] is None else min(row[1], default_seconds)
 
     def other_sessions(self, user: str) -> "list[tuple[str, str, str, int, str, int, int | None]]":
         """(scope, key, network, verified_at, boot, boot_seconds, limit_seconds) of all of a user's sessions, newest first."""
@@ -140,10 +156,17 @@ class GateQuery:
             "SELECT scope, key, network, verified_at, boot, boot_seconds, limit_seconds FROM session"
             " WHERE user = ? ORDER BY verified_at DESC LIMIT 20"
         )
+        return self._all(sql, (user,))
+
+    def _all(self, sql: str, values: "tuple[object, ...]") -> "list":  # type: ignore[type-arg]
         try:
-            return self._connection.execute(sql, (user,)).fetchall()
-        except _sqlite3.Error as error:
+            return self._connection.execute(sql, values).fetchall()
+        except (_sqlite3.Error, UnicodeEncodeError) as error:
             raise Refusal("store-unavailable", f"{self._path}: {error}") from None
+
+    def close(self) -> None:
+        """Close the store."""
+        self._connection.close()
 
     def _one(self, sql: str, values: "tuple[object, ...]") -> "tuple | None":  # type: ignore[type-arg]
         try:

@@ -12,7 +12,8 @@ from gitguard.host.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 from gitguard.store.chain import Head
 from gitguard.store.gate_query import SCHEMA
-from gitguard.store.statements import Reader, Writer
+from gitguard.store.questions import Reader
+from gitguard.store.statements import Writer
 
 WAIT_SECONDS = 1.5  # a refusal within two seconds, never a hang
 

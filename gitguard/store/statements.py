@@ -1,4 +1,4 @@
-"""The contract's questions and changes as SQL, on any open transaction; see contract.Reading and Writing.
+"""The contract's changes as SQL, on any open transaction; see contract.Writing.
 
 Plain SQL that a second backend can share; the driver, its errors and its transactions are sqlite.py's.
 """
@@ -11,121 +11,8 @@ from typing import Any
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.store.chain import GENESIS, link, text_of
-from gitguard.store.contract import (
-    AuditRecord,
-    Factor,
-    Failure,
-    Key,
-    NearMiss,
-    Repository,
-    Session,
-    User,
-)
-
-_USER = "SELECT name, state, always, enrolled_once, created_at FROM user"
-_KEY = "SELECT fingerprint, user, type, blob, comment, verify_required, added_at FROM key"
-_FACTOR = "SELECT user, enrolment, secret, cipher_key, digits, period_seconds, algorithm, last_step, enrolled_at FROM factor"
-_SESSION = "SELECT id, user, scope, key, network, verified_at, boot, boot_seconds, limit_seconds, method FROM session"
-_REPOSITORY = "SELECT name, directory, require, lifetime_seconds, adopted_at FROM repository"
-
-
-class Reader:
-    """Questions inside one transaction; see contract.Reading."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def _one(self, sql: str, *values: object) -> Any:
-        return self._connection.execute(sql, values).fetchone()
-
-    def _all(self, sql: str, *values: object) -> list[Any]:
-        rows: list[Any] = self._connection.execute(sql, values).fetchall()
-        return rows
-
-    def user(self, name: str) -> User | None:
-        row = self._one(f"{_USER} WHERE name = ?", name)
-        return None if row is None else _user(row)
-
-    def users(self) -> list[User]:
-        return [_user(row) for row in self._all(f"{_USER} ORDER BY name")]
-
-    def key(self, fingerprint: str) -> Key | None:
-        row = self._one(f"{_KEY} WHERE fingerprint = ?", fingerprint)
-        return None if row is None else _key(row)
-
-    def keys(self, user: str | None = None) -> list[Key]:
-        if user is None:
-            return [_key(row) for row in self._all(f"{_KEY} ORDER BY user, added_at, fingerprint")]
-        return [_key(row) for row in self._all(f"{_KEY} WHERE user = ? ORDER BY added_at, fingerprint", user)]
-
-    def factor(self, user: str) -> Factor | None:
-        row = self._one(f"{_FACTOR} WHERE user = ?", user)
-        return None if row is None else Factor(*row)
-
-    def factors(self) -> list[Factor]:
-        return [Factor(*row) for row in self._all(f"{_FACTOR} ORDER BY user")]
-
-    def recovery_codes_left(self, user: str) -> int:
-        count: int = self._one(
-            "SELECT count(*) FROM recovery_code WHERE user = ? AND burned_at IS NULL", user
-        )[0]
-        return count
-
-    def recovery_codes_issued(self) -> int:
-        count: int = self._one("SELECT count(*) FROM recovery_code WHERE burned_at IS NULL")[0]
-        return count
-
-    def is_burned(self, user: str, step: int) -> bool:
-        return self._one("SELECT 1 FROM burned_step WHERE user = ? AND step = ?", user, step) is not None
-
-    def near_miss(self, user: str, key: str) -> NearMiss | None:
-        row = self._one("SELECT step, difference FROM near_miss WHERE user = ? AND key = ?", user, key)
-        return None if row is None else NearMiss(*row)
-
-    def failures(self, user: str, since: int) -> list[Failure]:
-        rows = self._all(
-            "SELECT key, at, cleared FROM failure WHERE user = ? AND at > ? ORDER BY at, id", user, since
-        )
-        return [Failure(key, at, bool(cleared)) for key, at, cleared in rows]
-
-    def invite(self, user: str) -> tuple[bytes, int] | None:
-        row: tuple[bytes, int] | None = self._one("SELECT hash, expires_at FROM invite WHERE user = ?", user)
-        return row
-
-    def session(self, user: str, scope: tuple[str, str, str]) -> Session | None:
-        row = self._one(f"{_SESSION} WHERE user = ? AND scope = ? AND key = ? AND network = ?", user, *scope)
-        return None if row is None else Session(*row)
-
-    def sessions(self, user: str | None = None) -> list[Session]:
-        where, values = ("", ()) if user is None else (" WHERE user = ?", (user,))
-        return [
-            Session(*row)
-            for row in self._all(f"{_SESSION}{where} ORDER BY user, verified_at DESC, id", *values)
-        ]
-
-    def repository(self, name: str) -> Repository | None:
-        row = self._one(f"{_REPOSITORY} WHERE name = ?", name)
-        return None if row is None else Repository(*row)
-
-    def repository_at(self, directory: str) -> Repository | None:
-        row = self._one(f"{_REPOSITORY} WHERE directory = ?", directory)
-        return None if row is None else Repository(*row)
-
-    def repositories(self) -> list[Repository]:
-        return [Repository(*row) for row in self._all(f"{_REPOSITORY} ORDER BY name")]
-
-    def repository_admins(self, name: str) -> list[str]:
-        rows = self._all("SELECT user FROM repository_admin WHERE repository = ? ORDER BY user", name)
-        return [row[0] for row in rows]
-
-    def audit(self, after: int = 0) -> list[AuditRecord]:
-        rows = self._all("SELECT seq, record, hash FROM audit WHERE seq > ? ORDER BY seq", after)
-        return [AuditRecord(seq, _json(text), text, digest) for seq, text, digest in rows]
-
-    def latest_at(self) -> int:
-        """The latest moment of any record, 0 for none: the store's own idea of how late it is."""
-        latest: int = self._one("SELECT latest_at FROM clock")[0]
-        return latest
+from gitguard.store.contract import BreakGlass, Factor, Key, NearMiss, Repository, Session
+from gitguard.store.questions import Reader
 
 
 class Writer(Reader):
@@ -177,9 +64,10 @@ class Writer(Reader):
 
     def add_key(self, key: Key) -> None:
         self._change(
-            "INSERT INTO key (fingerprint, user, type, blob, comment, verify_required, added_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO key (fingerprint, user, type, blob, comment, verify_required, added_at, limits, behind)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             key.fingerprint, key.user, key.type, key.blob, key.comment, int(key.verify_required), key.added_at,
+            key.limits, json.dumps(key.behind) if key.behind else "",
         )  # fmt: skip
 
     def remove_key(self, fingerprint: str) -> bool:
@@ -239,6 +127,45 @@ class Writer(Reader):
             return self._change("DELETE FROM failure WHERE user = ?", user)
         return self._change("DELETE FROM failure WHERE user = ? AND at < ?", user, before)
 
+    def count_guess(self, user: str, network: str, address: str, at: int) -> None:
+        self._change(
+            "INSERT INTO guessing (user, network, failures, last_address, last_at) VALUES (?, ?, 1, ?, ?)"
+            " ON CONFLICT (user, network) DO UPDATE SET failures = failures + 1,"
+            " last_address = excluded.last_address, last_at = excluded.last_at",
+            user, network, address, at,
+        )  # fmt: skip
+        self._change(
+            "INSERT INTO rejection (user, failures, last_address, last_at) VALUES (?, 1, ?, ?)"
+            " ON CONFLICT (user) DO UPDATE SET failures = failures + 1,"
+            " last_address = excluded.last_address, last_at = excluded.last_at",
+            user, address, at,
+        )  # fmt: skip
+
+    def forget_guesses(self, user: str, network: str | None = None) -> None:
+        if network is None:
+            self._change("DELETE FROM guessing WHERE user = ?", user)
+        else:
+            self._change("DELETE FROM guessing WHERE user = ? AND network = ?", user, network)
+
+    def forget_rejections(self, user: str) -> None:
+        self._change("DELETE FROM rejection WHERE user = ?", user)
+
+    def note_network(self, user: str, network: str, at: int) -> None:
+        self._change(
+            "INSERT INTO known_network (user, network, verified_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (user, network) DO UPDATE SET verified_at = excluded.verified_at",
+            user, network, at,
+        )  # fmt: skip
+
+    def begin_break_glass(self, entry: BreakGlass) -> None:
+        self._change(
+            "INSERT INTO break_glass (decision, actor, pid, started, boot) VALUES (?, ?, ?, ?, ?)",
+            entry.decision, entry.actor, entry.pid, entry.started, entry.boot,
+        )  # fmt: skip
+
+    def end_break_glass(self, decision: str) -> bool:
+        return self._change("DELETE FROM break_glass WHERE decision = ?", decision) > 0
+
     def put_invite(self, user: str, hash_: bytes, expires_at: int) -> None:
         self.drop_invite(user)
         self._change("INSERT INTO invite (user, hash, expires_at) VALUES (?, ?, ?)", user, hash_, expires_at)
@@ -281,9 +208,10 @@ class Writer(Reader):
 
     def add_repository(self, repository: Repository) -> None:
         self._change(
-            "INSERT INTO repository (name, directory, require, lifetime_seconds, adopted_at) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO repository (name, directory, require, lifetime_seconds, adopted_at, floor_require,"
+            " floor_lifetime_seconds) VALUES (?, ?, ?, ?, ?, ?, ?)",
             repository.name, repository.directory, repository.require, repository.lifetime_seconds,
-            repository.adopted_at,
+            repository.adopted_at, repository.floor_require, repository.floor_lifetime_seconds,
         )  # fmt: skip
 
     def rename_repository(self, old: str, new: str, directory: str) -> None:
@@ -300,21 +228,30 @@ class Writer(Reader):
             name,
         )
 
+    def set_floor(self, name: str, require: str, lifetime_seconds: int | None) -> None:
+        self._change(
+            "UPDATE repository SET floor_require = ?, floor_lifetime_seconds = ? WHERE name = ?",
+            require, lifetime_seconds, name,
+        )  # fmt: skip
+
+    def set_borrowings(self, name: str, lenders: list[str]) -> bool:
+        before = [row[0] for row in self._all("SELECT lender FROM borrowing WHERE borrower = ?", name)]
+        if sorted(before) == sorted(lenders):
+            return False
+        self._change("DELETE FROM borrowing WHERE borrower = ?", name)
+        for lender in lenders:
+            self._change("INSERT INTO borrowing (borrower, lender) VALUES (?, ?)", name, lender)
+        return True
+
+    def remember_forgotten(self, directory: str, at: int) -> None:
+        self.clear_forgotten(directory)
+        self._change("INSERT INTO forgotten (directory, forgotten_at) VALUES (?, ?)", directory, at)
+
+    def clear_forgotten(self, directory: str) -> bool:
+        return self._change("DELETE FROM forgotten WHERE directory = ?", directory) > 0
+
     def add_repository_admin(self, name: str, user: str) -> bool:
         return self._change("INSERT OR IGNORE INTO repository_admin VALUES (?, ?)", name, user) > 0
 
     def remove_repository_admin(self, name: str, user: str) -> bool:
         return self._change("DELETE FROM repository_admin WHERE repository = ? AND user = ?", name, user) > 0
-
-
-def _user(row: Any) -> User:
-    return User(row[0], row[1], bool(row[2]), bool(row[3]), row[4])
-
-
-def _key(row: Any) -> Key:
-    return Key(row[0], row[1], row[2], row[3], row[4], bool(row[5]), row[6])
-
-
-def _json(text: str) -> dict[str, object]:
-    value = json.loads(text)
-    return value if isinstance(value, dict) else {}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitguard.account import user as users
+from gitguard.action.keys import NewKey, key_row
 from gitguard.cli.admin.explain import situation
 from gitguard.gate import main as gate
 from gitguard.host import install
@@ -134,8 +135,8 @@ def test_one_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with store.writing() as tx:
         for name in ("alice", "bob"):
             users.add(tx, name, NOW, "test")
-        users.add_key(tx, "alice", own, NOW, "test")
-        users.add_key(tx, "bob", other, NOW, "test")
+        users.add_key(tx, key_row("alice", NewKey(own), NOW), NOW, "test")
+        users.add_key(tx, key_row("bob", NewKey(other), NOW), NOW, "test")
         tx.add_repository(Repository("app", str(directory), "none", None, NOW))
         change = tx._connection.execute
     seen: set[str] = set()

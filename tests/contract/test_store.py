@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gitguard.action.keys import NewKey, key_row
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.store import chain, sqlite
@@ -139,10 +140,42 @@ def test_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
 
 
 def test_migrations_run_once(tmp_path: Path) -> None:
-    """Safe to run again."""
+    """Safe to run again; the newest migration sets the schema that this code knows."""
     path = str(tmp_path / "new.db")
-    assert sqlite.create(path) == ["0001.sqlite.sql"]
+    ran = sqlite.create(path)
+    assert ran == [f"{number:04d}.sqlite.sql" for number in range(1, SCHEMA + 1)]
     assert sqlite.create(path) == []
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+    connection.close()
+
+
+def test_a_store_of_the_first_schema_is_taken_along(tmp_path: Path) -> None:
+    """What commit a8fb403 wrote is all there afterwards: people, keys, sessions, the toggle, the trail."""
+    path = tmp_path / "old.db"
+    connection = sqlite3.connect(path)
+    connection.executescript((Path(__file__).parents[1] / "data" / "store-1.sql").read_text())
+    connection.close()
+    path.chmod(0o600)
+    assert sqlite.create(str(path)) == ["0002.sqlite.sql"]
+    store = sqlite.SqliteStore(str(path), str(tmp_path / "head"))
+    assert store.integrity() == ""
+    with store.reading() as tx:
+        assert [(user.name, user.state, user.always) for user in tx.users()] == [
+            ("alice", "active", True), ("bob", "active", False), ("carol", "suspended", False),
+        ]  # fmt: skip
+        assert [(key.user, key.limits, key.behind) for key in tx.keys("alice")] == [("alice", "", ())] * 2
+        assert tx.factor("alice") is not None
+        assert tx.recovery_codes_left("alice") == 6
+        assert tx.invite("bob") is not None
+        app = tx.repository("team/app")
+        assert app is not None
+        assert (app.require, app.lifetime_seconds, app.floor_require) == ("push", 3600, "none")
+        assert tx.repository_admins("team/app") == ["alice"]
+        assert len(tx.sessions()) == 1
+        assert len(tx.failures("alice", 0)) == 1
+        assert chain.faults(tx.audit(), None, outside=False) == ([], 0)
+    store.close()
 
 
 def test_the_gate_and_the_store_answer_alike(bench: Bench) -> None:
@@ -321,4 +354,4 @@ def test_a_wrong_key_number_is_unique(bench: Bench) -> None:
     with bench.desk.store.writing() as tx:
         tx.add_user("bob", NOW)
         with pytest.raises(Refusal):
-            users.add_key(tx, "bob", key_of(1), NOW, "test")
+            users.add_key(tx, key_row("bob", NewKey(key_of(1)), NOW), NOW, "test")

@@ -1,0 +1,182 @@
+"""The contract's questions as SQL, on any open transaction; see contract.Reading.
+
+Plain SQL that a second backend can share; the driver, its errors and its transactions are sqlite.py's.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gitguard.store.contract import (
+    AuditRecord,
+    BreakGlass,
+    Factor,
+    Failure,
+    Guessing,
+    Key,
+    NearMiss,
+    Repository,
+    Session,
+    User,
+)
+
+_USER = "SELECT name, state, always, enrolled_once, created_at FROM user"
+_KEY = "SELECT fingerprint, user, type, blob, comment, verify_required, added_at, limits, behind FROM key"
+_FACTOR = "SELECT user, enrolment, secret, cipher_key, digits, period_seconds, algorithm, last_step, enrolled_at FROM factor"
+_SESSION = "SELECT id, user, scope, key, network, verified_at, boot, boot_seconds, limit_seconds, method FROM session"
+_REPOSITORY = (
+    "SELECT name, directory, require, lifetime_seconds, adopted_at, floor_require, floor_lifetime_seconds"
+    " FROM repository"
+)
+
+
+class Reader:
+    """Questions inside one transaction; see contract.Reading."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def _one(self, sql: str, *values: object) -> Any:
+        return self._connection.execute(sql, values).fetchone()
+
+    def _all(self, sql: str, *values: object) -> list[Any]:
+        rows: list[Any] = self._connection.execute(sql, values).fetchall()
+        return rows
+
+    def user(self, name: str) -> User | None:
+        row = self._one(f"{_USER} WHERE name = ?", name)
+        return None if row is None else _user(row)
+
+    def users(self) -> list[User]:
+        return [_user(row) for row in self._all(f"{_USER} ORDER BY name")]
+
+    def key(self, fingerprint: str) -> Key | None:
+        row = self._one(f"{_KEY} WHERE fingerprint = ?", fingerprint)
+        return None if row is None else _key(row)
+
+    def keys(self, user: str | None = None) -> list[Key]:
+        if user is None:
+            return [_key(row) for row in self._all(f"{_KEY} ORDER BY user, added_at, fingerprint")]
+        return [_key(row) for row in self._all(f"{_KEY} WHERE user = ? ORDER BY added_at, fingerprint", user)]
+
+    def factor(self, user: str) -> Factor | None:
+        row = self._one(f"{_FACTOR} WHERE user = ?", user)
+        return None if row is None else Factor(*row)
+
+    def factors(self) -> list[Factor]:
+        return [Factor(*row) for row in self._all(f"{_FACTOR} ORDER BY user")]
+
+    def recovery_codes_left(self, user: str) -> int:
+        count: int = self._one(
+            "SELECT count(*) FROM recovery_code WHERE user = ? AND burned_at IS NULL", user
+        )[0]
+        return count
+
+    def recovery_codes_issued(self) -> int:
+        count: int = self._one("SELECT count(*) FROM recovery_code WHERE burned_at IS NULL")[0]
+        return count
+
+    def is_burned(self, user: str, step: int) -> bool:
+        return self._one("SELECT 1 FROM burned_step WHERE user = ? AND step = ?", user, step) is not None
+
+    def near_miss(self, user: str, key: str) -> NearMiss | None:
+        row = self._one("SELECT step, difference FROM near_miss WHERE user = ? AND key = ?", user, key)
+        return None if row is None else NearMiss(*row)
+
+    def failures(self, user: str, since: int) -> list[Failure]:
+        rows = self._all(
+            "SELECT key, at, cleared FROM failure WHERE user = ? AND at > ? ORDER BY at, id", user, since
+        )
+        return [Failure(key, at, bool(cleared)) for key, at, cleared in rows]
+
+    def invite(self, user: str) -> tuple[bytes, int] | None:
+        row: tuple[bytes, int] | None = self._one("SELECT hash, expires_at FROM invite WHERE user = ?", user)
+        return row
+
+    def session(self, user: str, scope: tuple[str, str, str]) -> Session | None:
+        row = self._one(f"{_SESSION} WHERE user = ? AND scope = ? AND key = ? AND network = ?", user, *scope)
+        return None if row is None else Session(*row)
+
+    def sessions(self, user: str | None = None) -> list[Session]:
+        where, values = ("", ()) if user is None else (" WHERE user = ?", (user,))
+        return [
+            Session(*row)
+            for row in self._all(f"{_SESSION}{where} ORDER BY user, verified_at DESC, id", *values)
+        ]
+
+    def repository(self, name: str) -> Repository | None:
+        row = self._one(f"{_REPOSITORY} WHERE name = ?", name)
+        return None if row is None else Repository(*row)
+
+    def repository_at(self, directory: str) -> Repository | None:
+        row = self._one(f"{_REPOSITORY} WHERE directory = ?", directory)
+        return None if row is None else Repository(*row)
+
+    def repositories(self) -> list[Repository]:
+        return [Repository(*row) for row in self._all(f"{_REPOSITORY} ORDER BY name")]
+
+    def repository_admins(self, name: str) -> list[str]:
+        rows = self._all("SELECT user FROM repository_admin WHERE repository = ? ORDER BY user", name)
+        return [row[0] for row in rows]
+
+    def administered_by(self, user: str) -> list[str]:
+        rows = self._all("SELECT repository FROM repository_admin WHERE user = ? ORDER BY repository", user)
+        return [row[0] for row in rows]
+
+    def borrowers(self, lender: str) -> list[Repository]:
+        names = self._all("SELECT borrower FROM borrowing WHERE lender = ? ORDER BY borrower", lender)
+        found = (self.repository(name) for (name,) in names)
+        return [repository for repository in found if repository is not None]
+
+    def borrowings(self) -> list[tuple[str, str]]:
+        return [(row[0], row[1]) for row in self._all("SELECT borrower, lender FROM borrowing ORDER BY 1, 2")]
+
+    def forgotten(self) -> list[str]:
+        return [row[0] for row in self._all("SELECT directory FROM forgotten ORDER BY directory")]
+
+    def open_break_glass(self) -> list[BreakGlass]:
+        rows = self._all("SELECT decision, actor, pid, started, boot FROM break_glass ORDER BY decision")
+        return [BreakGlass(*row) for row in rows]
+
+    def guessing(self, user: str) -> list[Guessing]:
+        rows = self._all(
+            "SELECT network, failures, last_address, last_at FROM guessing WHERE user = ? ORDER BY last_at, network",
+            user,
+        )
+        return [Guessing(*row) for row in rows]
+
+    def users_guessed_since(self, since: int) -> list[str]:
+        sql = "SELECT DISTINCT user FROM guessing WHERE last_at > ? ORDER BY user"
+        return [row[0] for row in self._all(sql, since)]
+
+    def has_verified_from(self, user: str, network: str) -> bool:
+        sql = "SELECT 1 FROM known_network WHERE user = ? AND network = ?"
+        return self._one(sql, user, network) is not None
+
+    def rejections(self, user: str) -> Guessing | None:
+        row = self._one("SELECT failures, last_address, last_at FROM rejection WHERE user = ?", user)
+        return None if row is None else Guessing("", *row)
+
+    def audit(self, after: int = 0) -> list[AuditRecord]:
+        rows = self._all("SELECT seq, record, hash FROM audit WHERE seq > ? ORDER BY seq", after)
+        return [AuditRecord(seq, _json(text), text, digest) for seq, text, digest in rows]
+
+    def latest_at(self) -> int:
+        """The latest moment of any record, 0 for none: the store's own idea of how late it is."""
+        latest: int = self._one("SELECT latest_at FROM clock")[0]
+        return latest
+
+
+def _user(row: Any) -> User:
+    return User(row[0], row[1], bool(row[2]), bool(row[3]), row[4])
+
+
+def _key(row: Any) -> Key:
+    behind = tuple(str(word) for word in json.loads(row[8])) if row[8] else ()
+    return Key(row[0], row[1], row[2], row[3], row[4], bool(row[5]), row[6], row[7], behind)
+
+
+def _json(text: str) -> dict[str, object]:
+    value = json.loads(text)
+    return value if isinstance(value, dict) else {}
