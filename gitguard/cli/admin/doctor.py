@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import click
 
-from gitguard.cli.admin.office import Office, open_office, open_settings
-from gitguard.cli.here import say_json
-from gitguard.host.doctor import account, files, repositories, sshd, store
-from gitguard.host.doctor.finding import Finding, gap
+from gitguard.action.repositories import live_hook
+from gitguard.cli.admin.office import Office, config_of, open_office, open_settings
+from gitguard.cli.here import number, say_json
+from gitguard.config.parse import ConfigurationError
+from gitguard.config.schema import Settings
+from gitguard.doctor import (
+    access,
+    account,
+    environment,
+    exports,
+    files,
+    repositories,
+    running,
+    sshd,
+    store,
+    ways_in,
+)
+from gitguard.doctor.finding import Finding, gap
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
+
+NOT_LOOKED_AT = (
+    "not looked at: other machines that hold copies or mounts of the repositories, whoever administers this one, "
+    "its kernel and containers, what root's own jobs do, and sshd's answers to addresses named in no Match block"
+)
 
 
 @click.command()
 @click.option("--sshd-config", type=click.Path(), help="sshd's configuration file, if not its default.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--quiet", is_flag=True, help="Only the gaps.")
+@click.option("--quiet", is_flag=True, help="Only the gaps; nothing at all if there is none, as for cron.")
 @click.pass_context
 def doctor(ctx: click.Context, sshd_config: str | None, as_json: bool, quiet: bool) -> int:
-    """Look at sshd, keys, repositories, files, store and clock; exit 1 if the gate can be got around."""
+    """Look at sshd, keys, repositories, files, store and clock; exit 1 for what opens a way around, or is broken."""
     found = list(_findings(ctx, sshd_config))
     gaps = [finding for finding in found if finding.level == "gap"]
     if as_json:
@@ -32,30 +51,72 @@ def doctor(ctx: click.Context, sshd_config: str | None, as_json: bool, quiet: bo
                 "findings": [
                     {"level": f.level, "name": f.name, "what": f.what, "remedy": f.remedy} for f in found
                 ],
+                "not_looked_at": NOT_LOOKED_AT,
             }
         )
         return 1 if gaps else 0
-    for finding in gaps if quiet else found:
-        mark = {"ok": "ok  ", "note": "note", "gap": "GAP "}[finding.level]
-        click.echo(f"{mark}  {finding.name}: {finding.what}")
-        if finding.remedy:
-            click.echo(f"      try: {finding.remedy}")
-    count = len(gaps)
-    verdict = "no gap: the gate is in the way" if not gaps else f"{count} gap{'' if count == 1 else 's'}"
-    click.echo(f"\n{verdict}; {sum(f.level == 'ok' for f in found)} things are in order")
+    _say(gaps if quiet else found)
+    if quiet and not gaps:
+        return 0
+    verdict = "no gap: the gate is in the way" if not gaps else number(len(gaps), "gap")
+    good = sum(f.level == "ok" for f in found)
+    click.echo(f"\n{verdict}; {number(good, 'thing')} {'is' if good == 1 else 'are'} in order")
+    click.echo(NOT_LOOKED_AT)
     return 1 if gaps else 0
 
 
+def _say(found: list[Finding]) -> None:
+    """Each finding on a line; a remedy that several in a row share is said once, below the last."""
+    for place, finding in enumerate(found):
+        mark = {"ok": "ok  ", "note": "note", "gap": "GAP "}[finding.level]
+        click.echo(f"{mark}  {finding.name}: {finding.what}")
+        follows = found[place + 1].remedy if place + 1 < len(found) else ""
+        if finding.remedy and follows != finding.remedy:
+            click.echo(f"      try: {finding.remedy}")
+
+
+def _looked(name: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """The findings of one look; if it fails half way, that is a finding too: doctor always ends in findings."""
+    try:
+        yield from look()
+    except Refusal as refusal:
+        yield gap(refusal.reason, f"{name}: {access.unreadable(refusal)}", _remedy(refusal))
+    except Exception as error:
+        yield gap(
+            "not-looked-at", f"{name}: {type(error).__name__}: {error}", "mend that first, and look again"
+        )
+
+
+def _remedy(refusal: Refusal) -> str:
+    by_reason = {
+        "store-unavailable": 'see docs/operations.md, "The night it breaks": the store',
+        "store-schema": "gitguard admin init (it brings the store up to date); if the store is newer: install that version",
+        "config-invalid": "gitguard admin config edit",
+        "log-unavailable": 'see docs/operations.md, "The night it breaks": the log',
+    }
+    return refusal.hint or by_reason.get(refusal.reason, 'see docs/operations.md, "The night it breaks"')
+
+
 def _findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
-    config: str = ctx.find_root().obj
+    config = config_of(ctx)
     try:
         settings = open_settings(config)
         entry = pwd.getpwnam(settings.host.account)
+    except ConfigurationError as error:
+        for fault in error.faults:
+            yield gap(
+                "configuration",
+                f"{error.path}: {fault}",
+                "gitguard admin config edit; until then every request is refused",
+            )
+        return
     except Refusal as refusal:
+        if refusal.reason == "forbidden":
+            raise
         yield gap(
             "configuration",
-            refusal.detail or refusal.text,
-            "gitguard admin config check; until then every request is refused",
+            access.unreadable(refusal),
+            refusal.hint or "gitguard admin config check; until then every request is refused",
         )
         return
     except KeyError:
@@ -65,46 +126,80 @@ def _findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
             "make it, or name another under [host] account",
         )
         return
-    effective = sshd.read(entry.pw_name, sshd_config, settings.host.port)  # while we may still be root
+    # While we may still be root: sshd's own files, shadow, sudoers.
+    effective = sshd.read(entry.pw_name, sshd_config, settings.host.port)
+    as_root = list(_looked("ways into the account", lambda: ways_in.read_as_root(entry.pw_name)))
     try:
-        office = open_office(ctx)
+        office: Office | None = open_office(ctx)
     except Refusal as refusal:
         if refusal.reason == "forbidden":
             raise
-        yield gap(refusal.reason, refusal.detail or refusal.text, 'see docs/operations.md, "nobody can push"')
-        yield from sshd.findings(effective, "the snippet")
-        return
-    yield from sshd.findings(effective, office.at.snippet)
-    yield from _inside(office, entry, effective)
+        office = None
+        yield gap(refusal.reason, access.unreadable(refusal), _remedy(refusal))
+    snippet = office.site.at.snippet if office is not None else "the snippet"
+    yield from _looked("sshd", lambda: sshd.findings(effective, snippet))
+    yield from _looked("running sshd", lambda: running.daemon_findings(sshd_config, effective, entry.pw_uid))
+    yield from as_root
+    for name, look in (
+        ("ways into the account", lambda: ways_in.account_findings(entry)),
+        ("login shell", lambda: account.shell_findings(entry)),
+        ("home", lambda: account.home_findings(entry)),
+        ("environment", lambda: environment.environment_findings(effective, entry)),
+        ("sshrc", lambda: environment.sshrc_findings(entry.pw_name)),
+        ("code", files.code_findings),
+        ("policy", lambda: files.policy_findings(settings)),
+        ("exports", lambda: exports.export_findings(settings)),
+        ("system's Git", repositories.system_hooks_path_findings),
+    ):
+        yield from _looked(name, look)
+    if office is not None:
+        yield from _inside(office, entry, effective, settings)
 
 
-def _inside(office: Office, entry: pwd.struct_passwd, effective: sshd.Sshd) -> Iterator[Finding]:
-    settings = office.settings
-    yield from account.shell_findings(entry)
-    yield from account.home_findings(entry)
+def _inside(
+    office: Office, entry: pwd.struct_passwd, effective: sshd.Sshd, settings: Settings
+) -> Iterator[Finding]:
+    """What needs the installation's own files and the store."""
+    site = office.site
     read = (
-        office.key_files
+        site.key_files
         if effective.fault
         else sshd.key_files(effective, entry.pw_dir, entry.pw_name, entry.pw_uid)
     )
-    with office.desk.store.reading() as tx:
+    with site.store.reading() as tx:
         keys, known, latest_at = tx.keys(), tx.repositories(), tx.latest_at()
+        active = {user.name for user in tx.users() if user.state == "active"}
+        everyone = {user.name for user in tx.users() if user.state != "removed"}
+        sessions = tx.sessions()
+        forgotten = set(tx.forgotten())
         demands = list(repositories.demand_findings(settings, tx, known))
-    yield from account.key_findings(keys, read, office.key_file, office.at.gate)
-    yield from files.file_findings(settings, office.at)
-    yield from files.launcher_findings(office.at)
-    yield from files.code_findings()
-    yield from files.clock_findings(latest_at, now())
-    yield from files.policy_findings(settings)
-    yield from repositories.repository_findings(settings, known, _hook(office))
+        lending = list(repositories.lending_findings(tx, known))
+    runnable = [key for key in keys if key.user in active]
+    readable = [r for r in known if os.path.isdir(r.directory)]
+    looks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
+        ("keys", lambda: account.key_findings(keys, read, site.key_file, site.at.gate)),
+        ("access", lambda: access.access_findings(site)),
+        ("key file", lambda: access.key_file_findings(site)),
+        ("files", lambda: files.file_findings(settings, site.at)),
+        ("launchers", lambda: files.launcher_findings(site.at)),
+        ("sweep", lambda: files.sweep_findings(site)),
+        ("clock", lambda: files.clock_findings(latest_at, now())),
+        ("people", lambda: files.people_findings(settings, everyone)),
+        ("sessions", lambda: files.shared_address_findings(sessions)),
+        ("repositories", lambda: repositories.repository_findings(settings, known, _hook(office), forgotten)),
+        ("repositories' files", lambda: access.repository_access(known, entry.pw_name)),
+        ("the gate", lambda: running.gate_findings(site.at.gate, entry, runnable, readable)),
+        ("store", lambda: store.store_findings(office.sqlite)),
+        ("secrets", lambda: store.secret_findings(office.sqlite, site.desk.keyring)),
+    ]
+    for name, look in looks:
+        yield from _looked(name, look)
     yield from demands
-    yield from repositories.export_findings(settings)
-    yield from store.store_findings(office.sqlite)
-    yield from store.secret_findings(office.sqlite, office.desk.keyring)
+    yield from lending
 
 
 def _hook(office: Office) -> bytes:
-    if not os.path.exists(office.at.hook):
+    try:
+        return live_hook(office.site)
+    except Refusal:
         return b""  # said by launcher_findings; every hook then differs
-    with open(office.at.hook, "rb") as file:
-        return file.read()

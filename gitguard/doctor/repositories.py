@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 
 from gitguard.config.schema import Settings
-from gitguard.host.doctor.finding import Finding, gap, note, ok
+from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.message.reasons import Refusal
 from gitguard.policy.requirement import toggle_requires
+from gitguard.repository.adopting import hooks_elsewhere, left_overs, obstacle
 from gitguard.repository.directory import borrowed
 from gitguard.repository.hook_file import hook_fault
-from gitguard.repository.registry import Found, hooks_elsewhere, obstacle, on_disk, roots
+from gitguard.repository.kept_hook import LEFT_ALONE, in_folder, others_fault
+from gitguard.repository.registry import GIT, Found, on_disk, roots
 from gitguard.store.contract import Reading, Repository
 
-GITWEB = ("/etc/gitweb.conf", "/etc/gitweb-common.conf", "/etc/cgitrc")
-DAEMON = (
-    "/etc/default/git-daemon",
-    "/etc/systemd/system/git-daemon.service",
-    "/etc/inetd.conf",
-    "/etc/sv/git-daemon/run",
-)
 
-
-def repository_findings(settings: Settings, known: list[Repository], hook: bytes) -> Iterator[Finding]:
+def repository_findings(
+    settings: Settings, known: list[Repository], hook: bytes, forgotten: set[str]
+) -> Iterator[Finding]:
     """One by one, and those on disk that are not known."""
     uid = os.geteuid()
     before = 0
@@ -38,11 +34,13 @@ def repository_findings(settings: Settings, known: list[Repository], hook: bytes
     yield ok("repositories", f"{good} of {before} known repositories are in order")
     directories = {repository.directory for repository in known}
     for found in on_disk(settings):
-        if found.directory not in directories:
+        if found.directory in forgotten:
+            yield note("repository-forgotten", f"{found.directory} was forgotten, so it is refused")
+        elif found.directory not in directories:
             yield gap(
                 "repository-not-known",
                 f"{found.directory} is on disk but not known, so it is refused",
-                f"gitguard admin repo adopt {found.name}",
+                f"gitguard admin repo adopt {shlex.quote(found.name)}",
             )
         nested = _nested(found)
         if nested:
@@ -62,17 +60,19 @@ def _faults(
         yield gap(
             "repository-missing",
             f"{name}: {repository.directory} is not there",
-            f"gitguard admin repo rename {name} NEW if it was moved, or forget {name}",
+            f"put it back, or: gitguard admin repo forget {shlex.quote(name)}; if it was moved: gitguard admin repo rename {shlex.quote(name)} NEW",
         )
         return
-    why, remedy = obstacle(Found(name, repository.directory, root), settings, uid)
-    elsewhere, where = hooks_elsewhere(repository.directory)
-    if elsewhere:
-        yield gap("hooks-path", f"{name}: {elsewhere}", where)
-    elif why:
-        yield gap("repository-refused", f"{name}: {why}", remedy)
+    hindrance = obstacle(Found(name, repository.directory, root), settings, uid, known, mends=False)
+    elsewhere = hooks_elsewhere(repository.directory)
+    if elsewhere is not None:
+        yield gap("hooks-path", f"{name}: {elsewhere.why}", elsewhere.remedy)
+    elif hindrance is not None and not hindrance.lender:
+        yield gap("repository-refused", f"{name}: {hindrance.why}", hindrance.remedy)
     if fault := hook_fault(repository.directory, hook, uid):
-        yield gap("hook-not-live", f"{name}: {fault}", "gitguard admin repo adopt --all")
+        remedy = fault.partition("try: ")[2] if "try: chmod" in fault else "gitguard admin init"
+        yield gap("hook-not-live", f"{name}: {fault}", remedy)
+    yield from _other_hooks(repository, uid)
     try:
         for lender in borrowed(repository.directory):
             if lender in known:
@@ -96,8 +96,62 @@ def _faults(
         )
 
 
+def _other_hooks(repository: Repository, uid: int) -> Iterator[Finding]:
+    """The hooks that run after ours: what refuses every push, what fell silent, what runs by accident."""
+    name, directory = repository.name, repository.directory
+    if fault := others_fault(directory, uid):
+        yield gap(
+            "other-hook",
+            f"{name}: {fault}, so every push is refused",
+            "root or the Git account must own it, and nobody else may write it",
+        )
+    if os.path.exists(f"{directory}/{LEFT_ALONE}"):
+        return
+    try:
+        files = in_folder(directory)
+    except OSError:
+        return  # said by others_fault
+    for path in files:
+        whole = f"{directory}/{path}"
+        plain = os.path.isfile(whole) and not os.path.basename(path).startswith(".")
+        if (
+            plain
+            and not os.access(whole, os.X_OK)
+            and not path.endswith((".md", ".txt", ".sample", ".conf", ".cfg"))
+        ):
+            yield gap(
+                "hook-silent",
+                f"{name}: {path} is not executable, so it does not run",
+                f"chmod +x {shlex.quote(whole)}, or move it away",
+            )
+    for left in left_overs(directory):
+        yield gap(
+            "hook-left-over",
+            f"{name}: pre-receive.d/{left} looks like what an editor or a package left, and would run",
+            f"rm {shlex.quote(f'{directory}/hooks/pre-receive.d/{left}')}",
+        )
+
+
+def lending_findings(tx: Reading, known: list[Repository]) -> Iterator[Finding]:
+    """Whoever lends can take away what its borrowers need, by maintenance too."""
+    by_directory = {repository.directory: repository.name for repository in known}
+    lenders: dict[str, list[str]] = {}
+    for borrower, lender in tx.borrowings():
+        lenders.setdefault(lender, []).append(borrower)
+    for lender, names in lenders.items():
+        name = by_directory.get(lender, lender)
+        yield note(
+            "lends",
+            f"{name} lends objects to {', '.join(names[:5])}: pushing there needs what they demand, and its maintenance may prune what they need",
+            f"git -C {shlex.quote(lender)} config gc.pruneExpire never, or give the borrowers their own objects: git repack -a -d",
+        )
+
+
 def _nested(found: Found) -> str:
     for folder, names, _ in os.walk(found.directory):
+        if folder == found.directory:
+            # What a push makes below refs, logs and objects is Git's own, whatever it is called.
+            names[:] = [name for name in names if name not in ("refs", "logs", "objects")]
         for name in names:
             path = os.path.join(folder, name)
             if name.endswith(".git") and os.path.isfile(f"{path}/HEAD") and os.path.isdir(f"{path}/objects"):
@@ -137,34 +191,23 @@ def demand_findings(settings: Settings, tx: Reading, known: list[Repository]) ->
             if user.state == "active" and tx.keys(user.name) and tx.factor(user.name) is None
         ]
         if missing:
-            yield gap(
+            yield note(
                 "not-enrolled",
                 f"2FA is required, and {len(missing)} users have no second factor: {', '.join(missing[:10])}",
-                "gitguard admin user invite NAME",
+                "gitguard admin user invite --all",
             )
         else:
             yield ok("enrolled", "every user with a key has a second factor")
 
 
-def export_findings(settings: Settings) -> Iterator[Finding]:
-    """Other programs that serve the same folders."""
-    places = roots(settings)
-    for path in (*GITWEB, *DAEMON):
-        try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                text = file.read(1 << 20)
-        except OSError:
-            continue
-        lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-        for root in places:
-            if any(re.search(re.escape(root) + r"(/|\b|$)", line) for line in lines):
-                yield gap(
-                    "exported",
-                    f"{path} exports {root}, past sshd and gitguard",
-                    "take the root out of it, or accept and say so",
-                )
+def system_hooks_path_findings() -> Iterator[Finding]:
+    """core.hooksPath for the whole system would silence every repository's own hooks."""
     system = subprocess.run(
-        ["git", "config", "--system", "--get", "core.hooksPath"], capture_output=True, text=True, check=False
+        ["git", "config", "--system", "--get", "core.hooksPath"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=GIT,
     )
     if system.returncode == 0:
         yield gap(

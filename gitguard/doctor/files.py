@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import shutil
+import time
 from collections.abc import Iterator
 
+from gitguard.action.judge_again import last_look
+from gitguard.action.site import Site
+from gitguard.config.compile import GIT_PATH
 from gitguard.config.schema import Settings
+from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.host import launcher
-from gitguard.host.doctor.finding import Finding, gap, note, ok
 from gitguard.host.install import check_git
 from gitguard.host.ownership import fault_of, fault_on_the_way
 from gitguard.host.places import Places
 from gitguard.message.moments import duration
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
+from gitguard.store.contract import Session
 
 CLOCK_TOLERANCE_SECONDS = 60
 SHORTEST_SENSIBLE_LIFETIME = 60
+SHARED_BY = 3  # people behind one private address from whom on it is worth a word
+SWEEP_SECONDS = 600  # a sweep runs once a minute; ten in a row that did not are no accident
 
 
 def file_findings(settings: Settings, at: Places) -> Iterator[Finding]:
@@ -38,7 +47,11 @@ def file_findings(settings: Settings, at: Places) -> Iterator[Finding]:
         if os.path.exists(path) and (mode := os.stat(path).st_mode & 0o7777) & 0o077
     ]
     for fault in faults:
-        yield gap("file-mode", fault, "chmod go-rwx what holds secrets and sessions, go-w the rest")
+        about = fault.split(" ", 1)[0].rstrip(":")
+        wanted = "go-rwx" if about in private else "go-w"
+        yield gap(
+            "file-mode", fault, f"chmod {wanted} {about}" if os.path.exists(about) else "gitguard admin init"
+        )
     if not faults:
         yield ok("file-mode", f"{len(others) + len(private)} files and their folders are closed to others")
 
@@ -52,6 +65,13 @@ def code_findings() -> Iterator[Finding]:
         for path in (launcher.interpreter(), package, *launcher.libraries())
         if (fault := fault_on_the_way(path, uid))
     ]
+    for path in (*_mapped(), *_programs(), os.path.dirname(os.__file__)):
+        if (fault := fault_on_the_way(path, uid)) and fault not in faults:
+            faults.append(fault)
+    for folder in launcher.library_packages():
+        for inside, _, _ in os.walk(folder):
+            if (fault := fault_of(os.lstat(inside), inside, uid)) and fault not in faults:
+                faults.append(fault)
     count = 0
     for folder, _, names in os.walk(package):
         for path in (folder, *(os.path.join(folder, name) for name in names)):
@@ -61,7 +81,28 @@ def code_findings() -> Iterator[Finding]:
     for fault in faults[:5]:
         yield gap("code", fault, "install gitguard where root or the Git account alone may write")
     if not faults:
-        yield ok("code", f"interpreter, libraries and {count} files of the package are closed to others")
+        yield ok(
+            "code", f"interpreter, libraries, programs and {count} files of the package are closed to others"
+        )
+
+
+def _mapped() -> list[str]:
+    """The shared libraries that this interpreter has loaded: the gate's loads the same."""
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
+            paths = {line.split(None, 5)[5].strip() for line in file if line.count(" /")}
+    except (OSError, IndexError):
+        return []
+    return sorted(path for path in paths if path.startswith("/") and os.path.exists(path))
+
+
+def _programs() -> list[str]:
+    """What runs before and behind the gate: the shell, Git and its commands."""
+    found = [
+        shutil.which(name, path=GIT_PATH)
+        for name in ("git", "git-shell", "git-upload-pack", "git-receive-pack", "sh")
+    ]
+    return [os.path.realpath(path) for path in found if path is not None]
 
 
 def launcher_findings(at: Places) -> Iterator[Finding]:
@@ -80,7 +121,7 @@ def launcher_findings(at: Places) -> Iterator[Finding]:
             yield gap(
                 "launcher",
                 f"the {name}'s launcher {path} is not what this gitguard writes (upgraded, or edited)",
-                "gitguard admin init, then gitguard admin repo adopt --all",
+                "gitguard admin init (it renews the hooks too)",
             )
         elif not os.access(path, os.X_OK):
             yield gap("launcher", f"{path} is not executable", f"chmod 755 {path}")
@@ -105,6 +146,58 @@ def clock_findings(latest_at: int, moment: Moment) -> Iterator[Finding]:
         yield note("clock", "no boot-time clock on this machine: a clock set back could revive sessions")
     else:
         yield ok("clock", "in step with the store's records")
+
+
+def sweep_findings(site: Site) -> Iterator[Finding]:
+    """Somebody ends what rides on after its session has run out: the sweep, once a minute."""
+    seen = last_look(site)
+    command = "gitguard admin init --timers (or put its cron line, " + site.at.cron + ", into cron)"
+    if seen is None or time.time() - seen > SWEEP_SECONDS:
+        when = "never" if seen is None else f"{duration(int(time.time() - seen))} ago"
+        yield gap(
+            "sweep", f"parked connections were last looked at {when}: they outlive their sessions", command
+        )
+    else:
+        yield ok("sweep", "parked connections are looked at")
+
+
+def shared_address_findings(sessions: list[Session]) -> Iterator[Finding]:
+    """Several people behind one private address: a proxy may give everybody its own, and scope `address` then means little."""
+    people: dict[str, set[str]] = {}
+    for session in sessions:
+        if (
+            session.network
+            and "/" not in session.network
+            and ipaddress.ip_address(session.network.partition("%")[0]).is_private
+        ):
+            people.setdefault(session.network, set()).add(session.user)
+    for network, users in people.items():
+        if len(users) >= SHARED_BY and not ipaddress.ip_address(network.partition("%")[0]).is_loopback:
+            yield note(
+                "shared-address",
+                f"{len(users)} people have sessions from {network}: if that is a proxy or a container's bridge, sshd sees no other address, and scope address binds to nobody",
+                "let sshd see the client's address (host networking, or no proxy in between)",
+            )
+
+
+def people_findings(settings: Settings, users: set[str]) -> Iterator[Finding]:
+    """Names in the configuration that nobody bears: a right that nobody has, or the wrong one later."""
+    named = {who for who in settings.git.admins if not who.startswith("@")}
+    strangers = sorted(str(name) for name in named - users)
+    if strangers:
+        yield gap(
+            "admins-unknown",
+            f"[git] admins names {', '.join(strangers[:5])}, whom the store does not know",
+            "mend the name, or: gitguard admin user add NAME",
+        )
+    for group, members in settings.groups.items():
+        missing = sorted(str(name) for name in set(members) - users)
+        if missing:
+            yield gap(
+                "group-unknown",
+                f"the group {group} names {', '.join(missing[:5])}, whom the store does not know",
+                "mend the name, or: gitguard admin user add NAME",
+            )
 
 
 def policy_findings(settings: Settings) -> Iterator[Finding]:

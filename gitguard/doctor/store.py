@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.factor.keyring import Keyring
-from gitguard.host.doctor.finding import Finding, gap, note, ok
 from gitguard.message.reasons import Refusal
 from gitguard.store.chain import faults
 from gitguard.store.sqlite import SqliteStore

@@ -5,15 +5,20 @@ Source: sshd(8) -T, sshd_config(5). `read` runs before the uid is given up, sinc
 
 from __future__ import annotations
 
+import contextlib
+import fnmatch
 import glob
+import grp
 import os
+import pwd
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gitguard.host.doctor.finding import Finding, gap, ok
+from gitguard.doctor.finding import Finding, gap, note, ok
+from gitguard.host.install import IDLE_TIMEOUT_SINCE
 
 SEARCH_PATH = "/usr/sbin:/usr/local/sbin:/sbin:/usr/bin:/usr/local/bin"
 CA_ORDER_FIXED = (
@@ -52,9 +57,11 @@ class Sshd:
     """What `sshd -T` said: keyword -> values. `fault` says why it could not be asked."""
 
     fault: str = ""
+    account: str = ""
     version: tuple[int, int] = (0, 0)
     values: dict[str, list[str]] = field(default_factory=dict)
     text: str = ""
+    files: tuple[str, ...] = ()
 
     def one(self, keyword: str, default: str) -> str:
         """The value of a keyword that has one."""
@@ -82,12 +89,14 @@ def read(account: str, config: str | None, port: int = 22) -> Sshd:
     told = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr
     found = re.search(r"OpenSSH_(\d+)\.(\d+)", told)
     version = (int(found[1]), int(found[2])) if found else (0, 0)
-    text = "\n".join(_with_includes(config or DEFAULT_CONFIG))
-    return Sshd("", version, values, text)
+    files: list[str] = []
+    text = "\n".join(_with_includes(config or DEFAULT_CONFIG, files))
+    return Sshd("", account, version, values, text, tuple(files))
 
 
-def _with_includes(path: str, depth: int = 0) -> list[str]:
+def _with_includes(path: str, files: list[str], depth: int = 0) -> list[str]:
     """The lines of a configuration and of what it includes; an unreadable file is one line that says so."""
+    files.append(path)
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             lines = file.read().splitlines()
@@ -100,7 +109,7 @@ def _with_includes(path: str, depth: int = 0) -> list[str]:
             for pattern in words[1:]:
                 whole = pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"
                 for included in sorted(glob.glob(whole.strip('"'))):
-                    found += _with_includes(included, depth + 1)
+                    found += _with_includes(included, files, depth + 1)
         else:
             found.append(line)
     return found
@@ -131,7 +140,7 @@ def _other_matches(text: str) -> list[str]:
 
 def findings(sshd: Sshd, snippet: str) -> Iterator[Finding]:
     """Everything about sshd."""
-    remedy = f"include {snippet} at the end of sshd_config, and reload sshd"
+    remedy = f"put {snippet} into sshd's configuration (gitguard admin init --drop-in), and reload sshd"
     if sshd.fault:
         yield gap("sshd-not-read", sshd.fault, "run doctor as root, or name the file with --sshd-config")
         return
@@ -167,6 +176,13 @@ def findings(sshd: Sshd, snippet: str) -> Iterator[Finding]:
         )
     else:
         yield ok("sshd-acceptenv", f"acceptenv {' '.join(names)}")
+    yield from _closed_findings(sshd)
+    if sshd.version >= IDLE_TIMEOUT_SINCE and "session" not in sshd.one("channeltimeout", "none"):
+        yield note(
+            "sshd-channeltimeout",
+            "sshd ends no idle channel by itself, so the sweep alone ends what is parked",
+            remedy,
+        )
     if sshd.one("strictmodes", "yes") != "yes":
         yield gap(
             "sshd-strictmodes",
@@ -178,6 +194,48 @@ def findings(sshd: Sshd, snippet: str) -> Iterator[Finding]:
             "sshd-certificate-commands",
             "AuthorizedKeysCommand stands before AuthorizedPrincipalsCommand: this OpenSSH drops forced commands of certificates",
             "put AuthorizedPrincipalsCommand first, or upgrade to OpenSSH 9.4",
+        )
+
+
+def _closed_findings(sshd: Sshd) -> Iterator[Finding]:
+    """What keeps everybody out, although the gate is right."""
+    account = sshd.account
+    groups = {g.gr_name for g in grp.getgrall() if account in g.gr_mem}
+    with contextlib.suppress(KeyError):
+        groups.add(grp.getgrgid(pwd.getpwnam(account).pw_gid).gr_name)
+    for keyword, names, allows in (
+        ("allowusers", {account}, True), ("denyusers", {account}, False),
+        ("allowgroups", groups, True), ("denygroups", groups, False),
+    ):  # fmt: skip
+        patterns = " ".join(sshd.values.get(keyword, [])).split()
+        hit = any(
+            fnmatch.fnmatchcase(name, pattern.partition("@")[0]) for name in names for pattern in patterns
+        )
+        if patterns and hit != allows:
+            yield gap(
+                f"sshd-{keyword}",
+                f"{keyword} {' '.join(patterns)} keeps {account} out",
+                f"change {keyword} in sshd's configuration",
+            )
+    for keyword, bad in (("pubkeyauthentication", "no"), ("maxsessions", "0")):
+        if sshd.one(keyword, "") == bad:
+            yield gap(
+                f"sshd-{keyword}",
+                f"{keyword} is {bad}: no key gets in",
+                f"change {keyword} in sshd's configuration",
+            )
+    if account == "root" and sshd.one("permitrootlogin", "yes") == "no":
+        yield gap(
+            "sshd-permitrootlogin",
+            "PermitRootLogin is no, and the Git account is root",
+            "use an account of its own",
+        )
+    types = sshd.one("pubkeyacceptedalgorithms", "ssh-ed25519")
+    if "ssh-ed25519" not in types and "ecdsa" not in types and "rsa-sha2" not in types:
+        yield gap(
+            "sshd-pubkeyacceptedalgorithms",
+            f"sshd takes keys of these types alone: {types[:80]}",
+            "add ssh-ed25519",
         )
 
 

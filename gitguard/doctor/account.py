@@ -7,10 +7,11 @@ import pwd
 import re
 from collections.abc import Iterator
 
+from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.host import key_file
-from gitguard.host.doctor.finding import Finding, gap, note, ok
+from gitguard.host.login_shell import shell_fault
 from gitguard.host.ownership import fault_on_the_way
-from gitguard.message.reasons import Refusal, printable
+from gitguard.message.reasons import Refusal, readable
 from gitguard.store.contract import Key
 
 # These ignore BASH_ENV and every start-up file when they run one command; others are not believed to.
@@ -42,6 +43,8 @@ def shell_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
         )
     elif not os.access(entry.pw_shell, os.X_OK):
         yield gap("login-shell", f"{entry.pw_shell} is not there", remedy)
+    elif fault := shell_fault(entry):
+        yield gap("login-shell", fault, remedy)
     else:
         yield ok("login-shell", f"{entry.pw_shell} ({name})")
 
@@ -103,7 +106,7 @@ def _foreign_findings(path: str, gate: str, known: dict[str, bytes]) -> Iterator
         yield gap("key-file", refusal.text, "make it readable to the Git account")
         return
     for line in lines:
-        about = f"{line.fingerprint} {printable(line.comment, 60)} in {path}"
+        about = f"{line.fingerprint} {readable(line.comment, 60)} in {path}"
         if not line.fingerprint:
             yield gap(
                 "key-line-unread",
@@ -116,7 +119,7 @@ def _foreign_findings(path: str, gate: str, known: dict[str, bytes]) -> Iterator
             yield gap(
                 "key-not-gated",
                 f"a key line without our forced command: {about}",
-                "gitguard admin key adopt MAP, or remove the line",
+                "gitguard admin key list --map > MAP, gitguard admin key adopt MAP; or remove the line",
             )
         elif not re.search(r"(^|,)restrict(,|$)", line.options):
             yield gap(
@@ -128,11 +131,11 @@ def _foreign_findings(path: str, gate: str, known: dict[str, bytes]) -> Iterator
             yield gap(
                 "key-not-known",
                 f"a gated key line of a key that the store does not know: {about}",
-                "remove the line",
+                "gitguard admin key adopt MAP takes it over, with the program behind it; or remove the line",
             )
         elif f"{line.options} {line.type} {line.blob}" not in known[line.fingerprint].decode():
             yield gap(
                 "key-line-altered",
                 f"a gated key line that is not as gitguard writes it: {about}",
-                "remove the line; gitguard writes its own",
+                "gitguard admin key adopt MAP takes it over, with the program behind it; or remove the line",
             )

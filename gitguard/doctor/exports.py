@@ -1,0 +1,106 @@
+"""Other services that hand out the same folders past sshd: by their configuration and by what runs, compared as paths."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+
+from gitguard.config.schema import Settings
+from gitguard.doctor.finding import Finding, gap, ok
+from gitguard.repository.registry import roots
+
+# Where services name the folders that they hand out.
+CONFIGURATIONS = (
+    "/etc/exports", "/etc/exports.d/*", "/etc/samba/*.conf", "/etc/rsyncd.conf", "/etc/rsyncd.d/*", "/etc/gitweb*.conf",
+    "/etc/cgitrc", "/etc/cgitrc.d/*", "/etc/default/git-daemon", "/etc/inetd.conf", "/etc/xinetd.d/*", "/etc/sv/*/run",
+    "/etc/systemd/system/*.service", "/etc/systemd/system/*.socket", "/etc/nginx/*.conf", "/etc/nginx/*/*",
+    "/etc/apache2/*.conf", "/etc/apache2/*/*.conf", "/etc/httpd/*/*.conf", "/etc/lighttpd/*.conf", "/etc/lighttpd/*/*.conf",
+    "/etc/vsftpd*.conf", "/etc/proftpd/*.conf", "/etc/webdav/*", "/etc/caddy/*", "/etc/gitolite*/*", "/etc/klaus*", "/etc/fossil*",
+)  # fmt: skip
+_LONGEST = 256 * 1024
+_PATH = re.compile(r"(?<![A-Za-z0-9_.~])/[^\s\"';,:=(){}<>*?#]+")
+_SERVERS = re.compile(
+    r"(^|[/ -])(git-daemon|git-http-backend|http-backend|rsync|smbd|vsftpd|proftpd|cgit|gitweb|klaus|nfsd)( |$)|git daemon"
+)
+
+
+def export_findings(settings: Settings) -> Iterator[Finding]:
+    """Whatever names a root, something inside it, or a folder that holds it."""
+    places = roots(settings)
+    count = 0
+    for pattern in CONFIGURATIONS:
+        for path in sorted(glob.glob(pattern)):
+            count += 1
+            for root, line in _hits(_text(path), places):
+                yield gap(
+                    "exported",
+                    f"{path} names {root}, so something may serve it past sshd and gitguard: {line.strip()[:100]}",
+                    "take the root out of it, or see to it that it demands a verification of its own",
+                )
+    for pid, words in _running():
+        line = " ".join(words)
+        if not _SERVERS.search(line):
+            continue
+        for root, _ in _hits(line, places):
+            yield gap(
+                "exported",
+                f"a process serves {root} past sshd and gitguard: {line[:100]}",
+                f"stop it (process {pid}), or take the root out of it",
+            )
+    yield ok("exports", f"{count} configurations of other services were compared with the roots")
+
+
+def _hits(text: str, places: list[str]) -> list[tuple[str, str]]:
+    """(root, line) of each line that names a root, a folder inside it, or one that holds it (but not `/` itself)."""
+    found = []
+    for line in text.splitlines():
+        if line.lstrip().startswith(("#", ";", "//")):
+            continue
+        for word in _PATH.findall(line):
+            path = os.path.realpath(word)
+            for root in places:
+                inside = (path + "/").startswith(root + "/")
+                holds = (
+                    path.count("/") >= 1
+                    and path != "/"
+                    and (root + "/").startswith(path + "/")
+                    and _hands_out(line)
+                )
+                if inside or holds:
+                    found.append((root, line))
+                    break
+            else:
+                continue
+            break
+    return found
+
+
+def _hands_out(line: str) -> bool:
+    """Whether a line that names a folder above a root hands that folder out, rather than merely lying there."""
+    return (
+        re.search(r"path|root|alias|base|scan|export|\(r[ow]|rw|ro\b|Directory|share", line, re.IGNORECASE)
+        is not None
+    )
+
+
+def _text(path: str) -> str:
+    try:
+        if not os.path.isfile(path):
+            return ""
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(_LONGEST)
+    except OSError:
+        return ""
+
+
+def _running() -> Iterator[tuple[int, list[str]]]:
+    for folder in glob.glob("/proc/[0-9]*"):
+        try:
+            with open(f"{folder}/cmdline", "rb") as file:
+                words = file.read(65536).decode("utf-8", "replace").split("\0")
+        except OSError:
+            continue
+        if words != [""]:
+            yield int(folder.rpartition("/")[2]), [word for word in words if word]
