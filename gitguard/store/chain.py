@@ -55,8 +55,50 @@ class Head:
             raise
 
 
-def faults(records: list[AuditRecord], head: tuple[int, bytes] | None) -> tuple[list[str], int]:
-    """(what is wrong with the chain, how many records the outside head lags behind)."""
+def faults(
+    records: list[AuditRecord], head: tuple[int, bytes] | None, *, outside: bool = True
+) -> tuple[list[str], int]:
+    """(what is wrong with the chain, how many records the outside head lags behind).
+
+    What an admin accepted is not said again; `outside` is False where there is no head to compare with, as in a copy.
+    """
+    found, lag = every_fault(records, head, outside=outside)
+    accepted = _accepted(records, head) if outside else _accepted_inside(records)
+    return [fault for fault in found if fault not in accepted], lag
+
+
+def _accepted(records: list[AuditRecord], head: tuple[int, bytes] | None) -> set[str]:
+    """The faults that a record of acceptance names, if the head outside stands at it or behind it.
+
+    Whoever can write the store alone can forge such a record, but not move the head past it.
+    """
+    named: set[str] = set()
+    if head is None:
+        return named
+    place = next((at for at, record in enumerate(records) if record.seq == head[0]), None)
+    if place is None or records[place].hash != head[1]:
+        return named
+    for at in range(place, -1, -1):
+        record = records[at]
+        if record.record.get("event") == "audit-accepted":
+            listed = record.record.get("faults")
+            named |= {str(fault) for fault in listed} if isinstance(listed, list) else set()
+        previous = records[at - 1] if at else None
+        follows = previous is not None and previous.seq + 1 == record.seq
+        if not follows or previous is None or link(previous.hash, record.seq, record.text) != record.hash:
+            break  # what lies before a break is not vouched for by the head
+    return named
+
+
+def _accepted_inside(records: list[AuditRecord]) -> set[str]:
+    """The faults that the newest records of a copy accept: its own word is all there is."""
+    return _accepted(records, (records[-1].seq, records[-1].hash)) if records else set()
+
+
+def every_fault(
+    records: list[AuditRecord], head: tuple[int, bytes] | None, *, outside: bool = True
+) -> tuple[list[str], int]:
+    """As `faults`, with those that were accepted before: what the next acceptance has to name."""
     found = []
     head, lag_from = _before_restore(records, head)
     previous, expected = GENESIS, 1
@@ -66,7 +108,7 @@ def faults(records: list[AuditRecord], head: tuple[int, bytes] | None) -> tuple[
             found.append(f"record {expected} is missing (deleted): the next one is {record.seq}")
         digest = link(previous, record.seq, record.text)
         if digest != record.hash:
-            found.append(f"record {record.seq} was changed, or the one before it was")
+            found.append(f"record {record.seq} was changed, or the one before it was ({digest.hex()[:8]})")
         if head is not None and record.seq == head[0]:
             head_fits = record.hash == head[1]
             if not head_fits:
@@ -75,7 +117,7 @@ def faults(records: list[AuditRecord], head: tuple[int, bytes] | None) -> tuple[
     last = records[-1].seq if records else 0
     if head is not None and head[0] > last:
         found.append(f"records {last + 1} to {head[0]} are missing: the tail was deleted")
-    elif head is None and records:
+    elif head is None and records and outside:
         found.append("the head outside the store is missing")
     return found, last - (head[0] if head is not None else lag_from)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from gitguard.cli.admin.office import open_office
-from gitguard.cli.here import counted, say_json
+from gitguard.cli.here import counted, number, say_json
 from gitguard.command_line import Group
 from gitguard.config.schema import duration as seconds_of
 from gitguard.message.moments import clock
-from gitguard.message.reasons import Refusal, printable
+from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
-from gitguard.store.chain import faults
+from gitguard.store.chain import every_fault, faults
 
 
 @click.group(cls=Group)
@@ -22,8 +22,8 @@ def audit() -> None:
 @audit.command()
 @click.option("--user", help="Records about this user.")
 @click.option("--repository", help="Records about this repository.")
-@click.option("--event", help="Records of this event, as session-opened.")
-@click.option("--since", metavar="DURATION", help="How far back, as 7d; default everything.")
+@click.option("--event", help="Records of this event, such as session-opened.")
+@click.option("--since", metavar="DURATION", help="How far back, such as 7d; default everything.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def show(
@@ -40,7 +40,7 @@ def show(
         after = now().at - seconds_of(since) if since else 0
     except ValueError as error:
         raise Refusal("usage", text=str(error)) from None
-    with office.desk.store.reading() as tx:
+    with office.site.store.reading() as tx:
         records = tx.audit()
     wanted = {"user": user, "repository": repository, "event": event}
     chosen = [
@@ -56,9 +56,9 @@ def show(
     for r in chosen:
         at, what, actor = r.record.get("at"), r.record.get("event"), r.record.get("actor")
         details = {name: value for name, value in r.record.items() if name not in ("at", "event", "actor")}
-        words = " ".join(f"{name}={printable(str(value), 100)}" for name, value in sorted(details.items()))
+        words = " ".join(f"{name}={readable(str(value), 200)}" for name, value in sorted(details.items()))
         click.echo(
-            f"{r.seq:>6}  {clock(at, today) if isinstance(at, int) else '?'}  {printable(str(actor), 80)}  {what}  {words}".rstrip()
+            f"{r.seq:>6}  {clock(at, today) if isinstance(at, int) else '?'}  {readable(str(actor), 80)}  {what}  {words}".rstrip()
         )
     if not chosen:
         click.echo("no records", err=True)
@@ -75,7 +75,7 @@ def verify(ctx: click.Context, as_json: bool) -> int:
         head, unread = office.sqlite.head.read(), ""
     except (OSError, ValueError) as error:
         head, unread = None, f"the head outside the store cannot be read: {error}"
-    with office.desk.store.reading() as tx:
+    with office.site.store.reading() as tx:
         records = tx.audit()
     found, lag = ([unread], 0) if unread else faults(records, head)
     if as_json:
@@ -84,9 +84,11 @@ def verify(ctx: click.Context, as_json: bool) -> int:
     for fault in found:
         click.echo(f"FAULT: {fault}")
     if not found:
-        click.echo(f"{len(records)} records, the chain is whole")
+        click.echo(f"{number(len(records), 'record')}, the chain is whole")
         if lag:
-            click.echo(f"the head outside lags by {lag} records, as after a crash; the next change renews it")
+            click.echo(
+                f"the head outside lags by {number(lag, 'record')}, as after a crash; the next change renews it"
+            )
     return 1 if found else 0
 
 
@@ -102,11 +104,12 @@ def accept(ctx: click.Context, reason: str) -> None:
     except (OSError, ValueError):
         head = None
     with store.reading() as tx:
-        found, _ = faults(tx.audit(), head)
-    if not found:
+        records = tx.audit()
+    found, _ = every_fault(records, head)
+    if not faults(records, head)[0]:
         click.echo("the chain is whole; nothing to accept")
         return
     with store.writing() as tx:
-        tx.record("audit-accepted", now().at, office.actor, reason=reason, faults=found[:20])
+        tx.record("audit-accepted", now().at, office.actor, reason=reason, faults=found)
     store.renew_head()
     counted(len(found), "fault", "noted; the head outside was renewed")
