@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import hashlib
 from dataclasses import dataclass
 
-from gitguard.message.reasons import Refusal, printable
+from gitguard.message.reasons import Refusal, printable, readable
 
 TYPES = (
     "ssh-ed25519",
@@ -20,9 +21,12 @@ TYPES = (
 )
 
 
+LONGEST_COMMENT = 200
+
+
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """One public key. `blob` is base64, `comment` printable."""
+    """One public key. `blob` is base64, `comment` as it was written, without control characters."""
 
     type: str
     blob: str
@@ -56,7 +60,7 @@ def parse_public_key(line: str) -> PublicKey:
     if len(words) < 2 or words[0] not in TYPES:
         shown = printable(words[0], 40) if words else "an empty line"
         raise Refusal("usage", text=f"no public key of a known type: {shown} (known: {', '.join(TYPES)})")
-    comment = printable(words[2].strip(), 100) if len(words) > 2 else ""
+    comment = readable(words[2].strip(), LONGEST_COMMENT) if len(words) > 2 else ""
     try:
         blob = base64.b64decode(words[1], validate=True)
     except (binascii.Error, ValueError):
@@ -67,10 +71,38 @@ def parse_public_key(line: str) -> PublicKey:
     return PublicKey(words[0], base64.b64encode(blob).decode(), comment)
 
 
-def parse_key_file(text: str) -> list[PublicKey]:
-    """All keys of a `.pub` file; blank lines and comments pass. Raises Refusal("usage") if there is none."""
-    lines = [line.strip() for line in text.splitlines()]
+def parse_key_file(data: bytes) -> list[PublicKey]:
+    """All keys of a `.pub` file; blank lines and comments pass. Raises Refusal("usage") with the way out.
+
+    A byte-order mark and UTF-16, which Windows editors write, are understood.
+    """
+    lines = [line.strip() for line in _decoded(data).splitlines()]
+    if lines and lines[0].startswith("---- BEGIN SSH2"):
+        raise Refusal(
+            "usage",
+            text="that is the SSH2 format (RFC 4716), which sshd does not read in this place",
+            hint="convert it: ssh-keygen -i -f FILE > FILE.pub",
+        )
+    if lines and lines[0].startswith("PuTTY-User-Key-File"):
+        raise Refusal(
+            "usage",
+            text="that is PuTTY's own format, and holds the private key",
+            hint="take the public key out of it: puttygen FILE.ppk -O public-openssh -o FILE.pub",
+        )
     keys = [parse_public_key(line) for line in lines if line and not line.startswith("#")]
     if not keys:
         raise Refusal("usage", text="no key in that file")
     return keys
+
+
+def _decoded(data: bytes) -> str:
+    for mark, encoding in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if data.startswith(mark):
+            return data.decode(encoding, "replace")
+    if data[1:2] == b"\0":
+        return data.decode("utf-16-le", "replace")
+    return data.decode("utf-8", "replace")

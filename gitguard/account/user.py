@@ -7,8 +7,7 @@ follows outside the store (key file, running processes) is the caller's.
 from __future__ import annotations
 
 from gitguard.account import invite
-from gitguard.account.public_key import PublicKey
-from gitguard.decision.request import is_user_name
+from gitguard.account.names import is_user_name
 from gitguard.factor.keyring import Keyring
 from gitguard.message.reasons import Refusal, printable
 from gitguard.store.contract import Key, Reading, User, Writing
@@ -24,11 +23,22 @@ def present(tx: Reading, name: str) -> User:
     return user
 
 
+def check_present(tx: Reading, name: str) -> None:
+    """Raises Refusal("usage") in words unless the user is there and not removed."""
+    present(tx, name)
+
+
+def name_fault(name: str) -> str:
+    """Why `name` can be no user's name, "" if it can."""
+    if is_user_name(name):
+        return ""
+    return f"{printable(name, 64)!r} can be no user's name: small letters, digits, . _ -, at most 64, the first a letter or digit"
+
+
 def add(tx: Writing, name: str, at: int, actor: str) -> None:
     """A new user. Raises Refusal("usage") for a name that cannot be, is taken, or is reserved."""
-    if not is_user_name(name):
-        text = f"{printable(name, 64)!r} can be no user's name: small letters, digits, . _ -, at most 64, the first a letter or digit"
-        raise Refusal("usage", text=text)
+    if fault := name_fault(name):
+        raise Refusal("usage", text=fault)
     there = tx.user(name)
     if there is not None:
         why = "was removed and stays reserved" if there.state == "removed" else "is there already"
@@ -63,7 +73,7 @@ def reset(tx: Writing, keyring: Keyring, name: str, at: int, actor: str, reason:
     present(tx, name)
     had = tx.drop_factor(name)
     ended = tx.end_sessions(name)
-    tx.forget_failures(name)
+    _forget_failures(tx, name)
     tx.record("factor-reset", at, actor, user=name, had_factor=had, sessions_ended=len(ended), reason=reason)
     return new_invite(tx, keyring, name, at, actor)
 
@@ -71,9 +81,14 @@ def reset(tx: Writing, keyring: Keyring, name: str, at: int, actor: str, reason:
 def unthrottle(tx: Writing, name: str, at: int, actor: str, reason: str = "") -> int:
     """Forget the user's failures; how many there were."""
     present(tx, name)
-    count = tx.forget_failures(name)
+    count = _forget_failures(tx, name)
     tx.record("user-unthrottled", at, actor, user=name, failures=count, reason=reason)
     return count
+
+
+def _forget_failures(tx: Writing, name: str) -> int:
+    tx.forget_guesses(name)
+    return tx.forget_failures(name)
 
 
 def remove(tx: Writing, name: str, at: int, actor: str, reason: str = "") -> list[Key]:
@@ -83,27 +98,33 @@ def remove(tx: Writing, name: str, at: int, actor: str, reason: str = "") -> lis
     tx.drop_factor(name)
     tx.drop_invite(name)
     tx.end_sessions(name)
-    tx.forget_failures(name)
+    _forget_failures(tx, name)
     for key in keys:
         tx.remove_key(key.fingerprint)
-    for repository in tx.repositories():
-        tx.remove_repository_admin(repository.name, name)
+    for repository in tx.administered_by(name):
+        tx.remove_repository_admin(repository, name)
     tx.set_always(name, on=False)
     tx.set_user_state(name, "removed")
     tx.record("user-removed", at, actor, user=name, keys=[key.fingerprint for key in keys], reason=reason)
     return keys
 
 
-def add_key(tx: Writing, name: str, key: PublicKey, at: int, actor: str) -> bool:
+def add_key(tx: Writing, key: Key, at: int, actor: str) -> bool:
     """Give a user a key; False if it is theirs already. Raises Refusal("usage") if it is another's."""
-    present(tx, name)
+    present(tx, key.user)
     there = tx.key(key.fingerprint)
     if there is not None:
-        if there.user == name:
+        if there.user == key.user:
             return False
-        raise Refusal("usage", text=f"{key.fingerprint} is a key of {there.user}; a key is of one user")
-    tx.add_key(Key(key.fingerprint, name, key.type, key.blob, key.comment, key.is_hardware, at))
-    tx.record("key-added", at, actor, user=name, key=key.fingerprint, type=key.type)
+        raise Refusal(
+            "usage",
+            text=f"{key.fingerprint} belongs to {there.user} already; a key can belong to one user only",
+        )
+    tx.add_key(key)
+    tx.record(
+        "key-added", at, actor, user=key.user, key=key.fingerprint, type=key.type,
+        limits=key.limits, behind=list(key.behind) or None,
+    )  # fmt: skip
     return True
 
 

@@ -8,16 +8,20 @@ AUTHORIZED_KEYS FILE FORMAT.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 
-from gitguard.account.public_key import TYPES, fingerprint
+from gitguard.account.public_key import LONGEST_COMMENT, TYPES, fingerprint
 from gitguard.host.files import replace
-from gitguard.message.reasons import Refusal, printable
+from gitguard.host.key_options import command_option
+from gitguard.message.reasons import Refusal, readable
 from gitguard.store.contract import Key
 
 BEGIN = b"# gitguard begin: this block is written by `gitguard admin`; edits are lost\n"
 END = b"# gitguard end\n"
+BEFORE = ".before-gitguard"  # the file as it was before our first change
+PREVIOUS = ".previous"  # the file as it was before the block last lost lines
 _TYPE_PREFIXES = ("ssh-", "ecdsa-", "sk-", "rsa-sha2-", "webauthn-")
 
 
@@ -35,18 +39,21 @@ class ForeignLine:
 
 
 def key_line(key: Key, gate: str) -> bytes:
-    """The line that gates `key`: everything off but the forced command."""
-    options = f'restrict,command="{gate} --user {key.user} --key {key.fingerprint}"'
+    """The line that gates `key`: everything off but the forced command, and what limits the key."""
+    options = "restrict," + command_option(gate, key.user, key.fingerprint, key.behind)
     if key.verify_required:
         options += ",verify-required"
-    comment = printable(key.comment, 100)
+    if key.limits:
+        options += "," + key.limits
+    comment = readable(key.comment, LONGEST_COMMENT)
     return f"{options} {key.type} {key.blob} {comment}".rstrip().encode() + b"\n"
 
 
 def read(path: str) -> tuple[bytes, bytes]:
     """(our block's lines, everything else) of the file at `path`; both empty if it is not there.
 
-    Raises Refusal("usage") for a file that is a link, unreadable, or has half a block.
+    MUST: a mark counts as a whole line alone; a comment that holds its words is a comment. Raises
+    Refusal("usage") for a file that is a link, unreadable, or has half a block.
     """
     try:
         if stat.S_ISLNK(os.lstat(path).st_mode):
@@ -57,35 +64,52 @@ def read(path: str) -> tuple[bytes, bytes]:
         return b"", b""
     except OSError as error:
         raise Refusal("usage", text=f"cannot read {path}: {error.strerror}") from None
-    begin, end = data.find(BEGIN), data.find(END)
-    if begin < 0 and end < 0:
+    lines = _lines(data)
+    begins = [number for number, line in enumerate(lines) if line.rstrip(b"\r\n") == BEGIN.rstrip()]
+    ends = [number for number, line in enumerate(lines) if line.rstrip(b"\r\n") == END.rstrip()]
+    if not begins and not ends:
         return b"", data
-    if begin < 0 or end < begin or data.count(BEGIN) > 1 or data.count(END) > 1:
+    if len(begins) != 1 or len(ends) != 1 or ends[0] < begins[0]:
         raise Refusal("usage", text=f"{path}: gitguard's block is damaged; mend its begin and end lines")
-    return data[begin + len(BEGIN) : end], data[:begin] + data[end + len(END) :]
+    return b"".join(lines[begins[0] + 1 : ends[0]]), b"".join(lines[: begins[0]] + lines[ends[0] + 1 :])
 
 
 def write(path: str, keys: list[Key], gate: str, *, without: frozenset[str] = frozenset()) -> bool:
     """Put the lines of `keys` in our block; foreign lines stay, but for those `without` (fingerprints).
 
-    Returns whether the file changed. Raises Refusal("usage").
+    The file as it was before our first change stays beside it (`BEFORE`), and whenever the block loses lines, as
+    it was before that (`PREVIOUS`). Returns whether the file changed. Raises Refusal.
     """
-    _, foreign = read(path)
+    before, foreign = read(path)
     if without:
         gone = {line.number for line in foreign_lines(path) if line.fingerprint in without}
-        kept = [
-            text for number, text in enumerate(foreign.splitlines(keepends=True), 1) if number not in gone
-        ]
+        kept = [text for number, text in enumerate(_lines(foreign), 1) if number not in gone]
         foreign = b"".join(kept)
     block = b"".join(key_line(key, gate) for key in keys)
-    return replace(path, BEGIN + block + END + foreign, 0o600)
+    data = BEGIN + block + END + foreign
+    try:
+        with open(path, "rb") as file:
+            there = file.read()
+    except OSError:
+        there = b""
+    if there and there != data:
+        if BEGIN not in there and not os.path.lexists(path + BEFORE):
+            replace(path + BEFORE, there, 0o600)
+        if before.count(b"\n") > block.count(b"\n"):
+            replace(path + PREVIOUS, there, 0o600)
+    return replace(path, data, 0o600)
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """Lines as sshd reads them: a newline ends one, nothing else does."""
+    return re.findall(rb"[^\n]*\n|[^\n]+", data)
 
 
 def foreign_lines(path: str) -> list[ForeignLine]:
     """The key lines of the file outside our block; numbered within what is outside."""
     found = []
     _, foreign = read(path)
-    for number, raw in enumerate(foreign.splitlines(), 1):
+    for number, raw in enumerate(_lines(foreign), 1):
         # sshd reads C strings: what stands behind a NUL is not there.
         text = raw.partition(b"\0")[0].decode("utf-8", "replace").strip()
         if text and not text.startswith("#"):
@@ -123,8 +147,12 @@ def _after_options(text: str) -> tuple[str, str]:
 
 
 def carries(path: str, blob: str) -> bool:
-    """Whether the key `blob` (base64) stands anywhere outside our block, in a line that we understand or not."""
-    return blob.rstrip("=").encode() in read(path)[1]
+    """Whether the key `blob` (base64) stands outside our block in a line that sshd may read, understood by us or not.
+
+    A line that is a comment lets nobody in.
+    """
+    wanted = blob.rstrip("=").encode()
+    return any(wanted in line for line in _lines(read(path)[1]) if not line.lstrip().startswith(b"#"))
 
 
 def default_path(home: str) -> str:

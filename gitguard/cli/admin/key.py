@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import re
+import shlex
+
 import click
 
 from gitguard.account import user as users
-from gitguard.account.public_key import PublicKey, parse_key_file, parse_public_key
-from gitguard.cli.admin.office import Office, open_office
-from gitguard.cli.here import counted, say_json
+from gitguard.account.names import is_fingerprint, is_user_name
+from gitguard.account.public_key import PublicKey, parse_key_file
+from gitguard.action import keys as action
+from gitguard.action.keys import NewKey, Plan, Wanted
+from gitguard.cli.admin.office import Office, config_of, open_office, open_settings, read_file
+from gitguard.cli.here import check_followed, number, say_followed, say_json
+from gitguard.cli.table import say_table
 from gitguard.command_line import Group
-from gitguard.decision.request import is_fingerprint
-from gitguard.host import key_file
-from gitguard.message.reasons import Refusal, printable
+from gitguard.host.key_file import ForeignLine
+from gitguard.host.key_options import program_fault
+from gitguard.host.login_shell import set_shell, shell_fault
+from gitguard.message.reasons import Refusal, printable, readable
 from gitguard.session.moment import now
+from gitguard.store.contract import Key
+
+BEHIND = "The program behind the gate for this key, with its arguments; {user} is filled in."
 
 
 @click.group(cls=Group)
@@ -20,140 +33,225 @@ def key() -> None:
     """SSH keys: add, adopt, list, remove."""
 
 
-def read_key_files(files: tuple[str, ...]) -> list[PublicKey]:
+def read_key_files(ctx: click.Context, files: tuple[str, ...]) -> list[PublicKey]:
     """All keys in `files`. Raises Refusal("usage") naming the file."""
-    keys: list[PublicKey] = []
+    found: list[PublicKey] = []
     for path in files:
+        data = read_file(ctx, path, 1 << 20)
         try:
-            with click.open_file(path, encoding="utf-8", errors="replace") as file:
-                keys += parse_key_file(file.read(1 << 20))
-        except OSError as error:
-            raise Refusal("usage", text=f"cannot read {path}: {error.strerror}") from None
+            found += parse_key_file(data)
         except Refusal as refusal:
-            raise Refusal("usage", text=f"{path}: {refusal.text}") from None
-    return keys
+            hint = refusal.hint.replace("FILE", shlex.quote(path)) if refusal.hint else ""
+            raise Refusal("usage", text=f"{path}: {refusal.text}", hint=hint) from None
+    return found
 
 
-def check_not_foreign(office: Office, keys: list[PublicKey]) -> None:
-    """Raises Refusal("usage") if a key stands ungated in a file that sshd reads: that line would win."""
-    for path in office.key_files:
-        for added in keys:
-            if key_file.carries(path, added.blob):
-                raise Refusal(
-                    "usage",
-                    text=f"{added.fingerprint} stands ungated in {path}, where sshd would let it past gitguard",
-                    hint="take it over with: gitguard admin key adopt MAP",
-                )
+def read_program(text: str) -> tuple[str, ...]:
+    """The words of `--behind`. Raises Refusal("usage")."""
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise Refusal("usage", text=f"--behind: {error}") from None
+    if text and (fault := program_fault(words)):
+        raise Refusal("usage", text=f"--behind: {fault}")
+    return words
 
 
 @key.command()
 @click.argument("user")
 @click.argument("file", type=click.Path())
+@click.option("--behind", default="", metavar="PROGRAM", help=BEHIND)
+@click.option(
+    "--verify-required",
+    is_flag=True,
+    help="Demand the hardware key's PIN or fingerprint at each use (sk-* keys).",
+)
 @click.pass_context
-def add(ctx: click.Context, user: str, file: str) -> None:
+def add(ctx: click.Context, user: str, file: str, behind: str, verify_required: bool) -> None:
     """Give a user the public keys in FILE (- for stdin)."""
-    keys = read_key_files((file,))  # as who types: the file may be closed to the Git account
+    program = tuple(word.replace("{user}", user) for word in read_program(behind))
+    keys = read_key_files(ctx, (file,))
+    for k in keys:
+        if verify_required and not k.is_hardware:
+            raise Refusal(
+                "usage", text=f"{k.fingerprint} is not a hardware key, so nothing can be demanded of it"
+            )
     office = open_office(ctx)
-    check_not_foreign(office, keys)
-    with office.desk.store.writing() as tx:
-        added = [k for k in keys if users.add_key(tx, user, k, now().at, office.actor)]
-    office.write_keys()
-    for k in added:
-        click.echo(f"added {k.fingerprint} {k.comment}".rstrip() + f" to {user}")
+    new = [NewKey(k, verify_required=verify_required, behind=program) for k in keys]
+    added, followed = action.add(office.site, user, new, now(), office.actor)
+    for row in added:
+        click.echo(f"added {row.fingerprint} {readable(row.comment)}".rstrip() + f" to {user}")
     if not added:
         click.echo(f"{user} has that key already")
+    say_program(office, tuple(added))
+    check_followed(followed, f"the keys of {user} are stored")
+
+
+def say_program(office: Office, added: tuple[Key, ...]) -> None:
+    """A key without a program beside keys that have one would be let past what that program denies: that is said."""
+    if office.settings.git.behind or not any(not row.behind for row in added):
+        return
+    with office.site.store.reading() as tx:
+        others = [row.behind for row in tx.keys(None) if row.behind]
+    if others:
+        click.echo(
+            f"note: this key goes to git-shell, while {number(len(others), 'key')} go to a program such as "
+            f"{others[0][0]}, which may deny what git-shell allows; to change that: gitguard admin key remove, then "
+            "key add --behind, or set [git] behind",
+            err=True,
+        )
 
 
 @key.command()
 @click.argument("map_file", metavar="MAP", type=click.Path())
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--add-users", is_flag=True, help="Add the users that the map names and nobody knows yet.")
+@click.option(
+    "--behind",
+    default="",
+    metavar="PROGRAM",
+    help="The program behind the gate for lines without a command of their own; {user} is filled in.",
+)
+@click.option(
+    "--set-shell",
+    is_flag=True,
+    help="Then give the Git account /bin/sh as its login shell, if its present one cannot run the gate (as root).",
+)
 @click.pass_context
-def adopt(ctx: click.Context, map_file: str, dry_run: bool) -> None:
+def adopt(
+    ctx: click.Context, map_file: str, dry_run: bool, add_users: bool, behind: str, set_shell: bool
+) -> int:  # fmt: skip
     """Gate lines that stand in authorized_keys already. MAP holds lines of: FINGERPRINT USER."""
-    wanted = _read_map(map_file)
+    program = read_program(behind)
+    wanted = _read_map(map_file, read_file(ctx, map_file))
+    account = str(open_settings(config_of(ctx)).host.account)
+    fault = shell_fault(pwd.getpwnam(account))
+    if fault and not dry_run:
+        _check_shell(fault, wants=set_shell)
+        if _in_child():
+            set_shell_and_say(account)
+            return 0
     office = open_office(ctx)
-    lines = {line.fingerprint: line for path in office.key_files for line in key_file.foreign_lines(path)}
-    missing = [digest for digest in wanted if digest not in lines]
-    if missing:
+    moment = now()
+    plan = action.plan(office.site, wanted, moment, behind=program, add_users=add_users)
+    if plan.faults:
+        for text in plan.faults:
+            click.echo(f"{map_file}: {text}", err=True)
+        raise Refusal(
+            "usage", text=f"{number(len(plan.faults), 'line')} cannot be taken over; nothing was changed"
+        )
+    if dry_run:
+        _say_plan(plan, "would gate")
+        if fault:
+            click.echo(f"before that: {fault}", err=True)
+        return 0
+    invites, followed = action.adopt(office.site, plan, wanted, moment, office.actor)
+    _say_plan(plan, "gated")
+    for name, token in invites.items():
+        from gitguard.cli.admin.user import say_invite
+
+        say_invite(office, name, token)
+    say_followed(followed)
+    check_followed(followed, "the keys are stored")
+    return 0
+
+
+def _check_shell(fault: str, *, wants: bool) -> None:
+    """Gated lines and a shell that cannot run them would lock everybody out; the other order hands out a shell."""
+    if not wants:
         raise Refusal(
             "usage",
-            text=f"no ungated line carries {missing[0]}"
-            + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""),
+            text=f"{fault}; gating the lines now would lock everybody out, and changing the shell first would give "
+            "everybody a shell",
+            hint="do both in the right order, as root: gitguard admin key adopt --set-shell MAP",
         )
-    elsewhere = [line for digest in wanted if (line := lines[digest]).path != office.key_file]
-    if elsewhere:
-        raise Refusal(
-            "usage",
-            text=f"{elsewhere[0].fingerprint} stands in {elsewhere[0].path}, which gitguard does not manage",
-            hint="move that line to the managed file first",
-        )
-    keys = [
-        (
-            wanted[digest],
-            parse_public_key(f"{lines[digest].type} {lines[digest].blob} {lines[digest].comment}"),
-        )
-        for digest in wanted
-    ]
-    with office.desk.store.reading() as tx:
-        for name, found in keys:
-            users.present(tx, name)
-            there = tx.key(found.fingerprint)
-            if there is not None and there.user != name:
-                raise Refusal(
-                    "usage", text=f"{found.fingerprint} is a key of {there.user}; a key is of one user"
-                )
-    if not dry_run:
-        with office.desk.store.writing() as tx:
-            for name, found in keys:
-                users.add_key(tx, name, found, now().at, office.actor)
-        office.write_keys(without=frozenset(wanted))
-    for name, found in keys:
-        options = lines[found.fingerprint].options
-        dropped = f" (its options are dropped: {printable(options, 80)})" if options else ""
+    if os.geteuid() != 0:
+        raise Refusal("forbidden", text="--set-shell changes the login shell, so it is run as root")
+
+
+def _in_child() -> bool:
+    """Fork: the child goes on to adopt the keys as the Git account; True in the parent, once that went well."""
+    child = os.fork()
+    if child == 0:
+        return False
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code != 0:
+        raise click.exceptions.Exit(code if code > 0 else 1)
+    return True
+
+
+def set_shell_and_say(account: str) -> None:
+    """The second step, once every key is gated."""
+    set_shell(account)
+    click.echo(
+        f"the login shell of {account} is /bin/sh now; every key that sshd reads should be gated: gitguard admin doctor"
+    )
+
+
+def _say_plan(plan: Plan, verb: str) -> None:
+    for name in plan.new_users:
+        click.echo(f"{'would add' if verb.startswith('would') else 'added'} the user {name}")
+    for taken in plan.taken:
+        kept = f" (kept: {taken.kept})" if taken.kept else ""
+        click.echo(f"{verb} {taken.key.fingerprint} {readable(taken.key.comment)} for {taken.key.user}{kept}")
+    for line in plan.left:
         click.echo(
-            f"{'would gate' if dry_run else 'gated'} {found.fingerprint} {found.comment} for {name}{dropped}"
-        )
-    left = [line for digest, line in lines.items() if digest not in wanted]
-    for line in left:
-        click.echo(
-            f"still not gated: {line.fingerprint or '(not understood)'} {printable(line.comment, 60)} ({line.path})",
+            f"still not gated: {line.fingerprint or '(not understood)'} {readable(line.comment, 60)} ({line.path})",
             err=True,
         )
 
 
-def _read_map(path: str) -> dict[str, str]:
-    wanted: dict[str, str] = {}
-    try:
-        with click.open_file(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read(1 << 22).splitlines()
-    except OSError as error:
-        raise Refusal("usage", text=f"cannot read {path}: {error.strerror}") from None
-    for number, line in enumerate(lines, 1):
+def _read_map(path: str, data: bytes) -> list[Wanted]:
+    """The lines of a map, every fault at once. Raises Refusal("usage")."""
+    wanted: dict[str, Wanted] = {}
+    faults = []
+    for number_, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
         words = line.split("#")[0].split()
         if not words:
             continue
         if len(words) != 2 or not is_fingerprint(words[0]):
-            raise Refusal("usage", text=f"{path}:{number}: expected a line of FINGERPRINT USER")
-        if wanted.get(words[0], words[1]) != words[1]:
-            raise Refusal("usage", text=f"{path}:{number}: {words[0]} is named for two users")
-        wanted[words[0]] = words[1]
-    if not wanted:
-        raise Refusal("usage", text=f"{path}: no line of FINGERPRINT USER")
-    return wanted
+            faults.append(
+                f"{path}:{number_}: expected a line of FINGERPRINT USER, as `gitguard admin key list --map` prints it"
+            )
+            continue
+        there = wanted.get(words[0])
+        if there is not None and there.user != words[1]:
+            faults.append(f"{path}:{number_}: {words[0]} is named for two users (line {there.number} too)")
+            continue
+        wanted.setdefault(words[0], Wanted(words[0], words[1], number_))
+    if not wanted and not faults:
+        faults.append(f"{path}: no line of FINGERPRINT USER")
+    if len(faults) == 1:
+        raise Refusal("usage", text=faults[0])
+    if faults:
+        for fault in faults:
+            click.echo(fault, err=True)
+        raise Refusal("usage", text=f"{len(faults)} faults in {path}; nothing was changed")
+    return list(wanted.values())
 
 
 @key.command(name="list")
 @click.argument("user", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--map",
+    "as_map",
+    is_flag=True,
+    help="Print the lines that are not gated as a map for adopt, the user guessed from the comment.",
+)
 @click.pass_context
-def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
+def list_(ctx: click.Context, user: str | None, as_json: bool, as_map: bool) -> None:
     """Every key, or one user's; and the lines of the key file that are not gated."""
     office = open_office(ctx)
-    with office.desk.store.reading() as tx:
+    with office.site.store.reading() as tx:
         if user is not None:
-            users.present(tx, user)
+            users.check_present(tx, user)
         keys = tx.keys(user)
-    foreign = [] if user else [line for path in office.key_files for line in key_file.foreign_lines(path)]
+    foreign = [] if user else action.foreign(office.site)
+    if as_map:
+        _say_map(office, foreign)
+        return
     if as_json:
         rows: list[dict[str, object]] = [
             {
@@ -163,6 +261,9 @@ def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
                 "comment": k.comment,
                 "gated": True,
                 "added_at": k.added_at,
+                "limits": k.limits,
+                "verify_required": k.verify_required,
+                "behind": list(k.behind),
             }
             for k in keys
         ]
@@ -179,14 +280,42 @@ def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
         ]
         say_json(rows)
         return
-    for k in keys:
-        click.echo(f"{k.fingerprint}  {k.user:<20} {k.type}  {k.comment}")
-    for line in foreign:
-        click.echo(
-            f"{line.fingerprint or '(not understood)'}  NOT GATED ({line.path})  {printable(line.comment, 60)}"
+    table = [
+        (
+            k.fingerprint,
+            k.user,
+            k.type,
+            ", ".join(p for p in (k.limits, shlex.join(k.behind)) if p),
+            k.comment,
         )
-    if not keys and not foreign:
-        click.echo("no keys", err=True)
+        for k in keys
+    ]
+    table += [
+        (
+            line.fingerprint or "(not understood)",
+            f"NOT GATED ({line.path})",
+            line.type,
+            line.options,
+            line.comment,
+        )
+        for line in foreign
+    ]
+    say_table(("fingerprint", "user", "type", "limits, program", "comment"), table, "no keys")
+
+
+def _say_map(office: Office, foreign: list[ForeignLine]) -> None:
+    """One line a key that is not gated; a guess that no user bears yet is marked, as is what cannot be guessed."""
+    with office.site.store.reading() as tx:
+        known = {user.name for user in tx.users()}
+    for fingerprint, line in {line.fingerprint: line for line in foreign}.items():
+        if not fingerprint:
+            click.echo(f"# not understood: {readable(line.comment, 60)} ({line.path}, line {line.number})")
+            continue
+        guess = re.split(r"[@\s:/]", line.comment.strip().lower(), maxsplit=1)[0]
+        user = guess if is_user_name(guess) else "USER"
+        note = "" if user in known else "new user" if user != "USER" else "name the user"
+        about = ", ".join(part for part in (note, readable(line.comment, 60)) if part)
+        click.echo(f"{fingerprint} {user}  # {about}")
 
 
 @key.command()
@@ -196,10 +325,7 @@ def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
 def remove(ctx: click.Context, fingerprint: str, reason: str) -> None:
     """Take a key away: refused from the next command on; its sessions and running transfers end."""
     office = open_office(ctx)
-    with office.desk.store.writing() as tx:
-        gone = users.remove_key(tx, fingerprint, now().at, office.actor, reason)
-    office.write_keys()
-    click.echo(f"removed {gone.fingerprint} {gone.comment}".rstrip() + f" of {gone.user}")
-    count = office.riding.end(lambda rider: rider.key == fingerprint)
-    if count:
-        counted(count, "running transfer", "ended")
+    gone, followed = action.remove(office.site, fingerprint, now(), office.actor, reason)
+    click.echo(f"removed {gone.fingerprint} {readable(gone.comment)}".rstrip() + f" of {gone.user}")
+    say_followed(followed)
+    check_followed(followed, f"{printable(fingerprint, 60)} is removed and opens nothing any more")

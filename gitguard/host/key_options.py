@@ -1,0 +1,128 @@
+"""The options of a line in authorized_keys: understood one by one, so that adopting a line never widens it.
+
+Each is implied by `restrict` (dropped), limits the key (kept), names a program (kept behind the gate), or is none of
+these, and then the line is refused. Source: sshd(8), AUTHORIZED_KEYS FILE FORMAT; OpenSSH's auth-options.c.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+from gitguard.message.reasons import printable
+
+# What `restrict` switches off anyway; permitopen and permitlisten limit a forwarding that there is none of.
+_IMPLIED = frozenset(
+    ("restrict", "no-port-forwarding", "no-agent-forwarding", "no-x11-forwarding", "no-pty", "no-user-rc")
+)
+_IMPLIED_WITH_VALUE = frozenset(("permitopen", "permitlisten"))
+_LIMITS = ("from", "expiry-time")
+_GIT_SHELL = re.compile(
+    r"""(?:exec )?(?:/\S*/)?git-shell -c (?:"\$SSH_ORIGINAL_COMMAND"|\$SSH_ORIGINAL_COMMAND)"""
+)
+_SHELLS_OWN = frozenset("$`&|;<>()*?[]#~\n\t{}")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a line's options come to. `limits` as they stand in a line; `fault`: why the line cannot be taken over."""
+
+    limits: str = ""
+    verify_required: bool = False
+    behind: tuple[str, ...] = ()
+    fault: str = ""
+
+    @property
+    def kept(self) -> str:
+        """What is kept of them, in words; "" for nothing."""
+        parts = [self.limits] if self.limits else []
+        parts += ["verify-required"] if self.verify_required else []
+        parts += [f"behind the gate: {shlex.join(self.behind)}"] if self.behind else []
+        return ", ".join(parts)
+
+
+def understand(text: str, gate: str) -> Options:
+    """The meaning of the options `text`; a command that is `gate` itself stands for the program after its `--`."""
+    limits: dict[str, str] = {}
+    verify_required = False
+    behind: tuple[str, ...] = ()
+    split = _split(text)
+    if split is None:
+        return Options(fault="its options are not understood")
+    for name, value in split:
+        if value is None and name in _IMPLIED:
+            continue
+        if value is not None and name in _IMPLIED_WITH_VALUE:
+            continue
+        if value is not None and name in _LIMITS and name not in limits and value:
+            limits[name] = value
+        elif name == "verify-required" and value is None:
+            verify_required = True
+        elif name == "command" and value is not None:
+            program = _program(value, gate)
+            if isinstance(program, str):
+                return Options(fault=program)
+            behind = program
+        else:
+            shown = printable(name, 40) + ("=..." if value is not None else "")
+            return Options(fault=f"gitguard cannot keep its option {shown}")
+    kept = ",".join(f'{name}="{_escaped(limits[name])}"' for name in _LIMITS if name in limits)
+    return Options(kept, verify_required, behind)
+
+
+def _program(command: str, gate: str) -> tuple[str, ...] | str:
+    """The program that a forced command names, with its arguments; a sentence if it is more than that."""
+    if _GIT_SHELL.fullmatch(command):
+        return ()
+    if any(c in _SHELLS_OWN for c in command):
+        return (
+            f"its command is a line for the shell ({printable(command, 80)}); put it into a script, and name that "
+            "script in the line"
+        )
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return f"its command has an unclosed quote: {printable(command, 80)}"
+    if words and words[0] == gate:
+        return tuple(words[words.index("--") + 1 :]) if "--" in words else ()
+    if fault := program_fault(tuple(words)):
+        return fault
+    return tuple(words)
+
+
+def program_fault(words: tuple[str, ...]) -> str:
+    """Why `words` can be no program behind the gate, "" if they can."""
+    if not words or not words[0].startswith("/"):
+        shown = printable(words[0], 60) if words else "nothing"
+        return f"a program behind the gate is named by its absolute path, not {shown}"
+    if any(c < " " or c == "\x7f" for word in words for c in word) or "" in words[1:]:
+        return "a program's words may be neither empty nor hold control characters"
+    return ""
+
+
+def _split(text: str) -> list[tuple[str, str | None]] | None:
+    """(name in small letters, value or None) of each option, None if `text` is no list of options."""
+    found: list[tuple[str, str | None]] = []
+    position = 0
+    while position < len(text):
+        match = re.compile(r'([A-Za-z0-9-]+)(="((?:[^"\\]|\\"|\\(?!"))*)")?(,|$)').match(text, position)
+        if match is None:
+            return None
+        value = match[3].replace('\\"', '"') if match[2] is not None else None
+        found.append((match[1].lower(), value))
+        position = match.end()
+        if match[4] == "," and position == len(text):
+            return None
+    return found
+
+
+def _escaped(value: str) -> str:
+    return value.replace('"', '\\"')
+
+
+def command_option(gate: str, user: str, fingerprint: str, behind: tuple[str, ...]) -> str:
+    """`command="..."`: our gate with the identity, and the key's own program behind it."""
+    words = [gate, "--user", user, "--key", fingerprint]
+    line = shlex.join([*words, "--", *behind]) if behind else " ".join(words)
+    return f'command="{_escaped(line)}"'
