@@ -1,47 +1,43 @@
-"""The repository's other pre-receive hooks: run after ours, in name order, the first failure stops.
+"""The repository's other pre-receive hooks, run after ours: the one that was kept, then pre-receive.d in name order.
 
-Each gets the input that Git gave us and an environment without the grant.
+Each gets the input that Git gave us and an environment without the grant; the first failure stops. What is kept
+and how it is judged: gitguard/repository/kept_hook.py.
 """
 
 import _signal  # type: ignore[import-not-found]
 import posix
-from _stat import S_ISREG
 
-from gitguard.host.ownership import fault_of
+from gitguard.hook.running import NAME, mark
 from gitguard.message.reasons import Refusal
+from gitguard.repository.kept_hook import others_fault, to_run
 from gitguard.session.grant import ENVIRONMENT_NAME
 
+_ENOEXEC = 8
 
-def run_others(directory: str, data: bytes, environ: "dict[bytes, bytes]", uid: int) -> int:
-    """0 if every executable file in hooks/pre-receive.d consents, else the first one's status.
+
+def run_others(directory: str, data: bytes, environ: "dict[bytes, bytes]", uid: int) -> "tuple[int, str]":
+    """(0, "") if every other hook consents, else (the first one's status, its path below `directory`).
 
     Raises Refusal("hook-not-live") for one that others may write, or that cannot be started.
     """
-    folder = directory + "/hooks/pre-receive.d"
-    try:
-        names = sorted(posix.listdir(folder))
-    except FileNotFoundError:
-        return 0
-    if fault := fault_of(posix.lstat(folder), folder, uid):
+    paths = to_run(directory)
+    if not paths:
+        return 0, ""
+    if fault := others_fault(directory, uid):
         raise Refusal("hook-not-live", fault)
     environment = {name: value for name, value in environ.items() if name != ENVIRONMENT_NAME.encode()}
-    for name in names:
-        path = f"{folder}/{name}"
-        try:
-            entry = posix.stat(path)
-        except OSError as error:
-            raise Refusal("hook-not-live", f"{path}: {error.strerror}") from None
-        if name[0] == "." or not S_ISREG(entry.st_mode) or not posix.access(path, posix.X_OK):
-            continue
-        if fault := fault_of(entry, path, uid):
-            raise Refusal("hook-not-live", fault)
+    environment[NAME] = mark(directory, data)
+    for path in paths:
         if status := _run(path, data, environment):
-            return status
-    return 0
+            return status, path
+    return 0, ""
 
 
 def _run(path: str, data: bytes, environment: "dict[bytes, bytes]") -> int:
-    """Run one hook with `data` on its stdin; its exit status, 128 + n if signal n ended it."""
+    """Run one hook with `data` on its stdin; its exit status, 128 + n if signal n ended it.
+
+    `path` is relative to the repository, as Git would name it; a file without `#!` is given to sh, as by Git.
+    """
     reading, writing = posix.pipe()
     child = posix.fork()
     if child == 0:
@@ -51,7 +47,12 @@ def _run(path: str, data: bytes, environment: "dict[bytes, bytes]") -> int:
             posix.dup2(reading, 0)
             posix.close(reading)
             posix.close(writing)
-            posix.execve(path, [path], environment)
+            try:
+                posix.execve(path, [path], environment)
+            except OSError as error:
+                if error.errno != _ENOEXEC:
+                    raise
+            posix.execve("/bin/sh", ["sh", path], environment)
         except OSError as error:
             posix.write(2, f"gitguard: {path}: {error.strerror}\n".encode("utf-8", "replace"))
         finally:

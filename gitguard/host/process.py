@@ -29,3 +29,18 @@ def is_ancestor(pid: int, started: int, of_pid: int) -> bool:
             return start == started
         current = parent
     return False
+
+
+def receive_packs_above(pid: int) -> int:
+    """How many of `pid` and its ancestors are Git's receive-pack; what cannot be read counts as one."""
+    count = 0
+    while pid > 1:
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = file.read(65536).split(b"\0")
+            name = words[0].rpartition(b"/")[2]
+            count += name == b"git-receive-pack" or (name == b"git" and words[1:2] == [b"receive-pack"])
+            pid = parent_and_start(pid)[0]
+        except (OSError, ValueError):
+            return count + 1
+    return count

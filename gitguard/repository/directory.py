@@ -8,6 +8,7 @@ enter_repo and is_git_directory. Plain dialect: the gate loads this file.
 import posix
 from _stat import S_ISDIR, S_ISLNK, S_ISREG
 
+from gitguard.host.ownership import fault_of, fault_on_the_way
 from gitguard.message.reasons import Refusal
 
 _FOLDERS = ("objects", "refs")
@@ -16,15 +17,18 @@ _NEVER_LINKS = (
     "objects/info/alternates",
 )  # fmt: skip
 _MOST_BORROWED = 32
+_TOO_LONG = 36  # ENAMETOOLONG
 _LONGEST_ALTERNATES = 65536
 
 
-def check(directory: str, root: str) -> None:
+def check(directory: str, root: str, uid: int, mended: "tuple[str, ...]" = ()) -> None:
     """`directory` (absolute, below `root`) is a bare repository in its own right, reached without links.
 
-    Raises Refusal("no-such-repository") with the cause as detail.
+    Nobody but root and `uid` may write it or a folder on the way: or somebody on this machine could put
+    another repository in its place; `mended` names folders that adopting closes first. Raises
+    Refusal("no-such-repository") with the cause as detail.
     """
-    _check_way(directory, root)
+    _check_way(directory, root, uid, mended)
     for name in _NEVER_LINKS:
         mode = _mode(f"{directory}/{name}")
         if S_ISLNK(mode):
@@ -48,10 +52,6 @@ def check(directory: str, root: str) -> None:
             raise _none(f"{other} stands beside {directory}: Git and gitguard could mean different ones")
 
 
-def _is_mere_folder(path: str, mode: int) -> bool:
-    return S_ISDIR(mode) and not _mode(path + "/HEAD") and not _mode(path + "/.git")
-
-
 def _is_head(path: str) -> bool:
     """Whether Git takes the file for a HEAD: a symbolic ref below refs/, or an object's name."""
     try:
@@ -64,20 +64,27 @@ def _is_head(path: str) -> bool:
     return len(text.strip()) in (40, 64) and all(c in b"0123456789abcdef" for c in text.strip())
 
 
-def _check_way(directory: str, root: str) -> None:
-    """No link and no repository on the way from `root` down to `directory`."""
+def _check_way(directory: str, root: str, uid: int, mended: "tuple[str, ...]") -> None:
+    """No link, no repository and nothing that others may write on the way from `root` down to `directory`."""
     if not directory.startswith(root + "/"):
         raise _none(f"{directory} is not below {root}")
+    if fault := fault_on_the_way(root, uid):
+        raise _none(fault)
     current = root
     for part in directory[len(root) + 1 :].split("/"):
         if _mode(current + "/.git") or (_mode(current + "/HEAD") and _mode(current + "/objects")):
             raise _none(f"{directory} lies inside the repository or work tree {current}")
         current += "/" + part
-        mode = _mode(current)
-        if S_ISLNK(mode):
+        try:
+            entry = posix.lstat(current)
+        except OSError as error:
+            raise _none(f"{current}: {error.strerror}") from None
+        if S_ISLNK(entry.st_mode):
             raise _none(f"{current} is a link")
-        if not S_ISDIR(mode):
-            raise _none(f"{current} is not there")
+        if not S_ISDIR(entry.st_mode):
+            raise _none(f"{current} is not a folder")
+        if current not in mended and (fault := fault_of(entry, current, uid)):
+            raise _none(fault)
 
 
 def borrowed(directory: str) -> "list[str]":
@@ -149,6 +156,8 @@ def _mode(path: str) -> int:
     except (FileNotFoundError, NotADirectoryError):
         return 0
     except OSError as error:
+        if error.errno == _TOO_LONG:
+            return 0  # no file can have that name
         raise _none(f"{path}: {error.strerror}") from None
 
 

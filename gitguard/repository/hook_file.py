@@ -5,7 +5,7 @@ Plain dialect: the gate loads this file.
 """
 
 import posix
-from _stat import S_ISREG
+from _stat import S_IEXEC, S_ISREG
 
 from gitguard.host.ownership import fault_of
 from gitguard.message.reasons import Refusal
@@ -32,7 +32,7 @@ def hook_fault(directory: str, expected: bytes, uid: int) -> str:
         if fault := fault_of(entry, path, uid):
             return fault
         if not posix.access(path, posix.X_OK):
-            return f"{path} is not executable; try: chmod +x {path}"
+            return not_executable(path, entry)
         with open(path, "rb") as file:
             found = file.read(len(expected) + 1)
     except OSError as error:
@@ -40,3 +40,56 @@ def hook_fault(directory: str, expected: bytes, uid: int) -> str:
     if found != expected:
         return f"{path} is not gitguard's hook; try: gitguard admin repo adopt"
     return ""
+
+
+def not_executable(path: str, entry: "posix.stat_result") -> str:
+    """Why the file at `path` cannot be run: its mode, or the file system it lies on."""
+    if entry.st_mode & S_IEXEC and posix.statvfs(path).f_flag & posix.ST_NOEXEC:
+        return (
+            f"{path} lies on a file system that is mounted noexec; mount it without, or move the repositories"
+        )
+    return f"{path} is not executable; try: chmod +x {path}"
+
+
+def has_hooks_path(directory: str, files: "tuple[str, ...]", environment: "dict[str, str]") -> bool:
+    """Whether Git would read a core.hooksPath for the repository in `directory`.
+
+    `files` are looked through first, since they hardly ever name it; only if one does, or includes another file,
+    Git itself is asked. Whatever goes wrong counts as yes.
+    """
+    if not _may_name_hooks_path(files):
+        return False
+    child = posix.fork()
+    if child == 0:
+        try:
+            null = posix.open("/dev/null", posix.O_RDWR)
+            for handle in (0, 1, 2):
+                posix.dup2(null, handle)
+            argv = ["git", "--git-dir", directory, "config", "--get", "core.hooksPath"]
+            for folder in environment["PATH"].split(":"):
+                try:
+                    posix.execve(f"{folder}/git", argv, environment)
+                except FileNotFoundError:
+                    continue
+        finally:
+            posix._exit(126)  # noqa: SLF001 - its public name is in os, which the gate does not import
+    _, status = posix.waitpid(child, 0)
+    return posix.waitstatus_to_exitcode(status) != 1  # 1: not set. Source: git-config(1), EXIT STATUS
+
+
+def _may_name_hooks_path(files: "tuple[str, ...]") -> bool:
+    """Whether one of Git's configuration `files` sets core.hooksPath, or may by including another file.
+
+    A file that is there and cannot be read counts as one that does. Source: git-config(1), FILES, "Includes".
+    """
+    for path in files:
+        try:
+            with open(path, "rb") as file:
+                text = file.read().lower()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return True
+        if b"hookspath" in text or b"include" in text:
+            return True
+    return False

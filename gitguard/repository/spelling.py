@@ -1,7 +1,7 @@
 """From a client's spelling to a repository's one name. Pure: no file is looked at here.
 
-`a`, `a.git`, `/a.git/`, `//a` and the absolute path below a root are one name. Plain dialect: the gate
-loads this file.
+`a`, `a.git`, `/a.git/`, `//a`, the absolute path below a root, and the path from the account's home are one
+name. Plain dialect: the gate loads this file.
 """
 
 from gitguard.message.reasons import Refusal
@@ -42,6 +42,23 @@ def name_of(spelled: str, roots: "tuple[tuple[str, str], ...]") -> "tuple[str, s
         if part in ("", ".", "..") or part.endswith(".git") or part[0] in "-~":
             raise _none(spelled)
     return "/".join(parts), below
+
+
+def from_home(spelled: str, home: str, roots: "tuple[tuple[str, str], ...]") -> str:
+    """The name that a relative `spelled` means below a root when it counts from `home`, "" if it means none there.
+
+    Git without gitguard starts in the account's home, so `repos/old.git` is what remotes say where the root is
+    `~/repos`.
+    """
+    if not spelled or spelled[0] == "/":
+        return ""
+    path = home.rstrip("/") + "/" + spelled
+    if not any((path + "/").startswith(root + "/") for pair in roots for root in pair):
+        return ""
+    try:
+        return name_of(path, roots)[0]
+    except Refusal:
+        return ""
 
 
 def _none(spelled: str) -> Refusal:

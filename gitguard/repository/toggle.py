@@ -1,7 +1,7 @@
 """A repository's toggle: what its admins demand, and who they are.
 
-A toggle can only tighten what the server demands. Each change and its audit record are one transaction;
-who may call, and with which proof, is asked before (`may_administer`) and by the caller.
+A toggle can only tighten what the server demands, and never falls below the floor that the server's admin set
+for the repository. Each change and its audit record are one transaction; who may call, and with which proof, is asked before (`may_administer`) and by the caller.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ class Change:
     repository: str
     before: str
     after: str
-    tightened: bool = False
 
 
 def describe(require: str, lifetime_seconds: int | None) -> str:
@@ -86,29 +85,73 @@ def read_lifetime(settings: Settings, word: str) -> int | None:
     return seconds
 
 
-def set_require(tx: Writing, settings: Settings, name: str, word: str, at: int, actor: str) -> Change:
-    """Set what is required. Raises Refusal("usage" or "no-such-repository")."""
+def set_require(
+    tx: Writing, settings: Settings, name: str, word: str, at: int, actor: str, *, floor: bool = False
+) -> Change:
+    """Set what is required; with `floor` as the server's admin. Raises Refusal("usage", "forbidden" or "no-such-repository")."""
     repository = known(tx, settings, name)
-    return _set(tx, repository, read_require(word), repository.lifetime_seconds, at, actor)
+    wanted = read_require(word)
+    if not floor and TOGGLES.index(wanted) < TOGGLES.index(repository.floor_require):
+        raise Refusal(
+            "forbidden",
+            text=f"the server's admin demands {repository.floor_require} for {repository.name}; it can only be tightened",
+        )
+    if floor:
+        return _set(
+            tx,
+            repository,
+            wanted,
+            repository.lifetime_seconds,
+            at,
+            actor,
+            floor=(wanted, repository.floor_lifetime_seconds),
+        )
+    return _set(tx, repository, wanted, repository.lifetime_seconds, at, actor)
 
 
-def set_lifetime(tx: Writing, settings: Settings, name: str, word: str, at: int, actor: str) -> Change:
-    """Set how long a verification counts here. Raises Refusal("usage" or "no-such-repository")."""
+def set_lifetime(
+    tx: Writing, settings: Settings, name: str, word: str, at: int, actor: str, *, floor: bool = False
+) -> Change:
+    """Set how long a verification counts here; with `floor` as the server's admin. Raises as `set_require`."""
     repository = known(tx, settings, name)
-    return _set(tx, repository, repository.require, read_lifetime(settings, word), at, actor)
+    wanted = read_lifetime(settings, word)
+    longest = repository.floor_lifetime_seconds
+    if not floor and longest is not None and (wanted is None or wanted > longest):
+        raise Refusal(
+            "forbidden",
+            text=f"the server's admin demands at most {format_duration(longest)} for {repository.name}; it can only be shortened",
+        )
+    if floor:
+        return _set(
+            tx, repository, repository.require, wanted, at, actor, floor=(repository.floor_require, wanted)
+        )
+    return _set(tx, repository, repository.require, wanted, at, actor)
 
 
 def _set(
-    tx: Writing, repository: Repository, require: str, lifetime_seconds: int | None, at: int, actor: str
+    tx: Writing,
+    repository: Repository,
+    require: str,
+    lifetime_seconds: int | None,
+    at: int,
+    actor: str,
+    *,
+    floor: tuple[str, int | None] | None = None,
 ) -> Change:
     change = Change(
         repository.name,
         describe(repository.require, repository.lifetime_seconds),
         describe(require, lifetime_seconds),
-        TOGGLES.index(require) > TOGGLES.index(repository.require),
     )
+    here = (repository.floor_require, repository.floor_lifetime_seconds)
+    if change.before == change.after and floor in (None, here):
+        return change  # what changes nothing is not a change, and leaves no record
     tx.set_toggle(repository.name, require, lifetime_seconds)
-    tx.record("toggle-set", at, actor, repository=repository.name, before=change.before, after=change.after)
+    details: dict[str, object] = {"before": change.before, "after": change.after}
+    if floor is not None:
+        tx.set_floor(repository.name, *floor)
+        details["floor"] = describe(*floor)
+    tx.record("toggle-set", at, actor, repository=repository.name, **details)
     return change
 
 

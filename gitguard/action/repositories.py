@@ -1,0 +1,240 @@
+"""What the server's admin does to repositories: adopt, create, rename, forget, renew hooks."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from gitguard.action.follow import Followed, follow
+from gitguard.action.site import Site
+from gitguard.message.reasons import Refusal
+from gitguard.repository import adopting, registry
+from gitguard.repository.adopting import Obstacle
+from gitguard.repository.directory import borrowed
+from gitguard.repository.registry import Found
+from gitguard.session.moment import Moment
+from gitguard.store.contract import Reading, Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What adopting did, or (dry) would do, in words; empty where all was in order. `obstacle`: it was not adopted."""
+
+    found: Found
+    steps: list[str]
+    obstacle: Obstacle | None = None
+
+
+def live_hook(site: Site) -> bytes:
+    """The bytes that every live hook has. Raises Refusal("usage") if the launcher is not there."""
+    try:
+        with open(site.at.hook, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise Refusal(
+            "usage", text=f"{site.at.hook}: {error.strerror}", hint="renew it with: gitguard admin init"
+        ) from None
+
+
+def in_order(places: list[Found]) -> list[Found]:
+    """`places` so that whoever lends comes before whoever borrows, in one pass."""
+    by_directory = {found.directory: found for found in places}
+    ordered: list[Found] = []
+
+    def add(found: Found, above: tuple[str, ...] = ()) -> None:
+        if found in ordered or found.directory in above:
+            return
+        try:
+            lenders = borrowed(found.directory)
+        except Refusal:
+            lenders = []  # said when its turn comes
+        for lender in lenders:
+            if lender in by_directory:
+                add(by_directory[lender], (*above, found.directory))
+        ordered.append(found)
+
+    for found in places:
+        add(found)
+    return ordered
+
+
+def adopt(site: Site, found: Found, hook: bytes, moment: Moment, actor: str, *, new: bool = False) -> Adopted:
+    """Make `found` known and its hook live.
+
+    `new`: it was made just now, so it can be no directory that was moved by hand. Raises Refusal where a file or
+    the store cannot be written.
+    """
+    uid = os.geteuid()
+    with site.store.reading() as tx:
+        hindrance = _hindrance(tx, site, found, uid, set(), new=new)
+        there = tx.repository(found.name)
+    if hindrance is not None:
+        return Adopted(found, [], hindrance)
+    steps = [step.did for step in adopting.prepare(found, uid, hook)]
+    lenders = borrowed(found.directory)
+    with site.store.writing() as tx:
+        if there is None:
+            tx.add_repository(Repository(found.name, found.directory, "none", None, moment.at))
+            tx.record(
+                "repository-adopted", moment.at, actor, repository=found.name, directory=found.directory
+            )
+        elif steps:
+            tx.record("hook-installed", moment.at, actor, repository=found.name)
+        tx.clear_forgotten(found.directory)
+        if tx.set_borrowings(found.name, lenders):
+            tx.record("borrowing-noted", moment.at, actor, repository=found.name, lenders=lenders)
+    if there is None:
+        steps.insert(0, "adopted, requires none")
+    if lenders:
+        steps.append(f"borrows objects from {', '.join(lenders)}")
+    return Adopted(found, steps)
+
+
+def would_adopt(site: Site, found: Found, hook: bytes, also: set[str]) -> Adopted:
+    """What `adopt` would do or refuse; `also`: directories that the same pass would have adopted before."""
+    uid = os.geteuid()
+    with site.store.reading() as tx:
+        hindrance = _hindrance(tx, site, found, uid, also)
+        known = tx.repository(found.name) is not None
+    if hindrance is not None:
+        return Adopted(found, [], hindrance)
+    steps = [f"would {step.would}" for step in adopting.plan(found, uid, hook)]
+    return Adopted(found, steps if known else ["would be adopted", *steps])
+
+
+def _hindrance(
+    tx: Reading, site: Site, found: Found, uid: int, also: set[str], *, new: bool = False
+) -> Obstacle | None:
+    repositories = tx.repositories()
+    known = {repository.directory for repository in repositories} | also
+    if hindrance := adopting.obstacle(found, site.settings, uid, known):
+        return hindrance
+    there, at_directory = tx.repository(found.name), tx.repository_at(found.directory)
+    if there is not None and there.directory != found.directory:
+        return Obstacle(
+            f"the name {found.name} is taken by {there.directory}",
+            "rename one of them: gitguard admin repo rename",
+        )
+    if at_directory is not None and at_directory.name != found.name:
+        return Obstacle(
+            f"{found.directory} is known as {at_directory.name}",
+            f"gitguard admin repo rename {at_directory.name} {found.name}",
+        )
+    return None if there is not None or new else _moved(tx, found, repositories)
+
+
+def _moved(tx: Reading, found: Found, repositories: list[Repository]) -> Obstacle | None:
+    """A directory moved by hand must not come back without what its admins demanded of it."""
+    lost = [
+        r
+        for r in repositories
+        if not os.path.lexists(r.directory)
+        and (r.require != "none" or r.lifetime_seconds is not None or tx.repository_admins(r.name))
+    ]
+    if not lost:
+        return None
+    names = ", ".join(repository.name for repository in lost[:3])
+    return Obstacle(
+        f"not adopted while repositories with a switch or admins are missing on disk: {names}",
+        f"if this is one of them, say: gitguard admin repo rename {lost[0].name} {found.name}; "
+        "if they are gone for good: gitguard admin repo forget NAME",
+    )
+
+
+def rename(site: Site, old: str, new: str, moment: Moment, actor: str) -> tuple[str, str, Followed]:
+    """Rename a repository on disk and in the store; (the name it had, its directory now, what followed).
+
+    It may stand at the new place already, moved by hand: then only the store follows. Raises Refusal.
+    """
+    plain = registry.new_name(site.settings, new)
+    with site.store.reading() as tx:
+        before = registry.known(tx, site.settings, old)
+        if tx.repository(plain) is not None:
+            raise Refusal("usage", text=f"the repository {plain} is there already")
+        known = {r.directory for r in tx.repositories()}
+    root = next((r for r in registry.roots(site.settings) if before.directory.startswith(r + "/")), None)
+    if root is None:
+        raise Refusal("usage", text=f"{before.directory} is below no root")
+    target = f"{root}/{plain}.git"
+    to_move = os.path.lexists(before.directory)
+    if to_move and os.path.lexists(target):
+        raise Refusal("usage", text=f"{target} is there already")
+    if not to_move and not os.path.lexists(target):
+        raise Refusal("usage", text=f"neither {before.directory} nor {target} is there")
+    if not to_move:
+        hindrance = adopting.obstacle(Found(plain, target, root), site.settings, os.geteuid(), known)
+        if hindrance is not None:
+            raise Refusal("usage", text=hindrance.why, hint=hindrance.remedy)
+    try:
+        if to_move:
+            os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+            os.rename(before.directory, target)
+    except OSError as error:
+        raise Refusal("usage", text=f"cannot move it to {target}: {error.strerror}") from None
+    try:
+        with site.store.writing() as tx:
+            tx.rename_repository(before.name, plain, target)
+            tx.record(
+                "repository-renamed", moment.at, actor, repository=plain, before=before.name, directory=target
+            )
+    except Refusal:
+        if to_move:
+            os.rename(target, before.directory)
+        raise
+    return before.name, target, follow(site, moment)
+
+
+def forget(site: Site, name: str, moment: Moment, actor: str) -> tuple[Repository, list[str], Followed]:
+    """Make a repository unknown; (what it was, its admins, what followed). Nothing on disk is deleted."""
+    with site.store.writing() as tx:
+        gone = registry.known(tx, site.settings, name)
+        admins = tx.repository_admins(gone.name)
+        tx.forget_repository(gone.name)
+        tx.remember_forgotten(gone.directory, moment.at)
+        tx.record(
+            "repository-forgotten",
+            moment.at,
+            actor,
+            repository=gone.name,
+            directory=gone.directory,
+            require=gone.require,
+        )
+    return gone, admins, follow(site, moment)
+
+
+def renew_hooks(site: Site, moment: Moment, actor: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """Bring the hook of every known repository up to date: (names renewed, (name, why not) for the rest)."""
+    hook, uid = live_hook(site), os.geteuid()
+    with site.store.reading() as tx:
+        repositories = tx.repositories()
+        known = {repository.directory for repository in repositories}
+    renewed: list[str] = []
+    left: list[tuple[str, str]] = []
+    lent: dict[str, list[str]] = {}
+    for repository in repositories:
+        root = next(
+            (r for r in registry.roots(site.settings) if repository.directory.startswith(r + "/")), ""
+        )
+        found = Found(repository.name, repository.directory, root)
+        if not root or not os.path.isdir(repository.directory):
+            left.append((repository.name, f"{repository.directory} is not there"))
+            continue
+        if hindrance := adopting.obstacle(found, site.settings, uid, known):
+            left.append((repository.name, hindrance.why))
+            continue
+        try:
+            lent[repository.name] = borrowed(found.directory)
+            if adopting.prepare(found, uid, hook):
+                renewed.append(repository.name)
+        except Refusal as refusal:
+            left.append((repository.name, refusal.text or refusal.detail))
+    with site.store.reading() as tx:
+        noted = sorted(tx.borrowings())
+    if renewed or noted != sorted((name, lender) for name, lenders in lent.items() for lender in lenders):
+        with site.store.writing() as tx:
+            for name in renewed:
+                tx.record("hook-installed", moment.at, actor, repository=name)
+            for name, lenders in lent.items():
+                if tx.repository(name) is not None and tx.set_borrowings(name, lenders):
+                    tx.record("borrowing-noted", moment.at, actor, repository=name, lenders=lenders)
+    return renewed, left

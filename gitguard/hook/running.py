@@ -1,0 +1,33 @@
+"""A mark against recursion: a hook of the repository that starts our hook again, inside the same push.
+
+A dispatcher that runs everything beside itself would otherwise run us, and we it, without an end. MUST: the mark
+counts only for the same updates of the same repository, below the process that judged them. Plain dialect.
+"""
+
+import posix
+from _blake2 import blake2b
+
+from gitguard.host.process import is_ancestor, parent_and_start
+
+NAME = b"GITGUARD_RUNNING"
+
+
+def mark(directory: str, data: bytes) -> bytes:
+    """The value that other hooks get in their environment."""
+    pid = posix.getpid()
+    return f"{pid}:{parent_and_start(pid)[1]}:{_digest(directory, data)}".encode()
+
+
+def is_running(environ: "dict[bytes, bytes]", directory: str, data: bytes) -> bool:
+    """Whether this very push is being judged by an ancestor of ours."""
+    fields = environ.get(NAME, b"").decode("ascii", "replace").split(":")
+    if len(fields) != 3 or not (fields[0].isdigit() and fields[1].isdigit()):
+        return False
+    same = fields[2] == _digest(directory, data)
+    return same and is_ancestor(int(fields[0]), int(fields[1]), posix.getppid())
+
+
+def _digest(directory: str, data: bytes) -> str:
+    quarantine = posix.environ.get(b"GIT_QUARANTINE_PATH", b"")
+    text = directory.encode("utf-8", "surrogateescape") + b"\0" + quarantine + b"\0" + data
+    return blake2b(text, digest_size=16, person=b"gitguard hook").hexdigest()
