@@ -1,34 +1,45 @@
-"""The Git processes that ride on a decision, and ending them when the decision no longer stands.
+"""The processes that ride on the gate's decisions: Git that it became, gates that decide, commands that wait.
 
-The gate leaves its decision in Git's environment; the kernel shows it to the same account. A parked
-connection (an upload-pack left open, a push still uploading) MUST not outlive leave, revoke, suspend, reset,
-key removal or a tightened toggle. Source: proc(5), /proc/PID/environ.
+The gate leaves its decision in Git's environment; the kernel shows it to the same account. Which of them
+may go on is asked in action/judge_again.py. Source: proc(5), /proc/PID/environ and /proc/PID/io.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gitguard.host.process import parent_and_start
 
+GIT, DECIDING, WAITING = "git", "deciding", "waiting"
+
 
 @dataclass(frozen=True, slots=True)
 class Rider:
-    """A process begun by the gate. `session` is 0 where it rides on none.
+    """A process begun by the gate.
 
-    `deciding`: it is still the gate; then `repository` is the client's whole command.
+    `began` is the process that the gate was: riders that share it are one connection.
+    `kind` is `git` (it became Git, or a program behind the gate), `deciding` (still the gate, about a Git
+    command) or `waiting` (our own command, perhaps at its prompt). `session` is 0 where it rides on none;
+    `repository` and `directory` are empty where the gate knew none; `line` is the client's command.
     """
 
     pid: int
+    started: int
+    began: int
+    kind: str
     user: str
     key: str
-    session: int
-    repository: str
-    operation: str
-    deciding: bool
+    address: str = ""
+    session: int = 0
+    repository: str = ""
+    directory: str = ""
+    operation: str = ""
+    line: str = ""
+    downstream: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +49,6 @@ class Riding:
     state: str
     gate: str
 
-    def end(self, which: Callable[[Rider], bool]) -> int:
-        """End (SIGTERM) the riders that `which` picks; how many. One that is gone already is not counted.
-
-        A gate that is still deciding may have read the store a moment too early, so callers pick those too:
-        its client only has to try again.
-        """
-        count = 0
-        for rider in self.riders():
-            if which(rider):
-                try:
-                    os.kill(rider.pid, signal.SIGTERM)
-                except ProcessLookupError:
-                    continue
-                count += 1
-        return count
-
     def riders(self) -> list[Rider]:
         """Every process of this account that this gate began, ourselves and our ancestors left out."""
         parents = _parents()
@@ -61,63 +56,137 @@ class Riding:
         found = (self._rider(pid, parents) for pid in parents if pid not in ours)
         return [rider for rider in found if rider is not None]
 
-    def _rider(self, pid: int, parents: dict[int, int]) -> Rider | None:
+    def _rider(self, pid: int, parents: dict[int, tuple[int, int]]) -> Rider | None:
         try:
             environment = _environment(pid)
             if environment.get("GITGUARD_STATE") == self.state:
                 # A job that a hook left behind inherits the environment, but not the process that was let in.
                 began = int(environment.get("GITGUARD_PID", "0"))
-                return _begun(pid, environment) if began in _way_up(pid, parents) else None
-            return self._deciding(pid, environment)
+                inside = began in _way_up(pid, parents)
+                return _begun(pid, parents[pid][1], began, environment) if inside else None
+            return self._gate(pid, parents[pid][1], environment)
         except (OSError, ValueError):
             return None  # gone meanwhile, or not ours to read
 
-    def _deciding(self, pid: int, environment: dict[str, str]) -> Rider | None:
-        """A gate that has not decided yet about a Git command: known by its command line."""
-        if environment.get("SSH_ORIGINAL_COMMAND", "2fa").strip().startswith("2fa"):
-            return None
+    def _gate(self, pid: int, started: int, environment: dict[str, str]) -> Rider | None:
+        """A gate that has not become Git: known by its command line."""
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read().decode("utf-8", "replace").split("\0")
         if self.gate not in words:
             return None
-        user, key = ([*words[words.index(self.gate) + 1 :], "", "", "", ""][at] for at in (1, 3))
-        return Rider(pid, user, key, 0, environment.get("SSH_ORIGINAL_COMMAND", ""), "", deciding=True)
+        arguments = [*words[words.index(self.gate) + 1 :], "", "", "", ""]
+        line = environment.get("SSH_ORIGINAL_COMMAND", "")
+        own = not line.strip() or line.strip().startswith("2fa")
+        address = environment.get("SSH_CONNECTION", "").partition(" ")[0]
+        downstream = tuple(word for word in arguments[5:] if word) if arguments[4] == "--" else ()
+        kind = WAITING if own else DECIDING
+        return Rider(
+            pid, started, pid, kind, arguments[1], arguments[3], address, line=line, downstream=downstream
+        )
 
 
-def _begun(pid: int, environment: dict[str, str]) -> Rider:
+def end(riders: Iterable[Rider]) -> int:
+    """End (SIGTERM) these; how many there were. One that is gone already is not counted."""
+    count = 0
+    for rider in riders:
+        try:
+            if parent_and_start(rider.pid)[1] != rider.started:
+                continue  # the number names another process by now
+            os.kill(rider.pid, signal.SIGTERM)
+        except (OSError, ValueError):
+            continue
+        count += 1
+    return count
+
+
+def moved(riders: Iterable[Rider]) -> dict[str, int]:
+    """How far each connection has come: bytes read and written by its processes, by pid and start of each.
+
+    What cannot be read is left out, and so counts as standing still.
+    """
+    counters = {}
+    for rider in riders:
+        try:
+            with open(f"/proc/{rider.pid}/io", "rb") as file:
+                fields = dict(line.split(b": ") for line in file.read().splitlines())
+            counters[f"{rider.pid}:{rider.started}"] = int(fields[b"rchar"]) + int(fields[b"wchar"])
+        except (OSError, ValueError, KeyError):
+            continue
+    return counters
+
+
+def flowing(riders: list[Rider], before: dict[str, int], seconds: float) -> set[int]:
+    """The connections (by `began`) that move bytes: since `before` (an earlier `moved`), else within `seconds`.
+
+    One that runs a hook counts as moving: then it waits for the server, and no client can draw that out.
+    """
+    flows = {rider.began for rider in riders if _is_hook(rider.pid)}
+    now = moved(riders)
+    compared = {rider.began for rider in riders if _name(rider) in before}
+    flows |= {r.began for r in riders if _name(r) in before and now.get(_name(r), 0) > before[_name(r)]}
+    open_ = [rider for rider in riders if rider.began not in flows | compared]
+    ends = time.monotonic() + seconds
+    while open_ and time.monotonic() < ends:
+        time.sleep(0.05)
+        later = moved(open_)
+        flows |= {r.began for r in open_ if later.get(_name(r), 0) > now.get(_name(r), 0)}
+        open_ = [rider for rider in open_ if rider.began not in flows]
+    return flows
+
+
+def _name(rider: Rider) -> str:
+    return f"{rider.pid}:{rider.started}"
+
+
+def _is_hook(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            line = file.read()
+            return b"hooks/" in line or b"hooks.kept/" in line
+    except OSError:
+        return False
+
+
+def _begun(pid: int, started: int, began: int, environment: dict[str, str]) -> Rider:
     return Rider(
         pid,
+        started,
+        began,
+        GIT,
         environment.get("GITGUARD_USER", ""),
         environment.get("GITGUARD_KEY", ""),
+        environment.get("SSH_CONNECTION", "").partition(" ")[0],
         int(environment.get("GITGUARD_SESSION", "0")),
         environment.get("GITGUARD_REPOSITORY", ""),
+        environment.get("GITGUARD_DIRECTORY", ""),
         environment.get("GITGUARD_OPERATION", ""),
-        deciding=False,
     )
 
 
 def _environment(pid: int) -> dict[str, str]:
     with open(f"/proc/{pid}/environ", "rb") as file:
         pairs = [entry.partition(b"=") for entry in file.read().split(b"\0")]
-    return {name.decode("ascii", "replace"): value.decode("utf-8", "replace") for name, _, value in pairs}
+    return {
+        name.decode("ascii", "replace"): value.decode("utf-8", "surrogateescape") for name, _, value in pairs
+    }
 
 
-def _parents() -> dict[int, int]:
-    """Every process and its parent."""
+def _parents() -> dict[int, tuple[int, int]]:
+    """Every process: its parent and its start time."""
     found = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                found[int(name)] = parent_and_start(name)[0]
+                found[int(name)] = parent_and_start(name)
             except (OSError, ValueError):
                 continue  # gone meanwhile
     return found
 
 
-def _way_up(pid: int, parents: dict[int, int]) -> list[int]:
+def _way_up(pid: int, parents: dict[int, tuple[int, int]]) -> list[int]:
     """`pid` and its ancestors, without the first process."""
     way = []
     while pid > 1 and pid not in way:
         way.append(pid)
-        pid = parents.get(pid, 0)
+        pid = parents.get(pid, (0, 0))[0]
     return way

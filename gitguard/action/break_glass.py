@@ -1,0 +1,98 @@
+"""Maintenance past the hook: a signed grant while one command runs, begun and ended in the trail.
+
+MUST: the trail has an end for every beginning, however it comes: by itself, by a signal, by the death of the
+command; after a kill -9 of ours, the next admin command closes what was left open and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from types import FrameType
+
+from gitguard.action.site import Site
+from gitguard.decision.access_log import new_id
+from gitguard.host.process import parent_and_start
+from gitguard.message.reasons import Refusal, readable
+from gitguard.session.grant import BREAK_GLASS, ENVIRONMENT_NAME, Grant, read_key, seal
+from gitguard.session.moment import Moment, now
+from gitguard.store.contract import BreakGlass
+
+_PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+def begin(site: Site, command: tuple[str, ...], moment: Moment, actor: str, reason: str) -> tuple[str, str]:
+    """(the decision's id, the sealed grant) for a command of this very process. Raises Refusal.
+
+    It needs a store that can be written: what cannot be written down is not done.
+    """
+    if not reason.strip():
+        raise Refusal("usage", text="say why, with --reason")
+    id_, pid = new_id(), os.getpid()
+    started = parent_and_start("self")[1]
+    try:
+        secret = read_key(f"{site.settings.paths.state}/grant.key", os.geteuid())
+    except (OSError, ValueError) as error:
+        raise Refusal("store-unavailable", f"{error}; renew it with: gitguard admin init") from None
+    grant = Grant(BREAK_GLASS, actor, "", "", 0, -1, moment.at, pid, started, id_)
+    shown = readable(" ".join(command), 500)
+    with site.store.writing() as tx:
+        tx.begin_break_glass(BreakGlass(id_, actor, pid, started, moment.boot))
+        tx.record("break-glass-begun", moment.at, actor, reason=reason, command=shown, decision=id_)
+    return id_, seal(grant, secret)
+
+
+def run(site: Site, command: tuple[str, ...], id_: str, sealed: str, actor: str) -> tuple[int, str]:
+    """Run `command` with the grant and close it in the trail: (exit status, what went wrong in words or "").
+
+    An interrupt at the terminal reaches the command itself; other signals to us are passed on to it.
+    """
+    status, fault = 1, ""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_PASSED_ON)}
+    try:
+        child: subprocess.Popen[bytes] | None = None
+
+        def pass_on(number: int, _: FrameType | None) -> None:
+            if child is not None:
+                child.send_signal(number)
+
+        # SIGINT must be handled, not ignored: an ignored signal stays ignored in the command too.
+        signal.signal(signal.SIGINT, lambda _number, _frame: None)
+        for number in _PASSED_ON:
+            signal.signal(number, pass_on)
+        try:
+            child = subprocess.Popen(command, env={**os.environ, ENVIRONMENT_NAME: sealed})
+        except OSError as error:
+            status, fault = 127, f"{readable(command[0])}: {error.strerror}"
+        else:
+            status = child.wait()
+    finally:
+        with site.store.writing() as tx:
+            tx.end_break_glass(id_)
+            tx.record("break-glass-ended", now().at, actor, decision=id_, status=status)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return status if status >= 0 else 128 - status, fault
+
+
+def close_left_open(site: Site, moment: Moment, actor: str) -> list[BreakGlass]:
+    """Close what a process that is gone did not close itself; what was closed. Raises Refusal."""
+    with site.store.reading() as tx:
+        left = [entry for entry in tx.open_break_glass() if not _is_alive(entry, moment)]
+    if left:
+        with site.store.writing() as tx:
+            for entry in left:
+                if tx.end_break_glass(entry.decision):
+                    tx.record(
+                        "break-glass-ended", moment.at, actor, decision=entry.decision,
+                        begun_by=entry.actor, note="not closed by itself",
+                    )  # fmt: skip
+    return left
+
+
+def _is_alive(entry: BreakGlass, moment: Moment) -> bool:
+    try:
+        return entry.boot == moment.boot and parent_and_start(entry.pid)[1] == entry.started
+    except (OSError, ValueError):
+        return False

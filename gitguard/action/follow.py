@@ -1,0 +1,54 @@
+"""What must follow a change, in this order: running transfers end, then files are written.
+
+MUST: called after the commit and before a word is printed. What could not follow does not hide what was
+done: it is the result's `fault`, and the caller says what stands and what does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitguard.action.judge_again import NOBODY, Whose, judge_again
+from gitguard.action.site import Site
+from gitguard.host import key_file
+from gitguard.host.files import locked
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """`ended`: connections that ended. `fault`: the first thing that could not follow, None if all did."""
+
+    ended: int = 0
+    fault: Refusal | None = None
+
+
+def follow(
+    site: Site,
+    moment: Moment,
+    whose: Whose = NOBODY,
+    *,
+    keys: bool = False,
+    without: frozenset[str] = frozenset(),
+) -> Followed:
+    """End what no longer stands; with `keys` bring the key file in line too (`without`: foreign lines to take out)."""
+    ended, fault = 0, None
+    try:
+        ended = judge_again(site, moment, whose)
+    except Refusal as refusal:
+        fault = refusal
+    if keys:
+        try:
+            write_keys(site, without=without)
+        except Refusal as refusal:
+            fault = fault or refusal
+    return Followed(ended, fault)
+
+
+def write_keys(site: Site, *, without: frozenset[str] = frozenset()) -> bool:
+    """Bring our block of the key file in line with the store; whether it changed. Raises Refusal."""
+    with locked(site.lock):
+        with site.store.reading() as tx:
+            keys = tx.keys()
+        return key_file.write(site.key_file, keys, site.at.gate, without=without)

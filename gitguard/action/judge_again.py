@@ -1,0 +1,157 @@
+"""Judge every rider again, and end what today's answer refuses.
+
+MUST: a parked connection does not outlive the decision that let it in. Every change calls this before a word
+is said; `admin session sweep` calls it once a minute, for what merely runs out. A connection whose session has
+run out, and nothing worse, goes on while it moves bytes; one that idles is ended. A session that was ended, a
+user or key that is gone, a requirement that came after the gate looked, end it whatever it does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+
+from gitguard.action.site import Site
+from gitguard.config.compiled import Config, last_known, load
+from gitguard.decision.decide import check_user, decide, demanded
+from gitguard.decision.request import Request
+from gitguard.host.files import replace
+from gitguard.host.riding import DECIDING, GIT, WAITING, Rider, end, flowing, moved
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import Moment
+from gitguard.session.scope import scope_of
+from gitguard.store.gate_query import GateQuery
+
+FLOW_SECONDS = 2.0  # how long one that has run out is watched where no earlier sweep has looked at it
+OLDEST_LOOK_SECONDS = 2  # an earlier look must be at least this old to tell idle from flowing
+
+STANDS, RUN_OUT, REFUSED = "stands", "run out", "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Riders that end whatever today's policy says of them: all of these users', of these keys.
+
+    `waiting`: users whose commands that wait at a prompt end, while their transfers are judged.
+    """
+
+    users: frozenset[str] = frozenset()
+    keys: frozenset[str] = frozenset()
+    waiting: frozenset[str] = frozenset()
+    everyone: bool = False
+
+    def has(self, rider: Rider) -> bool:
+        """Whether `rider` is one of them."""
+        return (
+            self.everyone
+            or rider.user in self.users
+            or rider.key in self.keys
+            or (rider.kind == WAITING and rider.user in self.waiting)
+        )
+
+
+NOBODY = Whose()
+
+
+def judge_again(site: Site, moment: Moment, whose: Whose = NOBODY) -> int:
+    """End the riders that `whose` names and those that today's policy refuses; how many connections ended.
+
+    Raises nothing for a rider that cannot be judged: it is ended.
+    """
+    riders = site.riding.riders()
+    gone = [rider for rider in riders if whose.has(rider)]
+    rest = [rider for rider in riders if not whose.has(rider)]
+    try:
+        try:
+            config = load(*site.at.of_gate)
+        except Refusal:
+            # A configuration that is broken just now closes every new request. What runs is judged by the last one.
+            known = last_known(site.at.config, site.at.compiled)
+            if known is None:
+                raise
+            config = known
+        store = GateQuery(config.store)
+    except Refusal:
+        end(gone)
+        raise
+    answers = {rider.pid: _answer(site, config, store, rider, moment) for rider in rest}
+    gone += [rider for rider in rest if answers[rider.pid] == REFUSED]
+    run_out = {rider.began for rider in rest if answers[rider.pid] == RUN_OUT}
+    idle = [rider for rider in rest if rider.began in run_out and rider.kind == GIT]
+    if idle:
+        flows = flowing(idle, _earlier(site, moment), FLOW_SECONDS)
+        gone += [rider for rider in idle if rider.began not in flows]
+    end(gone)
+    _note(site, [rider for rider in rest if rider.kind == GIT], moment)
+    return len({rider.began for rider in gone if rider.kind != WAITING})
+
+
+def _answer(site: Site, config: Config, store: GateQuery, rider: Rider, moment: Moment) -> str:
+    try:
+        if rider.kind != GIT:
+            return _answer_gate(site, rider, moment)
+        return _answer_git(config, store, rider, moment)
+    except Refusal:
+        return REFUSED
+
+
+def _answer_gate(site: Site, rider: Rider, moment: Moment) -> str:
+    """A gate that still decides may have read the store a moment too early: its client only has to try again."""
+    line = rider.line if rider.kind == DECIDING else "2fa help"
+    request = Request(rider.user, rider.key, rider.address, line, moment, rider.downstream)
+    return REFUSED if decide(request, site.at.of_gate).refusal is not None else STANDS
+
+
+def _answer_git(config: Config, store: GateQuery, rider: Rider, moment: Moment) -> str:
+    scope = scope_of(config.scope, rider.key, rider.address)
+    state = store.state(rider.user, rider.key, scope, directory=rider.directory, name=rider.repository)
+    check_user(state, rider.user, rider.key)
+    if rider.directory and state.name != rider.repository:
+        return REFUSED  # renamed or forgotten since
+    kind = "git" if rider.repository else "pass"
+    requirement = demanded(config, state, store, rider.operation, rider.directory, kind)
+    lifetime = requirement.lifetime_seconds
+    if lifetime is None:
+        return STANDS
+    if rider.session == 0 or state.session != rider.session or state.verified_at is None:
+        return REFUSED
+    verified = Moment(state.verified_at, state.session_boot or "", state.session_boot_seconds or 0)
+    if state.session_limit_seconds is not None:
+        lifetime = min(lifetime, state.session_limit_seconds)
+    return STANDS if 0 <= moment.age_of(verified) < lifetime else RUN_OUT
+
+
+# -- what the last look saw ---------------------------------------------------------------------
+
+
+def look_path(site: Site) -> str:
+    """Where the last look at the riders is noted; its time tells doctor that somebody looks."""
+    return f"{site.settings.paths.state}/riders.seen"
+
+
+def _note(site: Site, riders: list[Rider], moment: Moment) -> None:
+    data = json.dumps({"at": moment.at, "moved": moved(riders)}).encode()
+    with contextlib.suppress(Refusal):  # a full disk costs the next look its memory, no more
+        replace(look_path(site), data, 0o600)
+
+
+def _earlier(site: Site, moment: Moment) -> dict[str, int]:
+    """What the last look counted, if it is old enough to compare with."""
+    try:
+        with open(look_path(site), "rb") as file:
+            seen = json.load(file)
+        age = moment.at - int(seen["at"])
+        counts = {str(name): int(count) for name, count in seen["moved"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return counts if age >= OLDEST_LOOK_SECONDS else {}
+
+
+def last_look(site: Site) -> float | None:
+    """When riders were last judged (Unix seconds), None for never."""
+    try:
+        return os.stat(look_path(site)).st_mtime
+    except OSError:
+        return None

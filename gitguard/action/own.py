@@ -1,0 +1,88 @@
+"""What a person does to their own second factor and sessions, with what must follow. Nothing here asks or prints.
+
+What needs a code that was not given raises factor.change.ProofWanted, and is called again with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitguard.action.follow import Followed, follow
+from gitguard.action.judge_again import Whose
+from gitguard.action.site import Site
+from gitguard.factor import change, enrolment
+from gitguard.factor.enrolment import Enrolled, Pending
+from gitguard.factor.proof import Person
+from gitguard.factor.verification import Verified
+from gitguard.factor.verification import verify as open_by_code
+from gitguard.policy.requirement import requirement
+from gitguard.session.moment import Moment
+from gitguard.store.contract import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The sessions that ended, and what followed."""
+
+    sessions: list[Session]
+    followed: Followed
+
+
+def verify(site: Site, person: Person, typed: bytes, moment: Moment) -> Verified:
+    """Open a 2FA session with a code. Raises Refusal."""
+    return open_by_code(site.desk, person, typed, moment)
+
+
+def confirm(
+    site: Site, person: Person, pending: Pending, typed: bytes, moment: Moment
+) -> tuple[Enrolled, Followed]:
+    """Confirm an enrolment; enrolling again ends everything that rides on the factor before it. Raises Refusal."""
+    done = enrolment.confirm(site.desk, person, pending, typed, moment)
+    whose = Whose(users=frozenset({person.user})) if done.again else Whose(waiting=frozenset({person.user}))
+    return done, follow(site, moment, whose)
+
+
+def leave(site: Site, person: Person, moment: Moment, typed: bytes | None, *, everywhere: bool) -> Left:
+    """End sessions and the transfers that ride on them; with `everywhere` what waits at a prompt too."""
+    ended = change.leave(site.desk, person, moment, typed, everywhere=everywhere)
+    waiting = frozenset({person.user}) if everywhere else frozenset[str]()
+    return Left(ended, follow(site, moment, Whose(waiting=waiting)))
+
+
+def replace_recovery_codes(site: Site, person: Person, typed: bytes, moment: Moment) -> tuple[str, ...]:
+    """A new set of recovery codes; the old set is void. Raises Refusal."""
+    return change.replace_recovery_codes(site.desk, person, typed, moment)
+
+
+def always(
+    site: Site, person: Person, moment: Moment, typed: bytes | None, *, on: bool
+) -> tuple[bool, Followed]:
+    """The user's own switch: (whether it changed, what followed). Raises Refusal, ProofWanted."""
+    changed = change.set_always(site.desk, person, moment, typed, on=on)
+    return changed, follow(site, moment)
+
+
+def remove(site: Site, person: Person, typed: bytes, moment: Moment) -> Left:
+    """Remove the second factor, with all sessions and what rides on them. Raises Refusal."""
+    ended = change.remove(site.desk, person, typed, moment)
+    return Left(ended, follow(site, moment, Whose(waiting=frozenset({person.user}))))
+
+
+def closed_without_factor(site: Site) -> dict[str, list[str]]:
+    """Operation -> the repositories that refuse it to someone without a second factor."""
+    settings = site.settings
+    with site.store.reading() as tx:
+        repositories = tx.repositories()
+    return {
+        operation: [
+            repository.name
+            for repository in repositories
+            if requirement(
+                settings.git.enforcement,
+                settings.session.lifetime,
+                operation,
+                (repository.require, repository.lifetime_seconds),
+            ).required
+        ]
+        for operation in ("read", "push")
+    }

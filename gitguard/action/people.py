@@ -1,0 +1,104 @@
+"""What the server's admin does to people: add, suspend, resume, reset, unthrottle, remove, restore, invite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitguard.account import user as users
+from gitguard.action.follow import Followed, follow
+from gitguard.action.judge_again import NOBODY, Whose
+from gitguard.action.keys import NewKey, check_not_foreign, key_row
+from gitguard.action.site import Site
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import Moment
+from gitguard.store.contract import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What became of a person: `token` an invite or "", `keys` those that came or went, `changed` whether anything did."""
+
+    name: str
+    followed: Followed
+    changed: bool = True
+    token: str = ""
+    keys: tuple[Key, ...] = ()
+
+
+def add(
+    site: Site, name: str, keys: list[NewKey], moment: Moment, actor: str, *, if_missing: bool = False
+) -> Changed:
+    """Add a user with `keys` and an invite. With `if_missing` one who is there only gets the keys. Raises Refusal."""
+    check_not_foreign(site, [new.key for new in keys])
+    with site.store.writing() as tx:
+        there = tx.user(name) is not None if if_missing else False
+        if there:
+            users.present(tx, name)
+        else:
+            users.add(tx, name, moment.at, actor)
+        rows = [key_row(name, new, moment.at) for new in keys]
+        added = [row for row in rows if users.add_key(tx, row, moment.at, actor)]
+        token = "" if there else users.new_invite(tx, site.desk.keyring, name, moment.at, actor)
+    followed = follow(site, moment, keys=bool(added))
+    return Changed(name, followed, not there or bool(added), token, tuple(added))
+
+
+def invite(site: Site, names: list[str], moment: Moment, actor: str) -> list[Changed]:
+    """A fresh invite for each; the ones before are void. Raises Refusal, and then none was made."""
+    with site.store.writing() as tx:
+        tokens = [users.new_invite(tx, site.desk.keyring, name, moment.at, actor) for name in names]
+    return [Changed(name, Followed(), token=token) for name, token in zip(names, tokens, strict=True)]
+
+
+def not_enrolled(site: Site) -> list[str]:
+    """Every active user without a second factor."""
+    with site.store.reading() as tx:
+        return [user.name for user in tx.users() if user.state == "active" and tx.factor(user.name) is None]
+
+
+def active(site: Site) -> list[str]:
+    """Every active user."""
+    with site.store.reading() as tx:
+        return [user.name for user in tx.users() if user.state == "active"]
+
+
+def set_state(site: Site, name: str, state: str, moment: Moment, actor: str, reason: str) -> Changed:
+    """Suspend or resume. Suspending ends sessions, transfers and what waits at a prompt. Raises Refusal."""
+    with site.store.writing() as tx:
+        changed = users.set_state(tx, name, state, moment.at, actor, reason)
+    whose = Whose(users=frozenset({name})) if state == "suspended" else NOBODY
+    return Changed(name, follow(site, moment, whose), changed)
+
+
+def reset(site: Site, names: list[str], moment: Moment, actor: str, reason: str) -> list[Changed]:
+    """Take the second factor away, end all sessions, issue the invite that lets each come back. Raises Refusal."""
+    with site.store.writing() as tx:
+        tokens = [users.reset(tx, site.desk.keyring, name, moment.at, actor, reason) for name in names]
+    followed = follow(site, moment, Whose(users=frozenset(names)))
+    return [Changed(name, followed, token=token) for name, token in zip(names, tokens, strict=True)]
+
+
+def unthrottle(site: Site, name: str, moment: Moment, actor: str, reason: str) -> int:
+    """Forget the user's failures; how many there were. Raises Refusal."""
+    with site.store.writing() as tx:
+        return users.unthrottle(tx, name, moment.at, actor, reason)
+
+
+def remove(site: Site, name: str, moment: Moment, actor: str, reason: str) -> Changed:
+    """Remove a user with factor, sessions, keys and invites. Raises Refusal."""
+    with site.store.writing() as tx:
+        gone = users.remove(tx, name, moment.at, actor, reason)
+    followed = follow(site, moment, Whose(users=frozenset({name})), keys=True)
+    return Changed(name, followed, keys=tuple(gone))
+
+
+def restore(site: Site, name: str, moment: Moment, actor: str, reason: str) -> Changed:
+    """Let a removed user come back under the name, without keys, by an invite. Raises Refusal."""
+    with site.store.writing() as tx:
+        user = tx.user(name)
+        if user is None or user.state != "removed":
+            raise Refusal("usage", text=f"{name} was not removed" if user is not None else f"no user {name}")
+        tx.set_user_state(name, "active")
+        tx.record("user-restored", moment.at, actor, user=name, reason=reason)
+        token = users.new_invite(tx, site.desk.keyring, name, moment.at, actor)
+    return Changed(name, follow(site, moment), token=token)

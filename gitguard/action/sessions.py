@@ -1,0 +1,98 @@
+"""What the server's admin does to 2FA sessions: open, revoke, sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitguard.account import user as users
+from gitguard.action.follow import Followed, follow
+from gitguard.action.judge_again import Whose, judge_again
+from gitguard.action.site import Site
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import Moment
+from gitguard.session.scope import scope_of
+from gitguard.store.contract import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Whose sessions are meant: a user's, one by number, a key's, everyone's."""
+
+    user: str | None = None
+    number: int | None = None
+    key: str | None = None
+    everyone: bool = False
+
+
+def open_one(
+    site: Site, user: str, seconds: int, key: str, address: str, moment: Moment, actor: str, reason: str
+) -> Session:
+    """Open a session of `seconds` for an enrolled user who cannot verify just now. Raises Refusal."""
+    lifetime = site.settings.session.lifetime
+    if not 1 <= seconds <= lifetime:
+        raise Refusal("usage", text=f"--for is 1s to the server's lifetime, {lifetime} seconds")
+    kind = site.settings.session.scope
+    scope = scope_of(kind, key, address)
+    if scope is None:
+        wanted = {"address": "--key FINGERPRINT and --from IP", "key": "--key FINGERPRINT"}.get(kind, "")
+        raise Refusal("usage", text=f"scope {kind} needs {wanted}")
+    with site.store.writing() as tx:
+        if users.present(tx, user).state != "active":
+            raise Refusal("usage", text=f"{user} is suspended; resume them first")
+        if tx.factor(user) is None:
+            raise Refusal(
+                "enrolment-required", text=f"{user} has no second factor, so no session can be opened"
+            )
+        owner = tx.key(key) if key else None
+        if key and (owner is None or owner.user != user):
+            raise Refusal("usage", text=f"{key} is not a key of {user}")
+        opened = tx.put_session(user, scope, moment, "admin", seconds)
+        tx.record(
+            "session-opened",
+            moment.at,
+            actor,
+            user=user,
+            key=opened.key,
+            address=opened.network,
+            session=opened.id,
+            scope=kind,
+            method="admin",
+            seconds=seconds,
+            reason=reason,
+        )
+    return opened
+
+
+def revoke(
+    site: Site, which: Which, moment: Moment, actor: str, reason: str
+) -> tuple[list[Session], Followed]:
+    """End sessions at once, with what rides on them and what waits at a prompt. Raises Refusal."""
+    ended: list[Session] = []
+    with site.store.writing() as tx:
+        if which.user is not None:
+            users.present(tx, which.user)
+        owner = tx.key(which.key) if which.key else None
+        if which.key and owner is None:
+            raise Refusal("usage", text=f"no key {which.key}")
+        names = [which.user] if which.user else [owner.user] if owner else [user.name for user in tx.users()]
+        for name in names:
+            gone = tx.end_sessions(name, which.key, which.number)
+            ended += gone
+            if gone:
+                tx.record(
+                    "session-revoked",
+                    moment.at,
+                    actor,
+                    user=name,
+                    sessions=[s.id for s in gone],
+                    reason=reason,
+                )
+    if which.number is not None and not ended:
+        raise Refusal("usage", text=f"no session {which.number}")
+    people = {session.user for session in ended} | ({which.user} if which.user else set())
+    return ended, follow(site, moment, Whose(waiting=frozenset(people)))
+
+
+def sweep(site: Site, moment: Moment) -> int:
+    """End what rides on without standing any more; how many connections ended. Raises Refusal."""
+    return judge_again(site, moment)

@@ -1,0 +1,96 @@
+"""What is demanded of a repository: by its own admins (the toggle), by the server's admin (toggle and floor)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from gitguard.action.follow import Followed, follow
+from gitguard.action.site import Site
+from gitguard.factor.change import with_proof
+from gitguard.factor.proof import Person
+from gitguard.message.reasons import Refusal
+from gitguard.repository import toggle
+from gitguard.repository.registry import known
+from gitguard.session.moment import Moment
+from gitguard.store.contract import Writing
+
+T = TypeVar("T")
+
+
+def set_require(
+    site: Site, person: Person, name: str, word: str, moment: Moment, typed: bytes | None
+) -> tuple[toggle.Change, Followed]:
+    """A repository admin sets what is required. Raises Refusal, ProofWanted."""
+    toggle.read_require(word)
+    done = _as_admin(
+        site, person, name, moment, typed,
+        lambda tx: toggle.set_require(tx, site.settings, name, word, moment.at, person.user),
+    )  # fmt: skip
+    return done, follow(site, moment)
+
+
+def set_lifetime(
+    site: Site, person: Person, name: str, word: str, moment: Moment, typed: bytes | None
+) -> tuple[toggle.Change, Followed]:
+    """A repository admin sets how long a verification counts. Raises Refusal, ProofWanted."""
+    toggle.read_lifetime(site.settings, word)
+    done = _as_admin(
+        site, person, name, moment, typed,
+        lambda tx: toggle.set_lifetime(tx, site.settings, name, word, moment.at, person.user),
+    )  # fmt: skip
+    return done, follow(site, moment)
+
+
+def change_admin(
+    site: Site, person: Person, name: str, verb: str, user: str, moment: Moment, typed: bytes | None
+) -> tuple[str, bool]:
+    """A repository admin adds or removes one: (the repository's name, whether anything changed)."""
+    repository, changed = _as_admin(
+        site, person, name, moment, typed,
+        lambda tx: toggle.change_admin(tx, site.settings, name, verb, user, moment.at, person.user),
+    )  # fmt: skip
+    return repository.name, changed
+
+
+def _as_admin(
+    site: Site,
+    person: Person,
+    name: str,
+    moment: Moment,
+    typed: bytes | None,
+    apply: Callable[[Writing], T],
+) -> T:
+    """Apply a change to a toggle for one who may, with a fresh factor. Raises Refusal, ProofWanted."""
+
+    def check(tx: Writing) -> T:
+        # Inside the transaction: who was an admin, or was offered a toggle, while typing may be so no more.
+        settings = site.desk.renewed().settings
+        repository = known(tx, settings, name)
+        if not toggle.may_administer(tx, settings, repository, person.user):
+            raise Refusal("forbidden", text=f"only the admins of {repository.name} may do this")
+        toggle.check_offered(settings)
+        return apply(tx)
+
+    with site.store.reading() as tx:  # before anybody is asked for a code
+        repository = known(tx, site.settings, name)
+        if not toggle.may_administer(tx, site.settings, repository, person.user):
+            raise Refusal("forbidden", text=f"only the admins of {repository.name} may do this")
+    toggle.check_offered(site.settings)
+    return with_proof(site.desk, person, moment, typed, check)
+
+
+def demand(site: Site, name: str, word: str, moment: Moment, actor: str) -> tuple[toggle.Change, Followed]:
+    """The server's admin sets what is required; its admins may only tighten it from there. Raises Refusal."""
+    with site.store.writing() as tx:
+        done = toggle.set_require(tx, site.settings, name, word, moment.at, actor, floor=True)
+    return done, follow(site, moment)
+
+
+def demand_lifetime(
+    site: Site, name: str, word: str, moment: Moment, actor: str
+) -> tuple[toggle.Change, Followed]:
+    """The server's admin sets how long a verification counts at most. Raises Refusal."""
+    with site.store.writing() as tx:
+        done = toggle.set_lifetime(tx, site.settings, name, word, moment.at, actor, floor=True)
+    return done, follow(site, moment)
