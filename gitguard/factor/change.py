@@ -1,7 +1,8 @@
 """Changing one's own second factor and switches. MUST: a change needs a code given for it, never the key alone.
 
-Tightening (`always on`) needs none; `always off` and a repository's toggle are also satisfied by a
-verification in scope of at most `FRESH_SECONDS`.
+`always off` and a repository's toggle are also satisfied by a verification in scope of at most `FRESH_SECONDS`;
+what only tightens, but reaches the owner's other keys (`always on`, `leave --all`), by any live session in scope.
+Nothing here asks: what needs a code raises ProofWanted, and is called again with what was typed.
 """
 
 from __future__ import annotations
@@ -22,47 +23,58 @@ FRESH_SECONDS = 300
 T = TypeVar("T")
 
 
+class ProofWanted(Exception):  # noqa: N818 - a question, not an error
+    """No verification in scope is good enough: ask for a code, and call again with it."""
+
+
 def require_enrolled(tx: Reading, person: Person) -> None:
     """Raises Refusal("enrolment-required") unless `person` has a second factor."""
     if tx.factor(person.user) is None:
         raise Refusal("enrolment-required")
 
 
-def with_fresh_factor(
+def with_proof(
     desk: Desk,
     person: Person,
-    now: Callable[[], Moment],
-    ask: Callable[[], bytes],
-    change: Callable[[Writing, Moment], T],
+    moment: Moment,
+    typed: bytes | None,
+    change: Callable[[Writing], T],
+    *,
+    at_most_seconds: int | None = FRESH_SECONDS,
 ) -> T:
-    """Apply `change` if a verification in scope is at most `FRESH_SECONDS` old, else after asking for a code.
+    """Apply `change` if a verification in scope is at most `at_most_seconds` old (None: live at all), or `typed` is right.
 
-    Either way the check and the change are one transaction. Raises what `prove` raises.
+    Either way the check and the change are one transaction. Raises ProofWanted where `typed` is None and none
+    is, and what `prove` raises.
     """
-    moment = now()
+    if typed is not None:
+        return prove(desk, person, typed, moment, lambda tx, _: change(tx))
     with desk.store.writing() as tx:
+        desk = desk.renewed()
         check_person(tx, person)
         require_enrolled(tx, person)
         scope = scope_of(desk.settings.session.scope, person.key, person.address)
         session = tx.session(person.user, scope) if scope is not None else None
-        if session is not None and _is_fresh(desk, session, moment):
-            return change(tx, moment)
-    typed = ask()
-    moment = now()
-    return prove(desk, person, typed, moment, lambda tx, _: change(tx, moment))
+        if session is None or not _is_good(desk, session, moment, at_most_seconds):
+            raise ProofWanted
+        return change(tx)
 
 
-def _is_fresh(desk: Desk, session: Session, moment: Moment) -> bool:
-    """A live session that a person's own factor opened, at most `FRESH_SECONDS` ago. An admin's proves nothing."""
+def _is_good(desk: Desk, session: Session, moment: Moment, at_most_seconds: int | None) -> bool:
+    """A live session that a person's own factor opened, recently enough. An admin's proves nothing."""
     age = moment.age_of(session.verified)
-    return session.method != "admin" and 0 <= age <= FRESH_SECONDS and age < desk.settings.session.lifetime
+    recent = at_most_seconds is None or age <= at_most_seconds
+    return session.method != "admin" and 0 <= age < desk.settings.session.lifetime and recent
 
 
 def replace_recovery_codes(desk: Desk, person: Person, typed: bytes, moment: Moment) -> tuple[str, ...]:
     """A new set of recovery codes, shown once; the old set is void. Raises what `prove` raises."""
 
     def change(tx: Writing, proof: Proof) -> tuple[str, ...]:
-        codes = tuple(new_recovery_code() for _ in range(desk.settings.second_factor.recovery_codes))
+        count = desk.renewed().settings.second_factor.recovery_codes
+        if count == 0:
+            raise Refusal("not-available", text="recovery codes are switched off on this server")
+        codes = tuple(new_recovery_code() for _ in range(count))
         put_recovery_codes(desk, tx, person.user, codes)
         _record(tx, "recovery-codes-replaced", person, moment, method=proof.method)
         return codes
@@ -74,6 +86,9 @@ def remove(desk: Desk, person: Person, typed: bytes, moment: Moment) -> list[Ses
     """Remove the second factor, end all sessions, switch `always` off. Raises what `prove` raises."""
 
     def change(tx: Writing, proof: Proof) -> list[Session]:
+        if not desk.renewed().settings.account.allow_remove:
+            text = "this server does not let people remove their second factor; ask your server admin"
+            raise Refusal("forbidden", text=text)
         tx.drop_factor(person.user)
         tx.set_always(person.user, on=False)
         ended = tx.end_sessions(person.user)
@@ -83,23 +98,37 @@ def remove(desk: Desk, person: Person, typed: bytes, moment: Moment) -> list[Ses
     return prove(desk, person, typed, moment, change)
 
 
-def set_always(tx: Writing, person: Person, moment: Moment, *, on: bool) -> bool:
-    """Set the user's own switch; False if it stood so already."""
-    user = tx.user(person.user)
-    if user is not None and user.always == on:
-        return False
-    tx.set_always(person.user, on=on)
-    _record(tx, "always-on" if on else "always-off", person, moment)
-    return True
+def set_always(desk: Desk, person: Person, moment: Moment, typed: bytes | None, *, on: bool) -> bool:
+    """Set the user's own switch; False if it stood so already. Raises Refusal, ProofWanted."""
+
+    def change(tx: Writing) -> bool:
+        if not desk.renewed().settings.account.allow_always:
+            raise Refusal("forbidden", text="this server does not offer the switch `always`")
+        user = tx.user(person.user)
+        if user is not None and user.always == on:
+            return False
+        tx.set_always(person.user, on=on)
+        _record(tx, "always-on" if on else "always-off", person, moment)
+        return True
+
+    return with_proof(desk, person, moment, typed, change, at_most_seconds=None if on else FRESH_SECONDS)
 
 
-def leave(desk: Desk, person: Person, moment: Moment, *, everywhere: bool) -> list[Session]:
-    """End the sessions of this key, or of all the user's keys. The sessions that ended."""
-    with desk.store.writing() as tx:
+def leave(
+    desk: Desk, person: Person, moment: Moment, typed: bytes | None = None, *, everywhere: bool
+) -> list[Session]:
+    """End the sessions of this key, or of all the user's keys. The sessions that ended. Raises Refusal, ProofWanted."""
+
+    def change(tx: Writing) -> list[Session]:
         ended = tx.end_sessions(person.user, None if everywhere else person.key)
         if ended:
             _record(tx, "session-left", person, moment, sessions=[session.id for session in ended])
         return ended
+
+    if everywhere:
+        return with_proof(desk, person, moment, typed, change, at_most_seconds=None)
+    with desk.store.writing() as tx:
+        return change(tx)
 
 
 def _record(tx: Writing, event: str, person: Person, moment: Moment, **details: object) -> None:

@@ -35,7 +35,18 @@ def read_code(typed: bytes, digits: int) -> Code:
         letters = compact.replace("-", "").upper()
         if len(letters) == RECOVERY_LENGTH and all(c in ALPHABET for c in letters):
             return Code("recovery", letters)
-    raise Refusal("not-a-code", digits=digits)
+    raise Refusal("not-a-code", hint=_invisible(typed), digits=digits)
+
+
+def _invisible(typed: bytes) -> str:
+    """A hint where the cause cannot be seen: a no-break space, a mark, a tab that came with a paste."""
+    text = typed[:LONGEST_BYTES].decode("utf-8", "replace").strip(" \r\n")
+    hidden = [c for c in text if not c.isprintable() or (c.isspace() and c != " ")]
+    if not hidden:
+        return ""
+    return (
+        f"it holds something invisible (U+{ord(hidden[0]):04X}), as pasted text may; type the digits by hand"
+    )
 
 
 def new_recovery_code() -> str:

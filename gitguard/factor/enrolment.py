@@ -78,6 +78,7 @@ def establish(desk: Desk, person: Person, given: bytes | None, moment: Moment) -
     (a wrong invite is charged like a wrong code), and whatever `prove` raises.
     """
     with desk.store.writing() as tx:
+        desk = desk.renewed()
         check_person(tx, person)
         if not needs_basis(desk, tx, person):
             return Basis("open")
@@ -137,6 +138,7 @@ def confirm(desk: Desk, person: Person, pending: Pending, typed: bytes, moment: 
     if moment.at >= pending.ends_at:
         raise Refusal("invite-required", text="that took longer than ten minutes; begin again")
     with desk.store.writing() as tx:
+        desk = desk.renewed()
         check_person(tx, person)
         check_clock(tx, moment)
         before = tx.factor(person.user)
@@ -144,6 +146,8 @@ def confirm(desk: Desk, person: Person, pending: Pending, typed: bytes, moment: 
         _store(desk, tx, person, pending, max(fits), moment)
         tx.drop_invite(person.user)
         tx.end_sessions(person.user)
+        tx.forget_guesses(person.user)
+        tx.forget_rejections(person.user)
         tx.record(
             "enrolled", moment.at, person.user, user=person.user, key=person.key, address=person.address,
             basis=pending.basis.kind, again=before is not None,

@@ -9,7 +9,7 @@ proves nothing. `prove` returns what the change returned, or raises; there is no
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from gitguard.config.schema import Settings
@@ -20,9 +20,10 @@ from gitguard.factor.totp import CLOCK_SEARCH, WINDOW, Parameters, fitting_steps
 from gitguard.message.moments import duration
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
-from gitguard.session.scope import scope_of
-from gitguard.store.contract import Factor, NearMiss, Session, Store, Writing
+from gitguard.session.scope import network_of, scope_of
+from gitguard.store.contract import Factor, Guessing, NearMiss, Session, Store, Writing
 
+MANY_USERS = (10, 30, 100, 300, 1000, 3000)  # users with failures within a day, at which the trail says so
 CLOCK_BACK_SECONDS = 60  # further than this behind the newest record, the clock was set back
 
 T = TypeVar("T")
@@ -39,20 +40,30 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A second factor was proved. `method` is totp or recovery-code."""
+    """A second factor was proved. `method` is totp or recovery-code; `rejected`: the wrong codes since the last proof."""
 
     method: str
     enrolment: str
     recovery_codes_left: int
+    rejected: Guessing | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What every use case of a second factor works with."""
+    """What every use case of a second factor works with.
+
+    `reread` gives the settings as they are now: whoever waited at a prompt goes on by today's, not by those that
+    held when the prompt appeared.
+    """
 
     store: Store
     keyring: Keyring
     settings: Settings
+    reread: Callable[[], Settings] | None = None
+
+    def renewed(self) -> Desk:
+        """The same desk with today's settings. Raises Refusal if they cannot be read."""
+        return self if self.reread is None else replace(self, settings=self.reread())
 
 
 def prove(
@@ -64,6 +75,7 @@ def prove(
     code is neither compared nor burned), `code-rejected` (charged), and whatever `check_person` raises.
     """
     with desk.store.writing() as tx:
+        desk = desk.renewed()
         check_person(tx, person)
         factor = tx.factor(person.user)
         if factor is None:
@@ -79,12 +91,23 @@ def prove(
         if isinstance(answer, Refusal):
             charge(tx, person, moment)
         else:
-            tx.clear_short_failures(person.user, person.key)
-            tx.set_near_miss(person.user, person.key, None)
-            result = change(tx, answer)
+            result = change(tx, _succeeded(tx, person, moment, answer))
     if isinstance(answer, Refusal):
         raise answer
     return result
+
+
+def _succeeded(tx: Writing, person: Person, moment: Moment, proof: Proof) -> Proof:
+    """What a right code clears, and what the owner is to be told with it."""
+    tx.clear_short_failures(person.user, person.key)
+    tx.set_near_miss(person.user, person.key, None)
+    network = network_of(person.address)
+    if network is not None:
+        tx.forget_guesses(person.user, network)
+        tx.note_network(person.user, network, moment.at)
+    rejected = tx.rejections(person.user)
+    tx.forget_rejections(person.user)
+    return replace(proof, rejected=rejected)
 
 
 def void_recovery_codes_if_off(desk: Desk, at: int, actor: str) -> None:
@@ -124,14 +147,33 @@ def check_throttle(desk: Desk, tx: Writing, person: Person, moment: Moment) -> N
     """Raises Refusal("throttled") while the budget of this key or user is spent; charges nothing."""
     limits = desk.settings.throttle
     failures = tx.failures(person.user, moment.at - longest_window(limits))
-    retry = retry_at(failures, person.key, moment.at, limits)
+    retry = retry_at(failures, person.key, moment.at, limits, unanswered(tx, person))
     if retry is not None:
         raise Refusal("throttled", retry_at=retry)
 
 
+def unanswered(tx: Writing, person: Person) -> int:
+    """Failures that no success from the same network has followed, as they count for an attempt of `person`.
+
+    From a network where the user has verified before, only that network's own count: or a thief elsewhere would
+    spend the owner's budget.
+    """
+    guessing = tx.guessing(person.user)
+    network = network_of(person.address) or ""
+    if network and tx.has_verified_from(person.user, network):
+        guessing = [entry for entry in guessing if entry.network == network]
+    return sum(entry.failures for entry in guessing)
+
+
 def charge(tx: Writing, person: Person, moment: Moment) -> None:
-    """One failure on the account of this user and key."""
+    """One failure on the account of this user and key, and of the network that it came from."""
     tx.add_failure(person.user, person.key, moment.at)
+    day_ago = moment.at - 86400
+    before = len(tx.users_guessed_since(day_ago))
+    tx.count_guess(person.user, network_of(person.address) or "", person.address, moment.at)
+    after = len(tx.users_guessed_since(day_ago))
+    if after > before and after in MANY_USERS:
+        _record(tx, "many-users-guessed", person, moment, users=after)
 
 
 def _compare(

@@ -9,6 +9,9 @@ from gitguard.config.schema import Limit, Throttle
 from gitguard.store.contract import Failure
 
 CLEARED_SECONDS = 300  # a success clears windows up to this: the five-minute count alone
+LONG_SECONDS = 86400  # windows from here on shrink under long guessing
+HALVED_EACH = 100  # unanswered failures after which a long window's budget is halved, again and again
+LEAST = 5  # failures that a long window always leaves
 
 
 def longest_window(limits: Throttle) -> int:
@@ -16,7 +19,21 @@ def longest_window(limits: Throttle) -> int:
     return max(limit.seconds for limit in (*limits.per_key, *limits.per_user))
 
 
-def retry_at(failures: list[Failure], key: str, now: int, limits: Throttle) -> int | None:
+def shrunk(limit: Limit, unanswered: int) -> Limit:
+    """`limit` as it stands after `unanswered` failures that no success from their network has followed.
+
+    A day's budget is halved after each hundred, down to five: guessing on for a year then costs about 2 100 tries
+    instead of 18 000 (docs/threat-model.md has the arithmetic).
+    """
+    if limit.seconds < LONG_SECONDS:
+        return limit
+    halved = limit.failures >> min(unanswered // HALVED_EACH, 63)
+    return Limit(max(halved, min(LEAST, limit.failures)), limit.seconds)
+
+
+def retry_at(
+    failures: list[Failure], key: str, now: int, limits: Throttle, unanswered: int = 0
+) -> int | None:
     """When `key` may try again (Unix seconds), or None if it may now.
 
     `failures` are all of the user's, oldest first. A failure in the future (the clock was set back)
@@ -27,11 +44,12 @@ def retry_at(failures: list[Failure], key: str, now: int, limits: Throttle) -> i
         _blocked_until(
             [f.at for f in failures if f.key == key and not (f.cleared and limit.seconds <= CLEARED_SECONDS)],
             now,
-            limit,
+            shrunk(limit, unanswered),
         )
         for limit in limits.per_key
     ]
-    blocked += [_blocked_until([f.at for f in failures], now, limit) for limit in limits.per_user]
+    times = [f.at for f in failures]
+    blocked += [_blocked_until(times, now, shrunk(limit, unanswered)) for limit in limits.per_user]
     latest = max(blocked)
     return latest if latest > now else None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import pyotp
 
@@ -45,7 +46,9 @@ class Parameters:
 
     def uri(self, user: str, issuer: str) -> str:
         """The otpauth:// link that an app scans or opens."""
-        return self.totp().provisioning_uri(name=user, issuer_name=issuer)
+        # The issuer as a parameter alone: apps take it from there, and twice would make the QR code a size larger.
+        link = self.totp().provisioning_uri(name=user)
+        return f"{link}&issuer={quote(issuer)}"
 
 
 def new_secret() -> str:

@@ -6,6 +6,15 @@ so no session is opened or found. Plain dialect: the gate loads this file.
 
 SCOPES = ("address", "key", "user")
 
+# /96 prefixes behind which an IPv4 address stands: mapped (RFC 4291), translated (RFC 2765), NAT64 (RFC 6052),
+# compatible (RFC 4291; not `::` and `::1`).
+_STAND_FOR_IPV4 = (
+    (0, 0, 0, 0, 0, 0xFFFF),
+    (0, 0, 0, 0, 0xFFFF, 0),
+    (0x64, 0xFF9B, 0, 0, 0, 0),
+    (0, 0, 0, 0, 0, 0),
+)
+
 
 def scope_of(kind: str, key: str, address: str) -> "tuple[str, str, str] | None":
     """(kind, key, network) under which a session is stored and looked up, or None if data is missing.
@@ -27,19 +36,25 @@ def scope_of(kind: str, key: str, address: str) -> "tuple[str, str, str] | None"
 def network_of(address: str) -> "str | None":
     """The part of a client address that a session is bound to: IPv4 whole, IPv6 by /64.
 
-    An IPv4-mapped IPv6 address equals its IPv4 address. Returns None for what is no address.
+    An IPv6 address that stands for an IPv4 one (mapped, translated, NAT64, compatible) equals it: the /64 around it
+    is everybody. A link-local address counts whole, with its zone. Returns None for what is not an address.
     Written by hand because `ipaddress` and `_socket` cost the gate more than the rest of this file;
     a property test compares it with `ipaddress`.
     """
-    address = address.partition("%")[0]
+    address, _, zone = address.partition("%")
     if ":" not in address:
         return None if _ipv4_numbers(address) is None else address
     groups = _ipv6_groups(address)
     if groups is None:
         return None
-    if groups[:6] == [0, 0, 0, 0, 0, 0xFFFF]:
+    prefix = tuple(groups[:6])
+    if prefix in _STAND_FOR_IPV4 and (any(prefix) or groups[6]):
         high, low = groups[6], groups[7]
         return f"{high >> 8}.{high & 255}.{low >> 8}.{low & 255}"
+    if groups[0] & 0xFFC0 == 0xFE80:
+        return ":".join(f"{group:x}" for group in groups) + (f"%{zone}" if zone else "")
+    if groups[:3] == [0x64, 0xFF9B, 1]:  # RFC 8215: where the IPv4 address stands is the network's own choice
+        return ":".join(f"{group:x}" for group in groups)
     return "{:x}:{:x}:{:x}:{:x}::/64".format(*groups[:4])
 
 

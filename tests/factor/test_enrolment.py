@@ -10,7 +10,6 @@ from gitguard.factor import change, enrolment
 from gitguard.factor.proof import Person
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
-from gitguard.store.contract import Writing
 from tests.conftest import NOW, Bench
 from tests.factor.test_verification import give_recovery_codes
 
@@ -250,45 +249,51 @@ def test_a_proof_inside_another_command_opens_no_session(bench: Bench) -> None:
         assert tx.sessions("alice") == []
 
 
+def always_off(bench: Bench, person: Person | None = None, typed: bytes | None = None) -> bool:
+    """Switch `always` off with what session there is, or with a code."""
+    return change.set_always(bench.desk, person or bench.alice, bench.now, typed, on=False)
+
+
 def test_a_fresh_session_stands_in_for_a_code_only_for_five_minutes(bench: Bench) -> None:
-    """`always off` and toggles: a verification in scope of at most five minutes also counts."""
-
-    def unasked() -> bytes:
-        pytest.fail("a code was asked for")
-
-    def note(tx: Writing, _: object) -> bool:
-        return change.set_always(tx, bench.alice, bench.now, on=False)
-
+    """`always off` and toggles: a verification in scope of at most five minutes also counts; otherwise a code is wanted."""
     verify(bench.desk, bench.alice, bench.code(), bench.now)
     bench.later(300)
-    change.with_fresh_factor(bench.desk, bench.alice, lambda: bench.now, unasked, note)
+    always_off(bench)
     bench.later(1)
+    with pytest.raises(change.ProofWanted):
+        always_off(bench)
     with pytest.raises(Refusal) as caught:
-        change.with_fresh_factor(bench.desk, bench.alice, lambda: bench.now, bench.wrong, note)
+        always_off(bench, typed=bench.wrong())
     assert caught.value.reason == "code-rejected"
-    elsewhere = bench.person("alice", 1, "198.51.100.9")
-    with pytest.raises(Refusal):
-        change.with_fresh_factor(bench.desk, elsewhere, lambda: bench.now, bench.wrong, note)
+    with pytest.raises(change.ProofWanted):
+        always_off(bench, bench.person("alice", 1, "198.51.100.9"))
 
 
-def always_off(bench: Bench) -> None:
-    """Switch `always` off with what session there is; a code that is asked for is answered wrongly."""
-    change.with_fresh_factor(
-        bench.desk,
-        bench.alice,
-        lambda: bench.now,
-        bench.wrong,
-        lambda tx, _: change.set_always(tx, bench.alice, bench.now, on=False),
-    )
+def test_what_reaches_other_keys_needs_more_than_this_one(bench: Bench) -> None:
+    """ATTACK: a thief with the key ends the owner's sessions everywhere, or locks them out by `always on`.
+
+    EXPECTED: both need a live session in scope, or a code; `leave` for this key alone stays free.
+    """
+    for wanted in (
+        lambda typed: change.leave(bench.desk, bench.alice, bench.now, typed, everywhere=True),
+        lambda typed: change.set_always(bench.desk, bench.alice, bench.now, typed, on=True),
+    ):
+        with pytest.raises(change.ProofWanted):
+            wanted(None)
+        assert reason(wanted, bench.wrong()) == "code-rejected"
+    assert change.leave(bench.desk, bench.alice, bench.now, everywhere=False) == []
+    verify(bench.desk, bench.alice, bench.code(), bench.now)
+    bench.later(3600)
+    assert change.set_always(bench.desk, bench.alice, bench.now, None, on=True)
+    assert len(change.leave(bench.desk, bench.alice, bench.now, everywhere=True)) == 1
 
 
 def test_an_admins_session_proves_no_factor(bench: Bench) -> None:
     """ATTACK: the key alone, while an admin's session is open. EXPECTED: `always off` still asks for a code."""
     with bench.desk.store.writing() as tx:
         tx.put_session("alice", ("address", bench.alice.key, "192.0.2.1"), bench.now, "admin", 60)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(change.ProofWanted):
         always_off(bench)
-    assert caught.value.reason == "code-rejected"
 
 
 def test_a_session_that_ran_out_is_not_fresh(bench: Bench) -> None:
@@ -296,5 +301,5 @@ def test_a_session_that_ran_out_is_not_fresh(bench: Bench) -> None:
     bench.set(session=Session(lifetime=60))  # type: ignore[arg-type]
     verify(bench.desk, bench.alice, bench.code(), bench.now)
     bench.later(60)
-    with pytest.raises(Refusal):
+    with pytest.raises(change.ProofWanted):
         always_off(bench)

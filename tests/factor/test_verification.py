@@ -265,7 +265,7 @@ def test_no_record_of_a_key_alone_undoes_that(bench: Bench) -> None:
     seen = bench.code(-120)
     verify(bench.desk, bench.alice, bench.code(), bench.now)
     back = Moment(bench.now.at - 3600, "boot", bench.now.boot_seconds + 60)
-    change.leave(bench.desk, bench.alice, back, everywhere=True)
+    change.leave(bench.desk, bench.alice, back, everywhere=False)
     assert "clock" in refused(bench, seen, moment=back).text
     with bench.desk.store.writing() as tx:
         tx.accept_clock(back.at)

@@ -46,15 +46,15 @@ def test_ipv4_is_itself(address: ipaddress.IPv4Address) -> None:
 
 @given(st.ip_addresses(v=6))
 def test_ipv6_is_its_64(address: ipaddress.IPv6Address) -> None:
-    """Two IPv6 addresses share a network exactly if they share their first 64 bits."""
-    if address.ipv4_mapped is not None:
+    """Two IPv6 addresses share a network exactly if they share their first 64 bits; those that stand for IPv4 aside."""
+    if address in ipaddress.ip_network("::/64") or address in ipaddress.ip_network("64:ff9b::/32"):
         return
-    neighbour = ipaddress.IPv6Address((int(address) >> 64 << 64) | 0x1234)
     stranger = ipaddress.IPv6Address(int(address) ^ (1 << 64))
     assert network_of(str(address)) == network_of(address.exploded) is not None
-    if neighbour.ipv4_mapped is None:
-        assert network_of(str(address)) == network_of(str(neighbour))
     assert network_of(str(address)) != network_of(str(stranger))
+    if not address.is_link_local:
+        neighbour = ipaddress.IPv6Address((int(address) >> 64 << 64) | 0x1234)
+        assert network_of(str(address)) == network_of(str(neighbour))
 
 
 @given(st.text(alphabet="0123456789abcdef:.%gx ", max_size=45))
@@ -69,9 +69,23 @@ def test_what_is_no_address_has_no_network(text: str) -> None:
     assert (network_of(text) is not None) == valid
 
 
-def test_a_link_local_zone_is_no_part_of_the_address() -> None:
-    """`fe80::1%eth0` is the address without the zone."""
-    assert network_of("fe80::1%eth0") == network_of("fe80::2")
+def test_link_local_counts_whole() -> None:
+    """ATTACK: another host on the same link, or on another link with the same address. EXPECTED: another network."""
+    assert network_of("fe80::1%eth0") == network_of("FE80:0::1%eth0")
+    assert len({network_of(a) for a in ("fe80::1%eth0", "fe80::2%eth0", "fe80::1%eth1", "fe80::1")}) == 4
+
+
+@given(st.ip_addresses(v=4), st.sampled_from(("::ffff:", "::ffff:0:", "64:ff9b::", "::")))
+def test_what_stands_for_ipv4_is_that_address(address: ipaddress.IPv4Address, prefix: str) -> None:
+    """Behind NAT64 or a translator a /64 would be everybody."""
+    if prefix != "::" or int(address) > 0xFFFF:
+        assert network_of(f"{prefix}{address}") == str(address)
+
+
+def test_local_nat64_prefixes_count_whole() -> None:
+    """RFC 8215 leaves open where the IPv4 address stands, so nothing is cut off; `::1` stays itself."""
+    assert network_of("64:ff9b:1::c000:201") != network_of("64:ff9b:1::c000:202")
+    assert network_of("::1") is not None
 
 
 def test_clock_set_back_makes_no_session_younger() -> None:
