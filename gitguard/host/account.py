@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import shlex
 import sys
 
 from gitguard.message.reasons import Refusal
@@ -15,11 +16,13 @@ def account(name: str) -> pwd.struct_passwd:
     try:
         return pwd.getpwnam(name)
     except KeyError:
-        hint = f"make it first, as: useradd --system --create-home --shell /bin/sh {name} && usermod -p '*' {name}"
+        hint = (
+            f"make it first: useradd --system --create-home --shell /bin/sh {name} && usermod -p '*' {name}"
+        )
         raise Refusal("usage", text=f"no account {name} on this machine", hint=hint) from None
 
 
-def become(name: str, command_line: list[str]) -> None:
+def become(name: str, command_line: str) -> None:
     """Go on as the account `name`: a no-op if we are it, a change of uid for root.
 
     Raises Refusal("forbidden") for anyone else, with the line to type.
@@ -28,7 +31,7 @@ def become(name: str, command_line: list[str]) -> None:
     if os.geteuid() == entry.pw_uid:
         return
     if os.geteuid() != 0:
-        line = "sudo " + " ".join(command_line)
+        line = "sudo " + command_line
         raise Refusal("forbidden", text=f"run this as root or as {name}", hint=f"type: {line}")
     check_reachable(entry)
     os.setgroups([g.gr_gid for g in grp.getgrall() if name in g.gr_mem] + [entry.pw_gid])
@@ -48,7 +51,10 @@ def check_reachable(entry: pwd.struct_passwd) -> None:
     for path in (interpreter(), os.path.join(PACKAGE, "gitguard", "__init__.py")):
         stop = _first_closed(path, entry)
         if stop:
-            hint = "install gitguard where the account can read it, for instance with /usr/bin/python3 -m venv /opt/gitguard"
+            hint = (
+                "install gitguard anew where the account can read it, in a new folder: /usr/bin/python3 -m venv "
+                "/opt/gitguard, then its pip install; do not run venv over the one that is there"
+            )
             raise Refusal(
                 "usage",
                 text=f"the account {entry.pw_name} cannot reach {path}: {stop} is closed to it",
@@ -70,6 +76,20 @@ def _first_closed(path: str, entry: pwd.struct_passwd) -> str:
     return ""
 
 
-def own_command_line() -> list[str]:
-    """How this command was called, for a hint."""
-    return [os.path.basename(sys.argv[0]), *sys.argv[1:]]
+def check_owner(config: str, name: str) -> None:
+    """A configuration that is not root's speaks for its owner alone: or root would act as whom it names.
+
+    Raises Refusal("config-invalid").
+    """
+    entry = account(name)
+    owner = os.stat(config).st_uid
+    if os.geteuid() == 0 and owner not in (0, entry.pw_uid):
+        raise Refusal(
+            "config-invalid",
+            text=f"{config} belongs to uid {owner}, but names the account {name}; it must belong to root or to {name}",
+        )
+
+
+def own_command_line() -> str:
+    """How this command was called, quoted for a shell, for a hint."""
+    return shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])

@@ -14,7 +14,7 @@ from gitguard.message.reasons import Refusal
 def replace(path: str, data: bytes, mode: int) -> bool:
     """Put `data` at `path` in one step, by rename within its folder; False if it was there already.
 
-    Raises Refusal("usage") naming the path if the folder cannot be written.
+    Raises Refusal("store-unavailable") that names the file or folder which cannot be written: a machine's fault.
     """
     try:
         with open(path, "rb") as file:
@@ -23,8 +23,12 @@ def replace(path: str, data: bytes, mode: int) -> bool:
             return False
     except OSError:
         pass  # not there or not readable: written anew below, which says so if it cannot be
+    folder = os.path.dirname(path)
     try:
-        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)}-")
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(path)[:100]}-")
+    except OSError as error:
+        raise _unwritable(f"cannot write in the folder {folder}, for {path}", error) from None
+    try:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -36,8 +40,13 @@ def replace(path: str, data: bytes, mode: int) -> bool:
             os.unlink(temporary)
             raise
     except OSError as error:
-        raise Refusal("usage", text=f"cannot write {path}: {error.strerror}") from None
+        raise _unwritable(f"cannot write {path}", error) from None
     return True
+
+
+def _unwritable(what: str, error: OSError) -> Refusal:
+    text = f"{what}: {error.strerror}"
+    return Refusal("store-unavailable", text, text=text)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What `admin init` does to the machine: folders, configuration, keys, store, launchers, snippet.
+"""What `admin init` does to the machine: folders, configuration, keys, store, launchers, snippet, cron line.
 
 Safe to run again: what is there stays, what is missing or outdated is made, and every step is said.
 """
@@ -9,8 +9,10 @@ import os
 import pwd
 import re
 import secrets
+import shlex
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,26 +22,29 @@ from gitguard.config.compile import GIT_PATH, compile_file
 from gitguard.config.parse import read_settings
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
-from gitguard.host import key_file, launcher
-from gitguard.host.account import account, become, check_reachable
+from gitguard.host import key_file, launcher, made
+from gitguard.host.account import account, become, check_owner, check_reachable
 from gitguard.host.files import replace
 from gitguard.host.ownership import fault_on_the_way
-from gitguard.host.places import SYSTEM_CONFIG, Places, places
+from gitguard.host.places import SYSTEM_CONFIG, Places, authorized_keys, places
 from gitguard.message.reasons import Refusal
 from gitguard.session.grant import KEY_BYTES
 from gitguard.store.chain import GENESIS, Head
 from gitguard.store.sqlite import audit_head, create
 
 OLDEST_GIT = (2, 31)  # GIT_CONFIG_COUNT, which forces core.hooksPath
+IDLE_TIMEOUT_SINCE = (9, 2)  # sshd's ChannelTimeout
+IDLE_SECONDS = 1800
 
 _HEADER = """\
 # gitguard's configuration. Every key, its default and its unit: etc/gitguard.toml in the source, or
-# docs/reference.md. Unknown keys are errors; check before you rely on it: gitguard admin config check
+# docs/reference.md. Unknown keys are errors; edit it with: gitguard admin config edit
 
 """
 
 SNIPPET = """\
-# Include this at the end of sshd_config, or paste it there. Written by `gitguard admin init`.
+# Written by `gitguard admin init`. Its best place is /etc/ssh/sshd_config.d/00-gitguard.conf, where it wins against
+# every later Match block (gitguard admin init --drop-in puts it there). Then: sshd -t && systemctl reload ssh
 # PermitUserEnvironment cannot stand in a Match block: keep it `no` (the default) in the main part.
 Match User {account}
     AuthorizedKeysFile {authorized_keys}
@@ -48,13 +53,22 @@ Match User {account}
     PermitTTY no
     PermitUserRC no
     DisableForwarding yes
-Match all
+{idle}Match all
+"""
+
+CRON = """\
+# Written by `gitguard admin init`; install it as /etc/cron.d/gitguard (gitguard admin init --timers does).
+# Once a minute: end connections that ride on a session that has run out, and do not move.
+* * * * * {account} {command} admin session sweep --quiet
+# Worth having as well: what doctor finds, by mail, and a backup of the store a night.
+#17 6 * * * root {command} admin doctor --quiet
+#23 2 * * * {account} {command} admin store backup {state}/backup-$(date +\\%u).db
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What `admin init` was told; None where it was not."""
+    """What `admin init` was told; None where it was not. `new_store`: make one although an old one seems to be gone."""
 
     config: str
     account: str | None = None
@@ -62,13 +76,15 @@ class Wishes:
     host: str | None = None
     port: int | None = None
     authorized_keys: str | None = None
+    new_store: bool = False
 
 
-def install(wishes: Wishes, say: Callable[[str], None], command_line: list[str]) -> Settings:
+def install(wishes: Wishes, say: Callable[[str], None], command_line: str) -> Settings:
     """Install for `wishes`; returns the settings, running as the Git account. Raises Refusal."""
     at = places(wishes.config)
     if os.path.exists(at.config):
         settings = read_settings(at.config)
+        check_owner(at.config, settings.host.account)
         _check_wishes(wishes, settings, at)
         say(f"kept {at.config}")
         name = str(settings.host.account)
@@ -88,26 +104,29 @@ def install(wishes: Wishes, say: Callable[[str], None], command_line: list[str])
     check_git()
     if os.geteuid() == 0:
         check_reachable(entry)
-    _folder(os.path.dirname(at.config), 0, 0o755, say)
+    _folder(os.path.dirname(at.config), name, "root", 0o755, say)
     if settings is None:
         data = _HEADER.encode() + tomli_w.dumps(_tables(wishes, at, entry)).encode()
-        replace(at.config, data, 0o644)
+        made.file(at.config, data, name, mode=0o644)
         say(f"wrote {at.config}")
         settings = read_settings(at.config)
-    _folders(settings, at, entry, say)
-    _launchers(at, settings, entry, say)
+        if not wishes.host:
+            say(
+                f"the server's name is {settings.host.name}, by what this machine calls itself; if people reach it by another, set [host] name"
+            )
+    _folders(settings, at, name, say)
+    _launchers(at, settings, name, say)
     become(name, command_line)
     for path in (at.config, str(settings.paths.state), os.path.dirname(settings.paths.access_log)):
         if fault := fault_on_the_way(path, entry.pw_uid):
-            raise Refusal("config-invalid", fault)
-    _keys_and_store(settings, at, say)
-    compile_file(at.config, at.compiled, at.hook)
+            raise Refusal("config-invalid", fault, text=fault)
+    _keys_and_store(settings, at, say, new_store=wishes.new_store)
     return settings
 
 
-def authorized_keys(settings: Settings) -> str:
-    """The key file that gitguard manages."""
-    return settings.paths.authorized_keys or key_file.default_path(pwd.getpwnam(settings.host.account).pw_dir)
+def finish(at: Places) -> None:
+    """The last step, once every hook is renewed: from here on the gate expects the hook that is there now."""
+    compile_file(at.config, at.compiled, at.hook)
 
 
 def check_git() -> str:
@@ -192,57 +211,78 @@ def _tables(wishes: Wishes, at: Places, entry: pwd.struct_passwd) -> dict[str, d
     }
 
 
-def _folder(path: str, uid: int, mode: int, say: Callable[[str], None]) -> None:
-    """Make `path` if it is not there, for `uid` where we are root. Raises Refusal("usage")."""
-    if os.path.isdir(path):
-        # An init that was interrupted may have left it root's.
-        if os.geteuid() == 0 != uid and os.stat(path).st_uid == 0 and not os.listdir(path):
-            os.chown(path, uid, pwd.getpwuid(uid).pw_gid)
-        return
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        os.mkdir(path, mode)
-        os.chmod(path, mode)
-        if os.geteuid() == 0:
-            os.chown(path, uid, pwd.getpwuid(uid).pw_gid)
-    except OSError as error:
-        raise Refusal("usage", text=f"cannot make {path}: {error.strerror}") from None
-    say(f"made {path}/")
+def _folder(path: str, name: str, owner: str, mode: int, say: Callable[[str], None]) -> None:
+    if made.folder(path, name, owner=owner, mode=mode):
+        say(f"made {path}/")
 
 
-def _folders(settings: Settings, at: Places, entry: pwd.struct_passwd, say: Callable[[str], None]) -> None:
-    uid = entry.pw_uid
-    _folder(str(settings.paths.state), uid, 0o700, say)
-    _folder(os.path.dirname(at.compiled), uid, 0o700, say)
-    _folder(os.path.dirname(settings.paths.access_log), uid, 0o700, say)
+def _folders(settings: Settings, at: Places, name: str, say: Callable[[str], None]) -> None:
+    _folder(str(settings.paths.state), name, name, 0o700, say)
+    _folder(os.path.dirname(at.compiled), name, name, 0o700, say)
+    _folder(os.path.dirname(settings.paths.access_log), name, name, 0o700, say)
     for root in (settings.paths.repositories, *settings.paths.extra_roots):
-        _folder(str(root), uid, 0o755, say)
-    keys = authorized_keys(settings)
-    _folder(os.path.dirname(keys), uid, 0o700, say)
+        _folder(str(root), name, name, 0o755, say)
+    _folder(os.path.dirname(authorized_keys(settings)), name, name, 0o700, say)
     for path in (at.gate, at.hook):
-        _folder(os.path.dirname(path), 0, 0o755, say)
+        _folder(os.path.dirname(path), name, "root", 0o755, say)
 
 
-def _launchers(at: Places, settings: Settings, entry: pwd.struct_passwd, say: Callable[[str], None]) -> None:
-    snippet = SNIPPET.format(account=entry.pw_name, authorized_keys=authorized_keys(settings)).encode()
+def _launchers(at: Places, settings: Settings, name: str, say: Callable[[str], None]) -> None:
     for path, data, mode in (
         (at.gate, launcher.gate_text(at), 0o755),
         (at.hook, launcher.hook_text(at), 0o755),
-        (at.snippet, snippet, 0o644),
+        (at.snippet, snippet(settings), 0o644),
+        (at.cron, cron(settings, at), 0o644),
     ):
-        say(f"{'wrote' if replace(path, data, mode) else 'kept'} {path}")
+        say(f"{'wrote' if made.file(path, data, name, mode=mode) else 'kept'} {path}")
     launcher.compile_gate(say)
 
 
-def _keys_and_store(settings: Settings, at: Places, say: Callable[[str], None]) -> None:
+def snippet(settings: Settings) -> bytes:
+    """What sshd must be told about the account."""
+    idle = ""
+    if sshd_version() >= IDLE_TIMEOUT_SINCE:
+        idle = f"    ChannelTimeout session:command={IDLE_SECONDS // 60}m\n"
+    return SNIPPET.format(
+        account=settings.host.account, authorized_keys=authorized_keys(settings), idle=idle
+    ).encode()
+
+
+def sshd_version() -> tuple[int, int]:
+    """OpenSSH's version on this machine, (0, 0) if it cannot be told."""
+    try:
+        told = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr
+    except OSError:
+        return (0, 0)
+    found = re.search(r"OpenSSH_(\d+)\.(\d+)", told)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def own_command(at: Places) -> str:
+    """The gitguard that runs here, as a line for cron: nothing that PATH or the environment could change."""
+    return shlex.join([sys.executable, "-I", "-m", "gitguard", "--config", at.config])
+
+
+def cron(settings: Settings, at: Places) -> bytes:
+    """The lines for cron."""
+    return CRON.format(
+        account=settings.host.account, command=own_command(at), state=settings.paths.state
+    ).encode()
+
+
+def _keys_and_store(settings: Settings, at: Places, say: Callable[[str], None], *, new_store: bool) -> None:
     state = str(settings.paths.state)
-    secret = f"{state}/secret.keys"
+    secret, store = f"{state}/secret.keys", settings.store.url.path
+    keys = authorized_keys(settings)
+    _check_store_not_lost(settings, secret, keys, new_store=new_store)
     if os.path.exists(secret):
         keyring.read(secret)
-    elif os.path.exists(settings.store.url.path):
+    elif os.path.exists(store):
         raise Refusal(
             "store-unavailable",
             f'{secret} is gone, but the store is there; see docs/operations.md, "the key file is gone"',
+            text=f"{secret} is gone, but the store is there; put it back from where you keep its copy",
+            hint='docs/operations.md, "the key file is gone"',
         )
     else:
         keyring.create(secret)
@@ -251,11 +291,34 @@ def _keys_and_store(settings: Settings, at: Places, say: Callable[[str], None]) 
     if not os.path.exists(grant):
         replace(grant, secrets.token_bytes(KEY_BYTES), 0o600)
         say(f"made {grant}")
-    if not os.path.exists(settings.store.url.path):
+    if not os.path.exists(store):
         Head(audit_head(settings.paths.access_log)).write(0, GENESIS)
-    for migration in create(settings.store.url.path):
-        say(f"store {settings.store.url.path}: ran {migration}")
-    keys = authorized_keys(settings)
+    for migration in create(store):
+        say(f"store {store}: ran {migration}")
     if not os.path.exists(keys):
         key_file.write(keys, [], at.gate)
         say(f"made {keys}")
+
+
+def _check_store_not_lost(settings: Settings, secret: str, keys: str, *, new_store: bool) -> None:
+    """A store that is gone is not one that was never there. Raises Refusal("store-unavailable")."""
+    store = settings.store.url.path
+    if os.path.exists(store) or new_store:
+        return
+    block = key_file.read(keys)[0].splitlines() if os.path.exists(keys) else []
+    try:
+        head = Head(audit_head(settings.paths.access_log)).read()
+    except (OSError, ValueError):
+        head = (1, b"")
+    if not block and head in (None, (0, GENESIS)):
+        return
+    left = [f"{len(block)} key line{'' if len(block) == 1 else 's'}"] if block else []
+    left += ["the secrets"] if os.path.exists(secret) else []
+    left += ["the head of its audit trail"] if head not in (None, (0, GENESIS)) else []
+    text = f"the store {store} is gone, but {' and '.join(left)} of it are there; nothing was changed"
+    raise Refusal(
+        "store-unavailable",
+        text,
+        text=text,
+        hint="put a backup in place: gitguard admin store restore FILE; or begin anew, with no users: gitguard admin init --new-store",
+    )

@@ -54,15 +54,21 @@ def interpreter() -> str:
 
 def libraries() -> list[str]:
     """The folders that hold what our own commands import; the gate itself needs none of them."""
+    return [folder for folder in dict.fromkeys(map(os.path.dirname, library_packages())) if folder != PACKAGE]
+
+
+def library_packages() -> list[str]:
+    """The folder (or file) of each library. Raises Refusal("usage") if one is missing."""
     found = []
     for name in ("click", "cryptography", "msgspec", "pyotp", "segno", "tomli_w"):
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
-            raise Refusal("usage", text=f"the library {name} is missing; install gitguard[server]")
-        parent = os.path.dirname(spec.origin)
-        folder = os.path.dirname(parent) if spec.submodule_search_locations else parent
-        if folder not in found and folder != PACKAGE:
-            found.append(folder)
+            raise Refusal(
+                "usage",
+                text=f"the library {name} is missing",
+                hint="install the server's libraries: see docs/operations.md, Install",
+            )
+        found.append(os.path.dirname(spec.origin) if spec.submodule_search_locations else spec.origin)
     return found
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os.path
+import pwd
 from dataclasses import dataclass
+
+from gitguard.config.schema import Settings
 
 SYSTEM_CONFIG = "/etc/gitguard/gitguard.toml"
 
@@ -17,6 +20,7 @@ class Places:
     gate: str
     hook: str
     snippet: str
+    cron: str
 
     @property
     def of_gate(self) -> tuple[str, str, str]:
@@ -35,6 +39,7 @@ def places(config: str) -> Places:
             f"{library}/gitguard-shell",
             f"{library}/pre-receive",
             "/etc/gitguard/sshd_config.snippet",
+            "/etc/gitguard/gitguard.cron",
         )
     home = os.path.dirname(config)
     return Places(
@@ -43,4 +48,11 @@ def places(config: str) -> Places:
         f"{home}/bin/gitguard-shell",
         f"{home}/hooks/pre-receive",
         f"{home}/sshd_config.snippet",
+        f"{home}/gitguard.cron",
     )
+
+
+def authorized_keys(settings: Settings) -> str:
+    """The key file that gitguard manages."""
+    home = pwd.getpwnam(settings.host.account).pw_dir
+    return settings.paths.authorized_keys or os.path.join(home, ".ssh", "authorized_keys")

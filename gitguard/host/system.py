@@ -1,0 +1,84 @@
+"""The few files of the system itself that `init` writes when it is asked to, as root: sshd's drop-in, cron's line."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+from gitguard.host.files import replace
+from gitguard.message.reasons import Refusal
+
+DROP_IN = "/etc/ssh/sshd_config.d/00-gitguard.conf"
+SSHD_CONFIG = "/etc/ssh/sshd_config"
+CRON = "/etc/cron.d/gitguard"
+SBIN = "/usr/sbin:/usr/local/sbin:/sbin:/usr/bin"
+
+
+def install_drop_in(snippet: str) -> str:
+    """Put the snippet where it wins against every later Match block; what was done. Raises Refusal.
+
+    sshd tries the whole configuration first; what it does not take is not left there.
+    """
+    with open(snippet, "rb") as file:
+        data = file.read()
+    with open(SSHD_CONFIG, encoding="utf-8", errors="replace") as file:
+        if not re.search(
+            r"^\s*Include\s+/etc/ssh/sshd_config\.d/\*\.conf", file.read(), re.MULTILINE | re.IGNORECASE
+        ):
+            raise Refusal(
+                "usage",
+                text=f"{SSHD_CONFIG} does not include /etc/ssh/sshd_config.d/*.conf",
+                hint="put this line at its very beginning: Include /etc/ssh/sshd_config.d/*.conf",
+            )
+    before = None
+    if os.path.exists(DROP_IN):
+        with open(DROP_IN, "rb") as file:
+            before = file.read()
+    changed = replace(DROP_IN, data, 0o644)
+    program = shutil.which("sshd", path=SBIN)
+    if program is not None:
+        os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
+        done = subprocess.run([program, "-t"], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            if before is None:
+                os.unlink(DROP_IN)
+            else:
+                replace(DROP_IN, before, 0o644)
+            raise Refusal(
+                "usage",
+                text=f"sshd does not take the snippet, so it was not left there: {done.stderr.strip()[:300]}",
+            )
+    return f"{'wrote' if changed else 'kept'} {DROP_IN}; now: systemctl reload ssh"
+
+
+def install_cron(lines: str) -> str:
+    """Put the cron line in place; what was done. Raises Refusal."""
+    with open(lines, "rb") as file:
+        data = file.read()
+    return f"{'wrote' if replace(CRON, data, 0o644) else 'kept'} {CRON}"
+
+
+def put_in_place(path: str, data: bytes, like: os.stat_result) -> None:
+    """Replace the file at `path` in one step, with owner and mode as in `like`. Raises Refusal."""
+    folder = os.path.dirname(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".gitguard-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(handle)
+                os.fchmod(handle, like.st_mode & 0o7777)
+                if os.geteuid() == 0:
+                    os.fchown(handle, like.st_uid, like.st_gid)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise Refusal(
+            "store-unavailable", str(error), text=f"cannot write {path}: {error.strerror}"
+        ) from None

@@ -1,0 +1,84 @@
+"""Files that an admin names on the command line, opened with the rights that the way to them deserves.
+
+MUST: root follows nobody else. Where somebody other than root, or than the person who typed through sudo, could put
+something else in the way, the file is opened as the Git account, which could have read or written it anyway.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gitguard.message.reasons import Refusal
+
+_OTHERS_WRITE = 0o022
+
+
+def read_typed(path: str, account: str, most: int) -> bytes:
+    """At most `most` bytes of the file at `path`; `-` is stdin. Raises Refusal("usage") naming the file."""
+    if path == "-":
+        return sys.stdin.buffer.read(most)
+    try:
+        with _rights_for(path, account):
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                os.set_blocking(handle, True)  # a pipe, as of <(...)
+            return file.read(most)
+    except OSError as error:
+        raise Refusal("usage", text=f"cannot read {path}: {error.strerror}") from None
+
+
+def create_typed(path: str, account: str) -> int:
+    """A handle to the new file at `path`, 0600. Raises Refusal("usage") if it is there or cannot be made."""
+    try:
+        with _rights_for(os.path.dirname(os.path.abspath(path)), account):
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise Refusal("usage", text=f"{path} is there already") from None
+    except OSError as error:
+        who = f" (it is written as {account})" if os.geteuid() == 0 else ""
+        raise Refusal("usage", text=f"cannot write {path}: {error.strerror}{who}") from None
+
+
+@contextmanager
+def _rights_for(path: str, account: str) -> Iterator[None]:
+    """As root, the account's rights where the way to `path` is not root's or the typing person's own."""
+    if os.geteuid() != 0 or _is_own_way(os.path.abspath(path)):
+        yield
+        return
+    entry = pwd.getpwnam(account)
+    groups = os.getgroups()
+    os.setgroups([entry.pw_gid])
+    os.setegid(entry.pw_gid)
+    os.seteuid(entry.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+
+
+def _is_own_way(path: str) -> bool:
+    """Whether everything on the way to `path`, links resolved, belongs to root or the person at the keyboard alone."""
+    trusted = {0}
+    if os.environ.get("SUDO_UID", "").isdigit():
+        trusted.add(int(os.environ["SUDO_UID"]))
+    for way in (path, os.path.realpath(path)):
+        current = ""
+        for part in [part for part in way.split("/") if part]:
+            current += "/" + part
+            try:
+                entry = os.lstat(current)
+            except OSError:
+                return False
+            sticky = entry.st_mode & stat.S_ISVTX and entry.st_uid == 0
+            closed = stat.S_ISLNK(entry.st_mode) or not entry.st_mode & _OTHERS_WRITE or sticky
+            if entry.st_uid not in trusted or not closed:
+                return False
+    return True
