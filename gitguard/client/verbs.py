@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 
 import click
 
-from gitguard.client.remote import Server, remote_url, server_of, ssh_command
+from gitguard.client.known import is_known, remember
+from gitguard.client.remote import (
+    Server,
+    SshCommand,
+    server_of,
+    ssh_command,
+    ssh_of_clone,
+    ssh_of_person,
+    url_of,
+)
 from gitguard.command_line import Group, Run, options_of
 from gitguard.factor.code import read_code
 from gitguard.message.reasons import UNREACHED_STATUS, Refusal
 from gitguard.verbs import VERBS, Verb
 
 SSH_FAILED = 255
+LONGEST_TYPED = 1024
+# The verbs at whose prompt a code may be typed: before they ask, it is said where it goes.
+ASKING = {
+    "verify",
+    "enroll",
+    "recovery-codes",
+    "always",
+    "remove",
+    ("repo", "require"),
+    ("repo", "lifetime"),
+    ("repo", "admin"),
+}
 LARGE_QR_COLUMNS = 120
 SMALL_QR_COLUMNS = 60
 
@@ -49,17 +71,43 @@ def _run(verb: Verb, path: list[str]) -> Run:
         values, where = _sort(verb, words, path)
         if where and remote:
             raise Refusal("usage", text="give a server or --remote, not both")
-        typed = None
         if verb.name in ("verify", "enroll"):
             for text in (" ".join(values), *values):
                 _refuse_recovery_code(text)
-        if verb.name == "verify" and values:
-            typed = " ".join(values)  # codes go on stdin: arguments show in process lists
-            values = []
-        server = server_of(where or remote_url(remote))
+        ssh = ssh_of_person() if where else ssh_of_clone()
+        server = server_of(where or url_of(remote), ssh.variant)
         if options.get("if_needed") and not options.get("for"):
             options["for"] = server.path  # live by this clone's repository, whose lifetime may be shorter
-        return _over_ssh(server, ["2fa", *path, *values, *_sent(verb, options)], typed)
+        known = is_known(server, ssh)
+        if verb.name in ASKING or (path[0], verb.name) in ASKING or options.get("all"):
+            click.echo(f"to {server.shown}", err=True)
+        if values and not known and verb.name in ("verify", "enroll"):
+            what = "code" if verb.name == "verify" else "invite"
+            raise Refusal(
+                "usage",
+                text=f"the {what} was not sent: you have not verified to {server.shown} from this machine before",
+                hint=f"leave the {what} out; it is asked for by name",
+            )
+        typed = None
+        if verb.name == "verify" and (values or not known):
+            # Codes go on stdin: arguments show in process lists.
+            typed = " ".join(values) if values else _asked(f"code for {server.shown}")
+            values, options["no_prompt"] = [], True
+        elif verb.name == "enroll" and not known:
+            invite = _asked(f"invite for {server.shown} (empty if you were given none)")
+            values = [invite] if invite else []
+        sent = ["2fa", *path, *values, *_sent(verb, options)]
+        status = _over_ssh(ssh, server, sent, typed, attached=known or verb.name in ("verify", "enroll"))
+        if status == 0 and verb.name in ("verify", "enroll"):
+            remember(server, ssh)
+        elif (
+            status != 0 and not known and verb.name not in ("verify", "enroll") and status != UNREACHED_STATUS
+        ):
+            click.echo(
+                f"gitguard: nothing is asked for on behalf of {server.shown} before you have verified there: gitguard verify",
+                err=True,
+            )
+        return status
 
     return run
 
@@ -125,17 +173,32 @@ def _qr_size() -> str:
     return "large" if columns >= LARGE_QR_COLUMNS else "none"
 
 
-def _over_ssh(server: Server, words: list[str], typed: str | None) -> int:
-    command = ssh_command(server, words)
+def _asked(question: str) -> str:
+    """One line from whoever types, or from what is piped in. Raises Refusal("not-a-code") when nothing comes."""
+    click.echo(f"{question}: ", err=True, nl=False)
+    line = b""
+    while len(line) < LONGEST_TYPED and (byte := os.read(0, 1)) not in (b"", b"\n"):
+        line += byte  # one by one: what follows on stdin is for the server
+    if not line and byte == b"":
+        click.echo(err=True)
+        raise Refusal("not-a-code", text="nothing was typed, because the input ended")
+    return line.decode("utf-8", "replace").strip()
+
+
+def _over_ssh(ssh: SshCommand, server: Server, words: list[str], typed: str | None, *, attached: bool) -> int:
+    """Run the verb there. `typed` goes on stdin; otherwise the terminal is attached, or (not `attached`) nothing is."""
+    command = ssh_command(ssh, server, words)
     try:
-        if typed is None:
-            status = subprocess.run(command, check=False).returncode
+        if typed is not None:
+            data = typed.encode() + b"\n"
+            status = subprocess.run(command, check=False, input=data, cwd=ssh.folder).returncode
         else:
-            status = subprocess.run(command, check=False, input=typed.encode() + b"\n").returncode
+            stdin = None if attached else subprocess.DEVNULL
+            status = subprocess.run(command, check=False, stdin=stdin, cwd=ssh.folder).returncode
     except OSError as error:
         click.echo(f"gitguard: cannot run {command[0]}: {error.strerror}", err=True)
         return UNREACHED_STATUS
     if status in (SSH_FAILED, 127):  # ssh failed, or the shell that Git would use did not find it
-        click.echo(f"gitguard: {server.destination} was not reached", err=True)
+        click.echo(f"gitguard: {server.shown} was not reached", err=True)
         return UNREACHED_STATUS
     return status if status >= 0 else 128 - status

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitguard.client.remote import Server as Address
-from gitguard.client.remote import server_of, ssh_command
+from gitguard.client.remote import SshCommand, server_of, ssh_command
 from gitguard.message.reasons import Refusal
 from lab.server import GITGUARD, Done, Person, Server, run
 
@@ -18,19 +18,24 @@ from lab.server import GITGUARD, Done, Person, Server, run
 @pytest.mark.parametrize(
     ("text", "destination", "port", "path"),
     [
-        ("git@example.com:team/app.git", "git@example.com", None, "team/app.git"),
-        ("example:team/app.git", "example", None, "team/app.git"),
-        ("git@[2001:db8::1]:team/app", "git@2001:db8::1", None, "team/app"),
-        ("ssh://git@example.com/team/app.git", "git@example.com", None, "/team/app.git"),
-        ("ssh://git@example.com:2222/team/app.git", "git@example.com", 2222, "/team/app.git"),
-        ("ssh://git@[2001:db8::1]:2222/app", "git@2001:db8::1", 2222, "/app"),
-        ("git+ssh://example.com/app", "example.com", None, "/app"),
-        ("git@example.com", "git@example.com", None, ""),
+        ("git@example.com:team/app.git", "git@example.com", "", "team/app.git"),
+        ("example:team/app.git", "example", "", "team/app.git"),
+        ("git@[2001:db8::1]:team/app", "git@2001:db8::1", "", "team/app"),
+        ("[git@example.com:2222]:team/app", "git@example.com", "2222", "team/app"),
+        ("ssh://git@example.com/team/app.git", "git@example.com", "", "/team/app.git"),
+        ("ssh://git@GitServer/team/app.git", "git@GitServer", "", "/team/app.git"),
+        ("ssh://git@example.com:2222/team/app.git", "git@example.com", "2222", "/team/app.git"),
+        ("ssh://git@[2001:db8::1]:2222/app", "git@2001:db8::1", "2222", "/app"),
+        ("ssh://git@example.com/~/app%20two.git", "git@example.com", "", "~/app two.git"),
+        ("git+ssh://example.com/app", "example.com", "", "/app"),
+        ("git@example.com", "git@example.com", "", ""),
+        ("git@[2001:db8::1]", "git@2001:db8::1", "", ""),
     ],
 )
-def test_remotes(text: str, destination: str, port: int | None, path: str) -> None:
+def test_remotes(text: str, destination: str, port: str, path: str) -> None:
     """Every spelling of an SSH remote that Git knows."""
-    assert server_of(text) == Address(destination, port, path)
+    found = server_of(text)
+    assert (found.destination, found.port, found.path) == (destination, port, path)
 
 
 @pytest.mark.parametrize(
@@ -44,25 +49,24 @@ def test_remotes(text: str, destination: str, port: int | None, path: str) -> No
         "ssh://-oProxyCommand=x/app",
         "git@-oProxyCommand=x:app",
         "",
-        "ssh://host:port/x",
-        "a b:c",
+        "ext::sh -c id",
     ],
 )
 def test_what_is_no_ssh_remote(text: str) -> None:
-    """CVE-2017-1000117: a host that begins with `-` is an option to ssh; other transports are said."""
+    """CVE-2017-1000117: a host that begins with `-` is an option to ssh; other transports are said, and not spoken."""
     with pytest.raises(Refusal) as caught:
         server_of(text)
     assert caught.value.reason == "usage"
 
 
-def test_words_are_quoted_for_the_servers_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a person types arrives as the same words."""
+def test_words_are_quoted_for_the_servers_parser() -> None:
+    """What a person types arrives as the same words; no agent, no X11, no forwarding goes with them."""
     from gitguard.decision.command import split
 
-    monkeypatch.setenv("GIT_SSH_COMMAND", "ssh -F none")
-    command = ssh_command(Address("git@h", 2222), ["2fa", "repo", "show", "it's; id"])
+    ssh = SshCommand("ssh -F none", snippet=True)
+    command = ssh_command(ssh, Address("git@h", ("-p", "2222")), ["2fa", "repo", "show", "it's; id"])
     assert command[:3] == ["sh", "-c", 'ssh -F none "$@"']
-    assert command[4:-1] == ["-T", "-p", "2222", "git@h"]
+    assert command[4:-1] == ["-T", "-a", "-x", "-o", "ClearAllForwardings=yes", "-p", "2222", "git@h"]
     assert split(command[-1]) == ("2fa", "repo", "show", "it's; id")
 
 
@@ -124,12 +128,22 @@ def test_a_code_argument_goes_on_stdin(shared_server: Server, tmp_path: Path) ->
     code = server.fresh_code(bob)
     env = server.git_env(bob)
     env["GIT_SSH_COMMAND"] = env["GIT_SSH_COMMAND"].replace("ssh", str(spy), 1)
-    done = run(
-        [*GITGUARD, "verify", code],
-        cwd=tree,
-        env={**env, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-    )
+    env |= {
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+    }
+    refused = run([*GITGUARD, "verify", code], cwd=tree, env=env, status=2)
+    assert "you have not verified to" in refused.err
+    assert not (tmp_path / "seen").exists(), "nothing was sent anywhere"
+    done = run([*GITGUARD, "verify"], cwd=tree, env=env, stdin=code + "\n")
+    assert f"to {server.account}@127.0.0.1 port {server.port}" in done.err
+    assert f"code for {server.account}@127.0.0.1 port {server.port}: " in done.err
     assert "verified until" in done.out
+    server.clear_watermark(bob)
+    code = server.fresh_code(bob)
+    done = run([*GITGUARD, "verify", code], cwd=tree, env=env)
+    assert "verified until" in done.out
+    assert "code from your app" not in done.err, "what was given is not asked for"
     assert code not in (tmp_path / "seen").read_text()
     assert "2fa verify" in (tmp_path / "seen").read_text()
 
