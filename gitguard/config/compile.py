@@ -5,7 +5,9 @@ from __future__ import annotations
 import marshal
 import os
 import pwd
+import re
 import shutil
+import subprocess
 import tempfile
 from typing import Any
 
@@ -74,8 +76,25 @@ def _values(path: str, settings: Settings, hook: str) -> tuple[Any, ...]:
         "hook": hook_bytes,
         "git_shell": git_shell,
         "allow_always": settings.account.allow_always,
+        "behind": tuple(settings.git.behind),
+        "self_enrolment": settings.second_factor.self_enrolment,
+        "git_configs": (
+            _system_git_config(),
+            f"{account.pw_dir}/.gitconfig",
+            f"{account.pw_dir}/.config/git/config",
+        ),
     }
     return tuple(by_name[name] for name in Config.FIELDS)
+
+
+def _system_git_config() -> str:
+    """The system's configuration file as this Git was built to read it; Git names it even where it is not there."""
+    done = subprocess.run(
+        ["git", "config", "--system", "--show-origin", "--list"],
+        capture_output=True, text=True, check=False, env={"PATH": GIT_PATH, "LANG": "C", "LC_ALL": "C"},
+    )  # fmt: skip
+    found = re.search(r"^file:(/.*?)\t|'(/[^']*)'", done.stdout + done.stderr)
+    return (found[1] or found[2]) if found else "/etc/gitconfig"
 
 
 def _write(compiled: str, data: bytes) -> None:

@@ -15,22 +15,20 @@ from _stat import S_ISREG
 from gitguard.host.ownership import fault_of, fault_on_the_way
 from gitguard.message.reasons import Refusal
 
-FORMAT = 2
 GRAIN_NS = 20_000_000  # file times advance with the kernel's tick, at most 10 ms; twice that
-# Marshal's bytes and the fields' order belong to one interpreter and one version of this file.
-STAMP = f"gitguard compiled {FORMAT} {sys.hexversion:x}"
 
 
 class Config:
     """The few values that a decision needs. Paths are absolute; durations are seconds.
 
     `roots`: folders that hold repositories, each as configured and resolved. `hook`: the bytes that a live hook has.
+    `behind`: the server-wide program behind the gate. `git_configs`: the files of system and account that Git reads.
     """
 
     __slots__ = FIELDS = (
         "path", "uid", "account", "home", "host", "port", "web_url", "roots", "state", "store", "access_log", "syslog",
         "enforcement", "lifetime_seconds", "scope", "hardware_keys", "help_line", "help_url", "pass_commands",
-        "hook", "git_shell", "allow_always",
+        "hook", "git_shell", "allow_always", "behind", "git_configs", "self_enrolment",
     )  # fmt: skip
 
     path: str
@@ -55,6 +53,9 @@ class Config:
     hook: bytes
     git_shell: str
     allow_always: bool
+    behind: tuple[str, ...]
+    git_configs: tuple[str, ...]
+    self_enrolment: str
 
     def __init__(self, values: "tuple[object, ...]") -> None:
         for name, value in zip(self.FIELDS, values, strict=True):
@@ -64,6 +65,10 @@ class Config:
     def grant_key(self) -> str:
         """The file of the key that signs grants."""
         return self.state + "/grant.key"
+
+
+# Marshal's bytes belong to one interpreter, the values' order to one list of fields.
+STAMP = f"gitguard compiled {sys.hexversion:x} {' '.join(Config.FIELDS)}"
 
 
 def identity(entry: "posix.stat_result") -> "tuple[int, int, int, int, int]":

@@ -12,8 +12,8 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
+from gitguard.account.names import is_user_name
 from gitguard.config.schema import App, Settings, UserName, decode
-from gitguard.decision.request import is_user_name
 from gitguard.message.reasons import Refusal, printable
 
 _LATER = {"rules": "[[rules]] are not available in this version"}
@@ -189,6 +189,10 @@ class _Reader:
         for key, limits in (("per_key", settings.throttle.per_key), ("per_user", settings.throttle.per_user)):
             if not limits:
                 self.fault("throttle", key, "at least one limit is needed, as 5/5m")
+        if settings.git.behind and not settings.git.behind[0].startswith("/"):
+            self.fault("git", "behind", f"{settings.git.behind[0]!r} is not an absolute path of a program")
+        if any(not word or any(c < " " or c == "\x7f" for c in word) for word in settings.git.behind):
+            self.fault("git", "behind", "a word is empty or holds control characters")
         for key in ("authorized_keys", "syslog"):
             path = getattr(settings.paths, key)
             if path and not path.startswith("/"):

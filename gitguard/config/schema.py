@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from gitguard.decision.request import is_user_name
+from gitguard.account.names import is_user_name
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST_LIFETIME = 30 * 86400
@@ -169,6 +169,7 @@ class Git(Table, frozen=True):
     enforcement: Literal["off", "rules", "opt-in", "enforced"] = "opt-in"
     admins: list[UserOrGroup] = msgspec.field(default_factory=list)
     pass_commands: list[str] = msgspec.field(default_factory=list)
+    behind: list[str] = msgspec.field(default_factory=list)
 
 
 class Session(Table, frozen=True):

@@ -10,7 +10,7 @@ from _stat import S_ISREG
 
 from gitguard.config.compiled import Config
 from gitguard.decision.decide import Decision
-from gitguard.message.reasons import Refusal, printable
+from gitguard.message.reasons import Refusal, printable, readable
 
 KEYS = (
     "id", "at", "user", "key", "address", "repository", "operation", "verdict", "reason", "because",
@@ -33,13 +33,15 @@ def line_of(decision: Decision, id_: str) -> bytes:
         verdict, reason, because = "allowed", decision.verdict.reason, decision.verdict.because
     else:
         raise ValueError("a decision without an answer has no line")
+    known = decision.directory or (decision.state is not None and decision.state.name is not None)
     repository = decision.name or (decision.command.repository if decision.command is not None else "")
     texts = (
-        id_, request.user, request.key, request.address, printable(repository), decision.operation, verdict,
-        reason, printable(because),
+        id_, printable(request.user), printable(request.key), printable(request.address),
+        # A name of the store's stands whole, or two of them would be one; a client's own spelling is bounded.
+        repository if known else readable(repository), decision.operation, verdict, reason, readable(because, 400),
     )  # fmt: skip
     id_, user, key, address, repository, operation, verdict, reason, because = (
-        encode_basestring_ascii(printable(text)) for text in texts
+        encode_basestring_ascii(text) for text in texts
     )
     age = "null" if decision.session_age_seconds is None else str(decision.session_age_seconds)
     return (

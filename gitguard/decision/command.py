@@ -75,8 +75,12 @@ def verb_of(line: "str | None") -> str:
 
     Unlike `parse` it answers for malformed lines too, since their sender reads packets all the same.
     """
-    words = (line or "")[:256].split()[:2]
-    verb = "-".join(words) if words[:1] == ["git"] else "".join(words[:1]).replace("'", "")
+    words = [word.replace("'", "").replace('"', "") for word in (line or "")[:1024].split()[:2]]
+    if not words:
+        return ""
+    # `remote.NAME.uploadpack` may name a path: what runs there would have spoken packets too.
+    first = words[0].rpartition("/")[2]
+    verb = "-".join(("git", *words[1:])) if first == "git" else first
     return verb if verb in GIT_VERBS else ""
 
 

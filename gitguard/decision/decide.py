@@ -6,17 +6,18 @@ exception as one. It changes nothing, so `admin explain` asks the very same func
 Plain dialect: the gate loads this file.
 """
 
+from gitguard.account.names import is_fingerprint, is_user_name
 from gitguard.config.compiled import Config, load
 from gitguard.decision.command import Command, parse
-from gitguard.decision.request import Request, is_fingerprint, is_user_name
+from gitguard.decision.request import Request
 from gitguard.message.reasons import Refusal
 from gitguard.policy.requirement import NOTHING, Requirement, requirement, strictest
 from gitguard.policy.verdict import Verdict, verdict
 from gitguard.repository.directory import borrowed, check
 from gitguard.repository.hook_file import check_hook
-from gitguard.repository.spelling import name_of
+from gitguard.repository.spelling import from_home, name_of
 from gitguard.session.moment import Moment
-from gitguard.session.scope import scope_of
+from gitguard.session.scope import network_of, scope_of
 from gitguard.store.gate_query import GateQuery, State
 
 
@@ -51,6 +52,11 @@ class Decision:
         return self.command.operation if self.command is not None else ""
 
     @property
+    def has_address(self) -> bool:
+        """Whether sshd named an address that a session can be bound to."""
+        return network_of(self.request.address) is not None
+
+    @property
     def session(self) -> int:
         """The number of the 2FA session in scope, 0 for none."""
         return (self.state.session or 0) if self.state is not None else 0
@@ -77,6 +83,8 @@ def _decide(decision: Decision, places: "tuple[str, str, str]", faults: str) -> 
     decision.config = config = load(*places)
     if faults:
         raise Refusal("config-invalid", faults)
+    if config.behind and not request.downstream:
+        request.downstream = tuple(word.replace("{user}", request.user) for word in config.behind)
 
     # The command is parsed early, since one query answers for user and repository together; a fault
     # in it is told only after the user's state.
@@ -91,7 +99,14 @@ def _decide(decision: Decision, places: "tuple[str, str, str]", faults: str) -> 
     decision.store = store = GateQuery(config.store)
     scope = scope_of(config.scope, request.key, request.address)
     decision.state = state = store.state(request.user, request.key, scope, name=decision.name)
-    check_user(state, request)
+    if state.directory is None and decision.name and command_fault is None:
+        # Remotes of a plain account count from its home; that is one more spelling of what lies below a root.
+        name = from_home(command.repository, config.home, config.roots)
+        if name:
+            other = store.state(request.user, request.key, scope, name=name)
+            if other.directory is not None:
+                decision.name, decision.state, state, below = name, other, other, ""
+    check_user(state, request.user, request.key)
     if command_fault is not None:
         raise command_fault
     if command.kind == "own":
@@ -100,21 +115,24 @@ def _decide(decision: Decision, places: "tuple[str, str, str]", faults: str) -> 
         _find_repository(decision, config, state, below)
         if command.verb == "git-receive-pack" and decision.directory:
             check_hook(decision.directory, config.hook, config.uid)
-    judge(decision, config, state, store, scope is not None)
-    # A program that folds case would serve a known repository by a name that we do not know. Said last, so
-    # that nobody without a session learns from the difference which names are there.
-    if command.names_repository and not decision.directory and store.is_known_in_another_case(decision.name):
-        raise Refusal("no-such-repository", f"{decision.name} differs from a known repository by case alone")
+    judge(decision, config, state, store)
+    # A program that folds case or trims would serve a known repository by a name that we do not know. Said last,
+    # so that nobody without a session learns from the difference which names are there.
+    if command.names_repository and not decision.directory and store.is_known_by_another_form(decision.name):
+        raise Refusal(
+            "no-such-repository",
+            f"{decision.name} is a known repository's name but for case, blanks or suffix",
+        )
 
 
-def check_user(state: State, request: Request) -> None:
+def check_user(state: State, user: str, key: str) -> None:
     """The user is there and active, and the key is still theirs. Raises Refusal."""
     if state.user_state is None or state.user_state == "removed":
-        raise Refusal("user-unknown", f"no user {request.user}")
+        raise Refusal("user-unknown", f"no user {user}")
     if state.user_state != "active":
-        raise Refusal("user-suspended", f"{request.user} is {state.user_state}")
-    if state.key_owner != request.user:
-        raise Refusal("no-identity", f"{request.key} is no key of {request.user}")
+        raise Refusal("user-suspended", f"{user} is {state.user_state}")
+    if state.key_owner != user:
+        raise Refusal("no-identity", f"{key} is not a key of {user}")
 
 
 def _find_repository(decision: Decision, config: Config, state: State, below: str) -> None:
@@ -129,7 +147,7 @@ def _find_repository(decision: Decision, config: Config, state: State, below: st
     root = next((r for _, r in config.roots if in_root(state.directory, r, decision.name)), None)
     if root is None or below not in ("", root):
         raise Refusal("no-such-repository", f"{state.directory} is not where {decision.name} was asked for")
-    check(state.directory, root)
+    check(state.directory, root, config.uid)
     decision.directory = state.directory
 
 
@@ -138,25 +156,14 @@ def in_root(directory: str, root: str, name: str) -> bool:
     return directory in (f"{root}/{name}.git", f"{root}/{name}")
 
 
-def judge(decision: Decision, config: Config, state: State, store: GateQuery, scoped: bool) -> None:  # noqa: FBT001
+def judge(decision: Decision, config: Config, state: State, store: GateQuery) -> None:
     """Set `.requirement`, `.session_age_seconds` and `.verdict`; a refused verdict becomes a Refusal.
 
-    `scoped` says whether the data that the session scope needs was there; without it no session counts.
+    Without the data that the session scope needs no session counts: the query finds none.
     """
-    decision.requirement = demanded_here(config, state, store, decision.operation, decision.directory)
-    command = decision.command
-    if command is not None and not decision.directory:
-        # A passed command is let through after a session only. And whoever has none must not learn from a
-        # downstream program's own answer which of the names that we do not know are there.
-        if command.kind == "pass":
-            decision.requirement = strictest(
-                decision.requirement, Requirement(config.lifetime_seconds, "pass-command")
-            )
-        elif config.enforcement != "off" and store.demands_somewhere(decision.operation):
-            decision.requirement = strictest(
-                decision.requirement, Requirement(config.lifetime_seconds, "unknown-name")
-            )
-    if scoped and state.session is not None and state.verified_at is not None:
+    kind = decision.command.kind if decision.command is not None else "pass"
+    decision.requirement = demanded(config, state, store, decision.operation, decision.directory, kind)
+    if state.session is not None and state.verified_at is not None:
         verified = Moment(state.verified_at, state.session_boot or "", state.session_boot_seconds or 0)
         decision.session_age_seconds = decision.request.moment.age_of(verified)
     decision.verdict = answer = verdict(
@@ -166,17 +173,23 @@ def judge(decision: Decision, config: Config, state: State, store: GateQuery, sc
         session_limit_seconds=state.session_limit_seconds,
     )
     if not answer.allowed:
-        raise Refusal(answer.reason, answer.because)
+        text = ""
+        if answer.reason != "enrolment-required" and config.scope == "address" and not decision.has_address:
+            text = (
+                "sessions here are bound to the client's address, and sshd names none; ask your server admin"
+            )
+        raise Refusal(answer.reason, answer.because, text=text)
 
 
-def demanded_here(
-    config: Config, state: State, store: GateQuery, operation: str, directory: str
+def demanded(
+    config: Config, state: State, store: GateQuery, operation: str, directory: str, kind: str = "git"
 ) -> Requirement:
     """What `operation` on the repository in `directory` demands of the user in `state`.
 
-    A passed command without operation counts as a push: what is not known to be harmless is not.
+    `directory` is "" where the store knows none: a program's own names, and passed commands (`kind` `pass`). A
+    passed command without operation counts as a push: what is not known to be harmless is not.
     """
-    demanded = requirement(
+    requires = requirement(
         config.enforcement,
         config.lifetime_seconds,
         operation or "push",
@@ -189,10 +202,24 @@ def demanded_here(
             known = store.repository(lender)
             if known is None:
                 raise Refusal("no-such-repository", f"{directory} borrows from {lender}, which is not known")
-            demanded = strictest(demanded, _borrowing(config, *known))
-    return demanded
+            requires = strictest(requires, _of_another(config, *known, "read", "borrows"))
+        # And whoever rewrites the lender can take away what its borrowers need.
+        if operation != "read":
+            for known in store.borrowers(directory):
+                requires = strictest(requires, _of_another(config, *known, "push", "lends"))
+    elif kind == "pass":
+        requires = strictest(requires, Requirement(config.lifetime_seconds, "pass-command"))
+    elif config.enforcement != "off":
+        # Whoever has no session must not learn from a downstream program's own answer which of the names that
+        # we do not know are there; and one of them may be another name of a repository that demands.
+        shortest = store.shortest_demand(operation, config.lifetime_seconds)
+        if shortest is not None:
+            requires = strictest(requires, Requirement(shortest, "unknown-name"))
+    return requires
 
 
-def _borrowing(config: Config, name: str, require: str, lifetime_seconds: "int | None") -> Requirement:
-    lent = requirement(config.enforcement, config.lifetime_seconds, "read", (require, lifetime_seconds))
-    return Requirement(lent.lifetime_seconds, f"borrows:{name}({lent.because})") if lent.required else lent
+def _of_another(
+    config: Config, name: str, require: str, lifetime_seconds: "int | None", operation: str, how: str
+) -> Requirement:
+    other = requirement(config.enforcement, config.lifetime_seconds, operation, (require, lifetime_seconds))
+    return Requirement(other.lifetime_seconds, f"{how}:{name}({other.because})") if other.required else other

@@ -51,6 +51,7 @@ def view_of(decision: Decision, id_: str) -> View:
         return view
     view.account, view.host, view.port = config.account, config.host, config.port
     view.help_line, view.help_url = config.help_line, config.help_url
+    view.needs_invite = config.self_enrolment != "open"
     lifetime = decision.requirement.lifetime_seconds
     if lifetime is not None and decision.store is not None:
         if (
@@ -83,10 +84,10 @@ def refuse(refusal: Refusal, view: View, git_verb: str) -> int:
     """Tell the client and return the exit status. `git_verb` is "" where no packet is expected."""
     text = refusal_text(refusal, view)
     if git_verb:
-        body = b"ERR " + text.encode("ascii", "replace") + b"\n"
+        body = b"ERR " + text.encode("utf-8", "replace") + b"\n"
         _write(1, b"%04x" % (len(body) + 4) + body)
     else:
-        _write(2, text.encode("ascii", "replace") + b"\n")
+        _write(2, text.encode("utf-8", "replace") + b"\n")
     return refusal.exit_status
 
 

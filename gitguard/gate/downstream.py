@@ -12,6 +12,7 @@ from gitguard.decision.decide import Decision
 from gitguard.gate.edge import PATH
 from gitguard.host.process import parent_and_start
 from gitguard.message.reasons import Refusal
+from gitguard.repository.hook_file import has_hooks_path
 from gitguard.session.grant import ENVIRONMENT_NAME, Grant, read_key, seal
 
 
@@ -32,6 +33,7 @@ def program(decision: Decision, config: Config, id_: str) -> "tuple[str, list[st
         "GITGUARD_KEY": request.key,
         "GITGUARD_SESSION": str(decision.session) if decision.requirement.required else "0",
         "GITGUARD_REPOSITORY": decision.name,
+        "GITGUARD_DIRECTORY": decision.directory,
         "GITGUARD_OPERATION": decision.operation,
         "GITGUARD_STATE": config.state,
         "GITGUARD_PID": str(posix.getpid()),
@@ -40,8 +42,11 @@ def program(decision: Decision, config: Config, id_: str) -> "tuple[str, list[st
         environment["GIT_PROTOCOL"] = request.protocol
     if command.verb == "git-receive-pack":
         environment[ENVIRONMENT_NAME] = _grant(decision, config, id_)
-        if decision.directory:
-            # Command scope beats every configuration file, so no file can point the hooks elsewhere.
+        own = (f"{decision.directory}/config", f"{decision.directory}/config.worktree")
+        plain = {name: environment[name] for name in ("PATH", "HOME", "USER", "LANG")}
+        if decision.directory and has_hooks_path(decision.directory, (*config.git_configs, *own), plain):
+            # Command scope beats every configuration file. It also reaches what later hooks start elsewhere, so it
+            # is set only where a file that Git reads could point the hooks away.
             environment["GIT_CONFIG_COUNT"] = "1"
             environment["GIT_CONFIG_KEY_0"] = "core.hooksPath"
             environment["GIT_CONFIG_VALUE_0"] = decision.directory + "/hooks"
@@ -53,7 +58,8 @@ def program(decision: Decision, config: Config, id_: str) -> "tuple[str, list[st
         raise Refusal(
             "unknown-command",
             f"{command.verb} needs a program behind the gate",
-            text=f"{command.verb} is not served here",
+            # Newer git-lfs looks for this form, and then goes on over HTTP.
+            text=f"{command.verb}: not found; {command.verb} is not served here",
         )
     line = f"{command.verb} {quote(decision.directory)}"
     return config.git_shell, ["git-shell", "-c", line], environment

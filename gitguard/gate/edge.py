@@ -10,10 +10,14 @@ from gitguard.session.moment import Moment
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
-# These act in the shell or the loader before our first instruction, and PYTHON... would in a launcher
-# without -I. Seen here, they mean that sshd accepts far too much from clients.
+# These can load or run code in the shell or the loader before our first instruction. Mere tuning (MALLOC_ARENA_MAX,
+# GLIBC_TUNABLES) is the server's own business; PYTHON... is ignored by a launcher with -I. Source: ld.so(8), sh(1), bash(1).
 _EARLY = ("BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "OPENSSL_CONF", "GCONV_PATH", "LOCPATH", "NLSPATH")
-_EARLY_PREFIXES = ("LD_", "BASH_FUNC_", "GLIBC_", "MALLOC_")
+_EARLY_PREFIXES = ("LD_", "BASH_FUNC_")
+EARLY_SOURCES = (
+    "AcceptEnv or SetEnv in sshd's configuration, PAM (/etc/environment, /etc/security/pam_env.conf), or"
+    " ~/.ssh/environment"
+)
 
 
 def request_of(argv: "list[str]", environ: "dict[str, str]", moment: Moment) -> Request:
@@ -44,9 +48,14 @@ def request_of(argv: "list[str]", environ: "dict[str, str]", moment: Moment) -> 
 def early_variable(environ: "dict[str, str]") -> str:
     """The first variable that acts before any gate does, "" if there is none."""
     for name in environ:
-        if name in _EARLY or name.startswith(_EARLY_PREFIXES):
+        if is_early(name):
             return name
     return ""
+
+
+def is_early(name: str) -> bool:
+    """Whether a variable of this `name` acts before any gate does; doctor asks the same."""
+    return name in _EARLY or name.startswith(_EARLY_PREFIXES)
 
 
 def _protocol(value: str) -> str:

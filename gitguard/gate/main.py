@@ -13,8 +13,8 @@ from gitguard.decision.access_log import append, line_of, new_id
 from gitguard.decision.command import verb_of
 from gitguard.decision.decide import Decision, decide
 from gitguard.gate.downstream import program
-from gitguard.gate.edge import early_variable, request_of
-from gitguard.message.reasons import Refusal
+from gitguard.gate.edge import EARLY_SOURCES, early_variable, request_of
+from gitguard.message.reasons import Refusal, told_of
 from gitguard.session.moment import now
 
 
@@ -33,7 +33,7 @@ def main(config: str, compiled: str, hook: str) -> int:
     id_ = new_id()
     try:
         early = early_variable(environ)
-        fault = f"sshd let the client set {early}; restrict AcceptEnv to GIT_PROTOCOL" if early else ""
+        fault = f"{early} is set before the gate starts; it comes from {EARLY_SOURCES}" if early else ""
         decision = decide(request, (config, compiled, hook), faults=fault)
         if decision.refusal is None:
             if decision.command is not None and decision.command.kind == "own":
@@ -42,7 +42,7 @@ def main(config: str, compiled: str, hook: str) -> int:
     except Refusal as refusal:
         decision.refusal = refusal
     except Exception as error:
-        decision.refusal = Refusal("internal-error", f"{type(error).__name__}: {error}")
+        decision.refusal = Refusal("internal-error", told_of(error))
     if decision.config is None:
         decision.config = last_known(config, compiled)
     from gitguard.decision.telling import tell_refusal

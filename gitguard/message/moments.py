@@ -33,3 +33,10 @@ def duration(seconds: int) -> str:
 def until(at: int, now: int) -> str:
     """`14:32 UTC+1 (47 minutes left)`."""
     return f"{clock(at, now)} ({duration(at - now)} left)"
+
+
+def day(at: int, now: int) -> str:
+    """`24 November`, with the year if it is another one than that of `now`."""
+    local = time.localtime(at)
+    year = "" if local.tm_year == time.localtime(now).tm_year else f" {local.tm_year}"
+    return f"{local.tm_mday} {time.strftime('%B', local)}{year}"

@@ -65,6 +65,22 @@ class Refusal(Exception):  # noqa: N818 - the field's own word; it is raised, an
         """The status this reason leaves with; an unknown reason is an internal error, never 0."""
         return REFUSED.get(self.reason, 1)
 
+    @property
+    def is_our_fault(self) -> bool:
+        """Whether something is broken on the server, so that the person can only tell its admin."""
+        return self.exit_status == 1 or self.exit_status >= 30
+
+
+def told_of(error: BaseException) -> str:
+    """An exception for the log: its kind, its words, and the last three places it came through; no values."""
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_filename.rpartition('gitguard/')[2]}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return f"{type(error).__name__}: {error} (at {' < '.join(places[:-4:-1])})"
+
 
 def printable(text: str, most: int = 200) -> str:
     """`text` in printable ASCII, at most `most` characters: what a client sent cannot move a cursor.
@@ -72,4 +88,13 @@ def printable(text: str, most: int = 200) -> str:
     Control characters, direction marks and everything beyond ASCII become `?`.
     """
     shown = "".join(c if " " <= c <= "~" else "?" for c in text[:most])
+    return shown + "..." if len(text) > most else shown
+
+
+def readable(text: str, most: int = 200) -> str:
+    """`text` with its letters, whatever their script, at most `most` characters: for what an admin wrote or named.
+
+    Control characters, direction marks, what is no character and line breaks become `?`: nothing moves a cursor.
+    """
+    shown = "".join(c if c.isprintable() else "?" for c in text[:most])
     return shown + "..." if len(text) > most else shown

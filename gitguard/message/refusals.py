@@ -1,13 +1,31 @@
-"""Every sentence of a refusal, keyed by reason, in plain ASCII.
+"""Every sentence of a refusal, keyed by reason. Ours are plain ASCII; what an admin wrote or named keeps its letters.
 
 The first line names the cause and the way out and ends in the bracketed reason, since some clients
 show only that line; what follows stays within `LONGEST_BYTES`. Client text is made printable here.
 """
 
 from gitguard.message.moments import clock, duration
-from gitguard.message.reasons import Refusal, printable
+from gitguard.message.reasons import Refusal, printable, readable
 
 LONGEST_BYTES = 1024
+
+
+# What people type without `2fa` before it -> the verb they mean; a test holds it to the table of verbs.
+OWN_WORDS = {
+    name: name
+    for name in (
+        "verify",
+        "enroll",
+        "status",
+        "keys",
+        "leave",
+        "recovery-codes",
+        "always",
+        "remove",
+        "repo",
+        "help",
+    )
+} | {"enrol": "enroll"}
 
 
 class View:
@@ -33,6 +51,7 @@ class View:
         now: int = 0,
         help_line: str = "",
         help_url: str = "",
+        needs_invite: bool = False,
     ) -> None:
         self.account = account
         self.host = host
@@ -48,11 +67,12 @@ class View:
         self.now = now
         self.help_line = help_line
         self.help_url = help_url
+        self.needs_invite = needs_invite
 
     @property
     def what(self) -> str:
         """`push to team/app`, `read team/app`, or `go on` where no repository is known."""
-        name = printable(self.repository, 100)
+        name = readable(self.repository, 100)
         if not name:
             return "go on"
         return f"push to {name}" if self.operation == "push" else f"read {name}"
@@ -92,19 +112,19 @@ _SENTENCES = {
 
 
 def first_line(refusal: Refusal, view: View) -> str:
-    """`gitguard: <cause and way out> [reason]`, one line of printable ASCII."""
+    """`gitguard: <cause and way out> [reason]`, one line of printable characters."""
     retry_at = refusal.facts.get("retry_at")
     sentence = _SENTENCES.get(refusal.reason, _SENTENCES["internal-error"])
     if refusal.text:
         sentence = "{text}"
     filled = sentence.format(
-        text=printable(refusal.text, 400),
+        text=readable(refusal.text, 400),
         what=view.what,
         verify=view.ssh("verify"),
         enroll=view.ssh("enroll"),
         help=view.ssh("help"),
         user=printable(view.user, 64),
-        repository=printable(view.repository, 100) or "it",
+        repository=readable(view.repository, 100) or "it",
         word=printable(str(refusal.facts.get("word", "")), 60),
         digits=refusal.facts.get("digits", 6),
         retry=clock(retry_at, view.now) if isinstance(retry_at, int) else "a while",
@@ -116,7 +136,12 @@ def refusal_text(refusal: Refusal, view: View) -> str:
     """The whole message, first line and what helps, within `LONGEST_BYTES`, without a final newline."""
     lines = [first_line(refusal, view)]
     if refusal.hint:
-        lines.append(printable(refusal.hint, 300))
+        lines.append(readable(refusal.hint, 300))
+    word = str(refusal.facts.get("word", ""))
+    if refusal.reason == "unknown-command" and (near := OWN_WORDS.get(word)):
+        lines.append(f"did you mean: {view.ssh(near)}")
+    if refusal.reason == "enrolment-required" and view.needs_invite:
+        lines.append("it asks for the invite that your server admin sent you; if you have none, ask for one")
     if view.key:
         lines.append(
             f"key {view.key} of {printable(view.user, 64)}"
@@ -127,18 +152,19 @@ def refusal_text(refusal: Refusal, view: View) -> str:
             lines.append(f"the last verification ended at {clock(view.ended_at, view.now)}")
         for key, network in view.others[:2]:
             lines.append(f"verified elsewhere: key {key or 'any'}" + (f" from {network}" if network else ""))
+        lines.append("use the host and key of your remote if they are others; in a clone: git guard verify")
         if view.operation == "read":
             lines.append("objects that you fetched before are kept; only new ones need this")
     if refusal.reason == "throttled" and isinstance(retry_at := refusal.facts.get("retry_at"), int):
         lines.append(f"that is in {duration(retry_at - view.now)}; nobody is locked for good")
     if view.help_line:
-        lines.append(printable(view.help_line))
+        lines.append(readable(view.help_line))
     if view.help_url:
-        lines.append(printable(view.help_url))
+        lines.append(readable(view.help_url))
     if view.decision:
         lines.append(f"id {view.decision}")
     text = "\n".join(lines)
-    while len(text) > LONGEST_BYTES and len(lines) > 2:
+    while len(text.encode("utf-8", "replace")) > LONGEST_BYTES and len(lines) > 2:
         del lines[-2]  # keep the first line and the id; drop help first
         text = "\n".join(lines)
-    return text[:LONGEST_BYTES]
+    return text.encode("utf-8", "replace")[:LONGEST_BYTES].decode("utf-8", "ignore")

@@ -1,0 +1,116 @@
+"""Reading the access log back, rotations included, one line at a time: however long it is, it is never held whole."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import heapq
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import IO
+
+from gitguard.message.reasons import Refusal
+
+Entry = dict[str, object]
+
+_SAME = ("user", "key", "address", "repository", "operation", "verdict", "reason")
+QUIET_SECONDS = 600  # a repeat that comes later begins a new line
+_LONGEST_LINE = 1 << 16
+
+
+def read_log(path: str, after: int = 0) -> Iterator[Entry | None]:
+    """Every decision of the log and its rotations (plain or gzip), oldest first; None for a line that is not JSON.
+
+    Rotations that ended before `after` (Unix seconds) are passed over. Raises Refusal("log-unavailable").
+    """
+    rotated = [name for name in glob.glob(glob.escape(path) + "[.-]*") if _is_rotation(name, path)]
+    for name in [*sorted(rotated, key=_written_at), path]:
+        if name == path and not os.path.exists(name):
+            continue
+        try:
+            if _written_at(name) < after and name != path:
+                continue
+            with _opened(name) as file:
+                while line := file.readline(_LONGEST_LINE):
+                    yield _entry(line)
+        except (OSError, EOFError) as error:
+            raise Refusal("log-unavailable", f"{name}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _is_rotation(name: str, path: str) -> bool:
+    rest = name[len(path) + 1 :].removesuffix(".gz")
+    return bool(rest) and all(c.isdigit() or c in "-." for c in rest)
+
+
+def _written_at(name: str) -> float:
+    try:
+        return os.stat(name).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _opened(name: str) -> IO[bytes]:
+    handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(0, "it is not a file")
+    plain = os.fdopen(handle, "rb")
+    return gzip.open(plain, "rb") if name.endswith(".gz") else plain  # type: ignore[return-value]
+
+
+def _entry(line: bytes) -> Entry | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+@dataclass(slots=True)
+class Fold:
+    """Lines that say the same one after another, of one user."""
+
+    first: Entry
+    last: Entry
+    count: int = 1
+
+
+def fold(entries: Iterable[Entry]) -> Iterator[Fold]:
+    """Neighbours of the same user that say the same become one, with a count; in the order of their last lines."""
+    open_folds: dict[object, Fold] = {}
+    closed: list[tuple[int, int, Fold]] = []
+    number = 0
+    for entry in entries:
+        at = _at(entry)
+        user = entry.get("user")
+        group = open_folds.get(user)
+        for name, other in list(open_folds.items()):
+            if at - _at(other.last) > QUIET_SECONDS:
+                number += 1
+                heapq.heappush(closed, (_at(other.last), number, open_folds.pop(name)))
+                if other is group:
+                    group = None
+        if group is not None and all(group.last.get(name) == entry.get(name) for name in _SAME):
+            group.last = entry
+            group.count += 1
+        else:
+            if group is not None:
+                number += 1
+                heapq.heappush(closed, (_at(group.last), number, group))
+            open_folds[user] = Fold(entry, entry)
+        oldest_open = min((_at(other.last) for other in open_folds.values()), default=at)
+        while closed and closed[0][0] < oldest_open:
+            yield heapq.heappop(closed)[2]
+    for group in open_folds.values():
+        number += 1
+        heapq.heappush(closed, (_at(group.last), number, group))
+    while closed:
+        yield heapq.heappop(closed)[2]
+
+
+def _at(entry: Entry) -> int:
+    at = entry.get("at")
+    return at if isinstance(at, int) else 0
