@@ -33,14 +33,20 @@ class Root(Group):
 
 
 def _missing(text: str) -> None:
-    raise click.UsageError(f"{text}; install it with: pip install 'gitguard[server]'")
+    raise click.UsageError(
+        f"{text}; install the server's libraries: requirements/server.txt of the release, as docs/operations.md says"
+    )
 
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001
     if value:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        click.echo(f"gitguard {version('gitguard')}")
+        try:
+            shown = version("gitguard-2fa")
+        except PackageNotFoundError:
+            shown = "(a copy without its metadata)"
+        click.echo(f"gitguard {shown}")
         ctx.exit()
 
 

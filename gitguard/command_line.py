@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any
 
 import click
 
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, told_of
 from gitguard.message.refusals import View, first_line
 from gitguard.verbs import Verb
 
@@ -110,25 +111,40 @@ def run(
             usage.hint = f"see: {error.ctx.command_path} --help"
         return tell(usage, view)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("gitguard: stopped; nothing was changed by the last step", err=True)
+        click.echo("gitguard: stopped", err=True)
         return 1
     except BrokenPipeError:
         return 1
     except Exception as error:
-        broken = Refusal("internal-error", f"{type(error).__name__}: {error}")
+        broken = Refusal("internal-error", told_of(error))
         told(broken)
         return tell(broken, view)
     return status if isinstance(status, int) else 0
 
 
+_FOR_ADMIN = {
+    "internal-error": "something went wrong inside; this is a fault of gitguard's, please report it",
+    "config-invalid": "the configuration cannot be used",
+    "store-unavailable": "the store cannot be used",
+    "log-unavailable": "the access log cannot be used",
+    "store-schema": "the store has another version",
+    "hook-not-live": "the hook is not in place",
+}
+
+
 def tell(refusal: Refusal, view: View | None = None) -> int:
     """Print `refusal` on stderr and return its exit status."""
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    if view is None and not refusal.text:
+        # Whoever reads this is the admin: what is broken, and where, rather than whom to tell.
+        refusal.text = _FOR_ADMIN.get(refusal.reason, "")
+        refusal.text = refusal.text and f"{refusal.text}: {refusal.detail or 'no more is known'}"
     click.echo(first_line(refusal, view or View()), err=True)
-    if refusal.detail and refusal.detail != refusal.text and view is None:
+    if refusal.detail and refusal.detail not in refusal.text and view is None:
         click.echo(f"gitguard: {refusal.detail}", err=True)
     if refusal.hint:
         click.echo(f"gitguard: {refusal.hint}", err=True)
-    if view is not None and view.decision and refusal.exit_status in (1, *range(30, 50)):
+    if view is not None and view.decision and refusal.is_our_fault:
         click.echo(f"id {view.decision}", err=True)
     return refusal.exit_status

@@ -63,6 +63,7 @@ VERBS = (
         (Argument("code", required=False, many=True),),
         (
             Option("--if-needed", "Ask nothing while a session is live."),
+            Option("--no-prompt", "Read the code from stdin without asking for it aloud."),
             Option(
                 "--for", "With --if-needed: judge the session by this repository's lifetime.", value="REPO"
             ),
@@ -87,12 +88,12 @@ VERBS = (
     Verb(
         "leave",
         "End the session of this key; your SSH access stays.",
-        options=(Option("--all", "End the sessions of all your keys."),),
+        options=(Option("--all", "End the sessions of all your keys; needs a session in scope or a code."),),
     ),
     Verb("recovery-codes", "Make a new set of recovery codes; the old set is void."),
     Verb(
         "always",
-        "Demand 2FA for everything I do, whatever the rules say: on or off.",
+        "Demand 2FA for everything I do, whatever the rules say: on (needs a session or a code) or off (needs a code).",
         (Argument("switch", shown="on|off"),),
     ),
     Verb("remove", "Remove your second factor."),
@@ -103,12 +104,12 @@ VERBS = (
             Verb("show", "What the repository demands, and its admins.", (_REPO,), (JSON,)),
             Verb(
                 "require",
-                "Demand 2FA for: none, push or all.",
+                "Demand 2FA for none, push (pushing only) or all (reading too).",
                 (_REPO, Argument("require", shown="none|push|all")),
             ),
             Verb(
                 "lifetime",
-                "How long a verification counts here, as 1h, or default.",
+                "How long a verification counts here, such as 1h, or default.",
                 (_REPO, Argument("lifetime", shown="DURATION|default")),
             ),
             Verb(

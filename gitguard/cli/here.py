@@ -3,46 +3,66 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import click
 
 from gitguard.account.standing import remaining
-from gitguard.cli.prompt import ask
+from gitguard.action.follow import Followed
+from gitguard.action.site import Site
+from gitguard.cli.prompt import Places, ask
 from gitguard.config.schema import Settings
-from gitguard.factor.proof import Desk, Person
-from gitguard.host.riding import Riding
+from gitguard.factor.change import ProofWanted
+from gitguard.factor.proof import Person
 from gitguard.message.moments import until
 from gitguard.message.refusals import View
-from gitguard.session.moment import Moment
+from gitguard.session.moment import Moment, now
 from gitguard.store.contract import Session
+
+T = TypeVar("T")
+
+FEW = 2  # recovery codes left, from which on it is said
 
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """Who types, what the use cases work with, and how this server is called in hints."""
+    """Who types, what the actions work with, and how this server is called in hints."""
 
-    desk: Desk
+    site: Site
     person: Person
     view: View
-    riding: Riding
 
     @property
     def settings(self) -> Settings:
         """The configuration."""
-        return self.desk.settings
+        return self.site.settings
+
+    @property
+    def places(self) -> Places:
+        """Where this person's key stands in line at prompts."""
+        return Places(f"{self.settings.paths.state}/prompts", self.person.key)
 
 
-def ask_code(here: Here) -> bytes:
+def ask_code(here: Here, *, aloud: bool = True) -> bytes:
     """A code, typed at the prompt. Raises Refusal("not-a-code") when nothing comes."""
     wanted = here.settings.second_factor
-    with here.desk.store.reading() as tx:
+    with here.site.store.reading() as tx:
         factor = tx.factor(here.person.user)
     digits = wanted.digits if factor is None else factor.digits
-    return ask(
-        f"code from your app ({digits} digits)"
-        + (", or a recovery code: " if wanted.recovery_codes else ": ")
-    )
+    question = f"code from your app ({digits} digits)"
+    question += ", or a recovery code: " if wanted.recovery_codes else ": "
+    return ask(question if aloud else "", places=here.places)
+
+
+def with_code(here: Here, action: Callable[[bytes | None, Moment], T]) -> T:
+    """What `action` gives; if it wants a proof that is not there, a code is asked for and it is called again with it."""
+    try:
+        return action(None, now())
+    except ProofWanted:
+        typed = ask_code(here)
+        return action(typed, now())
 
 
 def say_session(here: Here, session: Session, moment: Moment) -> None:
@@ -54,19 +74,37 @@ def say_session(here: Here, session: Session, moment: Moment) -> None:
     click.echo(f"verified until {until(moment.at + left, moment.at)}, for {covers}")
 
 
+def say_followed(followed: Followed, *, rest: str = "ended") -> None:
+    """What followed a change: transfers that ended, and what could not be done although the change stands."""
+    if followed.ended:
+        counted(followed.ended, "running transfer", rest)
+
+
+def check_followed(followed: Followed, stands: str) -> None:
+    """Raises the refusal of what could not follow, saying what stands all the same. Call it last."""
+    fault = followed.fault
+    if fault is None:
+        return
+    fault.text = f"{stands}, but not all that follows could be done: {fault.text or fault.detail}"
+    fault.hint = "when that is mended, bring everything in line with: gitguard admin init"
+    raise fault
+
+
 def more_codes(here: Here, left: int) -> str:
     """How to get new recovery codes, when few are left."""
     return f"; for a new set: {here.view.ssh('recovery-codes')}" if left <= FEW else ""
 
 
-def counted(count: int, noun: str, rest: str) -> None:
+def number(count: int, noun: str, plural: str = "") -> str:
+    """`1 key`, `2 keys`, `2 repositories`."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def counted(count: int, noun: str, rest: str, plural: str = "") -> None:
     """`2 sessions ended`."""
-    click.echo(f"{count} {noun}{'' if count == 1 else 's'} {rest}")
+    click.echo(f"{number(count, noun, plural)} {rest}")
 
 
 def say_json(value: object) -> None:
     """JSON for programs: indented, sorted as given, ASCII."""
     click.echo(json.dumps(value, indent=2))
-
-
-FEW = 2  # recovery codes left, from which on it is said

@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from gitguard.action.site import Site
 from gitguard.cli.here import Here
 from gitguard.cli.own_view import greet, show_help
 from gitguard.cli.user_verbs import runs
@@ -20,12 +21,10 @@ from gitguard.decision.telling import view_of
 from gitguard.factor import keyring
 from gitguard.factor.proof import Desk, Person, void_recovery_codes_if_off
 from gitguard.host.places import places
-from gitguard.host.riding import Riding
 from gitguard.message.reasons import Refusal
+from gitguard.session.moment import Moment
 from gitguard.store.sqlite import SqliteStore, audit_head
 from gitguard.verbs import VERBS
-
-BROKEN = 30  # exit statuses from here on, and 1, mean that something is broken here
 
 
 def serve(decision: Decision, config_path: str, id_: str) -> int:
@@ -47,24 +46,33 @@ def serve(decision: Decision, config_path: str, id_: str) -> int:
     view = view_of(decision, id_)
 
     def told(refusal: Refusal) -> None:
-        if decision.config is None or BROKEN > refusal.exit_status != 1:
+        if decision.config is None or not refusal.is_our_fault:
             return
         decision.refusal = refusal
         with contextlib.suppress(Refusal):  # it is refused all the same
             append(decision.config, line_of(decision, id_))
 
     try:
-        settings = read_settings(config_path)
-        store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))
-        desk = Desk(store, keyring.read(f"{settings.paths.state}/secret.keys"), settings)
-        void_recovery_codes_if_off(desk, decision.request.moment.at, "configuration")
+        here = Here(open_site(config_path, decision.request.moment), _person(decision), view)
     except Refusal as refusal:
         told(refusal)
         return tell(refusal, view)
-    person = Person(decision.request.user, decision.request.key, decision.request.address)
-    here = Here(desk, person, view, Riding(str(settings.paths.state), places(config_path).gate))
     command, words = _command(here, decision)
     return run(command, words, "2fa", view, told)
+
+
+def _person(decision: Decision) -> Person:
+    return Person(decision.request.user, decision.request.key, decision.request.address)
+
+
+def open_site(config_path: str, moment: Moment) -> Site:
+    """The installation, opened for one person's command. Raises Refusal."""
+    settings = read_settings(config_path)
+    store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))
+    ring = keyring.read(f"{settings.paths.state}/secret.keys")
+    desk = Desk(store, ring, settings, lambda: read_settings(config_path))
+    void_recovery_codes_if_off(desk, moment.at, "configuration")
+    return Site(places(config_path), desk)
 
 
 def _command(here: Here, decision: Decision) -> tuple[click.Command, list[str]]:
@@ -76,4 +84,5 @@ def _command(here: Here, decision: Decision) -> tuple[click.Command, list[str]]:
         return click.Command("help", callback=lambda: show_help(here)), []
     group = Group("2fa", add_help_option=False)
     add_verbs(group, VERBS, runs(here))
+    group.add_command(click.Command("help", callback=lambda: show_help(here)))
     return group, words

@@ -7,41 +7,84 @@ import contextlib
 import click
 
 from gitguard.account.standing import Standing, remaining, standing
+from gitguard.action import own
 from gitguard.cli.enrolment_view import confirm_pending, show_pending
-from gitguard.cli.here import FEW, Here, ask_code, counted, more_codes, say_session
-from gitguard.cli.prompt import ask
-from gitguard.factor import change, enrolment
+from gitguard.cli.here import (
+    FEW,
+    Here,
+    ask_code,
+    check_followed,
+    counted,
+    more_codes,
+    number,
+    say_followed,
+    say_session,
+    with_code,
+)
+from gitguard.cli.prompt import aside, ask
+from gitguard.factor import enrolment
+from gitguard.factor.change import require_enrolled
 from gitguard.factor.code import in_groups, read_code
-from gitguard.factor.proof import check_person
-from gitguard.factor.verification import verify as open_by_code
-from gitguard.message.moments import until
+from gitguard.factor.proof import Proof
+from gitguard.message.moments import day, until
 from gitguard.message.reasons import Refusal
-from gitguard.policy.requirement import requirement
 from gitguard.repository.registry import known
 from gitguard.session.moment import Moment, now
-from gitguard.store.contract import Writing
+from gitguard.session.scope import network_of
+
+OWN_TYPOS = 3  # wrong codes from one's own address that are not worth a word
 
 
-def verify(here: Here, code: tuple[str, ...], if_needed: bool, **options: str) -> int:
+def verify(here: Here, code: tuple[str, ...], if_needed: bool, no_prompt: bool, **options: str) -> int:
     """Open a 2FA session with a code, typed or given; a recovery code only when typed."""
     moment = now()
-    with here.desk.store.reading() as tx:
+    with here.site.store.reading() as tx:
         stand = standing(tx, here.settings, here.person, moment)
     if not stand.enrolled:
-        raise Refusal("enrolment-required", text=f"set up a second factor first: {here.view.ssh('enroll')}")
+        raise Refusal(
+            "enrolment-required",
+            text=f"set up a second factor first: {here.view.ssh('enroll')}",
+            hint=invite_hint(here),
+        )
     if if_needed and (ends_at := _live_until(here, stand, options["for"], moment)) > moment.at:
         click.echo(f"already verified until {until(ends_at, moment.at)}")
         return 0
-    typed = " ".join(code).encode("utf-8", "surrogateescape") if code else ask_code(here)
+    typed = " ".join(code).encode("utf-8", "surrogateescape") if code else ask_code(here, aloud=not no_prompt)
     if code:
         _refuse_recovery_argument(here, typed)
     moment = now()
-    done = open_by_code(here.desk, here.person, typed, moment)
+    done = own.verify(here.site, here.person, typed, moment)
     say_session(here, done.session, moment)
+    _say_rejected(here, done.proof, moment)
     left = done.proof.recovery_codes_left
-    if here.settings.second_factor.recovery_codes and (done.proof.method == "recovery-code" or left <= FEW):
-        click.echo(f"{left} recovery codes left" + more_codes(here, left))
+    used = done.proof.method == "recovery-code"
+    if here.settings.second_factor.recovery_codes and (used or left <= FEW):
+        click.echo(f"{number(left, 'recovery code')} left" + more_codes(here, left))
+    if used:
+        click.echo(f"new phone? set it up with: {here.view.ssh('enroll')}")
     return 0
+
+
+def _say_rejected(here: Here, proof: Proof, moment: Moment) -> None:
+    """Wrong codes since the last proof: the owner is the one who can tell whether they were their own."""
+    rejected = proof.rejected
+    if rejected is None:
+        return
+    here_too = network_of(rejected.last_address) == network_of(here.person.address)
+    if here_too and rejected.failures <= OWN_TYPOS:
+        return
+    where = rejected.last_address or "an unknown address"
+    click.echo(
+        f"{number(rejected.failures, 'wrong code')} since your last verification, the last from {where} on "
+        f"{day(rejected.last_at, moment.at)}; if that was not you, tell your server admin"
+    )
+
+
+def invite_hint(here: Here) -> str:
+    """What enrolling asks for, said before somebody starts it."""
+    if here.settings.second_factor.self_enrolment == "open":
+        return ""
+    return "it asks for the invite that your server admin sent you; if you have none, ask for one"
 
 
 def _live_until(here: Here, stand: Standing, repository: str, moment: Moment) -> int:
@@ -50,7 +93,7 @@ def _live_until(here: Here, stand: Standing, repository: str, moment: Moment) ->
         return 0
     lifetime: int = here.settings.session.lifetime
     if repository:
-        with here.desk.store.reading() as tx, contextlib.suppress(Refusal):
+        with here.site.store.reading() as tx, contextlib.suppress(Refusal):
             shorter = known(tx, here.settings, repository).lifetime_seconds
             lifetime = min(lifetime, lifetime if shorter is None else shorter)
     return moment.at + remaining(stand.session, lifetime, moment)
@@ -59,16 +102,11 @@ def _live_until(here: Here, stand: Standing, repository: str, moment: Moment) ->
 def enroll(here: Here, invite: str | None, qr: str) -> int:
     """Enrol in two phases: basis, show, confirm."""
     given = invite.encode("utf-8", "surrogateescape") if invite else None
-    with here.desk.store.reading() as tx:
+    with here.site.store.reading() as tx:
         enrolled = tx.factor(here.person.user) is not None
-        needed = enrolment.needs_basis(here.desk, tx, here.person)
+        needed = enrolment.needs_basis(here.site.desk, tx, here.person)
     if needed and given is None:
-        what = (
-            "invite, code from your present app, or recovery code: "
-            if enrolled
-            else "invite from your server admin: "
-        )
-        given = ask(what)
+        given = _ask_basis(here, enrolled=enrolled)
     elif given is not None and enrolled:
         _refuse_recovery_argument(here, given)
     elif not needed:
@@ -76,11 +114,10 @@ def enroll(here: Here, invite: str | None, qr: str) -> int:
             "first come, first served: whoever holds this key may enrol it now (self_enrolment is open)",
             err=True,
         )
-    basis = enrolment.establish(here.desk, here.person, given, now())
-    pending = enrolment.begin(here.desk, here.person, basis, now())
+    basis = enrolment.establish(here.site.desk, here.person, given, now())
+    pending = enrolment.begin(here.site.desk, here.person, basis, now())
     show_pending(here, pending, qr)
-    done, moment = confirm_pending(here, pending)
-    here.riding.end(lambda rider: done.again and rider.user == here.person.user)
+    done, followed, moment = confirm_pending(here, pending)
     click.echo(
         "your second factor is set up"
         + (", the one before it and all sessions are void" if done.again else "")
@@ -91,26 +128,47 @@ def enroll(here: Here, invite: str | None, qr: str) -> int:
         click.echo(
             f"no session was opened, because your address is not known; verify with: {here.view.ssh('verify')}"
         )
+    check_followed(followed, "your second factor is set up")
     return 0
+
+
+def _ask_basis(here: Here, *, enrolled: bool) -> bytes:
+    """An invite, or a code where there is a factor already. Raises Refusal("invite-required") when nothing comes."""
+    question = (
+        "invite, code from your present app, or recovery code: "
+        if enrolled
+        else "invite from your server admin: "
+    )
+    try:
+        given = ask(question, places=here.places)
+    except Refusal as refusal:
+        if enrolled:
+            raise
+        raise Refusal(
+            "invite-required", refusal.text, text="no invite was given; ask your server admin for one"
+        ) from None
+    if not given.strip() and not enrolled:
+        raise Refusal("invite-required", text="no invite was given; ask your server admin for one")
+    return given
 
 
 def leave(here: Here, all: bool) -> int:  # noqa: A002
     """End sessions, and the transfers that ride on them."""
-    ended = change.leave(here.desk, here.person, now(), everywhere=all)
-    numbers = {session.id for session in ended}
-    count = here.riding.end(
-        lambda r: (
-            r.session in numbers
-            if r.session
-            else r.deciding and r.user == here.person.user and (all or r.key == here.person.key)
-        )
+    if all:
+        with here.site.store.reading() as tx:
+            nothing = tx.factor(here.person.user) is None or not tx.sessions(here.person.user)
+        if nothing:
+            click.echo("there was no session to end; your SSH access stays")
+            return 0
+    done = with_code(
+        here, lambda typed, moment: own.leave(here.site, here.person, moment, typed, everywhere=all)
     )
-    if ended:
-        counted(len(ended), "session", "ended; your SSH access stays")
+    if done.sessions:
+        counted(len(done.sessions), "session", "ended; your SSH access stays")
     else:
         click.echo("there was no session to end; your SSH access stays")
-    if count:
-        counted(count, "running transfer", "that rode on it ended too")
+    say_followed(done.followed, rest="that rode on it ended too")
+    check_followed(done.followed, "the session has ended")
     return 0
 
 
@@ -119,7 +177,7 @@ def recovery_codes(here: Here) -> int:
     if here.settings.second_factor.recovery_codes == 0:
         raise Refusal("not-available", text="recovery codes are switched off on this server")
     _require_enrolled(here)
-    codes = change.replace_recovery_codes(here.desk, here.person, ask_code(here), now())
+    codes = own.replace_recovery_codes(here.site, here.person, ask_code(here), now())
     click.echo("new recovery codes; the old set is void. Keep them where your phone is not:\n")
     for code in codes:
         click.echo(f"    {in_groups(code)}")
@@ -127,46 +185,51 @@ def recovery_codes(here: Here) -> int:
 
 
 def always(here: Here, switch: str) -> int:
-    """The user's own switch; on is free, off needs a fresh factor."""
+    """The user's own switch: on needs a session in scope or a code, off a fresh factor."""
     if switch not in ("on", "off"):
         raise Refusal("usage", text=f"always on or always off, not {switch}")
     if not here.settings.account.allow_always:
         raise Refusal("forbidden", text="this server does not offer the switch `always`")
     on = switch == "on"
-
-    def set_it(tx: Writing, moment: Moment) -> bool:
-        return change.set_always(tx, here.person, moment, on=on)
-
-    if on:
-        with here.desk.store.writing() as tx:
-            check_person(tx, here.person)
-            change.require_enrolled(tx, here.person)
-            changed = set_it(tx, now())
-        if changed:
-            here.riding.end(lambda r: r.user == here.person.user and r.session == 0)
-    else:
-        changed = change.with_fresh_factor(here.desk, here.person, now, lambda: ask_code(here), set_it)
+    changed, followed = with_code(
+        here, lambda typed, moment: own.always(here.site, here.person, moment, typed, on=on)
+    )
     click.echo(
         f"always is {'now' if changed else 'already'} {switch}"
         + (": 2FA for everything you do" if on else "")
     )
+    say_followed(followed)
+    check_followed(followed, f"always is {switch}")
     return 0
 
 
 def remove(here: Here) -> int:
-    """Remove the second factor, for a code given now, after saying what that means."""
+    """Remove the second factor, for a code given now, after saying what that means.
+
+    MUST: names of repositories come after the code: whoever has the key alone learns numbers.
+    """
     if not here.settings.account.allow_remove:
         raise Refusal(
             "forbidden",
             text="this server does not let people remove their second factor; ask your server admin",
         )
     _require_enrolled(here)
-    click.echo("after this, coming back needs an invite from your server admin", err=True)
-    for line in _would_refuse(here):
-        click.echo(line, err=True)
-    change.remove(here.desk, here.person, ask_code(here), now())
-    here.riding.end(lambda rider: rider.user == here.person.user and (rider.session > 0 or rider.deciding))
+    closed = own.closed_without_factor(here.site)
+    aside("after this, coming back needs an invite from your server admin")
+    for operation, names in closed.items():
+        if names:
+            verb = "reading" if operation == "read" else "pushing to"
+            what = number(len(names), "repository", "repositories")
+            aside(f"without a second factor, {verb} {what} is refused")
+    done = own.remove(here.site, here.person, ask_code(here), now())
     click.echo("your second factor is removed, and all your sessions have ended")
+    for operation, names in closed.items():
+        if names:
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            verb = "reading" if operation == "read" else "pushing to"
+            click.echo(f"{verb} these is refused from now on: {', '.join(names[:5])}{more}")
+    say_followed(done.followed)
+    check_followed(done.followed, "your second factor is removed")
     return 0
 
 
@@ -185,31 +248,5 @@ def _refuse_recovery_argument(here: Here, given: bytes) -> None:
 
 
 def _require_enrolled(here: Here) -> None:
-    with here.desk.store.reading() as tx:
-        change.require_enrolled(tx, here.person)
-
-
-def _would_refuse(here: Here) -> list[str]:
-    """What would be closed to a person without a second factor, as lines to read before removing it."""
-    settings = here.settings
-    with here.desk.store.reading() as tx:
-        closed = {
-            operation: [
-                repository.name
-                for repository in tx.repositories()
-                if requirement(
-                    settings.git.enforcement,
-                    settings.session.lifetime,
-                    operation,
-                    (repository.require, repository.lifetime_seconds),
-                ).required
-            ]
-            for operation in ("read", "push")
-        }
-    lines = []
-    for operation, names in closed.items():
-        if names:
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            verb = "reading" if operation == "read" else "pushing to"
-            lines.append(f"without a second factor, {verb} these is refused: {', '.join(names[:5])}{more}")
-    return lines
+    with here.site.store.reading() as tx:
+        require_enrolled(tx, here.person)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from gitguard.account.standing import remaining, standing
-from gitguard.cli.here import Here, more_codes, say_json
+from gitguard.cli.here import Here, more_codes, number, say_json
+from gitguard.cli.own_factor import invite_hint
 from gitguard.message.moments import until
+from gitguard.message.reasons import readable
 from gitguard.session.moment import now
 from gitguard.store.contract import Key, Session
 from gitguard.verbs import VERBS
@@ -15,10 +17,10 @@ from gitguard.verbs import VERBS
 def greet(here: Here) -> int:
     """Who you are, which key, in a 2FA session or not, how to go on."""
     moment = now()
-    with here.desk.store.reading() as tx:
+    with here.site.store.reading() as tx:
         key = tx.key(here.person.key)
         stand = standing(tx, here.settings, here.person, moment)
-    comment = f" ({key.comment})" if key is not None and key.comment else ""
+    comment = f" ({readable(key.comment, 100)})" if key is not None and key.comment else ""
     click.echo(f"gitguard: hello {here.person.user}")
     click.echo(
         f"key {here.person.key}{comment}" + (f", from {here.person.address}" if here.person.address else "")
@@ -30,6 +32,8 @@ def greet(here: Here) -> int:
         click.echo(f"not in a 2FA session; open one with: {here.view.ssh('verify')}")
     else:
         click.echo(f"no second factor yet; set one up with: {here.view.ssh('enroll')}")
+        if hint := invite_hint(here):
+            click.echo(hint)
     click.echo(f"all commands: {here.view.ssh('help')}")
     return 0
 
@@ -53,7 +57,7 @@ def show_help(here: Here) -> int:
 def status(here: Here, json: bool, check: bool) -> int:
     """Enrolled, verified, until when; with `check` only as exit status."""
     moment = now()
-    with here.desk.store.reading() as tx:
+    with here.site.store.reading() as tx:
         stand = standing(tx, here.settings, here.person, moment)
     if check:
         return 0 if stand.session is not None else 10 if stand.enrolled else 11
@@ -69,7 +73,7 @@ def status(here: Here, json: bool, check: bool) -> int:
     else:
         left = stand.recovery_codes_left
         codes = (
-            f"; {left} recovery codes left{more_codes(here, left)}"
+            f"; {number(left, 'recovery code')} left{more_codes(here, left)}"
             if here.settings.second_factor.recovery_codes
             else ""
         )
@@ -86,7 +90,7 @@ def keys(here: Here, json: bool) -> int:
     """The person's keys, each with its live sessions."""
     moment = now()
     lifetime = here.settings.session.lifetime
-    with here.desk.store.reading() as tx:
+    with here.site.store.reading() as tx:
         own, sessions = tx.keys(here.person.user), tx.sessions(here.person.user)
     live = [
         (s, moment.at + left)
@@ -98,7 +102,7 @@ def keys(here: Here, json: bool) -> int:
         return 0
     for key in own:
         mark = "  (this key)" if key.fingerprint == here.person.key else ""
-        click.echo(f"{key.fingerprint}  {key.type}  {key.comment}{mark}")
+        click.echo(f"{key.fingerprint}  {key.type}  {readable(key.comment, 100)}{mark}")
         covering = [(s, ends_at) for s, ends_at in live if s.key in (key.fingerprint, "")]
         for session, ends_at in covering:
             where = f" from {session.network}" if session.network else ""

@@ -14,12 +14,21 @@ def draw(text: str, size: str) -> str:
     """`text` as a QR code: `small` (UTF-8 half blocks), `large` (spaces, any encoding), `none` ("")."""
     if size == "none":
         return ""
+    rows = _modules(text)
+    lines = _small(rows) if size in ("auto", "small") else _large(rows)
+    return "\n".join(lines) + "\n"
+
+
+def width(text: str) -> int:
+    """The columns that `large` takes for `text`."""
+    return 2 * len(_modules(text)[0])
+
+
+def _modules(text: str) -> list[list[bool]]:
     import segno  # heavy to load, and only enrolment draws
 
     code = segno.make(text, error="l", boost_error=False, micro=False)
-    rows = [[bool(module) for module in row] for row in code.matrix_iter(border=_BORDER)]
-    lines = _small(rows) if size in ("auto", "small") else _large(rows)
-    return "\n".join(lines) + "\n"
+    return [[bool(module) for module in row] for row in code.matrix_iter(border=_BORDER)]
 
 
 def _small(rows: list[list[bool]]) -> list[str]:

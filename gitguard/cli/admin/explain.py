@@ -7,12 +7,13 @@ from datetime import datetime
 import click
 
 from gitguard.account import user as users
+from gitguard.account.names import is_fingerprint
 from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import say_json
 from gitguard.config.schema import format_duration
 from gitguard.decision.command import quote
 from gitguard.decision.decide import Decision, decide
-from gitguard.decision.request import Request, is_fingerprint
+from gitguard.decision.request import Request
 from gitguard.host.places import Places
 from gitguard.message.moments import clock, duration
 from gitguard.message.reasons import Refusal, printable
@@ -58,10 +59,10 @@ def explain(
         raise Refusal("usage", text=f"the operation is read or push, not {operation}")
     office = open_office(ctx)
     if key is not None and not is_fingerprint(key):
-        raise Refusal("usage", text=f"{printable(key, 60)} is no fingerprint; write SHA256:...")
+        raise Refusal("usage", text=f"{printable(key, 60)} is not a fingerprint; write SHA256:...")
     moment = now() if when is None else Moment(_time(when))
     key, address = _defaults(office, user, key, address)
-    decision = _decision(office.at, user, repo, operation, key, address, moment)
+    decision = _decision(office.site.at, user, repo, operation, key, address, moment)
     facts = _facts(decision, operation)
     if as_json:
         say_json(facts)
@@ -87,10 +88,10 @@ def situation(
 
 
 def _defaults(office: Office, user: str, key: str | None, address: str | None) -> tuple[str, str]:
-    with office.desk.store.reading() as tx:
+    with office.site.store.reading() as tx:
         entry = tx.user(user)
         if entry is None:
-            users.present(tx, user)
+            users.check_present(tx, user)
         sessions, keys = tx.sessions(user), tx.keys(user)
     if key is None:
         bound = [s.key for s in sessions if s.key]
@@ -108,7 +109,7 @@ def _time(text: str) -> int:
     try:
         return int(datetime.fromisoformat(text).astimezone().timestamp())
     except (ValueError, OverflowError):
-        raise Refusal("usage", text=f"{text} is no time; write Unix seconds or 2026-11-25T14:30") from None
+        raise Refusal("usage", text=f"{text} is not a time; write Unix seconds or 2026-11-25T14:30") from None
 
 
 def _facts(decision: Decision, operation: str) -> dict[str, object]:

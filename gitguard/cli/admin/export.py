@@ -7,6 +7,7 @@ import tomli_w
 
 from gitguard.cli.admin.office import open_office
 from gitguard.config.schema import format_duration
+from gitguard.store.contract import Key, Repository
 
 
 @click.command()
@@ -14,14 +15,14 @@ from gitguard.config.schema import format_duration
 def export(ctx: click.Context) -> None:
     """Print users, keys, repositories and toggles as TOML; no secret, no session, the same text for the same state."""
     office = open_office(ctx)
-    with office.desk.store.reading() as tx:
+    with office.site.store.reading() as tx:
         users = [
             {
                 "name": user.name,
                 "state": user.state,
                 "enrolled": tx.factor(user.name) is not None,
                 "always": user.always,
-                "keys": [f"{key.type} {key.blob} {key.comment}".rstrip() for key in tx.keys(user.name)],
+                "keys": [_key(key) for key in tx.keys(user.name)],
             }
             for user in tx.users()
         ]
@@ -30,6 +31,7 @@ def export(ctx: click.Context) -> None:
                 "name": repository.name,
                 "directory": repository.directory,
                 "require": repository.require,
+                **_floor(repository),
                 **(
                     {"lifetime": format_duration(repository.lifetime_seconds)}
                     if repository.lifetime_seconds
@@ -42,3 +44,30 @@ def export(ctx: click.Context) -> None:
     click.echo(
         tomli_w.dumps({"users": users, "repositories": repositories}, multiline_strings=False), nl=False
     )
+
+
+def _floor(repository: Repository) -> dict[str, object]:
+    """The floor, where it is another than what is demanded: a repository's admins have tightened it from there."""
+    if (repository.floor_require, repository.floor_lifetime_seconds) == (
+        repository.require, repository.lifetime_seconds,
+    ):  # fmt: skip
+        return {}
+    floor: dict[str, object] = {"floor": repository.floor_require}
+    if repository.floor_lifetime_seconds:
+        floor["floor_lifetime"] = format_duration(repository.floor_lifetime_seconds)
+    return floor
+
+
+def _key(key: Key) -> str | dict[str, object]:
+    """One line as in a .pub file; a table where something limits the key or stands behind the gate for it."""
+    line = f"{key.type} {key.blob} {key.comment}".rstrip()
+    if not (key.limits or key.behind or key.verify_required):
+        return line
+    about: dict[str, object] = {"key": line}
+    if key.limits:
+        about["limits"] = key.limits
+    if key.verify_required:
+        about["verify_required"] = True
+    if key.behind:
+        about["behind"] = list(key.behind)
+    return about

@@ -1,121 +1,137 @@
-"""`admin log`: past decisions from the access log, repeats folded."""
+"""`admin log`: past decisions from the access log, repeats folded. It needs the log alone: no store, no valid configuration."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-from dataclasses import dataclass, field
+import pwd
+from collections.abc import Iterator
 
 import click
 
-from gitguard.cli.admin.office import Office, open_office
-from gitguard.cli.here import say_json
+from gitguard.answer.reading_log import Entry, Fold, fold, read_log
+from gitguard.cli.admin.office import config_of, open_settings
+from gitguard.config.compiled import last_known
+from gitguard.config.parse import ConfigurationError
 from gitguard.config.schema import duration as seconds_of
+from gitguard.host.account import become, own_command_line
+from gitguard.host.places import SYSTEM_CONFIG, places
 from gitguard.message.moments import clock
-from gitguard.message.reasons import Refusal, printable
-from gitguard.repository.registry import canonical
+from gitguard.message.reasons import Refusal, readable
+from gitguard.repository.spelling import name_of
 from gitguard.session.moment import now
-
-_SAME = ("user", "key", "address", "repository", "operation", "verdict", "reason")
-
-
-@dataclass(slots=True)
-class Fold:
-    """Lines that say the same one after another, of one user."""
-
-    first: dict[str, object]
-    last: dict[str, object]
-    count: int = 1
-    ids: list[str] = field(default_factory=list)
 
 
 @click.command()
 @click.argument("what", required=False, metavar="USER|REPO|ID")
-@click.option("--since", default="1d", metavar="DURATION", help="How far back, as 2h; default 1d.")
+@click.option("--since", default="1d", metavar="DURATION", help="How far back, such as 2h; default 1d.")
 @click.option("--refused", is_flag=True, help="Only refusals.")
+@click.option(
+    "--file", "path", default="", metavar="LOG", help="Read this log (default: the configured one)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a decision, nothing folded.")
 @click.pass_context
-def log(ctx: click.Context, what: str | None, since: str, refused: bool, as_json: bool) -> None:
-    """Past decisions: of a user, about a repository, or one by its id."""
-    office = open_office(ctx)
+def log(ctx: click.Context, what: str | None, since: str, refused: bool, path: str, as_json: bool) -> None:
+    """Past decisions: of a user, about a repository, or one by its id. Rotated logs are read too."""
     try:
         after = now().at - seconds_of(since)
     except ValueError as error:
         raise Refusal("usage", text=str(error)) from None
-    names = _names(office, what)
-    entries, broken = read_log(str(office.settings.paths.access_log))
-    chosen = [
-        e for e in entries if _chosen(e, names, after) and (not refused or e.get("verdict") == "refused")
-    ]
+    found, roots = _log_of(config_of(ctx), path)
+    if not os.path.exists(found):
+        raise Refusal(
+            "log-unavailable",
+            f"{found} is not there",
+            text=f"{found} is not there",
+            hint="another one: --file LOG",
+        )
+    broken = 0
+
+    def chosen() -> Iterator[Entry]:
+        nonlocal broken
+        names = _names(roots, what)
+        for entry in read_log(found, 0 if _is_id(what) else after):
+            if entry is None:
+                broken += 1
+            elif _is_chosen(entry, names, after) and (not refused or entry.get("verdict") == "refused"):
+                yield entry
+
+    count = 0
+    if as_json:
+        count = _say_all_json(chosen())
+    else:
+        for group in fold(chosen()):
+            count += 1
+            click.echo(_line(group))
     if broken:
         click.echo(f"{broken} lines are not JSON and were left out", err=True)
-    if as_json:
-        say_json(chosen)
-        return
-    for group in fold(chosen):
-        click.echo(_line(group))
-    if not chosen:
-        about = f" about {printable(what)}" if what else ""
+    if not count and not as_json:
+        about = f" about {readable(what)}" if what else ""
         click.echo(f"no decisions{about} in that time", err=True)
 
 
-def read_log(path: str) -> tuple[list[dict[str, object]], int]:
-    """(decisions, how many lines were no JSON) of the log and its last rotation, oldest first."""
-    entries: list[dict[str, object]] = []
-    broken = 0
-    for name in (path + ".1", path):
-        if not os.path.exists(name):
-            continue
-        try:
-            with open(name, encoding="utf-8", errors="replace") as file:
-                lines = file.readlines()
-        except OSError as error:
-            raise Refusal("log-unavailable", f"{name}: {error.strerror}") from None
-        for line in lines:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                broken += 1
-                continue
-            if isinstance(entry, dict):
-                entries.append(entry)
-    return entries, broken
+def _say_all_json(entries: Iterator[Entry]) -> int:
+    """A JSON array, an object at a time."""
+    count = 0
+    for entry in entries:
+        click.echo(("[\n" if count == 0 else ",\n") + json.dumps(entry, indent=2), nl=False)
+        count += 1
+    click.echo("[]" if count == 0 else "\n]")
+    return count
 
 
-def _names(office: Office, what: str | None) -> set[str]:
+def _log_of(config: str, path: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """(the log, the repositories roots), read as the Git account where that is known."""
+    try:
+        settings = open_settings(config)
+    except ConfigurationError as error:
+        click.echo(f"gitguard: {error.path} has faults, so the log is read where it was before", err=True)
+    else:
+        become(str(settings.host.account), own_command_line())
+        roots = (settings.paths.repositories, *settings.paths.extra_roots)
+        return path or str(settings.paths.access_log), tuple((str(r), os.path.realpath(r)) for r in roots)
+    at = places(config)
+    known = _known_before(config, at.compiled)
+    if known is not None:
+        return path or known[0], known[1]
+    home = os.path.dirname(config)
+    default = "/var/log/gitguard/access.log" if config == SYSTEM_CONFIG else f"{home}/log/access.log"
+    return path or default, ()
+
+
+def _known_before(config: str, compiled: str) -> tuple[str, tuple[tuple[str, str], ...]] | None:
+    """What the compiled form says, read as its owner: the configuration cannot tell the account just now."""
+    with contextlib.suppress(OSError, KeyError, Refusal):
+        owner = os.stat(compiled).st_uid
+        if os.geteuid() == 0:
+            become(pwd.getpwuid(owner).pw_name, own_command_line())
+        found = last_known(config, compiled)
+        if found is not None:
+            return found.access_log, found.roots
+    return None
+
+
+def _is_id(what: str | None) -> bool:
+    return what is not None and len(what) == 8 and all(c in "0123456789abcdef" for c in what)
+
+
+def _names(roots: tuple[tuple[str, str], ...], what: str | None) -> set[str]:
     """`what` as an id, a user, or any spelling of a repository; empty for everything."""
     if what is None:
         return set()
     names = {what}
     with contextlib.suppress(Refusal):
-        names.add(canonical(office.settings, what))
+        names.add(name_of(what, roots)[0])
     return names
 
 
-def _chosen(entry: dict[str, object], names: set[str], after: int) -> bool:
+def _is_chosen(entry: Entry, names: set[str], after: int) -> bool:
     at = entry.get("at")
     if entry.get("id") in names:
         return True
     recent = isinstance(at, int) and at >= after
     return recent and (not names or entry.get("user") in names or entry.get("repository") in names)
-
-
-def fold(entries: list[dict[str, object]]) -> list[Fold]:
-    """Neighbours of the same user that say the same become one, with a count."""
-    open_folds: dict[object, Fold] = {}
-    folds: list[Fold] = []
-    for entry in entries:
-        user = entry.get("user")
-        group = open_folds.get(user)
-        if group is not None and all(group.last.get(name) == entry.get(name) for name in _SAME):
-            group.last = entry
-            group.count += 1
-        else:
-            group = Fold(entry, entry)
-            open_folds[user] = group
-            folds.append(group)
-    return folds
 
 
 def _line(group: Fold) -> str:
@@ -124,10 +140,13 @@ def _line(group: Fold) -> str:
     at = entry.get("at")
     first = group.first.get("at")
     when = clock(at, today) if isinstance(at, int) else "?"
-    what = f"{entry.get('operation') or 'command'} {entry.get('repository') or '-'}"
-    text = f"{when}  {entry.get('user') or '-'}  {what}: {entry.get('verdict')} [{entry.get('reason')}]"
+
+    def text(name: str, nothing: str = "-", most: int = 1100) -> str:
+        return readable(str(entry.get(name) or nothing), most)
+
+    line = f"{when}  {text('user')}  {text('operation', 'command')} {text('repository')}: {text('verdict')} [{text('reason')}]"
     if entry.get("because"):
-        text += f" ({printable(str(entry['because']), 120)})"
+        line += f" ({text('because', most=400)})"
     if group.count > 1 and isinstance(first, int):
-        text += f"  x{group.count} since {clock(first, today)}"
-    return f"{text}  id {entry.get('id')}"
+        line += f"  x{group.count} since {clock(first, today)}"
+    return f"{line}  from {text('address')} with {text('key')}  id {text('id')}"

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 import click
 
+from gitguard.action import break_glass
+from gitguard.action.site import Site
+from gitguard.cli.here import number
 from gitguard.config.parse import ConfigurationError, read_settings
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
 from gitguard.factor.proof import Desk, void_recovery_codes_if_off
-from gitguard.host import key_file
-from gitguard.host.account import become, own_command_line
-from gitguard.host.files import locked
-from gitguard.host.install import authorized_keys
-from gitguard.host.places import Places, places
-from gitguard.host.riding import Riding
-from gitguard.message.reasons import Refusal, printable
+from gitguard.host.account import become, check_owner, own_command_line
+from gitguard.host.places import places
+from gitguard.host.typed_file import read_typed
+from gitguard.message.reasons import Refusal, readable
 from gitguard.message.refusals import View
 from gitguard.session.moment import now
 from gitguard.store.sqlite import SqliteStore, audit_head
@@ -28,46 +28,19 @@ from gitguard.store.sqlite import SqliteStore, audit_head
 class Office:
     """`actor` is who types, for the audit trail; `view` how the server is called in hints."""
 
-    at: Places
-    settings: Settings
-    desk: Desk
+    site: Site
     actor: str
     view: View
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration."""
+        return self.site.settings
 
     @property
     def sqlite(self) -> SqliteStore:
         """The store as the file that it is, for backup and checks."""
         return SqliteStore(self.settings.store.url.path, audit_head(self.settings.paths.access_log))
-
-    def head_before(self) -> str:
-        """The audit head outside the store, as it stands, for the record of a restore."""
-        try:
-            with open(audit_head(self.settings.paths.access_log), encoding="ascii", errors="replace") as file:
-                return file.read(200).strip()
-        except OSError:
-            return "none"
-
-    @property
-    def key_file(self) -> str:
-        """The authorized_keys that gitguard manages."""
-        return authorized_keys(self.settings)
-
-    @property
-    def key_files(self) -> list[str]:
-        """Every key file that sshd may read for the account."""
-        return key_file.files_that_sshd_reads(self.key_file, pwd.getpwnam(self.settings.host.account).pw_dir)
-
-    @property
-    def riding(self) -> Riding:
-        """The processes that ride on this installation's decisions."""
-        return Riding(str(self.settings.paths.state), self.at.gate)
-
-    def write_keys(self, *, without: frozenset[str] = frozenset()) -> bool:
-        """Bring our block of the key file in line with the store; whether it changed."""
-        with locked(f"{self.settings.paths.state}/admin.lock"):
-            with self.desk.store.reading() as tx:
-                keys = tx.keys()
-            return key_file.write(self.key_file, keys, self.at.gate, without=without)
 
 
 def actor() -> str:
@@ -78,7 +51,13 @@ def actor() -> str:
             name = pwd.getpwuid(os.getuid()).pw_name
         except KeyError:
             name = f"uid {os.getuid()}"  # an account that this machine has no name for
-    return "admin:" + printable(name, 64)
+    return "admin:" + readable(name, 64)
+
+
+def config_of(ctx: click.Context) -> str:
+    """The configuration that the command line names."""
+    path: str = ctx.find_root().obj
+    return path
 
 
 def open_settings(config: str) -> Settings:
@@ -86,7 +65,7 @@ def open_settings(config: str) -> Settings:
     try:
         os.stat(config)
     except PermissionError:
-        line = "sudo " + " ".join(own_command_line())
+        line = "sudo " + own_command_line()
         raise Refusal("forbidden", text=f"you may not look at {config}", hint=f"type: {line}") from None
     except OSError:
         raise Refusal(
@@ -94,24 +73,43 @@ def open_settings(config: str) -> Settings:
             text=f"no configuration at {config}",
             hint="name it with gitguard --config FILE, or begin with: gitguard admin init",
         ) from None
-    return read_settings(config)
+    settings = read_settings(config)
+    check_owner(config, settings.host.account)
+    return settings
+
+
+def say_faults(error: ConfigurationError) -> Refusal:
+    """Print every fault with its file and line; the refusal that sums them up."""
+    for fault in error.faults:
+        click.echo(f"{error.path}: {fault}", err=True)
+    return Refusal(
+        "config-invalid",
+        text=f"{number(len(error.faults), 'fault')} in {error.path}; until mended, every request is refused",
+        hint="mend it with: gitguard admin config edit",
+    )
+
+
+def open_settings_or_say(ctx: click.Context) -> Settings:
+    """The settings; every fault is printed. Raises Refusal."""
+    try:
+        return open_settings(config_of(ctx))
+    except ConfigurationError as error:
+        raise say_faults(error) from None
+
+
+def read_file(ctx: click.Context, path: str, most: int = 1 << 22) -> bytes:
+    """What the admin named on the command line, read before we become the Git account. Raises Refusal."""
+    return read_typed(path, str(open_settings_or_say(ctx).host.account), most)
 
 
 def open_office(ctx: click.Context, *, store_may_be_broken: bool = False) -> Office:
     """Become the Git account and open store and keys. Raises Refusal.
 
-    `store_may_be_broken`: for `restore` alone; the office's desk then has an empty store in memory.
+    `store_may_be_broken`: for `restore` alone; the site then has an empty store in memory.
     """
     who = actor()
-    config: str = ctx.find_root().obj
-    try:
-        settings = open_settings(config)
-    except ConfigurationError as error:
-        for fault in error.faults:
-            click.echo(f"{error.path}: {fault}", err=True)
-        raise Refusal(
-            "config-invalid", text=f"{len(error.faults)} faults in {config}; mend them first"
-        ) from None
+    config = config_of(ctx)
+    settings = open_settings_or_say(ctx)
     become(str(settings.host.account), own_command_line())
     os.umask(0o077)
     try:
@@ -123,6 +121,10 @@ def open_office(ctx: click.Context, *, store_may_be_broken: bool = False) -> Off
     keys = keyring.read(f"{settings.paths.state}/secret.keys")
     host = settings.host
     view = View(account=str(host.account), host=host.name, port=host.port)
-    desk = Desk(store, keys, settings)
-    void_recovery_codes_if_off(desk, now().at, who)
-    return Office(places(config), settings, desk, who, view)
+    desk = Desk(store, keys, settings, lambda: read_settings(config))
+    moment = now()
+    void_recovery_codes_if_off(desk, moment.at, who)
+    site = Site(places(config), desk)
+    for left in break_glass.close_left_open(site, moment, who):
+        click.echo(f"gitguard: break-glass {left.decision} was not closed by itself; it is now", err=True)
+    return Office(site, who, view)

@@ -1,25 +1,28 @@
-"""`admin user`: add, list, show, suspend, resume, reset, unthrottle, remove, invite."""
+"""`admin user`: add, list, show, suspend, resume, reset, unthrottle, remove, restore, invite."""
 
 from __future__ import annotations
 
 import click
 
 from gitguard.account import user as users
-from gitguard.account.public_key import PublicKey
 from gitguard.account.standing import remaining
-from gitguard.cli.admin.key import check_not_foreign, read_key_files
+from gitguard.action import people
+from gitguard.action.keys import NewKey
+from gitguard.action.people import Changed
+from gitguard.cli.admin.key import BEHIND, read_key_files, read_program, say_program
 from gitguard.cli.admin.office import Office, open_office
-from gitguard.cli.here import counted, say_json
+from gitguard.cli.here import check_followed, counted, number, say_followed, say_json
+from gitguard.cli.table import say_table
 from gitguard.command_line import Group
 from gitguard.message.moments import clock, until
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
 from gitguard.store.contract import Reading, User
 
 
 @click.group(cls=Group)
 def user() -> None:
-    """People: add, list, show, suspend, resume, reset, unthrottle, remove, invite."""
+    """People: add, list, show, suspend, resume, reset, unthrottle, remove, restore, invite."""
 
 
 @user.command()
@@ -27,45 +30,55 @@ def user() -> None:
 @click.option(
     "--key", "files", multiple=True, type=click.Path(), help="A public key file; may be given several times."
 )
+@click.option("--behind", default="", metavar="PROGRAM", help=BEHIND)
+@click.option("--if-missing", is_flag=True, help="If the user is there, only add the keys; no new invite.")
 @click.pass_context
-def add(ctx: click.Context, name: str, files: tuple[str, ...]) -> None:
+def add(ctx: click.Context, name: str, files: tuple[str, ...], behind: str, if_missing: bool) -> None:
     """Add a user, with keys, and print the invite to send."""
-    keys = list({key.fingerprint: key for key in read_key_files(files)}.values())
+    keys = list({key.fingerprint: key for key in read_key_files(ctx, files)}.values())
     office = open_office(ctx)
-    check_not_foreign(office, keys)
-    moment = now()
-    with office.desk.store.writing() as tx:
-        users.add(tx, name, moment.at, office.actor)
-        for key in keys:
-            users.add_key(tx, name, key, moment.at, office.actor)
-        token = users.new_invite(tx, office.desk.keyring, name, moment.at, office.actor)
-    if keys:
-        office.write_keys()
-    click.echo(f"added {name} with {len(keys)} key{'' if len(keys) == 1 else 's'}", err=True)
-    _say_keys(keys)
-    say_invite(office, name, token)
-
-
-def _say_keys(keys: list[PublicKey]) -> None:
-    for key in keys:
-        click.echo(f"  {key.fingerprint} {key.comment}", err=True)
+    program = tuple(word.replace("{user}", name) for word in read_program(behind))
+    new = [NewKey(key, behind=program) for key in keys]
+    done = people.add(office.site, name, new, now(), office.actor, if_missing=if_missing)
+    say_program(office, done.keys)
+    if not done.token:
+        click.echo(
+            f"{name} is there already" + (f"; added {number(len(done.keys), 'key')}" if done.keys else "")
+        )
+    else:
+        click.echo(f"added {name} with {number(len(keys), 'key')}", err=True)
+    for key in done.keys:
+        click.echo(f"  {key.fingerprint} {readable(key.comment)}", err=True)
+    if done.token:
+        say_invite(office, name, done.token)
+    check_followed(done.followed, f"{name} is added")
 
 
 def say_invite(office: Office, name: str, token: str) -> None:
     """The invite alone on a line of stdout, and what to send around it on stderr."""
     click.echo(f"send {name} this line; it works once, within 7 days:", err=True)
     click.echo(office.view.ssh(f"enroll {token}"))
+    if office.view.host in ("", "localhost", "localhost.localdomain"):
+        click.echo(
+            "gitguard: the server's name is not set, so the line names no host that others reach; set [host] name",
+            err=True,
+        )
 
 
 @user.command()
-@click.argument("name")
+@click.argument("names", nargs=-1, metavar="NAME...")
+@click.option("--all", "everyone", is_flag=True, help="Everyone active who has no second factor yet.")
 @click.pass_context
-def invite(ctx: click.Context, name: str) -> None:
-    """Print a new invite; the one before it is void."""
+def invite(ctx: click.Context, names: tuple[str, ...], everyone: bool) -> None:
+    """Print a new invite for each; the one before it is void."""
+    if bool(names) == everyone:
+        raise Refusal("usage", text="name users, or say --all")
     office = open_office(ctx)
-    with office.desk.store.writing() as tx:
-        token = users.new_invite(tx, office.desk.keyring, name, now().at, office.actor)
-    say_invite(office, name, token)
+    chosen = people.not_enrolled(office.site) if everyone else list(names)
+    for done in people.invite(office.site, chosen, now(), office.actor):
+        say_invite(office, done.name, done.token)
+    if not chosen:
+        click.echo("everyone who is active has a second factor", err=True)
 
 
 def _described(office: Office, tx: Reading, entry: User) -> dict[str, object]:
@@ -87,25 +100,31 @@ def _described(office: Office, tx: Reading, entry: User) -> dict[str, object]:
 
 
 @user.command(name="list")
+@click.argument("word", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def list_(ctx: click.Context, as_json: bool) -> None:
-    """Every user, with state, enrolment, keys and live sessions."""
+def list_(ctx: click.Context, word: str | None, as_json: bool) -> None:
+    """Every user (or those whose name holds WORD), with state, enrolment, keys and live sessions."""
     office = open_office(ctx)
-    with office.desk.store.reading() as tx:
-        rows = [_described(office, tx, entry) for entry in tx.users()]
+    with office.site.store.reading() as tx:
+        rows = [_described(office, tx, entry) for entry in tx.users() if word is None or word in entry.name]
     if as_json:
         say_json(rows)
         return
-    for row in rows:
-        enrolled = "enrolled" if row["enrolled"] else "not enrolled"
-        keys = row["keys"]
-        count = len(keys) if isinstance(keys, list) else 0
-        click.echo(
-            f"{row['user']:<24} {row['state']:<10} {enrolled:<13} {count} keys  {row['sessions']} live sessions"
-        )
-    if not rows:
-        click.echo("no users yet", err=True)
+    say_table(
+        ("user", "state", "second factor", "keys", "live sessions"),
+        [
+            (
+                str(row["user"]),
+                str(row["state"]),
+                "enrolled" if row["enrolled"] else "not enrolled",
+                number(len(row["keys"]) if isinstance(row["keys"], list) else 0, "key"),
+                number(int(str(row["sessions"])), "live session"),
+            )
+            for row in rows
+        ],
+        "no users yet" if word is None else f"no user's name holds {readable(word)}",
+    )
 
 
 @user.command()
@@ -116,22 +135,28 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
     """One user: enrolment, keys, sessions, invite, failures."""
     office = open_office(ctx)
     moment = now()
-    with office.desk.store.reading() as tx:
+    with office.site.store.reading() as tx:
         entry = tx.user(name)
         if entry is None:
-            users.present(tx, name)
+            users.check_present(tx, name)
             return
         row = _described(office, tx, entry)
         failures = len(tx.failures(name, moment.at - 86400))
+        guessing = tx.guessing(name)
         sessions = tx.sessions(name)
+        keys = tx.keys(name)
+    unanswered = sum(entry.failures for entry in guessing)
     if as_json:
-        say_json({**row, "failures_today": failures})
+        say_json({**row, "failures_today": failures, "failures_unanswered": unanswered})
         return
     click.echo(
         f"{entry.name}: {entry.state}, {'enrolled' if row['enrolled'] else 'not enrolled'}, always {'on' if entry.always else 'off'}"
     )
-    for key in row["keys"] if isinstance(row["keys"], list) else []:
-        click.echo(f"  key {key}")
+    for key in keys:
+        kept = ", ".join(
+            part for part in (key.limits, "verify-required" if key.verify_required else "") if part
+        )
+        click.echo(f"  key {key.fingerprint} {readable(key.comment)}" + (f" ({kept})" if kept else ""))
     for session in sessions:
         left = remaining(session, office.settings.session.lifetime, moment)
         state = f"until {until(moment.at + left, moment.at)}" if left > 0 else "run out"
@@ -140,26 +165,20 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
         )
     if isinstance(row["invite_expires_at"], int):
         click.echo(f"  an invite is open until {clock(row['invite_expires_at'], moment.at)}")
-    click.echo(f"  {row['recovery_codes_left']} recovery codes left; {failures} failures within a day")
+    click.echo(
+        f"  {number(int(str(row['recovery_codes_left'])), 'recovery code')} left; "
+        f"{number(failures, 'failure')} within a day, {unanswered} that no success from there followed"
+    )
 
 
-def _set_state(ctx: click.Context, name: str, state: str, reason: str) -> None:
-    office = open_office(ctx)
-    with office.desk.store.writing() as tx:
-        changed = users.set_state(tx, name, state, now().at, office.actor, reason)
-    if not changed:
-        click.echo(f"{name} is {state} already")
-        return
-    click.echo(f"{name} is now {state}")
-    if state == "suspended":
-        end_all_of(office, name)
-
-
-def end_all_of(office: Office, name: str, key: str | None = None) -> None:
-    """End every running transfer of a user (or of one key), and say how many."""
-    count = office.riding.end(lambda rider: rider.user == name and key in (None, rider.key))
-    if count:
-        counted(count, "running transfer", "ended")
+def _say_state(name: str, state: str, done: Changed) -> None:
+    click.echo(
+        f"{name} is {'now' if done.changed else 'already'} {state}"
+        if done.changed
+        else f"{name} is {state} already"
+    )
+    say_followed(done.followed)
+    check_followed(done.followed, f"{name} is {state}")
 
 
 @user.command()
@@ -168,7 +187,10 @@ def end_all_of(office: Office, name: str, key: str | None = None) -> None:
 @click.pass_context
 def suspend(ctx: click.Context, name: str, reason: str) -> None:
     """Refuse everything to a user from the next command on; sessions and running transfers end."""
-    _set_state(ctx, name, "suspended", reason)
+    office = open_office(ctx)
+    _say_state(
+        name, "suspended", people.set_state(office.site, name, "suspended", now(), office.actor, reason)
+    )
 
 
 @user.command()
@@ -177,21 +199,28 @@ def suspend(ctx: click.Context, name: str, reason: str) -> None:
 @click.pass_context
 def resume(ctx: click.Context, name: str, reason: str) -> None:
     """Let a suspended user in again."""
-    _set_state(ctx, name, "active", reason)
+    office = open_office(ctx)
+    _say_state(name, "active", people.set_state(office.site, name, "active", now(), office.actor, reason))
 
 
 @user.command()
-@click.argument("name")
+@click.argument("names", nargs=-1, metavar="NAME...")
+@click.option("--all", "everyone", is_flag=True, help="Everyone active.")
+@click.option("--yes", is_flag=True, help="With --all: do not ask.")
 @click.option("--reason", default="", help="Why, for the audit trail.")
 @click.pass_context
-def reset(ctx: click.Context, name: str, reason: str) -> None:
+def reset(ctx: click.Context, names: tuple[str, ...], everyone: bool, yes: bool, reason: str) -> None:
     """Take the second factor away, end all sessions, and print the invite that lets the user enrol again."""
+    if bool(names) == everyone:
+        raise Refusal("usage", text="name users, or say --all")
     office = open_office(ctx)
-    with office.desk.store.writing() as tx:
-        token = users.reset(tx, office.desk.keyring, name, now().at, office.actor, reason)
-    click.echo(f"{name} has no second factor and no session any more", err=True)
-    office.riding.end(lambda rider: rider.user == name)
-    say_invite(office, name, token)
+    chosen = people.active(office.site) if everyone else list(names)
+    if everyone and not yes:
+        confirm(f"reset the second factor of {number(len(chosen), 'user')}?", "nobody was reset")
+    for done in people.reset(office.site, chosen, now(), office.actor, reason):
+        click.echo(f"{done.name} has no second factor and no session any more", err=True)
+        say_invite(office, done.name, done.token)
+        check_followed(done.followed, f"{done.name} was reset")
 
 
 @user.command()
@@ -201,9 +230,9 @@ def reset(ctx: click.Context, name: str, reason: str) -> None:
 def unthrottle(ctx: click.Context, name: str, reason: str) -> None:
     """Forget a user's failures, so that they may verify at once."""
     office = open_office(ctx)
-    with office.desk.store.writing() as tx:
-        count = users.unthrottle(tx, name, now().at, office.actor, reason)
-    counted(count, "failure", f"of {name} forgotten")
+    counted(
+        people.unthrottle(office.site, name, now(), office.actor, reason), "failure", f"of {name} forgotten"
+    )
 
 
 @user.command()
@@ -214,17 +243,32 @@ def unthrottle(ctx: click.Context, name: str, reason: str) -> None:
 def remove(ctx: click.Context, name: str, yes: bool, reason: str) -> None:
     """Remove a user with keys, second factor and sessions; the name stays reserved."""
     office = open_office(ctx)
-    with office.desk.store.reading() as tx:
-        users.present(tx, name)
+    with office.site.store.reading() as tx:
+        users.check_present(tx, name)
     if not yes:
-        try:
-            click.confirm(f"remove {name} for good? the name stays reserved", abort=True, err=True)
-        except click.Abort:
-            raise Refusal(
-                "usage", text=f"{name} was not removed", hint="say --yes to remove without being asked"
-            ) from None
-    with office.desk.store.writing() as tx:
-        keys = users.remove(tx, name, now().at, office.actor, reason)
-    office.write_keys()
-    click.echo(f"removed {name} and {len(keys)} keys; the name stays reserved")
-    end_all_of(office, name)
+        confirm(f"remove {name} for good? the name stays reserved", f"{name} was not removed")
+    done = people.remove(office.site, name, now(), office.actor, reason)
+    click.echo(f"removed {name} and {number(len(done.keys), 'key')}; the name stays reserved")
+    say_followed(done.followed)
+    check_followed(done.followed, f"{name} is removed")
+
+
+@user.command()
+@click.argument("name")
+@click.option("--reason", default="", help="Why, for the audit trail.")
+@click.pass_context
+def restore(ctx: click.Context, name: str, reason: str) -> None:
+    """Let a removed user come back under the reserved name: without keys, and with a new invite."""
+    office = open_office(ctx)
+    done = people.restore(office.site, name, now(), office.actor, reason)
+    click.echo(f"{name} is back, without keys; give them one: gitguard admin key add {name} FILE", err=True)
+    say_invite(office, name, done.token)
+    check_followed(done.followed, f"{name} is back")
+
+
+def confirm(question: str, refused: str) -> None:
+    """Ask before what cannot be undone. Raises Refusal("usage") unless the answer is yes."""
+    try:
+        click.confirm(question, abort=True, err=True)
+    except click.Abort:
+        raise Refusal("usage", text=refused, hint="say --yes to go on without being asked") from None

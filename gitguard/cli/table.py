@@ -1,0 +1,28 @@
+"""Lists for people: a head, and columns as wide as what stands in them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+import click
+
+from gitguard.message.reasons import readable
+
+
+def say_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], nothing: str) -> None:
+    """Print `rows` under `head`; `nothing` on stderr where there is none. What does not move a cursor is kept."""
+    if not rows:
+        click.echo(nothing, err=True)
+        return
+    shown = [head, *([readable(cell, 400) for cell in row] for row in rows)]
+    widths = [max(columns(row[place]) for row in shown) for place in range(len(head))]
+    for row in shown:
+        cells = [cell + " " * (widths[place] - columns(cell)) for place, cell in enumerate(row)]
+        click.echo("  ".join(cells).rstrip())
+
+
+def columns(text: str) -> int:
+    """How many columns a terminal gives `text`: wide letters take two, combining marks none."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
