@@ -14,7 +14,7 @@ demo: $(READY) sshd ## Show the main job on a throw-away sshd: refused, enrol, v
 	@$(BIN)/python tools/demo.py
 
 .PHONY: test
-test: $(READY) sshd ## Run everything, with real sshd and real git
+test: $(READY) sshd gitolite ## Run everything, with real sshd and real git
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: check
@@ -31,6 +31,10 @@ bench: $(READY) sshd gitolite ## Measure the budgets of docs/architecture.md, si
 .PHONY: faults
 faults: $(READY) ## Break every part in every way, and print what each action is answered
 	@$(BIN)/python tools/faults.py
+
+.PHONY: gaps
+gaps: $(READY) sshd ## Plant more than a hundred gaps on a server of its own, as root, and see doctor name each
+	@$(BIN)/python -m lab.gaps
 
 .PHONY: reference
 reference: $(READY) ## Write docs/reference.md from the code

@@ -60,7 +60,7 @@ class Site:
             person, command, stdin = self.bob, f"2fa enroll {self.bob.invite} --qr none", "never right\n"
         else:
             # An older session is not fresh enough for a change, so a code is asked for.
-            command, stdin = "2fa repo require app push", self.server.fresh_code(self.alice) + "\n"
+            command, stdin = "2fa repo lifetime app 5h", self.server.fresh_code(self.alice) + "\n"
         began = time.monotonic()
         done = subprocess.run(
             self.server.ssh_command(person, command), input=stdin.encode(), capture_output=True, timeout=30,

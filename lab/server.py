@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -366,9 +367,16 @@ def enroll(server: Server, person: Person, invite: str = "", first: str = "") ->
 
     `first` answers the question that comes before anything is shown. Returns (what was said, secret, codes).
     """
+    return enroll_by(server.ssh_command, person, invite, first)
+
+
+def enroll_by(
+    ssh_command: Callable[..., list[str]], person: Person, invite: str = "", first: str = ""
+) -> tuple[Done, str, list[str]]:
+    """The same over any `ssh_command(person, words)`."""
     words = ["2fa", "enroll", *([invite] if invite else []), "--qr", "none"]
     process = subprocess.Popen(
-        server.ssh_command(person, " ".join(words)),
+        ssh_command(person, " ".join(words)),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
     )  # fmt: skip
     assert process.stdin is not None

@@ -1,0 +1,54 @@
+"""A whole server with an account, PAM and the system's own places: gitolite behind the gate, gaps, the pages of operations.
+
+Each story runs in a private mount namespace (lab/host.py), which only root can make.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab.host import CAN, SOURCE
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.e2e,
+    pytest.mark.xdist_group("host"),
+    pytest.mark.skipif(not CAN, reason="only root can make a server of its own (the header says so)"),
+]
+
+
+def story(module: str, *words: str) -> str:
+    """Run it; what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *words],
+        cwd=SOURCE,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_every_gap_is_named_and_a_healthy_host_is_silent() -> None:
+    """A6: more than a hundred gaps, each by its name; nothing before, and nothing after they are taken back."""
+    text = story("lab.gaps")
+    assert text.count("silent") == 2
+    assert "NOT NAMED" not in text
+    assert int(text.splitlines()[-1].split()[0]) >= 80
+
+
+@pytest.mark.skipif(
+    not Path("/usr/share/gitolite3/gitolite-shell").exists() and shutil.which("gitolite") is None,
+    reason="gitolite is not here (make test installs it)",
+)
+def test_gitolite_behind_the_gate() -> None:
+    """T2: what gitolite denies stays denied after every change around it, and works with 2FA on top."""
+    text = story("lab.gitolite")
+    assert text.count("\nok: ") >= 8
