@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gitguard.account import user as users
 from gitguard.account.public_key import PublicKey
+from gitguard.action.keys import NewKey, key_row
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
 from gitguard.factor.proof import Desk, Person
@@ -72,7 +73,7 @@ class Bench:
 
     def add_key(self, tx: sqlite.Writer, person: Person, number: int = 1) -> None:
         """Give the person's key to them in the store."""
-        users.add_key(tx, person.user, key_of(number), NOW, "test")
+        users.add_key(tx, key_row(person.user, NewKey(key_of(number)), NOW), NOW, "test")
 
     def enrol(self, tx: sqlite.Writer, name: str) -> None:
         """Enrol with the known secret, long ago."""

@@ -207,7 +207,7 @@ def test_new_recovery_codes(shared_server: Server) -> None:
 
 
 def test_keys_and_leave_all(shared_server: Server) -> None:
-    """Two keys, two sessions: `leave` ends this key's, `leave --all` both."""
+    """Two keys, two sessions: `leave` ends this key's; `leave --all` both, for who is verified or gives a code."""
     server = shared_server
     lea = server.new_user("lea")
     other = server.add_key(lea, "lea-desktop")
@@ -219,7 +219,9 @@ def test_keys_and_leave_all(shared_server: Server) -> None:
     server.ssh(lea, "2fa leave", status=0)
     server.ssh(lea, "2fa status --check", status=10)
     server.ssh(other, "2fa status --check", status=0)
-    server.ssh(lea, "2fa leave --all", status=0)
+    server.ssh(lea, "2fa leave --all", status=12)
+    server.ssh(other, "2fa status --check", status=0)
+    server.ssh(other, "2fa leave --all", status=0)
     server.ssh(other, "2fa status --check", status=10)
 
 

@@ -239,7 +239,27 @@ def test_hooks_path_of_the_repository(server: Server, alice: Person) -> None:
 
 
 def test_hooks_path_of_the_account_and_the_system(server: Server, alice: Person) -> None:
-    """A3. Command scope, which the gate sets, beats the account's and the system's configuration in a real git."""
+    """A3. Command scope, which the gate sets where a file names hooksPath, beats every file in a real git."""
+    directory = server.directory("closed")
+    assert "GIT_CONFIG_COUNT" not in environment_of_a_push(server, alice), (
+        "nothing names it, so nothing leaks"
+    )
+    run(["git", "--git-dir", str(directory), "config", "core.hooksPath", "/nonexistent/own"])
+    environment = environment_of_a_push(server, alice)
+    for name in ("global", "system"):
+        run(["git", "config", "--file", str(server.folder / name), "core.hooksPath", f"/nonexistent/{name}"])
+    environment |= {
+        "GIT_CONFIG_GLOBAL": str(server.folder / "global"),
+        "GIT_CONFIG_SYSTEM": str(server.folder / "system"),
+    }
+    git = ["git", "--git-dir", str(directory)]
+    without = {name: value for name, value in environment.items() if not name.startswith("GIT_CONFIG_COUNT")}
+    assert run([*git, "config", "core.hooksPath"], env=without).out.strip() == "/nonexistent/own"
+    assert run([*git, "config", "core.hooksPath"], env=environment).out.strip() == f"{directory}/hooks"
+
+
+def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
+    """What Git is started with for a push of `person`."""
     from gitguard.config.compiled import load
     from gitguard.decision.decide import decide
     from gitguard.decision.request import Request
@@ -248,21 +268,34 @@ def test_hooks_path_of_the_account_and_the_system(server: Server, alice: Person)
     from gitguard.session.moment import now
 
     at = places(str(server.config)).of_gate
-    request = Request("alice", alice.fingerprint, "127.0.0.1", "git-receive-pack 'closed'", now())
-    _, _, environment = program(decide(request, at), load(*at), "id")
-    for name in ("global", "system"):
-        run(["git", "config", "--file", str(server.folder / name), "core.hooksPath", f"/nonexistent/{name}"])
-    environment |= {
-        "GIT_CONFIG_GLOBAL": str(server.folder / "global"),
-        "GIT_CONFIG_SYSTEM": str(server.folder / "system"),
-    }
-    git = ["git", "--git-dir", str(server.directory("closed"))]
-    without = {name: value for name, value in environment.items() if not name.startswith("GIT_CONFIG_COUNT")}
-    assert run([*git, "config", "core.hooksPath"], env=without).out.strip() == "/nonexistent/global"
-    assert (
-        run([*git, "config", "core.hooksPath"], env=environment).out.strip()
-        == f"{server.directory('closed')}/hooks"
-    )
+    request = Request(person.name, person.fingerprint, "127.0.0.1", "git-receive-pack 'closed'", now())
+    return program(decide(request, at), load(*at), "id")[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "forced"),
+    [
+        ("", False),
+        ("[core]\n\tbare = true\n", False),
+        ("[core]\n\thooksPath = /elsewhere\n", True),
+        ("[CORE]\nHOOKSPATH=/elsewhere\n", True),
+        ("[include]\n\tpath = {other}\n", True),
+        ("[include]\n\tpath = /nonexistent\n", False),
+        ('[includeIf "gitdir:**"]\n\tpath = {other}\n', True),
+        ("# include and hooksPath in a comment\n", False),
+    ],
+)
+def test_what_counts_as_naming_hooks_path(tmp_path: Path, text: str, forced: bool) -> None:
+    """T9: forced only where Git itself would read one, by whatever way; so deployments are left alone."""
+    from gitguard.gate.edge import PATH
+    from gitguard.repository.hook_file import has_hooks_path
+
+    run(["git", "init", "-q", "--bare", str(tmp_path / "r.git")])
+    (tmp_path / "other").write_text("[core]\n\thooksPath = /elsewhere\n")
+    (tmp_path / ".gitconfig").write_text(text.format(other=tmp_path / "other"))
+    environment = {"PATH": PATH, "HOME": str(tmp_path)}
+    files = (str(tmp_path / ".gitconfig"), str(tmp_path / "r.git/config"))
+    assert has_hooks_path(str(tmp_path / "r.git"), files, environment) is forced
 
 
 def test_copied_repositories_are_refused(server: Server, alice: Person) -> None:

@@ -108,7 +108,12 @@ def test_any_command(shared_server: Server, thief: Person, line: str, status: in
     added = shared_server.log()[before:]
     mine = [entry for entry in added if entry["user"] == "stolen"]
     assert [(entry["verdict"], entry["reason"]) for entry in mine] == [("refused", reason)]
-    first = line.removeprefix("git ").removeprefix("git-").split()[0].strip("'")
+    first = line.split(maxsplit=1)[0].rpartition("/")[
+        2
+    ]  # a remote may name a path; its sender reads packets too
+    first = (
+        (line if first == "git" else first).removeprefix("git ").removeprefix("git-").split()[0].strip("'")
+    )
     if first in ("upload-pack", "receive-pack", "upload-archive"):
         assert is_one_err_packet(done.out)
         assert f"[{reason}]" in done.out

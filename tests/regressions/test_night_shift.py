@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from gitguard.doctor import sshd
 from gitguard.host import key_file
-from gitguard.host.doctor import sshd
 from gitguard.store import chain
 from gitguard.store.sqlite import SqliteStore
 from lab.server import Direct, Person, enroll, run
@@ -278,8 +278,8 @@ def test_a_head_noted_by_a_restore_is_a_lag(tmp_path: Path) -> None:
 
 def test_code_that_others_may_write(site: Direct, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """ATTACK: a file of the package is writable by others: they own the gate. EXPECTED: doctor names it."""
+    from gitguard.doctor import files
     from gitguard.host import launcher
-    from gitguard.host.doctor import files
 
     package = tmp_path / "copy"
     (package / "gitguard").mkdir(parents=True)
@@ -296,7 +296,7 @@ def test_shells_that_are_not_known_to_be_plain(tmp_path: Path, name: str) -> Non
     """An allow-list: a shell that doctor does not know is a gap."""
     import pwd
 
-    from gitguard.host.doctor.account import shell_findings
+    from gitguard.doctor.account import shell_findings
 
     shell = tmp_path / name
     shell.write_text("#!/bin/sh\n")

@@ -141,7 +141,7 @@ def test_what_would_lead_elsewhere(tmp_path: Path, make: Callable[[Path], Path])
     bare(root / "a.git")
     directory = make(root)
     with pytest.raises(Refusal) as caught:
-        check(str(directory), str(root))
+        check(str(directory), str(root), os.geteuid())
     assert caught.value.reason == "no-such-repository"
 
 
@@ -149,7 +149,7 @@ def test_what_is_in_order(tmp_path: Path) -> None:
     """A plain bare repository, one without suffix, and one beside a folder of the same name."""
     root = tmp_path / "root"
     for path in (root / "a.git", root / "team.git", root / "team" / "app.git", root / "plain"):
-        check(str(bare(path)), str(root))
+        check(str(bare(path)), str(root), os.geteuid())
 
 
 @pytest.mark.e2e
@@ -242,7 +242,7 @@ def test_git_opens_exactly_what_was_checked(maze: Path, parts: list[str]) -> Non
     """Whatever passes the check, a real `git upload-pack` opens as exactly that directory."""
     directory = os.path.normpath("/".join([str(maze), *parts]))
     try:
-        check(directory, str(maze))
+        check(directory, str(maze), os.geteuid())
     except Refusal:
         return
     opened = subprocess.run(
