@@ -96,9 +96,16 @@ at most five minutes. Failures are throttled per person and key, and per person 
 know, `..`, `~`, a leading `-`, any symbolic link below a root, a directory inside another repository or work tree, one with a `commondir`
 or a `.git`, one whose `HEAD`, `config`, `refs`, `objects`, `hooks` or `packed-refs` is a link, and one beside a twin that Git could mean.
 
-Other pre-receive hooks live in `hooks/pre-receive.d/` and run after ours in name order; the first failure stops.
+A `pre-receive` that was there when a repository was adopted lies in `hooks.kept/`, under its own name and with links to everything that lay beside it, and
+runs after ours; then `hooks/pre-receive.d/` in name order; the first failure stops. A `pre-receive.d` that was there before adopting is left to whoever ran it
+so far (`hooks/pre-receive.d.left-alone` marks it). What others may write, or what leads nowhere, refuses every push and is named by `repo list` and doctor.
 
-Behind a program (`gitguard-shell ... -- PROGRAM ARG...` in the key line) the command is rebuilt from what was parsed. Names that the store does
+Later hooks (update, post-receive, a program behind the gate) find in their environment: `GITGUARD_USER`, `GITGUARD_KEY`, `GITGUARD_SESSION` (0 where nothing was
+required), `GITGUARD_REPOSITORY`, `GITGUARD_DIRECTORY`, `GITGUARD_OPERATION` and `GITGUARD_DECISION`, the id of the line in the access log.
+
+A repository that lends objects demands for a push what its borrowers demand for one. A path from the account's home is one more spelling.
+
+Behind a program (`[git] behind`, or a key's own: `key add|adopt --behind`, kept by every rewrite of the key line) the command is rebuilt from what was parsed. Names that the store does
 not know are left to that program; while any repository demands 2FA they need a session too, so that nobody learns which are there.
 
 """
