@@ -87,7 +87,7 @@ def parse_key_file(data: bytes) -> list[PublicKey]:
         raise Refusal(
             "usage",
             text="that is PuTTY's own format, and holds the private key",
-            hint="take the public key out of it: puttygen FILE.ppk -O public-openssh -o FILE.pub",
+            hint="take the public key out of it: puttygen FILE -O public-openssh -o FILE.pub",
         )
     keys = [parse_public_key(line) for line in lines if line and not line.startswith("#")]
     if not keys:
