@@ -23,7 +23,7 @@ ACCOUNT = "git"
 SOURCE = Path(__file__).resolve().parent.parent
 MARK = "GITGUARD_LAB_HOST"
 CAN = os.geteuid() == 0 and shutil.which("unshare") is not None and subprocess.run(
-    ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], check=False, capture_output=True
+    ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "mount", "-t", "tmpfs", "none", "/mnt"], check=False, capture_output=True
 ).returncode == 0  # fmt: skip
 
 
@@ -31,7 +31,19 @@ def inside(module: str) -> None:
     """Go on only in a private mount namespace: start `python -m module` there and leave with its status."""
     if MARK in os.environ:
         return
-    command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m", module, *sys.argv[1:]]
+    command = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        sys.executable,
+        "-m",
+        module,
+        *sys.argv[1:],
+    ]
     sys.exit(subprocess.run(command, check=False, cwd=SOURCE, env={**os.environ, MARK: "1"}).returncode)
 
 
