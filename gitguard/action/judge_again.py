@@ -27,6 +27,8 @@ from gitguard.store.gate_query import GateQuery
 FLOW_SECONDS = 2.0  # how long one that has run out is watched where no earlier sweep has looked at it
 OLDEST_LOOK_SECONDS = 2  # an earlier look must be at least this old to tell idle from flowing
 
+LONGEST_FLOW_SECONDS = 6 * 3600  # protocol v2 asks again and again: what flows must come to its end some day
+
 STANDS, RUN_OUT, REFUSED = "stands", "run out", "refused"
 
 
@@ -120,7 +122,10 @@ def _answer_git(config: Config, store: GateQuery, rider: Rider, moment: Moment) 
     verified = Moment(state.verified_at, state.session_boot or "", state.session_boot_seconds or 0)
     if state.session_limit_seconds is not None:
         lifetime = min(lifetime, state.session_limit_seconds)
-    return STANDS if 0 <= moment.age_of(verified) < lifetime else RUN_OUT
+    age = moment.age_of(verified)
+    if 0 <= age < lifetime:
+        return STANDS
+    return RUN_OUT if 0 <= age < lifetime + LONGEST_FLOW_SECONDS else REFUSED
 
 
 # -- what the last look saw ---------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from gitguard.account import user as users
@@ -137,9 +138,13 @@ def plan(
             if there is not None and there.user != want.user:
                 faults.append(f"{about} belongs to {there.user} already; a key can belong to one user only")
                 continue
-            answer = _taken(found, want.user, site.at.gate, moment.at, behind)
+            answer = _taken(found, want.user, site.at.gate, moment.at, behind, site.key_file)
             if isinstance(answer, str):
                 faults.append(f"{about}: {answer}")
+            elif there is not None and _means(there) != _means(answer.key):
+                faults.append(
+                    f"{about} is stored already with other limits or another program; gitguard admin key remove it first"
+                )
             else:
                 taken.append(answer)
     named = {want.fingerprint for want in wanted}
@@ -147,9 +152,14 @@ def plan(
     return Plan(tuple(taken), tuple(new_users), left, tuple(faults))
 
 
-def _taken(found: list[ForeignLine], user: str, gate: str, at: int, behind: tuple[str, ...]) -> Taken | str:
+def _taken(
+    found: list[ForeignLine], user: str, gate: str, at: int, behind: tuple[str, ...], managed: str
+) -> Taken | str:
     """The key of these lines, all of one fingerprint, as it would be stored; a sentence where it cannot be."""
     first = found[0]
+    elsewhere = [line.path for line in found if os.path.realpath(line.path) != os.path.realpath(managed)]
+    if elsewhere:
+        return f"it stands in {elsewhere[0]}, which gitguard does not write; move the line to {managed} first"
     where = f"{first.path}, line {first.number}"
     if any(understand(line.options, gate) != understand(first.options, gate) for line in found[1:]):
         return f"it stands in several lines with different options ({where}, and more); leave one of them"
@@ -163,6 +173,11 @@ def _taken(found: list[ForeignLine], user: str, gate: str, at: int, behind: tupl
     program = options.behind or tuple(word.replace("{user}", user) for word in behind)
     new = NewKey(key, options.limits, options.verify_required, program)
     return Taken(key_row(user, new, at), options.kept)
+
+
+def _means(key: Key) -> tuple[str, bool, tuple[str, ...]]:
+    """What a line adds to the bare key."""
+    return (key.limits, key.verify_required, key.behind)
 
 
 def adopt(

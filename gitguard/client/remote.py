@@ -112,7 +112,7 @@ def ssh_of_clone() -> SshCommand:
     own = _git("config", "--get", "core.sshCommand")
     from_elsewhere = own is not None and own != _global("core.sshCommand")
     top = _git("rev-parse", "--show-toplevel") or None
-    return _ssh(own, _git("config", "--get", "ssh.variant"), local=from_elsewhere, folder=top)
+    return _ssh(own, _global("ssh.variant"), local=from_elsewhere, folder=top)
 
 
 def ssh_of_person() -> SshCommand:
@@ -221,7 +221,7 @@ _QUIET = {
 def ssh_command(ssh: SshCommand, server: Server, words: list[str]) -> list[str]:
     """The whole command for `words`, quoted for the server's parser; a snippet is run by the shell, as Git does."""
     line = " ".join(_quoted(word) for word in words)
-    arguments = [*_QUIET.get(ssh.variant, []), *server.options, server.destination, line]
+    arguments = [*_QUIET.get(ssh.variant, _QUIET["ssh"]), *server.options, server.destination, line]
     if not ssh.snippet:
         return [ssh.program, *arguments]
     return ["sh", "-c", ssh.program + ' "$@"', ssh.program, *arguments]

@@ -62,7 +62,7 @@ CRON = """\
 * * * * * {account} {command} admin session sweep --quiet
 # Worth having as well: what doctor finds, by mail, and a backup of the store a night.
 #17 6 * * * root {command} admin doctor --quiet
-#23 2 * * * {account} {command} admin store backup {state}/backup-$(date +\\%u).db
+#23 2 * * * root {command} admin store backup /backup/gitguard-$(date +\\%F).db
 """
 
 
@@ -114,6 +114,8 @@ def install(wishes: Wishes, say: Callable[[str], None], command_line: str) -> Se
             say(
                 f"the server's name is {settings.host.name}, by what this machine calls itself; if people reach it by another, set [host] name"
             )
+    if os.geteuid() == 0 and fault_on_the_way(at.config, 0):
+        become(name, command_line)  # what the account wrote, the account carries out
     _folders(settings, at, name, say)
     _launchers(at, settings, name, say)
     become(name, command_line)

@@ -47,6 +47,7 @@ def understand(text: str, gate: str) -> Options:
     limits: dict[str, str] = {}
     verify_required = False
     behind: tuple[str, ...] = ()
+    commanded = False
     split = _split(text)
     if split is None:
         return Options(fault="its options are not understood")
@@ -59,7 +60,8 @@ def understand(text: str, gate: str) -> Options:
             limits[name] = value
         elif name == "verify-required" and value is None:
             verify_required = True
-        elif name == "command" and value is not None:
+        elif name == "command" and value is not None and not any(c < " " for c in value) and not commanded:
+            commanded = True
             program = _program(value, gate)
             if isinstance(program, str):
                 return Options(fault=program)
@@ -85,7 +87,8 @@ def _program(command: str, gate: str) -> tuple[str, ...] | str:
     except ValueError:
         return f"its command has an unclosed quote: {printable(command, 80)}"
     if words and words[0] == gate:
-        return tuple(words[words.index("--") + 1 :]) if "--" in words else ()
+        program = tuple(words[words.index("--") + 1 :]) if "--" in words else ()
+        return (program_fault(program) or program) if program else ()
     if fault := program_fault(tuple(words)):
         return fault
     return tuple(words)

@@ -7,13 +7,20 @@ may go on is asked in action/judge_again.py. Source: proc(5), /proc/PID/environ 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gitguard.decision.command import parse
 from gitguard.host.process import parent_and_start
+from gitguard.message.reasons import Refusal
 
+_HOOK = re.compile(
+    rb"(^|/)hooks(\.kept|/pre-receive\.d)?/(pre-receive|update|post-receive|post-update|proc-receive|reference-transaction)$"
+    rb"|(^|/)hooks/pre-receive\.d/[^/]+$"
+)
 GIT, DECIDING, WAITING = "git", "deciding", "waiting"
 
 
@@ -76,7 +83,7 @@ class Riding:
             return None
         arguments = [*words[words.index(self.gate) + 1 :], "", "", "", ""]
         line = environment.get("SSH_ORIGINAL_COMMAND", "")
-        own = not line.strip() or line.strip().startswith("2fa")
+        own = _is_own(line)
         address = environment.get("SSH_CONNECTION", "").partition(" ")[0]
         downstream = tuple(word for word in arguments[5:] if word) if arguments[4] == "--" else ()
         kind = WAITING if own else DECIDING
@@ -109,7 +116,9 @@ def moved(riders: Iterable[Rider]) -> dict[str, int]:
         try:
             with open(f"/proc/{rider.pid}/io", "rb") as file:
                 fields = dict(line.split(b": ") for line in file.read().splitlines())
-            counters[f"{rider.pid}:{rider.started}"] = int(fields[b"rchar"]) + int(fields[b"wchar"])
+            # A read flows by what the server sends: what the client dribbles in is not progress.
+            read = 0 if rider.operation == "read" else int(fields[b"rchar"])
+            counters[f"{rider.pid}:{rider.started}"] = read + int(fields[b"wchar"])
         except (OSError, ValueError, KeyError):
             continue
     return counters
@@ -134,6 +143,14 @@ def flowing(riders: list[Rider], before: dict[str, int], seconds: float) -> set[
     return flows
 
 
+def _is_own(line: str) -> bool:
+    """Whether the gate takes `line` for a command of ours: asked of the gate's own parser, whatever its quoting."""
+    try:
+        return parse(line).kind == "own"
+    except Refusal:
+        return False
+
+
 def _name(rider: Rider) -> str:
     return f"{rider.pid}:{rider.started}"
 
@@ -141,10 +158,11 @@ def _name(rider: Rider) -> str:
 def _is_hook(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            line = file.read()
-            return b"hooks/" in line or b"hooks.kept/" in line
+            words = file.read(65536).split(b"\0")
     except OSError:
         return False
+    git = words[0].rpartition(b"/")[2].startswith(b"git")  # a repository may be called hooks/update
+    return not git and any(_HOOK.search(word) for word in words)
 
 
 def _begun(pid: int, started: int, began: int, environment: dict[str, str]) -> Rider:

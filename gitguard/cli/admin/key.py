@@ -82,7 +82,7 @@ def add(ctx: click.Context, user: str, file: str, behind: str, verify_required: 
     for row in added:
         click.echo(f"added {row.fingerprint} {readable(row.comment)}".rstrip() + f" to {user}")
     if not added:
-        click.echo(f"{user} has that key already")
+        click.echo(f"{user} has that key already; its limits and its program stay as they are")
     say_program(office, tuple(added))
     check_followed(followed, f"the keys of {user} are stored")
 

@@ -21,6 +21,7 @@ from gitguard.host import system
 from gitguard.host.account import own_command_line
 from gitguard.host.install import Wishes, finish, install
 from gitguard.host.login_shell import shell_fault
+from gitguard.host.ownership import fault_on_the_way
 from gitguard.host.places import SYSTEM_CONFIG, places
 from gitguard.host.typed_file import read_typed
 from gitguard.message.reasons import Refusal, readable
@@ -84,6 +85,11 @@ def init(
             _, status = os.waitpid(child, 0)
             if code := os.waitstatus_to_exitcode(status):
                 raise click.exceptions.Exit(code if code > 0 else 1)
+            if fault := fault_on_the_way(at.config, 0):
+                raise Refusal(
+                    "usage",
+                    text=f"installed, but root's own files are only written from a configuration that is root's: {fault}",
+                )
             if drop_in:
                 said_by_root.append(system.install_drop_in(at.snippet))
             if timers:

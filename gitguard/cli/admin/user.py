@@ -36,6 +36,8 @@ def user() -> None:
 def add(ctx: click.Context, name: str, files: tuple[str, ...], behind: str, if_missing: bool) -> None:
     """Add a user, with keys, and print the invite to send."""
     keys = list({key.fingerprint: key for key in read_key_files(ctx, files)}.values())
+    if behind and not files:
+        raise Refusal("usage", text="--behind is a key's; give the key with --key")
     office = open_office(ctx)
     program = tuple(word.replace("{user}", name) for word in read_program(behind))
     new = [NewKey(key, behind=program) for key in keys]
