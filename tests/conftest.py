@@ -25,6 +25,7 @@ from gitguard.session.moment import Moment
 from gitguard.store import sqlite
 from gitguard.store.contract import Factor
 from lab.faults import CAN_MOUNT
+from lab.host import CAN as CAN_HOST
 from lab.server import SSHD, Server
 
 NOW = 1_800_000_000  # a moment long after any real one, so that no test leans on the clock
@@ -40,9 +41,14 @@ def pytest_report_header() -> str:
         .partition(",")[0]
     )
     sshd = SSHD or "MISSING (Debian: apt-get install openssh-server)"
-    gitolite = shutil.which("gitolite") or "not here (only the bench wants it)"
+    gitolite = shutil.which("gitolite") or "MISSING (Debian: apt-get install gitolite3)"
     mount = "tmpfs for full and read-only disks" if CAN_MOUNT else "NO MOUNT: those disks are left out"
-    return f"real parts: {git}; {ssh}; sshd {sshd}; gitolite {gitolite}; {mount}; SQLite {sqlite.sqlite3.sqlite_version}"
+    host = (
+        "a root server of its own"
+        if CAN_HOST
+        else "NO ROOT SERVER: gitolite and the planted gaps are left out"
+    )
+    return f"real parts: {git}; {ssh}; sshd {sshd}; gitolite {gitolite}; {mount}; {host}; SQLite {sqlite.sqlite3.sqlite_version}"
 
 
 class Bench:
