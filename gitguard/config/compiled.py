@@ -123,7 +123,7 @@ def _read(compiled: str, path: str, entry: "posix.stat_result | None", uid: int)
                 return None
             if entry is not None and max(entry.st_mtime_ns, entry.st_ctime_ns) + GRAIN_NS >= made.st_mtime_ns:
                 return None
-            stamp, written_path, described, values = marshal.load(file)  # noqa: S302 - ours alone by owner and mode, checked above
+            stamp, written_path, described, values = marshal.loads(file.read())  # noqa: S302 - ours alone by owner and mode, checked above
             if stamp != STAMP or written_path != path or (entry is not None and described != identity(entry)):
                 return None
             return Config(values)

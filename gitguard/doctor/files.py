@@ -13,7 +13,7 @@ from gitguard.action.site import Site
 from gitguard.config.compile import GIT_PATH
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, note, ok
-from gitguard.host import launcher
+from gitguard.host import bundle, launcher
 from gitguard.host.install import check_git
 from gitguard.host.ownership import fault_of, fault_on_the_way
 from gitguard.host.places import Places
@@ -39,7 +39,10 @@ def file_findings(settings: Settings, at: Places) -> Iterator[Finding]:
         for path in (store + "-wal", store + "-shm", str(settings.paths.access_log))
         if os.path.exists(path)
     ]
-    others = [at.config, os.path.dirname(settings.paths.access_log), at.gate, at.hook]
+    bundles = [
+        path for path in (at.gate + launcher.BUNDLE, at.hook + launcher.BUNDLE) if os.path.exists(path)
+    ]
+    others = [at.config, os.path.dirname(settings.paths.access_log), at.gate, at.hook, *bundles]
     faults = [fault for path in (*others, *private) if (fault := fault_on_the_way(path, uid))]
     faults += [
         f"{path} is open to others (mode {mode:04o})"
@@ -105,6 +108,25 @@ def _programs() -> list[str]:
     return [os.path.realpath(path) for path in found if path is not None]
 
 
+def _bundle_findings(at: Places) -> Iterator[Finding]:
+    """Without them, or with old ones, all goes on; each request only takes longer."""
+    for path, made in (
+        (at.gate + launcher.BUNDLE, launcher.gate_bundle()),
+        (at.hook + launcher.BUNDLE, launcher.hook_bundle()),
+    ):
+        try:
+            with open(path, "rb") as file:
+                good = bundle.same(file.read(), made)
+        except OSError:
+            good = False
+        if not good:
+            yield note(
+                "bundle",
+                f"{path} is missing or not of the modules that are there, so each request takes longer",
+                "gitguard admin init",
+            )
+
+
 def launcher_findings(at: Places) -> Iterator[Finding]:
     """The launchers are what this gitguard would write, and their interpreter runs."""
     for name, path, text in (
@@ -127,6 +149,7 @@ def launcher_findings(at: Places) -> Iterator[Finding]:
             yield gap("launcher", f"{path} is not executable", f"chmod 755 {path}")
         else:
             yield ok("launcher", f"{path}")
+    yield from _bundle_findings(at)
     try:
         yield ok("git", check_git())
     except Refusal as refusal:

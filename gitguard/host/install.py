@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import tomli_w
 
 from gitguard.config.compile import GIT_PATH, compile_file
-from gitguard.config.parse import read_settings
+from gitguard.config.parse import ConfigurationError, parse, read_settings
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
 from gitguard.host import key_file, launcher, made
@@ -104,9 +104,9 @@ def install(wishes: Wishes, say: Callable[[str], None], command_line: str) -> Se
     check_git()
     if os.geteuid() == 0:
         check_reachable(entry)
+    data = b"" if settings is not None else _first_configuration(wishes, at, entry)
     _folder(os.path.dirname(at.config), name, "root", 0o755, say)
     if settings is None:
-        data = _HEADER.encode() + tomli_w.dumps(_tables(wishes, at, entry)).encode()
         made.file(at.config, data, name, mode=0o644)
         say(f"wrote {at.config}")
         settings = read_settings(at.config)
@@ -124,6 +124,17 @@ def install(wishes: Wishes, say: Callable[[str], None], command_line: str) -> Se
             raise Refusal("config-invalid", fault, text=fault)
     _keys_and_store(settings, at, say, new_store=wishes.new_store)
     return settings
+
+
+def _first_configuration(wishes: Wishes, at: Places, entry: pwd.struct_passwd) -> bytes:
+    """The file that the wishes come to. Raises Refusal("usage") before anything is made if they cannot be."""
+    data = _HEADER.encode() + tomli_w.dumps(_tables(wishes, at, entry)).encode()
+    try:
+        parse(data, at.config)
+    except ConfigurationError as error:
+        text = "; ".join(f"{fault.where}: {fault.what}" for fault in error.faults)
+        raise Refusal("usage", text=f"{text}; nothing was made") from None
+    return data
 
 
 def finish(at: Places) -> None:
@@ -233,6 +244,8 @@ def _launchers(at: Places, settings: Settings, name: str, say: Callable[[str], N
     for path, data, mode in (
         (at.gate, launcher.gate_text(at), 0o755),
         (at.hook, launcher.hook_text(at), 0o755),
+        (at.gate + launcher.BUNDLE, launcher.gate_bundle(), 0o644),
+        (at.hook + launcher.BUNDLE, launcher.hook_bundle(), 0o644),
         (at.snippet, snippet(settings), 0o644),
         (at.cron, cron(settings, at), 0o644),
     ):
@@ -282,9 +295,9 @@ def _keys_and_store(settings: Settings, at: Places, say: Callable[[str], None], 
     elif os.path.exists(store):
         raise Refusal(
             "store-unavailable",
-            f'{secret} is gone, but the store is there; see docs/operations.md, "the key file is gone"',
+            f'{secret} is gone, but the store is there; see docs/operations.md, "The key file is gone"',
             text=f"{secret} is gone, but the store is there; put it back from where you keep its copy",
-            hint='docs/operations.md, "the key file is gone"',
+            hint='docs/operations.md, "The key file is gone"',
         )
     else:
         keyring.create(secret)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 
 import gitguard
+from gitguard.host.bundle import LOADER, bundle
 from gitguard.host.places import SYSTEM_CONFIG, Places, places
 from gitguard.message.reasons import Refusal
 
@@ -25,7 +26,16 @@ _LAUNCHER = """\
 import sys
 
 sys.path += {path!r}
+
+
+{loader}
+
 try:
+    try:
+        load({bundle!r})
+    except Exception:  # not there, or of another Python: the long way serves as well
+        for name in [name for name in sys.modules if name.partition(".")[0] == "gitguard"]:
+            del sys.modules[name]
     from {module} import main
 
     status = main({config!r}, {compiled!r}, {hook!r})
@@ -34,6 +44,7 @@ except Exception:  # a package half upgraded, or worse: closed, and without a tr
     status = 1
 sys.exit(status)
 """
+BUNDLE = ".bundle"  # behind the launcher's name
 _GATE = ("gitguard-shell: the forced command of every key line that gitguard writes.", "gitguard.gate.main")
 _HOOK = (
     "gitguard's push check: the gate refuses every push while a repository's hook differs from this.",
@@ -74,26 +85,37 @@ def library_packages() -> list[str]:
 
 def gate_text(at: Places) -> bytes:
     """The gate's launcher on this machine."""
-    return render(_GATE, at, interpreter(), [PACKAGE, *libraries()])
+    return render(_GATE, at, at.gate, interpreter(), [PACKAGE, *libraries()])
+
+
+def gate_bundle() -> bytes:
+    """What lies beside the gate's launcher: its modules, ready to run."""
+    return bundle(_GATE[1], PACKAGE)
+
+
+def hook_bundle() -> bytes:
+    """What lies beside the hook's launcher, for every copy of it."""
+    return bundle(_HOOK[1], PACKAGE)
 
 
 def hook_text(at: Places) -> bytes:
     """The hook's launcher on this machine, byte for byte what a live hook is."""
-    return render(_HOOK, at, interpreter(), [PACKAGE, *libraries()])
+    return render(_HOOK, at, at.hook, interpreter(), [PACKAGE, *libraries()])
 
 
 def example_hook() -> bytes:
     """The hook of a system installation, as hooks/pre-receive shows it to readers."""
     path = ["/opt/gitguard/lib/python3/site-packages"]
-    return render(_HOOK, places(SYSTEM_CONFIG), "/usr/bin/python3", path)
+    at = places(SYSTEM_CONFIG)
+    return render(_HOOK, at, at.hook, "/usr/bin/python3", path)
 
 
-def render(program: tuple[str, str], at: Places, python: str, path: list[str]) -> bytes:
-    """A launcher. `path` is added behind the interpreter's own, so nothing there can shadow it."""
+def render(program: tuple[str, str], at: Places, place: str, python: str, path: list[str]) -> bytes:
+    """A launcher, whose bundle lies beside `place`. `path` is added behind the interpreter's own, so nothing there can shadow it."""
     what, module = program
     text = _LAUNCHER.format(
         interpreter=python, what=what, module=module, path=path,
-        config=at.config, compiled=at.compiled, hook=at.hook,
+        loader=LOADER.rstrip(), bundle=place + BUNDLE, config=at.config, compiled=at.compiled, hook=at.hook,
     )  # fmt: skip
     return text.encode()
 
