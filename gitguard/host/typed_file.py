@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from gitguard.message.reasons import Refusal
 
 _OTHERS_WRITE = 0o022
+_MOST_LINKS = 40  # as many as the kernel follows
 
 
 def read_typed(path: str, account: str, most: int) -> bytes:
@@ -65,20 +66,35 @@ def _rights_for(path: str, account: str) -> Iterator[None]:
 
 
 def _is_own_way(path: str) -> bool:
-    """Whether everything on the way to `path`, links resolved, belongs to root or the person at the keyboard alone."""
+    """Whether everything on the way to `path`, each link and what it leads over, belongs to root or the person at the keyboard alone."""
     trusted = {0}
     if os.environ.get("SUDO_UID", "").isdigit():
         trusted.add(int(os.environ["SUDO_UID"]))
-    for way in (path, os.path.realpath(path)):
-        current = ""
-        for part in [part for part in way.split("/") if part]:
-            current += "/" + part
-            try:
-                entry = os.lstat(current)
-            except OSError:
+    current, links = "/", 0
+    parts = path.split("/")
+    while parts:
+        part = parts.pop(0)
+        if part in ("", "."):
+            continue
+        if part == "..":
+            current = os.path.dirname(current)
+            continue
+        current = os.path.join(current, part)
+        try:
+            entry = os.lstat(current)
+            if entry.st_uid not in trusted:
                 return False
-            sticky = entry.st_mode & stat.S_ISVTX and entry.st_uid == 0
-            closed = stat.S_ISLNK(entry.st_mode) or not entry.st_mode & _OTHERS_WRITE or sticky
-            if entry.st_uid not in trusted or not closed:
-                return False
+            if stat.S_ISLNK(entry.st_mode):
+                # Each link is walked where it leads, so that one in the middle of a chain is looked at as well.
+                links += 1
+                parts = os.readlink(current).split("/") + parts
+                current = "/" if os.path.isabs(os.readlink(current)) else os.path.dirname(current)
+                if links > _MOST_LINKS:
+                    return False
+                continue
+        except OSError:
+            return False
+        sticky = entry.st_mode & stat.S_ISVTX and entry.st_uid == 0
+        if entry.st_mode & _OTHERS_WRITE and not sticky:
+            return False
     return True
