@@ -50,7 +50,13 @@ def key_line(key: Key, gate: str) -> bytes:
 
 
 def read(path: str) -> tuple[bytes, bytes]:
-    """(our block's lines, everything else) of the file at `path`; both empty if it is not there.
+    """(our block's lines, everything else) of the file at `path`; both empty if it is not there. Raises as `_parts`."""
+    block, foreign = _parts(path)
+    return block, b"".join(text for _, text in foreign)
+
+
+def _parts(path: str) -> tuple[bytes, list[tuple[int, bytes]]]:
+    """(our block's lines, every other line with its number in the file).
 
     MUST: a mark counts as a whole line alone; a comment that holds its words is a comment. Raises
     Refusal("usage") for a file that is a link, unreadable, or has half a block.
@@ -61,17 +67,23 @@ def read(path: str) -> tuple[bytes, bytes]:
         with open(path, "rb") as file:
             data = file.read()
     except FileNotFoundError:
-        return b"", b""
+        return b"", []
     except OSError as error:
         raise Refusal("usage", text=f"cannot read {path}: {error.strerror}") from None
     lines = _lines(data)
     begins = [number for number, line in enumerate(lines) if line.rstrip(b"\r\n") == BEGIN.rstrip()]
     ends = [number for number, line in enumerate(lines) if line.rstrip(b"\r\n") == END.rstrip()]
     if not begins and not ends:
-        return b"", data
+        return b"", list(enumerate(lines, 1))
     if len(begins) != 1 or len(ends) != 1 or ends[0] < begins[0]:
-        raise Refusal("usage", text=f"{path}: gitguard's block is damaged; mend its begin and end lines")
-    return b"".join(lines[begins[0] + 1 : ends[0]]), b"".join(lines[: begins[0]] + lines[ends[0] + 1 :])
+        at = ", ".join(str(number + 1) for number in sorted(begins + ends))
+        raise Refusal(
+            "usage",
+            text=f"{path}: gitguard's block is damaged, which has one begin and one end line (there are some in line {at})",
+            hint="leave one of each, with gitguard's own lines between them, then: gitguard admin init",
+        )
+    numbered = list(enumerate(lines, 1))
+    return b"".join(lines[begins[0] + 1 : ends[0]]), numbered[: begins[0]] + numbered[ends[0] + 1 :]
 
 
 def write(path: str, keys: list[Key], gate: str, *, without: frozenset[str] = frozenset()) -> bool:
@@ -80,11 +92,9 @@ def write(path: str, keys: list[Key], gate: str, *, without: frozenset[str] = fr
     The file as it was before our first change stays beside it (`BEFORE`), and whenever the block loses lines, as
     it was before that (`PREVIOUS`). Returns whether the file changed. Raises Refusal.
     """
-    before, foreign = read(path)
-    if without:
-        gone = {line.number for line in foreign_lines(path) if line.fingerprint in without}
-        kept = [text for number, text in enumerate(_lines(foreign), 1) if number not in gone]
-        foreign = b"".join(kept)
+    before, lines = _parts(path)
+    gone = {line.number for line in foreign_lines(path) if line.fingerprint in without} if without else set()
+    foreign = b"".join(text for number, text in lines if number not in gone)
     block = b"".join(key_line(key, gate) for key in keys)
     data = BEGIN + block + END + foreign
     try:
@@ -106,10 +116,9 @@ def _lines(data: bytes) -> list[bytes]:
 
 
 def foreign_lines(path: str) -> list[ForeignLine]:
-    """The key lines of the file outside our block; numbered within what is outside."""
+    """The key lines of the file outside our block, numbered as they stand in the file."""
     found = []
-    _, foreign = read(path)
-    for number, raw in enumerate(_lines(foreign), 1):
+    for number, raw in _parts(path)[1]:
         # sshd reads C strings: what stands behind a NUL is not there.
         text = raw.partition(b"\0")[0].decode("utf-8", "replace").strip()
         if text and not text.startswith("#"):
