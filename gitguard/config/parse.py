@@ -94,9 +94,8 @@ class _Reader:
                 self.fault(name, "", f"expected a table, [{name}]")
             else:
                 values[name] = self.table(name, fields[name].type, content)
-        if self.faults:
-            return None
-        settings = Settings(**values)
+        # What no single key shows is looked at even beside other faults, so that all are said at once.
+        settings = Settings(**{name: value for name, value in values.items() if _is_whole(value)})
         self.meaning(settings)
         return None if self.faults else settings
 
@@ -140,6 +139,7 @@ class _Reader:
                 groups[name] = msgspec.convert(members, list[UserName], dec_hook=decode)
             except msgspec.ValidationError as error:
                 self.fault("groups", name, _in_words(str(error), members, list))
+                groups[name] = []  # it is there, whatever it holds
                 continue
             if not groups[name]:
                 self.fault("groups", name, "an empty group protects nobody; remove it or name its users")
@@ -206,6 +206,16 @@ class _Reader:
         self.faults.append(Fault(_line_of(self.lines, table, key, index), where, what))
 
 
+def fault_at(data: bytes, table: str, key: str, what: str) -> Fault:
+    """A fault that only the machine shows, with the line where `key` of `table` stands in `data`."""
+    lines = data.decode("utf-8", "replace").splitlines()
+    return Fault(_line_of(lines, table, key, 0), f"[{table}] {key}".strip(), what)
+
+
+def _is_whole(value: Any) -> bool:
+    return value is not None and not (isinstance(value, list) and None in value)
+
+
 def nearest(word: str, words: list[str]) -> str:
     """`; did you mean X?` for the nearest of `words`, "" if none is near."""
     close = difflib.get_close_matches(word, words, 1, 0.6)
@@ -215,6 +225,8 @@ def nearest(word: str, words: list[str]) -> str:
 def _in_words(error: str, value: Any, kind: Any) -> str:
     """Msgspec's message without its `$` path, with the allowed words and the nearest one."""
     text = error.partition(" - at `$")[0]
+    for name, words_of in _TYPES.items():
+        text = text.replace(f"`{name}`", f"{words_of} ({name})")
     if get_origin(kind) is Literal:
         words = [str(word) for word in get_args(kind)]
         return f"{value!r} is not one of {', '.join(words)}" + (
@@ -222,6 +234,16 @@ def _in_words(error: str, value: Any, kind: Any) -> str:
         )
     return text[:1].lower() + text[1:]
 
+
+# msgspec's names of types -> an admin's
+_TYPES = {
+    "bool": "true or false",
+    "str": "text in quotes",
+    "int": "a whole number",
+    "float": "a number",
+    "array": "a list in [ ]",
+    "object": "a table",
+}
 
 _HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(

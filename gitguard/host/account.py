@@ -90,6 +90,19 @@ def check_owner(config: str, name: str) -> None:
         )
 
 
+def account_fault(name: str, state: str) -> str:
+    """Why `name` cannot be the Git account of the installation whose state folder is `state`; "" if it can."""
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        return f"no account {name!r} on this machine"
+    try:
+        owner = os.stat(state).st_uid
+    except OSError:
+        return ""  # not installed yet, or not for us to see
+    return "" if owner == entry.pw_uid else f"{name!r} would not own {state}, which belongs to uid {owner}"
+
+
 def own_command_line() -> str:
     """How this command was called, quoted for a shell, for a hint."""
     return shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])

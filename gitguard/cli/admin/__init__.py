@@ -5,6 +5,7 @@ from __future__ import annotations
 from gitguard.cli.admin import (
     audit,
     break_glass,
+    configuration,
     doctor,
     explain,
     export,
@@ -21,7 +22,7 @@ from gitguard.command_line import Group
 admin = Group("admin", help="For the server's admin, on the server.", no_args_is_help=True)
 for command in (
     setup.init,
-    setup.config,
+    configuration.config,
     user.user,
     key.key,
     repo.repo,

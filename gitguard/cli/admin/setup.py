@@ -1,29 +1,24 @@
-"""`admin init` and `admin config`: the installation and its configuration."""
+"""`admin init`: the installation, and what it finds."""
 
 from __future__ import annotations
 
 import os
 import pwd
-import shlex
-import subprocess
-import tempfile
 
 import click
 
 from gitguard.action import repositories
 from gitguard.action.follow import follow, write_keys
 from gitguard.action.keys import foreign
-from gitguard.cli.admin.office import Office, actor, config_of, open_office, open_settings
-from gitguard.cli.here import check_followed, counted, number, say_followed, say_json
-from gitguard.command_line import Group
-from gitguard.config.parse import ConfigurationError, parse
+from gitguard.cli.admin.office import Office, actor, config_of, open_office
+from gitguard.cli.here import check_followed, counted, say_followed
+from gitguard.command_line import say
 from gitguard.host import system
 from gitguard.host.account import own_command_line
 from gitguard.host.install import Wishes, finish, install
 from gitguard.host.login_shell import shell_fault
 from gitguard.host.ownership import fault_on_the_way
 from gitguard.host.places import SYSTEM_CONFIG, places
-from gitguard.host.typed_file import read_typed
 from gitguard.message.reasons import Refusal, readable
 from gitguard.repository.hook_file import hook_fault
 from gitguard.repository.kept_hook import others_fault
@@ -104,8 +99,8 @@ def init(
     )
     office = open_office(ctx)
     _renew(office)
-    _findings(office)
-    _next(office, config, drop_in=drop_in, timers=timers)
+    ungated = _findings(office)
+    _next(office, ungated=ungated, drop_in=drop_in, timers=timers)
 
 
 def _renew(office: Office) -> None:
@@ -132,11 +127,11 @@ def _some(label: str, lines: list[str], remedy: str = "") -> None:
     if len(lines) > SHOWN:
         click.echo(f"{label}: {len(lines) - SHOWN} more")
     if lines and remedy:
-        click.echo(f"    {remedy}")
+        say(f"    {remedy}")
 
 
-def _findings(office: Office) -> None:
-    """What init found that is not gated yet."""
+def _findings(office: Office) -> bool:
+    """What init found that is not gated yet; whether a key line is."""
     site = office.site
     ungated = foreign(site)
     _some(
@@ -171,116 +166,25 @@ def _findings(office: Office) -> None:
         )
     if not (ungated or strangers or dead):
         click.echo("every key is gated and every repository has its hook")
+    return bool(ungated)
 
 
-def _next(office: Office, config: str, *, drop_in: bool, timers: bool) -> None:
+def _next(office: Office, *, ungated: bool, drop_in: bool, timers: bool) -> None:
     """What is left to do, in its order."""
     at, account = office.site.at, str(office.settings.host.account)
-    prefix = "gitguard" if config == SYSTEM_CONFIG else f"gitguard --config {shlex.quote(config)}"
-    click.echo("\nnext:")
+    say("\nnext:")
     if fault := shell_fault(pwd.getpwnam(account)):
-        click.echo(
-            f"  first of all: {fault}, so nobody whose key is gated gets in. Keys first, then the shell:"
-        )
-        click.echo(f"  {prefix} admin key adopt --set-shell MAP")
+        say(f"  first of all: {fault}, so nobody whose key is gated gets in.")
+        if ungated:
+            say("  keys first, then the shell, both by: gitguard admin key adopt --set-shell MAP   (as root)")
+        else:
+            say(f"  as root: usermod --shell /bin/sh {account}")
     if not drop_in:
-        click.echo(
+        say(
             f"  put {at.snippet} into sshd's configuration (as /etc/ssh/sshd_config.d/00-gitguard.conf), and reload sshd"
         )
     if not timers:
-        click.echo(f"  put {at.cron} into cron (as /etc/cron.d/gitguard)")
-    click.echo(f"  {prefix} admin repo create NAME, or: {prefix} admin repo adopt --all")
-    click.echo(f"  {prefix} admin user add NAME --key FILE.pub")
-    click.echo(f"  {prefix} admin doctor   (as root: is the gate really in the way?)")
-
-
-@click.group(cls=Group)
-def config() -> None:
-    """Check the configuration before it is used, or edit it: check, edit."""
-
-
-@config.command()
-@click.argument("file", required=False, type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_context
-def check(ctx: click.Context, file: str | None, as_json: bool) -> int:
-    """Name every fault with its line; exit 0 if there is none, 30 otherwise."""
-    path = os.path.abspath(file) if file else config_of(ctx)
-    faults = []
-    try:
-        open_settings(path)
-    except ConfigurationError as error:
-        faults = error.faults
-    if as_json:
-        say_json(
-            {"file": path, "faults": [{"line": f.line, "where": f.where, "what": f.what} for f in faults]}
-        )
-        return 30 if faults else 0
-    for fault in faults:
-        click.echo(f"{path}: {fault}")
-    if faults:
-        counted(len(faults), "fault", f"in {path}; nothing uses this file while it has them [config-invalid]")
-        return 30
-    click.echo(f"{path} is in order")
-    return 0
-
-
-@config.command()
-@click.pass_context
-def edit(ctx: click.Context) -> int:
-    """Open the configuration in $VISUAL or $EDITOR, check it, and only then put it in place, in one step."""
-    path = config_of(ctx)
-    if not os.access(path, os.W_OK) or not os.access(os.path.dirname(path), os.W_OK):
-        line = f"type: sudo {own_command_line()}"
-        raise Refusal("forbidden", text=f"you may not write {path}", hint=line)
-    owner = os.stat(path)
-    before = read_typed(path, pwd.getpwuid(owner.st_uid).pw_name, 1 << 23)
-    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-    with tempfile.TemporaryDirectory(prefix="gitguard-") as folder:
-        draft = os.path.join(folder, "gitguard.toml")
-        with open(draft, "wb") as file:
-            file.write(before)
-        while True:
-            try:
-                status = subprocess.run([*editor, draft], check=False).returncode
-            except OSError as error:
-                raise Refusal(
-                    "usage", text=f"{editor[0]}: {error.strerror}", hint="name one in $EDITOR"
-                ) from None
-            if status != 0:
-                raise Refusal("usage", text=f"the editor exited {status}; {path} was left as it is")
-            with open(draft, "rb") as file:
-                data = file.read()
-            if data == before:
-                click.echo("nothing was changed")
-                return 0
-            faults = _faults_of(data, path)
-            if not faults:
-                break
-            for text in faults:
-                click.echo(text, err=True)
-            try:
-                again = click.confirm(
-                    "edit it again? (otherwise it is left as it was)", default=True, err=True
-                )
-            except click.Abort:
-                again = False
-            if not again:
-                raise Refusal(
-                    "config-invalid", text=f"{number(len(faults), 'fault')}; {path} was left as it is"
-                )
-    system.put_in_place(path, data, owner)
-    click.echo(f"{path} is in order, and in use from the next request on")
-    office = open_office(ctx)
-    followed = follow(office.site, now())
-    say_followed(followed)
-    check_followed(followed, "the configuration is in use")
-    return 0
-
-
-def _faults_of(data: bytes, path: str) -> list[str]:
-    try:
-        parse(data, path)
-    except ConfigurationError as error:
-        return [f"{path}: {fault}" for fault in error.faults]
-    return []
+        say(f"  put {at.cron} into cron (as /etc/cron.d/gitguard)")
+    say("  gitguard admin repo create NAME, or: gitguard admin repo adopt --all")
+    say("  gitguard admin user add NAME --key FILE.pub")
+    say("  gitguard admin doctor   (as root: is the gate really in the way?)")

@@ -1,0 +1,160 @@
+"""`admin config`: check the configuration before it is used, or edit it in one safe step."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import subprocess
+import tempfile
+
+import click
+
+from gitguard.action.follow import follow
+from gitguard.cli.admin.office import config_of, open_office
+from gitguard.cli.here import check_followed, counted, number, say_followed, say_json
+from gitguard.command_line import Group
+from gitguard.config.parse import ConfigurationError, Fault, fault_at, parse
+from gitguard.host import system
+from gitguard.host.account import account_fault, own_command_line
+from gitguard.host.typed_file import read_typed
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import now
+
+_MOST = 1 << 23
+
+
+@click.group(cls=Group)
+def config() -> None:
+    """Check the configuration before it is used, or edit it: check, edit."""
+
+
+@config.command()
+@click.argument("file", required=False, type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def check(ctx: click.Context, file: str | None, as_json: bool) -> int:
+    """Name every fault with its line; exit 0 if there is none, 30 otherwise."""
+    if file == "":
+        raise Refusal("usage", text="name a file, or none for the configuration in use")
+    path = os.path.abspath(file) if file else config_of(ctx)
+    faults = faults_of(_read(path), path)
+    if as_json:
+        say_json(
+            {"file": path, "faults": [{"line": f.line, "where": f.where, "what": f.what} for f in faults]}
+        )
+        return 30 if faults else 0
+    for fault in faults:
+        click.echo(f"{path}: {fault}")
+    if faults:
+        standing = "it has them" if len(faults) > 1 else "it is there"
+        counted(len(faults), "fault", f"in {path}; nothing uses this file while {standing} [config-invalid]")
+        return 30
+    click.echo(f"{path} is in order")
+    return 0
+
+
+@config.command()
+@click.pass_context
+def edit(ctx: click.Context) -> int:
+    """Open the configuration in $VISUAL or $EDITOR, check it, and only then put it in place, in one step."""
+    path = config_of(ctx)
+    before, like = _read(path), os.lstat(path)
+    if os.path.islink(path):
+        raise Refusal(
+            "usage",
+            text=f"{path} is a symbolic link to {os.readlink(path)}; edit that file, and look first",
+            hint="check it with: gitguard admin config check FILE",
+        )
+    if not os.access(path, os.W_OK) or not os.access(os.path.dirname(path), os.W_OK):
+        line = f"type: sudo {own_command_line()}"
+        raise Refusal("forbidden", text=f"you may not write {path}", hint=line)
+    data = _edited(path, before)
+    if data == before:
+        click.echo("nothing was changed")
+        return 0
+    if _read(path) != before:
+        raise Refusal("usage", text=f"somebody else changed {path} meanwhile; it was left as it is")
+    system.put_in_place(path, data, like)
+    click.echo(f"{path} is in order, and in use from the next request on")
+    office = open_office(ctx)
+    followed = follow(office.site, now())
+    say_followed(followed)
+    check_followed(followed, "the configuration is in use")
+    return 0
+
+
+def _edited(path: str, before: bytes) -> bytes:
+    """What the editor left, once it has no fault. Raises Refusal, and `path` is as it was."""
+    with tempfile.TemporaryDirectory(prefix="gitguard-") as folder:
+        draft = os.path.join(folder, "gitguard.toml")
+        with open(draft, "wb") as file:
+            file.write(before)
+        while True:
+            _run_editor(draft, path)
+            try:
+                with open(draft, "rb") as file:
+                    data = file.read(_MOST)
+            except OSError as error:
+                raise Refusal(
+                    "usage", text=f"the draft cannot be read ({error.strerror}); {path} was left as it is"
+                ) from None
+            faults = [] if data == before else faults_of(data, path)
+            if not faults:
+                return data
+            for fault in faults:
+                click.echo(f"{path}: {fault}", err=True)
+            try:
+                again = click.confirm(
+                    "edit it again? (otherwise it is left as it was)", default=True, err=True
+                )
+            except click.Abort:
+                again = False
+            if not again:
+                raise Refusal(
+                    "config-invalid", text=f"{number(len(faults), 'fault')}; {path} was left as it was"
+                )
+
+
+def _run_editor(draft: str, path: str) -> None:
+    wanted = os.environ.get("VISUAL", "").strip() or os.environ.get("EDITOR", "").strip() or "vi"
+    try:
+        words = shlex.split(wanted)
+        status = subprocess.run([*words, draft], check=False).returncode
+    except ValueError as error:
+        raise Refusal("usage", text=f"$VISUAL or $EDITOR cannot be read: {wanted} ({error})") from None
+    except OSError as error:
+        raise Refusal("usage", text=f"{words[0]}: {error.strerror}", hint="name one in $EDITOR") from None
+    if status != 0:
+        raise Refusal("usage", text=f"the editor exited {status}; {path} was left as it is")
+
+
+def _read(path: str) -> bytes:
+    """The file's bytes. Raises Refusal that says how to go on."""
+    try:
+        owner = pwd.getpwuid(os.stat(path).st_uid).pw_name
+    except FileNotFoundError:
+        raise Refusal(
+            "usage",
+            text=f"no configuration at {path}",
+            hint="name it with gitguard --config FILE, or begin with: gitguard admin init",
+        ) from None
+    except PermissionError:
+        raise Refusal(
+            "forbidden", text=f"you may not look at {path}", hint=f"type: sudo {own_command_line()}"
+        ) from None
+    except (OSError, KeyError) as error:
+        raise Refusal("usage", text=f"cannot read {path}: {error}") from None
+    if not os.access(path, os.R_OK):
+        raise Refusal("forbidden", text=f"you may not read {path}", hint=f"type: sudo {own_command_line()}")
+    return read_typed(path, owner, _MOST)
+
+
+def faults_of(data: bytes, path: str) -> list[Fault]:
+    """Every fault of a configuration, those that only this machine shows among them."""
+    try:
+        settings = parse(data, path)
+    except ConfigurationError as error:
+        return error.faults
+    fault = account_fault(str(settings.host.account), str(settings.paths.state))
+    return [fault_at(data, "host", "account", fault)] if fault else []
