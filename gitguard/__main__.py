@@ -8,13 +8,23 @@ import sys
 import click
 
 from gitguard.client.verbs import add_client_verbs
-from gitguard.command_line import Group, run
-
-DEFAULT_CONFIG = "/etc/gitguard/gitguard.toml"
+from gitguard.command_line import Group, as_typed, run
+from gitguard.host.places import SYSTEM_CONFIG
+from gitguard.message.reasons import Refusal
 
 
 class Root(Group):
     """Loads `admin`, and the server's libraries with it, only when it is asked for."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """As click does; the commands that a refusal names are those of this installation."""
+        try:
+            return super().invoke(ctx)
+        except Refusal as refusal:
+            refusal.hint = as_typed(refusal.hint)
+            refusal.text = as_typed(refusal.text)
+            refusal.detail = as_typed(refusal.detail)
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every name, `admin` last."""
@@ -22,6 +32,8 @@ class Root(Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of a name or an alias."""
+        if cmd_name == "help":
+            return click.Command("help", params=[click.Argument(["words"], nargs=-1)], callback=_help)
         if cmd_name != "admin":
             return super().get_command(ctx, cmd_name)
         try:
@@ -30,6 +42,19 @@ class Root(Group):
             text = f"the server's part is not installed ({error.name} is missing)"
             return click.Command("admin", help=f"Not available: {text}.", callback=lambda: _missing(text))
         return admin
+
+
+@click.pass_context
+def _help(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """`gitguard help admin user add`, as `gitguard admin user add --help`."""
+    at = ctx.find_root()
+    command: click.Command = at.command
+    for word in words:
+        found = command.get_command(at, word) if isinstance(command, click.Group) else None
+        if found is None:
+            raise Refusal("usage", text=f"no such command: {' '.join(words)}", hint="see: gitguard help")
+        command, at = found, click.Context(found, info_name=word, parent=at)
+    click.echo(command.get_help(at))
 
 
 def _missing(text: str) -> None:
@@ -58,7 +83,14 @@ def root() -> Group:
         no_args_is_help=True,
         params=[
             click.Option(["--config"], metavar="FILE", help="The server's configuration, for admin."),
-            click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version),
+            click.Option(
+                ["--version"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_version,
+                help="Print the version and exit.",
+            ),
         ],
         callback=_remember_config,
     )
@@ -68,7 +100,7 @@ def root() -> Group:
 
 @click.pass_context
 def _remember_config(ctx: click.Context, config: str | None) -> None:
-    ctx.obj = os.path.abspath(config or os.environ.get("GITGUARD_CONFIG") or DEFAULT_CONFIG)
+    ctx.obj = os.path.abspath(config or os.environ.get("GITGUARD_CONFIG") or SYSTEM_CONFIG)
 
 
 def main() -> None:

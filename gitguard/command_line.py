@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
+import shlex
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 import click
 
+from gitguard.host.places import SYSTEM_CONFIG
 from gitguard.message.reasons import Refusal, told_of
 from gitguard.message.refusals import View, first_line
 from gitguard.verbs import Verb
 
 Run = Callable[..., int | None]
+
+
+def as_typed(text: str) -> str:
+    """`text` with each `gitguard admin` in it as it must be typed for the installation that this command is about."""
+    ctx = click.get_current_context(silent=True)
+    config = ctx.find_root().obj if ctx is not None else None
+    if not isinstance(config, str) or config == SYSTEM_CONFIG:
+        return text
+    return re.sub(r"\bgitguard admin\b", lambda _: f"gitguard --config {shlex.quote(config)} admin", text)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line that names commands, as they must be typed here."""
+    click.echo(as_typed(text), err=err)
 
 
 class Group(click.Group):
@@ -115,11 +133,26 @@ def run(
         return 1
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        if not _is_printing(error):
+            return _broken(error, view, told)
+        # What is printed is printed after what was asked for is done.
+        text = f"the output could not be written ({error.strerror}); what was asked for is done"
+        return tell(Refusal("internal-error", text=text), view)
     except Exception as error:
-        broken = Refusal("internal-error", told_of(error))
-        told(broken)
-        return tell(broken, view)
+        return _broken(error, view, told)
     return status if isinstance(status, int) else 0
+
+
+def _is_printing(error: OSError) -> bool:
+    """Whether it was raised by writing to the terminal, file or pipe that our output goes to."""
+    return any(frame.f_code is click.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _broken(error: Exception, view: View | None, told: Callable[[Refusal], None]) -> int:
+    refusal = Refusal("internal-error", told_of(error))
+    told(refusal)
+    return tell(refusal, view)
 
 
 _FOR_ADMIN = {
@@ -134,8 +167,9 @@ _FOR_ADMIN = {
 
 def tell(refusal: Refusal, view: View | None = None) -> int:
     """Print `refusal` on stderr and return its exit status."""
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
+    if sys.stdout is not None:  # None where it was closed before we began
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
     if view is None and not refusal.text:
         # Whoever reads this is the admin: what is broken, and where, rather than whom to tell.
         refusal.text = _FOR_ADMIN.get(refusal.reason, "")

@@ -19,7 +19,11 @@ def present(tx: Reading, name: str) -> User:
     if user is None:
         raise Refusal("usage", text=f"no user {printable(name, 64)}")
     if user.state == "removed":
-        raise Refusal("usage", text=f"{name} was removed; the name stays reserved")
+        raise Refusal(
+            "usage",
+            text=f"{name} was removed; the name stays reserved",
+            hint=f"if they are back: gitguard admin user restore {name}",
+        )
     return user
 
 
@@ -41,8 +45,13 @@ def add(tx: Writing, name: str, at: int, actor: str) -> None:
         raise Refusal("usage", text=fault)
     there = tx.user(name)
     if there is not None:
-        why = "was removed and stays reserved" if there.state == "removed" else "is there already"
-        raise Refusal("usage", text=f"the user {name} {why}")
+        if there.state == "removed":
+            raise Refusal(
+                "usage",
+                text=f"the user {name} was removed and stays reserved",
+                hint=f"if it is the same person: gitguard admin user restore {name}",
+            )
+        raise Refusal("usage", text=f"the user {name} is there already")
     tx.add_user(name, at)
     tx.record("user-added", at, actor, user=name)
 

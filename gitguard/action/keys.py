@@ -94,6 +94,15 @@ def add(site: Site, user: str, keys: list[NewKey], moment: Moment, actor: str) -
 
 def remove(site: Site, fingerprint: str, moment: Moment, actor: str, reason: str) -> tuple[Key, Followed]:
     """Take a key away, with its sessions and transfers: (the key, what followed). Raises Refusal."""
+    with site.store.reading() as tx:
+        stored = tx.key(fingerprint) is not None
+    for line in [] if stored else foreign(site):
+        if line.fingerprint == fingerprint:
+            raise Refusal(
+                "usage",
+                text=f"{fingerprint} is nobody's key here; it stands ungated in {line.path}, line {line.number}",
+                hint="take that line out by hand, or take it over with: gitguard admin key adopt MAP",
+            )
     with site.store.writing() as tx:
         gone = users.remove_key(tx, fingerprint, moment.at, actor, reason)
     return gone, follow(site, moment, Whose(keys=frozenset({fingerprint})), keys=True)
@@ -118,7 +127,12 @@ def plan(
             about = f"line {want.number} of the map: {want.fingerprint}"
             found = by_key.get(want.fingerprint)
             if not found:
-                faults.append(f"{about} stands in no key file as a line of its own")
+                there = tx.key(want.fingerprint)
+                faults.append(
+                    f"{about} is gated already, as a key of {there.user}"
+                    if there is not None
+                    else f"{about} stands in no key file as a line of its own"
+                )
                 continue
             user = tx.user(want.user)
             if user is None and add_users:
@@ -143,7 +157,7 @@ def plan(
                 faults.append(f"{about}: {answer}")
             elif there is not None and _means(there) != _means(answer.key):
                 faults.append(
-                    f"{about} is stored already with other limits or another program; gitguard admin key remove it first"
+                    f"{about} is stored already with other limits or another program; remove it first: gitguard admin key remove {want.fingerprint}"
                 )
             else:
                 taken.append(answer)

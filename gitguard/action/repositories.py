@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 
 from gitguard.action.follow import Followed, follow
@@ -113,12 +114,12 @@ def _hindrance(
     if there is not None and there.directory != found.directory:
         return Obstacle(
             f"the name {found.name} is taken by {there.directory}",
-            "rename one of them: gitguard admin repo rename",
+            f"rename one of them: gitguard admin repo rename {shlex.quote(found.name)} NEW",
         )
     if at_directory is not None and at_directory.name != found.name:
         return Obstacle(
             f"{found.directory} is known as {at_directory.name}",
-            f"gitguard admin repo rename {at_directory.name} {found.name}",
+            f"gitguard admin repo rename {shlex.quote(at_directory.name)} {shlex.quote(found.name)}",
         )
     return None if there is not None or new else _moved(tx, found, repositories)
 
@@ -135,9 +136,9 @@ def _moved(tx: Reading, found: Found, repositories: list[Repository]) -> Obstacl
         return None
     names = ", ".join(repository.name for repository in lost[:3])
     return Obstacle(
-        f"not adopted while repositories with a switch or admins are missing on disk: {names}",
-        f"if this is one of them, say: gitguard admin repo rename {lost[0].name} {found.name}; "
-        "if they are gone for good: gitguard admin repo forget NAME",
+        f"repositories with a switch or admins are missing on disk, and this may be one of them: {names}",
+        f"if this is one of them, say: gitguard admin repo rename {shlex.quote(lost[0].name)} {shlex.quote(found.name)}; "
+        f"if it is gone for good: gitguard admin repo forget {shlex.quote(lost[0].name)}",
     )
 
 

@@ -20,12 +20,16 @@ from gitguard.store.sqlite import SqliteStore, audit_head, copy_file, create, is
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """How many sessions ended, recovery codes were voided (or kept) and invites voided, and what followed."""
+    """How many sessions ended, recovery codes were voided (or kept) and invites voided, and what followed.
+
+    `before`: where the store that was there is kept, "" if there was none.
+    """
 
     sessions: int
     recovery_codes: int
     invites: int
     followed: Followed
+    before: str
 
 
 def restore(
@@ -46,17 +50,19 @@ def restore(
             "head_before": _text_of(head),
         }
         counts = _make_safe(candidate, moment, actor, details, keep_recovery_codes=keep_recovery_codes)
+        before = ""
         with locked(site.lock):
             if os.path.exists(live):
-                shutil.copyfile(live, f"{live}.before-restore")
-                os.chmod(f"{live}.before-restore", 0o600)
+                before = f"{live}.before-restore"
+                shutil.copyfile(live, before)
+                os.chmod(before, 0o600)
             copy_file(candidate, live)
     finally:
         for suffix in ("", "-wal", "-shm"):
             if os.path.exists(candidate + suffix):
                 os.unlink(candidate + suffix)
     SqliteStore(live, head).renew_head()
-    return Restored(*counts, follow(site, moment, Whose(everyone=True)))
+    return Restored(*counts, follow(site, moment, Whose(everyone=True)), before)
 
 
 def _text_of(head: str) -> str:

@@ -8,9 +8,10 @@ from gitguard.account import user as users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose, judge_again
 from gitguard.action.site import Site
-from gitguard.message.reasons import Refusal
+from gitguard.config.schema import format_duration
+from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import Moment
-from gitguard.session.scope import scope_of
+from gitguard.session.scope import network_of, scope_of
 from gitguard.store.contract import Session
 
 
@@ -30,7 +31,9 @@ def open_one(
     """Open a session of `seconds` for an enrolled user who cannot verify just now. Raises Refusal."""
     lifetime = site.settings.session.lifetime
     if not 1 <= seconds <= lifetime:
-        raise Refusal("usage", text=f"--for is 1s to the server's lifetime, {lifetime} seconds")
+        raise Refusal("usage", text=f"--for is 1s to the server's lifetime, {format_duration(lifetime)}")
+    if address and network_of(address) is None:
+        raise Refusal("usage", text=f"--from: {readable(address, 60)} is no IP address")
     kind = site.settings.session.scope
     scope = scope_of(kind, key, address)
     if scope is None:

@@ -16,7 +16,7 @@ from gitguard.message.reasons import Refusal
 
 Entry = dict[str, object]
 
-_SAME = ("user", "key", "address", "repository", "operation", "verdict", "reason")
+_SAME = ("user", "key", "address", "repository", "operation", "verdict", "reason", "because")
 QUIET_SECONDS = 600  # a repeat that comes later begins a new line
 _LONGEST_LINE = 1 << 16
 
@@ -26,8 +26,7 @@ def read_log(path: str, after: int = 0) -> Iterator[Entry | None]:
 
     Rotations that ended before `after` (Unix seconds) are passed over. Raises Refusal("log-unavailable").
     """
-    rotated = [name for name in glob.glob(glob.escape(path) + "[.-]*") if _is_rotation(name, path)]
-    for name in [*sorted(rotated, key=_written_at), path]:
+    for name in [*sorted(_rotations(path), key=_written_at), path]:
         if name == path and not os.path.exists(name):
             continue
         try:
@@ -38,6 +37,15 @@ def read_log(path: str, after: int = 0) -> Iterator[Entry | None]:
                     yield _entry(line)
         except (OSError, EOFError) as error:
             raise Refusal("log-unavailable", f"{name}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def any_log(path: str) -> bool:
+    """Whether there is anything to read: the log or a rotation of it."""
+    return os.path.exists(path) or bool(_rotations(path))
+
+
+def _rotations(path: str) -> list[str]:
+    return [name for name in glob.glob(glob.escape(path) + "[.-]*") if _is_rotation(name, path)]
 
 
 def _is_rotation(name: str, path: str) -> bool:

@@ -16,6 +16,7 @@ from gitguard.cli.user_verbs import runs
 from gitguard.command_line import Group, add_verbs, run, tell
 from gitguard.config.parse import read_settings
 from gitguard.decision.access_log import append, line_of
+from gitguard.decision.command import quote
 from gitguard.decision.decide import Decision
 from gitguard.decision.telling import view_of
 from gitguard.factor import keyring
@@ -44,6 +45,8 @@ def serve(decision: Decision, config_path: str, id_: str) -> int:
         if isinstance(stream, io.TextIOWrapper):  # whatever LC_ALL the client sent, half blocks are UTF-8
             stream.reconfigure(encoding="utf-8", errors="replace")
     view = view_of(decision, id_)
+    if decision.command is not None and decision.command.words[:1] != ("verify",):
+        view.words = " ".join(quote(word) if not word.isalnum() else word for word in decision.command.words)
 
     def told(refusal: Refusal) -> None:
         if decision.config is None or not refusal.is_our_fault:

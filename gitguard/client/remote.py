@@ -67,10 +67,16 @@ def url_of(remote: str | None) -> str:
     if url is None and (":" in name or "/" in name):  # a branch may name a URL in a remote's place
         url = _git("ls-remote", "--get-url", name)
     if not url:
+        names = (_git("remote") or "").split()
         raise Refusal(
             "usage",
             text=f"no remote {printable(name)} in this clone",
-            hint="name one with --remote, or give git@HOST",
+            hint=(
+                f"there are: {', '.join(printable(n) for n in names)}; name one with --remote"
+                if names
+                else ""
+            )
+            or "give git@HOST",
         )
     return url.splitlines()[0]
 

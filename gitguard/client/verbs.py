@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -100,11 +101,13 @@ def _run(verb: Verb, path: list[str]) -> Run:
         status = _over_ssh(ssh, server, sent, typed, attached=known or verb.name in ("verify", "enroll"))
         if status == 0 and verb.name in ("verify", "enroll"):
             remember(server, ssh)
-        elif (
-            status != 0 and not known and verb.name not in ("verify", "enroll") and status != UNREACHED_STATUS
-        ):
+        elif status not in (0, UNREACHED_STATUS) and not known and not options.get("check"):
+            there = (
+                f" {shlex.quote(where)}" if where else f" --remote {shlex.quote(remote)}" if remote else ""
+            )
             click.echo(
-                f"gitguard: nothing is asked for on behalf of {server.shown} before you have verified there: gitguard verify",
+                f"gitguard: nothing is asked for on behalf of {server.shown} before you have verified there: "
+                f"gitguard verify{there}",
                 err=True,
             )
         return status

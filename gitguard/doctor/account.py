@@ -26,7 +26,10 @@ _START_UP = (
 def shell_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
     """The login shell runs every forced command, with `-c`."""
     name = os.path.basename(os.path.realpath(entry.pw_shell))
-    remedy = f"usermod --shell /bin/sh {entry.pw_name}   (where /bin/sh is dash)"
+    remedy = (
+        "while a key line is not gated: gitguard admin key adopt --set-shell MAP, which does both in the safe order; "
+        f"otherwise: usermod --shell /bin/sh {entry.pw_name}   (where /bin/sh is dash)"
+    )
     if entry.pw_uid == 0:
         yield gap(
             "account-is-root",
@@ -85,7 +88,7 @@ def key_findings(keys: list[Key], files: list[str], managed: str, gate: str) -> 
     if block != b"".join(expected.values()):
         yield gap("key-file", f"the block in {managed} is not what the store says", "gitguard admin init")
     else:
-        yield ok("key-file", f"{managed}: {len(keys)} gated keys")
+        yield ok("key-file", f"{managed}: {len(keys)} gated {'key' if len(keys) == 1 else 'keys'}")
     if os.path.exists(managed) and (fault := fault_on_the_way(managed, os.geteuid())):
         yield gap("key-file-mode", fault, "the key file and its folders are writable by no one else")
     for path in files:

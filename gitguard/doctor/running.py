@@ -66,7 +66,7 @@ def gate_findings(
         yield gap(
             "gate-run",
             f"run as sshd would for {key.user}, the gate exits {done.returncode}: {first[-200:]}",
-            "gitguard admin log --since 1h; then see docs/operations.md",
+            'gitguard admin log --since 1h; then see docs/operations.md, "The night it breaks"',
         )
     elif done.returncode == 0 and not wanted.startswith("2fa") and not done.stdout:
         yield gap("gate-run", "the gate exits 0 without becoming Git", "gitguard admin init")

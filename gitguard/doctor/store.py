@@ -21,15 +21,26 @@ def store_findings(store: SqliteStore) -> Iterator[Finding]:
     try:  # the head first: a record written meanwhile must not look like a missing one
         head = store.head.read()
     except (OSError, ValueError) as error:
-        yield gap("audit", f"{store.head.path}: {error}", "find out who touched it; a change renews it")
+        yield gap(
+            "audit",
+            f"{store.head.path}: {error}",
+            "find out who touched it; then: gitguard admin audit accept --reason TEXT",
+        )
         return
     with store.reading() as tx:
         found, lag = faults(tx.audit(), head)
     for fault in found:
-        yield gap("audit", fault, "see docs/operations.md, and keep a copy of the store as it is")
+        yield gap(
+            "audit",
+            fault,
+            'keep a copy of store and log as they are, and see docs/operations.md, "The audit chain is broken"',
+        )
     if not found:
         yield (
-            note("audit", f"the audit head outside lags by {lag} records, as after a crash")
+            note(
+                "audit",
+                f"the audit head outside lags by {lag} {'record' if lag == 1 else 'records'}, as after a crash",
+            )
             if lag
             else ok("audit", "the audit chain is whole")
         )
@@ -48,8 +59,8 @@ def secret_findings(store: SqliteStore, ring: Keyring) -> Iterator[Finding]:
     if broken:
         yield gap(
             "secrets",
-            f"the secrets of {len(broken)} users do not decrypt: {', '.join(broken[:10])}",
+            f"the secrets of {len(broken)} of {len(factors)} people do not decrypt: {', '.join(broken[:10])}",
             "put the right key file back, or: gitguard admin user reset NAME",
         )
     else:
-        yield ok("secrets", f"{len(factors)} secrets decrypt under the key file")
+        yield ok("secrets", f"{len(factors)} {'secret decrypts' if len(factors) == 1 else 'secrets decrypt'} under the key file")

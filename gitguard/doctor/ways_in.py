@@ -52,7 +52,7 @@ def account_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
     if group is not None and members:
         yield gap(
             "account-group",
-            f"{', '.join(sorted(members))} is in the group {group.gr_name}, which owns what {entry.pw_name} makes",
+            f"the group {group.gr_name} owns what {entry.pw_name} makes, and these are in it: {', '.join(sorted(members))}",
             f"gpasswd -d {min(members)} {group.gr_name}, or give {entry.pw_name} a group of its own",
         )
     mighty = [
@@ -63,7 +63,7 @@ def account_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
     if mighty:
         yield gap(
             "account-mighty",
-            f"{entry.pw_name} is in the group {', '.join(mighty)}: whoever gets behind the gate gets the machine",
+            f"{entry.pw_name} is in {', '.join(mighty)}, as which it can do more than its own: whoever gets behind the gate gets the machine",
             f"gpasswd -d {entry.pw_name} {mighty[0]}",
         )
     if not twins and not members and not mighty:

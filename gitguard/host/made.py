@@ -7,6 +7,7 @@ already keeps its owner.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import tempfile
@@ -91,6 +92,8 @@ def _make_and_give(path: str, owner: pwd.struct_passwd, mode: int) -> None:
             os.close(handle)
         os.rename(temporary, name, src_dir_fd=above, dst_dir_fd=above)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            os.rmdir(temporary, dir_fd=above)
         raise Refusal("usage", text=f"cannot make the folder {path}: {error.strerror}") from None
     finally:
         os.close(above)

@@ -49,7 +49,7 @@ def fault_of(entry: "posix.stat_result", name: str, uid: int) -> str:
     if entry.st_uid not in (0, uid):
         return f"{name} belongs to uid {entry.st_uid}, not to root or the Git account"
     if entry.st_mode & _WRITABLE_BY_OTHERS:
-        return f"{name} is writable by others (mode {entry.st_mode & 0o7777:04o}); try: chmod go-w {name}"
+        return f"{name} is writable by others (mode {entry.st_mode & 0o7777:04o}); try: chmod go-w '{name}'"
     return ""
 
 

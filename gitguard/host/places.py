@@ -5,8 +5,10 @@ from __future__ import annotations
 import os.path
 import pwd
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gitguard.config.schema import Settings
+if TYPE_CHECKING:
+    from gitguard.config.schema import Settings
 
 SYSTEM_CONFIG = "/etc/gitguard/gitguard.toml"
 

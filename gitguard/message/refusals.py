@@ -31,7 +31,7 @@ OWN_WORDS = {
 class View:
     """What a refusal may mention: the server's address, who asks for what, and what is known of sessions.
 
-    `others`: (key, network) of live sessions of the same user elsewhere. Unknown values stay empty.
+    `words` is what was typed behind `2fa`, quoted, for trying again. `others`: (key, network) of live sessions of the same user elsewhere. Unknown values stay empty.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class View:
         help_line: str = "",
         help_url: str = "",
         needs_invite: bool = False,
+        words: str = "verify",
     ) -> None:
         self.account = account
         self.host = host
@@ -68,6 +69,7 @@ class View:
         self.help_line = help_line
         self.help_url = help_url
         self.needs_invite = needs_invite
+        self.words = words
 
     @property
     def what(self) -> str:
@@ -92,7 +94,7 @@ _SENTENCES = {
     "no-grant": "refused, because this push did not come through gitguard's SSH gate and 2FA is required here",
     "enrolment-required": "set up a second factor to {what}: {enroll}",
     "invite-required": "an invite or a fresh code is needed; ask your server admin for an invite",
-    "code-rejected": "that code was not accepted; wait for the next one and try again: {verify}",
+    "code-rejected": "that code was not accepted; wait for the next one and try again: {again}",
     "not-a-code": "that is not a code; type the {digits} digits that your app shows, or a whole recovery code",
     "throttled": "too many failures; try again after {retry}",
     "forbidden": "you may not do this here; ask your server admin",
@@ -122,6 +124,7 @@ def first_line(refusal: Refusal, view: View) -> str:
         what=view.what,
         verify=view.ssh("verify"),
         enroll=view.ssh("enroll"),
+        again=view.ssh(view.words),
         help=view.ssh("help"),
         user=printable(view.user, 64),
         repository=readable(view.repository, 100) or "it",

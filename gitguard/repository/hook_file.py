@@ -38,8 +38,14 @@ def hook_fault(directory: str, expected: bytes, uid: int) -> str:
     except OSError as error:
         return f"{path}: {error.strerror}"
     if found != expected:
-        return f"{path} is not gitguard's hook; try: gitguard admin repo adopt"
+        return f"{path} is not gitguard's hook; try: gitguard admin repo adopt {_quoted(directory)}"
     return ""
+
+
+def _quoted(text: str) -> str:
+    """`text` as one word for a shell; shlex is more than the gate may load."""
+    plain = all(c.isalnum() or c in "/._-+" for c in text)
+    return text if plain else "'" + text.replace("'", "'\\''") + "'"
 
 
 def not_executable(path: str, entry: "posix.stat_result") -> str:
@@ -48,7 +54,7 @@ def not_executable(path: str, entry: "posix.stat_result") -> str:
         return (
             f"{path} lies on a file system that is mounted noexec; mount it without, or move the repositories"
         )
-    return f"{path} is not executable; try: chmod +x {path}"
+    return f"{path} is not executable; try: chmod +x {_quoted(path)}"
 
 
 def has_hooks_path(directory: str, files: "tuple[str, ...]", environment: "dict[str, str]") -> bool:

@@ -6,6 +6,7 @@ What the store does not know is refused by the gate; adopting (adopting.py) is t
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def known(tx: Reading, settings: Settings, spelled: str) -> Repository:
         raise Refusal(
             "no-such-repository",
             text=f"no such repository: {name}",
-            hint="admins make one known with: gitguard admin repo adopt",
+            hint=f"the server's admin makes one known with: gitguard admin repo adopt {shlex.quote(name)}",
         )
     return repository
 
@@ -146,7 +147,7 @@ def create(settings: Settings, name: str) -> Found:
             raise Refusal(
                 "usage",
                 text=f"{taken} is there already",
-                hint=f"make it known with: gitguard admin repo adopt {plain}",
+                hint=f"make it known with: gitguard admin repo adopt {shlex.quote(plain)}",
             )
     try:
         os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)

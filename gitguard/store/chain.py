@@ -38,10 +38,14 @@ class Head:
         """(seq, hash), or None if there is no such file. Raises ValueError or OSError if it cannot be understood."""
         try:
             with open(self.path, encoding="ascii") as file:
-                seq, digest = file.read(200).split()
+                words = file.read(200).split()
         except FileNotFoundError:
             return None
-        return int(seq), bytes.fromhex(digest)
+        try:
+            seq, digest = words
+            return int(seq), bytes.fromhex(digest)
+        except ValueError:
+            raise ValueError(f"{self.path} does not hold one line of a number and a hash") from None
 
     def write(self, seq: int, digest: bytes) -> None:
         """Put the newest hash in place in one step. Raises OSError."""

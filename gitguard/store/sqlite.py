@@ -31,7 +31,10 @@ class SqliteStore:
             self._connection = _connect(path)
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            raise Refusal("store-unavailable", f"{path} is not a store; try: gitguard admin init")
+            raise Refusal(
+                "store-unavailable",
+                f"{path} is not a store; put a backup in its place: gitguard admin store restore FILE",
+            )
         if version != SCHEMA:
             raise Refusal("store-schema", f"{path} has schema {version}, this gitguard knows {SCHEMA}")
 

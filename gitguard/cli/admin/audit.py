@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
-from gitguard.cli.admin.office import open_office
+from gitguard.cli.admin.office import check_reason, open_office
 from gitguard.cli.here import counted, number, say_json
 from gitguard.command_line import Group
 from gitguard.config.schema import duration as seconds_of
@@ -56,12 +58,18 @@ def show(
     for r in chosen:
         at, what, actor = r.record.get("at"), r.record.get("event"), r.record.get("actor")
         details = {name: value for name, value in r.record.items() if name not in ("at", "event", "actor")}
-        words = " ".join(f"{name}={readable(str(value), 200)}" for name, value in sorted(details.items()))
+        words = " ".join(f"{name}={_value(value)}" for name, value in sorted(details.items()))
         click.echo(
             f"{r.seq:>6}  {clock(at, today) if isinstance(at, int) else '?'}  {readable(str(actor), 80)}  {what}  {words}".rstrip()
         )
     if not chosen:
         click.echo("no records", err=True)
+
+
+def _value(value: object) -> str:
+    """A value of a record as one word; what holds blanks or quotes is quoted, so that none can look like two."""
+    text = ",".join(str(part) for part in value) if isinstance(value, list) else str(value)
+    return readable(shlex.quote(text) if text else "''", 200)
 
 
 @audit.command()
@@ -97,6 +105,7 @@ def verify(ctx: click.Context, as_json: bool) -> int:
 @click.pass_context
 def accept(ctx: click.Context, reason: str) -> None:
     """Go on from the chain as it is, after somebody looked into its faults; they are written down with it."""
+    check_reason(reason)
     office = open_office(ctx)
     store = office.sqlite
     try:

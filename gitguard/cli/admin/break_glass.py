@@ -10,7 +10,7 @@ from gitguard.message.reasons import readable
 from gitguard.session.moment import now
 
 
-@click.command(name="break-glass", context_settings={"ignore_unknown_options": True})
+@click.command(name="break-glass", context_settings={"allow_interspersed_args": False})
 @click.option("--reason", required=True, help="Why, for the audit trail.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context

@@ -11,6 +11,7 @@ import click
 from gitguard.action.repositories import live_hook
 from gitguard.cli.admin.office import Office, config_of, open_office, open_settings
 from gitguard.cli.here import number, say_json
+from gitguard.command_line import as_typed, say
 from gitguard.config.parse import ConfigurationError
 from gitguard.config.schema import Settings
 from gitguard.doctor import (
@@ -49,7 +50,8 @@ def doctor(ctx: click.Context, sshd_config: str | None, as_json: bool, quiet: bo
             {
                 "gaps": len(gaps),
                 "findings": [
-                    {"level": f.level, "name": f.name, "what": f.what, "remedy": f.remedy} for f in found
+                    {"level": f.level, "name": f.name, "what": f.what, "remedy": as_typed(f.remedy)}
+                    for f in found
                 ],
                 "not_looked_at": NOT_LOOKED_AT,
             }
@@ -72,7 +74,7 @@ def _say(found: list[Finding]) -> None:
         click.echo(f"{mark}  {finding.name}: {finding.what}")
         follows = found[place + 1].remedy if place + 1 < len(found) else ""
         if finding.remedy and follows != finding.remedy:
-            click.echo(f"      try: {finding.remedy}")
+            say(f"      try: {finding.remedy}")
 
 
 def _looked(name: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
@@ -89,10 +91,10 @@ def _looked(name: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Findin
 
 def _remedy(refusal: Refusal) -> str:
     by_reason = {
-        "store-unavailable": 'see docs/operations.md, "The night it breaks": the store',
+        "store-unavailable": "gitguard admin store status; a backup is put in place by: gitguard admin store restore FILE",
         "store-schema": "gitguard admin init (it brings the store up to date); if the store is newer: install that version",
         "config-invalid": "gitguard admin config edit",
-        "log-unavailable": 'see docs/operations.md, "The night it breaks": the log',
+        "log-unavailable": "gitguard admin init (it makes the log's folder anew); the file itself must be the account's",
     }
     return refusal.hint or by_reason.get(refusal.reason, 'see docs/operations.md, "The night it breaks"')
 

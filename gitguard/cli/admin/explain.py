@@ -18,6 +18,7 @@ from gitguard.host.places import Places
 from gitguard.message.moments import clock, duration
 from gitguard.message.reasons import Refusal, printable
 from gitguard.session.moment import Moment, now
+from gitguard.session.scope import network_of
 
 _VERBS = {"read": "git-upload-pack", "push": "git-receive-pack"}
 
@@ -60,6 +61,8 @@ def explain(
     office = open_office(ctx)
     if key is not None and not is_fingerprint(key):
         raise Refusal("usage", text=f"{printable(key, 60)} is not a fingerprint; write SHA256:...")
+    if address is not None and network_of(address) is None:
+        raise Refusal("usage", text=f"--from: {printable(address, 60)} is no IP address")
     moment = now() if when is None else Moment(_time(when))
     key, address = _defaults(office, user, key, address)
     decision = _decision(office.site.at, user, repo, operation, key, address, moment)
@@ -95,7 +98,13 @@ def _defaults(office: Office, user: str, key: str | None, address: str | None) -
         sessions, keys = tx.sessions(user), tx.keys(user)
     if key is None:
         bound = [s.key for s in sessions if s.key]
-        key = bound[0] if bound else keys[0].fingerprint if keys else "SHA256:" + "A" * 43
+        if not bound and not keys:
+            raise Refusal(
+                "usage",
+                text=f"{user} has no key, so nothing of theirs gets as far as the gate",
+                hint=f"give them one: gitguard admin key add {user} FILE; or ask with --key FINGERPRINT",
+            )
+        key = bound[0] if bound else keys[0].fingerprint
     if address is None:
         networks = [s.network for s in sessions if s.network and s.key == key]
         # An IPv6 session is bound to a /64; any address of it will do.

@@ -17,9 +17,9 @@ from gitguard.action.keys import NewKey, Plan, Wanted
 from gitguard.cli.admin.office import Office, config_of, open_office, open_settings, read_file
 from gitguard.cli.here import check_followed, number, say_followed, say_json
 from gitguard.cli.table import say_table
-from gitguard.command_line import Group
+from gitguard.command_line import Group, say
 from gitguard.host.key_file import ForeignLine
-from gitguard.host.key_options import program_fault
+from gitguard.host.key_options import program_fault, understand
 from gitguard.host.login_shell import set_shell, shell_fault
 from gitguard.message.reasons import Refusal, printable, readable
 from gitguard.session.moment import now
@@ -94,10 +94,10 @@ def say_program(office: Office, added: tuple[Key, ...]) -> None:
     with office.site.store.reading() as tx:
         others = [row.behind for row in tx.keys(None) if row.behind]
     if others:
-        click.echo(
+        say(
             f"note: this key goes to git-shell, while {number(len(others), 'key')} go to a program such as "
             f"{others[0][0]}, which may deny what git-shell allows; to change that: gitguard admin key remove, then "
-            "key add --behind, or set [git] behind",
+            "gitguard admin key add --behind, or set [git] behind",
             err=True,
         )
 
@@ -184,7 +184,7 @@ def _in_child() -> bool:
 def set_shell_and_say(account: str) -> None:
     """The second step, once every key is gated."""
     set_shell(account)
-    click.echo(
+    say(
         f"the login shell of {account} is /bin/sh now; every key that sshd reads should be gated: gitguard admin doctor"
     )
 
@@ -304,17 +304,24 @@ def list_(ctx: click.Context, user: str | None, as_json: bool, as_map: bool) -> 
 
 
 def _say_map(office: Office, foreign: list[ForeignLine]) -> None:
-    """One line a key that is not gated; a guess that no user bears yet is marked, as is what cannot be guessed."""
+    """One line a key that is not gated; a guess that no user bears yet is marked, as is what cannot be guessed.
+
+    What adopt would refuse is a comment that says why.
+    """
     with office.site.store.reading() as tx:
         known = {user.name for user in tx.users()}
-    for fingerprint, line in {line.fingerprint: line for line in foreign}.items():
-        if not fingerprint:
+    for line in foreign:
+        if not line.fingerprint:
             click.echo(f"# not understood: {readable(line.comment, 60)} ({line.path}, line {line.number})")
-            continue
+    for fingerprint, line in {line.fingerprint: line for line in foreign if line.fingerprint}.items():
         guess = re.split(r"[@\s:/]", line.comment.strip().lower(), maxsplit=1)[0]
         user = guess if is_user_name(guess) else "USER"
         note = "" if user in known else "new user" if user != "USER" else "name the user"
         about = ", ".join(part for part in (note, readable(line.comment, 60)) if part)
+        if fault := understand(line.options, office.site.at.gate).fault:
+            click.echo(f"# {line.path}, line {line.number}: {fault}; mend it before you take it over:")
+            click.echo(f"# {fingerprint} {user}  # {about}")
+            continue
         click.echo(f"{fingerprint} {user}  # {about}")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import click
 
-from gitguard.answer.reading_log import Entry, Fold, fold, read_log
+from gitguard.answer.reading_log import Entry, Fold, any_log, fold, read_log
 from gitguard.cli.admin.office import config_of, open_settings
 from gitguard.config.compiled import last_known
 from gitguard.config.parse import ConfigurationError
@@ -39,7 +39,10 @@ def log(ctx: click.Context, what: str | None, since: str, refused: bool, path: s
     except ValueError as error:
         raise Refusal("usage", text=str(error)) from None
     found, roots = _log_of(config_of(ctx), path)
-    if not os.path.exists(found):
+    if not any_log(found):
+        if not path and os.path.isdir(os.path.dirname(found)):
+            click.echo(f"no decisions yet: {found} begins with the first request", err=True)
+            return
         raise Refusal(
             "log-unavailable",
             f"{found} is not there",
@@ -86,7 +89,13 @@ def _log_of(config: str, path: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     try:
         settings = open_settings(config)
     except ConfigurationError as error:
+        if path:
+            return path, ()
         click.echo(f"gitguard: {error.path} has faults, so the log is read where it was before", err=True)
+    except Refusal as refusal:
+        if not path or refusal.reason != "usage":
+            raise
+        return path, ()  # a log of another machine, say
     else:
         become(str(settings.host.account), own_command_line())
         roots = (settings.paths.repositories, *settings.paths.extra_roots)

@@ -54,6 +54,12 @@ def actor() -> str:
     return "admin:" + readable(name, 64)
 
 
+def check_reason(reason: str) -> None:
+    """Raises Refusal("usage") unless something was said: the trail is for people who ask why."""
+    if not reason.strip():
+        raise Refusal("usage", text="say why, with --reason")
+
+
 def config_of(ctx: click.Context) -> str:
     """The configuration that the command line names."""
     path: str = ctx.find_root().obj

@@ -15,7 +15,7 @@ from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import check_followed, counted, say_followed, say_json
 from gitguard.cli.own_repo import say_admin, say_toggle, show_repository
 from gitguard.cli.table import say_table
-from gitguard.command_line import Group
+from gitguard.command_line import Group, say
 from gitguard.message.reasons import Refusal, readable
 from gitguard.repository import registry, toggle
 from gitguard.repository.hook_file import hook_fault
@@ -121,12 +121,12 @@ def adopt(ctx: click.Context, names: tuple[str, ...], everything: bool, dry_run:
             name = readable(found.name)
             click.echo(f"{progress}{name}: not adopted: {about.removeprefix(found.name + ': ')}", err=True)
             if refusal.hint:
-                click.echo(f"    {refusal.hint}", err=True)
+                say(f"    {refusal.hint}", err=True)
             continue
         would.add(found.directory)
         click.echo(f"{progress}{readable(found.name)}: {', '.join(done.steps) or 'was in order'}")
     for found in left:
-        click.echo(
+        say(
             f"{readable(found.name)}: left alone, since it was forgotten; to take it back: "
             f"gitguard admin repo adopt {shlex.quote(found.name)}"
         )
@@ -162,7 +162,8 @@ def forget(ctx: click.Context, name: str) -> None:
     if gone.require != "none" or admins:
         toggled = toggle.describe(gone.require, gone.lifetime_seconds)
         click.echo(f"its switch is forgotten too: require {toggled}, admins: {', '.join(admins) or 'none'}")
-    click.echo(f"{gone.name} is not known any more, so it is refused; {gone.directory} was left as it is")
+    left = "was left as it is" if os.path.lexists(gone.directory) else "was not there any more"
+    click.echo(f"{gone.name} is not known any more, so it is refused; {gone.directory} {left}")
     say_followed(followed)
     check_followed(followed, f"{gone.name} is forgotten")
 
@@ -203,7 +204,8 @@ def list_(ctx: click.Context, word: str | None, as_json: bool) -> None:
         )
         for found in strangers
     ]
-    say_table(("repository", "require", "hook"), table, "no repositories yet")
+    nothing = "no repositories yet" if word is None else f"no repository's name holds {readable(word)}"
+    say_table(("repository", "require", "hook"), table, nothing)
 
 
 def _hook_state(directory: str, hook: bytes) -> str:

@@ -8,7 +8,7 @@ from gitguard.account import user as users
 from gitguard.account.standing import remaining
 from gitguard.action import sessions
 from gitguard.action.sessions import Which
-from gitguard.cli.admin.office import open_office
+from gitguard.cli.admin.office import check_reason, open_office
 from gitguard.cli.here import check_followed, counted, say_followed, say_json
 from gitguard.cli.table import say_table
 from gitguard.command_line import Group
@@ -92,8 +92,7 @@ def open_(ctx: click.Context, user: str, how_long: str, reason: str, key: str, a
         seconds = duration(how_long)
     except ValueError as error:
         raise Refusal("usage", text=str(error)) from None
-    if not reason.strip():
-        raise Refusal("usage", text="say why, with --reason")
+    check_reason(reason)
     moment = now()
     opened = sessions.open_one(office.site, user, seconds, key, address, moment, office.actor, reason)
     click.echo(f"opened session {opened.id} for {user} until {until(moment.at + seconds, moment.at)}")

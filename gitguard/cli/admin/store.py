@@ -10,10 +10,10 @@ import tempfile
 import click
 
 from gitguard.action import restore as action
-from gitguard.cli.admin.office import open_office, open_settings_or_say, read_file
+from gitguard.cli.admin.office import check_reason, open_office, open_settings_or_say, read_file
 from gitguard.cli.admin.user import confirm
 from gitguard.cli.here import check_followed, counted, number, say_json
-from gitguard.command_line import Group
+from gitguard.command_line import Group, as_typed, say
 from gitguard.factor import keyring
 from gitguard.host.files import locked
 from gitguard.host.typed_file import create_typed
@@ -32,6 +32,8 @@ def store() -> None:
 @click.pass_context
 def backup(ctx: click.Context, file: str) -> None:
     """Copy the store to FILE while it is in use. The key file is not in it: keep that apart."""
+    if file == "-":
+        raise Refusal("usage", text="a backup goes to a file, since it must be whole or not there; name one")
     path = os.path.abspath(file)
     settings = open_settings_or_say(ctx)
     handle = create_typed(path, str(settings.host.account))  # as who types: the folder may be root's
@@ -78,10 +80,8 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, yes: bool)
     path = os.path.abspath(file)
     data = read_file(ctx, path, 1 << 34)
     if not yes:
-        confirm(
-            f"replace the store by {path}? sessions, recovery codes and open invites end with it",
-            "nothing was changed",
-        )
+        ends = "sessions" if keep_recovery_codes else "sessions, recovery codes"
+        confirm(f"replace the store by {path}? {ends} and open invites end with it", "nothing was changed")
     office = open_office(ctx, store_may_be_broken=True)
     done = action.restore(
         office.site, data, path, now(), office.actor, keep_recovery_codes=keep_recovery_codes
@@ -92,9 +92,14 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, yes: bool)
         "recovery code",
         "kept" if keep_recovery_codes else "voided; people make new ones with: 2fa recovery-codes",
     )
-    counted(done.invites, "invite", "voided; new ones for all who need one: gitguard admin user invite --all")
-    click.echo(
-        f"restored {path}; codes up to now are refused. What was there before is in {office.settings.store.url.path}.before-restore.\n"
+    counted(
+        done.invites,
+        "invite",
+        as_typed("voided; new ones for all who need one: gitguard admin user invite --all"),
+    )
+    kept = f" What was there before is in {done.before}." if done.before else ""
+    say(
+        f"restored {path}; codes up to now are refused.{kept}\n"
         "Keys that were removed, users that were suspended and factors that were reset since the backup are back: "
         "look through them.\nBring the key file in line: gitguard admin init"
     )
@@ -106,7 +111,12 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, yes: bool)
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> int:
     """Where the store is, whether it is whole, what is in it. Exit 1 if it is damaged."""
-    office = open_office(ctx)
+    try:
+        office = open_office(ctx)
+    except Refusal as refusal:
+        if refusal.reason != "store-unavailable":
+            raise
+        return _say_damaged(str(open_settings_or_say(ctx).store.url.path), refusal, as_json=as_json)
     damage = office.sqlite.integrity()
     with office.site.store.reading() as tx:
         facts: dict[str, object] = {
@@ -145,6 +155,17 @@ def status(ctx: click.Context, as_json: bool) -> int:
     return 1 if damage else 0
 
 
+def _say_damaged(path: str, refusal: Refusal, *, as_json: bool) -> int:
+    """A store that cannot be opened at all is a status too."""
+    damage = refusal.detail or refusal.text
+    if as_json:
+        say_json({"path": path, "whole": False, "damage": damage})
+    else:
+        click.echo(f"{path}: DAMAGED: {damage}")
+        say(refusal.hint or "put a backup in its place: gitguard admin store restore FILE")
+    return 1
+
+
 @store.command(name="rotate-key")
 @click.pass_context
 def rotate_key(ctx: click.Context) -> None:
@@ -173,6 +194,7 @@ def rotate_key(ctx: click.Context) -> None:
 @click.pass_context
 def accept_clock(ctx: click.Context, reason: str) -> None:
     """Go on by the present clock after it was wrong: codes are judged again, from now on."""
+    check_reason(reason)
     office = open_office(ctx)
     moment = now()
     with office.site.store.writing() as tx:
@@ -182,6 +204,4 @@ def accept_clock(ctx: click.Context, reason: str) -> None:
     click.echo(
         f"the store goes on from {clock(moment.at, moment.at)} (its latest record said {clock(before, moment.at)})"
     )
-    click.echo(
-        "whose codes stay refused (their watermark is in the future) needs: gitguard admin user reset NAME"
-    )
+    say("whose codes stay refused (their watermark is in the future) needs: gitguard admin user reset NAME")

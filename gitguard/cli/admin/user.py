@@ -13,7 +13,7 @@ from gitguard.cli.admin.key import BEHIND, read_key_files, read_program, say_pro
 from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import check_followed, counted, number, say_followed, say_json
 from gitguard.cli.table import say_table
-from gitguard.command_line import Group
+from gitguard.command_line import Group, say
 from gitguard.message.moments import clock, until
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
@@ -56,10 +56,13 @@ def add(ctx: click.Context, name: str, files: tuple[str, ...], behind: str, if_m
     check_followed(done.followed, f"{name} is added")
 
 
-def say_invite(office: Office, name: str, token: str) -> None:
-    """The invite alone on a line of stdout, and what to send around it on stderr."""
-    click.echo(f"send {name} this line; it works once, within 7 days:", err=True)
-    click.echo(office.view.ssh(f"enroll {token}"))
+def say_invite(office: Office, name: str, token: str, *, tabled: bool = False) -> None:
+    """The invite alone on a line of stdout, and what to send around it on stderr; `tabled`: NAME, tab, invite."""
+    if tabled:
+        click.echo(f"{name}\t{office.view.ssh(f'enroll {token}')}")
+    else:
+        click.echo(f"send {name} this line; it works once, within 7 days:", err=True)
+        click.echo(office.view.ssh(f"enroll {token}"))
     if office.view.host in ("", "localhost", "localhost.localdomain"):
         click.echo(
             "gitguard: the server's name is not set, so the line names no host that others reach; set [host] name",
@@ -76,9 +79,11 @@ def invite(ctx: click.Context, names: tuple[str, ...], everyone: bool) -> None:
     if bool(names) == everyone:
         raise Refusal("usage", text="name users, or say --all")
     office = open_office(ctx)
-    chosen = people.not_enrolled(office.site) if everyone else list(names)
+    chosen = people.not_enrolled(office.site) if everyone else list(dict.fromkeys(names))
+    if everyone and chosen:
+        click.echo("a line each, the name and what to send, which works once, within 7 days:", err=True)
     for done in people.invite(office.site, chosen, now(), office.actor):
-        say_invite(office, done.name, done.token)
+        say_invite(office, done.name, done.token, tabled=everyone)
     if not chosen:
         click.echo("everyone who is active has a second factor", err=True)
 
@@ -216,12 +221,12 @@ def reset(ctx: click.Context, names: tuple[str, ...], everyone: bool, yes: bool,
     if bool(names) == everyone:
         raise Refusal("usage", text="name users, or say --all")
     office = open_office(ctx)
-    chosen = people.active(office.site) if everyone else list(names)
+    chosen = people.active(office.site) if everyone else list(dict.fromkeys(names))
     if everyone and not yes:
         confirm(f"reset the second factor of {number(len(chosen), 'user')}?", "nobody was reset")
     for done in people.reset(office.site, chosen, now(), office.actor, reason):
         click.echo(f"{done.name} has no second factor and no session any more", err=True)
-        say_invite(office, done.name, done.token)
+        say_invite(office, done.name, done.token, tabled=everyone)
         check_followed(done.followed, f"{done.name} was reset")
 
 
@@ -263,7 +268,7 @@ def restore(ctx: click.Context, name: str, reason: str) -> None:
     """Let a removed user come back under the reserved name: without keys, and with a new invite."""
     office = open_office(ctx)
     done = people.restore(office.site, name, now(), office.actor, reason)
-    click.echo(f"{name} is back, without keys; give them one: gitguard admin key add {name} FILE", err=True)
+    say(f"{name} is back, without keys; give them one: gitguard admin key add {name} FILE", err=True)
     say_invite(office, name, done.token)
     check_followed(done.followed, f"{name} is back")
 
