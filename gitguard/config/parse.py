@@ -95,15 +95,14 @@ class _Reader:
             else:
                 values[name] = self.table(name, fields[name].type, content)
         # What no single key shows is looked at even beside other faults, so that all are said at once.
-        settings = Settings(**{name: value for name, value in values.items() if _is_whole(value)})
+        settings = Settings(**values)
         self.meaning(settings)
         return None if self.faults else settings
 
     def table(self, name: str, kind: Any, content: dict[str, Any], index: int = 0) -> Any:
-        """One table as its struct; faults are collected key by key."""
+        """One table as its struct, without the keys that have faults; these are collected."""
         values = {}
         fields = {field.name: field for field in msgspec.structs.fields(kind)}
-        before = len(self.faults)
         for key, value in content.items():
             if key not in fields:
                 self.fault(name, key, "unknown key" + nearest(key, list(fields)), index)
@@ -112,16 +111,18 @@ class _Reader:
                 values[key] = msgspec.convert(value, fields[key].type, dec_hook=decode)
             except msgspec.ValidationError as error:
                 self.fault(name, key, _in_words(str(error), value, fields[key].type), index)
-        return None if len(self.faults) > before else kind(**values)
+        return kind(**values)
 
     def apps(self, content: Any) -> list[App]:
         """`[[apps]]`."""
         if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
             self.fault("apps", "", "expected tables, [[apps]]")
             return []
-        apps = [self.table("apps", App, entry, index) for index, entry in enumerate(content)]
-        for index, app in enumerate(apps):
-            if app is not None and not app.name:
+        apps = []
+        for index, entry in enumerate(content):
+            before = len(self.faults)
+            apps.append(self.table("apps", App, entry, index))
+            if len(self.faults) == before and not apps[-1].name:
                 self.fault("apps", "", "an app needs a name", index)
         return apps
 
@@ -212,10 +213,6 @@ def fault_at(data: bytes, table: str, key: str, what: str) -> Fault:
     return Fault(_line_of(lines, table, key, 0), f"[{table}] {key}".strip(), what)
 
 
-def _is_whole(value: Any) -> bool:
-    return value is not None and not (isinstance(value, list) and None in value)
-
-
 def nearest(word: str, words: list[str]) -> str:
     """`; did you mean X?` for the nearest of `words`, "" if none is near."""
     close = difflib.get_close_matches(word, words, 1, 0.6)
@@ -270,7 +267,7 @@ def _line_of(lines: list[str], table: str, key: str, index: int) -> int:
             whole = ([current] if current else []) + words
             if whole[0] == table and (key in whole[1:] or not key) and max(seen, 0) == index:
                 return number
-            if whole[0] == table and not header:
+            if whole[0] == table and not header and max(seen, 0) == index:
                 header = number
     return header
 

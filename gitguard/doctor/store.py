@@ -63,4 +63,7 @@ def secret_findings(store: SqliteStore, ring: Keyring) -> Iterator[Finding]:
             "put the right key file back, or: gitguard admin user reset NAME",
         )
     else:
-        yield ok("secrets", f"{len(factors)} {'secret decrypts' if len(factors) == 1 else 'secrets decrypt'} under the key file")
+        yield ok(
+            "secrets",
+            f"{len(factors)} {'secret decrypts' if len(factors) == 1 else 'secrets decrypt'} under the key file",
+        )
