@@ -179,6 +179,8 @@ def tell(refusal: Refusal, view: View | None = None) -> int:
         click.echo(f"gitguard: {refusal.detail}", err=True)
     if refusal.hint:
         click.echo(f"gitguard: {refusal.hint}", err=True)
+    if view is None and (remedy := str(refusal.facts.get("remedy", ""))):
+        click.echo(f"gitguard: try: {remedy}", err=True)  # for the admin alone
     if view is not None and view.decision and refusal.is_our_fault:
         click.echo(f"id {view.decision}", err=True)
     return refusal.exit_status

@@ -27,6 +27,7 @@ from gitguard.store.gate_query import GateQuery
 FLOW_SECONDS = 2.0  # how long one that has run out is watched where no earlier sweep has looked at it
 OLDEST_LOOK_SECONDS = 2  # an earlier look must be at least this old to tell idle from flowing
 
+LOOK = "riders.seen"  # below the state folder
 LONGEST_FLOW_SECONDS = 6 * 3600  # protocol v2 asks again and again: what flows must come to its end some day
 
 STANDS, RUN_OUT, REFUSED = "stands", "run out", "refused"
@@ -133,7 +134,7 @@ def _answer_git(config: Config, store: GateQuery, rider: Rider, moment: Moment) 
 
 def look_path(site: Site) -> str:
     """Where the last look at the riders is noted; its time tells doctor that somebody looks."""
-    return f"{site.settings.paths.state}/riders.seen"
+    return f"{site.settings.paths.state}/{LOOK}"
 
 
 def _note(site: Site, riders: list[Rider], moment: Moment) -> None:

@@ -11,10 +11,12 @@ import pwd
 import shlex
 from collections.abc import Iterator
 
-from gitguard.action.judge_again import look_path
+from gitguard.action.judge_again import LOOK
 from gitguard.action.site import Site
+from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, ok
 from gitguard.host.ownership import fault_of
+from gitguard.host.places import Places, authorized_keys
 from gitguard.message.reasons import Refusal
 from gitguard.session.grant import KEY_BYTES, read_key
 from gitguard.store.contract import Repository
@@ -35,22 +37,22 @@ _FOLDERS = (
 _FILES = ("HEAD", "config", "packed-refs", "info/attributes", "info/exclude", "description")
 
 
-def access_findings(site: Site) -> Iterator[Finding]:
-    """Every file of the installation that the account must read, write or replace."""
-    settings = site.settings
+def access_findings(settings: Settings, at: Places) -> Iterator[Finding]:
+    """Every file of the installation that the account must read, write or replace. It needs no store."""
+    key_file = authorized_keys(settings)
     account = str(settings.host.account)
     state, log = str(settings.paths.state), str(settings.paths.access_log)
     store = settings.store.url.path
-    writes = [log, audit_head(log), store, f"{store}-wal", f"{store}-shm", site.at.compiled, look_path(site)]
-    folders = [state, os.path.dirname(log), os.path.dirname(store), os.path.dirname(site.at.compiled)]
-    folders.append(os.path.dirname(site.key_file))
+    writes = [log, audit_head(log), store, f"{store}-wal", f"{store}-shm", at.compiled, f"{state}/{LOOK}"]
+    folders = [state, os.path.dirname(log), os.path.dirname(store), os.path.dirname(at.compiled)]
+    folders.append(os.path.dirname(key_file))
     reads = [
-        site.at.config,
-        site.at.gate,
-        site.at.hook,
+        at.config,
+        at.gate,
+        at.hook,
         f"{state}/secret.keys",
         f"{state}/grant.key",
-        site.key_file,
+        key_file,
     ]
     faults = [fault for path in dict.fromkeys(folders) if (fault := folder_fault(path, account))]
     faults += [

@@ -7,7 +7,7 @@ import pwd
 import re
 from collections.abc import Iterator
 
-from gitguard.doctor.finding import Finding, gap, note, ok
+from gitguard.doctor.finding import Finding, gap, note, ok, remedy_of
 from gitguard.host import key_file
 from gitguard.host.login_shell import shell_fault
 from gitguard.host.ownership import fault_on_the_way
@@ -61,7 +61,7 @@ def home_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
             yield gap(
                 "home",
                 fault,
-                "the home and its start-up files belong to root or the account, writable by no one else",
+                remedy_of(fault, entry.pw_name, "give it to root or the account, writable by no one else"),
             )
             return
     if os.path.exists(os.path.join(home, ".ssh", "rc")):
@@ -90,7 +90,11 @@ def key_findings(keys: list[Key], files: list[str], managed: str, gate: str) -> 
     else:
         yield ok("key-file", f"{managed}: {len(keys)} gated {'key' if len(keys) == 1 else 'keys'}")
     if os.path.exists(managed) and (fault := fault_on_the_way(managed, os.geteuid())):
-        yield gap("key-file-mode", fault, "the key file and its folders are writable by no one else")
+        yield gap(
+            "key-file-mode",
+            fault,
+            remedy_of(fault, pwd.getpwuid(os.geteuid()).pw_name, "close it to others"),
+        )
     for path in files:
         if os.path.realpath(path) != os.path.realpath(managed) and os.path.exists(path):
             yield gap(

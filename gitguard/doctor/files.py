@@ -12,7 +12,7 @@ from gitguard.action.judge_again import last_look
 from gitguard.action.site import Site
 from gitguard.config.compile import GIT_PATH
 from gitguard.config.schema import Settings
-from gitguard.doctor.finding import Finding, gap, note, ok
+from gitguard.doctor.finding import Finding, gap, note, ok, remedy_of
 from gitguard.host import bundle, launcher
 from gitguard.host.install import check_git
 from gitguard.host.ownership import fault_of, fault_on_the_way
@@ -52,9 +52,8 @@ def file_findings(settings: Settings, at: Places) -> Iterator[Finding]:
     for fault in faults:
         about = fault.split(" ", 1)[0].rstrip(":")
         wanted = "go-rwx" if about in private else "go-w"
-        yield gap(
-            "file-mode", fault, f"chmod {wanted} {about}" if os.path.exists(about) else "gitguard admin init"
-        )
+        plain = f"chmod {wanted} {about}" if os.path.exists(about) else "gitguard admin init"
+        yield gap("file-mode", fault, remedy_of(fault, str(settings.host.account), plain))
     if not faults:
         yield ok("file-mode", f"{len(others) + len(private)} files and their folders are closed to others")
 

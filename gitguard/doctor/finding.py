@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 
@@ -28,3 +29,11 @@ def note(name: str, what: str, remedy: str = "") -> Finding:
 def gap(name: str, what: str, remedy: str) -> Finding:
     """Something is open, closed by accident, or could not be looked at."""
     return Finding("gap", name, what, remedy)
+
+
+def remedy_of(fault: str, account: str, otherwise: str) -> str:
+    """The line that mends what host/ownership.py found, read from its own words; `otherwise` where none does."""
+    if "; try: " in fault:
+        return fault.partition("; try: ")[2]
+    path, belongs, _ = fault.partition(" belongs to uid ")
+    return f"chown {account}: {shlex.quote(path)}" if belongs else otherwise

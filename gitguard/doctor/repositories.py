@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 
 from gitguard.config.schema import Settings
-from gitguard.doctor.finding import Finding, gap, note, ok
+from gitguard.doctor.finding import Finding, gap, note, ok, remedy_of
 from gitguard.message.reasons import Refusal
 from gitguard.policy.requirement import toggle_requires
 from gitguard.repository.adopting import hooks_elsewhere, left_overs, obstacle
@@ -70,9 +70,13 @@ def _faults(
     elif hindrance is not None and not hindrance.lender:
         yield gap("repository-refused", f"{name}: {hindrance.why}", hindrance.remedy)
     if fault := hook_fault(repository.directory, hook, uid):
-        remedy = fault.partition("try: ")[2] if "try: chmod" in fault else "gitguard admin init"
-        yield gap("hook-not-live", f"{name}: {fault}", remedy)
-    yield from _other_hooks(repository, uid)
+        remedy = remedy_of(fault, str(settings.host.account), "gitguard admin init")
+        yield gap(
+            "hook-not-live",
+            f"{name}: {fault}",
+            remedy if "repo adopt" not in remedy else "gitguard admin init",
+        )
+    yield from _other_hooks(repository, uid, str(settings.host.account))
     try:
         for lender in borrowed(repository.directory):
             if lender in known:
@@ -96,14 +100,14 @@ def _faults(
         )
 
 
-def _other_hooks(repository: Repository, uid: int) -> Iterator[Finding]:
+def _other_hooks(repository: Repository, uid: int, account: str) -> Iterator[Finding]:
     """The hooks that run after ours: what refuses every push, what fell silent, what runs by accident."""
     name, directory = repository.name, repository.directory
     if fault := others_fault(directory, uid):
         yield gap(
             "other-hook",
             f"{name}: {fault}, so every push is refused",
-            "root or the Git account must own it, and nobody else may write it",
+            remedy_of(fault, account, "mend it, or move it away"),
         )
     if os.path.exists(f"{directory}/{LEFT_ALONE}"):
         return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +29,14 @@ class SqliteStore:
         self.head = Head(head)
         if fault := fault_on_the_way(path, os.geteuid()):
             raise Refusal("store-unavailable", fault)
+        for file in (path, f"{path}-wal", f"{path}-shm"):
+            if os.path.exists(file) and not os.access(file, os.R_OK | os.W_OK):
+                name = pwd.getpwuid(os.geteuid()).pw_name
+                raise Refusal(
+                    "store-unavailable",
+                    f"{name} may not read and write {file}",
+                    remedy=f"chown {name}: {shlex.quote(file)} && chmod 600 {shlex.quote(file)}",
+                )
         with _refusing(path):
             self._connection = _connect(path)
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]

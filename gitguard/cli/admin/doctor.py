@@ -27,6 +27,7 @@ from gitguard.doctor import (
     ways_in,
 )
 from gitguard.doctor.finding import Finding, gap
+from gitguard.host.places import places
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
 
@@ -96,7 +97,11 @@ def _remedy(refusal: Refusal) -> str:
         "config-invalid": "gitguard admin config edit",
         "log-unavailable": "gitguard admin init (it makes the log's folder anew); the file itself must be the account's",
     }
-    return refusal.hint or by_reason.get(refusal.reason, 'see docs/operations.md, "The night it breaks"')
+    return (
+        str(refusal.facts.get("remedy", ""))
+        or refusal.hint
+        or by_reason.get(refusal.reason, 'see docs/operations.md, "The night it breaks"')
+    )
 
 
 def _findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
@@ -138,8 +143,8 @@ def _findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
             raise
         office = None
         yield gap(refusal.reason, access.unreadable(refusal), _remedy(refusal))
-    snippet = office.site.at.snippet if office is not None else "the snippet"
-    yield from _looked("sshd", lambda: sshd.findings(effective, snippet))
+    at = places(config)
+    yield from _looked("sshd", lambda: sshd.findings(effective, at.snippet))
     yield from _looked("running sshd", lambda: running.daemon_findings(sshd_config, effective, entry.pw_uid))
     yield from as_root
     for name, look in (
@@ -148,6 +153,9 @@ def _findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
         ("home", lambda: account.home_findings(entry)),
         ("environment", lambda: environment.environment_findings(effective, entry)),
         ("sshrc", lambda: environment.sshrc_findings(entry.pw_name)),
+        ("access", lambda: access.access_findings(settings, at)),
+        ("files", lambda: files.file_findings(settings, at)),
+        ("launchers", lambda: files.launcher_findings(at)),
         ("code", files.code_findings),
         ("policy", lambda: files.policy_findings(settings)),
         ("exports", lambda: exports.export_findings(settings)),
@@ -180,10 +188,7 @@ def _inside(
     readable = [r for r in known if os.path.isdir(r.directory)]
     looks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("keys", lambda: account.key_findings(keys, read, site.key_file, site.at.gate)),
-        ("access", lambda: access.access_findings(site)),
         ("key file", lambda: access.key_file_findings(site)),
-        ("files", lambda: files.file_findings(settings, site.at)),
-        ("launchers", lambda: files.launcher_findings(site.at)),
         ("sweep", lambda: files.sweep_findings(site)),
         ("clock", lambda: files.clock_findings(latest_at, now())),
         ("people", lambda: files.people_findings(settings, everyone)),

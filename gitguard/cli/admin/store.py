@@ -161,8 +161,12 @@ def _say_damaged(path: str, refusal: Refusal, *, as_json: bool) -> int:
     if as_json:
         say_json({"path": path, "whole": False, "damage": damage})
     else:
-        click.echo(f"{path}: DAMAGED: {damage}")
-        say(refusal.hint or "put a backup in its place: gitguard admin store restore FILE")
+        click.echo(f"{path}: cannot be used: {damage}")
+        say(
+            str(refusal.facts.get("remedy", ""))
+            or refusal.hint
+            or "put a backup in its place: gitguard admin store restore FILE"
+        )
     return 1
 
 
