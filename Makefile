@@ -36,6 +36,10 @@ faults: $(READY) ## Break every part in every way, and print what each action is
 gaps: $(READY) sshd ## Plant more than a hundred gaps on a server of its own, as root, and see doctor name each
 	@$(BIN)/python -m lab.gaps
 
+.PHONY: nights
+nights: $(READY) sshd ## Live through every night of docs/operations.md on a server of its own, as root: break, mend, look again
+	@$(BIN)/python -m lab.night
+
 .PHONY: reference
 reference: $(READY) ## Write docs/reference.md from the code
 	@$(BIN)/python tools/reference.py

@@ -5,6 +5,7 @@ Each story runs in a private mount namespace (lab/host.py), which only root can 
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lab.host import CAN, SOURCE
+from lab.night import NIGHTS, PAGE, TRY
 
 pytestmark = [
     pytest.mark.slow,
@@ -45,6 +47,24 @@ def test_every_gap_is_named_and_a_healthy_host_is_silent() -> None:
     ]
     assert "NOT NAMED" not in text
     assert int(text.splitlines()[-1].split()[0]) >= 80
+
+
+def test_every_night_of_the_page_ends_well() -> None:
+    """N5: what breaks is named by the page's first commands, and its remedy, as it stands there, mends it."""
+    rows = [line for line in story("lab.night").splitlines() if line.endswith(" mended")]
+    assert len(rows) == len(NIGHTS)
+
+
+def test_every_remedy_stands_on_the_page() -> None:
+    """What the lab types is what the page says, up to names and files."""
+    page = PAGE.read_text()
+    for night in NIGHTS:
+        for line in night.remedy:
+            command = re.split(r" (?:--yes|--reason|\$|alice|team/|/var|/home|-C)", line)[0]
+            cleanup = (
+                line.startswith(("sed ", "rm ")) or "grep" in line
+            )  # taking out what the page only calls by kind
+            assert line == TRY or cleanup or command in page, f"{night.name}: {command}"
 
 
 @pytest.mark.skipif(
