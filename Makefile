@@ -40,6 +40,10 @@ gaps: $(READY) sshd ## Plant more than a hundred gaps on a server of its own, as
 nights: $(READY) sshd ## Live through every night of docs/operations.md on a server of its own, as root: break, mend, look again
 	@$(BIN)/python -m lab.night
 
+.PHONY: operations
+operations: $(READY) sshd gitolite ## Type the page of operations: an empty server, one in use, a git-shell account (as root)
+	@for story in empty in-use git-shell; do echo "== $$story"; $(BIN)/python -m lab.operations $$story || exit 1; done
+
 .PHONY: reference
 reference: $(READY) ## Write docs/reference.md from the code
 	@$(BIN)/python tools/reference.py

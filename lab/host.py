@@ -50,7 +50,8 @@ def inside(module: str) -> None:
 class Host:
     """The server. `folder` is for people's keys and clones."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, empty: bool = False) -> None:
+        """`empty`: no account and no gitguard yet, and a `/usr/local/bin` of its own, for those who type the install."""
         if MARK not in os.environ:
             raise RuntimeError("only in a private mount namespace: call inside() first")
         self.folder = Path(tempfile.mkdtemp(prefix="gitguard-host-"))
@@ -63,9 +64,14 @@ class Host:
         run(["mount", "--bind", str(copy), "/etc"])
         for path in ("/home", "/srv", "/opt", "/var/lib", "/var/log", "/usr/local/lib"):
             run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", path])
-        run(["useradd", "--create-home", "--shell", "/bin/sh", ACCOUNT])
-        run(["usermod", "-p", "*", ACCOUNT])
-        self._copy_package()
+        if empty:
+            copied = self.folder / "bin"
+            run(["cp", "-a", "/usr/local/bin", str(copied)])
+            run(["mount", "--bind", str(copied), "/usr/local/bin"])
+        else:
+            run(["useradd", "--create-home", "--shell", "/bin/sh", ACCOUNT])
+            run(["usermod", "-p", "*", ACCOUNT])
+            self.copy_package()
         self.home = Path(f"/home/{ACCOUNT}")
         self.repositories = self.home / "repositories"
         self.key_file = self.home / ".ssh" / "authorized_keys"
@@ -87,7 +93,7 @@ class Host:
         ]
         config.write_text("\n".join(kept) + "\n")
 
-    def _copy_package(self) -> None:
+    def copy_package(self) -> None:
         """The package and its libraries where the account can read them."""
         site = next(Path(p) for p in sys.path if p.endswith("site-packages"))
         target = Path("/opt/gitguard/lib")
@@ -163,7 +169,8 @@ class Host:
         if self._sshd is not None:
             self._sshd.terminate()
             self._sshd.wait(20)
-        subprocess.run(["umount", "/etc"], check=False)
+        for path in ("/etc", "/usr/local/bin"):
+            subprocess.run(["umount", path], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # -- people -----------------------------------------------------------------------------------

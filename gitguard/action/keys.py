@@ -17,6 +17,8 @@ from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Key
 
+UNNAMED = "USER"  # what a map says where the comment of a key gives no name away
+
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
@@ -135,6 +137,9 @@ def plan(
                 )
                 continue
             user = tx.user(want.user)
+            if want.user == UNNAMED:
+                faults.append(f"{about} has no name yet: put the user's in the place of {UNNAMED}")
+                continue
             if user is None and add_users:
                 if fault := users.name_fault(want.user):
                     faults.append(f"{about}: {fault}")

@@ -55,6 +55,25 @@ def test_every_night_of_the_page_ends_well() -> None:
     assert len(rows) == len(NIGHTS)
 
 
+def test_the_page_typed_on_an_empty_server() -> None:
+    """N1, N12, N13: every command of the page, from the libraries with their hashes to a refused push and an accepted one."""
+    assert "ok: refused, set up, pushed" in story("lab.operations", "empty")
+
+
+def test_the_page_typed_on_a_server_in_use() -> None:
+    """T1-T6, N2, N11: 28 key lines, 40 repositories, gitolite; people, hooks and deployments go on as before; what is left is named."""
+    text = story("lab.operations", "in-use", "--copied")
+    assert "ok: 27 people read what they read before (4 of them by lines that are named as left)" in text
+    assert "ok: 36 pushes end as before, hooks' words and all; 1 was said not to be adopted" in text
+    assert "ok: a push still deploys" in text
+    assert "ok: refused, set up, pushed; doctor is silent" in text
+
+
+def test_the_page_typed_on_a_git_shell_account() -> None:
+    """N3: keys first, then the shell: nobody is cut off in between, and nobody is handed a shell."""
+    assert "ok: no one was cut off, no one got a shell" in story("lab.operations", "git-shell", "--copied")
+
+
 def test_every_remedy_stands_on_the_page() -> None:
     """What the lab types is what the page says, up to names and files."""
     page = PAGE.read_text()

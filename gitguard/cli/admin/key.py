@@ -315,8 +315,8 @@ def _say_map(office: Office, foreign: list[ForeignLine]) -> None:
             click.echo(f"# not understood: {readable(line.comment, 60)} ({line.path}, line {line.number})")
     for fingerprint, line in {line.fingerprint: line for line in foreign if line.fingerprint}.items():
         guess = re.split(r"[@\s:/]", line.comment.strip().lower(), maxsplit=1)[0]
-        user = guess if is_user_name(guess) else "USER"
-        note = "" if user in known else "new user" if user != "USER" else "name the user"
+        user = guess if is_user_name(guess) else action.UNNAMED
+        note = "" if user in known else "new user" if user != action.UNNAMED else "name the user"
         about = ", ".join(part for part in (note, readable(line.comment, 60)) if part)
         if fault := understand(line.options, office.site.at.gate).fault:
             click.echo(f"# {line.path}, line {line.number}: {fault}; mend it before you take it over:")
