@@ -45,8 +45,8 @@ operations: $(READY) sshd gitolite ## Type the page of operations: an empty serv
 	@for story in empty in-use git-shell; do echo "== $$story"; $(BIN)/python -m lab.operations $$story || exit 1; done
 
 .PHONY: reference
-reference: $(READY) ## Write docs/reference.md from the code
-	@$(BIN)/python tools/reference.py
+reference: $(READY) ## Write docs/reference.md and the man pages from the code
+	@$(BIN)/python tools/reference.py && $(BIN)/python tools/man.py
 
 .PHONY: format
 format: $(READY) ## Format and mend what can be mended

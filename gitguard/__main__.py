@@ -75,6 +75,31 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # no
         ctx.exit()
 
 
+# `git guard VERB` is completed by git's own completion, which looks for this function and gives it `words` and `cword`.
+_GIT_GUARD = """
+_git_guard() {
+    local line
+    while IFS= read -r line; do COMPREPLY+=("${line#*,}"); done < <(
+        COMP_WORDS="gitguard ${words[*]:2}" COMP_CWORD=$((cword - 1)) _GITGUARD_COMPLETE=bash_complete gitguard)
+}
+"""
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print what completes gitguard's commands; for bash, in ~/.bashrc: source <(gitguard completion bash)."""
+    from click.shell_completion import get_completion_class
+
+    made = get_completion_class(shell)
+    if made is None:
+        raise Refusal("not-available", text=f"no completion for {shell}")
+    click.echo(made(ctx.find_root().command, {}, "gitguard", "_GITGUARD_COMPLETE").source())
+    if shell == "bash":
+        click.echo(_GIT_GUARD)
+
+
 def root() -> Group:
     """The whole command, as docs/reference.md describes it."""
     group = Root(
@@ -95,6 +120,7 @@ def root() -> Group:
         callback=_remember_config,
     )
     add_client_verbs(group)
+    group.add_command(completion)
     return group
 
 

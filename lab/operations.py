@@ -103,6 +103,8 @@ def empty() -> None:
         host.git(alice, "push", host.url("team/app"), "main", cwd=tree, status=0)
         print("ok: refused, set up, pushed")
         backups(admin)
+        for page in ("man1/git-guard.1", "man5/gitguard.toml.5", "man8/gitguard-admin.8"):
+            assert Path("/opt/gitguard/share/man", page).exists(), page
         assert admin.type("gitguard admin doctor --quiet").out == ""
         print(f"{admin.count} commands, {admin.seconds:.1f} s of machine time")
     finally:

@@ -58,7 +58,10 @@ def install_cron(lines: str) -> str:
     """Put the cron line in place; what was done. Raises Refusal."""
     with open(lines, "rb") as file:
         data = file.read()
-    return f"{'wrote' if replace(CRON, data, 0o644) else 'kept'} {CRON}"
+    said = f"{'wrote' if replace(CRON, data, 0o644) else 'kept'} {CRON}"
+    if not any(shutil.which(name, path=SBIN) for name in ("cron", "crond", "fcron", "anacron")):
+        said += "; but there is no cron here to read it: install one, or use the units in etc/systemd/"
+    return said
 
 
 def put_in_place(path: str, data: bytes, like: os.stat_result) -> None:

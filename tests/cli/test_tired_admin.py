@@ -372,3 +372,42 @@ def test_a_link_in_the_middle_of_a_chain_is_looked_at(tmp_path: Path) -> None:
     finally:
         shutil.rmtree(theirs)
         shutil.rmtree(mine)
+
+
+# -- completion ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        ("gitguard ver", "verify"),
+        ("gitguard admin user in", "invite"),
+        ("gitguard admin repo adopt --d", "--dry-run"),
+        ("gitguard repo re", "require"),
+        ("git guard ver", "verify"),
+        ("git guard repo sh", "show"),
+    ],
+)
+def test_commands_are_completed(tmp_path: Path, typed: str, wanted: str) -> None:
+    """N13: in bash, for `gitguard` and, by git's own completion, for `git guard`."""
+    program = tmp_path / "gitguard"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m gitguard "$@"\n')
+    program.chmod(0o755)
+    words = typed.split()
+    call = "_git_guard" if words[0] == "git" else "_gitguard_completion gitguard"
+    script = (
+        'eval "$(gitguard completion bash)"\n'
+        f"COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; words=({typed}); cword={len(words) - 1}; COMPREPLY=()\n"
+        f'{call}\nprintf "%s\\n" "${{COMPREPLY[@]}}"\n'
+    )
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    env["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+    done = run(["bash", "-c", script], env=env, status=0)
+    assert wanted in done.out.split(), done.text
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_own(shell: str) -> None:
+    """And an unknown one is refused by name."""
+    assert "_GITGUARD_COMPLETE" in run([sys.executable, "-m", "gitguard", "completion", shell]).out
+    assert "csh" in run([sys.executable, "-m", "gitguard", "completion", "csh"], status=2).err

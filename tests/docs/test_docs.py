@@ -26,6 +26,20 @@ def test_the_reference_is_written_from_the_code() -> None:
     assert reference.PAGE.read_text() == reference.page()
 
 
+def test_the_man_pages_are_written_from_the_code() -> None:
+    """N13: the same texts as `--help`; `make reference` writes both."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    import man
+
+    pages = man.pages()
+    assert {path.name for path in man.FOLDER.iterdir()} == set(pages)
+    for name, text in pages.items():
+        assert (man.FOLDER / name).read_text() == text, f"make reference renews {name}"
+    assert "reset the second factor" not in pages["gitguard.1"]
+    for words in (r".B user add [OPTIONS]", r".B store restore FILE", r".B config edit"):
+        assert words.replace(" [OPTIONS]", "") in pages["gitguard-admin.8"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_files_are_there(page: Path) -> None:
     """Every relative link, and every file of the project that a page names, exists."""
@@ -116,3 +130,20 @@ def test_modules_are_small() -> None:
     """A module that grows past four hundred lines usually holds two ideas."""
     for path in (ROOT / "gitguard").rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 400, path
+
+
+def test_every_unit_runs_a_command_that_is_there() -> None:
+    """N13: the timers of etc/systemd start what the reference names, as the right account; the page names each."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    reference_page = (ROOT / "docs" / "reference.md").read_text()
+    units = sorted((ROOT / "etc" / "systemd").glob("*.service"))
+    assert len(units) == 3
+    for unit in units:
+        text = unit.read_text()
+        found = re.search(r"/usr/local/bin/gitguard admin ([a-z-]+(?: [a-z]+)?)", text)
+        assert found is not None
+        assert f"| `{found[1]} " in reference_page
+        timer = unit.with_suffix(".timer")
+        assert f"systemctl enable --now {timer.name}" in timer.read_text()
+        assert timer.name in page
+    assert "User=git" in units[2].read_text()
