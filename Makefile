@@ -28,6 +28,10 @@ check: $(READY) ## Format, lint, types and the fast tests, in under a minute
 bench: $(READY) sshd gitolite ## Measure the budgets of docs/architecture.md, side by side in one run
 	@$(BIN)/python bench/run.py
 
+.PHONY: soak
+soak: $(READY) ## The kill trials, a thousand and more: ten minutes
+	@GITGUARD_SOAK=1 $(BIN)/python -m pytest -n 2 tests/regressions/test_kills.py
+
 .PHONY: faults
 faults: $(READY) ## Break every part in every way, and print what each action is answered
 	@$(BIN)/python tools/faults.py

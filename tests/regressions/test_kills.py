@@ -1,4 +1,4 @@
-"""B4: the verifier is killed at random instants, a thousand times, while others read and write.
+"""B4: the verifier is killed at random instants, while others read and write; a thousand times in `make soak`.
 
 EXPECTED each time: the old state or the new one: no session without a burned step, no burned code without a
 session and an audit record, no charged failure without its record; the chain is whole.
@@ -33,7 +33,9 @@ from lab.server import Direct
 from tests.conftest import Bench
 from tests.factor.test_verification import give_recovery_codes
 
-TRIALS = 1000
+SOAK = "GITGUARD_SOAK" in os.environ
+TRIALS = 1000 if SOAK else 120
+FEW = 200 if SOAK else 50
 START_SECONDS = 0.012  # about twice what one change takes once everything is loaded; then tuned
 
 
@@ -52,7 +54,7 @@ class Instants:
     def note(self, *, finished: bool) -> None:
         """What became of the last child."""
         self.finished += finished
-        self.longest *= 0.95 if finished else 1.05
+        self.longest *= 0.85 if finished else 1.18
 
 
 def killed(instants: Instants, work: Callable[[], object]) -> None:
@@ -126,7 +128,7 @@ def verify_anew(bench: Bench, typed: bytes, moment: Moment) -> None:
 
 
 @pytest.mark.slow
-def test_a_thousand_kills_under_load(bench: Bench, load: None) -> None:
+def test_kills_under_load(bench: Bench, load: None) -> None:
     """Right codes, recovery codes and wrong codes in turn; each killed somewhere between nothing and done."""
     instants = Instants(20260101)
     codes = give_recovery_codes(bench, count=TRIALS // 3 + 5)
@@ -178,7 +180,7 @@ def test_enrolling_is_all_or_nothing(bench: Bench, load: None) -> None:
                 len(events),
             )
 
-    for trial in range(200):
+    for trial in range(FEW):
         moment = Moment(bench.now.at + 400 * (trial + 1), "boot", 1000 + 400 * trial)
         with bench.desk.store.writing() as tx:
             token = invite.issue(tx, bench.desk.keyring, "alice", moment.at)
@@ -194,7 +196,7 @@ def test_enrolling_is_all_or_nothing(bench: Bench, load: None) -> None:
             assert after[1:] == (False, [moment.at], before[3] + 2)
             with bench.desk.store.reading() as tx:
                 assert tx.recovery_codes_left("alice") == 6
-    assert 20 < instants.finished < 180, instants.finished
+    assert FEW * 0.1 < instants.finished < FEW * 0.9, instants.finished
 
 
 def confirm_anew(bench: Bench, pending: enrolment.Pending, code: bytes, moment: Moment) -> None:
@@ -219,14 +221,14 @@ def test_a_toggle_is_all_or_nothing(bench: Bench, load: None) -> None:
         with bench.open(bench.desk.settings).store.writing() as tx:
             toggle.set_require(tx, bench.desk.settings, "app", wanted, bench.now.at, "test")
 
-    for trial in range(200):
+    for trial in range(FEW):
         wanted = ("push", "all", "none")[trial % 3]
         before = snapshot()
         killed(instants, partial(tighten, wanted))
         after = snapshot()
         assert after in (before, (wanted, before[1] + 1))
         instants.note(finished=after != before)
-    assert 20 < instants.finished < 180, instants.finished
+    assert FEW * 0.1 < instants.finished < FEW * 0.9, instants.finished
 
 
 @pytest.mark.slow
@@ -240,7 +242,7 @@ def test_a_gate_that_is_killed_leaves_whole_lines(tmp_path: Path) -> None:
     server.admin("repo", "require", "app", "all")
     instants = Instants(9)
     before = 0
-    for trial in range(300):
+    for trial in range(FEW):
         command = server.ssh_command(alice, ("git-upload-pack 'app'", "git-receive-pack 'app'")[trial % 2])
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -252,5 +254,5 @@ def test_a_gate_that_is_killed_leaves_whole_lines(tmp_path: Path) -> None:
         instants.note(finished=len(lines) > before)
         before = len(lines)
     assert all(json.loads(line)["reason"] == "enrolment-required" for line in lines)
-    assert 30 < len(lines) < 270
+    assert FEW * 0.1 < len(lines) < FEW * 0.9
     assert server.ssh(alice, "git-upload-pack 'app'").status == 11
