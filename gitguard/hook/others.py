@@ -20,11 +20,12 @@ def run_others(directory: str, data: bytes, environ: "dict[bytes, bytes]", uid: 
 
     Raises Refusal("hook-not-live") for one that others may write, or that cannot be started.
     """
+    # Asked first: a link that leads nowhere is no hook to run, and must not pass for none.
+    if fault := others_fault(directory, uid):
+        raise Refusal("hook-not-live", fault)
     paths = to_run(directory)
     if not paths:
         return 0, ""
-    if fault := others_fault(directory, uid):
-        raise Refusal("hook-not-live", fault)
     environment = {name: value for name, value in environ.items() if name != ENVIRONMENT_NAME.encode()}
     environment[NAME] = mark(directory, data)
     for path in paths:

@@ -342,3 +342,28 @@ def test_what_cannot_be_recorded_lets_nobody_in(bench: Bench) -> None:
         assert (factor := tx.factor("alice")) is not None
         assert factor.last_step == 0
     assert verify(bench.desk, bench.alice, bench.code(), bench.now)
+
+
+def test_a_clock_behind_the_records_judges_nothing_from_a_second_on(bench: Bench) -> None:
+    """The bound itself is still judged, one second more is not; nothing is charged then."""
+    from gitguard.factor.proof import CLOCK_BACK_SECONDS
+
+    with bench.desk.store.writing() as tx:
+        tx.record("noise", bench.now.at + CLOCK_BACK_SECONDS, "test")
+    assert verify(bench.desk, bench.alice, bench.code(), bench.now)
+    with bench.desk.store.writing() as tx:
+        tx.record("noise", bench.now.at + CLOCK_BACK_SECONDS + 1, "test")
+    refusal = refused(bench, bench.code(1))
+    assert "clock" in refusal.text
+    assert failures(bench) == 0
+
+
+def test_a_burned_recovery_code_is_in_the_trail(bench: Bench) -> None:
+    """Who used it, with which key and from where, and how many are left: its owner will want to know."""
+    codes = give_recovery_codes(bench)
+    verify(bench.desk, bench.alice, codes[0].encode(), bench.now)
+    with bench.desk.store.reading() as tx:
+        record = next(r.record for r in tx.audit() if r.record["event"] == "recovery-code-burned")
+    assert (record["user"], record["key"], record["address"], record["left"]) == (
+        "alice", bench.alice.key, bench.alice.address, 2,
+    )  # fmt: skip

@@ -274,3 +274,85 @@ def test_every_ref_of_a_push_and_deletions(closed: Repository, verified: Person)
     server.git(verified, "push", "--quiet", "origin", ":v3", cwd=tree, status=0)
     assert "v3" not in server.git(verified, "ls-remote", "origin", cwd=tree, status=0).out.split()
     assert "refs/tags/v4" in server.git(verified, "ls-remote", "origin", cwd=tree, status=0).out
+
+
+def test_an_admins_shorter_session_counts_for_a_grant_too(closed: Repository, verified: Person) -> None:
+    """A session of a minute is no proof for a push that began two minutes after it."""
+    server = closed.server
+    server.admin("session", "revoke", verified.name)
+    words = ("--reason", "test", "--key", verified.fingerprint, "--from", "127.0.0.1")
+    server.admin("session", "open", verified.name, "--for", "1m", *words)
+    assert closed.hook(grant=closed.grant(verified, age_seconds=30)).status == 0
+    done = closed.hook(grant=closed.grant(verified, age_seconds=61))
+    assert done.status == 10
+    assert "[verification-expired]" in done.err
+
+
+def test_a_grant_of_no_session_is_not_that_of_the_live_one(closed: Repository, verified: Person) -> None:
+    """Number 0 means none, whatever the store has; with an age that looks fresh it proves nothing."""
+    done = closed.hook(grant=closed.grant(verified, session=0, age_seconds=1))
+    assert done.status == 10
+
+
+def test_the_repository_is_git_dirs(closed: Repository, verified: Person, shared_server: Server) -> None:
+    """Git starts a hook with GIT_DIR; started elsewhere, the hook judges that repository and not where it stands."""
+    other = Repository(shared_server, "hook/standing-elsewhere", "none")
+    environment = {"PATH": "/usr/bin:/bin", "GIT_DIR": str(closed.directory)}
+    done = subprocess.run(
+        [str(closed.directory / "hooks/pre-receive")],
+        input=GOOD, capture_output=True, cwd=other.directory, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 10
+    assert b"[no-grant]" in done.stderr
+    del verified
+
+
+def test_input_without_end_is_refused() -> None:
+    """A client that names refs for ever fills no memory: the bound is looked at while reading."""
+    import sys
+
+    script = (
+        "import gitguard.hook.main as hook\nhook.LONGEST_INPUT = 1000\n"
+        "from gitguard.message.reasons import Refusal\n"
+        "try:\n    hook._input()\nexcept Refusal as refusal:\n    print(refusal.reason)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], input=b"x" * 1001, capture_output=True, check=True)
+    assert done.stdout == b"malformed-command\n"
+    done = subprocess.run([sys.executable, "-c", script], input=b"x" * 1000, capture_output=True, check=True)
+    assert done.stdout == b""
+
+
+def test_a_hook_that_cannot_be_started_does_not_consent(closed: Repository, verified: Person) -> None:
+    """Its interpreter is gone: Git would fail the push, and so do we."""
+    folder = closed.directory / "hooks/pre-receive.d"
+    folder.mkdir()
+    (folder / "10-gone").write_text("#!/nonexistent/python\n")
+    (folder / "10-gone").chmod(0o755)
+    done = closed.hook(grant=closed.grant(verified))
+    assert done.status == 126
+    assert "10-gone" in done.err
+
+
+@pytest.mark.parametrize("name", ["10-link", "zz-link"])
+def test_a_link_that_leads_nowhere_refuses(closed: Repository, verified: Person, name: str) -> None:
+    """A shared check whose target was moved: skipping it in silence would let everything through."""
+    folder = closed.directory / "hooks/pre-receive.d"
+    folder.mkdir()
+    (folder / name).symlink_to("/nonexistent/check")
+    done = closed.hook(grant=closed.grant(verified))
+    assert done.status == 22
+    assert "[hook-not-live]" in done.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_the_folder_of_another_hook_counts(closed: Repository, verified: Person) -> None:
+    """Whoever owns the folder can put another program under the hook's name."""
+    folder = closed.directory / "hooks/pre-receive.d"
+    folder.mkdir()
+    (folder / "10-check").write_text("#!/bin/sh\nexit 0\n")
+    (folder / "10-check").chmod(0o755)
+    assert closed.hook(grant=closed.grant(verified)).status == 0
+    os.chown(folder, 65533, 65533)
+    done = closed.hook(grant=closed.grant(verified))
+    assert "[hook-not-live]" in done.err
+    os.chown(folder, 0, 0)

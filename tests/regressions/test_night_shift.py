@@ -233,7 +233,7 @@ def test_a_rotation_during_an_enrolment(site: Direct) -> None:
     text = site.admin(
         "doctor", "--quiet", "--sshd-config", str(site.folder / "sshd" / "config"), status=1
     ).out
-    assert "GAP   secrets: the secrets of 1 users do not decrypt: bob" in text
+    assert "GAP   secrets: the secrets of 1 of 2 people do not decrypt: bob" in text
 
 
 def test_a_deleted_tail_stays_visible(site: Direct) -> None:

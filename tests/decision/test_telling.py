@@ -1,0 +1,67 @@
+"""What a refusal may mention: only what helps the person, and nothing that a failing store could prevent."""
+
+from __future__ import annotations
+
+import pytest
+
+from gitguard.config.compiled import load
+from gitguard.decision.decide import Decision, decide
+from gitguard.decision.request import Request
+from gitguard.decision.telling import tell_refusal, view_of
+from gitguard.host.places import places
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import Moment, now
+from lab.server import Direct, Person
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def site(tmp_path_factory: pytest.TempPathFactory) -> Direct:
+    """Alice enrolled, and a repository that demands for pushes."""
+    server = Direct(tmp_path_factory.mktemp("telling") / "server")
+    server.install()
+    server.admin("repo", "create", "app")
+    server.admin("repo", "require", "app", "push")
+    return server
+
+
+def asked(site: Direct, person: Person, later: int = 0) -> Decision:
+    """A push from where nobody verified."""
+    moment = now()
+    moment = Moment(moment.at + later, moment.boot, moment.boot_seconds + later)
+    request = Request(person.name, person.fingerprint, "203.0.113.9", "git-receive-pack 'app'", moment)
+    return decide(request, places(str(site.config)).of_gate)
+
+
+def test_a_store_that_fails_now_keeps_nobody_from_being_told(
+    site: Direct, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is refused already; where else she is verified is only a help."""
+    alice = site.new_user("alice")
+    decision = asked(site, alice)
+
+    class Failing:
+        def other_sessions(self, _: str) -> None:
+            raise Refusal("store-unavailable", "gone")
+
+    decision.store = Failing()  # type: ignore[assignment]
+    assert tell_refusal(decision, "0badc0de", "") == 10
+    said = capfd.readouterr().err
+    assert "[verification-required]" in said
+    assert "id 0badc0de" in said
+
+
+def test_only_live_sessions_under_the_scope_in_force_are_told(site: Direct) -> None:
+    """One of another kind opens nothing, and one whose own limit has run out neither: both would mislead."""
+    alice = site.new_user("alice")
+    site.end_sessions()
+    words = ("--reason", "test", "--key", alice.fingerprint, "--from")
+    site.admin("session", "open", "alice", "--for", "1m", *words, "192.0.2.1")
+    site.admin("session", "open", "alice", "--for", "30m", *words, "192.0.2.2")
+    assert load(*places(str(site.config)).of_gate).scope == "address"
+    assert [network for _, network in view_of(asked(site, alice), "x").others] == ["192.0.2.2", "192.0.2.1"]
+    assert [network for _, network in view_of(asked(site, alice, 90), "x").others] == ["192.0.2.2"]
+    assert view_of(asked(site, alice, 1801), "x").others == ()
+    site.configure(session={"scope": "key"})
+    assert view_of(asked(site, alice), "x").others == ()
