@@ -27,7 +27,9 @@ def as_typed(text: str) -> str:
     config = ctx.find_root().obj if ctx is not None else None
     if not isinstance(config, str) or config == SYSTEM_CONFIG:
         return text
-    return re.sub(r"\bgitguard admin\b", lambda _: f"gitguard --config {shlex.quote(config)} admin", text)
+    return re.sub(
+        r"\bgitguard admin\b", lambda _: f"GITGUARD_CONFIG={shlex.quote(config)} gitguard admin", text
+    )
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -42,7 +42,7 @@ def edit(site: Direct, editor: str, *, stdin: str = "n\n", status: int | None = 
 
 def test_hints_name_the_installation_that_they_are_about(site: Direct) -> None:
     """With --config, whatever is suggested carries it: refusals, findings, what init says is next, doctor."""
-    named = f"gitguard --config {site.config} admin"
+    named = f"GITGUARD_CONFIG={site.config} gitguard admin"
     said = site.raw_admin("init", "--home", str(site.home)).text
     assert f"{named} user add" in said
     assert "  gitguard admin" not in said
@@ -54,7 +54,13 @@ def test_hints_name_the_installation_that_they_are_about(site: Direct) -> None:
     findings = json.loads(site.admin("doctor", "--json", status=None).out)["findings"]
     remedies = [finding["remedy"] for finding in findings if "gitguard" in finding["remedy"]]
     assert remedies
-    assert not [remedy for remedy in remedies if "gitguard admin" in remedy]
+    assert all(remedy.count("gitguard admin") == remedy.count(named) for remedy in remedies)
+    program = site.folder / "gitguard-program"
+    program.mkdir()
+    (program / "gitguard").write_text(f'#!/bin/sh\nexec {sys.executable} -m gitguard "$@"\n')
+    (program / "gitguard").chmod(0o755)
+    env = {**os.environ, "PATH": f"{program}:{os.environ['PATH']}"}
+    assert "removed" in run(["sh", "-c", f"{named} user list"], env=env, status=0).out, "it can be pasted"
 
 
 def test_names_in_hints_are_quoted_for_a_shell(site: Direct) -> None:
