@@ -43,7 +43,8 @@ def access_findings(settings: Settings, at: Places) -> Iterator[Finding]:
     account = str(settings.host.account)
     state, log = str(settings.paths.state), str(settings.paths.access_log)
     store = settings.store.url.path
-    writes = [log, audit_head(log), store, f"{store}-wal", f"{store}-shm", at.compiled, f"{state}/{LOOK}"]
+    held = [store, f"{store}-wal", f"{store}-shm"]
+    writes = [log, audit_head(log), at.compiled, f"{state}/{LOOK}"]
     folders = [state, os.path.dirname(log), os.path.dirname(store), os.path.dirname(at.compiled)]
     folders.append(os.path.dirname(key_file))
     reads = [
@@ -58,6 +59,7 @@ def access_findings(settings: Settings, at: Places) -> Iterator[Finding]:
     faults += [
         fault for path in writes if os.path.lexists(path) and (fault := file_fault(path, account, os.O_RDWR))
     ]
+    faults += [fault for path in held if os.path.lexists(path) and (fault := held_fault(path, account))]
     faults += [
         fault for path in reads if os.path.lexists(path) and (fault := file_fault(path, account, os.O_RDONLY))
     ]
@@ -66,7 +68,7 @@ def access_findings(settings: Settings, at: Places) -> Iterator[Finding]:
     if not faults:
         yield ok(
             "access",
-            f"{account} can write and read the {len(folders) + len(writes) + len(reads)} paths that it must",
+            f"{account} can write and read the {len(folders) + len(writes) + len(held) + len(reads)} paths that it must",
         )
     yield from _size_findings(state)
     yield from _space_findings(
@@ -99,6 +101,21 @@ def file_fault(path: str, account: str, flags: int) -> tuple[str, str] | None:
     if flags & os.O_RDWR and _is_immutable(path):
         return f"{path} is marked immutable or append-only", f"chattr -i -a {shlex.quote(path)}"
     return None
+
+
+def held_fault(path: str, account: str) -> tuple[str, str] | None:
+    """The same of a file of the store, asked without opening it: to close it would drop our own connection's locks."""
+    if os.access(path, os.R_OK | os.W_OK):
+        return None
+    entry = os.stat(path)
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return f"{path} lies on a read-only file system", "mount it writable"
+    if entry.st_uid == os.geteuid() and entry.st_mode & 0o600 == 0o600:
+        return f"{path} is marked immutable", f"chattr -i {shlex.quote(path)}"
+    return (
+        f"{account} cannot write {path} ({_owner(path)})",
+        f"chown {account}: {shlex.quote(path)} && chmod u+rw {shlex.quote(path)}",
+    )
 
 
 def _is_immutable(path: str) -> bool:

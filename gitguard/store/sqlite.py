@@ -30,7 +30,7 @@ class SqliteStore:
         if fault := fault_on_the_way(path, os.geteuid()):
             raise Refusal("store-unavailable", fault)
         for file in (path, f"{path}-wal", f"{path}-shm"):
-            if os.path.exists(file) and not os.access(file, os.R_OK | os.W_OK):
+            if _is_closed_to_us(file):
                 name = pwd.getpwuid(os.geteuid()).pw_name
                 raise Refusal(
                     "store-unavailable",
@@ -213,6 +213,16 @@ def _migrate(connection: sqlite3.Connection) -> list[str]:
             connection.executescript("BEGIN IMMEDIATE;\n" + file.read_text() + "\nCOMMIT;")
             ran.append(file.name)
     return ran
+
+
+def _is_closed_to_us(path: str) -> bool:
+    """Whether owner or mode keep us from a file that is there; a read-only file system is another matter.
+
+    Asked without opening it: closing a second handle would drop the locks of a connection of this process.
+    """
+    if not os.path.exists(path) or os.access(path, os.R_OK | os.W_OK):
+        return False
+    return not os.statvfs(path).f_flag & os.ST_RDONLY
 
 
 def _connect(path: str) -> sqlite3.Connection:
