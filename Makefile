@@ -14,7 +14,7 @@ demo: $(READY) sshd ## Show the main job on a throw-away sshd: refused, enrol, v
 	@$(BIN)/python tools/demo.py
 
 .PHONY: test
-test: $(READY) sshd gitolite ## Run everything, with real sshd and real git
+test: $(READY) sshd gitolite logrotate ## Run everything, with real sshd and real git
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: check
@@ -75,6 +75,10 @@ sshd:
 .PHONY: gitolite
 gitolite:
 	@sh tools/need gitolite gitolite3
+
+.PHONY: logrotate
+logrotate:
+	@PATH=$$PATH:/usr/sbin sh tools/need logrotate logrotate
 
 $(READY): requirements/dev.txt pyproject.toml tools/venv
 	@sh tools/venv $(VENV)

@@ -197,7 +197,7 @@ def demand_findings(settings: Settings, tx: Reading, known: list[Repository]) ->
         if missing:
             yield note(
                 "not-enrolled",
-                f"2FA is required, and {len(missing)} users have no second factor: {', '.join(missing[:10])}",
+                f"2FA is required, and {len(missing)} of those with a key have no second factor: {', '.join(missing[:10])}",
                 "gitguard admin user invite --all",
             )
         else:

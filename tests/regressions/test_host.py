@@ -94,3 +94,8 @@ def test_gitolite_behind_the_gate() -> None:
     """T2: what gitolite denies stays denied after every change around it, and works with 2FA on top."""
     text = story("lab.gitolite")
     assert text.count("\nok: ") >= 8
+
+
+def test_a_real_limit_on_processes_closes_and_never_opens() -> None:
+    """Whatever cannot be started, a branch moves only with every hook's consent; and the server comes back by itself."""
+    assert "0 lines are wrong" in story("lab.limits")
