@@ -32,7 +32,10 @@ class Admin:
         for name in (".git", ".venv", "build"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         reload = Path("/usr/local/bin/systemctl")
-        reload.write_text(f"#!/bin/sh\nkill -HUP $(cat {host.folder}/sshd.pid)\n")
+        pid = f"{host.folder}/sshd.pid"  # written anew once sshd listens again
+        reload.write_text(
+            f"#!/bin/sh\np=$(cat {pid}); rm {pid}; kill -HUP $p; until [ -s {pid} ]; do :; done\n"
+        )
         reload.chmod(0o755)
         self.count, self.seconds = 0, 0.0
 
@@ -396,6 +399,7 @@ def live_on(used: Used, admin: Admin) -> None:
     assert (used.site / "merged").read_text() == "merged\n", "the site's own hook"
     print("ok: a push still deploys")
     finish(used, admin)
+    way_out(used, admin, before, pushes)
 
 
 def finish(used: Used, admin: Admin) -> None:
@@ -425,6 +429,23 @@ def finish(used: Used, admin: Admin) -> None:
     host.git(ann, "push", used.url("repositories/app.git"), "HEAD:refs/heads/three", cwd=tree, status=0)
     print("ok: refused, set up, pushed; doctor is silent")
     print(f"{admin.count} commands, {admin.seconds:.1f} s of machine time")
+
+
+def way_out(
+    used: Used, admin: Admin, before: dict[str, bool], pushes: dict[str, tuple[int, list[str]]]
+) -> None:
+    """The page's way out: everybody and every hook as before gitguard came, and no file of it is asked any more."""
+    ann, tree = used.people["ann"], used.host.folder / "tree"
+    for line in admin.block("Uninstall by hand"):
+        admin.type(line)
+    shutil.rmtree("/usr/local/lib/gitguard")
+    after = {name: used.reading(used.people[name], "repositories/app.git") for name in before}
+    wrong = {name for name in before if before[name] != after[name] and not name.startswith("odd-")}
+    assert not wrong, f"read before and after differ: {wrong}"
+    for name, was in pushes.items():
+        now = used.pushed(ann, tree, name, "last")
+        assert now == was or "hooks-path" in name, f"{name}: {was} -> {now}"
+    print(f"ok: uninstalled; {len(after) - 4} people and {len(pushes) - 1} pushes are as before")
 
 
 def git_shell() -> None:

@@ -217,7 +217,10 @@ def test_people_who_are_not_enrolled_are_a_note(site: Server) -> None:
     site.add_user("not-enrolled")
     assert doctor(site, status=0) == {} if os.geteuid() else doctor(site) == {}
     text = site.admin("doctor", "--sshd-config", str(site.folder / "sshd_config"), status=None).out
-    assert "note  not-enrolled: 2FA is required, and 1 of those with a key have no second factor: not-enrolled" in text
+    assert (
+        "note  not-enrolled: 2FA is required, and 1 of those with a key have no second factor: not-enrolled"
+        in text
+    )
 
 
 def test_notes_about_an_open_server(site: Server) -> None:

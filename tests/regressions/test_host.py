@@ -67,6 +67,7 @@ def test_the_page_typed_on_a_server_in_use() -> None:
     assert "ok: 36 pushes end as before, hooks' words and all; 1 was said not to be adopted" in text
     assert "ok: a push still deploys" in text
     assert "ok: refused, set up, pushed; doctor is silent" in text
+    assert "ok: uninstalled; 23 people and 36 pushes are as before" in text
 
 
 def test_the_page_typed_on_a_git_shell_account() -> None:
