@@ -69,7 +69,8 @@ class Host:
             run(["cp", "-a", "/usr/local/bin", str(copied)])
             run(["mount", "--bind", str(copied), "/usr/local/bin"])
         else:
-            run(["useradd", "--create-home", "--shell", "/bin/sh", ACCOUNT])
+            # A uid of its own: limits count the processes of a uid, whatever namespace they are in.
+            run(["useradd", "--create-home", "--uid", str(self.port), "--shell", "/bin/sh", ACCOUNT])
             run(["usermod", "-p", "*", ACCOUNT])
             self.copy_package()
         self.home = Path(f"/home/{ACCOUNT}")
