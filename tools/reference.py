@@ -124,13 +124,16 @@ def usage(verb: Verb, path: str = "") -> list[str]:
 
 def admin_rows(command: click.Command, path: str) -> list[str]:
     """Table rows of an admin command and what lies below it."""
+    context = click.Context(command)
     if isinstance(command, click.Group):
+        names = command.commands or command.list_commands(context)
+        found = [(name, command.get_command(context, name)) for name in names]
         return [
             row
-            for name in command.commands
-            for row in admin_rows(command.commands[name], f"{path} {name}".strip())
+            for name, child in found
+            if child is not None
+            for row in admin_rows(child, f"{path} {name}".strip())
         ]
-    context = click.Context(command)
     words, notes = [path], ""
     for parameter in command.params:
         if isinstance(parameter, click.Argument):

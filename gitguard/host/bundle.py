@@ -10,6 +10,7 @@ import ast
 import marshal
 import os
 import sys
+from functools import cache
 from types import CodeType
 
 Row = tuple[str, str, str, tuple[int, int, int], CodeType]
@@ -59,20 +60,12 @@ def bundle(entry: str, package: str) -> bytes:
         path = os.path.join(package, *name.split("."))
         folder = path if os.path.isdir(path) else ""
         source = os.path.join(path, "__init__.py") if folder else f"{path}.py"
-        with open(source, "rb") as file:
-            text = file.read()
-            found = os.fstat(file.fileno())
-        tree = ast.parse(text)
-        for imported in _imported(tree):
-            add(imported)
+        found = os.stat(source)
         seen = (found.st_ino, found.st_size, found.st_mtime_ns)
-        rows[name] = (
-            name,
-            source,
-            folder,
-            seen,
-            compile(text, source, "exec", dont_inherit=True, optimize=2),
-        )
+        imports, code = _compiled(source, seen)
+        for imported in imports:
+            add(imported)
+        rows[name] = (name, source, folder, seen, code)
 
     above: list[str] = []
     add(entry)
@@ -90,6 +83,15 @@ def same(one: bytes, other: bytes) -> bool:
         return bool(marshal.loads(rest) == marshal.loads(other[len(stamp) + 1 :]))  # noqa: S302 - read, never run
     except (ValueError, EOFError, TypeError):
         return False
+
+
+@cache
+def _compiled(source: str, seen: tuple[int, int, int]) -> tuple[list[str], CodeType]:
+    """(the modules of ours that it imports, its code) of a file, which gate and hook share most of; `seen` is its version."""
+    del seen
+    with open(source, "rb") as file:
+        text = file.read()
+    return _imported(ast.parse(text)), compile(text, source, "exec", dont_inherit=True, optimize=2)
 
 
 def _imported(tree: ast.Module) -> list[str]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,8 +64,9 @@ def test_commands_in_the_docs_exist(page: Path) -> None:
         command = admin
         while isinstance(command, Group) and words:
             name = words.pop(0).strip(".,;:)")
-            assert name in command.commands, f"gitguard admin {line}"
-            command = command.commands[name]
+            found = command.get_command(click.Context(command), name)
+            assert found is not None, f"gitguard admin {line}"
+            command = found
         flags = {flag for parameter in command.params for flag in parameter.opts}
         for word in words:
             if word == "--":
