@@ -52,20 +52,24 @@ def run(site: Site, command: tuple[str, ...], id_: str, sealed: str, actor: str)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_PASSED_ON)}
     try:
         child: subprocess.Popen[bytes] | None = None
+        early: list[int] = []  # what came while the command was being started: it may have missed it
 
         def pass_on(number: int, _: FrameType | None) -> None:
-            if child is not None:
+            if child is None:
+                early.append(number)
+            elif number != signal.SIGINT:
                 child.send_signal(number)
 
         # SIGINT must be handled, not ignored: an ignored signal stays ignored in the command too.
-        signal.signal(signal.SIGINT, lambda _number, _frame: None)
-        for number in _PASSED_ON:
+        for number in (signal.SIGINT, *_PASSED_ON):
             signal.signal(number, pass_on)
         try:
             child = subprocess.Popen(command, env={**os.environ, ENVIRONMENT_NAME: sealed})
         except OSError as error:
             status, fault = 127, f"{readable(command[0])}: {error.strerror}"
         else:
+            for missed in early:
+                child.send_signal(missed)
             status = child.wait()
     finally:
         with site.store.writing() as tx:

@@ -12,10 +12,12 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lab.server import GITGUARD, Direct, Person, run
+from tests.conftest import Bench
 
 pytestmark = pytest.mark.slow
 
@@ -336,6 +338,27 @@ def test_break_glass_is_closed_however_it_ends(site: Direct, how: str) -> None:
     text = site.admin("audit", "show", "--event", "break-glass-ended").out
     assert text.count("break-glass-ended") == 1
     assert "not closed by itself" not in text
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_the_command_is_being_started_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, bench: Bench, number: int
+) -> None:
+    """It came before there was a command to pass it on to: the command gets it as soon as it runs."""
+    from gitguard.action import break_glass
+
+    def start(*words: object, **more: object) -> subprocess.Popen[bytes]:
+        os.kill(os.getpid(), number)
+        return real(*words, **more)  # type: ignore[call-overload, no-any-return]
+
+    real = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", start)
+    began = time.monotonic()
+    status, fault = break_glass.run(
+        SimpleNamespace(store=bench.desk.store), ("sleep", "60"), "0badc0de", "x", "test"
+    )  # type: ignore[arg-type]
+    assert (status, fault) == (128 + number, "")
+    assert time.monotonic() - began < 30
 
 
 def test_break_glass_that_was_killed_is_closed_by_the_next_command(site: Direct) -> None:
