@@ -260,3 +260,65 @@ def test_a_refusal_under_a_broken_configuration_is_logged(site: Direct, alice: P
     last = site.log()[-1]
     assert (last["reason"], last["user"], last["address"]) == ("config-invalid", "alice", "127.0.0.1")
     assert os.path.exists(site.config)
+
+
+# -- behind a program with its own list of repositories -------------------------------------------------
+
+BEHIND = ("/bin/true",)
+
+
+def test_a_name_that_only_the_program_knows_demands_the_shortest(site: Direct, alice: Person) -> None:
+    """A11: it may be another name of a repository that demands: so the shortest lifetime of all that demand counts."""
+    site.admin("repo", "create", "strict")
+    site.admin("repo", "require", "strict", "all")
+    site.admin("repo", "lifetime", "strict", "90s")
+    line = "git-upload-pack 'an/alias'"
+    decision = asked(site, alice, line, behind=BEHIND, address=ELSEWHERE)
+    assert reason(decision) == "verification-required"
+    assert decision.requirement.lifetime_seconds is not None
+    assert decision.requirement.lifetime_seconds <= 90
+    assert decision.requirement.because == "unknown-name"
+    assert reason(asked(site, alice, line, behind=BEHIND, later=91)) == "verification-expired"
+    site.configure(git={"enforcement": "off"})
+    try:
+        assert reason(asked(site, alice, line, behind=BEHIND, address=ELSEWHERE)) == "not-required"
+    finally:
+        site.configure(git={"enforcement": "opt-in"})
+
+
+@pytest.mark.parametrize("name", ["APP", "App", "app.GIT", "app ", " app", "APP.git "])
+def test_a_known_name_in_another_form_is_no_way_around(site: Direct, alice: Person, name: str) -> None:
+    """A11: a program that folds case or trims would serve it. Without a session the answer is that of any unknown name."""
+    site.end_sessions()
+    session_from(site, alice, HOME, "10m")
+    assert reason(asked(site, alice, f"git-receive-pack '{name}'", behind=BEHIND)) == "no-such-repository"
+    for asked_for in (name, "nothing/like/it"):
+        line = f"git-receive-pack '{asked_for}'"
+        assert reason(asked(site, alice, line, behind=BEHIND, address=ELSEWHERE)) == "verification-required"
+
+
+def test_a_grant_for_an_unknown_name_names_no_directory(site: Direct, alice: Person) -> None:
+    """A18: the gate knows none, so the hook takes it for the first push of that process alone (tests/hook)."""
+    from gitguard.session.grant import unseal
+
+    site.end_sessions()
+    session_from(site, alice, HOME, "10m")
+    decision = asked(site, alice, "git-receive-pack 'an/alias'", behind=BEHIND)
+    secret = (site.home / "state" / "grant.key").read_bytes()
+    assert unseal(environment(site, decision)["GITGUARD_GRANT"], secret).directory == ""
+
+
+def test_what_a_program_serves_is_not_told_to_whoever_holds_a_key(site: Direct) -> None:
+    """A12: `repo show` behind a program needs a session, or being an admin of the repository; known or not, one answer."""
+    carol = site.new_user("carol")
+    site.admin("repo", "create", "listed", "--admin", "carol")
+    site.configure(git={"behind": ["/bin/true", "{user}"]})
+    try:
+        assert site.ssh(carol, "2fa repo show app").status == 0, "in a session"
+        site.admin("session", "revoke", "carol")
+        for name in ("app", "nothing/like/it"):
+            done = site.ssh(carol, f"2fa repo show {name}")
+            assert (done.status, "[verification-required]" in done.err, done.out) == (10, True, ""), done.text
+        assert site.ssh(carol, "2fa repo show listed").status == 0, "her own"
+    finally:
+        site.configure(git={"behind": []})

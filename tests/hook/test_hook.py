@@ -356,3 +356,28 @@ def test_the_folder_of_another_hook_counts(closed: Repository, verified: Person)
     done = closed.hook(grant=closed.grant(verified))
     assert "[hook-not-live]" in done.err
     os.chown(folder, 0, 0)
+
+
+@pytest.mark.parametrize(("nested", "status"), [(False, 0), (True, 10)], ids=["alone", "nested"])
+def test_a_grant_without_a_directory_is_for_the_first_push_alone(
+    closed: Repository, verified: Person, nested: bool, status: int
+) -> None:
+    """A18: behind a program the gate knew no directory. A hook that pushes on elsewhere inherits it, and it is none there."""
+    hook = f"{closed.directory}/hooks/pre-receive; exit $?"
+    inner = f"(exec -a git-receive-pack bash -c '{hook}'); exit $?" if nested else hook
+    done = subprocess.run(
+        ["git-receive-pack", "-c", inner],
+        executable="/bin/bash",
+        input=GOOD,
+        capture_output=True,
+        cwd=closed.directory,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "GIT_DIR": ".",
+            "GITGUARD_GRANT": closed.grant(verified, directory=""),
+        },
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    if nested:
+        assert b"[no-grant]" in done.stderr
