@@ -122,26 +122,17 @@ def backups(admin: Admin) -> None:
     assert len(list(Path("/srv/backup").iterdir())) == 2
 
 
+def commit(tree: Path) -> None:
+    """One more commit there, of nothing."""
+    author = ["-c", "user.name=x", "-c", "user.email=x@x"]
+    run(["git", "-C", str(tree), *author, "commit", "-q", "--allow-empty", "-m", "x"])
+
+
 def clone_of_nothing(host: Host) -> Path:
     """A work tree with one commit."""
     tree = host.folder / "tree"
     run(["git", "init", "-q", "-b", "main", str(tree)])
-    run(
-        [
-            "git",
-            "-C",
-            str(tree),
-            "-c",
-            "user.name=x",
-            "-c",
-            "user.email=x@x",
-            "commit",
-            "-q",
-            "--allow-empty",
-            "-m",
-            "x",
-        ]
-    )
+    commit(tree)
     return tree
 
 
@@ -319,22 +310,7 @@ def live_on(used: Used, admin: Admin) -> None:
     tree, ann = clone_of_nothing(host), used.people["ann"]
     sha256 = tree.with_name("tree256")
     run(["git", "init", "-q", "-b", "main", "--object-format=sha256", str(sha256)])
-    run(
-        [
-            "git",
-            "-C",
-            str(sha256),
-            "-c",
-            "user.name=x",
-            "-c",
-            "user.email=x@x",
-            "commit",
-            "-q",
-            "--allow-empty",
-            "-m",
-            "x",
-        ]
-    )
+    commit(sha256)
     host.git(ann, "push", "-q", used.url("repositories/site.git"), "main", cwd=tree, status=0)
     names = used.repositories
     before = {name: used.reading(person, "repositories/app.git") for name, person in used.people.items()}
@@ -379,22 +355,7 @@ def live_on(used: Used, admin: Admin) -> None:
     print(
         f"ok: {len(pushes) - len(refused)} pushes end as before, hooks' words and all; {len(refused)} was said not to be adopted"
     )
-    run(
-        [
-            "git",
-            "-C",
-            str(tree),
-            "-c",
-            "user.name=x",
-            "-c",
-            "user.email=x@x",
-            "commit",
-            "-q",
-            "--allow-empty",
-            "-m",
-            "y",
-        ]
-    )
+    commit(tree)
     host.git(ann, "push", "-q", used.url("repositories/site.git"), "main", cwd=tree, status=0)
     assert (used.site / "merged").read_text() == "merged\n", "the site's own hook"
     print("ok: a push still deploys")

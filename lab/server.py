@@ -47,6 +47,11 @@ class Person:
     recovery_codes: list[str] = field(default_factory=list)
     last_step: int = 0
 
+    @property
+    def public_line(self) -> str:
+        """The public key, as the line that people send."""
+        return Path(f"{self.key}.pub").read_text()
+
 
 class Server:
     """`folder` must not be there yet or be empty; everything lies below it and goes with it."""

@@ -26,7 +26,7 @@ from gitguard.store import sqlite
 from gitguard.store.contract import Factor
 from lab.faults import CAN_MOUNT
 from lab.host import CAN as CAN_HOST
-from lab.server import SSHD, Server
+from lab.server import SSHD, Direct, Server
 
 NOW = 1_800_000_000  # a moment long after any real one, so that no test leans on the clock
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -137,3 +137,11 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Direct:
+    """An installation of the test's own below its folder, without sshd."""
+    server = Direct(tmp_path / "server")
+    server.install()
+    return server

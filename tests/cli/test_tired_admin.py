@@ -19,14 +19,6 @@ from lab.server import Direct, Done, run
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Direct:
-    """An installation below a folder of one's own, without sshd."""
-    server = Direct(tmp_path / "server")
-    server.install()
-    return server
-
-
 def edit(site: Direct, editor: str, *, stdin: str = "n\n", status: int | None = 0) -> Done:
     """`config edit` with this editor."""
     return run(

@@ -14,19 +14,6 @@ from lab.server import Direct, Person
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Direct:
-    """An installation without sshd."""
-    server = Direct(tmp_path / "server")
-    server.install()
-    return server
-
-
-def pub(person: Person) -> str:
-    """The public key's line."""
-    return Path(f"{person.key}.pub").read_text()
-
-
 def adopt(site: Direct, person: Person, user: str, *words: str, status: int = 0) -> str:
     """`key adopt` of one line; everything it said."""
     mapping = site.folder / "map"
@@ -38,7 +25,7 @@ def test_adopting_keeps_what_limits_a_key(site: Direct) -> None:
     """T1, N2: from, expiry and program stay through every rewrite; the file as it was is kept; a dry run says the same."""
     key = site.new_key("carol")
     limits = 'from="192.0.2.0/24",expiry-time="20300101"'
-    line = f'{limits},command="/bin/true carol",no-pty {pub(key)}'
+    line = f'{limits},command="/bin/true carol",no-pty {key.public_line}'
     site.key_file.write_text(line)
     assert "kept: " + limits in adopt(site, key, "carol", "--add-users", "--dry-run")
     assert site.key_file.read_text() == line
@@ -62,7 +49,7 @@ def test_adopting_keeps_what_limits_a_key(site: Direct) -> None:
 def test_what_cannot_be_kept_changes_nothing(site: Direct, options: str) -> None:
     """T1: the line is refused and named, dry or not, exit 2, and the file and the store are as they were."""
     key, other = site.new_key("carol"), site.new_key("dave")
-    site.key_file.write_text(f"{options} {pub(key)}{pub(other)}")
+    site.key_file.write_text(f"{options} {key.public_line}{other.public_line}")
     before = site.key_file.read_bytes()
     mapping = site.folder / "map"
     mapping.write_text(f"{other.fingerprint} dave\n{key.fingerprint} carol\n")
@@ -86,7 +73,7 @@ def test_what_cannot_be_kept_changes_nothing(site: Direct, options: str) -> None
 def test_comments_are_data(site: Direct, comment: str) -> None:
     """ATTACK (A3): a comment that holds our own mark. EXPECTED: it is a comment, and keys come and go as ever."""
     key = site.new_key("alice")
-    Path(f"{key.key}.pub").write_text(" ".join(pub(key).split()[:2]) + f" {comment}\n")
+    Path(f"{key.key}.pub").write_text(" ".join(key.public_line.split()[:2]) + f" {comment}\n")
     site.admin("user", "add", "alice", "--key", f"{key.key}.pub")
     assert comment in site.key_file.read_text()
     assert "hello alice" in site.ssh(key, status=0).out
@@ -97,7 +84,7 @@ def test_comments_are_data(site: Direct, comment: str) -> None:
 def test_a_commented_line_lets_nobody_in(site: Direct) -> None:
     """N7: a key in a comment can be added."""
     key = site.new_key("alice")
-    site.key_file.write_text(site.key_file.read_text() + "# old: " + pub(key))
+    site.key_file.write_text(site.key_file.read_text() + "# old: " + key.public_line)
     site.admin("user", "add", "alice", "--key", f"{key.key}.pub")
     assert "# old: " in site.key_file.read_text()
 
@@ -107,7 +94,7 @@ def test_keys_as_windows_saves_them(site: Direct, encoding: str) -> None:
     """T19: a byte-order mark and UTF-16 are read; other formats are refused with the command that converts them."""
     key = site.new_key("alice")
     path = Path(f"{key.key}.pub")
-    path.write_bytes(pub(key).replace("\n", "\r\n").encode(encoding))
+    path.write_bytes(key.public_line.replace("\n", "\r\n").encode(encoding))
     site.admin("user", "add", "alice", "--key", str(path))
     path.write_text("---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----\n")
     assert f"ssh-keygen -i -f {path}" in site.admin("key", "add", "alice", str(path), status=2).err

@@ -15,24 +15,11 @@ from pathlib import Path
 import pytest
 
 from lab.faults import CAN_MOUNT
-from lab.server import Direct, Done, Person, Server, run
+from lab.server import Direct, Done, Server, run
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Direct:
-    """An installation without sshd."""
-    server = Direct(tmp_path / "server")
-    server.install()
-    return server
-
-
-def pub(person: Person) -> str:
-    """The public key's line."""
-    return Path(f"{person.key}.pub").read_text()
 
 
 # -- doctor and installing ----------------------------------------------------------------------------
@@ -168,7 +155,7 @@ def test_a_key_in_a_second_file_is_not_adopted(site: Direct, tmp_path: Path) -> 
 
     person = site.new_key("carol")
     second = tmp_path / "authorized_keys2"
-    second.write_text(pub(person))
+    second.write_text(person.public_line)
     lines = foreign_lines(str(second))
     answer = keys._taken(lines, "carol", "/gate", 0, (), str(site.key_file))
     assert isinstance(answer, str)
@@ -181,8 +168,8 @@ def test_one_key_with_two_meanings_is_not_adopted(site: Direct) -> None:
     mapping = site.folder / "map"
     mapping.write_text(f"{person.fingerprint} carol\n")
     for text in (
-        f'no-pty {pub(person)}from="192.0.2.1" {pub(person)}',
-        f'command="/bin/a",command="/bin/b" {pub(person)}',
+        f'no-pty {person.public_line}from="192.0.2.1" {person.public_line}',
+        f'command="/bin/a",command="/bin/b" {person.public_line}',
     ):
         site.key_file.write_text(text)
         said = site.admin("key", "adopt", "--add-users", str(mapping), status=2).err
@@ -195,10 +182,10 @@ def test_a_stored_key_keeps_its_limits_when_its_line_says_other(site: Direct) ->
     person = site.new_key("carol")
     mapping = site.folder / "map"
     mapping.write_text(f"{person.fingerprint} carol\n")
-    site.key_file.write_text(f'from="192.0.2.0/24" {pub(person)}')
+    site.key_file.write_text(f'from="192.0.2.0/24" {person.public_line}')
     site.admin("key", "adopt", "--add-users", str(mapping))
     with open(site.key_file, "a") as file:
-        file.write(pub(person))
+        file.write(person.public_line)
     said = site.admin("key", "adopt", str(mapping), status=2).err
     assert "is stored already with other limits" in said
     assert 'from="192.0.2.0/24"' in site.key_file.read_text()
