@@ -124,7 +124,7 @@ def first_line(refusal: Refusal, view: View) -> str:
         what=view.what,
         verify=view.ssh("verify"),
         enroll=view.ssh("enroll"),
-        again=view.ssh(view.words),
+        again=readable(view.ssh(view.words), 300),
         help=view.ssh("help"),
         user=printable(view.user, 64),
         repository=readable(view.repository, 100) or "it",

@@ -128,3 +128,12 @@ def test_moments_carry_their_zone() -> None:
 def test_durations(seconds: int, text: str) -> None:
     """Whole units, two at most."""
     assert duration(seconds) == text
+
+
+def test_the_words_for_another_try_are_printable_too() -> None:
+    """What was typed behind `2fa` is repeated for trying again: client text, so it moves no cursor and turns no line."""
+    view = View(host="git.example.com", words="repo require 'a\u202eb\x1b[2J' all")
+    line = first_line(Refusal("code-rejected", "wrong"), view)
+    assert "2fa repo require" in line
+    assert "\u202e" not in line
+    assert "\x1b" not in line
