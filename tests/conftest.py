@@ -14,8 +14,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from gitguard.account import user as users
 from gitguard.account.public_key import PublicKey
+from gitguard.action import users
 from gitguard.action.keys import NewKey, key_row
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring

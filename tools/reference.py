@@ -10,9 +10,9 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from gitguard.answer.access_log import KEYS
 from gitguard.cli.admin import admin
 from gitguard.config.schema import Lifetime, Settings, format_duration
-from gitguard.decision.access_log import KEYS
 from gitguard.message.reasons import ALLOWED, REFUSED, UNREACHED_STATUS
 from gitguard.verbs import VERBS, Verb
 

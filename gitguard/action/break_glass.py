@@ -12,8 +12,8 @@ import subprocess
 from types import FrameType
 
 from gitguard.action.site import Site
-from gitguard.decision.access_log import new_id
-from gitguard.host.process import parent_and_start
+from gitguard.answer.access_log import new_id
+from gitguard.machine.process import parent_and_start
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.grant import BREAK_GLASS, ENVIRONMENT_NAME, Grant, read_key, seal
 from gitguard.session.moment import Moment, now

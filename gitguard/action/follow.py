@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gitguard.action.judge_again import NOBODY, Whose, judge_again
 from gitguard.action.site import Site
 from gitguard.host import key_file
-from gitguard.host.files import locked
+from gitguard.machine.files import locked
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 

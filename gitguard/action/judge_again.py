@@ -14,11 +14,13 @@ import os
 from dataclasses import dataclass
 
 from gitguard.action.site import Site
-from gitguard.config.compiled import Config, last_known, load
+from gitguard.config.compiled import Config
+from gitguard.config.load import last_known, load
+from gitguard.decision.command import parse
 from gitguard.decision.decide import check_user, decide, demanded
 from gitguard.decision.request import Request
-from gitguard.host.files import replace
-from gitguard.host.riding import DECIDING, GIT, WAITING, Rider, end, flowing, moved
+from gitguard.host.riding import GATE, GIT, Rider, end, flowing, moved
+from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
@@ -51,11 +53,19 @@ class Whose:
             self.everyone
             or rider.user in self.users
             or rider.key in self.keys
-            or (rider.kind == WAITING and rider.user in self.waiting)
+            or (rider.user in self.waiting and waits(rider))
         )
 
 
 NOBODY = Whose()
+
+
+def waits(rider: Rider) -> bool:
+    """Whether `rider` serves a command of our own, perhaps at its prompt: by the gate's own parser, whatever its quoting."""
+    try:
+        return rider.kind == GATE and parse(rider.line).kind == "own"
+    except Refusal:
+        return False
 
 
 def judge_again(site: Site, moment: Moment, whose: Whose = NOBODY) -> int:
@@ -88,7 +98,7 @@ def judge_again(site: Site, moment: Moment, whose: Whose = NOBODY) -> int:
         gone += [rider for rider in idle if rider.began not in flows]
     end(gone)
     _note(site, [rider for rider in rest if rider.kind == GIT], moment)
-    return len({rider.began for rider in gone if rider.kind != WAITING})
+    return len({rider.began for rider in gone if not waits(rider)})
 
 
 def _answer(site: Site, config: Config, store: GateQuery, rider: Rider, moment: Moment) -> str:
@@ -102,7 +112,7 @@ def _answer(site: Site, config: Config, store: GateQuery, rider: Rider, moment: 
 
 def _answer_gate(site: Site, rider: Rider, moment: Moment) -> str:
     """A gate that still decides may have read the store a moment too early: its client only has to try again."""
-    line = rider.line if rider.kind == DECIDING else "2fa help"
+    line = "2fa help" if waits(rider) else rider.line
     request = Request(rider.user, rider.key, rider.address, line, moment, rider.downstream)
     return REFUSED if decide(request, site.at.of_gate).refusal is not None else STANDS
 

@@ -11,7 +11,7 @@ from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
 from gitguard.action.site import Site
 from gitguard.factor.totp import WINDOW
-from gitguard.host.files import locked, replace
+from gitguard.machine.files import locked, replace
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.store.chain import faults

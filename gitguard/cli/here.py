@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import click
 
-from gitguard.account.standing import remaining
 from gitguard.action.follow import Followed
 from gitguard.action.site import Site
 from gitguard.cli.prompt import Places, ask
 from gitguard.config.schema import Settings
+from gitguard.decision.standing import remaining
 from gitguard.factor.change import ProofWanted
 from gitguard.factor.proof import Person
 from gitguard.message.moments import until

@@ -10,18 +10,19 @@ import sys
 import click
 
 from gitguard.action.site import Site
+from gitguard.answer.access_log import append, line_of
+from gitguard.answer.telling import view_of
 from gitguard.cli.here import Here
 from gitguard.cli.own_view import greet, show_help
 from gitguard.cli.user_verbs import runs
 from gitguard.command_line import Group, add_verbs, run, tell
 from gitguard.config.parse import read_settings
-from gitguard.decision.access_log import append, line_of
 from gitguard.decision.command import quote
 from gitguard.decision.decide import Decision
-from gitguard.decision.telling import view_of
 from gitguard.factor import keyring
 from gitguard.factor.proof import Desk, Person, void_recovery_codes_if_off
 from gitguard.host.places import places
+from gitguard.machine.environment import PATH
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.store.sqlite import SqliteStore, audit_head
@@ -40,7 +41,7 @@ def serve(decision: Decision, config_path: str, id_: str) -> int:
         name: os.environ[name] for name in ("HOME", "USER", "LOGNAME", "SSH_CONNECTION") if name in os.environ
     }
     os.environ.clear()
-    os.environ.update(kept, PATH="/usr/local/bin:/usr/bin:/bin", LANG="C.UTF-8")
+    os.environ.update(kept, PATH=PATH, LANG="C.UTF-8")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # whatever LC_ALL the client sent, half blocks are UTF-8
             stream.reconfigure(encoding="utf-8", errors="replace")

@@ -6,7 +6,6 @@ import contextlib
 
 import click
 
-from gitguard.account.standing import Standing, remaining, standing
 from gitguard.action import own
 from gitguard.cli.enrolment_view import confirm_pending, show_pending
 from gitguard.cli.here import (
@@ -22,6 +21,7 @@ from gitguard.cli.here import (
     with_code,
 )
 from gitguard.cli.prompt import aside, ask
+from gitguard.decision.standing import Standing, remaining, standing
 from gitguard.factor import enrolment
 from gitguard.factor.change import require_enrolled
 from gitguard.factor.code import in_groups, read_code

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from gitguard.account.standing import standing
 from gitguard.action import toggles
 from gitguard.action.follow import Followed
 from gitguard.cli.here import Here, check_followed, say_followed, say_json, with_code
 from gitguard.config.schema import Settings
+from gitguard.decision.standing import standing
 from gitguard.message.reasons import Refusal
 from gitguard.repository import toggle
 from gitguard.repository.registry import known

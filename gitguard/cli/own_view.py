@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from gitguard.account.standing import remaining, standing
 from gitguard.cli.here import Here, more_codes, number, say_json
 from gitguard.cli.own_factor import invite_hint
+from gitguard.decision.standing import remaining, standing
 from gitguard.message.moments import until
 from gitguard.message.reasons import readable
 from gitguard.session.moment import now

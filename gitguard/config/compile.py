@@ -14,9 +14,8 @@ from typing import Any
 from gitguard.config.compiled import STAMP, Config, identity
 from gitguard.config.parse import ConfigurationError, Fault, parse
 from gitguard.config.schema import Settings
+from gitguard.machine.environment import PATH
 from gitguard.message.reasons import Refusal
-
-GIT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def compile_file(path: str, compiled: str, hook: str) -> Config:
@@ -44,7 +43,7 @@ def _values(path: str, settings: Settings, hook: str) -> tuple[Any, ...]:
         raise Refusal(
             "config-invalid", f"{path}: no account {settings.host.account} on this machine"
         ) from None
-    git_shell = shutil.which("git-shell", path=GIT_PATH)
+    git_shell = shutil.which("git-shell", path=PATH)
     if git_shell is None:
         raise Refusal("config-invalid", "git-shell is not installed (Debian: apt-get install git)")
     try:
@@ -91,7 +90,7 @@ def _system_git_config() -> str:
     """The system's configuration file as this Git was built to read it; Git names it even where it is not there."""
     done = subprocess.run(
         ["git", "config", "--system", "--show-origin", "--list"],
-        capture_output=True, text=True, check=False, env={"PATH": GIT_PATH, "LANG": "C", "LC_ALL": "C"},
+        capture_output=True, text=True, check=False, env={"PATH": PATH, "LANG": "C", "LC_ALL": "C"},
     )  # fmt: skip
     found = re.search(r"^file:(/.*?)\t|'(/[^']*)'", done.stdout + done.stderr)
     return (found[1] or found[2]) if found else "/etc/gitconfig"

@@ -12,8 +12,7 @@ import posix
 import sys
 from _stat import S_ISREG
 
-from gitguard.host.ownership import fault_of, fault_on_the_way
-from gitguard.message.reasons import Refusal
+from gitguard.machine.ownership import fault_of
 
 GRAIN_NS = 20_000_000  # file times advance with the kernel's tick, at most 10 ms; twice that
 
@@ -76,45 +75,12 @@ def identity(entry: "posix.stat_result") -> "tuple[int, int, int, int, int]":
     return (entry.st_dev, entry.st_ino, entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns)
 
 
-def load(path: str, compiled: str, hook: str) -> Config:
-    """The configuration at `path`, from its `compiled` form if that is current, else compiled anew.
-
-    `hook` is the file whose bytes a live hook has; it counts only when compiling.
-
-    Raises Refusal("config-invalid") if the configuration cannot be believed, read or understood.
-    """
-    uid = posix.geteuid()
-    if fault := fault_on_the_way(path, uid):
-        raise Refusal("config-invalid", fault)
-    try:
-        entry = posix.stat(path)
-    except OSError as error:
-        raise Refusal("config-invalid", f"{path}: {error.strerror}") from None
-    config = _read(compiled, path, entry, uid)
-    if config is None:
-        from gitguard.config.compile import compile_file
-
-        config = compile_file(path, compiled, hook)
-    if config.uid != uid:
-        raise Refusal(
-            "config-invalid", f"runs as uid {uid}, but the Git account {config.account} is {config.uid}"
-        )
-    if fault := fault_on_the_way(config.state, uid):
-        raise Refusal("config-invalid", fault)
-    return config
-
-
-def last_known(path: str, compiled: str) -> "Config | None":
-    """The configuration as it last was, for telling and logging a refusal; never for a decision."""
-    return _read(compiled, path, None, posix.geteuid())
-
-
 def _opener(path: str, flags: int) -> int:
     """Neither a link nor a pipe may stand in a file's place: the one misleads, the other hangs."""
     return posix.open(path, flags | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC)
 
 
-def _read(compiled: str, path: str, entry: "posix.stat_result | None", uid: int) -> "Config | None":
+def read(compiled: str, path: str, entry: "posix.stat_result | None", uid: int) -> "Config | None":
     """The compiled form if it may be believed and describes `entry`, else None: it is made anew."""
     try:
         with open(compiled, "rb", opener=_opener) as file:

@@ -7,7 +7,8 @@ Plain dialect: the gate loads this file.
 """
 
 from gitguard.account.names import is_fingerprint, is_user_name
-from gitguard.config.compiled import Config, load
+from gitguard.config.compiled import Config
+from gitguard.config.load import load
 from gitguard.decision.command import Command, parse
 from gitguard.decision.request import Request
 from gitguard.message.reasons import Refusal

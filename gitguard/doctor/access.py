@@ -15,8 +15,8 @@ from gitguard.action.judge_again import LOOK
 from gitguard.action.site import Site
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, ok
-from gitguard.host.ownership import fault_of
 from gitguard.host.places import Places, authorized_keys
+from gitguard.machine.ownership import fault_of
 from gitguard.message.reasons import Refusal
 from gitguard.session.grant import KEY_BYTES, read_key
 from gitguard.store.contract import Repository

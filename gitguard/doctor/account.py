@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from gitguard.doctor.finding import Finding, gap, note, ok, remedy_of
 from gitguard.host import key_file
-from gitguard.host.login_shell import shell_fault
-from gitguard.host.ownership import fault_on_the_way
+from gitguard.machine.login_shell import shell_fault
+from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal, readable
 from gitguard.store.contract import Key
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.doctor.sshd import Sshd
-from gitguard.gate.edge import is_early
+from gitguard.machine.environment import is_early
 
 PAM_ENVIRONMENT = ("/etc/environment", "/etc/security/pam_env.conf", "/etc/default/locale")
 PAM_SSHD = "/etc/pam.d/sshd"

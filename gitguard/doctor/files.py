@@ -10,13 +10,14 @@ from collections.abc import Iterator
 
 from gitguard.action.judge_again import last_look
 from gitguard.action.site import Site
-from gitguard.config.compile import GIT_PATH
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, note, ok, remedy_of
 from gitguard.host import bundle, launcher
 from gitguard.host.install import check_git
-from gitguard.host.ownership import fault_of, fault_on_the_way
 from gitguard.host.places import Places
+from gitguard.machine.environment import PATH
+from gitguard.machine.ownership import fault_of, fault_on_the_way
+from gitguard.machine.python import PACKAGE, interpreter
 from gitguard.message.moments import duration
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
@@ -61,10 +62,10 @@ def file_findings(settings: Settings, at: Places) -> Iterator[Finding]:
 def code_findings() -> Iterator[Finding]:
     """The interpreter, the package and the libraries that launchers load: who may write there owns the gate."""
     uid = os.geteuid()
-    package = os.path.join(launcher.PACKAGE, "gitguard")
+    package = os.path.join(PACKAGE, "gitguard")
     faults = [
         fault
-        for path in (launcher.interpreter(), package, *launcher.libraries())
+        for path in (interpreter(), package, *launcher.libraries())
         if (fault := fault_on_the_way(path, uid))
     ]
     for path in (*_mapped(), *_programs(), os.path.dirname(os.__file__)):
@@ -101,7 +102,7 @@ def _mapped() -> list[str]:
 def _programs() -> list[str]:
     """What runs before and behind the gate: the shell, Git and its commands."""
     found = [
-        shutil.which(name, path=GIT_PATH)
+        shutil.which(name, path=PATH)
         for name in ("git", "git-shell", "git-upload-pack", "git-receive-pack", "sh")
     ]
     return [os.path.realpath(path) for path in found if path is not None]

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from gitguard.decision.command import quote
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.doctor.sshd import DEFAULT_CONFIG, Sshd
+from gitguard.machine.environment import PATH
 from gitguard.store.contract import Key, Repository
 
 _SECONDS = 20
@@ -36,7 +37,7 @@ def gate_findings(
         return
     key = keys[0]
     environment = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PATH": PATH,
         "HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name, "SHELL": entry.pw_shell,
         "SSH_CONNECTION": "127.0.0.1 0 127.0.0.1 22", "SSH_CLIENT": "127.0.0.1 0 22",
     }  # fmt: skip

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from gitguard.account import invite
+from gitguard.factor import invite
 from gitguard.factor.code import new_recovery_code, read_code
 from gitguard.factor.proof import (
     Desk,

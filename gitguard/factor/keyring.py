@@ -16,8 +16,8 @@ from hashlib import blake2b
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gitguard.host.files import replace
-from gitguard.host.ownership import fault_on_the_way
+from gitguard.machine.files import replace
+from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 from gitguard.store.contract import Factor
 

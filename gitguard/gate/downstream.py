@@ -9,8 +9,8 @@ import posix
 from gitguard.config.compiled import Config
 from gitguard.decision.command import quote
 from gitguard.decision.decide import Decision
-from gitguard.gate.edge import PATH
-from gitguard.host.process import parent_and_start
+from gitguard.machine.environment import PATH
+from gitguard.machine.process import parent_and_start
 from gitguard.message.reasons import Refusal
 from gitguard.repository.hook_file import has_hooks_path
 from gitguard.session.grant import ENVIRONMENT_NAME, Grant, read_key, seal

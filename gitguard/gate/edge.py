@@ -8,17 +8,6 @@ Plain dialect: the gate loads this file.
 from gitguard.decision.request import Request
 from gitguard.session.moment import Moment
 
-PATH = "/usr/local/bin:/usr/bin:/bin"
-
-# These can load or run code in the shell or the loader before our first instruction. Mere tuning (MALLOC_ARENA_MAX,
-# GLIBC_TUNABLES) is the server's own business; PYTHON... is ignored by a launcher with -I. Source: ld.so(8), sh(1), bash(1).
-_EARLY = ("BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "OPENSSL_CONF", "GCONV_PATH", "LOCPATH", "NLSPATH")
-_EARLY_PREFIXES = ("LD_", "BASH_FUNC_")
-EARLY_SOURCES = (
-    "AcceptEnv or SetEnv in sshd's configuration, PAM (/etc/environment, /etc/security/pam_env.conf), or"
-    " ~/.ssh/environment"
-)
-
 
 def request_of(argv: "list[str]", environ: "dict[str, str]", moment: Moment) -> Request:
     """The request that sshd started us for. What is missing stays empty, and is refused later by name.
@@ -43,19 +32,6 @@ def request_of(argv: "list[str]", environ: "dict[str, str]", moment: Moment) -> 
         connection,
         _protocol(environ.get("GIT_PROTOCOL", "")),
     )
-
-
-def early_variable(environ: "dict[str, str]") -> str:
-    """The first variable that acts before any gate does, "" if there is none."""
-    for name in environ:
-        if is_early(name):
-            return name
-    return ""
-
-
-def is_early(name: str) -> bool:
-    """Whether a variable of this `name` acts before any gate does; doctor asks the same."""
-    return name in _EARLY or name.startswith(_EARLY_PREFIXES)
 
 
 def _protocol(value: str) -> str:

@@ -8,12 +8,13 @@ import _signal  # type: ignore[import-not-found]
 import posix
 import sys
 
-from gitguard.config.compiled import last_known
-from gitguard.decision.access_log import append, line_of, new_id
+from gitguard.answer.access_log import append, line_of, new_id
+from gitguard.config.load import last_known
 from gitguard.decision.command import verb_of
 from gitguard.decision.decide import Decision, decide
 from gitguard.gate.downstream import program
-from gitguard.gate.edge import EARLY_SOURCES, early_variable, request_of
+from gitguard.gate.edge import request_of
+from gitguard.machine.environment import EARLY_SOURCES, early_variable
 from gitguard.message.reasons import Refusal, told_of
 from gitguard.session.moment import now
 
@@ -45,7 +46,7 @@ def main(config: str, compiled: str, hook: str) -> int:
         decision.refusal = Refusal("internal-error", told_of(error))
     if decision.config is None:
         decision.config = last_known(config, compiled)
-    from gitguard.decision.telling import tell_refusal
+    from gitguard.answer.telling import tell_refusal
 
     return tell_refusal(decision, id_, verb_of(request.line))
 

@@ -8,14 +8,15 @@ Plain dialect: see docs/architecture.md, "The gate's files".
 
 import posix
 
-from gitguard.config.compiled import Config, last_known, load
-from gitguard.decision.access_log import append, line_of, new_id
+from gitguard.answer.access_log import append, line_of, new_id
+from gitguard.config.compiled import Config
+from gitguard.config.load import last_known, load
 from gitguard.decision.command import Command
 from gitguard.decision.decide import Decision, check_user, demanded
 from gitguard.decision.request import Request
 from gitguard.hook.running import is_running
 from gitguard.hook.updates import LONGEST_INPUT, parse_updates
-from gitguard.host.process import is_ancestor, receive_packs_above
+from gitguard.machine.process import is_ancestor, receive_packs_above
 from gitguard.message.reasons import Refusal, told_of
 from gitguard.policy.verdict import Verdict, verdict
 from gitguard.session.grant import BREAK_GLASS, ENVIRONMENT_NAME, LONGEST_SECONDS, Grant, read_key, unseal
@@ -59,7 +60,7 @@ def main(config_path: str, compiled: str, hook: str) -> int:
         return status
     if decision.config is None:
         decision.config = last_known(config_path, compiled)
-    from gitguard.decision.telling import tell_refusal
+    from gitguard.answer.telling import tell_refusal
 
     return tell_refusal(decision, id_, "")
 

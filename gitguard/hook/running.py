@@ -7,7 +7,7 @@ counts only for the same updates of the same repository, below the process that 
 import posix
 from _blake2 import blake2b
 
-from gitguard.host.process import is_ancestor, parent_and_start
+from gitguard.machine.process import is_ancestor, parent_and_start
 
 NAME = b"GITGUARD_RUNNING"
 

@@ -18,15 +18,17 @@ from dataclasses import dataclass
 
 import tomli_w
 
-from gitguard.config.compile import GIT_PATH, compile_file
+from gitguard.config.compile import compile_file
 from gitguard.config.parse import ConfigurationError, parse, read_settings
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
-from gitguard.host import key_file, launcher, made
-from gitguard.host.account import account, become, check_owner, check_reachable
-from gitguard.host.files import replace
-from gitguard.host.ownership import fault_on_the_way
+from gitguard.host import key_file, launcher
 from gitguard.host.places import SYSTEM_CONFIG, Places, authorized_keys, places
+from gitguard.machine import made
+from gitguard.machine.account import account, become, check_owner, check_reachable
+from gitguard.machine.environment import PATH
+from gitguard.machine.files import replace
+from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 from gitguard.session.grant import KEY_BYTES
 from gitguard.store.chain import GENESIS, Head
@@ -146,7 +148,7 @@ def check_git() -> str:
     """The version of git. Raises Refusal("usage") if it is missing or too old to force core.hooksPath."""
     try:
         done = subprocess.run(
-            ["git", "--version"], capture_output=True, text=True, check=False, env={"PATH": GIT_PATH}
+            ["git", "--version"], capture_output=True, text=True, check=False, env={"PATH": PATH}
         )
     except OSError:
         raise Refusal("usage", text="git is not installed (Debian: apt-get install git)") from None

@@ -13,8 +13,8 @@ import stat
 from dataclasses import dataclass
 
 from gitguard.account.public_key import LONGEST_COMMENT, TYPES, fingerprint
-from gitguard.host.files import replace
 from gitguard.host.key_options import command_option
+from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal, readable
 from gitguard.store.contract import Key
 

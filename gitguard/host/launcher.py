@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 from collections.abc import Callable
 
-import gitguard
 from gitguard.host.bundle import LOADER, bundle
 from gitguard.host.places import SYSTEM_CONFIG, Places, places
+from gitguard.machine.python import PACKAGE, interpreter
 from gitguard.message.reasons import Refusal
-
-PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(gitguard.__file__)))
-LONGEST_SHEBANG = 120  # kernels before 5.1 cut the line at 127 bytes
 
 _LAUNCHER = """\
 #!{interpreter} -IS
@@ -50,17 +46,6 @@ _HOOK = (
     "gitguard's push check: the gate refuses every push while a repository's hook differs from this.",
     "gitguard.hook.main",
 )
-
-
-def interpreter() -> str:
-    """The Python that launchers name: the base of a virtual environment, with every link resolved.
-
-    Raises Refusal("usage") if its path cannot stand in a `#!` line.
-    """
-    path = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
-    if " " in path or len(path) > LONGEST_SHEBANG:
-        raise Refusal("usage", text=f"the interpreter's path cannot stand in a launcher: {path}")
-    return path
 
 
 def libraries() -> list[str]:

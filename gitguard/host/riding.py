@@ -13,15 +13,13 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gitguard.decision.command import parse
-from gitguard.host.process import parent_and_start
-from gitguard.message.reasons import Refusal
+from gitguard.machine.process import parent_and_start
 
 _HOOK = re.compile(
     rb"(^|/)hooks(\.kept|/pre-receive\.d)?/(pre-receive|update|post-receive|post-update|proc-receive|reference-transaction)$"
     rb"|(^|/)hooks/pre-receive\.d/[^/]+$"
 )
-GIT, DECIDING, WAITING = "git", "deciding", "waiting"
+GIT, GATE = "git", "gate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +27,8 @@ class Rider:
     """A process begun by the gate.
 
     `began` is the process that the gate was: riders that share it are one connection.
-    `kind` is `git` (it became Git, or a program behind the gate), `deciding` (still the gate, about a Git
-    command) or `waiting` (our own command, perhaps at its prompt). `session` is 0 where it rides on none;
+    `kind` is `git` (it became Git, or a program behind the gate) or `gate` (still the gate: it decides, or serves a
+    command of our own, perhaps at its prompt). `session` is 0 where it rides on none;
     `repository` and `directory` are empty where the gate knew none; `line` is the client's command.
     """
 
@@ -83,12 +81,10 @@ class Riding:
             return None
         arguments = [*words[words.index(self.gate) + 1 :], "", "", "", ""]
         line = environment.get("SSH_ORIGINAL_COMMAND", "")
-        own = _is_own(line)
         address = environment.get("SSH_CONNECTION", "").partition(" ")[0]
         downstream = tuple(word for word in arguments[5:] if word) if arguments[4] == "--" else ()
-        kind = WAITING if own else DECIDING
         return Rider(
-            pid, started, pid, kind, arguments[1], arguments[3], address, line=line, downstream=downstream
+            pid, started, pid, GATE, arguments[1], arguments[3], address, line=line, downstream=downstream
         )
 
 
@@ -141,14 +137,6 @@ def flowing(riders: list[Rider], before: dict[str, int], seconds: float) -> set[
         flows |= {r.began for r in open_ if later.get(_name(r), 0) > now.get(_name(r), 0)}
         open_ = [rider for rider in open_ if rider.began not in flows]
     return flows
-
-
-def _is_own(line: str) -> bool:
-    """Whether the gate takes `line` for a command of ours: asked of the gate's own parser, whatever its quoting."""
-    try:
-        return parse(line).kind == "own"
-    except Refusal:
-        return False
 
 
 def _name(rider: Rider) -> str:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 
-from gitguard.host.files import replace
+from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal
 
 DROP_IN = "/etc/ssh/sshd_config.d/00-gitguard.conf"

@@ -14,7 +14,7 @@ import subprocess
 from dataclasses import dataclass
 
 from gitguard.config.schema import Settings
-from gitguard.host.files import replace
+from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal, printable
 from gitguard.repository.directory import borrowed, check
 from gitguard.repository.hook_file import hook_fault

@@ -8,7 +8,7 @@ enter_repo and is_git_directory. Plain dialect: the gate loads this file.
 import posix
 from _stat import S_ISDIR, S_ISLNK, S_ISREG
 
-from gitguard.host.ownership import fault_of, fault_on_the_way
+from gitguard.machine.ownership import fault_of, fault_on_the_way
 from gitguard.message.reasons import Refusal
 
 _FOLDERS = ("objects", "refs")

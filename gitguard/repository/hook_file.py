@@ -7,7 +7,7 @@ Plain dialect: the gate loads this file.
 import posix
 from _stat import S_IEXEC, S_ISREG
 
-from gitguard.host.ownership import fault_of
+from gitguard.machine.ownership import fault_of
 from gitguard.message.reasons import Refusal
 
 

@@ -9,7 +9,7 @@ for the hook itself, `repo adopt`, `repo list` and doctor. Plain dialect: the ho
 import posix
 from _stat import S_ISLNK, S_ISREG
 
-from gitguard.host.ownership import fault_of, fault_on_the_way
+from gitguard.machine.ownership import fault_of, fault_on_the_way
 
 KEPT_FOLDER = "hooks.kept"
 KEPT = f"{KEPT_FOLDER}/pre-receive"

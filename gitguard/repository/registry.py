@@ -12,11 +12,12 @@ import subprocess
 from dataclasses import dataclass
 
 from gitguard.config.schema import Settings
+from gitguard.machine.environment import PATH
 from gitguard.message.reasons import Refusal, printable
 from gitguard.repository.spelling import name_of
 from gitguard.store.contract import Reading, Repository
 
-GIT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+GIT = {"PATH": PATH, "LANG": "C.UTF-8"}
 
 
 @dataclass(frozen=True, slots=True)

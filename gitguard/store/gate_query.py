@@ -8,7 +8,7 @@ import posix
 import sys
 from _stat import S_ISREG
 
-from gitguard.host.ownership import fault_on_the_way
+from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 
 if "functools" in sys.modules:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 
-from gitguard.host.ownership import fault_on_the_way
+from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 from gitguard.store.chain import Head
 from gitguard.store.gate_query import SCHEMA

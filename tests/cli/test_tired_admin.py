@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from gitguard.cli.admin.configuration import faults_of
-from gitguard.host.account import account_fault
-from gitguard.host.typed_file import _is_own_way
+from gitguard.machine.account import account_fault
+from gitguard.machine.typed_file import _is_own_way
 from lab.server import Direct, Done, run
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitguard.account import user as users
+from gitguard.action import users
 from gitguard.action.keys import NewKey, key_row
 from gitguard.cli.admin.explain import situation
 from gitguard.gate import main as gate

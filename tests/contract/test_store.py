@@ -349,7 +349,7 @@ def test_parallel_writers_make_one_chain(bench: Bench) -> None:
 
 def test_a_wrong_key_number_is_unique(bench: Bench) -> None:
     """A fingerprint is of one user: the store itself refuses a second."""
-    from gitguard.account import user as users
+    from gitguard.action import users
 
     with bench.desk.store.writing() as tx:
         tx.add_user("bob", NOW)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gitguard.decision.access_log import append, line_of
+from gitguard.answer.access_log import append, line_of
 from gitguard.decision.decide import Decision
 from gitguard.decision.request import Request
 from gitguard.message.reasons import Refusal
@@ -56,7 +56,7 @@ def test_half_a_line_is_none(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("x" * 99 + "\n")
     script = (
         "import resource, sys\nfrom types import SimpleNamespace\n"
-        "from gitguard.decision.access_log import append\nfrom gitguard.message.reasons import Refusal\n"
+        "from gitguard.answer.access_log import append\nfrom gitguard.message.reasons import Refusal\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (110, 110))\n"
         "try:\n    append(SimpleNamespace(access_log=sys.argv[1], syslog=''), b'{\"a\": \"' + b'b' * 50 + b'\"}\\n')\n"
         "except Refusal as refusal:\n    print(refusal.reason, refusal.detail)\n"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gitguard.config.compiled import load
+from gitguard.answer.telling import tell_refusal, view_of
+from gitguard.config.load import load
 from gitguard.decision.decide import Decision, decide
 from gitguard.decision.request import Request
-from gitguard.decision.telling import tell_refusal, view_of
 from gitguard.host.places import places
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment, now

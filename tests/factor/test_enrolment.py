@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitguard.account import user as users
+from gitguard.action import users
 from gitguard.config.schema import SecondFactor, Session
 from gitguard.factor import change, enrolment
 from gitguard.factor.proof import Person

@@ -67,7 +67,7 @@ class Repository:
 
     def grant(self, person: Person, **changes: object) -> str:
         """A grant for a push by `person` that this very process is the gate of, with `changes`."""
-        from gitguard.host.process import parent_and_start
+        from gitguard.machine.process import parent_and_start
 
         secret = (self.server.home / "state" / "grant.key").read_bytes()
         session = self.server.admin("session", "list", person.name, "--json").out

@@ -260,7 +260,7 @@ def test_hooks_path_of_the_account_and_the_system(server: Server, alice: Person)
 
 def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
     """What Git is started with for a push of `person`."""
-    from gitguard.config.compiled import load
+    from gitguard.config.load import load
     from gitguard.decision.decide import decide
     from gitguard.decision.request import Request
     from gitguard.gate.downstream import program
@@ -287,7 +287,7 @@ def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
 )
 def test_what_counts_as_naming_hooks_path(tmp_path: Path, text: str, forced: bool) -> None:
     """T9: forced only where Git itself would read one, by whatever way; so deployments are left alone."""
-    from gitguard.gate.edge import PATH
+    from gitguard.machine.environment import PATH
     from gitguard.repository.hook_file import has_hooks_path
 
     run(["git", "init", "-q", "--bare", str(tmp_path / "r.git")])

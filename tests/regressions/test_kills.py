@@ -20,8 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from gitguard.account import invite
-from gitguard.factor import enrolment
+from gitguard.factor import enrolment, invite
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
 from gitguard.repository import toggle

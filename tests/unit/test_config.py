@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from gitguard.config.compile import compile_file
-from gitguard.config.compiled import GRAIN_NS, load
+from gitguard.config.compiled import GRAIN_NS
+from gitguard.config.load import load
 from gitguard.config.parse import ConfigurationError, parse
 from gitguard.config.schema import Settings, duration, format_duration
 from gitguard.message.reasons import Refusal

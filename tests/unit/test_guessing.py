@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitguard.account import user as users
+from gitguard.action import users
 from gitguard.action.keys import NewKey, key_row
 from gitguard.config.schema import Limit, Throttle
 from gitguard.factor.proof import MANY_USERS, Person

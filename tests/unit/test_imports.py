@@ -78,19 +78,21 @@ def imports(tree: ast.Module) -> set[str]:
 
 
 ENTRIES = ("gate", "hook", "cli", "client")
-VALUES = ("policy", "session", "message")
-EDGES = (
-    "store",
-    "config",
-    "host",
-    "gate",
-    "hook",
-    "cli",
-    "client",
-    "decision",
-    "factor",
-    "account",
-    "repository",
+
+# From the ground up: a room imports rooms of lower floors only. Rooms of one floor do not know each other.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("message", "policy", "session", "verbs"),
+    ("machine", "account"),
+    ("config", "store"),
+    ("repository", "factor"),
+    ("host",),
+    ("decision",),
+    ("answer",),
+    ("action",),
+    ("doctor",),
+    ("command_line",),
+    ENTRIES,
+    ("__main__",),
 )
 
 
@@ -108,12 +110,50 @@ def test_entries_do_not_use_each_other() -> None:
             assert others <= ({"cli"} if path == os.path.join("gate", "main.py") else set()), path
 
 
-def test_values_know_no_edge() -> None:
-    """Policy, session and message import no store, no configuration, no machine."""
-    for path, tree in modules():
-        used = {name.split(".")[1] for name in imports(tree) if name.startswith("gitguard.")}
-        if room(path) in VALUES:
-            assert not used & set(EDGES), path
+def used_by() -> dict[str, set[str]]:
+    """Module -> the modules of ours that it imports, at any depth; a package stands for its own file."""
+    parsed = modules()
+    names = {
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", ".").removesuffix("__init__"): tree
+        for path, tree in ((path.replace(os.sep, "/"), tree) for path, tree in parsed)
+    }
+    wanted = {
+        name: {found.removeprefix("gitguard.") for found in imports(tree) if found.startswith("gitguard.")}
+        for name, tree in names.items()
+    }
+    return {name: (found & set(names)) - {name} for name, found in wanted.items()}
+
+
+def test_a_room_uses_lower_floors_only() -> None:
+    """From the ground up, and every room has its floor: a new one says where it stands. Entries have their own rule."""
+    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
+    for module, used in used_by().items():
+        here = module.split(".")[0]
+        if not here:
+            continue
+        assert here in floor, f"{here} has no floor in FLOORS"
+        for other in used:
+            there = other.split(".")[0]
+            if there != here and not (here in ENTRIES and there in ENTRIES):
+                assert floor[there] < floor[here], f"{module} imports {other}, which is no lower floor"
+
+
+def test_no_two_files_import_each_other() -> None:
+    """Nor by a way round: no circle of files. An import inside a function counts, since it is a circle all the same."""
+    graph = used_by()
+    done: set[str] = set()
+
+    def follow(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " -> ".join((*way[way.index(name) :], name))
+        if name not in done:
+            for other in sorted(graph[name]):
+                # A package's own file lists its parts by name, and loads them when they are asked for.
+                if not other.startswith(name + "."):
+                    follow(other, (*way, name))
+            done.add(name)
+
+    for name in sorted(graph):
+        follow(name, ())
 
 
 def test_libraries_stay_in_their_rooms() -> None:

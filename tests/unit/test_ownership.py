@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitguard.host.ownership import fault_on_the_way
+from gitguard.machine.ownership import fault_on_the_way
 
 ME = os.geteuid()
 

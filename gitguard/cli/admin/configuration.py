@@ -16,8 +16,8 @@ from gitguard.cli.here import check_followed, counted, number, say_followed, say
 from gitguard.command_line import Group
 from gitguard.config.parse import ConfigurationError, Fault, fault_at, parse
 from gitguard.host import system
-from gitguard.host.account import account_fault, own_command_line
-from gitguard.host.typed_file import read_typed
+from gitguard.machine.account import account_fault, own_command_line
+from gitguard.machine.typed_file import read_typed
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
 

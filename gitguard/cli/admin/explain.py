@@ -6,8 +6,8 @@ from datetime import datetime
 
 import click
 
-from gitguard.account import user as users
 from gitguard.account.names import is_fingerprint
+from gitguard.action import users
 from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import say_json
 from gitguard.config.schema import format_duration

@@ -9,18 +9,19 @@ import shlex
 
 import click
 
-from gitguard.account import user as users
 from gitguard.account.names import is_fingerprint, is_user_name
 from gitguard.account.public_key import PublicKey, parse_key_file
 from gitguard.action import keys as action
+from gitguard.action import users
 from gitguard.action.keys import NewKey, Plan, Wanted
+from gitguard.cli.admin.asking import say_invite
 from gitguard.cli.admin.office import Office, config_of, open_office, open_settings, read_file
 from gitguard.cli.here import check_followed, number, say_followed, say_json
 from gitguard.cli.table import say_table
 from gitguard.command_line import Group, say
 from gitguard.host.key_file import ForeignLine
 from gitguard.host.key_options import program_fault, understand
-from gitguard.host.login_shell import set_shell, shell_fault
+from gitguard.machine.login_shell import set_shell, shell_fault
 from gitguard.message.reasons import Refusal, printable, readable
 from gitguard.session.moment import now
 from gitguard.store.contract import Key
@@ -148,8 +149,6 @@ def adopt(
     invites, followed = action.adopt(office.site, plan, wanted, moment, office.actor)
     _say_plan(plan, "gated")
     for name, token in invites.items():
-        from gitguard.cli.admin.user import say_invite
-
         say_invite(office, name, token)
     say_followed(followed)
     check_followed(followed, "the keys are stored")

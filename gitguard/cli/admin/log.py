@@ -12,11 +12,11 @@ import click
 
 from gitguard.answer.reading_log import Entry, Fold, any_log, fold, read_log
 from gitguard.cli.admin.office import config_of, open_settings
-from gitguard.config.compiled import last_known
+from gitguard.config.load import last_known
 from gitguard.config.parse import ConfigurationError
 from gitguard.config.schema import duration as seconds_of
-from gitguard.host.account import become, own_command_line
 from gitguard.host.places import SYSTEM_CONFIG, places
+from gitguard.machine.account import become, own_command_line
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal, readable
 from gitguard.repository.spelling import name_of

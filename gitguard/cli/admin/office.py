@@ -15,9 +15,9 @@ from gitguard.config.parse import ConfigurationError, read_settings
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
 from gitguard.factor.proof import Desk, void_recovery_codes_if_off
-from gitguard.host.account import become, check_owner, own_command_line
 from gitguard.host.places import places
-from gitguard.host.typed_file import read_typed
+from gitguard.machine.account import become, check_owner, own_command_line
+from gitguard.machine.typed_file import read_typed
 from gitguard.message.reasons import Refusal, readable
 from gitguard.message.refusals import View
 from gitguard.session.moment import now

@@ -8,8 +8,7 @@ from urllib.parse import quote
 
 import click
 
-from gitguard.account import user as users
-from gitguard.action import repositories, toggles
+from gitguard.action import repositories, toggles, users
 from gitguard.action.repositories import Adopted
 from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import check_followed, counted, say_followed, say_json

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import click
 
-from gitguard.account import user as users
-from gitguard.account.standing import remaining
-from gitguard.action import sessions
+from gitguard.action import sessions, users
 from gitguard.action.sessions import Which
 from gitguard.cli.admin.office import check_reason, open_office
 from gitguard.cli.here import check_followed, counted, say_followed, say_json
 from gitguard.cli.table import say_table
 from gitguard.command_line import Group
 from gitguard.config.schema import duration
+from gitguard.decision.standing import remaining
 from gitguard.message.moments import until
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now

@@ -14,11 +14,11 @@ from gitguard.cli.admin.office import Office, actor, config_of, open_office
 from gitguard.cli.here import check_followed, counted, say_followed
 from gitguard.command_line import say
 from gitguard.host import system
-from gitguard.host.account import own_command_line
 from gitguard.host.install import Wishes, finish, install
-from gitguard.host.login_shell import shell_fault
-from gitguard.host.ownership import fault_on_the_way
 from gitguard.host.places import SYSTEM_CONFIG, places
+from gitguard.machine.account import own_command_line
+from gitguard.machine.login_shell import shell_fault
+from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal, readable
 from gitguard.repository.hook_file import hook_fault
 from gitguard.repository.kept_hook import others_fault

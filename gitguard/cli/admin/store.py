@@ -10,13 +10,13 @@ import tempfile
 import click
 
 from gitguard.action import restore as action
+from gitguard.cli.admin.asking import confirm
 from gitguard.cli.admin.office import check_reason, open_office, open_settings_or_say, read_file
-from gitguard.cli.admin.user import confirm
 from gitguard.cli.here import check_followed, counted, number, say_json
 from gitguard.command_line import Group, as_typed, say
 from gitguard.factor import keyring
-from gitguard.host.files import locked
-from gitguard.host.typed_file import create_typed
+from gitguard.machine.files import locked
+from gitguard.machine.typed_file import create_typed
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now

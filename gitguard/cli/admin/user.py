@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import click
 
-from gitguard.account import user as users
-from gitguard.account.standing import remaining
-from gitguard.action import people
+from gitguard.action import people, users
 from gitguard.action.keys import NewKey
 from gitguard.action.people import Changed
+from gitguard.cli.admin.asking import confirm, say_invite
 from gitguard.cli.admin.key import BEHIND, read_key_files, read_program, say_program
 from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import check_followed, counted, number, say_followed, say_json
 from gitguard.cli.table import say_table
 from gitguard.command_line import Group, say
+from gitguard.decision.standing import remaining
 from gitguard.message.moments import clock, until
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
@@ -54,20 +54,6 @@ def add(ctx: click.Context, name: str, files: tuple[str, ...], behind: str, if_m
     if done.token:
         say_invite(office, name, done.token)
     check_followed(done.followed, f"{name} is added")
-
-
-def say_invite(office: Office, name: str, token: str, *, tabled: bool = False) -> None:
-    """The invite alone on a line of stdout, and what to send around it on stderr; `tabled`: NAME, tab, invite."""
-    if tabled:
-        click.echo(f"{name}\t{office.view.ssh(f'enroll {token}')}")
-    else:
-        click.echo(f"send {name} this line; it works once, within 7 days:", err=True)
-        click.echo(office.view.ssh(f"enroll {token}"))
-    if office.view.host in ("", "localhost", "localhost.localdomain"):
-        click.echo(
-            "gitguard: the server's name is not set, so the line names no host that others reach; set [host] name",
-            err=True,
-        )
 
 
 @user.command()
@@ -271,11 +257,3 @@ def restore(ctx: click.Context, name: str, reason: str) -> None:
     say(f"{name} is back, without keys; give them one: gitguard admin key add {name} FILE", err=True)
     say_invite(office, name, done.token)
     check_followed(done.followed, f"{name} is back")
-
-
-def confirm(question: str, refused: str) -> None:
-    """Ask before what cannot be undone. Raises Refusal("usage") unless the answer is yes."""
-    try:
-        click.confirm(question, abort=True, err=True)
-    except click.Abort:
-        raise Refusal("usage", text=refused, hint="say --yes to go on without being asked") from None

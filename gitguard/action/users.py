@@ -6,8 +6,8 @@ follows outside the store (key file, running processes) is the caller's.
 
 from __future__ import annotations
 
-from gitguard.account import invite
 from gitguard.account.names import is_user_name
+from gitguard.factor import invite
 from gitguard.factor.keyring import Keyring
 from gitguard.message.reasons import Refusal, printable
 from gitguard.store.contract import Key, Reading, User, Writing

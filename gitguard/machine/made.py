@@ -12,9 +12,9 @@ import os
 import pwd
 import tempfile
 
-from gitguard.host.as_account import as_account
-from gitguard.host.files import replace
-from gitguard.host.ownership import fault_on_the_way
+from gitguard.machine.as_account import as_account
+from gitguard.machine.files import replace
+from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 
 

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 
-from gitguard.host.account import become
+from gitguard.machine.account import become
 from gitguard.message.reasons import Refusal
 
 

@@ -7,7 +7,7 @@ Loaded only when something is refused. Source of the packet: git's Documentation
 import posix
 import sys
 
-from gitguard.decision.access_log import append, line_of
+from gitguard.answer.access_log import append, line_of
 from gitguard.decision.decide import Decision
 from gitguard.message.reasons import Refusal
 from gitguard.message.refusals import View, refusal_text

@@ -8,6 +8,7 @@ import pwd
 import shlex
 import sys
 
+from gitguard.machine.python import PACKAGE, interpreter
 from gitguard.message.reasons import Refusal
 
 
@@ -46,8 +47,6 @@ def check_reachable(entry: pwd.struct_passwd) -> None:
 
     Raises Refusal("usage") naming the folder that stops it.
     """
-    from gitguard.host.launcher import PACKAGE, interpreter
-
     for path in (interpreter(), os.path.join(PACKAGE, "gitguard", "__init__.py")):
         stop = _first_closed(path, entry)
         if stop:

@@ -1,0 +1,30 @@
+"""What several admin commands say and ask in the same words."""
+
+from __future__ import annotations
+
+import click
+
+from gitguard.cli.admin.office import Office
+from gitguard.message.reasons import Refusal
+
+
+def say_invite(office: Office, name: str, token: str, *, tabled: bool = False) -> None:
+    """The invite alone on a line of stdout, and what to send around it on stderr; `tabled`: NAME, tab, invite."""
+    if tabled:
+        click.echo(f"{name}\t{office.view.ssh(f'enroll {token}')}")
+    else:
+        click.echo(f"send {name} this line; it works once, within 7 days:", err=True)
+        click.echo(office.view.ssh(f"enroll {token}"))
+    if office.view.host in ("", "localhost", "localhost.localdomain"):
+        click.echo(
+            "gitguard: the server's name is not set, so the line names no host that others reach; set [host] name",
+            err=True,
+        )
+
+
+def confirm(question: str, refused: str) -> None:
+    """Ask before what cannot be undone. Raises Refusal("usage") unless the answer is yes."""
+    try:
+        click.confirm(question, abort=True, err=True)
+    except click.Abort:
+        raise Refusal("usage", text=refused, hint="say --yes to go on without being asked") from None
