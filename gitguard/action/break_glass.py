@@ -32,7 +32,7 @@ def begin(site: Site, command: tuple[str, ...], moment: Moment, actor: str, reas
     id_, pid = new_id(), os.getpid()
     started = parent_and_start("self")[1]
     try:
-        secret = read_key(f"{site.settings.paths.state}/grant.key", os.geteuid())
+        secret = read_key(site.settings.paths.grant_key, os.geteuid())
     except (OSError, ValueError) as error:
         raise Refusal("store-unavailable", f"{error}; renew it with: gitguard admin init") from None
     grant = Grant(BREAK_GLASS, actor, "", "", 0, -1, moment.at, pid, started, id_)

@@ -33,6 +33,12 @@ def verify(site: Site, person: Person, typed: bytes, moment: Moment) -> Verified
     return open_by_code(site.desk, person, typed, moment)
 
 
+def begin_enrolment(site: Site, person: Person, given: bytes | None, moment: Moment) -> Pending:
+    """A secret and recovery codes to show, on the basis of an invite or code (`given`). Raises Refusal."""
+    basis = enrolment.establish(site.desk, person, given, moment)
+    return enrolment.begin(site.desk, person, basis, moment)
+
+
 def confirm(
     site: Site, person: Person, pending: Pending, typed: bytes, moment: Moment
 ) -> tuple[Enrolled, Followed]:

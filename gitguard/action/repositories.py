@@ -6,10 +6,11 @@ import os
 import shlex
 from dataclasses import dataclass
 
+from gitguard.action import users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.site import Site
 from gitguard.message.reasons import Refusal
-from gitguard.repository import adopting, registry
+from gitguard.repository import adopting, registry, toggle
 from gitguard.repository.adopting import Obstacle
 from gitguard.repository.directory import borrowed
 from gitguard.repository.registry import Found
@@ -24,6 +25,44 @@ class Adopted:
     found: Found
     steps: list[str]
     obstacle: Obstacle | None = None
+
+    def check(self) -> None:
+        """Raises Refusal("usage") that names the obstacle, if there is one."""
+        if self.obstacle is not None:
+            raise Refusal("usage", text=f"{self.found.name}: {self.obstacle.why}", hint=self.obstacle.remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A repository that is there now; `was_there`: it was before."""
+
+    name: str
+    directory: str
+    was_there: bool
+
+
+def create(
+    site: Site, name: str, admins: tuple[str, ...], moment: Moment, actor: str, *, if_missing: bool = False
+) -> Created:
+    """A new bare repository with the hook in place, and its admins; `if_missing`: one that is there only gets the admins.
+
+    Raises Refusal; then an admin that is not there has left nothing behind.
+    """
+    with site.store.reading() as tx:
+        plain = registry.new_name(site.settings, name)
+        there = tx.repository(plain)
+        if there is not None and not if_missing:
+            raise Refusal("usage", text=f"the repository {plain} is there already")
+        for admin in admins:
+            users.check_present(tx, admin)
+    if there is None:
+        found = registry.create(site.settings, name)
+        adopt(site, found, live_hook(site), moment, actor, new=True).check()
+    with site.store.writing() as tx:
+        for admin in admins:
+            toggle.change_admin(tx, site.settings, plain, "add", admin, moment.at, actor)
+    directory = there.directory if there is not None else found.directory
+    return Created(plain, directory, there is not None)
 
 
 def live_hook(site: Site) -> bytes:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import pwd
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from gitguard.config.parse import read_settings
 from gitguard.config.schema import Settings
-from gitguard.factor.proof import Desk
+from gitguard.factor import keyring
+from gitguard.factor.proof import Desk, void_recovery_codes_if_off
 from gitguard.host import key_file
-from gitguard.host.places import Places, authorized_keys
+from gitguard.host.places import Places, authorized_keys, places
 from gitguard.host.riding import Riding
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import Moment
 from gitguard.store.contract import Store
+from gitguard.store.sqlite import SqliteStore, audit_head
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,30 @@ class Site:
         return key_file.files_that_sshd_reads(self.key_file, pwd.getpwnam(self.settings.host.account).pw_dir)
 
     @property
+    def sqlite(self) -> SqliteStore:
+        """The store as the file that it is, for backup and checks. Raises Refusal."""
+        return SqliteStore(self.settings.store.url.path, audit_head(self.settings.paths.access_log))
+
+    @property
     def lock(self) -> str:
         """The file that admin commands lock while they write files."""
-        return f"{self.settings.paths.state}/admin.lock"
+        return self.settings.paths.lock
+
+
+def open_site(
+    config: str, moment: Moment, actor: str, *, without_store: Callable[[], Store] | None = None
+) -> Site:
+    """The installation of the configuration at `config`, as its Git account. Raises ConfigurationError, Refusal.
+
+    `without_store` stands in for a store that cannot be opened: `restore` puts one in its place.
+    """
+    settings = read_settings(config)
+    try:
+        store: Store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))
+    except Refusal:
+        if without_store is None:
+            raise
+        store = without_store()
+    desk = Desk(store, keyring.read(settings.paths.key_ring), settings, lambda: read_settings(config))
+    void_recovery_codes_if_off(desk, moment.at, actor)
+    return Site(places(config), desk)

@@ -94,3 +94,10 @@ def demand_lifetime(
     with site.store.writing() as tx:
         done = toggle.set_lifetime(tx, site.settings, name, word, moment.at, actor, floor=True)
     return done, follow(site, moment)
+
+
+def appoint(site: Site, name: str, verb: str, user: str, moment: Moment, actor: str) -> tuple[str, bool]:
+    """The server's admin adds or removes a repository's admin: (its name, whether anything changed). Raises Refusal."""
+    with site.store.writing() as tx:
+        repository, changed = toggle.change_admin(tx, site.settings, name, verb, user, moment.at, actor)
+    return repository.name, changed

@@ -9,23 +9,18 @@ import sys
 
 import click
 
-from gitguard.action.site import Site
+from gitguard.action.site import open_site
 from gitguard.answer.access_log import append, line_of
 from gitguard.answer.telling import view_of
 from gitguard.cli.here import Here
 from gitguard.cli.own_view import greet, show_help
 from gitguard.cli.user_verbs import runs
 from gitguard.command_line import Group, add_verbs, run, tell
-from gitguard.config.parse import read_settings
 from gitguard.decision.command import quote
 from gitguard.decision.decide import Decision
-from gitguard.factor import keyring
-from gitguard.factor.proof import Desk, Person, void_recovery_codes_if_off
-from gitguard.host.places import places
+from gitguard.factor.proof import Person
 from gitguard.machine.environment import PATH
 from gitguard.message.reasons import Refusal
-from gitguard.session.moment import Moment
-from gitguard.store.sqlite import SqliteStore, audit_head
 from gitguard.verbs import VERBS
 
 
@@ -57,7 +52,7 @@ def serve(decision: Decision, config_path: str, id_: str) -> int:
             append(decision.config, line_of(decision, id_))
 
     try:
-        here = Here(open_site(config_path, decision.request.moment), _person(decision), view)
+        here = Here(open_site(config_path, decision.request.moment, "configuration"), _person(decision), view)
     except Refusal as refusal:
         told(refusal)
         return tell(refusal, view)
@@ -67,16 +62,6 @@ def serve(decision: Decision, config_path: str, id_: str) -> int:
 
 def _person(decision: Decision) -> Person:
     return Person(decision.request.user, decision.request.key, decision.request.address)
-
-
-def open_site(config_path: str, moment: Moment) -> Site:
-    """The installation, opened for one person's command. Raises Refusal."""
-    settings = read_settings(config_path)
-    store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))
-    ring = keyring.read(f"{settings.paths.state}/secret.keys")
-    desk = Desk(store, ring, settings, lambda: read_settings(config_path))
-    void_recovery_codes_if_off(desk, moment.at, "configuration")
-    return Site(places(config_path), desk)
 
 
 def _command(here: Here, decision: Decision) -> tuple[click.Command, list[str]]:

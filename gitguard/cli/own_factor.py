@@ -114,8 +114,7 @@ def enroll(here: Here, invite: str | None, qr: str) -> int:
             "first come, first served: whoever holds this key may enrol it now (self_enrolment is open)",
             err=True,
         )
-    basis = enrolment.establish(here.site.desk, here.person, given, now())
-    pending = enrolment.begin(here.site.desk, here.person, basis, now())
+    pending = own.begin_enrolment(here.site, here.person, given, now())
     show_pending(here, pending, qr)
     done, followed, moment = confirm_pending(here, pending)
     click.echo(

@@ -155,6 +155,21 @@ class Paths(Table, frozen=True):
     syslog: str = ""
     authorized_keys: str = ""
 
+    @property
+    def key_ring(self) -> str:
+        """The file of the keys that secrets rest under."""
+        return f"{self.state}/secret.keys"
+
+    @property
+    def grant_key(self) -> str:
+        """The file of the key that signs grants."""
+        return f"{self.state}/grant.key"
+
+    @property
+    def lock(self) -> str:
+        """The file that admin commands lock while they write files."""
+        return f"{self.state}/admin.lock"
+
 
 class Store(Table, frozen=True):
     """Where accounts, sessions and toggles live."""

@@ -51,8 +51,8 @@ def access_findings(settings: Settings, at: Places) -> Iterator[Finding]:
         at.config,
         at.gate,
         at.hook,
-        f"{state}/secret.keys",
-        f"{state}/grant.key",
+        settings.paths.key_ring,
+        settings.paths.grant_key,
         key_file,
     ]
     faults = [fault for path in dict.fromkeys(folders) if (fault := folder_fault(path, account))]
@@ -70,7 +70,7 @@ def access_findings(settings: Settings, at: Places) -> Iterator[Finding]:
             "access",
             f"{account} can write and read the {len(folders) + len(writes) + len(held) + len(reads)} paths that it must",
         )
-    yield from _size_findings(state)
+    yield from _size_findings(settings.paths.grant_key)
     yield from _space_findings(
         dict.fromkeys([*folders, *map(str, (settings.paths.repositories, *settings.paths.extra_roots))])
     )
@@ -149,9 +149,8 @@ def _owner(path: str) -> str:
     return f"it is {name}'s, mode {entry.st_mode & 0o7777:04o}"
 
 
-def _size_findings(state: str) -> Iterator[Finding]:
+def _size_findings(path: str) -> Iterator[Finding]:
     """The grant key, whole and private; the key file is read when the store is opened."""
-    path = f"{state}/grant.key"
     try:
         read_key(path, os.geteuid())
     except OSError as error:

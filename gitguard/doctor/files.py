@@ -34,7 +34,7 @@ def file_findings(settings: Settings, at: Places) -> Iterator[Finding]:
     uid = os.geteuid()
     state = str(settings.paths.state)
     store = settings.store.url.path
-    private = [state, f"{state}/secret.keys", f"{state}/grant.key", store]
+    private = [state, settings.paths.key_ring, settings.paths.grant_key, store]
     private += [
         path
         for path in (store + "-wal", store + "-shm", str(settings.paths.access_log))

@@ -288,8 +288,7 @@ def cron(settings: Settings, at: Places) -> bytes:
 
 
 def _keys_and_store(settings: Settings, at: Places, say: Callable[[str], None], *, new_store: bool) -> None:
-    state = str(settings.paths.state)
-    secret, store = f"{state}/secret.keys", settings.store.url.path
+    secret, store = settings.paths.key_ring, settings.store.url.path
     keys = authorized_keys(settings)
     _check_store_not_lost(settings, secret, keys, new_store=new_store)
     if os.path.exists(secret):
@@ -304,7 +303,7 @@ def _keys_and_store(settings: Settings, at: Places, say: Callable[[str], None], 
     else:
         keyring.create(secret)
         say(f"made the key file {secret}; keep a copy apart from the store's backups")
-    grant = f"{state}/grant.key"
+    grant = settings.paths.grant_key
     if not os.path.exists(grant):
         replace(grant, secrets.token_bytes(KEY_BYTES), 0o600)
         say(f"made {grant}")

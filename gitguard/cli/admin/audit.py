@@ -6,6 +6,7 @@ import shlex
 
 import click
 
+from gitguard.action import upkeep
 from gitguard.cli.admin.office import check_reason, open_office
 from gitguard.cli.here import counted, number, say_json
 from gitguard.command_line import Group
@@ -13,7 +14,7 @@ from gitguard.config.schema import duration as seconds_of
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
-from gitguard.store.chain import every_fault, faults
+from gitguard.store.chain import faults
 
 
 @click.group(cls=Group)
@@ -80,7 +81,7 @@ def verify(ctx: click.Context, as_json: bool) -> int:
     office = open_office(ctx)
     # The head first: a record that is written meanwhile must not look like a missing one.
     try:
-        head, unread = office.sqlite.head.read(), ""
+        head, unread = office.site.sqlite.head.read(), ""
     except (OSError, ValueError) as error:
         head, unread = None, f"the head outside the store cannot be read: {error}"
     with office.site.store.reading() as tx:
@@ -107,18 +108,8 @@ def accept(ctx: click.Context, reason: str) -> None:
     """Go on from the chain as it is, after somebody looked into its faults; they are written down with it."""
     check_reason(reason)
     office = open_office(ctx)
-    store = office.sqlite
-    try:
-        head = store.head.read()
-    except (OSError, ValueError):
-        head = None
-    with store.reading() as tx:
-        records = tx.audit()
-    found, _ = every_fault(records, head)
-    if not faults(records, head)[0]:
+    noted = upkeep.accept_chain(office.site.sqlite, now(), office.actor, reason)
+    if noted == 0:
         click.echo("the chain is whole; nothing to accept")
         return
-    with store.writing() as tx:
-        tx.record("audit-accepted", now().at, office.actor, reason=reason, faults=found)
-    store.renew_head()
-    counted(len(found), "fault", "noted; the head outside was renewed")
+    counted(noted, "fault", "noted; the head outside was renewed")

@@ -196,8 +196,8 @@ def _inside(
         ("repositories", lambda: repositories.repository_findings(settings, known, _hook(office), forgotten)),
         ("repositories' files", lambda: access.repository_access(known, entry.pw_name)),
         ("the gate", lambda: running.gate_findings(site.at.gate, entry, runnable, readable)),
-        ("store", lambda: store.store_findings(office.sqlite)),
-        ("secrets", lambda: store.secret_findings(office.sqlite, site.desk.keyring)),
+        ("store", lambda: store.store_findings(office.site.sqlite)),
+        ("secrets", lambda: store.secret_findings(office.site.sqlite, site.desk.keyring)),
     ]
     for name, look in looks:
         yield from _looked(name, look)

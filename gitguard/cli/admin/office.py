@@ -9,19 +9,16 @@ from dataclasses import dataclass
 import click
 
 from gitguard.action import break_glass
-from gitguard.action.site import Site
+from gitguard.action.site import Site, open_site
 from gitguard.cli.here import number
 from gitguard.config.parse import ConfigurationError, read_settings
 from gitguard.config.schema import Settings
-from gitguard.factor import keyring
-from gitguard.factor.proof import Desk, void_recovery_codes_if_off
-from gitguard.host.places import places
 from gitguard.machine.account import become, check_owner, own_command_line
 from gitguard.machine.typed_file import read_typed
 from gitguard.message.reasons import Refusal, readable
 from gitguard.message.refusals import View
 from gitguard.session.moment import now
-from gitguard.store.sqlite import SqliteStore, audit_head
+from gitguard.store.sqlite import SqliteStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +33,6 @@ class Office:
     def settings(self) -> Settings:
         """The configuration."""
         return self.site.settings
-
-    @property
-    def sqlite(self) -> SqliteStore:
-        """The store as the file that it is, for backup and checks."""
-        return SqliteStore(self.settings.store.url.path, audit_head(self.settings.paths.access_log))
 
 
 def actor() -> str:
@@ -118,19 +110,12 @@ def open_office(ctx: click.Context, *, store_may_be_broken: bool = False) -> Off
     settings = open_settings_or_say(ctx)
     become(str(settings.host.account), own_command_line())
     os.umask(0o077)
-    try:
-        store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))
-    except Refusal:
-        if not store_may_be_broken:
-            raise
-        store = SqliteStore.in_memory()
-    keys = keyring.read(f"{settings.paths.state}/secret.keys")
+    moment = now()
+    site = open_site(
+        config, moment, who, without_store=SqliteStore.in_memory if store_may_be_broken else None
+    )
     host = settings.host
     view = View(account=str(host.account), host=host.name, port=host.port)
-    desk = Desk(store, keys, settings, lambda: read_settings(config))
-    moment = now()
-    void_recovery_codes_if_off(desk, moment.at, who)
-    site = Site(places(config), desk)
     for left in break_glass.close_left_open(site, moment, who):
         click.echo(f"gitguard: break-glass {left.decision} was not closed by itself; it is now", err=True)
     return Office(site, who, view)

@@ -8,8 +8,7 @@ from urllib.parse import quote
 
 import click
 
-from gitguard.action import repositories, toggles, users
-from gitguard.action.repositories import Adopted
+from gitguard.action import repositories, toggles
 from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import check_followed, counted, say_followed, say_json
 from gitguard.cli.own_repo import say_admin, say_toggle, show_repository
@@ -42,28 +41,13 @@ def repo() -> None:
 def create(ctx: click.Context, name: str, admins: tuple[str, ...], if_missing: bool) -> None:
     """Make a new bare repository with the hook in place."""
     office = open_office(ctx)
-    with office.site.store.reading() as tx:
-        plain = registry.new_name(office.settings, name)
-        there = tx.repository(plain)
-        if there is not None and not if_missing:
-            raise Refusal("usage", text=f"the repository {plain} is there already")
-        for admin in admins:
-            users.check_present(tx, admin)
-    if there is None:
-        found = registry.create(office.settings, name)
-        done = repositories.adopt(
-            office.site, found, repositories.live_hook(office.site), now(), office.actor, new=True
-        )
-        _check_adopted(done)
-    with office.site.store.writing() as tx:
-        for admin in admins:
-            toggle.change_admin(tx, office.settings, plain, "add", admin, now().at, office.actor)
+    done = repositories.create(office.site, name, admins, now(), office.actor, if_missing=if_missing)
     named = f"; admins: {', '.join(admins)}" if admins else ""
-    if there is not None:
-        click.echo(f"{readable(plain)} is there already, in {readable(there.directory)}{named}")
+    if done.was_there:
+        click.echo(f"{readable(done.name)} is there already, in {readable(done.directory)}{named}")
     else:
-        click.echo(f"created {readable(plain)} in {readable(found.directory)}{named}")
-    click.echo(f"clone it with: git clone {clone_url(office, plain)}")
+        click.echo(f"created {readable(done.name)} in {readable(done.directory)}{named}")
+    click.echo(f"clone it with: git clone {clone_url(office, done.name)}")
 
 
 def clone_url(office: Office, name: str) -> str:
@@ -74,11 +58,6 @@ def clone_url(office: Office, name: str) -> str:
         shown = f"[{host.host}]" if ":" in (host.host or "") else host.host or "HOST"
         return shlex.quote(f"ssh://{host.account}@{shown}:{port}/{quote(name)}.git")
     return shlex.quote(f"{where}:{name}.git")
-
-
-def _check_adopted(done: Adopted) -> None:
-    if done.obstacle is not None:
-        raise Refusal("usage", text=f"{done.found.name}: {done.obstacle.why}", hint=done.obstacle.remedy)
 
 
 @repo.command()
@@ -113,7 +92,7 @@ def adopt(ctx: click.Context, names: tuple[str, ...], everything: bool, dry_run:
                 done = repositories.would_adopt(office.site, found, hook, would)
             else:
                 done = repositories.adopt(office.site, found, hook, now(), office.actor)
-            _check_adopted(done)
+            done.check()
         except Refusal as refusal:
             refused += 1
             about = refusal.text or refusal.detail
@@ -269,8 +248,5 @@ def lifetime(ctx: click.Context, name: str, how_long: str) -> None:
 def admin(ctx: click.Context, name: str, verb: str, user: str) -> None:
     """Add or remove an admin of a repository."""
     office = open_office(ctx)
-    with office.site.store.writing() as tx:
-        repository, changed = toggle.change_admin(
-            tx, office.settings, name, verb, user, now().at, office.actor
-        )
-    say_admin(repository.name, verb, user, changed=changed)
+    known, changed = toggles.appoint(office.site, name, verb, user, now(), office.actor)
+    say_admin(known, verb, user, changed=changed)

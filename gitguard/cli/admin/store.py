@@ -10,12 +10,11 @@ import tempfile
 import click
 
 from gitguard.action import restore as action
+from gitguard.action import upkeep
 from gitguard.cli.admin.asking import confirm
 from gitguard.cli.admin.office import check_reason, open_office, open_settings_or_say, read_file
-from gitguard.cli.here import check_followed, counted, number, say_json
+from gitguard.cli.here import check_followed, counted, number, say_followed, say_json
 from gitguard.command_line import Group, as_typed, say
-from gitguard.factor import keyring
-from gitguard.machine.files import locked
 from gitguard.machine.typed_file import create_typed
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal
@@ -41,7 +40,7 @@ def backup(ctx: click.Context, file: str) -> None:
     try:
         office = open_office(ctx)
         with tempfile.TemporaryDirectory(dir=settings.paths.state, prefix=".backup-") as folder:
-            office.sqlite.backup(f"{folder}/copy")
+            office.site.sqlite.backup(f"{folder}/copy")
             with open(f"{folder}/copy", "rb") as copy, os.fdopen(handle, "wb", closefd=False) as target:
                 shutil.copyfileobj(copy, target)
                 target.flush()
@@ -56,7 +55,7 @@ def backup(ctx: click.Context, file: str) -> None:
     os.close(handle)
     click.echo(f"wrote {path} ({size} bytes)")
     click.echo(
-        f"the key file is apart: keep a copy of {office.settings.paths.state}/secret.keys elsewhere, or the backup opens nothing"
+        f"the key file is apart: keep a copy of {office.site.settings.paths.key_ring} elsewhere, or the backup opens nothing"
     )
 
 
@@ -117,11 +116,11 @@ def status(ctx: click.Context, as_json: bool) -> int:
         if refusal.reason != "store-unavailable":
             raise
         return _say_damaged(str(open_settings_or_say(ctx).store.url.path), refusal, as_json=as_json)
-    damage = office.sqlite.integrity()
+    damage = office.site.sqlite.integrity()
     with office.site.store.reading() as tx:
         facts: dict[str, object] = {
-            "path": office.sqlite.path,
-            "bytes": os.path.getsize(office.sqlite.path),
+            "path": office.site.sqlite.path,
+            "bytes": os.path.getsize(office.site.sqlite.path),
             "whole": not damage,
             "damage": damage,
             "users": len(tx.users()),
@@ -175,22 +174,11 @@ def _say_damaged(path: str, refusal: Refusal, *, as_json: bool) -> int:
 def rotate_key(ctx: click.Context) -> None:
     """Make a new encryption key and re-encrypt every TOTP secret under it; the old key is then dropped."""
     office = open_office(ctx)
-    path = f"{office.settings.paths.state}/secret.keys"
-    with locked(office.site.lock):
-        keyring.add_key(path)
-        ring = keyring.read(path)
-        with office.site.store.writing() as tx:
-            factors = tx.factors()
-            for factor in factors:
-                name, sealed = ring.encrypt(factor.user, factor.enrolment, ring.decrypt(factor))
-                tx.replace_secret(factor.user, sealed, name)
-            tx.record(
-                "cipher-key-rotated", now().at, office.actor, cipher_key=ring.newest, secrets=len(factors)
-            )
-        # Only now is nothing encrypted under the old ones. A crash before this leaves both, which is in order.
-        keyring.drop_old_keys(path)
-    counted(len(factors), "secret", f"re-encrypted under key {ring.newest}")
-    click.echo(f"keep a new copy of {path}; backups made before need the old one")
+    done = upkeep.rotate_key(office.site, now(), office.actor)
+    counted(done.secrets, "secret", f"re-encrypted under key {done.cipher_key}")
+    click.echo(
+        f"keep a new copy of {office.site.settings.paths.key_ring}; backups made before need the old one"
+    )
 
 
 @store.command(name="accept-clock")
@@ -201,11 +189,10 @@ def accept_clock(ctx: click.Context, reason: str) -> None:
     check_reason(reason)
     office = open_office(ctx)
     moment = now()
-    with office.site.store.writing() as tx:
-        before = tx.latest_at()
-        tx.record("clock-accepted", moment.at, office.actor, before=before, reason=reason)
-        tx.accept_clock(moment.at)
+    before, followed = upkeep.accept_clock(office.site, moment, office.actor, reason)
     click.echo(
         f"the store goes on from {clock(moment.at, moment.at)} (its latest record said {clock(before, moment.at)})"
     )
     say("whose codes stay refused (their watermark is in the future) needs: gitguard admin user reset NAME")
+    say_followed(followed)
+    check_followed(followed, "the clock is accepted")

@@ -1,0 +1,69 @@
+"""What the server's admin does to the installation itself: a new cipher key, a corrected clock, a mended trail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitguard.action.follow import Followed, follow
+from gitguard.action.site import Site
+from gitguard.factor import keyring
+from gitguard.machine.files import locked
+from gitguard.session.moment import Moment
+from gitguard.store.chain import every_fault, faults
+from gitguard.store.sqlite import SqliteStore
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """`cipher_key`: the new key's name; `secrets`: how many were encrypted anew."""
+
+    cipher_key: str
+    secrets: int
+
+
+def rotate_key(site: Site, moment: Moment, actor: str) -> Rotated:
+    """Make a new encryption key, re-encrypt every secret under it, drop the old ones. Raises Refusal.
+
+    A crash half way leaves both keys, which is in order: the old ones go only when nothing rests under them.
+    """
+    path = site.settings.paths.key_ring
+    with locked(site.lock):
+        keyring.add_key(path)
+        ring = keyring.read(path)
+        with site.store.writing() as tx:
+            factors = tx.factors()
+            for factor in factors:
+                name, sealed = ring.encrypt(factor.user, factor.enrolment, ring.decrypt(factor))
+                tx.replace_secret(factor.user, sealed, name)
+            tx.record("cipher-key-rotated", moment.at, actor, cipher_key=ring.newest, secrets=len(factors))
+        keyring.drop_old_keys(path)
+    return Rotated(ring.newest, len(factors))
+
+
+def accept_clock(site: Site, moment: Moment, actor: str, reason: str) -> tuple[int, Followed]:
+    """Go on by `moment` after the clock was wrong: (what the newest record said, what followed). Raises Refusal.
+
+    Sessions that the wrong clock opened in the future end, and so does what rides on them.
+    """
+    with site.store.writing() as tx:
+        before = tx.latest_at()
+        tx.record("clock-accepted", moment.at, actor, before=before, reason=reason)
+        tx.accept_clock(moment.at)
+    return before, follow(site, moment)
+
+
+def accept_chain(store: SqliteStore, moment: Moment, actor: str, reason: str) -> int:
+    """Write the trail's faults down and renew the head outside; how many, 0 for a chain that is whole. Raises Refusal."""
+    try:
+        head = store.head.read()
+    except (OSError, ValueError):
+        head = None
+    with store.reading() as tx:
+        records = tx.audit()
+    if not faults(records, head)[0]:
+        return 0
+    found, _ = every_fault(records, head)
+    with store.writing() as tx:
+        tx.record("audit-accepted", moment.at, actor, reason=reason, faults=found)
+    store.renew_head()
+    return len(found)
