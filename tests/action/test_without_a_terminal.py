@@ -1,0 +1,421 @@
+"""Every action does its work, and what must follow it, with nobody at a terminal: a page and an agent call the same."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gitguard.account.public_key import PublicKey
+from gitguard.action import (
+    break_glass,
+    keys,
+    own,
+    people,
+    repositories,
+    restore,
+    sessions,
+    toggles,
+    upkeep,
+)
+from gitguard.action.follow import write_keys
+from gitguard.action.keys import NewKey
+from gitguard.action.sessions import Which
+from gitguard.action.site import Site, open_site
+from gitguard.factor.proof import Person
+from gitguard.repository import registry
+from gitguard.session.moment import Moment, now
+from lab.server import Direct
+from tests.conftest import key_of
+
+ROOT = Path(__file__).resolve().parents[2]
+ACTOR = "admin:test"
+
+
+class House:
+    """An installation that is open, and people in it; each test takes people and repositories of its own."""
+
+    def __init__(self, server: Direct) -> None:
+        self.server = server
+        self.site: Site = open_site(str(server.config), now(), ACTOR)
+        self.moment = now()
+        self.count = 0
+
+    def key(self) -> PublicKey:
+        """A key that nobody has."""
+        self.count += 1
+        return key_of(self.count)
+
+    def invited(self) -> tuple[Person, str]:
+        """Somebody with a key and an invite."""
+        key = self.key()
+        name = f"person{self.count}"
+        token = people.add(self.site, name, [NewKey(key)], self.moment, ACTOR).token
+        return Person(name, key.fingerprint, "192.0.2.1"), token
+
+    def enrolled(self) -> tuple[Person, Callable[[], bytes]]:
+        """Somebody with a second factor and a session, and how their app makes the next code."""
+        person, token = self.invited()
+        pending = own.begin_enrolment(self.site, person, token.encode(), self.moment)
+        app = pending.parameters
+
+        def code() -> bytes:
+            self.moment = Moment(
+                self.moment.at + 30, self.moment.boot, self.moment.boot_seconds + 30
+            )  # each code is good once
+            return app.code(app.step(self.moment.at)).encode()
+
+        typed = code()
+        own.confirm(self.site, person, pending, typed, self.moment)
+        return person, code
+
+    def repository(self, admin: Person | None = None) -> str:
+        """A new repository."""
+        self.count += 1
+        admins = (admin.user,) if admin is not None else ()
+        return repositories.create(self.site, f"r{self.count}", admins, self.moment, ACTOR).name
+
+    def events(self, after: int) -> list[object]:
+        """What the trail says since record `after`."""
+        with self.site.store.reading() as tx:
+            return [record.record["event"] for record in tx.audit(after)]
+
+    @property
+    def newest(self) -> int:
+        """The newest record's number."""
+        with self.site.store.reading() as tx:
+            return max((record.seq for record in tx.audit()), default=0)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """One installation for this file."""
+    server = Direct(tmp_path_factory.mktemp("house") / "server")
+    server.install()
+    return House(server)
+
+
+class Deaf:
+    """A stream that nobody reads: writing to it is an error."""
+
+    def write(self, _: str) -> int:
+        """Nobody reads this."""
+        raise BrokenPipeError("nobody reads this")
+
+    def flush(self) -> None:
+        """Nor has read what came before."""
+        raise BrokenPipeError("nobody reads this")
+
+
+@pytest.fixture
+def deaf(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Neither Python's streams nor the process's own are read by anybody."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    for number, _ in kept:
+        os.dup2(writing, number)
+    monkeypatch.setattr(sys, "stdout", Deaf())
+    monkeypatch.setattr(sys, "stderr", Deaf())
+    yield
+    monkeypatch.undo()
+    for number, copy in kept:
+        os.dup2(copy, number)
+        os.close(copy)
+    os.close(writing)
+
+
+def _begin_enrolment(h: House) -> object:
+    person, token = h.invited()
+    return own.begin_enrolment(h.site, person, token.encode(), h.moment).uri
+
+
+def _verify(h: House) -> object:
+    person, code = h.enrolled()
+    typed = code()
+    return own.verify(h.site, person, typed, h.moment).session
+
+
+def _leave(h: House) -> object:
+    person, _ = h.enrolled()
+    return own.leave(h.site, person, h.moment, None, everywhere=True).sessions
+
+
+def _codes(h: House) -> object:
+    person, code = h.enrolled()
+    typed = code()
+    return own.replace_recovery_codes(h.site, person, typed, h.moment)
+
+
+def _always(h: House) -> object:
+    person, _ = h.enrolled()
+    return own.always(h.site, person, h.moment, None, on=True)[0]
+
+
+def _remove_factor(h: House) -> object:
+    person, code = h.enrolled()
+    typed = code()
+    return own.remove(h.site, person, typed, h.moment).sessions
+
+
+def _add_key(h: House) -> object:
+    person, _ = h.invited()
+    return keys.add(h.site, person.user, [NewKey(h.key())], h.moment, ACTOR)[0]
+
+
+def _remove_key(h: House) -> object:
+    person, _ = h.invited()
+    return keys.remove(h.site, person.key, h.moment, ACTOR, "lost")[0]
+
+
+def _foreign_line(h: House) -> keys.Wanted:
+    key = h.key()
+    with open(h.site.key_file, "a", encoding="ascii") as file:
+        file.write(f"{key.type} {key.blob} old\n")
+    return keys.Wanted(key.fingerprint, f"person{h.count}", 1)
+
+
+def _plan(h: House) -> object:
+    return keys.plan(h.site, [_foreign_line(h)], h.moment, add_users=True).new_users
+
+
+def _adopt_keys(h: House) -> object:
+    wanted = [_foreign_line(h)]
+    plan = keys.plan(h.site, wanted, h.moment, add_users=True)
+    return keys.adopt(h.site, plan, wanted, h.moment, ACTOR)
+
+
+def _suspend(h: House) -> object:
+    return people.set_state(h.site, h.enrolled()[0].user, "suspended", h.moment, ACTOR, "left").changed
+
+
+def _restore_person(h: House) -> object:
+    person, _ = h.invited()
+    people.remove(h.site, person.user, h.moment, ACTOR, "left")
+    return people.restore(h.site, person.user, h.moment, ACTOR, "back").token
+
+
+def _forget(h: House) -> object:
+    return repositories.forget(h.site, h.repository(), h.moment, ACTOR)[0]
+
+
+def _on_disk(h: House) -> registry.Found:
+    name = h.repository()
+    repositories.forget(h.site, name, h.moment, ACTOR)
+    return registry.locate(h.site.settings, name)
+
+
+def _adopt(h: House) -> object:
+    return repositories.adopt(h.site, _on_disk(h), repositories.live_hook(h.site), h.moment, ACTOR).steps
+
+
+def _would_adopt(h: House) -> object:
+    return repositories.would_adopt(h.site, _on_disk(h), repositories.live_hook(h.site), set()).steps
+
+
+def _renew(h: House) -> object:
+    directory = h.server.directory(h.repository())
+    (directory / "hooks" / "pre-receive").unlink()
+    return repositories.renew_hooks(h.site, h.moment, ACTOR)[0]
+
+
+def _open_session(h: House) -> object:
+    person, _ = h.enrolled()
+    return sessions.open_one(
+        h.site, person.user, 60, person.key, person.address, h.moment, ACTOR, "phone lost"
+    )
+
+
+def _toggle(h: House) -> object:
+    person, _ = h.enrolled()
+    return toggles.set_require(h.site, person, h.repository(person), "push", h.moment, None)[0].after
+
+
+def _toggle_lifetime(h: House) -> object:
+    person, _ = h.enrolled()
+    return toggles.set_lifetime(h.site, person, h.repository(person), "1h", h.moment, None)[0].after
+
+
+def _change_admin(h: House) -> object:
+    person, _ = h.enrolled()
+    other, _ = h.invited()
+    return toggles.change_admin(h.site, person, h.repository(person), "add", other.user, h.moment, None)[1]
+
+
+def _maintenance(h: House) -> object:
+    id_, sealed = break_glass.begin(h.site, ("true",), h.moment, ACTOR, "repair")
+    assert break_glass.run(h.site, ("true",), id_, sealed, ACTOR) == (0, "")
+    return id_
+
+
+def _left_open(h: House) -> object:
+    from gitguard.store.contract import BreakGlass
+
+    with h.site.store.writing() as tx:
+        tx.begin_break_glass(BreakGlass("0badcafe", ACTOR, 1 << 22, 1, h.moment.boot))
+        tx.record("break-glass-begun", h.moment.at, ACTOR, decision="0badcafe")
+    return break_glass.close_left_open(h.site, h.moment, ACTOR)
+
+
+def _accept_chain(h: House) -> object:
+    store = h.site.sqlite
+    store.head.write(1, b"\1" * 32)  # somebody meddled with the head outside
+    return upkeep.accept_chain(store, h.moment, ACTOR, "looked into")
+
+
+def _restore_store(h: House) -> object:
+    copy = h.server.folder / "copy"
+    h.site.sqlite.backup(str(copy))
+    return restore.restore(
+        h.site, copy.read_bytes(), str(copy), h.moment, ACTOR, keep_recovery_codes=True
+    ).before
+
+
+# Action -> (how it is called, the event that it must leave in the trail; "" where it changes nothing).
+CALLS: dict[str, tuple[Callable[[House], object], str]] = {
+    "own.begin_enrolment": (_begin_enrolment, "invite-issued"),
+    "own.confirm": (lambda h: h.enrolled(), "enrolled"),
+    "own.verify": (_verify, "session-opened"),
+    "own.leave": (_leave, "session-left"),
+    "own.replace_recovery_codes": (_codes, "recovery-codes-replaced"),
+    "own.always": (_always, "always-on"),
+    "own.remove": (_remove_factor, "factor-removed"),
+    "own.closed_without_factor": (lambda h: own.closed_without_factor(h.site), ""),
+    "keys.add": (_add_key, "key-added"),
+    "keys.remove": (_remove_key, "key-removed"),
+    "keys.check_not_foreign": (lambda h: keys.check_not_foreign(h.site, [h.key()]) is None, ""),
+    "keys.foreign": (lambda h: keys.foreign(h.site) is not None, ""),
+    "keys.plan": (_plan, ""),
+    "keys.adopt": (_adopt_keys, "key-added"),
+    "people.add": (lambda h: h.invited(), "user-added"),
+    "people.invite": (
+        lambda h: people.invite(h.site, [h.invited()[0].user], h.moment, ACTOR),
+        "invite-issued",
+    ),
+    "people.not_enrolled": (lambda h: h.invited()[0].user in people.not_enrolled(h.site), ""),
+    "people.active": (lambda h: h.invited()[0].user in people.active(h.site), ""),
+    "people.set_state": (_suspend, "user-suspended"),
+    "people.reset": (
+        lambda h: people.reset(h.site, [h.enrolled()[0].user], h.moment, ACTOR, "new phone"),
+        "factor-reset",
+    ),
+    "people.unthrottle": (
+        lambda h: people.unthrottle(h.site, h.enrolled()[0].user, h.moment, ACTOR, "asked") == 0,
+        "user-unthrottled",
+    ),
+    "people.remove": (
+        lambda h: people.remove(h.site, h.enrolled()[0].user, h.moment, ACTOR, "left"),
+        "user-removed",
+    ),
+    "people.restore": (_restore_person, "user-restored"),
+    "repositories.create": (lambda h: h.repository(), "repository-adopted"),
+    "repositories.live_hook": (lambda h: repositories.live_hook(h.site), ""),
+    "repositories.adopt": (_adopt, "repository-adopted"),
+    "repositories.would_adopt": (_would_adopt, "repository-forgotten"),
+    "repositories.rename": (
+        lambda h: repositories.rename(h.site, h.repository(), f"new{h.count}", h.moment, ACTOR),
+        "repository-renamed",
+    ),
+    "repositories.forget": (_forget, "repository-forgotten"),
+    "repositories.renew_hooks": (_renew, "hook-installed"),
+    "sessions.open_one": (_open_session, "session-opened"),
+    "sessions.revoke": (
+        lambda h: sessions.revoke(h.site, Which(user=h.enrolled()[0].user), h.moment, ACTOR, "lost")[0],
+        "session-revoked",
+    ),
+    "sessions.sweep": (lambda h: sessions.sweep(h.site, h.moment) == 0, ""),
+    "toggles.set_require": (_toggle, "toggle-set"),
+    "toggles.set_lifetime": (_toggle_lifetime, "toggle-set"),
+    "toggles.change_admin": (_change_admin, "repository-admin-added"),
+    "toggles.demand": (
+        lambda h: toggles.demand(h.site, h.repository(), "all", h.moment, ACTOR),
+        "toggle-set",
+    ),
+    "toggles.demand_lifetime": (
+        lambda h: toggles.demand_lifetime(h.site, h.repository(), "1h", h.moment, ACTOR),
+        "toggle-set",
+    ),
+    "toggles.appoint": (
+        lambda h: toggles.appoint(h.site, h.repository(), "add", h.invited()[0].user, h.moment, ACTOR)[1],
+        "repository-admin-added",
+    ),
+    "upkeep.rotate_key": (lambda h: upkeep.rotate_key(h.site, h.moment, ACTOR), "cipher-key-rotated"),
+    "upkeep.accept_clock": (
+        lambda h: upkeep.accept_clock(h.site, h.moment, ACTOR, "battery"),
+        "clock-accepted",
+    ),
+    "upkeep.accept_chain": (_accept_chain, "audit-accepted"),
+    "break_glass.begin": (_maintenance, "break-glass-begun"),
+    "break_glass.run": (_maintenance, "break-glass-ended"),
+    "break_glass.close_left_open": (_left_open, "break-glass-ended"),
+    "restore.restore": (_restore_store, "store-restored"),
+}
+
+# What actions are made of, called by each of them.
+PARTS = {"follow.follow", "judge_again.judge_again", "judge_again.look_path", "judge_again.last_look"}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_an_action_needs_no_terminal(name: str, house: House, deaf: None) -> None:
+    """It returns a value, and its record is in the trail, though nobody reads what might be printed."""
+    call, event = CALLS[name]
+    before = house.newest
+    assert call(house)
+    if event:
+        assert event in house.events(before)
+
+
+def test_the_key_file_follows_without_a_terminal(house: House, deaf: None) -> None:
+    """A key that was added stands in the key file when the action returns; one that was removed does not."""
+    person, _ = house.invited()
+    with house.site.store.reading() as tx:
+        (key,) = tx.keys(person.user)
+    assert key.blob in Path(house.site.key_file).read_text()
+    keys.remove(house.site, person.key, house.moment, ACTOR, "lost")
+    assert key.blob not in Path(house.site.key_file).read_text()
+    assert not write_keys(house.site), "and there is nothing left to write"
+
+
+def _parsed(folder: str) -> list[tuple[str, ast.Module]]:
+    files = sorted((ROOT / "gitguard" / folder).rglob("*.py"))
+    return [(path.stem, ast.parse(path.read_text())) for path in files]
+
+
+def test_every_action_is_called_here() -> None:
+    """Whatever takes a site and is public in action/ stands in CALLS: a new verb is called without a terminal too."""
+    there = {
+        f"{stem}.{node.name}"
+        for stem, tree in _parsed("action")
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        and not node.name.startswith("_")
+        and node.args.args
+        and (node.args.args[0].arg == "site" or node.name == "accept_chain")
+    }
+    assert there - PARTS - {"follow.write_keys"} == set(CALLS)
+
+
+def test_what_prints_changes_nothing() -> None:
+    """No command line opens a transaction that writes, and none writes the trail: that is what action/ is for."""
+    for stem, tree in [*_parsed("cli"), *_parsed("client"), *_parsed("doctor")]:
+        called = {
+            node.func.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        }
+        assert not called & {"writing", "record"}, stem
+
+
+def test_what_acts_prints_nothing() -> None:
+    """action/ knows neither click nor the process's streams."""
+    for stem, tree in _parsed("action"):
+        words = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        imported = {
+            alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+        }
+        assert not words & {"print", "input"}, stem
+        assert not imported & {"click", "sys"}, stem
