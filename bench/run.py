@@ -113,22 +113,22 @@ class Site:
         """Fill the store."""
         with sqlite3.connect(self.server.store) as store:
             store.executemany(
-                "INSERT INTO user (name, state, created_at) VALUES (?, 'active', 0)",
+                "INSERT INTO users (name, state, created_at) VALUES (?, 'active', 0)",
                 ((f"user{n}",) for n in range(users)),
             )
             store.executemany(
-                "INSERT INTO key (fingerprint, user, type, blob, comment, added_at) VALUES (?, ?, 'ssh-ed25519', 'AAAA', '', 0)",
+                "INSERT INTO keys (fingerprint, user_name, type, blob, comment, added_at) VALUES (?, ?, 'ssh-ed25519', 'AAAA', '', 0)",
                 ((f"SHA256:{n:043d}", f"user{n}") for n in range(users)),
             )
             store.executemany(
-                "INSERT INTO session (user, scope, key, network, verified_at, boot, boot_seconds, method) VALUES (?, 'address', ?, ?, 0, '', 0, 'totp')",
+                "INSERT INTO sessions (user_name, scope, credential, network, verified_at, boot, boot_seconds, method) VALUES (?, 'address', ?, ?, 0, '', 0, 'totp')",
                 (
                     (f"user{n % users}", f"SHA256:{n % users:043d}", f"192.0.{n // users}.1")
                     for n in range(sessions)
                 ),
             )
             store.executemany(
-                "INSERT INTO repository (name, directory, adopted_at) VALUES (?, ?, 0)",
+                "INSERT INTO repositories (name, directory, adopted_at) VALUES (?, ?, 0)",
                 ((f"r{n}", f"/srv/r{n}.git") for n in range(repositories)),
             )
         store.close()

@@ -139,7 +139,7 @@ def _locked_whole(site: Site) -> Iterator[None]:
     store = sqlite3.connect(site.server.store, isolation_level=None)
     store.execute("PRAGMA locking_mode = EXCLUSIVE")
     store.execute("BEGIN EXCLUSIVE")
-    store.execute("UPDATE user SET always = always")
+    store.execute("UPDATE users SET always = always")
     try:
         yield
     finally:
@@ -226,9 +226,9 @@ def _clock_forward(site: Site) -> None:
 
 def _shift(site: Site, seconds: int) -> None:
     with sqlite3.connect(site.server.store) as store:
-        store.execute("UPDATE session SET verified_at = verified_at + ?", (seconds,))
+        store.execute("UPDATE sessions SET verified_at = verified_at + ?", (seconds,))
         store.execute("UPDATE clock SET latest_at = latest_at + ?", (seconds,))
-        store.execute("UPDATE invite SET expires_at = expires_at + ?", (seconds,))
+        store.execute("UPDATE invites SET expires_at = expires_at + ?", (seconds,))
     store.close()
 
 
@@ -314,9 +314,9 @@ def _age_quietly(site: Site) -> None:
     site.alice.last_step = 0
     try:
         with sqlite3.connect(site.server.store, timeout=0.1) as store:
-            store.execute("UPDATE factor SET last_step = 0")
+            store.execute("UPDATE factors SET last_step = 0")
             store.execute(
-                "UPDATE session SET verified_at = verified_at - 400, boot_seconds = boot_seconds - 400 WHERE verified_at > strftime('%s') - 400"
+                "UPDATE sessions SET verified_at = verified_at - 400, boot_seconds = boot_seconds - 400 WHERE verified_at > strftime('%s') - 400"
             )
         store.close()
     except sqlite3.Error:

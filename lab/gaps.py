@@ -191,7 +191,7 @@ GAPS = [
     Gap("store-schema", "the store is newer", sql("PRAGMA user_version = 99")),
     Gap("audit", "a record was deleted", sql("DELETE FROM audit WHERE seq = 2")),
     Gap("audit", "the tail was deleted", sql("DELETE FROM audit WHERE seq > 3")),
-    Gap("secrets", "a secret does not decrypt", sql("UPDATE factor SET cipher_key = 'gone'")),
+    Gap("secrets", "a secret does not decrypt", sql("UPDATE factors SET cipher_key = 'gone'")),
     Gap("clock", "the clock is behind", sql("UPDATE clock SET latest_at = latest_at + 7200")),
     Gap("sweep", "nobody sweeps", no_sweep),
     # repositories

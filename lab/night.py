@@ -64,7 +64,7 @@ class Town:
             contextlib.suppress(sqlite3.Error),  # on a full disk
             sqlite3.connect(self.host.state / "gitguard.db") as store,
         ):
-            store.execute("UPDATE factor SET last_step = 0")
+            store.execute("UPDATE factors SET last_step = 0")
         return self.host.ssh(self.alice, "2fa verify", stdin=pyotp.TOTP(self.alice.secret).now() + "\n")
 
     def type(self, line: str) -> Done:

@@ -303,7 +303,7 @@ class Server:
         import sqlite3
 
         with sqlite3.connect(self.store, timeout=5) as store:
-            store.execute("UPDATE factor SET last_step = ? WHERE user = ?", (step() - 5, person.name))
+            store.execute("UPDATE factors SET last_step = ? WHERE user_name = ?", (step() - 5, person.name))
         store.close()
         person.last_step = 0
 
@@ -313,7 +313,7 @@ class Server:
 
         with sqlite3.connect(self.store, timeout=5) as store:
             store.execute(
-                "UPDATE session SET verified_at = verified_at - ?, boot_seconds = boot_seconds - ?",
+                "UPDATE sessions SET verified_at = verified_at - ?, boot_seconds = boot_seconds - ?",
                 (seconds, seconds),
             )
         store.close()
@@ -323,7 +323,7 @@ class Server:
         import sqlite3
 
         with sqlite3.connect(self.store, timeout=5) as store:
-            store.execute("DELETE FROM session")
+            store.execute("DELETE FROM sessions")
         store.close()
 
     def verify(self, person: Person, status: int | None = 0) -> Done:

@@ -27,6 +27,7 @@ from gitguard.store.contract import Factor
 from lab.faults import CAN_MOUNT
 from lab.host import CAN as CAN_HOST
 from lab.server import SSHD, Direct, Server
+from tests.backends import Backend, SqliteBackend
 
 NOW = 1_800_000_000  # a moment long after any real one, so that no test leans on the clock
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -54,11 +55,12 @@ def pytest_report_header() -> str:
 class Bench:
     """A desk with one enrolled user, alice, whose authenticator the test holds."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Settings, kind: type[Backend] = SqliteBackend) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         keyring.create(str(folder / "secret.keys"))
-        sqlite.create(str(folder / "gitguard.db"))
+        self.backend = kind(folder)
+        self.backend.create()
         self.desk = self.open(settings)
         self.parameters = Parameters(SECRET)
         self.alice = self.person("alice", 1)
@@ -70,8 +72,7 @@ class Bench:
 
     def open(self, settings: Settings) -> Desk:
         """Another desk on the same store, as another process would have."""
-        store = sqlite.SqliteStore(str(self.folder / "gitguard.db"), str(self.folder / "audit.head"))
-        return Desk(store, keyring.read(str(self.folder / "secret.keys")), settings)
+        return Desk(self.backend.open(), keyring.read(str(self.folder / "secret.keys")), settings)
 
     def person(self, name: str, number: int, address: str = "192.0.2.1") -> Person:
         """A person with the `number`-th made-up key."""

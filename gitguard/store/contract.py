@@ -1,15 +1,16 @@
 """What every store promises, in prose and types. SQLite keeps it today; PostgreSQL will.
 
 MUST:
-1. `writing` is one transaction: all of it and its audit records, or nothing. Two of them never
-   interleave where they touch the same user (SQLite: they never interleave at all).
+1. `writing` is one transaction: all of it and its audit records, or nothing. Two of them never interleave: the
+   trail is one chain, so whoever writes takes it as a whole when the block begins and lets go when it is committed.
+   (SQLite: BEGIN IMMEDIATE. A server database: a lock that every writer takes first.)
 2. `reading` sees one state of the store from its first question to its last.
 3. A method that changes something says whether it did (a count, a bool), never raises for "not there".
 4. Whatever goes wrong inside (locked, full, truncated, gone) leaves as Refusal("store-unavailable"), a
    schema that this code does not know as Refusal("store-schema"), each within two seconds.
 5. Nothing here decides: who may do what is the business of the rooms that call.
 
-Values come out as the rows below; times are Unix seconds.
+A method's own sentence is what it promises; tests/contract holds every backend to them. Values come out as the rows below; times are Unix seconds.
 """
 
 from __future__ import annotations
@@ -154,68 +155,181 @@ class AuditRecord:
 class Reading(Protocol):
     """Questions. Each answers from the one state that the transaction began with."""
 
-    def user(self, name: str) -> User | None: ...
-    def users(self) -> list[User]: ...
-    def key(self, fingerprint: str) -> Key | None: ...
-    def keys(self, user: str | None = None) -> list[Key]: ...
-    def factor(self, user: str) -> Factor | None: ...
-    def factors(self) -> list[Factor]: ...
-    def recovery_codes_left(self, user: str) -> int: ...
-    def recovery_codes_issued(self) -> int: ...
-    def is_burned(self, user: str, step: int) -> bool: ...
-    def near_miss(self, user: str, key: str) -> NearMiss | None: ...
-    def failures(self, user: str, since: int) -> list[Failure]: ...
-    def invite(self, user: str) -> tuple[bytes, int] | None: ...
-    def session(self, user: str, scope: tuple[str, str, str]) -> Session | None: ...
-    def sessions(self, user: str | None = None) -> list[Session]: ...
-    def repository(self, name: str) -> Repository | None: ...
-    def repository_at(self, directory: str) -> Repository | None: ...
-    def repositories(self) -> list[Repository]: ...
-    def repository_admins(self, name: str) -> list[str]: ...
-    def administered_by(self, user: str) -> list[str]: ...
-    def borrowers(self, lender: str) -> list[Repository]: ...
-    def borrowings(self) -> list[tuple[str, str]]: ...
-    def forgotten(self) -> list[str]: ...
-    def open_break_glass(self) -> list[BreakGlass]: ...
-    def guessing(self, user: str) -> list[Guessing]: ...
-    def users_guessed_since(self, since: int) -> list[str]: ...
-    def has_verified_from(self, user: str, network: str) -> bool: ...
-    def rejections(self, user: str) -> Guessing | None: ...
-    def audit(self, after: int = 0) -> list[AuditRecord]: ...
-    def latest_at(self) -> int: ...
+    def user(self, name: str) -> User | None:
+        """The user of this name, removed ones too; None for nobody."""
+
+    def users(self) -> list[User]:
+        """Everybody, removed ones too, by name."""
+
+    def key(self, fingerprint: str) -> Key | None:
+        """The SSH key of this fingerprint, None if nobody has it."""
+
+    def keys(self, user: str | None = None) -> list[Key]:
+        """The keys of `user`, oldest first; of everybody, by user, for None."""
+
+    def factor(self, user: str) -> Factor | None:
+        """The second factor of `user`, None if they have none."""
+
+    def factors(self) -> list[Factor]:
+        """Every second factor, by user."""
+
+    def recovery_codes_left(self, user: str) -> int:
+        """How many recovery codes of `user` are not burned."""
+
+    def recovery_codes_issued(self) -> int:
+        """How many recovery codes of anybody are not burned."""
+
+    def is_burned(self, user: str, step: int) -> bool:
+        """Whether the time step was burned by `burn_step` and is still above the watermark."""
+
+    def near_miss(self, user: str, key: str) -> NearMiss | None:
+        """The last near miss of `user` with this key, None after a success or a plainly wrong code."""
+
+    def failures(self, user: str, since: int) -> list[Failure]:
+        """The failures of `user` after `since`, oldest first."""
+
+    def invite(self, user: str) -> tuple[bytes, int] | None:
+        """(hash, end) of the open invite of `user`, run out or not; None if there is none."""
+
+    def session(self, user: str, scope: tuple[str, str, str]) -> Session | None:
+        """The session of `user` in exactly this scope, None if there is none."""
+
+    def sessions(self, user: str | None = None) -> list[Session]:
+        """The sessions of `user` (of everybody, by user, for None), newest verification first."""
+
+    def repository(self, name: str) -> Repository | None:
+        """The repository of this name, None if unknown."""
+
+    def repository_at(self, directory: str) -> Repository | None:
+        """The repository whose directory is exactly this one, None if unknown."""
+
+    def repositories(self) -> list[Repository]:
+        """Every known repository, by name."""
+
+    def repository_admins(self, name: str) -> list[str]:
+        """The admins of the repository, by name."""
+
+    def administered_by(self, user: str) -> list[str]:
+        """The repositories that `user` is an admin of, by name."""
+
+    def borrowers(self, lender: str) -> list[Repository]:
+        """The known repositories that borrow objects from the directory `lender`, by name."""
+
+    def borrowings(self) -> list[tuple[str, str]]:
+        """Every (borrower's name, lender's directory), in that order."""
+
+    def forgotten(self) -> list[str]:
+        """The directories that an admin took out, in order."""
+
+    def open_break_glass(self) -> list[BreakGlass]:
+        """Maintenance that was begun and not ended."""
+
+    def guessing(self, user: str) -> list[Guessing]:
+        """Failures of `user` by network that no success from there has followed, oldest first."""
+
+    def users_guessed_since(self, since: int) -> list[str]:
+        """The users with a failure after `since`, by name."""
+
+    def has_verified_from(self, user: str, network: str) -> bool:
+        """Whether `user` has ever verified from this network."""
+
+    def rejections(self, user: str) -> Guessing | None:
+        """The wrong codes of `user` since they were last told, as one sum; None for none."""
+
+    def audit(self, after: int = 0) -> list[AuditRecord]:
+        """The records after number `after`, in the order of the chain."""
+
+    def latest_at(self) -> int:
+        """The latest moment of any record, 0 for none: the store's own idea of how late it is."""
 
 
 class Writing(Reading, Protocol):
     """Changes, all in one transaction. `record` adds the audit record that every change MUST have."""
 
-    def record(self, event: str, at: int, actor: str, **details: object) -> None: ...
-    def accept_clock(self, at: int) -> None: ...
-    def add_user(self, name: str, at: int) -> None: ...
-    def set_user_state(self, name: str, state: str) -> None: ...
-    def set_always(self, name: str, *, on: bool) -> None: ...
-    def add_key(self, key: Key) -> None: ...
-    def remove_key(self, fingerprint: str) -> bool: ...
-    def put_factor(self, factor: Factor) -> None: ...
-    def replace_secret(self, user: str, secret: bytes, cipher_key: str) -> None: ...
-    def drop_factor(self, user: str) -> bool: ...
-    def advance_step(self, user: str, step: int) -> None: ...
-    def put_recovery_codes(self, user: str, hashes: list[bytes]) -> None: ...
-    def void_recovery_codes(self) -> int: ...
-    def burn_recovery_code(self, user: str, hash_: bytes, at: int) -> bool: ...
-    def burn_step(self, user: str, step: int) -> None: ...
-    def set_near_miss(self, user: str, key: str, miss: NearMiss | None) -> None: ...
-    def add_failure(self, user: str, key: str, at: int) -> None: ...
-    def clear_short_failures(self, user: str, key: str) -> None: ...
-    def forget_failures(self, user: str, before: int | None = None) -> int: ...
-    def count_guess(self, user: str, network: str, address: str, at: int) -> None: ...
-    def forget_guesses(self, user: str, network: str | None = None) -> None: ...
-    def forget_rejections(self, user: str) -> None: ...
-    def note_network(self, user: str, network: str, at: int) -> None: ...
-    def begin_break_glass(self, entry: BreakGlass) -> None: ...
-    def end_break_glass(self, decision: str) -> bool: ...
-    def put_invite(self, user: str, hash_: bytes, expires_at: int) -> None: ...
-    def drop_invite(self, user: str) -> bool: ...
-    def void_invites(self) -> int: ...
+    def record(self, event: str, at: int, actor: str, **details: object) -> None:
+        """Add one record at the end of the chain; details that are None or "" are left out."""
+
+    def accept_clock(self, at: int) -> None:
+        """Take `at` as the latest moment, and end the sessions that were verified after it."""
+
+    def add_user(self, name: str, at: int) -> None:
+        """A new, active user; one that is there is a fault of the caller's."""
+
+    def set_user_state(self, name: str, state: str) -> None:
+        """active, suspended or removed."""
+
+    def set_always(self, name: str, *, on: bool) -> None:
+        """The user's own switch."""
+
+    def add_key(self, key: Key) -> None:
+        """A new key; a fingerprint belongs to one user."""
+
+    def remove_key(self, fingerprint: str) -> bool:
+        """Take the key away, with its near misses; whether it was there."""
+
+    def put_factor(self, factor: Factor) -> None:
+        """Set the second factor of its user, in place of any before it, with all that hung on that one."""
+
+    def replace_secret(self, user: str, secret: bytes, cipher_key: str) -> None:
+        """The same secret, encrypted under another key."""
+
+    def drop_factor(self, user: str) -> bool:
+        """Take the second factor away with recovery codes, burned steps and near misses; whether it was there."""
+
+    def advance_step(self, user: str, step: int) -> None:
+        """Move the watermark to `step`, never back, and forget the burned steps below it."""
+
+    def put_recovery_codes(self, user: str, hashes: list[bytes]) -> None:
+        """These recovery codes (hashes), in place of all before them."""
+
+    def void_recovery_codes(self) -> int:
+        """Take everybody's recovery codes away; how many rows went."""
+
+    def burn_recovery_code(self, user: str, hash_: bytes, at: int) -> bool:
+        """Burn the code of `user` with this hash; False if it is not theirs or burned already."""
+
+    def burn_step(self, user: str, step: int) -> None:
+        """No code of this time step is right any more; again is no error."""
+
+    def set_near_miss(self, user: str, key: str, miss: NearMiss | None) -> None:
+        """Remember the near miss in place of the one before; None forgets it."""
+
+    def add_failure(self, user: str, key: str, at: int) -> None:
+        """One failure more."""
+
+    def clear_short_failures(self, user: str, key: str) -> None:
+        """A success: what failed with this key no longer counts in the shortest window."""
+
+    def forget_failures(self, user: str, before: int | None = None) -> int:
+        """Forget the failures of `user`, or those before a moment; how many."""
+
+    def count_guess(self, user: str, network: str, address: str, at: int) -> None:
+        """One failure more from this network that no success has followed, and one more to tell the user of."""
+
+    def forget_guesses(self, user: str, network: str | None = None) -> None:
+        """Forget the failures from `network`, or from everywhere."""
+
+    def forget_rejections(self, user: str) -> None:
+        """The user was told."""
+
+    def note_network(self, user: str, network: str, at: int) -> None:
+        """`user` has verified from here."""
+
+    def begin_break_glass(self, entry: BreakGlass) -> None:
+        """Maintenance begins."""
+
+    def end_break_glass(self, decision: str) -> bool:
+        """Maintenance ends; whether it was open."""
+
+    def put_invite(self, user: str, hash_: bytes, expires_at: int) -> None:
+        """The one open invite of `user`, in place of any before it."""
+
+    def drop_invite(self, user: str) -> bool:
+        """Void the invite of `user`; whether there was one."""
+
+    def void_invites(self) -> int:
+        """Void everybody's invites; how many."""
+
     def put_session(
         self,
         user: str,
@@ -223,25 +337,51 @@ class Writing(Reading, Protocol):
         verified: Moment,
         method: str,
         limit_seconds: int | None = None,
-    ) -> Session: ...
-    def end_sessions(
-        self, user: str, key: str | None = None, session: int | None = None
-    ) -> list[Session]: ...
-    def add_repository(self, repository: Repository) -> None: ...
-    def rename_repository(self, old: str, new: str, directory: str) -> None: ...
-    def forget_repository(self, name: str) -> bool: ...
-    def set_toggle(self, name: str, require: str, lifetime_seconds: int | None) -> None: ...
-    def set_floor(self, name: str, require: str, lifetime_seconds: int | None) -> None: ...
-    def set_borrowings(self, name: str, lenders: list[str]) -> bool: ...
-    def remember_forgotten(self, directory: str, at: int) -> None: ...
-    def clear_forgotten(self, directory: str) -> bool: ...
-    def add_repository_admin(self, name: str, user: str) -> bool: ...
-    def remove_repository_admin(self, name: str, user: str) -> bool: ...
+    ) -> Session:
+        """Open the session of `user` in this scope, or renew the one that is there; numbers are never used twice."""
+
+    def end_sessions(self, user: str, key: str | None = None, session: int | None = None) -> list[Session]:
+        """End the sessions of `user`: all, those that a key may use, or one by number. Those that ended."""
+
+    def add_repository(self, repository: Repository) -> None:
+        """A new repository; name and directory belong to one."""
+
+    def rename_repository(self, old: str, new: str, directory: str) -> None:
+        """Another name and directory; toggle, admins and borrowings go along."""
+
+    def forget_repository(self, name: str) -> bool:
+        """Make it unknown, with its admins and borrowings; whether it was there."""
+
+    def set_toggle(self, name: str, require: str, lifetime_seconds: int | None) -> None:
+        """What is demanded, and for how long a verification counts (None: as everywhere)."""
+
+    def set_floor(self, name: str, require: str, lifetime_seconds: int | None) -> None:
+        """What the server's admin demanded; the store does not compare it with the toggle."""
+
+    def set_borrowings(self, name: str, lenders: list[str]) -> bool:
+        """Whose objects it borrows (directories); whether that changed."""
+
+    def remember_forgotten(self, directory: str, at: int) -> None:
+        """An admin took this directory out."""
+
+    def clear_forgotten(self, directory: str) -> bool:
+        """It was taken back; whether it had been taken out."""
+
+    def add_repository_admin(self, name: str, user: str) -> bool:
+        """Whether `user` was no admin of it before."""
+
+    def remove_repository_admin(self, name: str, user: str) -> bool:
+        """Whether `user` was an admin of it."""
 
 
 class Store(Protocol):
     """A place where transactions happen."""
 
-    def reading(self) -> AbstractContextManager[Reading]: ...
-    def writing(self) -> AbstractContextManager[Writing]: ...
-    def close(self) -> None: ...
+    def reading(self) -> AbstractContextManager[Reading]:
+        """One state of the store, for questions."""
+
+    def writing(self) -> AbstractContextManager[Writing]:
+        """One transaction: committed at the end of the block, taken back by any exception."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""

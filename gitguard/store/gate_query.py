@@ -5,49 +5,31 @@ most `WAIT_SECONDS`, and turns every fault into a refusal. Plain dialect: gate a
 """
 
 import posix
-import sys
 from _stat import S_ISREG
 
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
+from gitguard.store import driver
 
-if "functools" in sys.modules:
-    import _sqlite3
-else:
-    # `_sqlite3` imports functools for lru_cache alone, and functools imports collections: a third of the
-    # whole decision. The cache it builds is `_functools`' own, so we hand it that and take it away again.
-    import _functools  # type: ignore[import-not-found]
-
-    def _lru_cache(maxsize: int) -> object:
-        return lambda function: _functools._lru_cache_wrapper(function, maxsize, False, tuple)  # noqa: SLF001, FBT003
-
-    _stand_in = type(sys)("functools")
-    _stand_in.lru_cache = _lru_cache  # type: ignore[attr-defined]
-    sys.modules["functools"] = _stand_in
-    try:
-        import _sqlite3
-    finally:
-        del sys.modules["functools"]
-
-SCHEMA = 2
+SCHEMA = 3
 WAIT_SECONDS = 1.0
 
 _STATE = """
-SELECT u.state, u.always, f.user IS NOT NULL, k.user, k.verify_required,
+SELECT u.state, u.always, f.user_name IS NOT NULL, k.user_name, k.verify_required,
        r.name, r.directory, r.require, r.lifetime_seconds,
        s.id, s.verified_at, s.boot, s.boot_seconds, s.limit_seconds
-FROM (SELECT 1)
-LEFT JOIN user u ON u.name = ?
-LEFT JOIN factor f ON f.user = u.name
-LEFT JOIN key k ON k.fingerprint = ?
-LEFT JOIN repository r ON r.{column} = ?
-LEFT JOIN session s ON s.user = u.name AND s.scope = ? AND s.key = ? AND s.network = ?
+FROM (SELECT 1) AS one
+LEFT JOIN users u ON u.name = ?
+LEFT JOIN factors f ON f.user_name = u.name
+LEFT JOIN keys k ON k.fingerprint = ?
+LEFT JOIN repositories r ON r.{column} = ?
+LEFT JOIN sessions s ON s.user_name = u.name AND s.scope = ? AND s.credential = ? AND s.network = ?
 """
 _BY_NAME = _STATE.format(column="name")
 _BY_DIRECTORY = _STATE.format(column="directory")
-_REPOSITORY = "SELECT name, require, lifetime_seconds FROM repository WHERE directory = ?"
+_REPOSITORY = "SELECT name, require, lifetime_seconds FROM repositories WHERE directory = ?"
 _BORROWERS = (
-    "SELECT r.name, r.require, r.lifetime_seconds FROM borrowing b JOIN repository r ON r.name = b.borrower"
+    "SELECT r.name, r.require, r.lifetime_seconds FROM borrowings b JOIN repositories r ON r.name = b.borrower"
     " WHERE b.lender = ?"
 )
 
@@ -95,11 +77,11 @@ class GateQuery:
             raise Refusal("store-unavailable", f"{path} is not a file")
         escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
         try:
-            self._connection = _sqlite3.connect(
+            self._connection = driver.connect(
                 f"file:{escaped}?mode=ro", timeout=WAIT_SECONDS, isolation_level=None, uri=True
             )
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        except _sqlite3.Error as error:
+        except driver.Error as error:
             raise Refusal("store-unavailable", f"{path}: {error}") from None
         if version == 0:
             raise Refusal("store-unavailable", f"{path} is not a store")
@@ -132,7 +114,7 @@ class GateQuery:
         plain = name.strip().lower()
         while plain.endswith((".git", "/")):
             plain = plain.removesuffix("/").removesuffix(".git").strip()
-        sql = "SELECT 1 FROM repository WHERE lower(trim(name)) = ? LIMIT 1"
+        sql = "SELECT 1 FROM repositories WHERE lower(trim(name)) = ? LIMIT 1"
         return self._one(sql, (plain,)) is not None
 
     def borrowers(self, directory: str) -> "list[tuple[str, str, int | None]]":
@@ -143,7 +125,7 @@ class GateQuery:
         """The shortest lifetime of all toggles that demand 2FA for `operation`, None if none does."""
         words = "('all')" if operation == "read" else "('push', 'all')"
         row = self._one(
-            f"SELECT count(*), min(lifetime_seconds) FROM repository WHERE require IN {words}",  # noqa: S608
+            f"SELECT count(*), min(lifetime_seconds) FROM repositories WHERE require IN {words}",  # noqa: S608
             (),
         )
         if row is None or row[0] == 0:
@@ -153,15 +135,15 @@ class GateQuery:
     def other_sessions(self, user: str) -> "list[tuple[str, str, str, int, str, int, int | None]]":
         """(scope, key, network, verified_at, boot, boot_seconds, limit_seconds) of all of a user's sessions, newest first."""
         sql = (
-            "SELECT scope, key, network, verified_at, boot, boot_seconds, limit_seconds FROM session"
-            " WHERE user = ? ORDER BY verified_at DESC LIMIT 20"
+            "SELECT scope, credential, network, verified_at, boot, boot_seconds, limit_seconds FROM sessions"
+            " WHERE user_name = ? ORDER BY verified_at DESC LIMIT 20"
         )
         return self._all(sql, (user,))
 
     def _all(self, sql: str, values: "tuple[object, ...]") -> "list":  # type: ignore[type-arg]
         try:
             return self._connection.execute(sql, values).fetchall()
-        except (_sqlite3.Error, UnicodeEncodeError) as error:
+        except (driver.Error, UnicodeEncodeError) as error:
             raise Refusal("store-unavailable", f"{self._path}: {error}") from None
 
     def close(self) -> None:
@@ -171,6 +153,6 @@ class GateQuery:
     def _one(self, sql: str, values: "tuple[object, ...]") -> "tuple | None":  # type: ignore[type-arg]
         try:
             row: tuple | None = self._connection.execute(sql, values).fetchone()  # type: ignore[type-arg]
-        except (_sqlite3.Error, UnicodeEncodeError) as error:
+        except (driver.Error, UnicodeEncodeError) as error:
             raise Refusal("store-unavailable", f"{self._path}: {error}") from None
         return row

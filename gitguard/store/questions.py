@@ -1,6 +1,6 @@
 """The contract's questions as SQL, on any open transaction; see contract.Reading.
 
-Plain SQL that a second backend can share; the driver, its errors and its transactions are sqlite.py's.
+SQL that a second backend can share: no reserved names, `?` for each value; the driver, its errors and its transactions are sqlite.py's.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from gitguard.store.contract import (
     User,
 )
 
-_USER = "SELECT name, state, always, enrolled_once, created_at FROM user"
-_KEY = "SELECT fingerprint, user, type, blob, comment, verify_required, added_at, limits, behind FROM key"
-_FACTOR = "SELECT user, enrolment, secret, cipher_key, digits, period_seconds, algorithm, last_step, enrolled_at FROM factor"
-_SESSION = "SELECT id, user, scope, key, network, verified_at, boot, boot_seconds, limit_seconds, method FROM session"
+_USER = "SELECT name, state, always, enrolled_once, created_at FROM users"
+_KEY = (
+    "SELECT fingerprint, user_name, type, blob, comment, verify_required, added_at, limits, behind FROM keys"
+)
+_FACTOR = "SELECT user_name, enrolment, secret, cipher_key, digits, period_seconds, algorithm, last_step, enrolled_at FROM factors"
+_SESSION = "SELECT id, user_name, scope, credential, network, verified_at, boot, boot_seconds, limit_seconds, method FROM sessions"
 _REPOSITORY = (
     "SELECT name, directory, require, lifetime_seconds, adopted_at, floor_require, floor_lifetime_seconds"
-    " FROM repository"
+    " FROM repositories"
 )
 
 
@@ -57,52 +59,64 @@ class Reader:
 
     def keys(self, user: str | None = None) -> list[Key]:
         if user is None:
-            return [_key(row) for row in self._all(f"{_KEY} ORDER BY user, added_at, fingerprint")]
-        return [_key(row) for row in self._all(f"{_KEY} WHERE user = ? ORDER BY added_at, fingerprint", user)]
+            return [_key(row) for row in self._all(f"{_KEY} ORDER BY user_name, added_at, fingerprint")]
+        return [
+            _key(row) for row in self._all(f"{_KEY} WHERE user_name = ? ORDER BY added_at, fingerprint", user)
+        ]
 
     def factor(self, user: str) -> Factor | None:
-        row = self._one(f"{_FACTOR} WHERE user = ?", user)
+        row = self._one(f"{_FACTOR} WHERE user_name = ?", user)
         return None if row is None else Factor(*row)
 
     def factors(self) -> list[Factor]:
-        return [Factor(*row) for row in self._all(f"{_FACTOR} ORDER BY user")]
+        return [Factor(*row) for row in self._all(f"{_FACTOR} ORDER BY user_name")]
 
     def recovery_codes_left(self, user: str) -> int:
         count: int = self._one(
-            "SELECT count(*) FROM recovery_code WHERE user = ? AND burned_at IS NULL", user
+            "SELECT count(*) FROM recovery_codes WHERE user_name = ? AND burned_at IS NULL", user
         )[0]
         return count
 
     def recovery_codes_issued(self) -> int:
-        count: int = self._one("SELECT count(*) FROM recovery_code WHERE burned_at IS NULL")[0]
+        count: int = self._one("SELECT count(*) FROM recovery_codes WHERE burned_at IS NULL")[0]
         return count
 
     def is_burned(self, user: str, step: int) -> bool:
-        return self._one("SELECT 1 FROM burned_step WHERE user = ? AND step = ?", user, step) is not None
+        return (
+            self._one("SELECT 1 FROM burned_steps WHERE user_name = ? AND step = ?", user, step) is not None
+        )
 
     def near_miss(self, user: str, key: str) -> NearMiss | None:
-        row = self._one("SELECT step, difference FROM near_miss WHERE user = ? AND key = ?", user, key)
+        row = self._one(
+            "SELECT step, difference FROM near_misses WHERE user_name = ? AND credential = ?", user, key
+        )
         return None if row is None else NearMiss(*row)
 
     def failures(self, user: str, since: int) -> list[Failure]:
         rows = self._all(
-            "SELECT key, at, cleared FROM failure WHERE user = ? AND at > ? ORDER BY at, id", user, since
+            "SELECT credential, at, cleared FROM failures WHERE user_name = ? AND at > ? ORDER BY at, id",
+            user,
+            since,
         )
         return [Failure(key, at, bool(cleared)) for key, at, cleared in rows]
 
     def invite(self, user: str) -> tuple[bytes, int] | None:
-        row: tuple[bytes, int] | None = self._one("SELECT hash, expires_at FROM invite WHERE user = ?", user)
+        row: tuple[bytes, int] | None = self._one(
+            "SELECT hash, expires_at FROM invites WHERE user_name = ?", user
+        )
         return row
 
     def session(self, user: str, scope: tuple[str, str, str]) -> Session | None:
-        row = self._one(f"{_SESSION} WHERE user = ? AND scope = ? AND key = ? AND network = ?", user, *scope)
+        row = self._one(
+            f"{_SESSION} WHERE user_name = ? AND scope = ? AND credential = ? AND network = ?", user, *scope
+        )
         return None if row is None else Session(*row)
 
     def sessions(self, user: str | None = None) -> list[Session]:
-        where, values = ("", ()) if user is None else (" WHERE user = ?", (user,))
+        where, values = ("", ()) if user is None else (" WHERE user_name = ?", (user,))
         return [
             Session(*row)
-            for row in self._all(f"{_SESSION}{where} ORDER BY user, verified_at DESC, id", *values)
+            for row in self._all(f"{_SESSION}{where} ORDER BY user_name, verified_at DESC, id", *values)
         ]
 
     def repository(self, name: str) -> Repository | None:
@@ -117,20 +131,26 @@ class Reader:
         return [Repository(*row) for row in self._all(f"{_REPOSITORY} ORDER BY name")]
 
     def repository_admins(self, name: str) -> list[str]:
-        rows = self._all("SELECT user FROM repository_admin WHERE repository = ? ORDER BY user", name)
+        rows = self._all(
+            "SELECT user_name FROM repository_admins WHERE repository = ? ORDER BY user_name", name
+        )
         return [row[0] for row in rows]
 
     def administered_by(self, user: str) -> list[str]:
-        rows = self._all("SELECT repository FROM repository_admin WHERE user = ? ORDER BY repository", user)
+        rows = self._all(
+            "SELECT repository FROM repository_admins WHERE user_name = ? ORDER BY repository", user
+        )
         return [row[0] for row in rows]
 
     def borrowers(self, lender: str) -> list[Repository]:
-        names = self._all("SELECT borrower FROM borrowing WHERE lender = ? ORDER BY borrower", lender)
+        names = self._all("SELECT borrower FROM borrowings WHERE lender = ? ORDER BY borrower", lender)
         found = (self.repository(name) for (name,) in names)
         return [repository for repository in found if repository is not None]
 
     def borrowings(self) -> list[tuple[str, str]]:
-        return [(row[0], row[1]) for row in self._all("SELECT borrower, lender FROM borrowing ORDER BY 1, 2")]
+        return [
+            (row[0], row[1]) for row in self._all("SELECT borrower, lender FROM borrowings ORDER BY 1, 2")
+        ]
 
     def forgotten(self) -> list[str]:
         return [row[0] for row in self._all("SELECT directory FROM forgotten ORDER BY directory")]
@@ -141,21 +161,21 @@ class Reader:
 
     def guessing(self, user: str) -> list[Guessing]:
         rows = self._all(
-            "SELECT network, failures, last_address, last_at FROM guessing WHERE user = ? ORDER BY last_at, network",
+            "SELECT network, failures, last_address, last_at FROM guesses WHERE user_name = ? ORDER BY last_at, network",
             user,
         )
         return [Guessing(*row) for row in rows]
 
     def users_guessed_since(self, since: int) -> list[str]:
-        sql = "SELECT DISTINCT user FROM guessing WHERE last_at > ? ORDER BY user"
+        sql = "SELECT DISTINCT user_name FROM guesses WHERE last_at > ? ORDER BY user_name"
         return [row[0] for row in self._all(sql, since)]
 
     def has_verified_from(self, user: str, network: str) -> bool:
-        sql = "SELECT 1 FROM known_network WHERE user = ? AND network = ?"
+        sql = "SELECT 1 FROM known_networks WHERE user_name = ? AND network = ?"
         return self._one(sql, user, network) is not None
 
     def rejections(self, user: str) -> Guessing | None:
-        row = self._one("SELECT failures, last_address, last_at FROM rejection WHERE user = ?", user)
+        row = self._one("SELECT failures, last_address, last_at FROM rejections WHERE user_name = ?", user)
         return None if row is None else Guessing("", *row)
 
     def audit(self, after: int = 0) -> list[AuditRecord]:

@@ -166,7 +166,7 @@ def is_no_store(path: str) -> bool:
             connection.close()
     except sqlite3.Error:
         return True
-    return version == 0 or not {"user", "factor", "audit"} <= named
+    return version == 0 or "audit" not in named or named.isdisjoint({"users", "user"})
 
 
 def copy_file(source: str, target: str) -> None:
@@ -210,7 +210,9 @@ def _migrate(connection: sqlite3.Connection) -> list[str]:
         number = int(file.name[:4])
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if number > version and file.name.endswith(".sqlite.sql"):
-            connection.executescript("BEGIN IMMEDIATE;\n" + file.read_text() + "\nCOMMIT;")
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{file.read_text()}\nPRAGMA user_version = {number};\nCOMMIT;"
+            )
             ran.append(file.name)
     return ran
 

@@ -1,6 +1,6 @@
 """The contract's changes as SQL, on any open transaction; see contract.Writing.
 
-Plain SQL that a second backend can share; the driver, its errors and its transactions are sqlite.py's.
+SQL that a second backend can share: no reserved names, `?` for each value; the driver, its errors and its transactions are sqlite.py's.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Writer(Reader):
         text = text_of({"event": event, "at": at, "actor": actor, **kept})
         digest = link(previous, seq, text)
         self._change("INSERT INTO audit (seq, record, hash) VALUES (?, ?, ?)", seq, text, digest)
-        self._change("UPDATE clock SET latest_at = max(latest_at, ?)", at)
+        self._change("UPDATE clock SET latest_at = ? WHERE latest_at < ?", at, at)
         self.newest = (seq, digest)
         self.first = self.first or seq
 
@@ -51,109 +51,121 @@ class Writer(Reader):
     def accept_clock(self, at: int) -> None:
         self._change("UPDATE clock SET latest_at = ?", at)
         # A session of a fast clock would come alive when the right one catches up with it.
-        self._change("DELETE FROM session WHERE verified_at > ?", at)
+        self._change("DELETE FROM sessions WHERE verified_at > ?", at)
 
     def add_user(self, name: str, at: int) -> None:
-        self._change("INSERT INTO user (name, state, created_at) VALUES (?, 'active', ?)", name, at)
+        self._change("INSERT INTO users (name, state, created_at) VALUES (?, 'active', ?)", name, at)
 
     def set_user_state(self, name: str, state: str) -> None:
-        self._change("UPDATE user SET state = ? WHERE name = ?", state, name)
+        self._change("UPDATE users SET state = ? WHERE name = ?", state, name)
 
     def set_always(self, name: str, *, on: bool) -> None:
-        self._change("UPDATE user SET always = ? WHERE name = ?", int(on), name)
+        self._change("UPDATE users SET always = ? WHERE name = ?", int(on), name)
 
     def add_key(self, key: Key) -> None:
         self._change(
-            "INSERT INTO key (fingerprint, user, type, blob, comment, verify_required, added_at, limits, behind)"
+            "INSERT INTO keys (fingerprint, user_name, type, blob, comment, verify_required, added_at, limits, behind)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             key.fingerprint, key.user, key.type, key.blob, key.comment, int(key.verify_required), key.added_at,
             key.limits, json.dumps(key.behind) if key.behind else "",
         )  # fmt: skip
 
     def remove_key(self, fingerprint: str) -> bool:
-        self._change("DELETE FROM near_miss WHERE key = ?", fingerprint)
-        return self._change("DELETE FROM key WHERE fingerprint = ?", fingerprint) > 0
+        self._change("DELETE FROM near_misses WHERE credential = ?", fingerprint)
+        return self._change("DELETE FROM keys WHERE fingerprint = ?", fingerprint) > 0
 
     def put_factor(self, factor: Factor) -> None:
         self.drop_factor(factor.user)
         self._change(
-            "INSERT INTO factor (user, enrolment, secret, cipher_key, digits, period_seconds, algorithm,"
+            "INSERT INTO factors (user_name, enrolment, secret, cipher_key, digits, period_seconds, algorithm,"
             " last_step, enrolled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             factor.user, factor.enrolment, factor.secret, factor.cipher_key, factor.digits, factor.period_seconds,
             factor.algorithm, factor.last_step, factor.enrolled_at,
         )  # fmt: skip
-        self._change("UPDATE user SET enrolled_once = 1 WHERE name = ?", factor.user)
+        self._change("UPDATE users SET enrolled_once = 1 WHERE name = ?", factor.user)
 
     def replace_secret(self, user: str, secret: bytes, cipher_key: str) -> None:
-        self._change("UPDATE factor SET secret = ?, cipher_key = ? WHERE user = ?", secret, cipher_key, user)
+        self._change(
+            "UPDATE factors SET secret = ?, cipher_key = ? WHERE user_name = ?", secret, cipher_key, user
+        )
 
     def drop_factor(self, user: str) -> bool:
-        for table in ("recovery_code", "burned_step", "near_miss"):
-            self._change(f"DELETE FROM {table} WHERE user = ?", user)  # noqa: S608 - one of three words
-        return self._change("DELETE FROM factor WHERE user = ?", user) > 0
+        for table in ("recovery_codes", "burned_steps", "near_misses"):
+            self._change(f"DELETE FROM {table} WHERE user_name = ?", user)  # noqa: S608 - one of three words
+        return self._change("DELETE FROM factors WHERE user_name = ?", user) > 0
 
     def advance_step(self, user: str, step: int) -> None:
-        self._change("UPDATE factor SET last_step = max(last_step, ?) WHERE user = ?", step, user)
-        self._change("DELETE FROM burned_step WHERE user = ? AND step <= ?", user, step)
+        self._change(
+            "UPDATE factors SET last_step = ? WHERE user_name = ? AND last_step < ?", step, user, step
+        )
+        self._change("DELETE FROM burned_steps WHERE user_name = ? AND step <= ?", user, step)
 
     def put_recovery_codes(self, user: str, hashes: list[bytes]) -> None:
-        self._change("DELETE FROM recovery_code WHERE user = ?", user)
+        self._change("DELETE FROM recovery_codes WHERE user_name = ?", user)
         for digest in hashes:
-            self._change("INSERT INTO recovery_code (hash, user) VALUES (?, ?)", digest, user)
+            self._change("INSERT INTO recovery_codes (hash, user_name) VALUES (?, ?)", digest, user)
 
     def void_recovery_codes(self) -> int:
-        return self._change("DELETE FROM recovery_code")
+        return self._change("DELETE FROM recovery_codes")
 
     def burn_recovery_code(self, user: str, hash_: bytes, at: int) -> bool:
-        sql = "UPDATE recovery_code SET burned_at = ? WHERE user = ? AND hash = ? AND burned_at IS NULL"
+        sql = "UPDATE recovery_codes SET burned_at = ? WHERE user_name = ? AND hash = ? AND burned_at IS NULL"
         return self._change(sql, at, user, hash_) > 0
 
     def burn_step(self, user: str, step: int) -> None:
-        self._change("INSERT OR IGNORE INTO burned_step (user, step) VALUES (?, ?)", user, step)
+        self._change(
+            "INSERT INTO burned_steps (user_name, step) VALUES (?, ?) ON CONFLICT DO NOTHING", user, step
+        )
 
     def set_near_miss(self, user: str, key: str, miss: NearMiss | None) -> None:
-        self._change("DELETE FROM near_miss WHERE user = ? AND key = ?", user, key)
+        self._change("DELETE FROM near_misses WHERE user_name = ? AND credential = ?", user, key)
         if miss is not None:
-            self._change("INSERT INTO near_miss VALUES (?, ?, ?, ?)", user, key, miss.step, miss.difference)
+            self._change(
+                "INSERT INTO near_misses (user_name, credential, step, difference) VALUES (?, ?, ?, ?)",
+                user,
+                key,
+                miss.step,
+                miss.difference,
+            )
 
     def add_failure(self, user: str, key: str, at: int) -> None:
-        self._change("INSERT INTO failure (user, key, at) VALUES (?, ?, ?)", user, key, at)
+        self._change("INSERT INTO failures (user_name, credential, at) VALUES (?, ?, ?)", user, key, at)
 
     def clear_short_failures(self, user: str, key: str) -> None:
-        self._change("UPDATE failure SET cleared = 1 WHERE user = ? AND key = ?", user, key)
+        self._change("UPDATE failures SET cleared = 1 WHERE user_name = ? AND credential = ?", user, key)
 
     def forget_failures(self, user: str, before: int | None = None) -> int:
         if before is None:
-            return self._change("DELETE FROM failure WHERE user = ?", user)
-        return self._change("DELETE FROM failure WHERE user = ? AND at < ?", user, before)
+            return self._change("DELETE FROM failures WHERE user_name = ?", user)
+        return self._change("DELETE FROM failures WHERE user_name = ? AND at < ?", user, before)
 
     def count_guess(self, user: str, network: str, address: str, at: int) -> None:
         self._change(
-            "INSERT INTO guessing (user, network, failures, last_address, last_at) VALUES (?, ?, 1, ?, ?)"
-            " ON CONFLICT (user, network) DO UPDATE SET failures = failures + 1,"
+            "INSERT INTO guesses (user_name, network, failures, last_address, last_at) VALUES (?, ?, 1, ?, ?)"
+            " ON CONFLICT (user_name, network) DO UPDATE SET failures = guesses.failures + 1,"
             " last_address = excluded.last_address, last_at = excluded.last_at",
             user, network, address, at,
         )  # fmt: skip
         self._change(
-            "INSERT INTO rejection (user, failures, last_address, last_at) VALUES (?, 1, ?, ?)"
-            " ON CONFLICT (user) DO UPDATE SET failures = failures + 1,"
+            "INSERT INTO rejections (user_name, failures, last_address, last_at) VALUES (?, 1, ?, ?)"
+            " ON CONFLICT (user_name) DO UPDATE SET failures = rejections.failures + 1,"
             " last_address = excluded.last_address, last_at = excluded.last_at",
             user, address, at,
         )  # fmt: skip
 
     def forget_guesses(self, user: str, network: str | None = None) -> None:
         if network is None:
-            self._change("DELETE FROM guessing WHERE user = ?", user)
+            self._change("DELETE FROM guesses WHERE user_name = ?", user)
         else:
-            self._change("DELETE FROM guessing WHERE user = ? AND network = ?", user, network)
+            self._change("DELETE FROM guesses WHERE user_name = ? AND network = ?", user, network)
 
     def forget_rejections(self, user: str) -> None:
-        self._change("DELETE FROM rejection WHERE user = ?", user)
+        self._change("DELETE FROM rejections WHERE user_name = ?", user)
 
     def note_network(self, user: str, network: str, at: int) -> None:
         self._change(
-            "INSERT INTO known_network (user, network, verified_at) VALUES (?, ?, ?)"
-            " ON CONFLICT (user, network) DO UPDATE SET verified_at = excluded.verified_at",
+            "INSERT INTO known_networks (user_name, network, verified_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (user_name, network) DO UPDATE SET verified_at = excluded.verified_at",
             user, network, at,
         )  # fmt: skip
 
@@ -168,13 +180,15 @@ class Writer(Reader):
 
     def put_invite(self, user: str, hash_: bytes, expires_at: int) -> None:
         self.drop_invite(user)
-        self._change("INSERT INTO invite (user, hash, expires_at) VALUES (?, ?, ?)", user, hash_, expires_at)
+        self._change(
+            "INSERT INTO invites (user_name, hash, expires_at) VALUES (?, ?, ?)", user, hash_, expires_at
+        )
 
     def void_invites(self) -> int:
-        return self._change("DELETE FROM invite")
+        return self._change("DELETE FROM invites")
 
     def drop_invite(self, user: str) -> bool:
-        return self._change("DELETE FROM invite WHERE user = ?", user) > 0
+        return self._change("DELETE FROM invites WHERE user_name = ?", user) > 0
 
     def put_session(
         self,
@@ -185,8 +199,8 @@ class Writer(Reader):
         limit_seconds: int | None = None,
     ) -> Session:
         self._change(
-            "INSERT INTO session (user, scope, key, network, verified_at, boot, boot_seconds, limit_seconds, method)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (user, scope, key, network) DO UPDATE SET"
+            "INSERT INTO sessions (user_name, scope, credential, network, verified_at, boot, boot_seconds, limit_seconds, method)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (user_name, scope, credential, network) DO UPDATE SET"
             " verified_at = excluded.verified_at, boot = excluded.boot, boot_seconds = excluded.boot_seconds,"
             " limit_seconds = excluded.limit_seconds, method = excluded.method",
             user, *scope, verified.at, verified.boot, verified.boot_seconds, limit_seconds, method,
@@ -203,26 +217,26 @@ class Writer(Reader):
             if (key is None or s.key in (key, "")) and (session is None or s.id == session)
         ]
         for s in ended:
-            self._change("DELETE FROM session WHERE id = ?", s.id)
+            self._change("DELETE FROM sessions WHERE id = ?", s.id)
         return ended
 
     def add_repository(self, repository: Repository) -> None:
         self._change(
-            "INSERT INTO repository (name, directory, require, lifetime_seconds, adopted_at, floor_require,"
+            "INSERT INTO repositories (name, directory, require, lifetime_seconds, adopted_at, floor_require,"
             " floor_lifetime_seconds) VALUES (?, ?, ?, ?, ?, ?, ?)",
             repository.name, repository.directory, repository.require, repository.lifetime_seconds,
             repository.adopted_at, repository.floor_require, repository.floor_lifetime_seconds,
         )  # fmt: skip
 
     def rename_repository(self, old: str, new: str, directory: str) -> None:
-        self._change("UPDATE repository SET name = ?, directory = ? WHERE name = ?", new, directory, old)
+        self._change("UPDATE repositories SET name = ?, directory = ? WHERE name = ?", new, directory, old)
 
     def forget_repository(self, name: str) -> bool:
-        return self._change("DELETE FROM repository WHERE name = ?", name) > 0
+        return self._change("DELETE FROM repositories WHERE name = ?", name) > 0
 
     def set_toggle(self, name: str, require: str, lifetime_seconds: int | None) -> None:
         self._change(
-            "UPDATE repository SET require = ?, lifetime_seconds = ? WHERE name = ?",
+            "UPDATE repositories SET require = ?, lifetime_seconds = ? WHERE name = ?",
             require,
             lifetime_seconds,
             name,
@@ -230,17 +244,17 @@ class Writer(Reader):
 
     def set_floor(self, name: str, require: str, lifetime_seconds: int | None) -> None:
         self._change(
-            "UPDATE repository SET floor_require = ?, floor_lifetime_seconds = ? WHERE name = ?",
+            "UPDATE repositories SET floor_require = ?, floor_lifetime_seconds = ? WHERE name = ?",
             require, lifetime_seconds, name,
         )  # fmt: skip
 
     def set_borrowings(self, name: str, lenders: list[str]) -> bool:
-        before = [row[0] for row in self._all("SELECT lender FROM borrowing WHERE borrower = ?", name)]
+        before = [row[0] for row in self._all("SELECT lender FROM borrowings WHERE borrower = ?", name)]
         if sorted(before) == sorted(lenders):
             return False
-        self._change("DELETE FROM borrowing WHERE borrower = ?", name)
+        self._change("DELETE FROM borrowings WHERE borrower = ?", name)
         for lender in lenders:
-            self._change("INSERT INTO borrowing (borrower, lender) VALUES (?, ?)", name, lender)
+            self._change("INSERT INTO borrowings (borrower, lender) VALUES (?, ?)", name, lender)
         return True
 
     def remember_forgotten(self, directory: str, at: int) -> None:
@@ -251,7 +265,17 @@ class Writer(Reader):
         return self._change("DELETE FROM forgotten WHERE directory = ?", directory) > 0
 
     def add_repository_admin(self, name: str, user: str) -> bool:
-        return self._change("INSERT OR IGNORE INTO repository_admin VALUES (?, ?)", name, user) > 0
+        return (
+            self._change(
+                "INSERT INTO repository_admins (repository, user_name) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                name,
+                user,
+            )
+            > 0
+        )
 
     def remove_repository_admin(self, name: str, user: str) -> bool:
-        return self._change("DELETE FROM repository_admin WHERE repository = ? AND user = ?", name, user) > 0
+        return (
+            self._change("DELETE FROM repository_admins WHERE repository = ? AND user_name = ?", name, user)
+            > 0
+        )

@@ -175,7 +175,7 @@ BREAKS: list[tuple[str, Callable[[Server], object]]] = [
     ("key-not-known", append_key('restrict,command="{gate} --user alice --key x" ')),
     ("second-key-file", second_file),
     ("key-file", lambda site: site.key_file.write_text(site.key_file.read_text().replace("--user alice", "--user bob"))),
-    ("key-file", sql("DELETE FROM key")),
+    ("key-file", sql("DELETE FROM keys")),
     ("store-unavailable", unmode("state/secret.keys", 0o640)),
     ("file-mode", unmode("log", 0o777)),
     ("file-mode", unmode("bin/gitguard-shell", 0o777)),

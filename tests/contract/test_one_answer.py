@@ -163,20 +163,20 @@ def test_one_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with store.writing() as tx:
             change = tx._connection.execute
             change(
-                "UPDATE user SET state = ?, always = ? WHERE name = 'alice'",
+                "UPDATE users SET state = ?, always = ? WHERE name = 'alice'",
                 (facts["state"] if facts["state"] != "none" else "active", int(bool(facts["always"]))),
             )
             change(
-                "UPDATE repository SET require = ?, lifetime_seconds = ?",
+                "UPDATE repositories SET require = ?, lifetime_seconds = ?",
                 (facts["require"], facts["toggle_lifetime"] or None),
             )
-            change("DELETE FROM factor")
+            change("DELETE FROM factors")
             if facts["enrolled"]:
-                change("INSERT INTO factor VALUES ('alice', 'e', x'00', 'k', 6, 30, 'SHA1', 0, 0)")
-            change("DELETE FROM session")
+                change("INSERT INTO factors VALUES ('alice', 'e', x'00', 'k', 6, 30, 'SHA1', 0, 0)")
+            change("DELETE FROM sessions")
             if facts["age"] is not None:
                 change(
-                    "INSERT INTO session (user, scope, key, network, verified_at, boot, boot_seconds, method) VALUES ('alice', 'address', ?, '192.0.2.1', ?, '', 0, 'totp')",
+                    "INSERT INTO sessions (user_name, scope, credential, network, verified_at, boot, boot_seconds, method) VALUES ('alice', 'address', ?, '192.0.2.1', ?, '', 0, 'totp')",
                     (own.fingerprint, NOW - int(str(facts["age"]))),
                 )
         (directory / "hooks" / "pre-receive").chmod(0o755 if facts["hook"] == "live" else 0o644)

@@ -1,21 +1,27 @@
-"""The store's contract. Written against `contract.Store`, so that another backend runs the same suite."""
+"""The store's contract, as every backend in `BACKENDS` has to keep it. Nothing here knows which one it is."""
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import threading
 from pathlib import Path
 
 import pytest
 
+from gitguard.action import users
 from gitguard.action.keys import NewKey, key_row
+from gitguard.config.schema import Settings
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
-from gitguard.store import chain, sqlite
-from gitguard.store.contract import NearMiss, Repository
-from gitguard.store.gate_query import SCHEMA, GateQuery
+from gitguard.store import chain
+from gitguard.store.contract import NearMiss, Reading, Repository, Writing
+from tests.backends import BACKENDS
 from tests.conftest import NOW, Bench, key_of
+
+
+@pytest.fixture(params=BACKENDS)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    """A desk with alice enrolled, on each backend in turn."""
+    return Bench(tmp_path / "desk", Settings(), BACKENDS[request.param])
 
 
 def test_a_transaction_is_all_or_nothing(bench: Bench) -> None:
@@ -52,169 +58,6 @@ def test_changes_say_whether_they_did(bench: Bench) -> None:
         assert not tx.forget_repository("none")
         assert tx.end_sessions("nobody") == []
         assert not tx.burn_recovery_code("alice", b"x" * 32, NOW)
-
-
-def damage(bench: Bench, kind: str) -> None:
-    """Break the store's file in one way."""
-    path = bench.folder / "gitguard.db"
-    for name in ("gitguard.db-wal", "gitguard.db-shm"):
-        (bench.folder / name).unlink(missing_ok=True)
-    if kind == "missing":
-        path.unlink()
-    elif kind == "empty":
-        path.write_bytes(b"")
-    elif kind == "truncated":
-        os.truncate(path, 5000)
-    elif kind == "garbage":
-        path.write_bytes(b"not a database at all" * 500)
-    elif kind == "folder":
-        path.unlink()
-        path.mkdir()
-    else:
-        version = {"newer": SCHEMA + 1, "other": 999}[kind]
-        connection = sqlite3.connect(path)
-        connection.execute(f"PRAGMA user_version = {version}")
-        connection.close()
-
-
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [
-        ("missing", "store-unavailable"),
-        ("empty", "store-unavailable"),
-        ("truncated", "store-unavailable"),
-        ("garbage", "store-unavailable"),
-        ("folder", "store-unavailable"),
-        ("newer", "store-schema"),
-        ("other", "store-schema"),
-    ],
-)
-def test_every_damage_is_a_refusal(bench: Bench, kind: str, reason: str) -> None:
-    """MUST 4, B3: for the full store and for the gate's own query alike."""
-    bench.desk.store.close()
-    damage(bench, kind)
-    path = str(bench.folder / "gitguard.db")
-
-    def by_gate() -> None:
-        GateQuery(path).state("alice", bench.alice.key, None, name="a")
-
-    def by_store() -> None:
-        store = sqlite.SqliteStore(path, str(bench.folder / "audit.head"))
-        with store.writing() as tx:
-            tx.user("alice")
-            tx.record("probe", NOW, "test")
-
-    for ask in (by_gate, by_store):
-        with pytest.raises(Refusal) as caught:
-            ask()
-        assert caught.value.reason == reason
-
-
-def test_a_locked_store_is_refused_in_time(bench: Bench) -> None:
-    """MUST 4: a writer elsewhere holds the lock; ours gives up within two seconds, and readers go on."""
-    import time
-
-    other = sqlite3.connect(bench.folder / "gitguard.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    began = time.monotonic()
-    with pytest.raises(Refusal) as caught, bench.desk.store.writing():
-        pytest.fail("the lock was not respected")
-    assert caught.value.reason == "store-unavailable"
-    assert time.monotonic() - began < 2
-    assert (
-        GateQuery(str(bench.folder / "gitguard.db")).state("alice", bench.alice.key, None).user_state
-        == "active"
-    )
-    other.execute("ROLLBACK")
-    other.close()
-
-
-def test_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
-    """0600 from the first moment."""
-    before = os.umask(0)
-    try:
-        sqlite.create(str(tmp_path / "new.db"))
-    finally:
-        os.umask(before)
-    assert (tmp_path / "new.db").stat().st_mode & 0o777 == 0o600
-
-
-def test_migrations_run_once(tmp_path: Path) -> None:
-    """Safe to run again; the newest migration sets the schema that this code knows."""
-    path = str(tmp_path / "new.db")
-    ran = sqlite.create(path)
-    assert ran == [f"{number:04d}.sqlite.sql" for number in range(1, SCHEMA + 1)]
-    assert sqlite.create(path) == []
-    connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
-    connection.close()
-
-
-def test_a_store_of_the_first_schema_is_taken_along(tmp_path: Path) -> None:
-    """What commit a8fb403 wrote is all there afterwards: people, keys, sessions, the toggle, the trail."""
-    path = tmp_path / "old.db"
-    connection = sqlite3.connect(path)
-    connection.executescript((Path(__file__).parents[1] / "data" / "store-1.sql").read_text())
-    connection.close()
-    path.chmod(0o600)
-    assert sqlite.create(str(path)) == ["0002.sqlite.sql"]
-    store = sqlite.SqliteStore(str(path), str(tmp_path / "head"))
-    assert store.integrity() == ""
-    with store.reading() as tx:
-        assert [(user.name, user.state, user.always) for user in tx.users()] == [
-            ("alice", "active", True), ("bob", "active", False), ("carol", "suspended", False),
-        ]  # fmt: skip
-        assert [(key.user, key.limits, key.behind) for key in tx.keys("alice")] == [("alice", "", ())] * 2
-        assert tx.factor("alice") is not None
-        assert tx.recovery_codes_left("alice") == 6
-        assert tx.invite("bob") is not None
-        app = tx.repository("team/app")
-        assert app is not None
-        assert (app.require, app.lifetime_seconds, app.floor_require) == ("push", 3600, "none")
-        assert tx.repository_admins("team/app") == ["alice"]
-        assert len(tx.sessions()) == 1
-        assert len(tx.failures("alice", 0)) == 1
-        assert chain.faults(tx.audit(), None, outside=False) == ([], 0)
-    store.close()
-
-
-def test_the_gate_and_the_store_answer_alike(bench: Bench) -> None:
-    """The gate's own query reads the same facts that the full store holds."""
-    scope = ("address", bench.alice.key, "192.0.2.1")
-    with bench.desk.store.writing() as tx:
-        tx.add_repository(Repository("team/app", "/srv/team/app.git", "push", 600, NOW))
-        tx.set_always("alice", on=True)
-        session = tx.put_session("alice", scope, Moment(NOW, "boot", 77), "totp", 900)
-    query = GateQuery(str(bench.folder / "gitguard.db"))
-    for by in ({"name": "team/app"}, {"directory": "/srv/team/app.git"}):
-        state = query.state("alice", bench.alice.key, scope, **by)
-        assert (state.user_state, state.always, state.enrolled, state.key_owner) == ("active", 1, 1, "alice")
-        assert (state.name, state.directory, state.require, state.toggle_lifetime_seconds) == (
-            "team/app",
-            "/srv/team/app.git",
-            "push",
-            600,
-        )
-        assert (
-            state.session,
-            state.verified_at,
-            state.session_boot,
-            state.session_boot_seconds,
-            state.session_limit_seconds,
-        ) == (session.id, NOW, "boot", 77, 900)
-    assert query.repository("/srv/team/app.git") == ("team/app", "push", 600)
-    nothing = query.state("mallory", "SHA256:none", None, name="none")
-    assert all(getattr(nothing, field) in (None, 0) for field in nothing.FIELDS)
-    assert query.other_sessions("alice") == [("address", bench.alice.key, "192.0.2.1", NOW, "boot", 77, 900)]
-
-
-def test_no_scope_finds_no_session(bench: Bench) -> None:
-    """A missing scope matches no row, not even one whose columns are empty."""
-    with bench.desk.store.writing() as tx:
-        tx.put_session("alice", ("user", "", ""), Moment(NOW), "totp")
-    query = GateQuery(str(bench.folder / "gitguard.db"))
-    assert query.state("alice", bench.alice.key, None).session is None
-    assert query.state("alice", bench.alice.key, ("address", bench.alice.key, "")).session is None
 
 
 def test_ending_sessions(bench: Bench) -> None:
@@ -259,73 +102,6 @@ def test_near_misses_and_burned_steps(bench: Bench) -> None:
         assert factor.last_step == 15, "the watermark never goes back"
 
 
-def audit(bench: Bench) -> tuple[list[str], int]:
-    """What is wrong with the chain, and the head's lag."""
-    head = chain.Head(str(bench.folder / "audit.head")).read()
-    with bench.desk.store.reading() as tx:
-        return chain.faults(tx.audit(), head)
-
-
-def change(bench: Bench, sql: str) -> None:
-    """Meddle with the store as somebody with its file could."""
-    with bench.desk.store.writing() as tx:
-        tx._connection.execute(sql)
-
-
-def fill(bench: Bench) -> None:
-    """Ten records."""
-    for number in range(10):
-        with bench.desk.store.writing() as tx:
-            tx.record("probe", NOW + number, "test", number=number)
-
-
-def test_the_chain_of_an_honest_store_is_whole(bench: Bench) -> None:
-    """And the head outside names its newest record."""
-    fill(bench)
-    assert audit(bench) == ([], 0)
-
-
-@pytest.mark.parametrize(
-    ("sql", "words"),
-    [
-        ("UPDATE audit SET record = replace(record, 'probe', 'prose') WHERE seq = 7", "record 7 was changed"),
-        ("DELETE FROM audit WHERE seq = 7", "record 7 is missing"),
-        ("DELETE FROM audit WHERE seq >= 10", "the tail was deleted"),
-        ("DELETE FROM audit", "the tail was deleted"),
-    ],
-)
-def test_meddling_shows(bench: Bench, sql: str, words: str) -> None:
-    """ATTACK: an edited row, a deleted middle row, a deleted tail. EXPECTED: each is named."""
-    fill(bench)
-    change(bench, sql)
-    found, _ = audit(bench)
-    assert any(words in fault for fault in found), found
-
-
-def test_a_rewritten_tail_shows(bench: Bench) -> None:
-    """ATTACK: the last record is replaced and the chain is computed anew. EXPECTED: the outside head does not fit."""
-    fill(bench)
-    with bench.desk.store.reading() as tx:
-        records = tx.audit()
-    text = records[-1].text.replace('"number":9', '"number":8')
-    digest = chain.link(records[-2].hash, records[-1].seq, text)
-    with bench.desk.store.writing() as tx:
-        tx._connection.execute(
-            "UPDATE audit SET record = ?, hash = ? WHERE seq = ?", (text, digest, records[-1].seq)
-        )
-    found, _ = audit(bench)
-    assert any("head outside" in fault for fault in found)
-
-
-def test_a_head_that_lags_is_in_order(bench: Bench) -> None:
-    """A crash between commit and head leaves an ancestor: no fault, and the lag is said."""
-    fill(bench)
-    with bench.desk.store.reading() as tx:
-        record = tx.audit()[-4]
-    chain.Head(str(bench.folder / "audit.head")).write(record.seq, record.hash)
-    assert audit(bench) == ([], 3)
-
-
 def test_parallel_writers_make_one_chain(bench: Bench) -> None:
     """Ten writers at once: no link is lost or forked."""
 
@@ -341,17 +117,76 @@ def test_parallel_writers_make_one_chain(bench: Bench) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    found, _ = audit(bench)
-    assert found == []
     with bench.desk.store.reading() as tx:
+        assert chain.faults(tx.audit(), None, outside=False)[0] == []
         assert len([r for r in tx.audit() if r.record["event"] == "probe"]) == 50
 
 
 def test_a_wrong_key_number_is_unique(bench: Bench) -> None:
     """A fingerprint is of one user: the store itself refuses a second."""
-    from gitguard.action import users
-
     with bench.desk.store.writing() as tx:
         tx.add_user("bob", NOW)
         with pytest.raises(Refusal):
             users.add_key(tx, key_row("bob", NewKey(key_of(1)), NOW), NOW, "test")
+
+
+def test_every_promise_is_said_and_kept(bench: Bench) -> None:
+    """Each question and change of the contract has a sentence that says what it promises, and the backend has it."""
+    for protocol in (Reading, Writing):
+        for name, method in vars(protocol).items():
+            if not name.startswith("_") and callable(method):
+                assert method.__doc__, f"{name} promises nothing"
+    with bench.desk.store.writing() as tx:
+        for protocol in (Reading, Writing):
+            assert all(hasattr(tx, name) for name in vars(protocol) if not name.startswith("_"))
+
+
+def test_a_failed_writer_leaves_the_chain_to_the_next(bench: Bench) -> None:
+    """MUST 1: a record that was taken back is no gap: the next one takes its number and its place in the chain."""
+    with bench.desk.store.reading() as tx:
+        last = tx.audit()[-1].seq
+    with pytest.raises(RuntimeError), bench.desk.store.writing() as tx:
+        tx.record("probe", NOW, "first")
+        raise RuntimeError
+    with bench.desk.store.writing() as tx:
+        tx.record("probe", NOW, "second")
+    with bench.desk.store.reading() as tx:
+        assert [record.seq for record in tx.audit(last)] == [last + 1]
+        assert chain.faults(tx.audit(), None, outside=False)[0] == []
+
+
+def test_the_latest_moment_never_goes_back_by_itself(bench: Bench) -> None:
+    """A record of an earlier moment leaves it; only an admin who accepts the clock sets it back."""
+    with bench.desk.store.writing() as tx:
+        tx.record("probe", NOW + 50, "test")
+        tx.record("probe", NOW + 10, "test")
+        assert tx.latest_at() == NOW + 50
+        tx.accept_clock(NOW)
+        assert tx.latest_at() == NOW
+
+
+def test_what_is_there_already_is_no_error(bench: Bench) -> None:
+    """A step burned twice, an admin added twice: the second time changes nothing, and says so where it can."""
+    with bench.desk.store.writing() as tx:
+        tx.burn_step("alice", 7)
+        tx.burn_step("alice", 7)
+        assert tx.is_burned("alice", 7)
+        tx.add_repository(Repository("a", "/srv/a.git", "all", None, NOW))
+        assert tx.add_repository_admin("a", "alice")
+        assert not tx.add_repository_admin("a", "alice")
+
+
+def test_guesses_add_up_by_network(bench: Bench) -> None:
+    """Failures of one user are counted for each network, and in one sum that the owner is told of once."""
+    with bench.desk.store.writing() as tx:
+        for number, network in enumerate(("192.0.2.1", "192.0.2.1", "203.0.113.7")):
+            tx.count_guess("alice", network, network, NOW + number)
+        assert {(g.network, g.failures) for g in tx.guessing("alice")} == {
+            ("192.0.2.1", 2),
+            ("203.0.113.7", 1),
+        }
+        told = tx.rejections("alice")
+        assert told is not None
+        assert (told.failures, told.last_address, told.last_at) == (3, "203.0.113.7", NOW + 2)
+        tx.forget_guesses("alice", "192.0.2.1")
+        assert [g.network for g in tx.guessing("alice")] == ["203.0.113.7"]

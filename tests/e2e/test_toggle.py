@@ -54,7 +54,7 @@ def test_the_lifetime_of_a_toggle_counts(shared_server: Server) -> None:
 
     with sqlite3.connect(server.store, timeout=5) as store:
         store.execute(
-            "UPDATE session SET verified_at = verified_at - 601, boot_seconds = boot_seconds - 601 WHERE user = 'tom'"
+            "UPDATE sessions SET verified_at = verified_at - 601, boot_seconds = boot_seconds - 601 WHERE user_name = 'tom'"
         )
     store.close()
     assert "verification-expired" in server.git(tom, "push", "origin", "main", cwd=tree, status=128).err

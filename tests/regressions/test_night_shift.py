@@ -186,11 +186,11 @@ def test_tokens_of_key_files() -> None:
 def test_a_session_of_a_fast_clock(site: Direct) -> None:
     """B5. ATTACK: a session from when the clock was ahead, of another boot. EXPECTED: gone once the clock is accepted."""
     with sqlite3.connect(site.store) as store:
-        store.execute("UPDATE session SET verified_at = verified_at + 3600, boot = 'other'")
+        store.execute("UPDATE sessions SET verified_at = verified_at + 3600, boot = 'other'")
     store.close()
     site.admin("store", "accept-clock", "--reason", "was ahead")
     with sqlite3.connect(site.store) as store:
-        assert store.execute("SELECT count(*) FROM session").fetchone() == (0,)
+        assert store.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
     store.close()
 
 
@@ -228,7 +228,7 @@ def test_a_rotation_during_an_enrolment(site: Direct) -> None:
     text = site.admin("doctor", "--sshd-config", str(site.folder / "sshd" / "config"), status=None).out
     assert "ok    secrets: 2 secrets decrypt" in text
     with sqlite3.connect(site.store) as store:
-        store.execute("UPDATE factor SET cipher_key = 'gone' WHERE user = 'bob'")
+        store.execute("UPDATE factors SET cipher_key = 'gone' WHERE user_name = 'bob'")
     store.close()
     text = site.admin(
         "doctor", "--quiet", "--sshd-config", str(site.folder / "sshd" / "config"), status=1

@@ -168,7 +168,7 @@ def test_over_ssh(
 
     with sqlite3.connect(server.store, timeout=5) as store:
         store.execute(
-            "INSERT INTO repository (name, directory, adopted_at) VALUES (?, ?, 0)", (name, str(directory))
+            "INSERT INTO repositories (name, directory, adopted_at) VALUES (?, ?, 0)", (name, str(directory))
         )
     store.close()
     done = server.ssh(shared_thief, f"git-upload-pack '{name}'")

@@ -162,7 +162,7 @@ def test_libraries_stay_in_their_rooms() -> None:
         "click": ("cli", "client", "command_line", "__main__"),
         "cryptography": ("factor/keyring.py",),
         "sqlite3": ("store/sqlite.py",),
-        "_sqlite3": ("store/gate_query.py",),
+        "_sqlite3": ("store/driver.py",),
         "pyotp": ("factor/totp.py",),
         "segno": ("cli/qr.py",),
         "tomli_w": ("host/install.py", "cli/admin/export.py"),

@@ -106,4 +106,3 @@ CREATE TABLE clock (                            -- one row: the latest moment th
 ) STRICT;
 INSERT INTO clock VALUES (0);
 
-PRAGMA user_version = 1;

@@ -50,4 +50,3 @@ CREATE TABLE known_network (                                  -- where a user ha
     PRIMARY KEY (user, network)
 ) STRICT, WITHOUT ROWID;
 
-PRAGMA user_version = 2;

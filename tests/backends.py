@@ -1,0 +1,38 @@
+"""The stores that run the contract's tests: how each is made and opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from gitguard.store import sqlite
+from gitguard.store.contract import Store
+
+
+class Backend(Protocol):
+    """A kind of store below a folder of the test's own."""
+
+    def __init__(self, folder: Path) -> None: ...
+    def create(self) -> None:
+        """Make it, at the newest schema."""
+
+    def open(self) -> Store:
+        """A connection of its own, as another process would have."""
+
+
+class SqliteBackend:
+    """One SQLite file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def create(self) -> None:
+        """Make it, at the newest schema."""
+        sqlite.create(str(self.folder / "gitguard.db"))
+
+    def open(self) -> sqlite.SqliteStore:
+        """A connection of its own."""
+        return sqlite.SqliteStore(str(self.folder / "gitguard.db"), str(self.folder / "audit.head"))
+
+
+BACKENDS: dict[str, type[Backend]] = {"sqlite": SqliteBackend}

@@ -1,0 +1,294 @@
+"""What SQLite keeps of the contract, and what is its own: files, damage, locks, migrations, meddling, the gate's query."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import Moment
+from gitguard.store import chain, sqlite
+from gitguard.store.contract import Repository
+from gitguard.store.gate_query import SCHEMA, GateQuery
+from tests.conftest import NOW, Bench
+
+
+def damage(bench: Bench, kind: str) -> None:
+    """Break the store's file in one way."""
+    path = bench.folder / "gitguard.db"
+    for name in ("gitguard.db-wal", "gitguard.db-shm"):
+        (bench.folder / name).unlink(missing_ok=True)
+    if kind == "missing":
+        path.unlink()
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "truncated":
+        os.truncate(path, 5000)
+    elif kind == "garbage":
+        path.write_bytes(b"not a database at all" * 500)
+    elif kind == "folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        version = {"newer": SCHEMA + 1, "other": 999}[kind]
+        connection = sqlite3.connect(path)
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("missing", "store-unavailable"),
+        ("empty", "store-unavailable"),
+        ("truncated", "store-unavailable"),
+        ("garbage", "store-unavailable"),
+        ("folder", "store-unavailable"),
+        ("newer", "store-schema"),
+        ("other", "store-schema"),
+    ],
+)
+def test_every_damage_is_a_refusal(bench: Bench, kind: str, reason: str) -> None:
+    """MUST 4, B3: for the full store and for the gate's own query alike."""
+    bench.desk.store.close()
+    damage(bench, kind)
+    path = str(bench.folder / "gitguard.db")
+
+    def by_gate() -> None:
+        GateQuery(path).state("alice", bench.alice.key, None, name="a")
+
+    def by_store() -> None:
+        store = sqlite.SqliteStore(path, str(bench.folder / "audit.head"))
+        with store.writing() as tx:
+            tx.user("alice")
+            tx.record("probe", NOW, "test")
+
+    for ask in (by_gate, by_store):
+        with pytest.raises(Refusal) as caught:
+            ask()
+        assert caught.value.reason == reason
+
+
+def test_a_locked_store_is_refused_in_time(bench: Bench) -> None:
+    """MUST 4: a writer elsewhere holds the lock; ours gives up within two seconds, and readers go on."""
+    import time
+
+    other = sqlite3.connect(bench.folder / "gitguard.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    with pytest.raises(Refusal) as caught, bench.desk.store.writing():
+        pytest.fail("the lock was not respected")
+    assert caught.value.reason == "store-unavailable"
+    assert time.monotonic() - began < 2
+    assert (
+        GateQuery(str(bench.folder / "gitguard.db")).state("alice", bench.alice.key, None).user_state
+        == "active"
+    )
+    other.execute("ROLLBACK")
+    other.close()
+
+
+def test_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
+    """0600 from the first moment."""
+    before = os.umask(0)
+    try:
+        sqlite.create(str(tmp_path / "new.db"))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_migrations_run_once(tmp_path: Path) -> None:
+    """Safe to run again; the newest migration sets the schema that this code knows."""
+    path = str(tmp_path / "new.db")
+    ran = sqlite.create(path)
+    assert ran == [f"{number:04d}.sqlite.sql" for number in range(1, SCHEMA + 1)]
+    assert sqlite.create(path) == []
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+    connection.close()
+
+
+def test_a_store_of_the_first_schema_is_taken_along(tmp_path: Path) -> None:
+    """What commit a8fb403 wrote is all there afterwards: people, keys, sessions, the toggle, the trail."""
+    path = tmp_path / "old.db"
+    connection = sqlite3.connect(path)
+    connection.executescript((Path(__file__).parents[1] / "data" / "store-1.sql").read_text())
+    connection.close()
+    path.chmod(0o600)
+    assert sqlite.create(str(path)) == ["0002.sqlite.sql", "0003.sqlite.sql"]
+    store = sqlite.SqliteStore(str(path), str(tmp_path / "head"))
+    assert store.integrity() == ""
+    with store.reading() as tx:
+        assert [(user.name, user.state, user.always) for user in tx.users()] == [
+            ("alice", "active", True), ("bob", "active", False), ("carol", "suspended", False),
+        ]  # fmt: skip
+        assert [(key.user, key.limits, key.behind) for key in tx.keys("alice")] == [("alice", "", ())] * 2
+        assert tx.factor("alice") is not None
+        assert tx.recovery_codes_left("alice") == 6
+        assert tx.invite("bob") is not None
+        app = tx.repository("team/app")
+        assert app is not None
+        assert (app.require, app.lifetime_seconds, app.floor_require) == ("push", 3600, "none")
+        assert tx.repository_admins("team/app") == ["alice"]
+        assert len(tx.sessions()) == 1
+        assert len(tx.failures("alice", 0)) == 1
+        assert chain.faults(tx.audit(), None, outside=False) == ([], 0)
+    store.close()
+
+
+def test_the_gate_and_the_store_answer_alike(bench: Bench) -> None:
+    """The gate's own query reads the same facts that the full store holds."""
+    scope = ("address", bench.alice.key, "192.0.2.1")
+    with bench.desk.store.writing() as tx:
+        tx.add_repository(Repository("team/app", "/srv/team/app.git", "push", 600, NOW))
+        tx.set_always("alice", on=True)
+        session = tx.put_session("alice", scope, Moment(NOW, "boot", 77), "totp", 900)
+    query = GateQuery(str(bench.folder / "gitguard.db"))
+    for by in ({"name": "team/app"}, {"directory": "/srv/team/app.git"}):
+        state = query.state("alice", bench.alice.key, scope, **by)
+        assert (state.user_state, state.always, state.enrolled, state.key_owner) == ("active", 1, 1, "alice")
+        assert (state.name, state.directory, state.require, state.toggle_lifetime_seconds) == (
+            "team/app",
+            "/srv/team/app.git",
+            "push",
+            600,
+        )
+        assert (
+            state.session,
+            state.verified_at,
+            state.session_boot,
+            state.session_boot_seconds,
+            state.session_limit_seconds,
+        ) == (session.id, NOW, "boot", 77, 900)
+    assert query.repository("/srv/team/app.git") == ("team/app", "push", 600)
+    nothing = query.state("mallory", "SHA256:none", None, name="none")
+    assert all(getattr(nothing, field) in (None, 0) for field in nothing.FIELDS)
+    assert query.other_sessions("alice") == [("address", bench.alice.key, "192.0.2.1", NOW, "boot", 77, 900)]
+
+
+def test_no_scope_finds_no_session(bench: Bench) -> None:
+    """A missing scope matches no row, not even one whose columns are empty."""
+    with bench.desk.store.writing() as tx:
+        tx.put_session("alice", ("user", "", ""), Moment(NOW), "totp")
+    query = GateQuery(str(bench.folder / "gitguard.db"))
+    assert query.state("alice", bench.alice.key, None).session is None
+    assert query.state("alice", bench.alice.key, ("address", bench.alice.key, "")).session is None
+
+
+def audit(bench: Bench) -> tuple[list[str], int]:
+    """What is wrong with the chain, and the head's lag."""
+    head = chain.Head(str(bench.folder / "audit.head")).read()
+    with bench.desk.store.reading() as tx:
+        return chain.faults(tx.audit(), head)
+
+
+def change(bench: Bench, sql: str) -> None:
+    """Meddle with the store as somebody with its file could."""
+    with bench.desk.store.writing() as tx:
+        tx._connection.execute(sql)
+
+
+def fill(bench: Bench) -> None:
+    """Ten records."""
+    for number in range(10):
+        with bench.desk.store.writing() as tx:
+            tx.record("probe", NOW + number, "test", number=number)
+
+
+def test_the_chain_of_an_honest_store_is_whole(bench: Bench) -> None:
+    """And the head outside names its newest record."""
+    fill(bench)
+    assert audit(bench) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("UPDATE audit SET record = replace(record, 'probe', 'prose') WHERE seq = 7", "record 7 was changed"),
+        ("DELETE FROM audit WHERE seq = 7", "record 7 is missing"),
+        ("DELETE FROM audit WHERE seq >= 10", "the tail was deleted"),
+        ("DELETE FROM audit", "the tail was deleted"),
+    ],
+)
+def test_meddling_shows(bench: Bench, sql: str, words: str) -> None:
+    """ATTACK: an edited row, a deleted middle row, a deleted tail. EXPECTED: each is named."""
+    fill(bench)
+    change(bench, sql)
+    found, _ = audit(bench)
+    assert any(words in fault for fault in found), found
+
+
+def test_a_rewritten_tail_shows(bench: Bench) -> None:
+    """ATTACK: the last record is replaced and the chain is computed anew. EXPECTED: the outside head does not fit."""
+    fill(bench)
+    with bench.desk.store.reading() as tx:
+        records = tx.audit()
+    text = records[-1].text.replace('"number":9', '"number":8')
+    digest = chain.link(records[-2].hash, records[-1].seq, text)
+    with bench.desk.store.writing() as tx:
+        tx._connection.execute(
+            "UPDATE audit SET record = ?, hash = ? WHERE seq = ?", (text, digest, records[-1].seq)
+        )
+    found, _ = audit(bench)
+    assert any("head outside" in fault for fault in found)
+
+
+def test_a_head_that_lags_is_in_order(bench: Bench) -> None:
+    """A crash between commit and head leaves an ancestor: no fault, and the lag is said."""
+    fill(bench)
+    with bench.desk.store.reading() as tx:
+        record = tx.audit()[-4]
+    chain.Head(str(bench.folder / "audit.head")).write(record.seq, record.hash)
+    assert audit(bench) == ([], 3)
+
+
+_DRIVER = """
+import sys
+sys.path.insert(0, {root!r})
+{before}
+import gitguard.store.driver as driver
+assert driver.connect(":memory:").execute("SELECT 1").fetchone() == (1,)
+{after}
+"""
+
+
+def _in_fresh_python(before: str, after: str) -> None:
+    root = str(Path(__file__).resolve().parents[2])
+    probe = _DRIVER.format(root=root, before=before, after=after)
+    subprocess.run([sys.executable, "-I", "-S", "-c", probe], check=True)
+
+
+def test_the_stand_in_for_functools_goes_again() -> None:
+    """Whoever imports functools after the gate's driver gets the real one, whole."""
+    _in_fresh_python(
+        "assert 'functools' not in sys.modules",
+        "assert 'functools' not in sys.modules\n"
+        "import functools\n"
+        "assert functools.partial(max, 3)(2) == 3 and functools.wraps and functools.lru_cache.__module__ == 'functools'",
+    )
+
+
+def test_another_build_of_python_gets_the_real_functools() -> None:
+    """Where the C part cannot be had, the driver loads all the same, by the long way."""
+    _in_fresh_python(
+        "import builtins\n"
+        "real = builtins.__import__\n"
+        "def without(name, globals=None, *rest):\n"
+        "    if name == '_functools' and (globals or {}).get('__name__', '').startswith('gitguard'):\n"
+        "        raise ImportError(name)\n"
+        "    return real(name, globals, *rest)\n"
+        "builtins.__import__ = without",
+        "assert 'functools' in sys.modules and hasattr(sys.modules['functools'], 'partial')",
+    )
+
+
+def test_the_newest_migration_is_the_schema_that_the_code_knows() -> None:
+    """One number, in one place: a migration that is added without it is not forgotten."""
+    folder = Path(sqlite.__file__).parent / "migrations"
+    assert max(int(file.name[:4]) for file in folder.glob("*.sqlite.sql")) == SCHEMA
