@@ -21,6 +21,7 @@ from gitguard.config.schema import Settings
 from gitguard.factor import keyring
 from gitguard.factor.proof import Desk, Person
 from gitguard.factor.totp import Parameters
+from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from gitguard.store import sqlite
 from gitguard.store.contract import Factor
@@ -76,7 +77,7 @@ class Bench:
 
     def person(self, name: str, number: int, address: str = "192.0.2.1") -> Person:
         """A person with the `number`-th made-up key."""
-        return Person(name, key_of(number).fingerprint, address)
+        return Person(name, ssh_key(key_of(number).fingerprint), address)
 
     def add_key(self, tx: sqlite.Writer, person: Person, number: int = 1) -> None:
         """Give the person's key to them in the store."""

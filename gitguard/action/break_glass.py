@@ -15,6 +15,7 @@ from gitguard.action.site import Site
 from gitguard.answer.access_log import new_id
 from gitguard.machine.process import parent_and_start
 from gitguard.message.reasons import Refusal, readable
+from gitguard.session.credential import NONE
 from gitguard.session.grant import BREAK_GLASS, ENVIRONMENT_NAME, Grant, read_key, seal
 from gitguard.session.moment import Moment, now
 from gitguard.store.contract import BreakGlass
@@ -35,7 +36,7 @@ def begin(site: Site, command: tuple[str, ...], moment: Moment, actor: str, reas
         secret = read_key(site.settings.paths.grant_key, os.geteuid())
     except (OSError, ValueError) as error:
         raise Refusal("store-unavailable", f"{error}; renew it with: gitguard admin init") from None
-    grant = Grant(BREAK_GLASS, actor, "", "", 0, -1, moment.at, pid, started, id_)
+    grant = Grant(BREAK_GLASS, actor, NONE, "", "", 0, -1, moment.at, pid, started, id_)
     shown = readable(" ".join(command), 500)
     with site.store.writing() as tx:
         tx.begin_break_glass(BreakGlass(id_, actor, pid, started, moment.boot))

@@ -52,7 +52,7 @@ class Whose:
         return (
             self.everyone
             or rider.user in self.users
-            or rider.key in self.keys
+            or rider.credential.text in self.keys
             or (rider.user in self.waiting and waits(rider))
         )
 
@@ -113,14 +113,14 @@ def _answer(site: Site, config: Config, store: GateQuery, rider: Rider, moment: 
 def _answer_gate(site: Site, rider: Rider, moment: Moment) -> str:
     """A gate that still decides may have read the store a moment too early: its client only has to try again."""
     line = "2fa help" if waits(rider) else rider.line
-    request = Request(rider.user, rider.key, rider.address, line, moment, rider.downstream)
+    request = Request(rider.user, rider.credential, rider.address, line, moment, rider.downstream)
     return REFUSED if decide(request, site.at.of_gate).refusal is not None else STANDS
 
 
 def _answer_git(config: Config, store: GateQuery, rider: Rider, moment: Moment) -> str:
-    scope = scope_of(config.scope, rider.key, rider.address)
-    state = store.state(rider.user, rider.key, scope, directory=rider.directory, name=rider.repository)
-    check_user(state, rider.user, rider.key)
+    scope = scope_of(config.scope, rider.credential, rider.address)
+    state = store.state(rider.user, rider.credential, scope, directory=rider.directory, name=rider.repository)
+    check_user(state, rider.user, rider.credential)
     if rider.directory and state.name != rider.repository:
         return REFUSED  # renamed or forgotten since
     kind = "git" if rider.repository else "pass"

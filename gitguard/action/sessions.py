@@ -10,6 +10,7 @@ from gitguard.action.judge_again import Whose, judge_again
 from gitguard.action.site import Site
 from gitguard.config.schema import format_duration
 from gitguard.message.reasons import Refusal, readable
+from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of, scope_of
 from gitguard.store.contract import Session
@@ -35,7 +36,7 @@ def open_one(
     if address and network_of(address) is None:
         raise Refusal("usage", text=f"--from: {readable(address, 60)} is no IP address")
     kind = site.settings.session.scope
-    scope = scope_of(kind, key, address)
+    scope = scope_of(kind, ssh_key(key), address)
     if scope is None:
         wanted = {"address": "--key FINGERPRINT and --from IP", "key": "--key FINGERPRINT"}.get(kind, "")
         raise Refusal("usage", text=f"scope {kind} needs {wanted}")
@@ -55,7 +56,7 @@ def open_one(
             moment.at,
             actor,
             user=user,
-            key=opened.key,
+            key=opened.credential,
             address=opened.network,
             session=opened.id,
             scope=kind,

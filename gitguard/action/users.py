@@ -106,6 +106,7 @@ def remove(tx: Writing, name: str, at: int, actor: str, reason: str = "") -> lis
     keys = tx.keys(name)
     tx.drop_factor(name)
     tx.drop_invite(name)
+    tx.remove_credentials(name)
     tx.end_sessions(name)
     _forget_failures(tx, name)
     for key in keys:

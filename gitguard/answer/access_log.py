@@ -36,7 +36,7 @@ def line_of(decision: Decision, id_: str) -> bytes:
     known = decision.directory or (decision.state is not None and decision.state.name is not None)
     repository = decision.name or (decision.command.repository if decision.command is not None else "")
     texts = (
-        id_, printable(request.user), printable(request.key), printable(request.address),
+        id_, printable(request.user), printable(request.credential.text), printable(request.address),
         # A name of the store's stands whole, or two of them would be one; a client's own spelling is bounded.
         repository if known else readable(repository), decision.operation, verdict, reason, readable(because, 400),
     )  # fmt: skip

@@ -40,7 +40,7 @@ def view_of(decision: Decision, id_: str) -> View:
     request, config = decision.request, decision.config
     view = View(
         user=request.user,
-        key=request.key,
+        key=request.credential.text,
         address=request.address,
         operation=decision.operation,
         repository=decision.name or (decision.command.repository if decision.command is not None else ""),

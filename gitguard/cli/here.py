@@ -42,7 +42,7 @@ class Here:
     @property
     def places(self) -> Places:
         """Where this person's key stands in line at prompts."""
-        return Places(f"{self.settings.paths.state}/prompts", self.person.key)
+        return Places(f"{self.settings.paths.state}/prompts", self.person.credential.text)
 
 
 def ask_code(here: Here, *, aloud: bool = True) -> bytes:

@@ -61,7 +61,7 @@ def serve(decision: Decision, config_path: str, id_: str) -> int:
 
 
 def _person(decision: Decision) -> Person:
-    return Person(decision.request.user, decision.request.key, decision.request.address)
+    return Person(decision.request.user, decision.request.credential, decision.request.address)
 
 
 def _command(here: Here, decision: Decision) -> tuple[click.Command, list[str]]:

@@ -29,7 +29,9 @@ def show(here: Here, repo: str, json: bool) -> int:
     would tell which names are there.
     """
     with here.site.store.reading() as tx:
-        if _is_behind_program(here.settings, tx.key(here.person.key)) and not _may_ask(here, tx, repo):
+        if _is_behind_program(here.settings, tx.key(here.person.credential.text)) and not _may_ask(
+            here, tx, repo
+        ):
             raise Refusal("verification-required", text=f"verify first: {here.view.ssh('verify')}")
         show_repository(tx, here.settings, known(tx, here.settings, repo), as_json=json)
     return 0

@@ -18,12 +18,13 @@ def greet(here: Here) -> int:
     """Who you are, which key, in a 2FA session or not, how to go on."""
     moment = now()
     with here.site.store.reading() as tx:
-        key = tx.key(here.person.key)
+        key = tx.key(here.person.credential.text)
         stand = standing(tx, here.settings, here.person, moment)
     comment = f" ({readable(key.comment, 100)})" if key is not None and key.comment else ""
     click.echo(f"gitguard: hello {here.person.user}")
     click.echo(
-        f"key {here.person.key}{comment}" + (f", from {here.person.address}" if here.person.address else "")
+        f"key {here.person.credential.text}{comment}"
+        + (f", from {here.person.address}" if here.person.address else "")
     )
     if stand.session is not None:
         click.echo(f"in a 2FA session until {until(stand.ends_at, moment.at)}")
@@ -65,7 +66,7 @@ def status(here: Here, json: bool, check: bool) -> int:
         say_json(stand.as_json())
         return 0
     click.echo(
-        f"user {here.person.user}, key {here.person.key}"
+        f"user {here.person.user}, key {here.person.credential.text}"
         + (f", from {here.person.address}" if here.person.address else "")
     )
     if not stand.enrolled:
@@ -98,12 +99,12 @@ def keys(here: Here, json: bool) -> int:
         if s.scope == here.settings.session.scope and (left := remaining(s, lifetime, moment)) > 0
     ]
     if json:
-        say_json([_key_json(key, key.fingerprint == here.person.key, live) for key in own])
+        say_json([_key_json(key, key.fingerprint == here.person.credential.text, live) for key in own])
         return 0
     for key in own:
-        mark = "  (this key)" if key.fingerprint == here.person.key else ""
+        mark = "  (this key)" if key.fingerprint == here.person.credential.text else ""
         click.echo(f"{key.fingerprint}  {key.type}  {readable(key.comment, 100)}{mark}")
-        covering = [(s, ends_at) for s, ends_at in live if s.key in (key.fingerprint, "")]
+        covering = [(s, ends_at) for s, ends_at in live if s.credential in (key.fingerprint, "")]
         for session, ends_at in covering:
             where = f" from {session.network}" if session.network else ""
             click.echo(f"    verified{where} until {until(ends_at, moment.at)}")
@@ -121,6 +122,6 @@ def _key_json(key: Key, this: bool, live: list[tuple[Session, int]]) -> dict[str
         "sessions": [
             {"scope": s.scope, "network": s.network, "verified_at": s.verified_at, "ends_at": ends_at}
             for s, ends_at in live
-            if s.key in (key.fingerprint, "")
+            if s.credential in (key.fingerprint, "")
         ],
     }

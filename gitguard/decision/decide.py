@@ -6,7 +6,7 @@ exception as one. It changes nothing, so `admin explain` asks the very same func
 Plain dialect: the gate loads this file.
 """
 
-from gitguard.account.names import is_fingerprint, is_user_name
+from gitguard.account.names import is_user_name
 from gitguard.config.compiled import Config
 from gitguard.config.load import load
 from gitguard.decision.command import Command, parse
@@ -17,6 +17,7 @@ from gitguard.policy.verdict import Verdict, verdict
 from gitguard.repository.directory import borrowed, check
 from gitguard.repository.hook_file import check_hook
 from gitguard.repository.spelling import from_home, name_of
+from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of, scope_of
 from gitguard.store.gate_query import GateQuery, State
@@ -79,7 +80,7 @@ def decide(request: Request, places: "tuple[str, str, str]", *, faults: str = ""
 
 def _decide(decision: Decision, places: "tuple[str, str, str]", faults: str) -> None:
     request = decision.request
-    if not is_user_name(request.user) or not is_fingerprint(request.key):
+    if not is_user_name(request.user) or not request.credential.is_well_formed:
         raise Refusal("no-identity", "the key line names no valid user and key")
     decision.config = config = load(*places)
     if faults:
@@ -98,16 +99,16 @@ def _decide(decision: Decision, places: "tuple[str, str, str]", faults: str) -> 
     except Refusal as refusal:
         command_fault = refusal
     decision.store = store = GateQuery(config.store)
-    scope = scope_of(config.scope, request.key, request.address)
-    decision.state = state = store.state(request.user, request.key, scope, name=decision.name)
+    scope = scope_of(config.scope, request.credential, request.address)
+    decision.state = state = store.state(request.user, request.credential, scope, name=decision.name)
     if state.directory is None and decision.name and command_fault is None:
         # Remotes of a plain account count from its home; that is one more spelling of what lies below a root.
         name = from_home(command.repository, config.home, config.roots)
         if name:
-            other = store.state(request.user, request.key, scope, name=name)
+            other = store.state(request.user, request.credential, scope, name=name)
             if other.directory is not None:
                 decision.name, decision.state, state, below = name, other, other, ""
-    check_user(state, request.user, request.key)
+    check_user(state, request.user, request.credential)
     if command_fault is not None:
         raise command_fault
     if command.kind == "own":
@@ -126,14 +127,14 @@ def _decide(decision: Decision, places: "tuple[str, str, str]", faults: str) -> 
         )
 
 
-def check_user(state: State, user: str, key: str) -> None:
-    """The user is there and active, and the key is still theirs. Raises Refusal."""
+def check_user(state: State, user: str, credential: Credential) -> None:
+    """The user is there and active, and the credential is still theirs. Raises Refusal."""
     if state.user_state is None or state.user_state == "removed":
         raise Refusal("user-unknown", f"no user {user}")
     if state.user_state != "active":
         raise Refusal("user-suspended", f"{user} is {state.user_state}")
-    if state.key_owner != user:
-        raise Refusal("no-identity", f"{key} is not a key of {user}")
+    if state.owner != user:
+        raise Refusal("no-identity", f"{credential.text} is not a key of {user}")
 
 
 def _find_repository(decision: Decision, config: Config, state: State, below: str) -> None:

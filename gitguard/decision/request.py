@@ -1,8 +1,9 @@
 """A request as a value: who asks, from where, for what, when. Plain dialect: the gate loads this file.
 
-`user` and `key` come from the forced command's own arguments, never from anything a client can send.
+`user` and `credential` come from the forced command's own arguments, never from anything a client can send.
 """
 
+from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
 
 
@@ -11,12 +12,12 @@ class Request:
     program behind the gate with its arguments, empty for git-shell.
     """
 
-    __slots__ = ("address", "connection", "downstream", "key", "line", "moment", "protocol", "user")
+    __slots__ = ("address", "connection", "credential", "downstream", "line", "moment", "protocol", "user")
 
     def __init__(
         self,
         user: str,
-        key: str,
+        credential: Credential,
         address: str,
         line: "str | None",
         moment: Moment,
@@ -25,7 +26,7 @@ class Request:
         protocol: str = "",
     ) -> None:
         self.user = user
-        self.key = key
+        self.credential = credential
         self.address = address
         self.line = line
         self.moment = moment

@@ -59,14 +59,14 @@ def remaining(session: Session, lifetime_seconds: int, moment: Moment) -> int:
 def standing(tx: Reading, settings: Settings, person: Person, moment: Moment) -> Standing:
     """Where `person` stands at `moment`."""
     user = tx.user(person.user)
-    scope = scope_of(settings.session.scope, person.key, person.address)
+    scope = scope_of(settings.session.scope, person.credential, person.address)
     session = tx.session(person.user, scope) if scope is not None else None
     left = remaining(session, settings.session.lifetime, moment) if session is not None else 0
     always = user is not None and user.always and settings.account.allow_always
     base = requirement(settings.git.enforcement, settings.session.lifetime, "push", always=always)
     return Standing(
         person.user,
-        person.key,
+        person.credential.text,
         person.address,
         tx.factor(person.user) is not None,
         session if left > 0 else None,

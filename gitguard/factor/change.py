@@ -53,7 +53,7 @@ def with_proof(
         desk = desk.renewed()
         check_person(tx, person)
         require_enrolled(tx, person)
-        scope = scope_of(desk.settings.session.scope, person.key, person.address)
+        scope = scope_of(desk.settings.session.scope, person.credential, person.address)
         session = tx.session(person.user, scope) if scope is not None else None
         if session is None or not _is_good(desk, session, moment, at_most_seconds):
             raise ProofWanted
@@ -120,7 +120,7 @@ def leave(
     """End the sessions of this key, or of all the user's keys. The sessions that ended. Raises Refusal, ProofWanted."""
 
     def change(tx: Writing) -> list[Session]:
-        ended = tx.end_sessions(person.user, None if everywhere else person.key)
+        ended = tx.end_sessions(person.user, None if everywhere else person.credential.text)
         if ended:
             _record(tx, "session-left", person, moment, sessions=[session.id for session in ended])
         return ended
@@ -133,5 +133,11 @@ def leave(
 
 def _record(tx: Writing, event: str, person: Person, moment: Moment, **details: object) -> None:
     tx.record(
-        event, moment.at, person.user, user=person.user, key=person.key, address=person.address, **details
+        event,
+        moment.at,
+        person.user,
+        user=person.user,
+        key=person.credential.text,
+        address=person.address,
+        **details,
     )

@@ -93,7 +93,7 @@ def establish(desk: Desk, person: Person, given: bytes | None, moment: Moment) -
             charge(tx, person, moment)
             tx.record(
                 "invite-rejected", moment.at, person.user,
-                user=person.user, key=person.key, address=person.address,
+                user=person.user, key=person.credential.text, address=person.address,
             )  # fmt: skip
         elif enrolled and given is not None:
             pass  # a code: proved below, in its own transaction
@@ -106,7 +106,7 @@ def establish(desk: Desk, person: Person, given: bytes | None, moment: Moment) -
     def change(tx: Writing, proof: Proof) -> Basis:
         tx.record(
             "enrolment-begun", moment.at, person.user,
-            user=person.user, key=person.key, address=person.address, method=proof.method,
+            user=person.user, key=person.credential.text, address=person.address, method=proof.method,
         )  # fmt: skip
         return Basis("factor", proof.enrolment.encode())
 
@@ -149,7 +149,7 @@ def confirm(desk: Desk, person: Person, pending: Pending, typed: bytes, moment: 
         tx.forget_guesses(person.user)
         tx.forget_rejections(person.user)
         tx.record(
-            "enrolled", moment.at, person.user, user=person.user, key=person.key, address=person.address,
+            "enrolled", moment.at, person.user, user=person.user, key=person.credential.text, address=person.address,
             basis=pending.basis.kind, again=before is not None,
         )  # fmt: skip
         try:

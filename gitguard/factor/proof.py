@@ -19,6 +19,7 @@ from gitguard.factor.throttle import longest_window, retry_at
 from gitguard.factor.totp import CLOCK_SEARCH, WINDOW, Parameters, fitting_steps
 from gitguard.message.moments import duration
 from gitguard.message.reasons import Refusal
+from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of, scope_of
 from gitguard.store.contract import Factor, Guessing, NearMiss, Session, Store, Writing
@@ -31,10 +32,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who types, on which key, from where: from the forced command, never from the client."""
+    """Who types, with which credential, from where: from the forced command, never from the client."""
 
     user: str
-    key: str
+    credential: Credential
     address: str
 
 
@@ -99,8 +100,8 @@ def prove(
 
 def _succeeded(tx: Writing, person: Person, moment: Moment, proof: Proof) -> Proof:
     """What a right code clears, and what the owner is to be told with it."""
-    tx.clear_short_failures(person.user, person.key)
-    tx.set_near_miss(person.user, person.key, None)
+    tx.clear_short_failures(person.user, person.credential.text)
+    tx.set_near_miss(person.user, person.credential.text, None)
     network = network_of(person.address)
     if network is not None:
         tx.forget_guesses(person.user, network)
@@ -122,14 +123,13 @@ def void_recovery_codes_if_off(desk: Desk, at: int, actor: str) -> None:
 
 
 def check_person(tx: Writing, person: Person) -> None:
-    """The user is active and the key is still theirs, as of this transaction. Raises Refusal."""
+    """The user is active and the credential is still theirs, as of this transaction. Raises Refusal."""
     user = tx.user(person.user)
     if user is None or user.state == "removed":
         raise Refusal("user-unknown")
     if user.state != "active":
         raise Refusal("user-suspended")
-    key = tx.key(person.key)
-    if key is None or key.user != person.user:
+    if tx.owner(person.credential) != person.user:
         raise Refusal("no-identity")
 
 
@@ -144,10 +144,10 @@ def check_clock(tx: Writing, moment: Moment) -> None:
 
 
 def check_throttle(desk: Desk, tx: Writing, person: Person, moment: Moment) -> None:
-    """Raises Refusal("throttled") while the budget of this key or user is spent; charges nothing."""
+    """Raises Refusal("throttled") while the budget of this credential or user is spent; charges nothing."""
     limits = desk.settings.throttle
     failures = tx.failures(person.user, moment.at - longest_window(limits))
-    retry = retry_at(failures, person.key, moment.at, limits, unanswered(tx, person))
+    retry = retry_at(failures, person.credential.text, moment.at, limits, unanswered(tx, person))
     if retry is not None:
         raise Refusal("throttled", retry_at=retry)
 
@@ -166,8 +166,8 @@ def unanswered(tx: Writing, person: Person) -> int:
 
 
 def charge(tx: Writing, person: Person, moment: Moment) -> None:
-    """One failure on the account of this user and key, and of the network that it came from."""
-    tx.add_failure(person.user, person.key, moment.at)
+    """One failure on the account of this user and credential, and of the network that it came from."""
+    tx.add_failure(person.user, person.credential.text, moment.at)
     day_ago = moment.at - 86400
     before = len(tx.users_guessed_since(day_ago))
     tx.count_guess(person.user, network_of(person.address) or "", person.address, moment.at)
@@ -210,7 +210,7 @@ def _totp(
         return Proof("totp", factor.enrolment, tx.recovery_codes_left(person.user))
     if fits:
         cause = "replayed" if max(fits) <= factor.last_step else "burned"
-        tx.set_near_miss(person.user, person.key, None)
+        tx.set_near_miss(person.user, person.credential.text, None)
         return _rejected(tx, person, moment, cause)
     return _outside(tx, person, near, now, factor, moment)
 
@@ -223,15 +223,15 @@ def _outside(
     One fit alone looks like any wrong code, or the hint would widen a guesser's window; and the step it
     fits is burned, so that it does not come right when its time has come.
     """
-    before = tx.near_miss(person.user, person.key)
+    before = tx.near_miss(person.user, person.credential.text)
     if not near:
-        tx.set_near_miss(person.user, person.key, None)
+        tx.set_near_miss(person.user, person.credential.text, None)
         return _rejected(tx, person, moment, "wrong")
     step = min(near, key=lambda fit: abs(fit - now))
     difference = step - now
     for fit in near:
         tx.burn_step(person.user, fit)
-    tx.set_near_miss(person.user, person.key, NearMiss(step, difference))
+    tx.set_near_miss(person.user, person.credential.text, NearMiss(step, difference))
     refusal = _rejected(tx, person, moment, "wrong")
     if before is not None and before.difference == difference and before.step != step:
         about = duration(max(round(abs(difference) * factor.period_seconds / 60), 1) * 60)
@@ -249,7 +249,13 @@ def _rejected(tx: Writing, person: Person, moment: Moment, cause: str) -> Refusa
 
 def _record(tx: Writing, event: str, person: Person, moment: Moment, **details: object) -> None:
     tx.record(
-        event, moment.at, person.user, user=person.user, key=person.key, address=person.address, **details
+        event,
+        moment.at,
+        person.user,
+        user=person.user,
+        key=person.credential.text,
+        address=person.address,
+        **details,
     )
 
 
@@ -258,7 +264,7 @@ def open_session(desk: Desk, tx: Writing, person: Person, moment: Moment, method
 
     Raises Refusal("not-available") if the data that the scope needs is missing: scope never widens.
     """
-    scope = scope_of(desk.settings.session.scope, person.key, person.address)
+    scope = scope_of(desk.settings.session.scope, person.credential, person.address)
     if scope is None:
         text = "no session: the client's address is not known, and sessions here are bound to it"
         raise Refusal("not-available", "scope data missing", text=text)

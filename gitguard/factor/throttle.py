@@ -1,6 +1,6 @@
 """When the next attempt may be made. Pure: failures and limits in, a moment out.
 
-A budget is per user and key, and per user over all keys; TOTP, recovery codes and invites share it.
+A budget is per user and credential, and per user over all of them; TOTP, recovery codes and invites share it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def shrunk(limit: Limit, unanswered: int) -> Limit:
 
 
 def retry_at(
-    failures: list[Failure], key: str, now: int, limits: Throttle, unanswered: int = 0
+    failures: list[Failure], credential: str, now: int, limits: Throttle, unanswered: int = 0
 ) -> int | None:
-    """When `key` may try again (Unix seconds), or None if it may now.
+    """When `credential` may try again (Unix seconds), or None if it may now.
 
     `failures` are all of the user's, oldest first. A failure in the future (the clock was set back)
     counts. Only a per-key window of five minutes or less forgets what a success cleared: or a victim's daily work
@@ -42,7 +42,11 @@ def retry_at(
     """
     blocked = [
         _blocked_until(
-            [f.at for f in failures if f.key == key and not (f.cleared and limit.seconds <= CLEARED_SECONDS)],
+            [
+                f.at
+                for f in failures
+                if f.credential == credential and not (f.cleared and limit.seconds <= CLEARED_SECONDS)
+            ],
             now,
             shrunk(limit, unanswered),
         )

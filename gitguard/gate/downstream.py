@@ -13,7 +13,7 @@ from gitguard.machine.environment import PATH
 from gitguard.machine.process import parent_and_start
 from gitguard.message.reasons import Refusal
 from gitguard.repository.hook_file import has_hooks_path
-from gitguard.session.grant import ENVIRONMENT_NAME, Grant, read_key, seal
+from gitguard.session.grant import ENVIRONMENT_NAME, PUSH, Grant, read_key, seal
 
 
 def program(decision: Decision, config: Config, id_: str) -> "tuple[str, list[str], dict[str, str]]":
@@ -30,7 +30,7 @@ def program(decision: Decision, config: Config, id_: str) -> "tuple[str, list[st
         "SSH_CONNECTION": request.connection,
         "GITGUARD_DECISION": id_,
         "GITGUARD_USER": request.user,
-        "GITGUARD_KEY": request.key,
+        "GITGUARD_KEY": request.credential.text,
         "GITGUARD_SESSION": str(decision.session) if decision.requirement.required else "0",
         "GITGUARD_REPOSITORY": decision.name,
         "GITGUARD_DIRECTORY": decision.directory,
@@ -73,8 +73,9 @@ def _grant(decision: Decision, config: Config, id_: str) -> str:
         directory = decision.directory
         age = decision.session_age_seconds
         grant = Grant(
+            PUSH,
             request.user,
-            request.key,
+            request.credential,
             request.address,
             directory,
             decision.session,

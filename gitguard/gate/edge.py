@@ -6,6 +6,7 @@ Plain dialect: the gate loads this file.
 """
 
 from gitguard.decision.request import Request
+from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 
 
@@ -24,7 +25,7 @@ def request_of(argv: "list[str]", environ: "dict[str, str]", moment: Moment) -> 
             downstream = tuple(rest[1:])
     return Request(
         user,
-        key,
+        ssh_key(key),
         connection.partition(" ")[0],
         environ.get("SSH_ORIGINAL_COMMAND"),
         moment,

@@ -19,7 +19,16 @@ from gitguard.hook.updates import LONGEST_INPUT, parse_updates
 from gitguard.machine.process import is_ancestor, receive_packs_above
 from gitguard.message.reasons import Refusal, told_of
 from gitguard.policy.verdict import Verdict, verdict
-from gitguard.session.grant import BREAK_GLASS, ENVIRONMENT_NAME, LONGEST_SECONDS, Grant, read_key, unseal
+from gitguard.session.credential import NONE, credential_of
+from gitguard.session.grant import (
+    BREAK_GLASS,
+    ENVIRONMENT_NAME,
+    LONGEST_SECONDS,
+    PUSH,
+    Grant,
+    read_key,
+    unseal,
+)
 from gitguard.session.moment import Moment, now
 from gitguard.session.scope import scope_of
 from gitguard.store.gate_query import GateQuery
@@ -30,7 +39,7 @@ def main(config_path: str, compiled: str, hook: str) -> int:
     moment = now()
     environ = posix.environ
     sealed = environ.get(ENVIRONMENT_NAME.encode(), b"").decode("utf-8", "surrogateescape")
-    decision = Decision(Request("", "", "", None, moment))
+    decision = Decision(Request("", NONE, "", None, moment))
     decision.command = Command("git", "git-receive-pack", "push")
     id_ = new_id()
     try:
@@ -42,7 +51,7 @@ def main(config_path: str, compiled: str, hook: str) -> int:
             return 0  # another hook of the repository started us again; the push was judged already
         grant, fault = _grant(sealed, config, directory, moment)
         if grant is not None:
-            decision.request = Request(grant.user, grant.key, grant.address, None, moment)
+            decision.request = _request(grant, moment)
             id_ = grant.decision
         _judge(decision, config, grant, fault)
         parse_updates(data)
@@ -65,6 +74,13 @@ def main(config_path: str, compiled: str, hook: str) -> int:
     return tell_refusal(decision, id_, "")
 
 
+def _request(grant: Grant, moment: Moment) -> Request:
+    """Who pushes, as log and policy see them; maintenance is nobody's push, and its log line names the admin."""
+    if grant.kind == BREAK_GLASS:
+        return Request("!break-glass", credential_of(grant.user), "", None, moment)
+    return Request(grant.user, grant.credential, grant.address, None, moment)
+
+
 def _log(decision: Decision, config: Config, id_: str) -> None:
     """The other hook has spoken to the person already, so only the log hears of it here."""
     try:  # noqa: SIM105 - contextlib is too heavy here
@@ -76,19 +92,21 @@ def _log(decision: Decision, config: Config, id_: str) -> None:
 def _judge(decision: Decision, config: Config, grant: "Grant | None", fault: str) -> None:
     """Today's answer; `fault` says why there is no grant. Raises Refusal."""
     decision.store = store = GateQuery(config.store)
-    user, key, address = ("", "", "") if grant is None else (grant.user, grant.key, grant.address)
-    scope = scope_of(config.scope, key, address)
-    decision.state = state = store.state(user, key, scope, directory=decision.directory)
+    request = decision.request
+    scope = scope_of(config.scope, request.credential, request.address)
+    decision.state = state = store.state(
+        request.user, request.credential, scope, directory=decision.directory
+    )
     if state.name is None:
         raise Refusal("no-such-repository", f"{decision.directory} is not known to the store")
     decision.name = state.name
-    if grant is not None and grant.user == BREAK_GLASS:
+    if grant is not None and grant.kind == BREAK_GLASS:
         # Maintenance by the server's admin: audited when it began, and one line here for each push.
-        decision.verdict = Verdict("break-glass", grant.key, allowed=True)
+        decision.verdict = Verdict("break-glass", grant.user, allowed=True)
         append(config, line_of(decision, grant.decision))
         return
     if grant is not None:
-        check_user(state, user, key)
+        check_user(state, request.user, request.credential)
     decision.requirement = requires = demanded(config, state, store, "push", decision.directory)
     if grant is None:
         if requires.required:
@@ -141,7 +159,7 @@ def _grant(sealed: str, config: Config, directory: str, moment: Moment) -> "tupl
         return None, f"the grant cannot be read: {error}"
     if grant.directory not in ("", directory):
         return None, f"the grant is for {grant.directory}"
-    alone = grant.user != BREAK_GLASS and not grant.directory
+    alone = grant.kind == PUSH and not grant.directory
     if alone and receive_packs_above(posix.getppid()) > 1:
         # Behind a program the gate knew no directory; then the grant is for the first push of its process alone.
         return None, "the grant is for the push around this one"

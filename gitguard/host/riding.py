@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gitguard.machine.process import parent_and_start
+from gitguard.session.credential import Credential, credential_of
 
 _HOOK = re.compile(
     rb"(^|/)hooks(\.kept|/pre-receive\.d)?/(pre-receive|update|post-receive|post-update|proc-receive|reference-transaction)$"
@@ -37,7 +38,7 @@ class Rider:
     began: int
     kind: str
     user: str
-    key: str
+    credential: Credential
     address: str = ""
     session: int = 0
     repository: str = ""
@@ -84,7 +85,15 @@ class Riding:
         address = environment.get("SSH_CONNECTION", "").partition(" ")[0]
         downstream = tuple(word for word in arguments[5:] if word) if arguments[4] == "--" else ()
         return Rider(
-            pid, started, pid, GATE, arguments[1], arguments[3], address, line=line, downstream=downstream
+            pid,
+            started,
+            pid,
+            GATE,
+            arguments[1],
+            credential_of(arguments[3]),
+            address,
+            line=line,
+            downstream=downstream,
         )
 
 
@@ -160,7 +169,7 @@ def _begun(pid: int, started: int, began: int, environment: dict[str, str]) -> R
         began,
         GIT,
         environment.get("GITGUARD_USER", ""),
-        environment.get("GITGUARD_KEY", ""),
+        credential_of(environment.get("GITGUARD_KEY", "")),
         environment.get("SSH_CONNECTION", "").partition(" ")[0],
         int(environment.get("GITGUARD_SESSION", "0")),
         environment.get("GITGUARD_REPOSITORY", ""),

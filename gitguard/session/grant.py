@@ -11,24 +11,31 @@ from _blake2 import blake2b
 from _operator import _compare_digest
 from _stat import S_ISREG
 
+from gitguard.session.credential import Credential, credential_of
+
 ENVIRONMENT_NAME = "GITGUARD_GRANT"
 LONGEST_SECONDS = 86400  # no push takes a day; a grant that old belongs to something else
 KEY_BYTES = 32
-BREAK_GLASS = "!break-glass"  # stands in the user's place; no user can have that name
-_FIELDS = 10
+PUSH, BREAK_GLASS = "push", "break-glass"
+_FIELDS = 11
 
 
 class Grant:
-    """What the gate knew: `session` is the 2FA session's number or 0, `age_seconds` its age then or -1."""
+    """What the gate knew. `kind` is `push`, or `break-glass` for maintenance, whose `user` is the admin who began it.
+
+    `session` is the 2FA session's number or 0, `age_seconds` its age then or -1.
+    """
 
     __slots__ = (
-        "address", "age_seconds", "at", "decision", "directory", "key", "pid", "session", "started", "user",
+        "address", "age_seconds", "at", "credential", "decision", "directory", "kind", "pid", "session", "started",
+        "user",
     )  # fmt: skip
 
     def __init__(
         self,
+        kind: str,
         user: str,
-        key: str,
+        credential: Credential,
         address: str,
         directory: str,
         session: int,
@@ -38,8 +45,9 @@ class Grant:
         started: int,
         decision: str,
     ) -> None:
+        self.kind = kind
         self.user = user
-        self.key = key
+        self.credential = credential
         self.address = address
         self.directory = directory
         self.session = session
@@ -56,7 +64,7 @@ def seal(grant: Grant, secret: bytes) -> str:
     Raises ValueError if a field holds a line break, which no field that the gate fills can.
     """
     fields = [
-        grant.user, grant.key, grant.address, grant.directory, str(grant.session), str(grant.age_seconds),
+        grant.kind, grant.user, grant.credential.text, grant.address, grant.directory, str(grant.session), str(grant.age_seconds),
         str(grant.at), str(grant.pid), str(grant.started), grant.decision,
     ]  # fmt: skip
     body = "\n".join(fields)
@@ -76,9 +84,19 @@ def unseal(sealed: str, secret: bytes) -> Grant:
     fields = body.split("\n")
     if len(fields) != _FIELDS:
         raise ValueError("the grant has a wrong number of fields")
-    user, key, address, directory, session, age, at, pid, started, decision = fields
+    kind, user, credential, address, directory, session, age, at, pid, started, decision = fields
     return Grant(
-        user, key, address, directory, int(session), int(age), int(at), int(pid), int(started), decision
+        kind,
+        user,
+        credential_of(credential),
+        address,
+        directory,
+        int(session),
+        int(age),
+        int(at),
+        int(pid),
+        int(started),
+        decision,
     )
 
 

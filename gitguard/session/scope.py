@@ -4,6 +4,8 @@ MUST: scope never widens by itself. When the data a scope needs is missing there
 so no session is opened or found. Plain dialect: the gate loads this file.
 """
 
+from gitguard.session.credential import Credential
+
 SCOPES = ("address", "key", "user")
 
 # /96 prefixes behind which an IPv4 address stands: mapped (RFC 4291), translated (RFC 2765), NAT64 (RFC 6052),
@@ -16,20 +18,20 @@ _STAND_FOR_IPV4 = (
 )
 
 
-def scope_of(kind: str, key: str, address: str) -> "tuple[str, str, str] | None":
-    """(kind, key, network) under which a session is stored and looked up, or None if data is missing.
+def scope_of(kind: str, credential: Credential, address: str) -> "tuple[str, str, str] | None":
+    """(kind, credential, network) under which a session is stored and looked up, or None if data is missing.
 
-    `kind` is one of `SCOPES`, `key` a fingerprint, `address` the client's as sshd wrote it.
+    `kind` is one of `SCOPES`, `address` the client's as sshd wrote it.
     """
     if kind == "user":
         return ("user", "", "")
-    if not key:
+    if not credential.id:
         return None
     if kind == "key":
-        return ("key", key, "")
+        return ("key", credential.text, "")
     network = network_of(address)
     if kind == "address" and network is not None:
-        return ("address", key, network)
+        return ("address", credential.text, network)
     return None
 
 

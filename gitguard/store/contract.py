@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
 
 
@@ -69,12 +70,12 @@ class Factor:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A 2FA session. `limit_seconds` is an admin's own limit to its age, or None. `key` and `network` are empty where the scope does not bind them."""
+    """A 2FA session. `limit_seconds` is an admin's own limit to its age, or None. `credential` and `network` are empty where the scope does not bind them."""
 
     id: int
     user: str
     scope: str
-    key: str
+    credential: str
     network: str
     verified_at: int
     boot: str
@@ -106,9 +107,9 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failed verification. `cleared`: a success came after it."""
+    """One failed verification with `credential`. `cleared`: a success came after it."""
 
-    key: str
+    credential: str
     at: int
     cleared: bool
 
@@ -167,6 +168,9 @@ class Reading(Protocol):
     def keys(self, user: str | None = None) -> list[Key]:
         """The keys of `user`, oldest first; of everybody, by user, for None."""
 
+    def owner(self, credential: Credential) -> str | None:
+        """The user that a credential of any kind belongs to, None for nobody's."""
+
     def factor(self, user: str) -> Factor | None:
         """The second factor of `user`, None if they have none."""
 
@@ -182,8 +186,8 @@ class Reading(Protocol):
     def is_burned(self, user: str, step: int) -> bool:
         """Whether the time step was burned by `burn_step` and is still above the watermark."""
 
-    def near_miss(self, user: str, key: str) -> NearMiss | None:
-        """The last near miss of `user` with this key, None after a success or a plainly wrong code."""
+    def near_miss(self, user: str, credential: str) -> NearMiss | None:
+        """The last near miss of `user` with this credential, None after a success or a plainly wrong code."""
 
     def failures(self, user: str, since: int) -> list[Failure]:
         """The failures of `user` after `since`, oldest first."""
@@ -267,6 +271,12 @@ class Writing(Reading, Protocol):
     def remove_key(self, fingerprint: str) -> bool:
         """Take the key away, with its near misses; whether it was there."""
 
+    def add_credential(self, credential: Credential, user: str, at: int) -> None:
+        """A new credential that is no SSH key; it belongs to one user."""
+
+    def remove_credentials(self, user: str) -> int:
+        """Take away every credential of `user` that is no SSH key; how many."""
+
     def put_factor(self, factor: Factor) -> None:
         """Set the second factor of its user, in place of any before it, with all that hung on that one."""
 
@@ -291,14 +301,14 @@ class Writing(Reading, Protocol):
     def burn_step(self, user: str, step: int) -> None:
         """No code of this time step is right any more; again is no error."""
 
-    def set_near_miss(self, user: str, key: str, miss: NearMiss | None) -> None:
+    def set_near_miss(self, user: str, credential: str, miss: NearMiss | None) -> None:
         """Remember the near miss in place of the one before; None forgets it."""
 
-    def add_failure(self, user: str, key: str, at: int) -> None:
+    def add_failure(self, user: str, credential: str, at: int) -> None:
         """One failure more."""
 
-    def clear_short_failures(self, user: str, key: str) -> None:
-        """A success: what failed with this key no longer counts in the shortest window."""
+    def clear_short_failures(self, user: str, credential: str) -> None:
+        """A success: what failed with this credential no longer counts in the shortest window."""
 
     def forget_failures(self, user: str, before: int | None = None) -> int:
         """Forget the failures of `user`, or those before a moment; how many."""
@@ -340,8 +350,10 @@ class Writing(Reading, Protocol):
     ) -> Session:
         """Open the session of `user` in this scope, or renew the one that is there; numbers are never used twice."""
 
-    def end_sessions(self, user: str, key: str | None = None, session: int | None = None) -> list[Session]:
-        """End the sessions of `user`: all, those that a key may use, or one by number. Those that ended."""
+    def end_sessions(
+        self, user: str, credential: str | None = None, session: int | None = None
+    ) -> list[Session]:
+        """End the sessions of `user`: all, those that a credential may use, or one by number. Those that ended."""
 
     def add_repository(self, repository: Repository) -> None:
         """A new repository; name and directory belong to one."""

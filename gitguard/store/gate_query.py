@@ -9,24 +9,25 @@ from _stat import S_ISREG
 
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
+from gitguard.session.credential import SSH_KEY, Credential
 from gitguard.store import driver
 
 SCHEMA = 3
 WAIT_SECONDS = 1.0
 
 _STATE = """
-SELECT u.state, u.always, f.user_name IS NOT NULL, k.user_name, k.verify_required,
+SELECT u.state, u.always, f.user_name IS NOT NULL, k.user_name, {verify_required},
        r.name, r.directory, r.require, r.lifetime_seconds,
        s.id, s.verified_at, s.boot, s.boot_seconds, s.limit_seconds
 FROM (SELECT 1) AS one
 LEFT JOIN users u ON u.name = ?
 LEFT JOIN factors f ON f.user_name = u.name
-LEFT JOIN keys k ON k.fingerprint = ?
+LEFT JOIN {owners} = ?
 LEFT JOIN repositories r ON r.{column} = ?
 LEFT JOIN sessions s ON s.user_name = u.name AND s.scope = ? AND s.credential = ? AND s.network = ?
 """
-_BY_NAME = _STATE.format(column="name")
-_BY_DIRECTORY = _STATE.format(column="directory")
+_KEY = {"owners": "keys k ON k.fingerprint", "verify_required": "k.verify_required"}
+_OTHER = {"owners": "credentials k ON k.credential", "verify_required": "NULL"}
 _REPOSITORY = "SELECT name, require, lifetime_seconds FROM repositories WHERE directory = ?"
 _BORROWERS = (
     "SELECT r.name, r.require, r.lifetime_seconds FROM borrowings b JOIN repositories r ON r.name = b.borrower"
@@ -35,10 +36,10 @@ _BORROWERS = (
 
 
 class State:
-    """What the store says about one user, key, repository and scope; None where it knows nothing."""
+    """What the store says about one user, credential, repository and scope; None where it knows nothing."""
 
     __slots__ = FIELDS = (
-        "user_state", "always", "enrolled", "key_owner", "key_verify_required",
+        "user_state", "always", "enrolled", "owner", "key_verify_required",
         "name", "directory", "require", "toggle_lifetime_seconds",
         "session", "verified_at", "session_boot", "session_boot_seconds", "session_limit_seconds",
     )  # fmt: skip
@@ -46,7 +47,7 @@ class State:
     user_state: "str | None"
     always: "int | None"
     enrolled: int
-    key_owner: "str | None"
+    owner: "str | None"
     key_verify_required: "int | None"
     name: "str | None"
     directory: "str | None"
@@ -91,15 +92,16 @@ class GateQuery:
     def state(
         self,
         user: str,
-        key: str,
+        credential: Credential,
         scope: "tuple[str, str, str] | None",
         *,
         name: str = "",
         directory: str = "",
     ) -> State:
-        """What is known about `user`, `key`, a repository by `name` or by `directory`, and `scope`."""
-        sql, which = (_BY_DIRECTORY, directory) if directory else (_BY_NAME, name)
-        row = self._one(sql, (user, key, which, *(scope or ("", "", ""))))
+        """What is known about `user`, `credential`, a repository by `name` or by `directory`, and `scope`."""
+        column, which = ("directory", directory) if directory else ("name", name)
+        sql = _STATE.format(column=column, **(_KEY if credential.kind == SSH_KEY else _OTHER))
+        row = self._one(sql, (user, credential.text, which, *(scope or ("", "", ""))))
         if row is None:
             raise Refusal("store-unavailable", f"{self._path}: no answer")
         return State(row)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from gitguard.session.credential import SSH_KEY, Credential
 from gitguard.store.contract import (
     AuditRecord,
     BreakGlass,
@@ -64,6 +65,13 @@ class Reader:
             _key(row) for row in self._all(f"{_KEY} WHERE user_name = ? ORDER BY added_at, fingerprint", user)
         ]
 
+    def owner(self, credential: Credential) -> str | None:
+        table, column = (
+            ("keys", "fingerprint") if credential.kind == SSH_KEY else ("credentials", "credential")
+        )
+        row = self._one(f"SELECT user_name FROM {table} WHERE {column} = ?", credential.text)  # noqa: S608 - of two words
+        return None if row is None else str(row[0])
+
     def factor(self, user: str) -> Factor | None:
         row = self._one(f"{_FACTOR} WHERE user_name = ?", user)
         return None if row is None else Factor(*row)
@@ -86,9 +94,11 @@ class Reader:
             self._one("SELECT 1 FROM burned_steps WHERE user_name = ? AND step = ?", user, step) is not None
         )
 
-    def near_miss(self, user: str, key: str) -> NearMiss | None:
+    def near_miss(self, user: str, credential: str) -> NearMiss | None:
         row = self._one(
-            "SELECT step, difference FROM near_misses WHERE user_name = ? AND credential = ?", user, key
+            "SELECT step, difference FROM near_misses WHERE user_name = ? AND credential = ?",
+            user,
+            credential,
         )
         return None if row is None else NearMiss(*row)
 
@@ -98,7 +108,7 @@ class Reader:
             user,
             since,
         )
-        return [Failure(key, at, bool(cleared)) for key, at, cleared in rows]
+        return [Failure(credential, at, bool(cleared)) for credential, at, cleared in rows]
 
     def invite(self, user: str) -> tuple[bytes, int] | None:
         row: tuple[bytes, int] | None = self._one(

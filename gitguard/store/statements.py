@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from gitguard.message.reasons import Refusal
+from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
 from gitguard.store.chain import GENESIS, link, text_of
 from gitguard.store.contract import BreakGlass, Factor, Key, NearMiss, Repository, Session
@@ -74,6 +75,15 @@ class Writer(Reader):
         self._change("DELETE FROM near_misses WHERE credential = ?", fingerprint)
         return self._change("DELETE FROM keys WHERE fingerprint = ?", fingerprint) > 0
 
+    def add_credential(self, credential: Credential, user: str, at: int) -> None:
+        self._change(
+            "INSERT INTO credentials (credential, user_name, added_at) VALUES (?, ?, ?)",
+            credential.text, user, at,
+        )  # fmt: skip
+
+    def remove_credentials(self, user: str) -> int:
+        return self._change("DELETE FROM credentials WHERE user_name = ?", user)
+
     def put_factor(self, factor: Factor) -> None:
         self.drop_factor(factor.user)
         self._change(
@@ -117,22 +127,26 @@ class Writer(Reader):
             "INSERT INTO burned_steps (user_name, step) VALUES (?, ?) ON CONFLICT DO NOTHING", user, step
         )
 
-    def set_near_miss(self, user: str, key: str, miss: NearMiss | None) -> None:
-        self._change("DELETE FROM near_misses WHERE user_name = ? AND credential = ?", user, key)
+    def set_near_miss(self, user: str, credential: str, miss: NearMiss | None) -> None:
+        self._change("DELETE FROM near_misses WHERE user_name = ? AND credential = ?", user, credential)
         if miss is not None:
             self._change(
                 "INSERT INTO near_misses (user_name, credential, step, difference) VALUES (?, ?, ?, ?)",
                 user,
-                key,
+                credential,
                 miss.step,
                 miss.difference,
             )
 
-    def add_failure(self, user: str, key: str, at: int) -> None:
-        self._change("INSERT INTO failures (user_name, credential, at) VALUES (?, ?, ?)", user, key, at)
+    def add_failure(self, user: str, credential: str, at: int) -> None:
+        self._change(
+            "INSERT INTO failures (user_name, credential, at) VALUES (?, ?, ?)", user, credential, at
+        )
 
-    def clear_short_failures(self, user: str, key: str) -> None:
-        self._change("UPDATE failures SET cleared = 1 WHERE user_name = ? AND credential = ?", user, key)
+    def clear_short_failures(self, user: str, credential: str) -> None:
+        self._change(
+            "UPDATE failures SET cleared = 1 WHERE user_name = ? AND credential = ?", user, credential
+        )
 
     def forget_failures(self, user: str, before: int | None = None) -> int:
         if before is None:
@@ -210,11 +224,14 @@ class Writer(Reader):
             raise Refusal("internal-error", "a session just written is not there")
         return session
 
-    def end_sessions(self, user: str, key: str | None = None, session: int | None = None) -> list[Session]:
+    def end_sessions(
+        self, user: str, credential: str | None = None, session: int | None = None
+    ) -> list[Session]:
         ended = [
             s
             for s in self.sessions(user)
-            if (key is None or s.key in (key, "")) and (session is None or s.id == session)
+            if (credential is None or s.credential in (credential, ""))
+            and (session is None or s.id == session)
         ]
         for s in ended:
             self._change("DELETE FROM sessions WHERE id = ?", s.id)

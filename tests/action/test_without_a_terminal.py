@@ -28,6 +28,7 @@ from gitguard.action.sessions import Which
 from gitguard.action.site import Site, open_site
 from gitguard.factor.proof import Person
 from gitguard.repository import registry
+from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment, now
 from lab.server import Direct
 from tests.conftest import key_of
@@ -55,7 +56,7 @@ class House:
         key = self.key()
         name = f"person{self.count}"
         token = people.add(self.site, name, [NewKey(key)], self.moment, ACTOR).token
-        return Person(name, key.fingerprint, "192.0.2.1"), token
+        return Person(name, ssh_key(key.fingerprint), "192.0.2.1"), token
 
     def enrolled(self) -> tuple[Person, Callable[[], bytes]]:
         """Somebody with a second factor and a session, and how their app makes the next code."""
@@ -169,7 +170,7 @@ def _add_key(h: House) -> object:
 
 def _remove_key(h: House) -> object:
     person, _ = h.invited()
-    return keys.remove(h.site, person.key, h.moment, ACTOR, "lost")[0]
+    return keys.remove(h.site, person.credential.text, h.moment, ACTOR, "lost")[0]
 
 
 def _foreign_line(h: House) -> keys.Wanted:
@@ -226,7 +227,7 @@ def _renew(h: House) -> object:
 def _open_session(h: House) -> object:
     person, _ = h.enrolled()
     return sessions.open_one(
-        h.site, person.user, 60, person.key, person.address, h.moment, ACTOR, "phone lost"
+        h.site, person.user, 60, person.credential.text, person.address, h.moment, ACTOR, "phone lost"
     )
 
 
@@ -375,7 +376,7 @@ def test_the_key_file_follows_without_a_terminal(house: House, deaf: None) -> No
     with house.site.store.reading() as tx:
         (key,) = tx.keys(person.user)
     assert key.blob in Path(house.site.key_file).read_text()
-    keys.remove(house.site, person.key, house.moment, ACTOR, "lost")
+    keys.remove(house.site, person.credential.text, house.moment, ACTOR, "lost")
     assert key.blob not in Path(house.site.key_file).read_text()
     assert not write_keys(house.site), "and there is nothing left to write"
 

@@ -10,7 +10,10 @@ import pytest
 from gitguard.action import users
 from gitguard.action.keys import NewKey, key_row
 from gitguard.config.schema import Settings
+from gitguard.factor.proof import Person
+from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
+from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
 from gitguard.store import chain
 from gitguard.store.contract import NearMiss, Reading, Repository, Writing
@@ -190,3 +193,38 @@ def test_guesses_add_up_by_network(bench: Bench) -> None:
         assert (told.failures, told.last_address, told.last_at) == (3, "203.0.113.7", NOW + 2)
         tx.forget_guesses("alice", "192.0.2.1")
         assert [g.network for g in tx.guessing("alice")] == ["203.0.113.7"]
+
+
+def test_a_credential_of_any_kind_has_one_owner(bench: Bench) -> None:
+    """Keys and other credentials are asked for in one way; nobody's is None, and a removed user has none."""
+    browser = Credential("web", "4f1c")
+    with bench.desk.store.writing() as tx:
+        assert tx.owner(bench.alice.credential) == "alice"
+        assert tx.owner(browser) is None
+        tx.add_credential(browser, "alice", NOW)
+        assert tx.owner(browser) == "alice"
+        assert tx.owner(Credential("http", "4f1c")) is None, "the same id of another kind is another's"
+        users.remove(tx, "alice", NOW, "test")
+        assert tx.owner(browser) is None
+        assert tx.remove_credentials("alice") == 0
+
+
+def test_a_browser_proves_and_is_throttled_by_itself(bench: Bench) -> None:
+    """A credential that is no key verifies like one: its session, failures and near misses hang on it alone."""
+    browser = Person("alice", Credential("web", "4f1c"), "192.0.2.9")
+    with bench.desk.store.writing() as tx:
+        tx.add_credential(browser.credential, "alice", NOW)
+    done = verify(bench.desk, browser, bench.code(), bench.now)
+    assert done.session is not None
+    assert done.session.credential == "web:4f1c"
+    assert [_reason(bench, browser, bench.wrong()) for _ in range(5)] == ["code-rejected"] * 5
+    assert _reason(bench, browser, bench.wrong()) == "throttled"
+    assert _reason(bench, bench.alice, bench.wrong()) == "code-rejected", "her key has a budget of its own"
+    stranger = Person("alice", Credential("web", "beef"), "192.0.2.9")
+    assert _reason(bench, stranger, bench.code(1)) == "no-identity"
+
+
+def _reason(bench: Bench, person: Person, typed: bytes) -> str:
+    with pytest.raises(Refusal) as caught:
+        verify(bench.desk, person, typed, bench.now)
+    return caught.value.reason

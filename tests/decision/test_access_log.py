@@ -16,6 +16,7 @@ from gitguard.answer.access_log import append, line_of
 from gitguard.decision.decide import Decision
 from gitguard.decision.request import Request
 from gitguard.message.reasons import Refusal
+from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 
 
@@ -72,7 +73,7 @@ def test_half_a_line_is_none(tmp_path: Path) -> None:
 
 def test_a_line_says_from_where(tmp_path: Path) -> None:
     """Address, key and user stand in each, as sshd and the key line gave them."""
-    decision = Decision(Request("alice", "SHA256:k", "192.0.2.7", None, Moment(1_800_000_000)))
+    decision = Decision(Request("alice", ssh_key("SHA256:k"), "192.0.2.7", None, Moment(1_800_000_000)))
     decision.refusal = Refusal("no-identity", "why")
     entry = json.loads(line_of(decision, "0badc0de"))
     assert entry["address"] == "192.0.2.7"

@@ -14,6 +14,7 @@ from gitguard.gate.downstream import program
 from gitguard.gate.edge import request_of
 from gitguard.host.places import places
 from gitguard.message.reasons import Refusal
+from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment, now
 from lab.server import Direct, Person, run
 
@@ -65,7 +66,8 @@ def asked(
     moment = Moment(moment.at + later, moment.boot, moment.boot_seconds + later)
     fingerprint = person.fingerprint if key is None else key
     return decide(
-        Request(person.name, fingerprint, address, line, moment, behind), places(str(site.config)).of_gate
+        Request(person.name, ssh_key(fingerprint), address, line, moment, behind),
+        places(str(site.config)).of_gate,
     )
 
 

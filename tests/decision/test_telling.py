@@ -10,6 +10,7 @@ from gitguard.decision.decide import Decision, decide
 from gitguard.decision.request import Request
 from gitguard.host.places import places
 from gitguard.message.reasons import Refusal
+from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment, now
 from lab.server import Direct, Person
 
@@ -30,7 +31,9 @@ def asked(site: Direct, person: Person, later: int = 0) -> Decision:
     """A push from where nobody verified."""
     moment = now()
     moment = Moment(moment.at + later, moment.boot, moment.boot_seconds + later)
-    request = Request(person.name, person.fingerprint, "203.0.113.9", "git-receive-pack 'app'", moment)
+    request = Request(
+        person.name, ssh_key(person.fingerprint), "203.0.113.9", "git-receive-pack 'app'", moment
+    )
     return decide(request, places(str(site.config)).of_gate)
 
 

@@ -291,7 +291,7 @@ def test_what_reaches_other_keys_needs_more_than_this_one(bench: Bench) -> None:
 def test_an_admins_session_proves_no_factor(bench: Bench) -> None:
     """ATTACK: the key alone, while an admin's session is open. EXPECTED: `always off` still asks for a code."""
     with bench.desk.store.writing() as tx:
-        tx.put_session("alice", ("address", bench.alice.key, "192.0.2.1"), bench.now, "admin", 60)
+        tx.put_session("alice", ("address", bench.alice.credential.text, "192.0.2.1"), bench.now, "admin", 60)
     with pytest.raises(change.ProofWanted):
         always_off(bench)
 

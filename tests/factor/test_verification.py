@@ -13,6 +13,7 @@ from gitguard.factor.enrolment import put_recovery_codes
 from gitguard.factor.proof import Person, void_recovery_codes_if_off
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
+from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from tests.conftest import NOW, Bench, key_of
 
@@ -292,13 +293,13 @@ def test_a_user_who_is_not_active_proves_nothing(bench: Bench, state: str) -> No
 def test_a_key_that_was_taken_away_proves_nothing(bench: Bench) -> None:
     """A prompt that was open while the admin removed the key is refused."""
     with bench.desk.store.writing() as tx:
-        tx.remove_key(bench.alice.key)
+        tx.remove_key(bench.alice.credential.text)
     assert refused(bench, bench.code()).reason == "no-identity"
 
 
 def test_without_an_address_no_session(bench: Bench) -> None:
     """Scope never widens: the code is not burned for a session that cannot be."""
-    nowhere = Person("alice", key_of(1).fingerprint, "")
+    nowhere = Person("alice", ssh_key(key_of(1).fingerprint), "")
     assert refused(bench, bench.code(), nowhere).reason == "not-available"
     assert verify(bench.desk, bench.alice, bench.code(), bench.now)
 
@@ -310,7 +311,11 @@ def test_a_session_binds_what_the_scope_says(bench: Bench, scope: str, key: bool
     """Each scope stores its own data and no more."""
     bench.set(session=Session(scope=scope))  # type: ignore[arg-type]
     session = verify(bench.desk, bench.alice, bench.code(), bench.now).session
-    assert (session.scope, session.key == bench.alice.key, session.network) == (scope, key, network)
+    assert (session.scope, session.credential == bench.alice.credential.text, session.network) == (
+        scope,
+        key,
+        network,
+    )
 
 
 def test_verifying_again_restarts_the_same_session(bench: Bench) -> None:
@@ -365,5 +370,5 @@ def test_a_burned_recovery_code_is_in_the_trail(bench: Bench) -> None:
     with bench.desk.store.reading() as tx:
         record = next(r.record for r in tx.audit() if r.record["event"] == "recovery-code-burned")
     assert (record["user"], record["key"], record["address"], record["left"]) == (
-        "alice", bench.alice.key, bench.alice.address, 2,
+        "alice", bench.alice.credential.text, bench.alice.address, 2,
     )  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 
 from gitguard.hook.updates import parse_updates
 from gitguard.message.reasons import Refusal
+from gitguard.session.credential import ssh_key
 from gitguard.session.grant import Grant, seal
 from lab.server import Done, Person, Server
 
@@ -76,7 +77,7 @@ class Repository:
 
         live = json.loads(session)
         fields: dict[str, object] = {
-            "user": person.name, "key": person.fingerprint, "address": "127.0.0.1", "directory": str(self.directory),
+            "kind": "push", "user": person.name, "credential": ssh_key(person.fingerprint), "address": "127.0.0.1", "directory": str(self.directory),
             "session": live[0]["id"] if live else 0, "age_seconds": 5 if live else -1, "at": int(time.time()), "pid": os.getpid(),
             "started": parent_and_start("self")[1], "decision": "abcd1234", **changes,
         }  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gitguard.session.credential import ssh_key
 from lab.server import Person, Server, run
 
 pytestmark = pytest.mark.e2e
@@ -268,7 +269,9 @@ def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
     from gitguard.session.moment import now
 
     at = places(str(server.config)).of_gate
-    request = Request(person.name, person.fingerprint, "127.0.0.1", "git-receive-pack 'closed'", now())
+    request = Request(
+        person.name, ssh_key(person.fingerprint), "127.0.0.1", "git-receive-pack 'closed'", now()
+    )
     return program(decide(request, at), load(*at), "id")[2]
 
 

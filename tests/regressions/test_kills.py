@@ -94,7 +94,9 @@ def load(bench: Bench) -> Iterator[None]:
     context = get_context("fork")
     workers = [
         context.Process(
-            target=read_on_and_on, args=(str(bench.folder / "gitguard.db"), bench.alice.key), daemon=True
+            target=read_on_and_on,
+            args=(str(bench.folder / "gitguard.db"), bench.alice.credential.text),
+            daemon=True,
         ),
         context.Process(target=write_on_and_on, args=(bench,), daemon=True),
     ]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitguard.message.reasons import Refusal
+from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from gitguard.store import chain, sqlite
 from gitguard.store.contract import Repository
@@ -60,7 +61,7 @@ def test_every_damage_is_a_refusal(bench: Bench, kind: str, reason: str) -> None
     path = str(bench.folder / "gitguard.db")
 
     def by_gate() -> None:
-        GateQuery(path).state("alice", bench.alice.key, None, name="a")
+        GateQuery(path).state("alice", bench.alice.credential, None, name="a")
 
     def by_store() -> None:
         store = sqlite.SqliteStore(path, str(bench.folder / "audit.head"))
@@ -86,7 +87,7 @@ def test_a_locked_store_is_refused_in_time(bench: Bench) -> None:
     assert caught.value.reason == "store-unavailable"
     assert time.monotonic() - began < 2
     assert (
-        GateQuery(str(bench.folder / "gitguard.db")).state("alice", bench.alice.key, None).user_state
+        GateQuery(str(bench.folder / "gitguard.db")).state("alice", bench.alice.credential, None).user_state
         == "active"
     )
     other.execute("ROLLBACK")
@@ -144,15 +145,15 @@ def test_a_store_of_the_first_schema_is_taken_along(tmp_path: Path) -> None:
 
 def test_the_gate_and_the_store_answer_alike(bench: Bench) -> None:
     """The gate's own query reads the same facts that the full store holds."""
-    scope = ("address", bench.alice.key, "192.0.2.1")
+    scope = ("address", bench.alice.credential.text, "192.0.2.1")
     with bench.desk.store.writing() as tx:
         tx.add_repository(Repository("team/app", "/srv/team/app.git", "push", 600, NOW))
         tx.set_always("alice", on=True)
         session = tx.put_session("alice", scope, Moment(NOW, "boot", 77), "totp", 900)
     query = GateQuery(str(bench.folder / "gitguard.db"))
     for by in ({"name": "team/app"}, {"directory": "/srv/team/app.git"}):
-        state = query.state("alice", bench.alice.key, scope, **by)
-        assert (state.user_state, state.always, state.enrolled, state.key_owner) == ("active", 1, 1, "alice")
+        state = query.state("alice", bench.alice.credential, scope, **by)
+        assert (state.user_state, state.always, state.enrolled, state.owner) == ("active", 1, 1, "alice")
         assert (state.name, state.directory, state.require, state.toggle_lifetime_seconds) == (
             "team/app",
             "/srv/team/app.git",
@@ -167,9 +168,11 @@ def test_the_gate_and_the_store_answer_alike(bench: Bench) -> None:
             state.session_limit_seconds,
         ) == (session.id, NOW, "boot", 77, 900)
     assert query.repository("/srv/team/app.git") == ("team/app", "push", 600)
-    nothing = query.state("mallory", "SHA256:none", None, name="none")
+    nothing = query.state("mallory", ssh_key("SHA256:none"), None, name="none")
     assert all(getattr(nothing, field) in (None, 0) for field in nothing.FIELDS)
-    assert query.other_sessions("alice") == [("address", bench.alice.key, "192.0.2.1", NOW, "boot", 77, 900)]
+    assert query.other_sessions("alice") == [
+        ("address", bench.alice.credential.text, "192.0.2.1", NOW, "boot", 77, 900)
+    ]
 
 
 def test_no_scope_finds_no_session(bench: Bench) -> None:
@@ -177,8 +180,11 @@ def test_no_scope_finds_no_session(bench: Bench) -> None:
     with bench.desk.store.writing() as tx:
         tx.put_session("alice", ("user", "", ""), Moment(NOW), "totp")
     query = GateQuery(str(bench.folder / "gitguard.db"))
-    assert query.state("alice", bench.alice.key, None).session is None
-    assert query.state("alice", bench.alice.key, ("address", bench.alice.key, "")).session is None
+    assert query.state("alice", bench.alice.credential, None).session is None
+    assert (
+        query.state("alice", bench.alice.credential, ("address", bench.alice.credential.text, "")).session
+        is None
+    )
 
 
 def audit(bench: Bench) -> tuple[list[str], int]:

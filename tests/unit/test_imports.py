@@ -81,8 +81,10 @@ ENTRIES = ("gate", "hook", "cli", "client")
 
 # From the ground up: a room imports rooms of lower floors only. Rooms of one floor do not know each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("message", "policy", "session", "verbs"),
-    ("machine", "account"),
+    ("message", "verbs"),
+    ("account", "machine"),
+    ("session",),
+    ("policy",),
     ("config", "store"),
     ("repository", "factor"),
     ("host",),

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitguard.session.grant import Grant, seal, unseal
+from gitguard.session.credential import KINDS, NONE, Credential, credential_of, ssh_key
+from gitguard.session.grant import PUSH, Grant, seal, unseal
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of, scope_of
 
@@ -17,9 +18,9 @@ KEY = "SHA256:" + "a" * 43
 
 def test_scopes() -> None:
     """Each scope keeps exactly the data that it binds."""
-    assert scope_of("address", KEY, "192.0.2.7") == ("address", KEY, "192.0.2.7")
-    assert scope_of("key", KEY, "") == ("key", KEY, "")
-    assert scope_of("user", "", "") == ("user", "", "")
+    assert scope_of("address", ssh_key(KEY), "192.0.2.7") == ("address", KEY, "192.0.2.7")
+    assert scope_of("key", ssh_key(KEY), "") == ("key", KEY, "")
+    assert scope_of("user", NONE, "") == ("user", "", "")
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def test_scopes() -> None:
 )
 def test_scope_never_widens(kind: str, key: str, address: str) -> None:
     """Missing or unknown data gives no scope at all, never a wider one."""
-    assert scope_of(kind, key, address) is None
+    assert scope_of(kind, ssh_key(key), address) is None
 
 
 @given(st.ip_addresses(v=4))
@@ -109,7 +110,7 @@ def test_across_a_boot_the_wall_clock_alone_counts() -> None:
 
 
 SECRET = bytes(range(32))
-GRANT = Grant("alice", KEY, "192.0.2.7", "/srv/git/a.git", 7, 30, 1000, 42, 99, "abcd0123")
+GRANT = Grant(PUSH, "alice", ssh_key(KEY), "192.0.2.7", "/srv/git/a.git", 7, 30, 1000, 42, 99, "abcd0123")
 
 
 def test_a_grant_comes_back_as_it_was() -> None:
@@ -134,7 +135,7 @@ def test_an_altered_grant_is_none() -> None:
 
 def test_no_field_can_smuggle_another() -> None:
     """A directory with a line break cannot be sealed."""
-    evil = Grant("alice", KEY, "", "/srv/a\nbob", 1, 0, 0, 1, 1, "x")
+    evil = Grant(PUSH, "alice", ssh_key(KEY), "", "/srv/a\nbob", 1, 0, 0, 1, 1, "x")
     with pytest.raises(ValueError):
         seal(evil, SECRET)
 
@@ -143,3 +144,39 @@ def test_a_short_key_is_refused() -> None:
     """A truncated key file signs and reads nothing."""
     with pytest.raises(ValueError):
         seal(GRANT, b"short")
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        Credential("ssh-key", "SHA256:" + "a" * 43),
+        Credential("web", "4f1c"),
+        Credential("http", "alice@example.com"),
+        Credential("uid", "1000"),
+    ],
+)
+def test_a_credential_comes_back_as_it_was(credential: Credential) -> None:
+    """Store, log, grant and environment hold one text; an SSH key's is its fingerprint, as it always was."""
+    assert credential.is_well_formed
+    assert credential_of(credential.text) == credential
+    assert (credential.text == credential.id) == (credential.kind == "ssh-key")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "SHA256:", "SHA256:" + "a" * 42, "MD5:" + "a" * 43, "web:", "web:a b", "web:a\nb", "http:é", "uid:root", "uid:-1",
+        "uid:", "passkey:4f1c", "WEB:4f1c", "http:" + "a" * 129, " web:4f1c", "admin:root",
+    ],
+)  # fmt: skip
+def test_what_names_no_credential_is_nobodys(text: str) -> None:
+    """ATTACK: a kind that is not known, a blank, a line break, an id of another kind. EXPECTED: well formed it is not."""
+    assert not credential_of(text).is_well_formed
+
+
+def test_a_key_never_becomes_another_kind() -> None:
+    """ATTACK: a key line whose fingerprint is spelled like a browser session. EXPECTED: it stays a key, and nobody's."""
+    forged = ssh_key("web:4f1c")
+    assert forged.kind == "ssh-key"
+    assert not forged.is_well_formed
+    assert set(KINDS) == {"ssh-key", "web", "http", "uid"}

@@ -17,6 +17,7 @@ from gitguard.decision.request import Request
 from gitguard.host.places import Places
 from gitguard.message.moments import clock, duration
 from gitguard.message.reasons import Refusal, printable
+from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment, now
 from gitguard.session.scope import network_of
 
@@ -79,7 +80,7 @@ def _decision(
     at: Places, user: str, repo: str, operation: str, key: str, address: str, moment: Moment
 ) -> Decision:
     """What the gate decides about the request that such a person's git would send."""
-    request = Request(user, key, address, f"{_VERBS[operation]} {quote(repo)}", moment)
+    request = Request(user, ssh_key(key), address, f"{_VERBS[operation]} {quote(repo)}", moment)
     return decide(request, at.of_gate)
 
 
@@ -97,7 +98,7 @@ def _defaults(office: Office, user: str, key: str | None, address: str | None) -
             users.check_present(tx, user)
         sessions, keys = tx.sessions(user), tx.keys(user)
     if key is None:
-        bound = [s.key for s in sessions if s.key]
+        bound = [s.credential for s in sessions if s.credential]
         if not bound and not keys:
             raise Refusal(
                 "usage",
@@ -106,7 +107,7 @@ def _defaults(office: Office, user: str, key: str | None, address: str | None) -
             )
         key = bound[0] if bound else keys[0].fingerprint
     if address is None:
-        networks = [s.network for s in sessions if s.network and s.key == key]
+        networks = [s.network for s in sessions if s.network and s.credential == key]
         # An IPv6 session is bound to a /64; any address of it will do.
         address = networks[0].removesuffix("/64") if networks else ""
     return key, address
@@ -125,7 +126,7 @@ def _facts(decision: Decision, operation: str) -> dict[str, object]:
     request, verdict, refusal = decision.request, decision.verdict, decision.refusal
     return {
         "user": request.user,
-        "key": request.key,
+        "key": request.credential.text,
         "address": request.address,
         "repository": decision.name,
         "directory": decision.directory,
@@ -156,7 +157,7 @@ def _lines(office: Office, decision: Decision, facts: dict[str, object]) -> list
     at = clock(request.moment.at, now().at)
     lines = [
         f"{facts['verdict']} [{facts['reason']}]: {request.user} {facts['operation']} {facts['repository']} at {at}",
-        f"  key {request.key}, from {request.address or 'an unknown address'}",
+        f"  key {request.credential.text}, from {request.address or 'an unknown address'}",
     ]
     if facts["detail"]:
         lines.append(f"  detail: {facts['detail']}")

@@ -47,7 +47,7 @@ def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
                     "id": s.id,
                     "user": s.user,
                     "scope": s.scope,
-                    "key": s.key,
+                    "key": s.credential,
                     "network": s.network,
                     "method": s.method,
                     "verified_at": s.verified_at,
@@ -60,7 +60,7 @@ def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
     say_table(
         ("id", "user", "scope", "key", "network", "method", "until"),
         [
-            (str(s.id), s.user, s.scope, s.key, s.network, s.method, until(ends_at, moment.at))
+            (str(s.id), s.user, s.scope, s.credential, s.network, s.method, until(ends_at, moment.at))
             for s, ends_at in live
         ],
         "no live sessions",

@@ -154,7 +154,7 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
         left = remaining(session, office.settings.session.lifetime, moment)
         state = f"until {until(moment.at + left, moment.at)}" if left > 0 else "run out"
         click.echo(
-            f"  session {session.id} {session.scope} {session.key} {session.network} {session.method}: {state}"
+            f"  session {session.id} {session.scope} {session.credential} {session.network} {session.method}: {state}"
         )
     if isinstance(row["invite_expires_at"], int):
         click.echo(f"  an invite is open until {clock(row['invite_expires_at'], moment.at)}")

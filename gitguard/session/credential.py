@@ -1,0 +1,65 @@
+"""What somebody asked with: an SSH key today; a browser, an HTTP login or a local account later.
+
+A user has several; sessions, failures and near misses hang on the one that asked. Written down it is one text:
+an SSH key's fingerprint, anything else with its kind in front. Plain dialect: gate and hook load this file.
+"""
+
+from gitguard.account.names import is_fingerprint
+
+SSH_KEY = "ssh-key"
+KINDS = (SSH_KEY, "web", "http", "uid")
+LONGEST_ID = 128
+
+
+class Credential:
+    """`kind` is one of `KINDS`, `id` tells it from others of its kind: a fingerprint, a browser session, a login, a uid."""
+
+    __slots__ = ("id", "kind")
+
+    def __init__(self, kind: str, id_: str) -> None:
+        self.kind = kind
+        self.id = id_
+
+    @property
+    def text(self) -> str:
+        """As store, log, grant and environment hold it; `credential_of` reads it back."""
+        return self.id if self.kind == SSH_KEY else f"{self.kind}:{self.id}"
+
+    @property
+    def is_well_formed(self) -> bool:
+        """Whether it can be anybody's. MUST: what is of no known kind is not."""
+        if self.kind == SSH_KEY:
+            return is_fingerprint(self.id)
+        if self.kind == "uid":
+            return self.id.isascii() and self.id.isdigit() and len(self.id) <= 10
+        return (
+            self.kind in KINDS
+            and 0 < len(self.id) <= LONGEST_ID
+            and self.id.isascii()
+            and all(c.isalnum() or c in "._-@" for c in self.id)
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Credential) and (self.kind, self.id) == (other.kind, other.id)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.id))
+
+    def __repr__(self) -> str:
+        return f"Credential({self.text!r})"
+
+
+NONE = Credential(SSH_KEY, "")
+
+
+def credential_of(text: str) -> Credential:
+    """The credential that `text` names; what names none is an SSH key that nobody can have."""
+    kind, colon, id_ = text.partition(":")
+    if colon and kind in KINDS[1:]:
+        return Credential(kind, id_)
+    return Credential(SSH_KEY, text)
+
+
+def ssh_key(fingerprint: str) -> Credential:
+    """The SSH key of this fingerprint."""
+    return Credential(SSH_KEY, fingerprint)
