@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from gitguard.action.site import Site
 from gitguard.config.compiled import Config
 from gitguard.config.load import last_known, load
-from gitguard.decision.command import parse
-from gitguard.decision.decide import check_user, decide, demanded
+from gitguard.decision.command import Command, parse
+from gitguard.decision.decide import decide
+from gitguard.decision.decision import Decision, of_session
+from gitguard.decision.judge import check_user, situation_of
 from gitguard.decision.request import Request
 from gitguard.host.riding import GATE, GIT, Rider, end, flowing, moved
 from gitguard.machine.files import replace
@@ -86,10 +88,11 @@ def judge_again(site: Site, moment: Moment, whose: Whose = NOBODY) -> int:
                 raise
             config = known
         store = GateQuery(config.store)
+        store.open()
     except Refusal:
         end(gone)
         raise
-    answers = {rider.pid: _answer(site, config, store, rider, moment) for rider in rest}
+    answers = {rider.pid: _answer(config, store, rider, moment) for rider in rest}
     gone += [rider for rider in rest if answers[rider.pid] == REFUSED]
     run_out = {rider.began for rider in rest if answers[rider.pid] == RUN_OUT}
     idle = [rider for rider in rest if rider.began in run_out and rider.kind == GIT]
@@ -101,39 +104,42 @@ def judge_again(site: Site, moment: Moment, whose: Whose = NOBODY) -> int:
     return len({rider.began for rider in gone if not waits(rider)})
 
 
-def _answer(site: Site, config: Config, store: GateQuery, rider: Rider, moment: Moment) -> str:
+def _answer(config: Config, store: GateQuery, rider: Rider, moment: Moment) -> str:
     try:
         if rider.kind != GIT:
-            return _answer_gate(site, rider, moment)
+            return _answer_gate(config, store, rider, moment)
         return _answer_git(config, store, rider, moment)
     except Refusal:
         return REFUSED
 
 
-def _answer_gate(site: Site, rider: Rider, moment: Moment) -> str:
+def _answer_gate(config: Config, store: GateQuery, rider: Rider, moment: Moment) -> str:
     """A gate that still decides may have read the store a moment too early: its client only has to try again."""
     line = "2fa help" if waits(rider) else rider.line
     request = Request(rider.user, rider.credential, rider.address, line, moment, rider.downstream)
-    return REFUSED if decide(request, site.at.of_gate).refusal is not None else STANDS
+    return REFUSED if decide(request, config, store).refusal is not None else STANDS
 
 
 def _answer_git(config: Config, store: GateQuery, rider: Rider, moment: Moment) -> str:
+    decision = Decision(Request(rider.user, rider.credential, rider.address, None, moment))
     scope = scope_of(config.scope, rider.credential, rider.address)
-    state = store.state(rider.user, rider.credential, scope, directory=rider.directory, name=rider.repository)
+    decision.state = state = store.state(
+        rider.user, rider.credential, scope, directory=rider.directory, name=rider.repository
+    )
     check_user(state, rider.user, rider.credential)
     if rider.directory and state.name != rider.repository:
         return REFUSED  # renamed or forgotten since
-    kind = "git" if rider.repository else "pass"
-    requirement = demanded(config, state, store, rider.operation, rider.directory, kind)
-    lifetime = requirement.lifetime_seconds
+    decision.name, decision.directory = rider.repository, rider.directory
+    decision.command = Command("git" if rider.repository else "pass", "", rider.operation, rider.repository)
+    lifetime = config.policy.demands(situation_of(decision, config, store)).lifetime_seconds
     if lifetime is None:
         return STANDS
-    if rider.session == 0 or state.session != rider.session or state.verified_at is None:
+    freshness = of_session(state, moment)
+    if rider.session == 0 or freshness.session != rider.session or freshness.age_seconds is None:
         return REFUSED
-    verified = Moment(state.verified_at, state.session_boot or "", state.session_boot_seconds or 0)
-    if state.session_limit_seconds is not None:
-        lifetime = min(lifetime, state.session_limit_seconds)
-    age = moment.age_of(verified)
+    if freshness.limit_seconds is not None:
+        lifetime = min(lifetime, freshness.limit_seconds)
+    age = freshness.age_seconds
     if 0 <= age < lifetime:
         return STANDS
     return RUN_OUT if 0 <= age < lifetime + LONGEST_FLOW_SECONDS else REFUSED

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
 from gitguard.action.site import Site
+from gitguard.decision.standing import demanded
 from gitguard.factor import change, enrolment
 from gitguard.factor.enrolment import Enrolled, Pending
 from gitguard.factor.proof import Person
 from gitguard.factor.verification import Verified
 from gitguard.factor.verification import verify as open_by_code
-from gitguard.policy.requirement import requirement
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Session
 
@@ -74,21 +74,14 @@ def remove(site: Site, person: Person, typed: bytes, moment: Moment) -> Left:
     return Left(ended, follow(site, moment, Whose(waiting=frozenset({person.user}))))
 
 
-def closed_without_factor(site: Site) -> dict[str, list[str]]:
-    """Operation -> the repositories that refuse it to someone without a second factor."""
-    settings = site.settings
+def closed_without_factor(site: Site, user: str, moment: Moment) -> dict[str, list[str]]:
+    """Operation -> the repositories that refuse it to `user` without a second factor."""
     with site.store.reading() as tx:
-        repositories = tx.repositories()
-    return {
-        operation: [
-            repository.name
-            for repository in repositories
-            if requirement(
-                settings.git.enforcement,
-                settings.session.lifetime,
-                operation,
-                (repository.require, repository.lifetime_seconds),
-            ).required
-        ]
-        for operation in ("read", "push")
-    }
+        return {
+            operation: [
+                repository.name
+                for repository, requires in demanded(tx, site.settings.policy, user, operation, moment)
+                if requires.required
+            ]
+            for operation in ("read", "push")
+        }

@@ -9,7 +9,7 @@ from _json import encode_basestring_ascii
 from _stat import S_ISREG
 
 from gitguard.config.compiled import Config
-from gitguard.decision.decide import Decision
+from gitguard.decision.decision import Decision
 from gitguard.message.reasons import Refusal, printable, readable
 
 KEYS = (
@@ -34,7 +34,7 @@ def line_of(decision: Decision, id_: str) -> bytes:
     else:
         raise ValueError("a decision without an answer has no line")
     known = decision.directory or (decision.state is not None and decision.state.name is not None)
-    repository = decision.name or (decision.command.repository if decision.command is not None else "")
+    repository = decision.repository
     texts = (
         id_, printable(request.user), printable(request.credential.text), printable(request.address),
         # A name of the store's stands whole, or two of them would be one; a client's own spelling is bounded.

@@ -8,42 +8,44 @@ import posix
 import sys
 
 from gitguard.answer.access_log import append, line_of
-from gitguard.decision.decide import Decision
+from gitguard.config.compiled import Config
+from gitguard.decision.decision import Decision
 from gitguard.message.reasons import Refusal
 from gitguard.message.refusals import View, refusal_text
 from gitguard.session.moment import Moment
+from gitguard.store.gate_query import GateQuery
 
 
-def tell_refusal(decision: Decision, id_: str, git_verb: str) -> int:
+def tell_refusal(
+    decision: Decision, id_: str, git_verb: str, config: "Config | None", store: "GateQuery | None"
+) -> int:
     """Log and tell why `decision` was refused; the exit status, which is never 0.
 
     A log that fails now changes nothing: it is refused already. `git_verb` is "" where no packet is expected.
     """
-    if decision.refusal is None:
-        decision.refusal = Refusal("internal-error", "fell off the end")
-    if decision.config is not None:
+    refusal = decision.refusal or Refusal("internal-error", "fell off the end")
+    if config is not None:
         try:
-            append(decision.config, line_of(decision, id_))
+            append(config, line_of(decision.refused(refusal), id_))
         except Refusal as unlogged:
-            if unlogged.reason != decision.refusal.reason:
+            if unlogged.reason != refusal.reason:
                 sys.stderr.write("gitguard: this refusal could not be logged\n")
     try:
-        view = view_of(decision, id_)
+        view = view_of(decision, id_, config, store)
     except Refusal:
-        decision.store = None  # a store that fails now has nothing to add
-        view = view_of(decision, id_)
-    return refuse(decision.refusal, view, git_verb)
+        view = view_of(decision, id_, config, None)  # a store that fails now has nothing to add
+    return refuse(refusal, view, git_verb)
 
 
-def view_of(decision: Decision, id_: str) -> View:
+def view_of(decision: Decision, id_: str, config: "Config | None", store: "GateQuery | None") -> View:
     """What the refusal of `decision` may mention; asks the store where else the user is verified."""
-    request, config = decision.request, decision.config
+    request = decision.request
     view = View(
         user=request.user,
         key=request.credential.text,
         address=request.address,
         operation=decision.operation,
-        repository=decision.name or (decision.command.repository if decision.command is not None else ""),
+        repository=decision.repository,
         decision=id_,
         now=request.moment.at,
     )
@@ -53,7 +55,7 @@ def view_of(decision: Decision, id_: str) -> View:
     view.help_line, view.help_url = config.help_line, config.help_url
     view.needs_invite = config.self_enrolment != "open"
     lifetime = decision.requirement.lifetime_seconds
-    if lifetime is not None and decision.store is not None:
+    if lifetime is not None and store is not None:
         if (
             decision.session_age_seconds is not None
             and decision.state is not None
@@ -62,18 +64,16 @@ def view_of(decision: Decision, id_: str) -> View:
             limit = decision.state.session_limit_seconds
             lasted = lifetime if limit is None else min(lifetime, limit)
             view.ended_at = min(decision.state.verified_at + lasted, request.moment.at)
-        view.others = _elsewhere(decision, config.scope, lifetime)
+        view.others = _elsewhere(decision, store, config.scope, lifetime)
     return view
 
 
-def _elsewhere(decision: Decision, kind: str, lifetime: int) -> "tuple[tuple[str, str], ...]":
+def _elsewhere(
+    decision: Decision, store: GateQuery, kind: str, lifetime: int
+) -> "tuple[tuple[str, str], ...]":
     """(key, network) of the user's live sessions under the scope in force; none of them is this one."""
-    if decision.store is None:
-        return ()
     found = []
-    for scope, key, network, at, boot, boot_seconds, limit in decision.store.other_sessions(
-        decision.request.user
-    ):
+    for scope, key, network, at, boot, boot_seconds, limit in store.other_sessions(decision.request.user):
         age = decision.request.moment.age_of(Moment(at, boot, boot_seconds))
         if scope == kind and 0 <= age < min(lifetime, lifetime if limit is None else limit):
             found.append((key, network))

@@ -16,15 +16,17 @@ from gitguard.cli.here import Here
 from gitguard.cli.own_view import greet, show_help
 from gitguard.cli.user_verbs import runs
 from gitguard.command_line import Group, add_verbs, run, tell
+from gitguard.config.compiled import Config
 from gitguard.decision.command import quote
-from gitguard.decision.decide import Decision
+from gitguard.decision.decision import Decision
 from gitguard.factor.proof import Person
 from gitguard.machine.environment import PATH
 from gitguard.message.reasons import Refusal
+from gitguard.store.gate_query import GateQuery
 from gitguard.verbs import VERBS
 
 
-def serve(decision: Decision, config_path: str, id_: str) -> int:
+def serve(decision: Decision, id_: str, config: Config, config_path: str, store: GateQuery) -> int:
     """Run the command of an allowed connection; returns its exit status.
 
     What people do goes to the audit trail; what is broken also leaves a line in the access log, with the
@@ -40,16 +42,14 @@ def serve(decision: Decision, config_path: str, id_: str) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # whatever LC_ALL the client sent, half blocks are UTF-8
             stream.reconfigure(encoding="utf-8", errors="replace")
-    view = view_of(decision, id_)
+    view = view_of(decision, id_, config, store)
     if decision.command is not None and decision.command.words[:1] != ("verify",):
         view.words = " ".join(quote(word) if not word.isalnum() else word for word in decision.command.words)
 
     def told(refusal: Refusal) -> None:
-        if decision.config is None or not refusal.is_our_fault:
-            return
-        decision.refusal = refusal
-        with contextlib.suppress(Refusal):  # it is refused all the same
-            append(decision.config, line_of(decision, id_))
+        if refusal.is_our_fault:
+            with contextlib.suppress(Refusal):  # it is refused all the same
+                append(config, line_of(decision.refused(refusal), id_))
 
     try:
         here = Here(open_site(config_path, decision.request.moment, "configuration"), _person(decision), view)

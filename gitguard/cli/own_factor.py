@@ -213,7 +213,7 @@ def remove(here: Here) -> int:
             text="this server does not let people remove their second factor; ask your server admin",
         )
     _require_enrolled(here)
-    closed = own.closed_without_factor(here.site)
+    closed = own.closed_without_factor(here.site, here.person.user, now())
     aside("after this, coming back needs an invite from your server admin")
     for operation, names in closed.items():
         if names:

@@ -13,6 +13,7 @@ import sys
 from _stat import S_ISREG
 
 from gitguard.machine.ownership import fault_of
+from gitguard.policy.situation import Policy
 
 GRAIN_NS = 20_000_000  # file times advance with the kernel's tick, at most 10 ms; twice that
 
@@ -59,6 +60,11 @@ class Config:
     def __init__(self, values: "tuple[object, ...]") -> None:
         for name, value in zip(self.FIELDS, values, strict=True):
             setattr(self, name, value)
+
+    @property
+    def policy(self) -> Policy:
+        """What decides what is demanded."""
+        return Policy(self.enforcement, self.lifetime_seconds, allow_always=self.allow_always)
 
     @property
     def grant_key(self) -> str:

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from gitguard.account.names import is_user_name
+from gitguard.policy.situation import Policy
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST_LIFETIME = 30 * 86400
@@ -263,6 +264,11 @@ class Settings(msgspec.Struct, frozen=True):
     def issuer(self) -> str:
         """What an authenticator app shows above the code."""
         return self.second_factor.issuer or self.host.name or "gitguard"
+
+    @property
+    def policy(self) -> Policy:
+        """What decides what is demanded."""
+        return Policy(self.git.enforcement, self.session.lifetime, allow_always=self.account.allow_always)
 
     def is_server_admin(self, user: str) -> bool:
         """Whether `user` stands in `[git] admins`, by name or in a group."""

@@ -33,3 +33,19 @@ class Request:
         self.downstream = downstream
         self.connection = connection
         self.protocol = protocol
+
+    def behind(self, program: "tuple[str, ...]") -> "Request":
+        """The same request with the server-wide program behind the gate, unless its key line names one."""
+        if not program or self.downstream:
+            return self
+        words = tuple(word.replace("{user}", self.user) for word in program)
+        return Request(
+            self.user,
+            self.credential,
+            self.address,
+            self.line,
+            self.moment,
+            words,
+            self.connection,
+            self.protocol,
+        )

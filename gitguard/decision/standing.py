@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from gitguard.config.schema import Settings
 from gitguard.factor.proof import Person
-from gitguard.policy.requirement import requirement
+from gitguard.policy.requirement import Requirement
+from gitguard.policy.situation import Policy, Situation
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
-from gitguard.store.contract import Reading, Session
+from gitguard.store.contract import Reading, Repository, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,8 @@ def standing(tx: Reading, settings: Settings, person: Person, moment: Moment) ->
     scope = scope_of(settings.session.scope, person.credential, person.address)
     session = tx.session(person.user, scope) if scope is not None else None
     left = remaining(session, settings.session.lifetime, moment) if session is not None else 0
-    always = user is not None and user.always and settings.account.allow_always
-    base = requirement(settings.git.enforcement, settings.session.lifetime, "push", always=always)
+    always = user is not None and user.always
+    base = settings.policy.demands(Situation(person.user, "push", always=always, at=moment.at))
     return Standing(
         person.user,
         person.credential.text,
@@ -75,3 +76,39 @@ def standing(tx: Reading, settings: Settings, person: Person, moment: Moment) ->
         user is not None and user.always,
         base.required,
     )
+
+
+def demanded(
+    tx: Reading, policy: Policy, user: str, operation: str, moment: Moment
+) -> list[tuple[Repository, Requirement]]:
+    """What each repository demands of `user` for `operation`, with what it borrows and lends; their own switch left out."""
+    repositories = tx.repositories()
+    by_name = {repository.name: repository for repository in repositories}
+    by_directory = {repository.directory: repository for repository in repositories}
+    borrows: dict[str, list[Repository]] = {}
+    lends: dict[str, list[Repository]] = {}
+    for borrower, directory in tx.borrowings():
+        lender = by_directory.get(directory)
+        if lender is not None:
+            borrows.setdefault(borrower, []).append(lender)
+            lends.setdefault(lender.name, []).append(by_name[borrower])
+    return [
+        (
+            repository,
+            policy.demands(
+                Situation(
+                    user,
+                    operation,
+                    repository=_demand(repository),
+                    borrows=tuple(_demand(one) for one in borrows.get(repository.name, ())),
+                    lends=tuple(_demand(one) for one in lends.get(repository.name, ())),
+                    at=moment.at,
+                )
+            ),
+        )
+        for repository in repositories
+    ]
+
+
+def _demand(repository: Repository) -> tuple[str, str, int | None]:
+    return (repository.name, repository.require, repository.lifetime_seconds)

@@ -8,7 +8,7 @@ import posix
 
 from gitguard.config.compiled import Config
 from gitguard.decision.command import quote
-from gitguard.decision.decide import Decision
+from gitguard.decision.decision import Decision
 from gitguard.machine.environment import PATH
 from gitguard.machine.process import parent_and_start
 from gitguard.message.reasons import Refusal

@@ -9,17 +9,20 @@ import posix
 import sys
 
 from gitguard.answer.access_log import append, line_of, new_id
-from gitguard.config.load import last_known
+from gitguard.config.compiled import Config
+from gitguard.config.load import last_known, load
 from gitguard.decision.command import verb_of
-from gitguard.decision.decide import Decision, decide
+from gitguard.decision.decide import check_identity, decide
+from gitguard.decision.decision import Decision
 from gitguard.gate.downstream import program
 from gitguard.gate.edge import request_of
 from gitguard.machine.environment import EARLY_SOURCES, early_variable
 from gitguard.message.reasons import Refusal, told_of
 from gitguard.session.moment import now
+from gitguard.store.gate_query import GateQuery
 
 
-def main(config: str, compiled: str, hook: str) -> int:
+def main(config_path: str, compiled: str, hook: str) -> int:
     """Serve one connection by the launcher's three places; returns the exit status of a refusal or of one of our own commands.
 
     MUST: every path that does not become Git through `_become` ends in a non-zero status or in our own
@@ -31,30 +34,40 @@ def main(config: str, compiled: str, hook: str) -> int:
     }
     request = request_of(sys.argv[1:], environ, now())
     decision = Decision(request)
-    id_ = new_id()
+    config, store, id_ = None, None, new_id()
     try:
-        early = early_variable(environ)
-        fault = f"{early} is set before the gate starts; it comes from {EARLY_SOURCES}" if early else ""
-        decision = decide(request, (config, compiled, hook), faults=fault)
+        check_identity(request)
+        config = load(config_path, compiled, hook)
+        _check_surroundings(environ)
+        store = GateQuery(config.store)
+        decision = decide(request, config, store)
         if decision.refusal is None:
             if decision.command is not None and decision.command.kind == "own":
-                return _own_command(decision, config, id_)
-            _become(decision, id_)
+                return _own_command(decision, id_, config, config_path, store)
+            _become(decision, config, id_)
     except Refusal as refusal:
-        decision.refusal = refusal
+        decision = decision.refused(refusal)
     except Exception as error:
-        decision.refusal = Refusal("internal-error", told_of(error))
-    if decision.config is None:
-        decision.config = last_known(config, compiled)
+        decision = decision.refused(Refusal("internal-error", told_of(error)))
     from gitguard.answer.telling import tell_refusal
 
-    return tell_refusal(decision, id_, verb_of(request.line))
+    return tell_refusal(
+        decision, id_, verb_of(request.line), config or last_known(config_path, compiled), store
+    )
 
 
-def _become(decision: Decision, id_: str) -> None:
+def _check_surroundings(environ: "dict[str, str]") -> None:
+    """Nothing acted before us. Raises Refusal("config-invalid")."""
+    if early := early_variable(environ):
+        raise Refusal(
+            "config-invalid", f"{early} is set before the gate starts; it comes from {EARLY_SOURCES}"
+        )
+
+
+def _become(decision: Decision, config: Config, id_: str) -> None:
     """Log the allowed verdict and become Git; returns never, raises Refusal where it may not go on."""
-    config, verdict = decision.config, decision.verdict
-    if config is None or verdict is None or not verdict.allowed:
+    verdict = decision.verdict
+    if verdict is None or not verdict.allowed:
         raise Refusal("internal-error", "allowed without a verdict")
     file, argv, environment = program(decision, config, id_)
     if not posix.access(file, posix.X_OK):
@@ -74,8 +87,8 @@ def _become(decision: Decision, id_: str) -> None:
         raise Refusal("internal-error", f"{file}: {error.strerror}") from None
 
 
-def _own_command(decision: Decision, config_path: str, id_: str) -> int:
+def _own_command(decision: Decision, id_: str, config: Config, config_path: str, store: GateQuery) -> int:
     """`ssh git@HOST` and `ssh git@HOST 2fa ...`: needs the libraries that the launcher names."""
     from gitguard.cli.over_ssh import serve
 
-    return serve(decision, config_path, id_)
+    return serve(decision, id_, config, config_path, store)

@@ -11,14 +11,13 @@ import posix
 from gitguard.answer.access_log import append, line_of, new_id
 from gitguard.config.compiled import Config
 from gitguard.config.load import last_known, load
-from gitguard.decision.command import Command
-from gitguard.decision.decide import Decision, check_user, demanded
+from gitguard.decision.decision import Decision
+from gitguard.decision.push import Push, decide_push, of_push
 from gitguard.decision.request import Request
 from gitguard.hook.running import is_running
 from gitguard.hook.updates import LONGEST_INPUT, parse_updates
 from gitguard.machine.process import is_ancestor, receive_packs_above
 from gitguard.message.reasons import Refusal, told_of
-from gitguard.policy.verdict import Verdict, verdict
 from gitguard.session.credential import NONE, credential_of
 from gitguard.session.grant import (
     BREAK_GLASS,
@@ -30,7 +29,6 @@ from gitguard.session.grant import (
     unseal,
 )
 from gitguard.session.moment import Moment, now
-from gitguard.session.scope import scope_of
 from gitguard.store.gate_query import GateQuery
 
 
@@ -39,39 +37,52 @@ def main(config_path: str, compiled: str, hook: str) -> int:
     moment = now()
     environ = posix.environ
     sealed = environ.get(ENVIRONMENT_NAME.encode(), b"").decode("utf-8", "surrogateescape")
-    decision = Decision(Request("", NONE, "", None, moment))
-    decision.command = Command("git", "git-receive-pack", "push")
-    id_ = new_id()
+    decision = of_push(Request("", NONE, "", None, moment), "")
+    config, store, id_ = None, None, new_id()
     try:
         data = _input()
-        decision.config = config = load(config_path, compiled, hook)
+        config = load(config_path, compiled, hook)
         posix.chdir(environ.get(b"GIT_DIR", b"."))
-        decision.directory = directory = posix.getcwd()
+        directory = posix.getcwd()
         if is_running(environ, directory, data):
             return 0  # another hook of the repository started us again; the push was judged already
-        grant, fault = _grant(sealed, config, directory, moment)
+        grant, no_grant = _grant(sealed, config, directory, moment)
+        request = decision.request
         if grant is not None:
-            decision.request = _request(grant, moment)
-            id_ = grant.decision
-        _judge(decision, config, grant, fault)
-        parse_updates(data)
-        from gitguard.hook.others import run_others
+            request, id_ = _request(grant, moment), grant.decision
+        decision = of_push(request, directory)
+        updates, fault = _updates(data)
+        push = Push(directory, updates, fault, grant, no_grant, _upload_began(moment))
+        store = GateQuery(config.store)
+        decision = decide_push(request, push, config, store)
+        if decision.refusal is None:
+            if grant is not None and grant.kind == BREAK_GLASS:
+                append(config, line_of(decision, id_))
+            from gitguard.hook.others import run_others
 
-        status, which = run_others(directory, data, environ, config.uid)
-        if status:
-            decision.refusal = Refusal("forbidden", f"another hook refused: {which} exited {status}")
-            _log(decision, config, id_)
+            status, which = run_others(directory, data, environ, config.uid)
+            if status:
+                _log(
+                    decision.refused(Refusal("forbidden", f"another hook refused: {which} exited {status}")),
+                    config,
+                    id_,
+                )
+            return status
     except Refusal as refusal:
-        decision.refusal = refusal
+        decision = decision.refused(refusal)
     except Exception as error:
-        decision.refusal = Refusal("internal-error", told_of(error))
-    else:
-        return status
-    if decision.config is None:
-        decision.config = last_known(config_path, compiled)
+        decision = decision.refused(Refusal("internal-error", told_of(error)))
     from gitguard.answer.telling import tell_refusal
 
-    return tell_refusal(decision, id_, "")
+    return tell_refusal(decision, id_, "", config or last_known(config_path, compiled), store)
+
+
+def _updates(data: bytes) -> "tuple[tuple[tuple[str, str, str], ...], Refusal | None]":
+    """What is to change, or why that cannot be read, which is told only after what policy says."""
+    try:
+        return parse_updates(data), None
+    except Refusal as refusal:
+        return (), refusal
 
 
 def _request(grant: Grant, moment: Moment) -> Request:
@@ -87,45 +98,6 @@ def _log(decision: Decision, config: Config, id_: str) -> None:
         append(config, line_of(decision, id_))
     except Refusal:
         pass  # it is refused all the same
-
-
-def _judge(decision: Decision, config: Config, grant: "Grant | None", fault: str) -> None:
-    """Today's answer; `fault` says why there is no grant. Raises Refusal."""
-    decision.store = store = GateQuery(config.store)
-    request = decision.request
-    scope = scope_of(config.scope, request.credential, request.address)
-    decision.state = state = store.state(
-        request.user, request.credential, scope, directory=decision.directory
-    )
-    if state.name is None:
-        raise Refusal("no-such-repository", f"{decision.directory} is not known to the store")
-    decision.name = state.name
-    if grant is not None and grant.kind == BREAK_GLASS:
-        # Maintenance by the server's admin: audited when it began, and one line here for each push.
-        decision.verdict = Verdict("break-glass", grant.user, allowed=True)
-        append(config, line_of(decision, grant.decision))
-        return
-    if grant is not None:
-        check_user(state, request.user, request.credential)
-    decision.requirement = requires = demanded(config, state, store, "push", decision.directory)
-    if grant is None:
-        if requires.required:
-            raise Refusal("no-grant", f"{requires.because}; {fault}")
-        decision.verdict = Verdict("not-required", "", allowed=True)
-        return
-    if grant.session and state.session == grant.session:
-        # Fresh when the upload began is fresh; a connection that was only held open gains nothing by it.
-        decision.session_age_seconds = grant.age_seconds + max(
-            _upload_began(decision.request.moment) - grant.at, 0
-        )
-    decision.verdict = answer = verdict(
-        requires,
-        enrolled=bool(state.enrolled),
-        session_age_seconds=decision.session_age_seconds,
-        session_limit_seconds=state.session_limit_seconds,
-    )
-    if not answer.allowed:
-        raise Refusal(answer.reason, answer.because)
 
 
 def _upload_began(moment: Moment) -> int:

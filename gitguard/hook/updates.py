@@ -10,14 +10,14 @@ LONGEST_INPUT = 256 * 1024 * 1024
 _HEX = frozenset(b"0123456789abcdef")
 
 
-def parse_updates(data: bytes) -> "list[tuple[bytes, bytes, bytes]]":
+def parse_updates(data: bytes) -> "tuple[tuple[str, str, str], ...]":
     """(old, new, ref) of each update. Raises Refusal("malformed-command")."""
     if not data.endswith(b"\n"):
         raise Refusal("malformed-command", "the hook's input is empty or cut off")
-    return [_update(line) for line in data[:-1].split(b"\n")]
+    return tuple([_update(line) for line in data[:-1].split(b"\n")])
 
 
-def _update(line: bytes) -> "tuple[bytes, bytes, bytes]":
+def _update(line: bytes) -> "tuple[str, str, str]":
     fields = line.split(b" ")
     if len(line) > LONGEST_LINE or len(fields) != 3 or b"\0" in line:
         raise Refusal("malformed-command", "a line of the hook's input is not old, new and ref")
@@ -28,7 +28,6 @@ def _update(line: bytes) -> "tuple[bytes, bytes, bytes]":
     if not ref.startswith(b"refs/"):
         raise Refusal("malformed-command", "a line of the hook's input has no ref")
     try:
-        ref.decode("utf-8")
+        return old.decode("ascii"), new.decode("ascii"), ref.decode("utf-8")
     except UnicodeDecodeError:
         raise Refusal("malformed-command", "a ref is not UTF-8") from None
-    return old, new, ref

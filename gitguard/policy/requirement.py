@@ -1,7 +1,6 @@
 """What applies to one request: nothing, or a verification no older than a lifetime.
 
-One function reads the table of `enforcement` (docs/reference.md, "What decides"); the gate, the
-hook and `admin explain` all ask it, so they cannot differ. Plain dialect: the gate loads this file.
+One function reads the table of `enforcement` (docs/reference.md, "What decides"); situation.py asks it for everybody. Plain dialect: the gate loads this file.
 """
 
 OPERATIONS = ("read", "push")
@@ -20,14 +19,18 @@ class Requirement:
     """A verification no older than `lifetime_seconds`, or none (`lifetime_seconds is None`).
 
     `because` names what made it: `enforcement`, `toggle`, `always`, `borrows:NAME`, joined by `+`;
-    empty when nothing requires.
+    empty when nothing requires. `depends_on_refs`: some refs may demand more than this, which the hook finds out
+    when it knows them.
     """
 
-    __slots__ = ("because", "lifetime_seconds")
+    __slots__ = ("because", "depends_on_refs", "lifetime_seconds")
 
-    def __init__(self, lifetime_seconds: "int | None", because: str) -> None:
+    def __init__(
+        self, lifetime_seconds: "int | None", because: str, *, depends_on_refs: bool = False
+    ) -> None:
         self.lifetime_seconds = lifetime_seconds
         self.because = because
+        self.depends_on_refs = depends_on_refs
 
     @property
     def required(self) -> bool:
@@ -82,10 +85,14 @@ def requirement(
 
 def strictest(first: Requirement, second: Requirement) -> Requirement:
     """Both at once: required if either is, with the shorter lifetime and both causes."""
-    if first.lifetime_seconds is None:
+    if first.lifetime_seconds is None and not first.depends_on_refs:
         return second
-    if second.lifetime_seconds is None:
+    if second.lifetime_seconds is None and not second.depends_on_refs:
         return first
+    required = [one for one in (first, second) if one.lifetime_seconds is not None]
+    lifetimes = [one.lifetime_seconds for one in required if one.lifetime_seconds is not None]
     return Requirement(
-        min(first.lifetime_seconds, second.lifetime_seconds), first.because + "+" + second.because
+        min(lifetimes) if lifetimes else None,
+        "+".join([one.because for one in required]),
+        depends_on_refs=first.depends_on_refs or second.depends_on_refs,
     )

@@ -26,5 +26,6 @@ if "functools" not in sys.modules:
 
 import _sqlite3
 
+Connection = _sqlite3.Connection
 Error = _sqlite3.Error
 connect = _sqlite3.connect

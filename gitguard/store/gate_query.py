@@ -65,29 +65,43 @@ class State:
 
 
 class GateQuery:
-    """The store at `path`, open for reading. Every method raises Refusal and nothing else."""
+    """The store at `path`, opened for reading by the first question. Every method raises Refusal and nothing else."""
 
-    __slots__ = ("_connection", "_path")
+    __slots__ = ("_opened", "_path")
 
     def __init__(self, path: str) -> None:
-        """Open the store; Raises Refusal("store-unavailable" or "store-schema")."""
         self._path = path
+        self._opened: driver.Connection | None = None
+
+    def open(self) -> None:
+        """Open the store, if it is not. Raises Refusal("store-unavailable" or "store-schema")."""
+        if self._opened is not None:
+            return
+        path = self._path
         if fault := fault_on_the_way(path, posix.geteuid()):
             raise Refusal("store-unavailable", fault)
         if not S_ISREG(posix.stat(path).st_mode):
             raise Refusal("store-unavailable", f"{path} is not a file")
         escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
         try:
-            self._connection = driver.connect(
+            connection = driver.connect(
                 f"file:{escaped}?mode=ro", timeout=WAIT_SECONDS, isolation_level=None, uri=True
             )
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
         except driver.Error as error:
             raise Refusal("store-unavailable", f"{path}: {error}") from None
         if version == 0:
             raise Refusal("store-unavailable", f"{path} is not a store")
         if version != SCHEMA:
             raise Refusal("store-schema", f"{path} has schema {version}, this gitguard knows {SCHEMA}")
+        self._opened = connection
+
+    @property
+    def _connection(self) -> "driver.Connection":
+        self.open()
+        if self._opened is None:
+            raise Refusal("store-unavailable", f"{self._path} is not open")
+        return self._opened
 
     def state(
         self,
@@ -150,7 +164,9 @@ class GateQuery:
 
     def close(self) -> None:
         """Close the store."""
-        self._connection.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def _one(self, sql: str, values: "tuple[object, ...]") -> "tuple | None":  # type: ignore[type-arg]
         try:

@@ -285,7 +285,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "own.replace_recovery_codes": (_codes, "recovery-codes-replaced"),
     "own.always": (_always, "always-on"),
     "own.remove": (_remove_factor, "factor-removed"),
-    "own.closed_without_factor": (lambda h: own.closed_without_factor(h.site), ""),
+    "own.closed_without_factor": (lambda h: own.closed_without_factor(h.site, "alice", h.moment), ""),
     "keys.add": (_add_key, "key-added"),
     "keys.remove": (_remove_key, "key-removed"),
     "keys.check_not_foreign": (lambda h: keys.check_not_foreign(h.site, [h.key()]) is None, ""),

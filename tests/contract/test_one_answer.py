@@ -12,11 +12,15 @@ import pytest
 
 from gitguard.action import users
 from gitguard.action.keys import NewKey, key_row
-from gitguard.cli.admin.explain import situation
+from gitguard.config.load import load
+from gitguard.decision.explain import explain
+from gitguard.decision.explain import facts as facts_of
 from gitguard.gate import main as gate
 from gitguard.host import install
+from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Repository
+from gitguard.store.gate_query import GateQuery
 from gitguard.store.sqlite import SqliteStore
 from tests.conftest import NOW, key_of
 
@@ -189,7 +193,11 @@ def test_one_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         moment = Moment(NOW)
         from gitguard.host.places import places
 
-        explained = situation(places(str(config)), user, name, operation, key, address, moment)
+        compiled = load(*places(str(config)).of_gate)
+        decision = explain(
+            compiled, GateQuery(compiled.store), user, ssh_key(key), address, name, operation, moment
+        )
+        explained = facts_of(decision, compiled)
         verb = {"read": "git-upload-pack", "push": "git-receive-pack"}[operation]
         environ = {
             "SSH_CONNECTION": f"{address} 1 192.0.2.9 22",

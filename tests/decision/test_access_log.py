@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gitguard.answer.access_log import append, line_of
-from gitguard.decision.decide import Decision
+from gitguard.decision.decision import Decision
 from gitguard.decision.request import Request
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import ssh_key

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from gitguard.config.load import load
 from gitguard.decision.command import parse, quote
-from gitguard.decision.decide import Decision, decide
+from gitguard.decision.decide import decide
+from gitguard.decision.decision import Decision
 from gitguard.decision.request import Request
 from gitguard.gate.downstream import program
 from gitguard.gate.edge import request_of
@@ -16,6 +18,7 @@ from gitguard.host.places import places
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment, now
+from gitguard.store.gate_query import GateQuery
 from lab.server import Direct, Person, run
 
 pytestmark = pytest.mark.slow
@@ -65,10 +68,9 @@ def asked(
     moment = now()
     moment = Moment(moment.at + later, moment.boot, moment.boot_seconds + later)
     fingerprint = person.fingerprint if key is None else key
-    return decide(
-        Request(person.name, ssh_key(fingerprint), address, line, moment, behind),
-        places(str(site.config)).of_gate,
-    )
+    config = load(*places(str(site.config)).of_gate)
+    request = Request(person.name, ssh_key(fingerprint), address, line, moment, behind)
+    return decide(request, config, GateQuery(config.store))
 
 
 def reason(decision: Decision) -> str:
@@ -211,8 +213,7 @@ def test_the_protocol_is_kept_only_if_it_is_one(value: str, kept: str) -> None:
 
 def environment(site: Direct, decision: Decision) -> dict[str, str]:
     """What Git would be started with."""
-    assert decision.config is not None
-    return program(decision, decision.config, "0badc0de")[2]
+    return program(decision, load(*places(str(site.config)).of_gate), "0badc0de")[2]
 
 
 def test_a_session_is_told_only_where_one_was_needed(site: Direct, alice: Person) -> None:
@@ -324,3 +325,25 @@ def test_what_a_program_serves_is_not_told_to_whoever_holds_a_key(site: Direct) 
         assert site.ssh(carol, "2fa repo show listed").status == 0, "her own"
     finally:
         site.configure(git={"behind": []})
+
+
+def test_a_decision_is_a_value(site: Direct, alice: Person) -> None:
+    """It holds neither store nor configuration: written down and read back, it makes the same line and the same refusal."""
+    import pickle
+
+    from gitguard.answer.access_log import line_of
+
+    for line in (
+        "git-upload-pack 'app'",
+        "git-receive-pack 'app'",
+        "git-upload-pack 'none'",
+        "no-command",
+        "2fa help",
+    ):
+        decision = asked(site, alice, line)
+        again = pickle.loads(pickle.dumps(decision))
+        if decision.command is not None and decision.command.kind == "own":
+            assert again.command.words == decision.command.words
+            continue
+        assert line_of(again, "id") == line_of(decision, "id")
+        assert reason(again) == reason(decision)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gitguard.answer.telling import tell_refusal, view_of
+from gitguard.config.compiled import Config
 from gitguard.config.load import load
-from gitguard.decision.decide import Decision, decide
+from gitguard.decision.decide import decide
+from gitguard.decision.decision import Decision
 from gitguard.decision.request import Request
 from gitguard.host.places import places
 from gitguard.message.reasons import Refusal
+from gitguard.message.refusals import View
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment, now
+from gitguard.store.gate_query import GateQuery
 from lab.server import Direct, Person
 
 pytestmark = pytest.mark.slow
@@ -34,7 +40,19 @@ def asked(site: Direct, person: Person, later: int = 0) -> Decision:
     request = Request(
         person.name, ssh_key(person.fingerprint), "203.0.113.9", "git-receive-pack 'app'", moment
     )
-    return decide(request, places(str(site.config)).of_gate)
+    config = current(site)
+    return decide(request, config, GateQuery(config.store))
+
+
+def current(site: Direct) -> Config:
+    """The configuration."""
+    return load(*places(str(site.config)).of_gate)
+
+
+def viewed(site: Direct, decision: Decision) -> View:
+    """What its refusal may mention."""
+    config = current(site)
+    return view_of(decision, "x", config, GateQuery(config.store))
 
 
 def test_a_store_that_fails_now_keeps_nobody_from_being_told(
@@ -48,8 +66,8 @@ def test_a_store_that_fails_now_keeps_nobody_from_being_told(
         def other_sessions(self, _: str) -> None:
             raise Refusal("store-unavailable", "gone")
 
-    decision.store = Failing()  # type: ignore[assignment]
-    assert tell_refusal(decision, "0badc0de", "") == 10
+    failing: Any = Failing()
+    assert tell_refusal(decision, "0badc0de", "", current(site), failing) == 10
     said = capfd.readouterr().err
     assert "[verification-required]" in said
     assert "id 0badc0de" in said
@@ -62,10 +80,10 @@ def test_only_live_sessions_under_the_scope_in_force_are_told(site: Direct) -> N
     words = ("--reason", "test", "--key", alice.fingerprint, "--from")
     site.admin("session", "open", "alice", "--for", "1m", *words, "192.0.2.1")
     site.admin("session", "open", "alice", "--for", "30m", *words, "192.0.2.2")
-    assert load(*places(str(site.config)).of_gate).scope == "address"
-    told = {network for _, network in view_of(asked(site, alice), "x").others}
+    assert current(site).scope == "address"
+    told = {network for _, network in viewed(site, asked(site, alice)).others}
     assert told == {"192.0.2.1", "192.0.2.2"}
-    assert [network for _, network in view_of(asked(site, alice, 90), "x").others] == ["192.0.2.2"]
-    assert view_of(asked(site, alice, 1801), "x").others == ()
+    assert [network for _, network in viewed(site, asked(site, alice, 90)).others] == ["192.0.2.2"]
+    assert viewed(site, asked(site, alice, 1801)).others == ()
     site.configure(session={"scope": "key"})
-    assert view_of(asked(site, alice), "x").others == ()
+    assert viewed(site, asked(site, alice)).others == ()

@@ -267,12 +267,14 @@ def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
     from gitguard.gate.downstream import program
     from gitguard.host.places import places
     from gitguard.session.moment import now
+    from gitguard.store.gate_query import GateQuery
 
     at = places(str(server.config)).of_gate
     request = Request(
         person.name, ssh_key(person.fingerprint), "127.0.0.1", "git-receive-pack 'closed'", now()
     )
-    return program(decide(request, at), load(*at), "id")[2]
+    config = load(*at)
+    return program(decide(request, config, GateQuery(config.store)), config, "id")[2]
 
 
 @pytest.mark.parametrize(

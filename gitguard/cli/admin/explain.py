@@ -10,18 +10,16 @@ from gitguard.account.names import is_fingerprint
 from gitguard.action import users
 from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import say_json
+from gitguard.config.load import load
 from gitguard.config.schema import format_duration
-from gitguard.decision.command import quote
-from gitguard.decision.decide import Decision, decide
-from gitguard.decision.request import Request
-from gitguard.host.places import Places
+from gitguard.decision import explain as asking
+from gitguard.decision.decision import Decision
 from gitguard.message.moments import clock, duration
 from gitguard.message.reasons import Refusal, printable
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment, now
 from gitguard.session.scope import network_of
-
-_VERBS = {"read": "git-upload-pack", "push": "git-receive-pack"}
+from gitguard.store.gate_query import GateQuery
 
 
 @click.command()
@@ -57,7 +55,7 @@ def explain(
     as_json: bool,
 ) -> int:
     """Why USER would be let in or refused; changes nothing and exits 0 whatever the verdict."""
-    if operation not in _VERBS:
+    if operation not in asking.VERBS:
         raise Refusal("usage", text=f"the operation is read or push, not {operation}")
     office = open_office(ctx)
     if key is not None and not is_fingerprint(key):
@@ -66,29 +64,17 @@ def explain(
         raise Refusal("usage", text=f"--from: {printable(address, 60)} is no IP address")
     moment = now() if when is None else Moment(_time(when))
     key, address = _defaults(office, user, key, address)
-    decision = _decision(office.site.at, user, repo, operation, key, address, moment)
-    facts = _facts(decision, operation)
+    config = load(*office.site.at.of_gate)
+    decision = asking.explain(
+        config, GateQuery(config.store), user, ssh_key(key), address, repo, operation, moment
+    )
+    known = asking.facts(decision, config)
     if as_json:
-        say_json(facts)
+        say_json(known)
         return 0
-    for line in _lines(office, decision, facts):
+    for line in _lines(office, decision, known):
         click.echo(line)
     return 0
-
-
-def _decision(
-    at: Places, user: str, repo: str, operation: str, key: str, address: str, moment: Moment
-) -> Decision:
-    """What the gate decides about the request that such a person's git would send."""
-    request = Request(user, ssh_key(key), address, f"{_VERBS[operation]} {quote(repo)}", moment)
-    return decide(request, at.of_gate)
-
-
-def situation(
-    at: Places, user: str, repo: str, operation: str, key: str, address: str, moment: Moment
-) -> dict[str, object]:
-    """The facts of one situation, as `--json` prints them."""
-    return _facts(_decision(at, user, repo, operation, key, address, moment), operation)
 
 
 def _defaults(office: Office, user: str, key: str | None, address: str | None) -> tuple[str, str]:
@@ -120,36 +106,6 @@ def _time(text: str) -> int:
         return int(datetime.fromisoformat(text).astimezone().timestamp())
     except (ValueError, OverflowError):
         raise Refusal("usage", text=f"{text} is not a time; write Unix seconds or 2026-11-25T14:30") from None
-
-
-def _facts(decision: Decision, operation: str) -> dict[str, object]:
-    request, verdict, refusal = decision.request, decision.verdict, decision.refusal
-    return {
-        "user": request.user,
-        "key": request.credential.text,
-        "address": request.address,
-        "repository": decision.name,
-        "directory": decision.directory,
-        "operation": operation,
-        "at": request.moment.at,
-        "verdict": "refused" if refusal is not None or verdict is None else "allowed",
-        "reason": refusal.reason
-        if refusal is not None
-        else verdict.reason
-        if verdict is not None
-        else "internal-error",
-        "because": decision.requirement.because,
-        "detail": refusal.detail if refusal is not None else "",
-        "enforcement": decision.config.enforcement if decision.config is not None else None,
-        "judged": decision.verdict is not None,
-        "required": decision.requirement.required if decision.verdict is not None else None,
-        "lifetime_seconds": decision.requirement.lifetime_seconds,
-        "session": decision.session or None,
-        "session_age_seconds": decision.session_age_seconds,
-        "require": decision.state.require if decision.state is not None else None,
-        "always": bool(decision.state.always) if decision.state is not None else None,
-        "enrolled": bool(decision.state.enrolled) if decision.state is not None else None,
-    }
 
 
 def _lines(office: Office, decision: Decision, facts: dict[str, object]) -> list[str]:

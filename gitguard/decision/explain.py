@@ -1,0 +1,58 @@
+"""What would be decided, for whoever asks: the gate's own question about a request that nobody has sent."""
+
+from __future__ import annotations
+
+from gitguard.config.compiled import Config
+from gitguard.decision.command import quote
+from gitguard.decision.decide import decide
+from gitguard.decision.decision import Decision
+from gitguard.decision.request import Request
+from gitguard.session.credential import Credential
+from gitguard.session.moment import Moment
+from gitguard.store.gate_query import GateQuery
+
+VERBS = {"read": "git-upload-pack", "push": "git-receive-pack"}
+
+
+def explain(
+    config: Config,
+    store: GateQuery,
+    user: str,
+    credential: Credential,
+    address: str,
+    repository: str,
+    operation: str,
+    moment: Moment,
+) -> Decision:
+    """What the gate decides by `config` about the request that such a person's git would send."""
+    request = Request(user, credential, address, f"{VERBS[operation]} {quote(repository)}", moment)
+    return decide(request, config, store)
+
+
+def facts(decision: Decision, config: Config) -> dict[str, object]:
+    """The facts of one decision, as `explain --json` prints them; times are Unix seconds."""
+    request, verdict, refusal, state = decision.request, decision.verdict, decision.refusal, decision.state
+    allowed = refusal is None and verdict is not None
+    reason = "internal-error" if verdict is None else verdict.reason
+    return {
+        "user": request.user,
+        "key": request.credential.text,
+        "address": request.address,
+        "repository": decision.name,
+        "directory": decision.directory,
+        "operation": decision.operation,
+        "at": request.moment.at,
+        "verdict": "allowed" if allowed else "refused",
+        "reason": refusal.reason if refusal is not None else reason,
+        "because": decision.requirement.because,
+        "detail": refusal.detail if refusal is not None else "",
+        "enforcement": config.enforcement,
+        "judged": verdict is not None,
+        "required": decision.requirement.required if verdict is not None else None,
+        "lifetime_seconds": decision.requirement.lifetime_seconds,
+        "session": decision.session or None,
+        "session_age_seconds": decision.session_age_seconds,
+        "require": state.require if state is not None else None,
+        "always": bool(state.always) if state is not None else None,
+        "enrolled": bool(state.enrolled) if state is not None else None,
+    }

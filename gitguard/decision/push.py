@@ -1,0 +1,96 @@
+"""The second look at a push, when Git has received it: by today's policy, for whom the grant names.
+
+From the grant come who pushes, from where and how fresh the verification was when the gate looked, so a session that
+merely ran out during a long upload still counts; whether session, user and key still stand is asked of the store.
+Plain dialect: the hook loads this file.
+"""
+
+from gitguard.config.compiled import Config
+from gitguard.decision.command import Command
+from gitguard.decision.decision import NEVER, Decision, Freshness
+from gitguard.decision.judge import check_user, judge, situation_of
+from gitguard.decision.request import Request
+from gitguard.message.reasons import Refusal
+from gitguard.policy.verdict import Verdict
+from gitguard.session.grant import BREAK_GLASS, Grant
+from gitguard.session.scope import scope_of
+from gitguard.store.gate_query import GateQuery, State
+
+
+class Push:
+    """What the hook knows of a push.
+
+    The repository's directory; the updates, or why they cannot be read (`fault`); the grant, or why there is none
+    (`no_grant`); and when the upload began (Unix seconds).
+    """
+
+    __slots__ = ("began", "directory", "fault", "grant", "no_grant", "updates")
+
+    def __init__(
+        self,
+        directory: str,
+        updates: "tuple[tuple[str, str, str], ...]",
+        fault: "Refusal | None",
+        grant: "Grant | None",
+        no_grant: str,
+        began: int,
+    ) -> None:
+        self.directory = directory
+        self.updates = updates
+        self.fault = fault
+        self.grant = grant
+        self.no_grant = no_grant
+        self.began = began
+
+
+def of_push(request: Request, directory: str) -> Decision:
+    """A push into `directory` of which nothing is decided yet."""
+    decision = Decision(request)
+    decision.command = Command("git", "git-receive-pack", "push")
+    decision.directory = directory
+    return decision
+
+
+def decide_push(request: Request, push: Push, config: Config, store: GateQuery) -> Decision:
+    """The answer to a push that was received: `.refusal` is set, or `.verdict` is an allowed one."""
+    decision = of_push(request, push.directory)
+    decision.updates = push.updates
+    try:
+        _decide(decision, push, config, store)
+        if push.fault is not None:
+            raise push.fault
+    except Refusal as refusal:
+        decision.refusal = refusal
+    return decision
+
+
+def _decide(decision: Decision, push: Push, config: Config, store: GateQuery) -> None:
+    request, grant = decision.request, push.grant
+    scope = scope_of(config.scope, request.credential, request.address)
+    decision.state = state = store.state(
+        request.user, request.credential, scope, directory=decision.directory
+    )
+    if state.name is None:
+        raise Refusal("no-such-repository", f"{decision.directory} is not known to the store")
+    decision.name = state.name
+    if grant is None:
+        decision.requirement = requires = config.policy.demands(situation_of(decision, config, store))
+        if requires.required:
+            raise Refusal("no-grant", f"{requires.because}; {push.no_grant}")
+        decision.verdict = Verdict("not-required", "", allowed=True)
+        return
+    if grant.kind == BREAK_GLASS:
+        # Maintenance by the server's admin: audited when it began, and one line in the log for each push.
+        decision.verdict = Verdict("break-glass", grant.user, allowed=True)
+        return
+    check_user(state, request.user, request.credential)
+    decision.freshness = _freshness(grant, state, push.began)
+    judge(decision, config, store)
+
+
+def _freshness(grant: Grant, state: State, began: int) -> Freshness:
+    """Fresh when the upload began is fresh; a connection that was only held open gains nothing by it."""
+    if not grant.session or state.session != grant.session:
+        return NEVER
+    age = grant.age_seconds + max(began - grant.at, 0)
+    return Freshness(grant.session, age, state.session_limit_seconds)
