@@ -420,3 +420,17 @@ def test_what_acts_prints_nothing() -> None:
         }
         assert not words & {"print", "input"}, stem
         assert not imported & {"click", "sys"}, stem
+
+
+def test_what_a_person_would_lose_counts_what_is_borrowed(house: House) -> None:
+    """A repository that borrows from one that demands is closed to whoever has no factor, as the gate says."""
+    lender, borrower = house.repository(), house.repository()
+    directories = {name: str(house.server.directory(name)) for name in (lender, borrower)}
+    alternates = Path(directories[borrower], "objects", "info", "alternates")
+    alternates.write_text(f"{directories[lender]}/objects\n")
+    found = registry.locate(house.site.settings, borrower)
+    repositories.adopt(house.site, found, repositories.live_hook(house.site), house.moment, ACTOR)
+    toggles.demand(house.site, lender, "all", house.moment, ACTOR)
+    closed = own.closed_without_factor(house.site, "alice", house.moment)
+    assert borrower in closed["read"]
+    assert borrower in closed["push"]
