@@ -42,7 +42,7 @@ def checks(hooks: Path) -> None:
 
 
 def dispatcher(hooks: Path) -> None:
-    """T4: it runs every file of pre-receive.d; moved in there it would run itself."""
+    """It runs every file of pre-receive.d; moved in there it would run itself."""
     checks(hooks)
     write(
         hooks / "pre-receive",

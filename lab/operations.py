@@ -410,7 +410,7 @@ def way_out(
 
 
 def git_shell() -> None:
-    """N3: the best-known book's set-up. Nobody is cut off, and nobody is handed a shell."""
+    """The best-known book's set-up. Nobody is cut off, and nobody is handed a shell."""
     host = Host(empty=True)
     used = Used(host, shell="/usr/bin/git-shell", commands=False)
     admin = Admin(host)

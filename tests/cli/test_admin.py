@@ -78,7 +78,7 @@ def test_a_broken_configuration_stops_admin_commands_by_name(server: Server) -> 
     "name", ["Alice", "key 1", "--user", "../bob", "al\nice", "", "-x", "a" * 65, "\u0430lice", "a:b", ".a"]
 )
 def test_names_that_cannot_be(shared_server: Server, name: str) -> None:
-    """A15: look-alikes, options, paths, line breaks are not creatable."""
+    """Look-alikes, options, paths, line breaks are not creatable."""
     done = shared_server.admin("user", "add", "--", name, status=2)
     assert "Traceback" not in done.err
 
@@ -114,7 +114,7 @@ def test_users(server: Server) -> None:
 
 
 def test_unthrottle(server: Server) -> None:
-    """C6 over ssh: five rejected, the sixth throttled with a time; the admin may end it."""
+    """Over ssh: five rejected, the sixth throttled with a time; the admin may end it."""
     bob = server.new_user("bob")
     server.admin("repo", "create", "app")
     server.admin("repo", "require", "app", "all")
@@ -161,7 +161,7 @@ def test_foreign_lines_are_kept_byte_for_byte(server: Server) -> None:
 
 
 def test_a_key_that_stands_ungated_is_refused(server: Server) -> None:
-    """A19: alice's key also stands above our block, or in authorized_keys2: that line would win."""
+    """Alice's key also stands above our block, or in authorized_keys2: that line would win."""
     alice = server.new_key("alice")
     line = alice.key.with_suffix(".pub").read_text()
     for path in (server.key_file, server.key_file.with_name("authorized_keys2")):
@@ -201,7 +201,7 @@ def test_adopting_keys(server: Server, tmp_path: Path) -> None:
 
 
 def test_adopting_repositories(server: Server) -> None:
-    """A10, and a server in use: refused until adopted, then live with its old hook behind ours; renamed on disk: refused."""
+    """A server in use: refused until adopted, then live with its old hook behind ours; renamed on disk: refused."""
     alice = server.new_user("alice")
     directory = server.directory("old/app")
     run(["git", "init", "-q", "--bare", str(directory)])

@@ -25,7 +25,7 @@ VARIANTS = ("ssh", "plink", "tortoiseplink")
 def test_what_git_hands_to_ssh(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, variant: str
 ) -> None:
-    """T12: sixty rows; insteadOf, ports, brackets, capitals, tilde, and the options that other programs take."""
+    """Sixty rows; insteadOf, ports, brackets, capitals, tilde, and the options that other programs take."""
     seen = tmp_path / "seen"
     stand_in = tmp_path / variant
     stand_in.write_text(

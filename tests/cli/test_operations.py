@@ -224,7 +224,7 @@ def test_people_who_are_not_enrolled_are_a_note(site: Server) -> None:
 
 
 def test_notes_about_an_open_server(site: Server) -> None:
-    """L9: the feature is on and clones just work: doctor and explain say why."""
+    """The feature is on and clones just work: doctor and explain say why."""
     site.admin("repo", "require", "app", "none")
     doctor(site)
     text = site.admin("doctor", "--sshd-config", str(site.folder / "sshd_config"), status=None).out
@@ -287,7 +287,7 @@ def push_locally(site: Server, tree: Path, *prefix: str) -> int:
 
 
 def test_break_glass(site: Server) -> None:
-    """A11: a local push is refused; break-glass with a reason works, is audited, and ends with its command."""
+    """A local push is refused; break-glass with a reason works, is audited, and ends with its command."""
     alice = site.people["alice"]
     tree = site.work_tree(alice, "app")
     assert push_locally(site, tree) != 0
@@ -382,7 +382,7 @@ def test_rotating_the_key(site: Server) -> None:
 
 
 def test_accepting_a_clock(site: Server) -> None:
-    """B5: after the clock was ahead, codes are refused until the admin says that it is right now."""
+    """After the clock was ahead, codes are refused until the admin says that it is right now."""
     alice = site.people["alice"]
     sql("UPDATE clock SET latest_at = latest_at + 86400")(site)
     site.clear_watermark(alice)

@@ -387,7 +387,7 @@ def test_a_link_in_the_middle_of_a_chain_is_looked_at(tmp_path: Path) -> None:
     ],
 )
 def test_commands_are_completed(tmp_path: Path, typed: str, wanted: str) -> None:
-    """N13: in bash, for `gitguard` and, by git's own completion, for `git guard`."""
+    """In bash, for `gitguard` and, by git's own completion, for `git guard`."""
     program = tmp_path / "gitguard"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m gitguard "$@"\n')
     program.chmod(0o755)

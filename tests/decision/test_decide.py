@@ -271,7 +271,7 @@ BEHIND = ("/bin/true",)
 
 
 def test_a_name_that_only_the_program_knows_demands_the_shortest(site: Direct, alice: Person) -> None:
-    """A11: it may be another name of a repository that demands: so the shortest lifetime of all that demand counts."""
+    """It may be another name of a repository that demands: so the shortest lifetime of all that demand counts."""
     site.admin("repo", "create", "strict")
     site.admin("repo", "require", "strict", "all")
     site.admin("repo", "lifetime", "strict", "90s")
@@ -291,7 +291,7 @@ def test_a_name_that_only_the_program_knows_demands_the_shortest(site: Direct, a
 
 @pytest.mark.parametrize("name", ["APP", "App", "app.GIT", "app ", " app", "APP.git "])
 def test_a_known_name_in_another_form_is_no_way_around(site: Direct, alice: Person, name: str) -> None:
-    """A11: a program that folds case or trims would serve it. Without a session the answer is that of any unknown name."""
+    """A program that folds case or trims would serve it. Without a session the answer is that of any unknown name."""
     site.end_sessions()
     session_from(site, alice, HOME, "10m")
     assert reason(asked(site, alice, f"git-receive-pack '{name}'", behind=BEHIND)) == "no-such-repository"
@@ -301,7 +301,7 @@ def test_a_known_name_in_another_form_is_no_way_around(site: Direct, alice: Pers
 
 
 def test_a_grant_for_an_unknown_name_names_no_directory(site: Direct, alice: Person) -> None:
-    """A18: the gate knows none, so the hook takes it for the first push of that process alone (tests/hook)."""
+    """The gate knows none, so the hook takes it for the first push of that process alone (tests/hook)."""
     from gitguard.session.grant import unseal
 
     site.end_sessions()
@@ -312,7 +312,7 @@ def test_a_grant_for_an_unknown_name_names_no_directory(site: Direct, alice: Per
 
 
 def test_what_a_program_serves_is_not_told_to_whoever_holds_a_key(site: Direct) -> None:
-    """A12: `repo show` behind a program needs a session, or being an admin of the repository; known or not, one answer."""
+    """`repo show` behind a program needs a session, or being an admin of the repository; known or not, one answer."""
     carol = site.new_user("carol")
     site.admin("repo", "create", "listed", "--admin", "carol")
     site.configure(git={"behind": ["/bin/true", "{user}"]})

@@ -28,7 +28,7 @@ def test_the_reference_is_written_from_the_code() -> None:
 
 
 def test_the_man_pages_are_written_from_the_code() -> None:
-    """N13: the same texts as `--help`; `make reference` writes both."""
+    """The same texts as `--help`; `make reference` writes both."""
     sys.path.insert(0, str(ROOT / "tools"))
     import man
 
@@ -135,7 +135,7 @@ def test_modules_are_small() -> None:
 
 
 def test_every_unit_runs_a_command_that_is_there() -> None:
-    """N13: the timers of etc/systemd start what the reference names, as the right account; the page names each."""
+    """The timers of etc/systemd start what the reference names, as the right account; the page names each."""
     page = (ROOT / "docs" / "operations.md").read_text()
     reference_page = (ROOT / "docs" / "reference.md").read_text()
     units = sorted((ROOT / "etc" / "systemd").glob("*.service"))

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_no_page_and_no_message_names_a_strangers_package() -> None:
-    """N1: whoever follows our words as root must not fetch what is not ours."""
+    """Whoever follows our words as root must not fetch what is not ours."""
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"] == "gitguard-2fa"
     files = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True

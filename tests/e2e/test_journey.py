@@ -108,7 +108,7 @@ def test_gitlab_words_and_both_spellings(shared_server: Server) -> None:
 
 
 def test_recovery_code_as_an_argument(shared_server: Server) -> None:
-    """C13: refused, unburned, and said why; at the prompt it works."""
+    """Refused, unburned, and said why; at the prompt it works."""
     server = shared_server
     erin = server.new_user("erin")
     code = erin.recovery_codes[0]
@@ -240,7 +240,7 @@ def test_scope_address(shared_server: Server) -> None:
 
 @pytest.mark.parametrize("version", ["0", "1", "2"])
 def test_refusals_in_every_protocol(shared_server: Server, version: str, tmp_path: Path) -> None:
-    """L1: clone, push, ls-remote, archive in protocol v0, v1, v2: one clear line, and none of Git's guesses."""
+    """Clone, push, ls-remote, archive in protocol v0, v1, v2: one clear line, and none of Git's guesses."""
     server = shared_server
     name = f"closed/v{version}"
     user = server.add_user(f"v{version}-user")
@@ -278,7 +278,7 @@ def test_allowed_in_every_protocol(shared_server: Server, version: str, tmp_path
 
 
 def test_verify_wrong_then_push(shared_server: Server) -> None:
-    """L2: `gitguard verify && git push` does not push after a wrong code."""
+    """`gitguard verify && git push` does not push after a wrong code."""
     server = shared_server
     nora = server.new_user("nora")
     server.ssh(nora, "2fa leave", status=0)
@@ -286,7 +286,7 @@ def test_verify_wrong_then_push(shared_server: Server) -> None:
 
 
 def test_many_connections_at_once(shared_server: Server, tmp_path: Path) -> None:
-    """L5: ten connections of one command get the same answer; nothing is locked."""
+    """Ten connections of one command get the same answer; nothing is locked."""
     from concurrent.futures import ThreadPoolExecutor
 
     server = shared_server
@@ -307,7 +307,7 @@ def test_many_connections_at_once(shared_server: Server, tmp_path: Path) -> None
 
 
 def test_partial_clone_and_submodules(shared_server: Server, tmp_path: Path) -> None:
-    """L5: a partial clone's later fetches and a recursive clone all get the same answer."""
+    """A partial clone's later fetches and a recursive clone all get the same answer."""
     server = shared_server
     pia = server.new_user("pia")
     for name in ("pia/lib", "pia/app"):

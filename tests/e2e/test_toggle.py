@@ -63,7 +63,7 @@ def test_the_lifetime_of_a_toggle_counts(shared_server: Server) -> None:
 
 
 def test_toggles_need_a_fresh_factor(shared_server: Server) -> None:
-    """C9: with the key alone each change asks for a code, and without one nothing changes."""
+    """With the key alone each change asks for a code, and without one nothing changes."""
     server = shared_server
     uma = server.new_user("uma")
     server.admin("repo", "create", "uma/app", "--admin", "uma")

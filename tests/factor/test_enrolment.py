@@ -57,7 +57,7 @@ def test_nothing_is_stored_until_a_code_confirms(bench: Bench, bob: Person) -> N
 
 
 def test_confirming_stores_and_opens_a_session(bench: Bench, bob: Person) -> None:
-    """C11: the confirming code also opens a session, and cannot be used again."""
+    """The confirming code also opens a session, and cannot be used again."""
     pending = begin(bench, bob, invite(bench, "bob"))
     done = enrolment.confirm(bench.desk, bob, pending, answer(bench, pending), bench.now)
     assert done.session is not None
@@ -151,7 +151,7 @@ def test_open_enrolment_is_not_open_twice(bench: Bench) -> None:
 
 
 def test_enrolling_again_needs_the_present_factor(bench: Bench) -> None:
-    """C9: an enrolled user's key alone shows no new secret; the present code does, and is spent."""
+    """An enrolled user's key alone shows no new secret; the present code does, and is spent."""
     assert reason(enrolment.establish, bench.desk, bench.alice, None, bench.now) == "invite-required"
     assert reason(enrolment.establish, bench.desk, bench.alice, bench.wrong(), bench.now) == "code-rejected"
     verify(bench.desk, bench.alice, bench.code(-1), bench.now)
@@ -217,7 +217,7 @@ def test_a_suspended_user_does_not_finish(bench: Bench, bob: Person) -> None:
 
 
 def test_new_recovery_codes_need_a_code_and_void_the_old(bench: Bench) -> None:
-    """C9: a session alone is not enough."""
+    """A session alone is not enough."""
     old = give_recovery_codes(bench)[0]
     verify(bench.desk, bench.alice, bench.code(-1), bench.now)
     assert (
@@ -231,7 +231,7 @@ def test_new_recovery_codes_need_a_code_and_void_the_old(bench: Bench) -> None:
 
 
 def test_removing_needs_a_code_and_ends_everything(bench: Bench) -> None:
-    """C9: afterwards coming back needs an invite, whatever self_enrolment says."""
+    """Afterwards coming back needs an invite, whatever self_enrolment says."""
     bench.set(second_factor=SecondFactor(self_enrolment="open"))
     verify(bench.desk, bench.alice, bench.code(-1), bench.now)
     assert reason(change.remove, bench.desk, bench.alice, bench.wrong(), bench.now) == "code-rejected"

@@ -70,7 +70,7 @@ def test_beyond_the_window_nothing_is(bench: Bench, offset: int) -> None:
 
 
 def test_a_code_counts_once(bench: Bench) -> None:
-    """C2: code(T-1) at T, again, then code(T): ok, refused, ok."""
+    """Code(T-1) at T, again, then code(T): ok, refused, ok."""
     verify(bench.desk, bench.alice, bench.code(-1), bench.now)
     assert refused(bench, bench.code(-1)).reason == "code-rejected"
     verify(bench.desk, bench.alice, bench.code(0), bench.now)
@@ -78,7 +78,7 @@ def test_a_code_counts_once(bench: Bench) -> None:
 
 
 def test_the_watermark_is_the_highest_step(bench: Bench) -> None:
-    """C3: A at T, B at T+1, then A again in its window: refused. Only the last value kept would let it in."""
+    """A at T, B at T+1, then A again in its window: refused. Only the last value kept would let it in."""
     a, b = bench.code(0), bench.code(1)
     verify(bench.desk, bench.alice, a, bench.now)
     bench.later(30)
@@ -110,14 +110,14 @@ def race(bench: Bench, attempts: list[bytes]) -> list[str]:
 
 
 def test_fifty_parallel_uses_of_one_code(bench: Bench) -> None:
-    """C4: exactly one success, whoever comes first."""
+    """Exactly one success, whoever comes first."""
     outcomes = race(bench, [bench.code()] * 50)
     assert outcomes.count("verified") == 1
     assert sessions(bench) == 1
 
 
 def test_fifty_parallel_uses_of_one_recovery_code(bench: Bench) -> None:
-    """C4: the same for recovery codes."""
+    """The same for recovery codes."""
     code = give_recovery_codes(bench)[0].encode()
     outcomes = race(bench, [code] * 50)
     assert outcomes.count("verified") == 1
@@ -126,7 +126,7 @@ def test_fifty_parallel_uses_of_one_recovery_code(bench: Bench) -> None:
 
 
 def test_parallel_guesses_are_bounded(bench: Bench) -> None:
-    """C12: of many wrong codes at once at most five are compared, all others are throttled."""
+    """Of many wrong codes at once at most five are compared, all others are throttled."""
     outcomes = race(bench, [bench.wrong()] * 100)
     assert outcomes.count("code-rejected") <= 5
     assert set(outcomes) <= {"code-rejected", "throttled", "store-unavailable"}
@@ -135,13 +135,13 @@ def test_parallel_guesses_are_bounded(bench: Bench) -> None:
 
 @pytest.mark.parametrize("typed", [b"12_3456", b"", b"letters", b"12345", b"\0" * 64])
 def test_not_a_code_is_not_counted(bench: Bench, typed: bytes) -> None:
-    """C5: what is no code is refused as such, and no failure."""
+    """What is no code is refused as such, and no failure."""
     assert refused(bench, typed).reason == "not-a-code"
     assert failures(bench) == 0
 
 
 def test_six_wrong_codes_then_the_right_one(bench: Bench) -> None:
-    """C6: five are rejected, the sixth is throttled, and so is the right code, which is not burned."""
+    """Five are rejected, the sixth is throttled, and so is the right code, which is not burned."""
     for _ in range(5):
         assert refused(bench, bench.wrong()).reason == "code-rejected"
     throttled = refused(bench, bench.wrong())
@@ -153,7 +153,7 @@ def test_six_wrong_codes_then_the_right_one(bench: Bench) -> None:
 
 
 def test_a_throttle_is_one_keys(bench: Bench) -> None:
-    """C6: another key of the same user verifies while the first is throttled."""
+    """Another key of the same user verifies while the first is throttled."""
     other = bench.person("alice", 2)
     with bench.desk.store.writing() as tx:
         bench.add_key(tx, other, 2)
@@ -163,7 +163,7 @@ def test_a_throttle_is_one_keys(bench: Bench) -> None:
 
 
 def test_a_success_refills_only_the_shortest_window(bench: Bench) -> None:
-    """C12: a victim's daily work does not refill a thief's budget: the hour's still ends it."""
+    """A victim's daily work does not refill a thief's budget: the hour's still ends it."""
     for turn in range(5):
         if turn:
             bench.later(60)
@@ -195,7 +195,7 @@ def test_recovery_codes_share_the_budget(bench: Bench) -> None:
 
 
 def test_another_users_recovery_code(bench: Bench) -> None:
-    """C7: bob's recovery code on alice's key is refused, and bob's is not burned."""
+    """Bob's recovery code on alice's key is refused, and bob's is not burned."""
     bob = bench.person("bob", 2)
     with bench.desk.store.writing() as tx:
         tx.add_user("bob", NOW)
@@ -221,7 +221,7 @@ def test_recovery_codes_switched_off_are_void(bench: Bench) -> None:
 
 
 def test_a_wrong_clock_is_told_after_two(bench: Bench) -> None:
-    """C10: four minutes fast: like any wrong code; the second, different one says so; the first never comes right."""
+    """Four minutes fast: like any wrong code; the second, different one says so; the first never comes right."""
     first, second = bench.code(8), None
     assert refused(bench, first).hint == ""
     bench.later(30)
@@ -252,7 +252,7 @@ def test_a_wrong_code_between_forgets_the_near_miss(bench: Bench) -> None:
 
 
 def test_clock_set_back_an_hour(bench: Bench) -> None:
-    """B5: an old code that nobody used is not right again when the clock is set back."""
+    """An old code that nobody used is not right again when the clock is set back."""
     seen = bench.code(-120)
     verify(bench.desk, bench.alice, bench.code(), bench.now)
     back = Moment(bench.now.at - 3600, "boot", bench.now.boot_seconds + 60)
@@ -276,7 +276,7 @@ def test_no_record_of_a_key_alone_undoes_that(bench: Bench) -> None:
 
 
 def test_clock_set_forward_and_back(bench: Bench) -> None:
-    """B5: a code used while the clock was a day ahead leaves a watermark that no older code passes."""
+    """A code used while the clock was a day ahead leaves a watermark that no older code passes."""
     ahead = Moment(bench.now.at + 86400, "boot", bench.now.boot_seconds)
     verify(bench.desk, bench.alice, bench.parameters.code(ahead.at // 30).encode(), ahead)
     assert refused(bench, bench.code()).reason == "code-rejected"

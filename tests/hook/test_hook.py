@@ -28,14 +28,14 @@ GOOD = f"{OLD} {NEW} refs/heads/main\n".encode()
     ],
 )  # fmt: skip
 def test_malformed_input_is_refused(data: bytes) -> None:
-    """A17: never an empty list, never exit 0."""
+    """Never an empty list, never exit 0."""
     with pytest.raises(Refusal) as caught:
         parse_updates(data)
     assert caught.value.reason == "malformed-command"
 
 
 def test_a_big_legal_push_passes() -> None:
-    """A17: a hundred thousand refs, and the long names of SHA-256 repositories."""
+    """A hundred thousand refs, and the long names of SHA-256 repositories."""
     lines = b"".join(f"{OLD} {NEW} refs/tags/v{number}\n".encode() for number in range(100_000))
     assert len(parse_updates(lines)) == 100_000
     assert parse_updates(f"{'0' * 64} {'a' * 64} refs/heads/gr\u00fcn\n".encode())
@@ -106,7 +106,7 @@ def verified(shared_server: Server, request: pytest.FixtureRequest) -> Person:
 
 
 def test_without_a_grant_what_is_required_is_refused(closed: Repository) -> None:
-    """A11: a local push as the Git account, another sshd line, HTTP without identity."""
+    """A local push as the Git account, another sshd line, HTTP without identity."""
     done = closed.hook()
     assert done.status == 10
     assert "[no-grant]" in done.err
@@ -135,7 +135,7 @@ def test_a_grant_of_this_process_is_good(closed: Repository, verified: Person) -
 def test_a_grant_of_something_else_is_none(
     closed: Repository, verified: Person, changes: dict[str, object]
 ) -> None:
-    """A22: another process, another repository, a day later, a pid that was used again."""
+    """Another process, another repository, a day later, a pid that was used again."""
     done = closed.hook(grant=closed.grant(verified, **changes))
     assert (done.status, "[no-grant]" in done.err) == (10, True)
 
@@ -153,7 +153,7 @@ def test_a_grant_without_a_session_is_not_enough(closed: Repository, verified: P
 
 
 def test_a_session_that_ran_out_meanwhile_still_counts(closed: Repository, verified: Person) -> None:
-    """L7: a long upload: fresh at gate time is fresh."""
+    """A long upload: fresh at gate time is fresh."""
     grant = closed.grant(verified)
     server = closed.server
     import sqlite3
@@ -363,7 +363,7 @@ def test_the_folder_of_another_hook_counts(closed: Repository, verified: Person)
 def test_a_grant_without_a_directory_is_for_the_first_push_alone(
     closed: Repository, verified: Person, nested: bool, status: int
 ) -> None:
-    """A18: behind a program the gate knew no directory. A hook that pushes on elsewhere inherits it, and it is none there."""
+    """Behind a program the gate knew no directory. A hook that pushes on elsewhere inherits it, and it is none there."""
     hook = f"{closed.directory}/hooks/pre-receive; exit $?"
     inner = f"(exec -a git-receive-pack bash -c '{hook}'); exit $?" if nested else hook
     done = subprocess.run(

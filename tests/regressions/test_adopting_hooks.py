@@ -35,7 +35,7 @@ def spoken(done: Done) -> list[str]:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_push_does_what_it_did(shared_server: Server, author: Person, kind: Callable[[Path], None]) -> None:
-    """T4, T5: adopt exit 0, and the next push has the exit status and the hooks' output of the push before."""
+    """Adopt exit 0, and the next push has the exit status and the hooks' output of the push before."""
     server, name = shared_server, f"kinds/{kind.__name__.replace('_', '-')}"
     directory = server.directory(name)
     run(["git", "init", "-q", "--bare", "--template=", str(directory)])
@@ -60,7 +60,7 @@ def test_a_push_does_what_it_did(shared_server: Server, author: Person, kind: Ca
 
 
 def test_a_dispatcher_is_no_fork_bomb(shared_server: Server, author: Person) -> None:
-    """T4: at most ten processes, each check once."""
+    """At most ten processes, each check once."""
     server = shared_server
     directory = server.directory("kinds/counted")
     run(["git", "init", "-q", "--bare", "--template=", str(directory)])
@@ -79,7 +79,7 @@ def test_a_dispatcher_is_no_fork_bomb(shared_server: Server, author: Person) -> 
 
 
 def test_what_cannot_be_kept_is_refused_and_named(shared_server: Server, author: Person) -> None:
-    """T5, N7: a hook that somebody else may change, one that leads nowhere; one such stops nobody else."""
+    """A hook that somebody else may change, one that leads nowhere; one such stops nobody else."""
     del author
     server = shared_server
     for name in ("odd/foreign", "odd/dangling", "odd/fine"):
@@ -107,7 +107,7 @@ def test_what_cannot_be_kept_is_refused_and_named(shared_server: Server, author:
 
 
 def test_a_refusal_of_another_hook_is_in_the_log(shared_server: Server, author: Person) -> None:
-    """T26: the gate let it on, the repository's own hook did not: both lines stand there, with one id."""
+    """The gate let it on, the repository's own hook did not: both lines stand there, with one id."""
     server = shared_server
     directory = server.directory("kinds/refusing-log")
     run(["git", "init", "-q", "--bare", "--template=", str(directory)])
@@ -122,7 +122,7 @@ def test_a_refusal_of_another_hook_is_in_the_log(shared_server: Server, author: 
 
 
 def test_deployments_are_left_alone(shared_server: Server, author: Person, tmp_path: Path) -> None:
-    """T9: a post-receive that pulls into a site, whose own post-merge must run, and not the bare repository's."""
+    """A post-receive that pulls into a site, whose own post-merge must run, and not the bare repository's."""
     server = shared_server
     server.admin("repo", "create", "kinds/site")
     directory = server.directory("kinds/site")
@@ -141,7 +141,7 @@ def test_deployments_are_left_alone(shared_server: Server, author: Person, tmp_p
 
 
 def test_a_borrower_and_its_lender_in_one_pass(server: Server) -> None:
-    """T10, A2: the lender first; an unknown one is said with both remedies, dry or not; a lender's push asks what its borrowers ask."""
+    """The lender first; an unknown one is said with both remedies, dry or not; a lender's push asks what its borrowers ask."""
     alice = server.new_user("alice")
     pool = server.directory("zz-pool")
     run(["git", "init", "-q", "--bare", str(pool)])
@@ -167,7 +167,7 @@ def test_a_borrower_and_its_lender_in_one_pass(server: Server) -> None:
 
 
 def test_forgotten_repositories_stay_out(server: Server) -> None:
-    """N6: what an admin took out does not come back by `adopt --all`; by name it does, and init renews hooks."""
+    """What an admin took out does not come back by `adopt --all`; by name it does, and init renews hooks."""
     server.new_user("alice")
     server.admin("repo", "create", "gone")
     server.admin("repo", "create", "kept")
@@ -183,7 +183,7 @@ def test_forgotten_repositories_stay_out(server: Server) -> None:
 
 
 def test_odd_names_on_disk(server: Server) -> None:
-    """A16, N7: control characters are not adopted and do not reach the terminal; links and work trees are named."""
+    """Control characters are not adopted and do not reach the terminal; links and work trees are named."""
     for name in ("a\x1b[31mb.git", "-x.git"):
         run(["git", "init", "-q", "--bare", str(server.repositories / name)])
     run(["git", "init", "-q", str(server.repositories / "tree")])
@@ -198,13 +198,13 @@ def test_odd_names_on_disk(server: Server) -> None:
 
 
 def test_a_path_outside_the_roots(server: Server) -> None:
-    """T29: the path is said as it was typed."""
+    """The path is said as it was typed."""
     done = server.admin("repo", "adopt", "/nowhere/at/all", status=21)
     assert "/nowhere/at/all is below no root" in done.err
 
 
 def test_letters_of_every_language(server: Server) -> None:
-    """T11, T22: two names that differ by a letter stay two, in the log, in `admin log`, and in what is pasted."""
+    """Two names that differ by a letter stay two, in the log, in `admin log`, and in what is pasted."""
     alice = server.new_user("alice")
     for name in ("projekt-ä", "projekt-ö", "my repo's #1 100%"):
         done = server.admin("repo", "create", name)
@@ -224,7 +224,7 @@ def test_letters_of_every_language(server: Server) -> None:
 
 
 def test_remotes_that_count_from_the_home(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """T13: `git@H:repositories/old.git`, as a plain account's remotes say, is the repository below the root."""
+    """`git@H:repositories/old.git`, as a plain account's remotes say, is the repository below the root."""
     from gitguard.repository.spelling import from_home
 
     del server, monkeypatch

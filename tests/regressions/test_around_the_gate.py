@@ -50,7 +50,7 @@ def set_env(**values: str) -> tuple[str, ...]:
 
 
 def test_no_forward_through_a_gated_key(careless: Server, thief: Person) -> None:
-    """A1. ATTACK: `ssh -N -L` / `-W` to a port of the server, where sshd allows forwarding. EXPECTED: refused by `restrict`."""
+    """ATTACK: `ssh -N -L` / `-W` to a port of the server, where sshd allows forwarding. EXPECTED: refused by `restrict`."""
     done = run(
         [
             "ssh",
@@ -82,7 +82,7 @@ def test_no_forward_through_a_gated_key(careless: Server, thief: Person) -> None
     ],
 )  # fmt: skip
 def test_no_variable_changes_anything(careless: Server, thief: Person, values: dict[str, str]) -> None:
-    """A4, A5. ATTACK: AcceptEnv *, and the client sets what Git, Python, forges or we read. EXPECTED: same refusal, same person."""
+    """ATTACK: AcceptEnv *, and the client sets what Git, Python, forges or we read. EXPECTED: same refusal, same person."""
     done = careless.ssh(thief, "git-upload-pack 'closed'", options=set_env(**values))
     assert (done.status, "[verification-required]" in done.out) == (10, True)
     assert (careless.log()[-1]["user"], careless.log()[-1]["address"]) == ("alice", "127.0.0.1")
@@ -91,13 +91,13 @@ def test_no_variable_changes_anything(careless: Server, thief: Person, values: d
 
 
 def test_an_empty_command_is_the_keys_own_greeting(careless: Server, thief: Person) -> None:
-    """A5. ATTACK: no command, and the client sets SSH_ORIGINAL_COMMAND. EXPECTED: handled as a request of the key's user."""
+    """ATTACK: no command, and the client sets SSH_ORIGINAL_COMMAND. EXPECTED: handled as a request of the key's user."""
     done = careless.ssh(thief, options=set_env(SSH_ORIGINAL_COMMAND="git-upload-pack 'closed'"))
     assert "hello alice" in done.out or "[verification-required]" in done.out
 
 
 def test_none_of_it_reaches_git(careless: Server, thief: Person) -> None:
-    """A4. What Git's own environment is: an allow-list, seen by a hook of an open repository."""
+    """What Git's own environment is: an allow-list, seen by a hook of an open repository."""
     seen = careless.folder / "seen"
     hook = careless.directory("open") / "hooks" / "post-receive"
     hook.write_text(f"#!/bin/sh\nenv > {seen}\n")
@@ -125,14 +125,14 @@ def test_none_of_it_reaches_git(careless: Server, thief: Person) -> None:
 
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "LD_AUDIT", "BASH_ENV", "OPENSSL_CONF", "GCONV_PATH"])
 def test_what_acts_before_any_gate_is_seen(careless: Server, thief: Person, name: str) -> None:
-    """A4b. ATTACK: variables that act in the loader or the shell. EXPECTED: refused, since sshd accepts too much; the log names it."""
+    """ATTACK: variables that act in the loader or the shell. EXPECTED: refused, since sshd accepts too much; the log names it."""
     done = careless.ssh(thief, "git-upload-pack 'open'", options=set_env(**{name: "/nonexistent"}))
     assert done.status == 30
     assert name in str(careless.log()[-1]["because"])
 
 
 def test_with_our_snippet_sshd_drops_them(tmp_path: Path) -> None:
-    """A4b. The snippet's Match block replaces a wider global AcceptEnv: nothing of it arrives."""
+    """The snippet's Match block replaces a wider global AcceptEnv: nothing of it arrives."""
     server = Server(tmp_path / "server", accept_env="*")
     server.install()
     snippet = (server.home / "sshd_config.snippet").read_text()
@@ -178,7 +178,7 @@ def alice(server: Server) -> Person:
 
 
 def test_a_dead_hook(server: Server, alice: Person) -> None:
-    """A2, A21. Not executable, gone, edited, a link: the gate refuses every push, also where nothing is required."""
+    """Not executable, gone, edited, a link: the gate refuses every push, also where nothing is required."""
     server.admin("repo", "create", "open")
     tree = server.work_tree(alice, "closed")
     for name in ("closed", "open"):
@@ -216,7 +216,7 @@ def _as_link(hook: Path) -> None:
 
 
 def test_hooks_path_of_the_repository(server: Server, alice: Person) -> None:
-    """A3. core.hooksPath in the repository's own configuration: our hook still runs; adopting says what to do."""
+    """Core.hooksPath in the repository's own configuration: our hook still runs; adopting says what to do."""
     run(
         [
             "git",
@@ -240,7 +240,7 @@ def test_hooks_path_of_the_repository(server: Server, alice: Person) -> None:
 
 
 def test_hooks_path_of_the_account_and_the_system(server: Server, alice: Person) -> None:
-    """A3. Command scope, which the gate sets where a file names hooksPath, beats every file in a real git."""
+    """Command scope, which the gate sets where a file names hooksPath, beats every file in a real git."""
     directory = server.directory("closed")
     assert "GIT_CONFIG_COUNT" not in environment_of_a_push(server, alice), (
         "nothing names it, so nothing leaks"
@@ -291,7 +291,7 @@ def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
     ],
 )
 def test_what_counts_as_naming_hooks_path(tmp_path: Path, text: str, forced: bool) -> None:
-    """T9: forced only where Git itself would read one, by whatever way; so deployments are left alone."""
+    """Forced only where Git itself would read one, by whatever way; so deployments are left alone."""
     from gitguard.machine.environment import PATH
     from gitguard.repository.hook_file import has_hooks_path
 
@@ -304,7 +304,7 @@ def test_what_counts_as_naming_hooks_path(tmp_path: Path, text: str, forced: boo
 
 
 def test_copied_repositories_are_refused(server: Server, alice: Person) -> None:
-    """A10. A copy, and a rename, of a protected repository: refused until adopted."""
+    """A copy, and a rename, of a protected repository: refused until adopted."""
     run(["cp", "-r", str(server.directory("closed")), str(server.directory("copy"))])
     assert "[no-such-repository]" in server.git(alice, "ls-remote", server.url("copy"), status=128).err
     server.directory("closed").rename(server.directory("renamed"))
@@ -313,7 +313,7 @@ def test_copied_repositories_are_refused(server: Server, alice: Person) -> None:
 
 
 def test_borrowed_objects(server: Server, alice: Person) -> None:
-    """A18. ATTACK: an open fork that borrows from a protected repository, and protocol v2's `want` of its objects. EXPECTED: the lender's requirement."""
+    """ATTACK: an open fork that borrows from a protected repository, and protocol v2's `want` of its objects. EXPECTED: the lender's requirement."""
     tree = server.work_tree(alice, "closed")
     server.git(alice, "push", "-q", "origin", "main", cwd=tree, status=0)
     run(
@@ -334,7 +334,7 @@ def test_borrowed_objects(server: Server, alice: Person) -> None:
 
 
 def test_a_warm_connection(server: Server, alice: Person) -> None:
-    """L8. Leave, revoke, suspend, reset, a key taken away, over a ControlMaster: the next command is refused."""
+    """Leave, revoke, suspend, reset, a key taken away, over a ControlMaster: the next command is refused."""
     socket = server.folder / "cm"
     master = ("-o", f"ControlPath={socket}", "-o", "ControlMaster=auto", "-o", "ControlPersist=60")
     tree = server.work_tree(alice, "closed")
@@ -385,7 +385,7 @@ def test_a_warm_connection(server: Server, alice: Person) -> None:
 
 
 def test_a_push_that_was_let_in_finishes(server: Server, alice: Person) -> None:
-    """L7. The session runs out while a push uploads: it finishes. Revoked meanwhile: it does not."""
+    """The session runs out while a push uploads: it finishes. Revoked meanwhile: it does not."""
     tree = server.work_tree(alice, "closed")
     gate_open = server.folder / "gate-open"
     for outcome in ("ran-out", "revoked"):
@@ -433,7 +433,7 @@ def _wait_for(condition: object, seconds: int = 15) -> None:
 
 
 def test_five_hundred_background_fetches(server: Server, alice: Person) -> None:
-    """L4. An IDE that fetches all day: no throttle, no lock; `admin log` folds them. (The gate itself, 500 times.)"""
+    """An IDE that fetches all day: no throttle, no lock; `admin log` folds them. (The gate itself, 500 times.)"""
     server.ssh(alice, "2fa leave", status=0)
     launcher = str(server.home / "bin" / "gitguard-shell")
     env = {
@@ -459,7 +459,7 @@ def test_five_hundred_background_fetches(server: Server, alice: Person) -> None:
 
 
 def test_a_flood_at_the_prompt(server: Server, alice: Person) -> None:
-    """C8. `cat /dev/zero | ssh git@h 2fa verify`: bounded, not a code, not counted, and quick."""
+    """`cat /dev/zero | ssh git@h 2fa verify`: bounded, not a code, not counted, and quick."""
     command = server.ssh_command(alice, "2fa verify")
     with open("/dev/zero", "rb") as zeros:
         began = time.monotonic()
@@ -470,7 +470,7 @@ def test_a_flood_at_the_prompt(server: Server, alice: Person) -> None:
 
 
 def test_stdin_never_closed(server: Server, alice: Person) -> None:
-    """C8. A client that says nothing is ended by the time limit of the prompt (the limit is an argument here)."""
+    """A client that says nothing is ended by the time limit of the prompt (the limit is an argument here)."""
     reading, writing = os.pipe()
     code = "import sys\nfrom gitguard.cli.prompt import ask\nfrom gitguard.message.reasons import Refusal\ntry:\n    ask('code: ', 1)\nexcept Refusal as refusal:\n    sys.exit(refusal.exit_status)\n"
     began = time.monotonic()

@@ -42,17 +42,17 @@ LONG = "git-upload-pack '" + "a" * 100_000 + "'"
 @pytest.mark.parametrize(
     ("line", "status", "reason"),
     [
-        # A6: the client chooses the program
+        # the client chooses the program
         ("git -c core.hooksPath=/dev/null receive-pack 'closed/app.git'", 20, "unknown-command"),
         ("git --exec-path=/tmp upload-pack 'closed/app.git'", 20, "unknown-command"),
         ("/usr/lib/git-core/git-upload-pack 'closed/app.git'", 20, "unknown-command"),
-        # A7: options in the place of a repository
+        # options in the place of a repository
         ("git-upload-pack '--help'", 21, "no-such-repository"),
         ("git-upload-pack '-x'", 21, "no-such-repository"),
         ("git-upload-pack '--strict' '/closed/app'", 20, "malformed-command"),
         ("git-upload-archive '--exec=id' 'closed/app'", 20, "malformed-command"),
         ("git-receive-pack --http-backend-info-refs closed/app", 20, "malformed-command"),
-        # A8: what a shell would run
+        # what a shell would run
         ("git-upload-pack 'open/app'; id", 20, "malformed-command"),
         ("git-upload-pack $(id)", 20, "malformed-command"),
         ("git-upload-pack `id`", 20, "malformed-command"),
@@ -61,7 +61,7 @@ LONG = "git-upload-pack '" + "a" * 100_000 + "'"
         ("git-upload-pack 'open/app", 20, "malformed-command"),
         ("git-upload-pack open/app &", 20, "malformed-command"),
         (LONG, 20, "malformed-command"),
-        # A9: other spellings of the closed one, and ways around it
+        # other spellings of the closed one, and ways around it
         ("git-upload-pack 'closed/app'", 10, "verification-required"),
         ("git-upload-pack 'closed/app.git/'", 10, "verification-required"),
         ("git-upload-pack '//closed//app'", 10, "verification-required"),
@@ -75,10 +75,10 @@ LONG = "git-upload-pack '" + "a" * 100_000 + "'"
         ("git-upload-pack 'closed'", 21, "no-such-repository"),
         ("git-upload-pack ''", 21, "no-such-repository"),
         ("git-upload-pack '/'", 21, "no-such-repository"),
-        # A12: what runs no hook
+        # what runs no hook
         ("git-receive-pack 'closed/app'", 10, "verification-required"),
         ("git-upload-archive 'closed/app'", 10, "verification-required"),
-        # A13: other programs
+        # other programs
         ("scp -t /tmp/x", 20, "unknown-command"),
         ("/usr/lib/openssh/sftp-server", 20, "unknown-command"),
         ("internal-sftp", 20, "unknown-command"),
@@ -92,7 +92,7 @@ LONG = "git-upload-pack '" + "a" * 100_000 + "'"
         ("GIT-UPLOAD-PACK 'closed/app'", 20, "unknown-command"),
         ("git-upload-pack\t'closed/app'", 20, "malformed-command"),
         ("git-http-backend", 20, "unknown-command"),
-        # A14: LFS
+        # LFS
         ("git-lfs-authenticate closed/app download", 10, "verification-required"),
         ("git-lfs-authenticate 'closed/app.git' upload", 10, "verification-required"),
         ("git-lfs-transfer closed/app upload", 10, "verification-required"),
@@ -101,7 +101,7 @@ LONG = "git-upload-pack '" + "a" * 100_000 + "'"
     ],
 )  # fmt: skip
 def test_any_command(shared_server: Server, thief: Person, line: str, status: int, reason: str) -> None:
-    """A6 to A9, A12 to A14: refused with the right reason, one log line, no byte of Git's."""
+    """Refused with the right reason, one log line, no byte of Git's."""
     before = len(shared_server.log())
     done = shared_server.ssh(thief, line)
     assert done.status == status, done.text
@@ -124,7 +124,7 @@ def test_any_command(shared_server: Server, thief: Person, line: str, status: in
 
 @pytest.mark.parametrize("name", ["a\x1b[2J\x07b", "a\u202eb", "%s%n{0}", "\u00e9" * 300, "x\udcff\udcfe"])
 def test_client_text_in_log_and_terminal(shared_server: Server, thief: Person, name: str) -> None:
-    """A16: escapes, direction marks, broken UTF-8: replaced in what people see; the log stays JSON, one line."""
+    """Escapes, direction marks, broken UTF-8: replaced in what people see; the log stays JSON, one line."""
     before = shared_server.access_log.read_bytes().count(b"\n")
     done = shared_server.ssh(thief, f"git-upload-pack '{name}'")
     assert done.status in (20, 21)
@@ -136,7 +136,7 @@ def test_client_text_in_log_and_terminal(shared_server: Server, thief: Person, n
 
 
 def test_hostile_receive_pack_of_a_real_git(shared_server: Server, thief: Person) -> None:
-    """A6 with git's own flag: nothing is executed, the repository does not change."""
+    """With git's own flag: nothing is executed, the repository does not change."""
     server = shared_server
     tree = server.work_tree(thief, "closed/app", "hostile")
     head = server.directory("closed/app") / "refs" / "heads" / "main"
@@ -152,7 +152,7 @@ def test_hostile_receive_pack_of_a_real_git(shared_server: Server, thief: Person
 
 
 def test_a_push_with_nothing_to_send(shared_server: Server, thief: Person) -> None:
-    """A12: up to date, dry-run, ls-remote, archive: refused by the gate, since no hook runs for these."""
+    """Up to date, dry-run, ls-remote, archive: refused by the gate, since no hook runs for these."""
     server = shared_server
     url = server.url("closed/app")
     tree = server.work_tree(thief, "closed/app", "idle")
@@ -168,7 +168,7 @@ def test_a_push_with_nothing_to_send(shared_server: Server, thief: Person) -> No
 
 @pytest.mark.parametrize("words", [("-N", "-W", "127.0.0.1:22"), ("-t", "-t"), ("-A",), ("-s", "sftp")])
 def test_other_uses_of_a_connection(shared_server: Server, thief: Person, words: tuple[str, ...]) -> None:
-    """A1's neighbours, L11: no forward, no pty, no subsystem; what runs is the gate."""
+    """No forward, no pty, no subsystem; what runs is the gate."""
     server = shared_server
     done = (
         server.ssh(thief, options=words) if words[0] != "-s" else server.ssh(thief, "sftp", options=("-s",))

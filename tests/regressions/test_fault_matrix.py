@@ -1,4 +1,4 @@
-"""B3, B5, B6: every fault x every action has one expected answer, within two seconds. The table is lab/faults.py."""
+"""Every fault x every action has one expected answer, within two seconds. The table is lab/faults.py."""
 
 from __future__ import annotations
 

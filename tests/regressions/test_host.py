@@ -39,7 +39,7 @@ def story(module: str, *words: str) -> str:
 
 
 def test_every_gap_is_named_and_a_healthy_host_is_silent() -> None:
-    """A6: more than a hundred gaps, each by its name; nothing before, and nothing after they are taken back."""
+    """More than a hundred gaps, each by its name; nothing before, and nothing after they are taken back."""
     text = story("lab.gaps")
     assert [line.split()[-1] for line in text.splitlines() if line.startswith("healthy")] == [
         "silent",
@@ -50,18 +50,18 @@ def test_every_gap_is_named_and_a_healthy_host_is_silent() -> None:
 
 
 def test_every_night_of_the_page_ends_well() -> None:
-    """N5: what breaks is named by the page's first commands, and its remedy, as it stands there, mends it."""
+    """What breaks is named by the page's first commands, and its remedy, as it stands there, mends it."""
     rows = [line for line in story("lab.night").splitlines() if line.endswith(" mended")]
     assert len(rows) == len(NIGHTS)
 
 
 def test_the_page_typed_on_an_empty_server() -> None:
-    """N1, N12, N13: every command of the page, from the libraries with their hashes to a refused push and an accepted one."""
+    """Every command of the page, from the libraries with their hashes to a refused push and an accepted one."""
     assert "ok: refused, set up, pushed" in story("lab.operations", "empty")
 
 
 def test_the_page_typed_on_a_server_in_use() -> None:
-    """T1-T6, N2, N11: 28 key lines, 40 repositories, gitolite; people, hooks and deployments go on as before; what is left is named."""
+    """28 key lines, 40 repositories, gitolite; people, hooks and deployments go on as before; what is left is named."""
     text = story("lab.operations", "in-use", "--copied")
     assert "ok: 27 people read what they read before (4 of them by lines that are named as left)" in text
     assert "ok: 36 pushes end as before, hooks' words and all; 1 was said not to be adopted" in text
@@ -71,7 +71,7 @@ def test_the_page_typed_on_a_server_in_use() -> None:
 
 
 def test_the_page_typed_on_a_git_shell_account() -> None:
-    """N3: keys first, then the shell: nobody is cut off in between, and nobody is handed a shell."""
+    """Keys first, then the shell: nobody is cut off in between, and nobody is handed a shell."""
     assert "ok: no one was cut off, no one got a shell" in story("lab.operations", "git-shell", "--copied")
 
 
@@ -92,7 +92,7 @@ def test_every_remedy_stands_on_the_page() -> None:
     reason="gitolite is not here (make test installs it)",
 )
 def test_gitolite_behind_the_gate() -> None:
-    """T2: what gitolite denies stays denied after every change around it, and works with 2FA on top."""
+    """What gitolite denies stays denied after every change around it, and works with 2FA on top."""
     text = story("lab.gitolite")
     assert text.count("\nok: ") >= 8
 

@@ -22,7 +22,7 @@ def adopt(site: Direct, person: Person, user: str, *words: str, status: int = 0)
 
 
 def test_adopting_keeps_what_limits_a_key(site: Direct) -> None:
-    """T1, N2: from, expiry and program stay through every rewrite; the file as it was is kept; a dry run says the same."""
+    """From, expiry and program stay through every rewrite; the file as it was is kept; a dry run says the same."""
     key = site.new_key("carol")
     limits = 'from="192.0.2.0/24",expiry-time="20300101"'
     line = f'{limits},command="/bin/true carol",no-pty {key.public_line}'
@@ -47,7 +47,7 @@ def test_adopting_keeps_what_limits_a_key(site: Direct) -> None:
     "options", ["cert-authority", 'environment="A=b"', 'command="a; b"', "no-touch-required", "strange"]
 )
 def test_what_cannot_be_kept_changes_nothing(site: Direct, options: str) -> None:
-    """T1: the line is refused and named, dry or not, exit 2, and the file and the store are as they were."""
+    """The line is refused and named, dry or not, exit 2, and the file and the store are as they were."""
     key, other = site.new_key("carol"), site.new_key("dave")
     site.key_file.write_text(f"{options} {key.public_line}{other.public_line}")
     before = site.key_file.read_bytes()
@@ -71,7 +71,7 @@ def test_what_cannot_be_kept_changes_nothing(site: Direct, options: str) -> None
     ],
 )
 def test_comments_are_data(site: Direct, comment: str) -> None:
-    """ATTACK (A3): a comment that holds our own mark. EXPECTED: it is a comment, and keys come and go as ever."""
+    """ATTACK: a comment that holds our own mark. EXPECTED: it is a comment, and keys come and go as ever."""
     key = site.new_key("alice")
     Path(f"{key.key}.pub").write_text(" ".join(key.public_line.split()[:2]) + f" {comment}\n")
     site.admin("user", "add", "alice", "--key", f"{key.key}.pub")
@@ -82,7 +82,7 @@ def test_comments_are_data(site: Direct, comment: str) -> None:
 
 
 def test_a_commented_line_lets_nobody_in(site: Direct) -> None:
-    """N7: a key in a comment can be added."""
+    """A key in a comment can be added."""
     key = site.new_key("alice")
     site.key_file.write_text(site.key_file.read_text() + "# old: " + key.public_line)
     site.admin("user", "add", "alice", "--key", f"{key.key}.pub")
@@ -91,7 +91,7 @@ def test_a_commented_line_lets_nobody_in(site: Direct) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
 def test_keys_as_windows_saves_them(site: Direct, encoding: str) -> None:
-    """T19: a byte-order mark and UTF-16 are read; other formats are refused with the command that converts them."""
+    """A byte-order mark and UTF-16 are read; other formats are refused with the command that converts them."""
     key = site.new_key("alice")
     path = Path(f"{key.key}.pub")
     path.write_bytes(key.public_line.replace("\n", "\r\n").encode(encoding))
@@ -103,7 +103,7 @@ def test_keys_as_windows_saves_them(site: Direct, encoding: str) -> None:
 
 
 def test_a_lost_store_is_not_a_new_one(site: Direct) -> None:
-    """N4: init refuses to begin anew beside secrets and key lines, unless told; and the block is copied before it shrinks."""
+    """Init refuses to begin anew beside secrets and key lines, unless told; and the block is copied before it shrinks."""
     site.add_user("alice")
     for suffix in ("", "-wal", "-shm"):
         Path(f"{site.store}{suffix}").unlink(missing_ok=True)
@@ -117,7 +117,7 @@ def test_a_lost_store_is_not_a_new_one(site: Direct) -> None:
 
 
 def test_a_floor_is_only_tightened(site: Direct) -> None:
-    """ATTACK (A15): a repository's admin undoes what the server's admin demanded. EXPECTED: refused; tightening works."""
+    """ATTACK: a repository's admin undoes what the server's admin demanded. EXPECTED: refused; tightening works."""
     alice = site.new_user("alice")
     site.admin("repo", "create", "app", "--admin", "alice")
     site.admin("repo", "require", "app", "push")
@@ -131,11 +131,11 @@ def test_a_floor_is_only_tightened(site: Direct) -> None:
     )
     trail = site.admin("audit", "show", "--event", "toggle-set").out.count("toggle-set")
     assert "already" in site.ssh(alice, "2fa repo require app all", status=0).out
-    assert site.admin("audit", "show", "--event", "toggle-set").out.count("toggle-set") == trail, "A17"
+    assert site.admin("audit", "show", "--event", "toggle-set").out.count("toggle-set") == trail
 
 
 def test_the_log_needs_the_log_alone(site: Direct) -> None:
-    """N5: with a typo in the configuration and the store gone, the first command of the night still answers."""
+    """With a typo in the configuration and the store gone, the first command of the night still answers."""
     alice = site.new_user("alice")
     site.admin("repo", "create", "app")
     site.ssh(alice, "git-upload-pack 'app'", stdin="0000")
@@ -147,7 +147,7 @@ def test_the_log_needs_the_log_alone(site: Direct) -> None:
 
 
 def test_rotations_are_read(site: Direct) -> None:
-    """N9: plain and compressed ones, in time's order."""
+    """Plain and compressed ones, in time's order."""
     import gzip
 
     alice = site.new_user("alice")
@@ -164,7 +164,7 @@ def test_rotations_are_read(site: Direct) -> None:
 
 
 def test_editing_the_configuration(site: Direct, monkeypatch: pytest.MonkeyPatch) -> None:
-    """N10: what has a fault does not get in place; what is right is in use at once."""
+    """What has a fault does not get in place; what is right is in use at once."""
     before = site.config.read_bytes()
     monkeypatch.setenv("EDITOR", "sed -i s/opt-in/optin/")
     done = site.admin("config", "edit", status=30, stdin="n\n")
@@ -176,7 +176,7 @@ def test_editing_the_configuration(site: Direct, monkeypatch: pytest.MonkeyPatch
 
 
 def test_accepted_faults_stay_accepted(site: Direct) -> None:
-    """N5: after `audit accept` verify and doctor do not fail for ever; a new fault is said again."""
+    """After `audit accept` verify and doctor do not fail for ever; a new fault is said again."""
     import sqlite3
 
     site.add_user("alice")
@@ -195,7 +195,7 @@ def test_accepted_faults_stay_accepted(site: Direct) -> None:
 
 
 def test_people_come_back_and_come_in_bulk(site: Direct) -> None:
-    """N11: a removed colleague returns; commands that are typed twice do no harm; invites for everybody."""
+    """A removed colleague returns; commands that are typed twice do no harm; invites for everybody."""
     key = site.new_key("alice")
     site.admin("user", "add", "alice", "--key", f"{key.key}.pub")
     assert (
@@ -211,7 +211,7 @@ def test_people_come_back_and_come_in_bulk(site: Direct) -> None:
 
 
 def test_no_address_is_said_at_once(site: Direct) -> None:
-    """T14: sshd over a pipe tells no address; no verification can count, and the first refusal says so."""
+    """Sshd over a pipe tells no address; no verification can count, and the first refusal says so."""
     alice = site.new_user("alice")
     site.admin("repo", "create", "app")
     site.admin("repo", "require", "app", "push")
@@ -220,7 +220,7 @@ def test_no_address_is_said_at_once(site: Direct) -> None:
 
 
 def test_tuning_is_not_our_business(site: Direct) -> None:
-    """T8: MALLOC_ARENA_MAX stops nobody; what loads code is refused with where it may come from."""
+    """MALLOC_ARENA_MAX stops nobody; what loads code is refused with where it may come from."""
     import subprocess
 
     alice = site.new_user("alice")
@@ -235,7 +235,7 @@ def test_tuning_is_not_our_business(site: Direct) -> None:
 
 
 def test_removing_names_nothing_before_the_code(site: Direct) -> None:
-    """ATTACK (A7): the key alone, asking `2fa remove` for the names of protected repositories. EXPECTED: numbers, no names."""
+    """ATTACK: the key alone, asking `2fa remove` for the names of protected repositories. EXPECTED: numbers, no names."""
     alice = site.new_user("alice")
     site.admin("repo", "create", "secret-project")
     site.admin("repo", "require", "secret-project", "all")
@@ -248,7 +248,7 @@ def test_removing_names_nothing_before_the_code(site: Direct) -> None:
 
 
 def test_the_qr_code_fits_an_ordinary_terminal(site: Direct) -> None:
-    """T16, N8: from its first row to the prompt at most 24 lines of at most 80 columns, the prompt right below."""
+    """From its first row to the prompt at most 24 lines of at most 80 columns, the prompt right below."""
     import re
 
     bob = site.add_user("bob")
@@ -260,7 +260,7 @@ def test_the_qr_code_fits_an_ordinary_terminal(site: Direct) -> None:
 
 
 def test_a_configuration_that_names_another_account(tmp_path: Path) -> None:
-    """ATTACK (A4): the account's own configuration names root. EXPECTED: root does not act on it."""
+    """ATTACK: the account's own configuration names root. EXPECTED: root does not act on it."""
     if os.geteuid() != 0:
         pytest.skip("only root can be led astray")
     site = Direct(tmp_path / "server")

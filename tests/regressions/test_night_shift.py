@@ -184,7 +184,7 @@ def test_tokens_of_key_files() -> None:
 
 
 def test_a_session_of_a_fast_clock(site: Direct) -> None:
-    """B5. ATTACK: a session from when the clock was ahead, of another boot. EXPECTED: gone once the clock is accepted."""
+    """ATTACK: a session from when the clock was ahead, of another boot. EXPECTED: gone once the clock is accepted."""
     with sqlite3.connect(site.store) as store:
         store.execute("UPDATE sessions SET verified_at = verified_at + 3600, boot = 'other'")
     store.close()

@@ -136,7 +136,7 @@ MAKERS = [
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_what_would_lead_elsewhere(tmp_path: Path, make: Callable[[Path], Path]) -> None:
-    """A9, A9b: each of these opened another repository, or ran code, in a trial."""
+    """Each of these opened another repository, or ran code, in a trial."""
     root = tmp_path / "root"
     bare(root / "a.git")
     directory = make(root)

@@ -149,7 +149,7 @@ def test_key_lines_as_sshd_reads_them(server: Server, line: str) -> None:
 @pytest.mark.parametrize("what", ["state/gitguard.db", "state/grant.key", "state/secret.keys"])
 @pytest.mark.parametrize("how", ["mode", "owner", "link", "pipe"])
 def test_files_of_others_are_not_believed(server: Server, alice: Person, what: str, how: str) -> None:
-    """B6: store and keys that others may write, own, or have put a link or a pipe in place of: refused in time."""
+    """Store and keys that others may write, own, or have put a link or a pipe in place of: refused in time."""
     server.clear_watermark(alice)
     server.verify(alice)
     path = server.home / what
@@ -264,7 +264,7 @@ def test_a_linked_root_by_the_path_of_old_remotes(server: Server, alice: Person)
 
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV", "OPENSSL_CONF"])
 def test_variables_that_act_before_us(server: Server, alice: Person, name: str) -> None:
-    """A4b: seen in our environment they mean that sshd accepts too much; refused, with the line to change in the log."""
+    """Seen in our environment they mean that sshd accepts too much; refused, with the line to change in the log."""
     done = gate(server, alice, "git-upload-pack 'open'", env={name: ""})
     assert (done.status, "[config-invalid]" in done.out) == (30, True)
     assert "AcceptEnv" in str(server.log()[-1]["because"])
@@ -290,7 +290,7 @@ def test_odd_spellings_of_a_git_verb_get_a_packet(server: Server, alice: Person,
 
 
 def test_identity_comes_from_the_key_line_alone(server: Server, alice: Person) -> None:
-    """A5, and arguments that are not the key line's: no-identity, logged."""
+    """Arguments that are not the key line's: no-identity, logged."""
     launcher = str(server.home / "bin" / "gitguard-shell")
     for words in (
         [],
@@ -336,7 +336,7 @@ def ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def test_a_parked_reader_ends_when_it_is_tightened(server: Server, parked: subprocess.Popen[bytes]) -> None:
-    """A20: an open connection does not outlive the toggle."""
+    """An open connection does not outlive the toggle."""
     assert "1 running transfer" in server.admin("repo", "require", "open", "all").out
     assert ended(parked)
 
@@ -359,13 +359,13 @@ def test_a_parked_reader_stays_when_it_need_not_end(server: Server, parked: subp
 def test_a_parked_reader_ends_with_its_user(
     server: Server, parked: subprocess.Popen[bytes], how: tuple[str, ...]
 ) -> None:
-    """A20: suspend, reset, remove."""
+    """Suspend, reset, remove."""
     server.admin(*how)
     assert ended(parked)
 
 
 def test_a_parked_borrower_ends_with_its_lender(server: Server, alice: Person) -> None:
-    """A18 with A20: tightening the lender ends readers of what borrows from it."""
+    """Tightening the lender ends readers of what borrows from it."""
     fork = server.directory("fork")
     run(["git", "clone", "-q", "--bare", "-s", str(server.directory("open")), str(fork)])
     server.admin("repo", "adopt", "fork")
@@ -384,7 +384,7 @@ def test_a_parked_borrower_ends_with_its_lender(server: Server, alice: Person) -
 
 
 def test_a_riding_session_that_is_left_ends_its_transfers(server: Server, alice: Person) -> None:
-    """A20: leave and revoke end what rides on the ended session, over any other connection."""
+    """Leave and revoke end what rides on the ended session, over any other connection."""
     for how in ("leave", "revoke"):
         server.clear_watermark(alice)
         server.verify(alice)

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_people_who_are_not_enrolled_are_a_note(site: Direct) -> None:
-    """T15: a nightly job does not mail for ever because somebody has not set up yet."""
+    """A nightly job does not mail for ever because somebody has not set up yet."""
     site.add_user("alice")
     site.admin("repo", "create", "app")
     site.admin("repo", "require", "app", "push")
@@ -38,7 +38,7 @@ def test_people_who_are_not_enrolled_are_a_note(site: Direct) -> None:
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="needs a mount of its own")
 def test_a_file_system_that_runs_nothing(site: Direct) -> None:
-    """T17: on noexec, `chmod +x` is the wrong advice: the mount is named."""
+    """On noexec, `chmod +x` is the wrong advice: the mount is named."""
     run(["mount", "-t", "tmpfs", "-o", "noexec,mode=755", "none", str(site.repositories)])
     try:
         run(["git", "init", "-q", "--bare", "--template=", str(site.directory("app"))])
@@ -51,7 +51,7 @@ def test_a_file_system_that_runs_nothing(site: Direct) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mark a folder immutable")
 def test_a_folder_that_cannot_be_written_is_named(site: Direct) -> None:
-    """T30: the key file's folder, and not the file, is what is to be mended."""
+    """The key file's folder, and not the file, is what is to be mended."""
     folder = site.key_file.parent
     person = site.new_key("bob")
     if subprocess.run(["chattr", "+i", str(folder)], check=False, capture_output=True).returncode != 0:
@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_written_is_named(site: Direct) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="--drop-in and --timers are root's")
 @pytest.mark.parametrize("flag", ["--drop-in", "--timers"])
 def test_roots_own_files_are_not_written_from_somebody_elses_configuration(tmp_path: Path, flag: str) -> None:
-    """A4: the account could have written the snippet that root would copy."""
+    """The account could have written the snippet that root would copy."""
     home = tmp_path / "theirs"
     server = Direct(home)
     server.install()
@@ -86,7 +86,7 @@ def test_roots_own_files_are_not_written_from_somebody_elses_configuration(tmp_p
 
 
 def test_an_admins_own_words_keep_their_letters(site: Direct) -> None:
-    """T18: the help line in a refusal, and a reason in the trail, in people's own language."""
+    """The help line in a refusal, and a reason in the trail, in people's own language."""
     alice = site.add_user("alice")
     site.configure(help={"line": "Hilfe: büro@beispiel.de, Łódź, 手伝い"})
     site.admin("repo", "create", "app")
@@ -100,7 +100,7 @@ def test_an_admins_own_words_keep_their_letters(site: Direct) -> None:
     "program", ["/usr/bin/git-upload-pack", "/usr/local/bin/git-receive-pack", "git  upload-pack"]
 )
 def test_a_remotes_own_program_is_refused_in_gits_protocol(site: Direct, program: str) -> None:
-    """T20: `remote.X.uploadpack` with a path: Git prints our words, and guesses nothing about access rights."""
+    """`remote.X.uploadpack` with a path: Git prints our words, and guesses nothing about access rights."""
     alice = site.add_user("alice")
     done = site.ssh(alice, f"{program} 'app'")
     assert re.match(r"[0-9a-f]{4}ERR gitguard: ", done.out), done.text
@@ -109,7 +109,7 @@ def test_a_remotes_own_program_is_refused_in_gits_protocol(site: Direct, program
 
 @pytest.mark.parametrize("verb", ["git-lfs-authenticate app download", "git-lfs-transfer app upload"])
 def test_lfs_goes_on_over_http(site: Direct, verb: str) -> None:
-    """T21: newer git-lfs looks for `not found` and then asks over HTTP."""
+    """Newer git-lfs looks for `not found` and then asks over HTTP."""
     site.admin("repo", "create", "app")
     alice = site.add_user("alice")
     said = site.ssh(alice, verb)
@@ -119,7 +119,7 @@ def test_lfs_goes_on_over_http(site: Direct, verb: str) -> None:
 
 @pytest.mark.parametrize("hidden", ["\u00a0", "\ufeff", "\t", "\u200b", "\u202a"])
 def test_something_invisible_in_a_code_is_named(site: Direct, hidden: str) -> None:
-    """T23: pasted text brings what nobody sees; it is not-a-code, and the character is named."""
+    """Pasted text brings what nobody sees; it is not-a-code, and the character is named."""
     alice = site.new_user("alice")
     site.clear_watermark(alice)
     code = site.fresh_code(alice)
@@ -129,7 +129,7 @@ def test_something_invisible_in_a_code_is_named(site: Direct, hidden: str) -> No
 
 
 def test_later_hooks_are_told_what_is_documented() -> None:
-    """T27: every GITGUARD_ variable that the gate sets for others stands in the reference."""
+    """Every GITGUARD_ variable that the gate sets for others stands in the reference."""
     page = (ROOT / "docs" / "reference.md").read_text()
     source = (ROOT / "gitguard" / "gate" / "downstream.py").read_text()
     own = {"GITGUARD_STATE", "GITGUARD_PID"}  # for our own riders; not promised to anybody
@@ -139,7 +139,7 @@ def test_later_hooks_are_told_what_is_documented() -> None:
 
 
 def test_what_a_polling_key_does_to_its_neighbours_is_said() -> None:
-    """T25, T28: git-shell's own commands end; a removed key draws sshd's penalties on everybody behind its address."""
+    """Git-shell's own commands end; a removed key draws sshd's penalties on everybody behind its address."""
     page = (ROOT / "docs" / "operations.md").read_text()
     assert "PerSourcePenalties" in page
     assert "git-shell-commands" in page
@@ -149,7 +149,7 @@ def test_what_a_polling_key_does_to_its_neighbours_is_said() -> None:
 
 
 def test_a_key_in_a_second_file_is_not_adopted(site: Direct, tmp_path: Path) -> None:
-    """T1: gitguard does not write that file, so the line would stay ungated there: it is to be moved first."""
+    """Gitguard does not write that file, so the line would stay ungated there: it is to be moved first."""
     from gitguard.action import keys
     from gitguard.host.key_file import foreign_lines
 
@@ -163,7 +163,7 @@ def test_a_key_in_a_second_file_is_not_adopted(site: Direct, tmp_path: Path) -> 
 
 
 def test_one_key_with_two_meanings_is_not_adopted(site: Direct) -> None:
-    """T1: two lines of a key with different options, or two commands in one line: which would count is not guessed."""
+    """Two lines of a key with different options, or two commands in one line: which would count is not guessed."""
     person = site.new_key("carol")
     mapping = site.folder / "map"
     mapping.write_text(f"{person.fingerprint} carol\n")
@@ -178,7 +178,7 @@ def test_one_key_with_two_meanings_is_not_adopted(site: Direct) -> None:
 
 
 def test_a_stored_key_keeps_its_limits_when_its_line_says_other(site: Direct) -> None:
-    """N2: a line pasted again without its `from`: adopting it would widen the key that the store limits."""
+    """A line pasted again without its `from`: adopting it would widen the key that the store limits."""
     person = site.new_key("carol")
     mapping = site.folder / "map"
     mapping.write_text(f"{person.fingerprint} carol\n")
@@ -196,7 +196,7 @@ def test_a_stored_key_keeps_its_limits_when_its_line_says_other(site: Direct) ->
 
 @pytest.mark.parametrize("line", ["2fa enroll", "'2fa' 'enroll'", "'2fa' enroll", "2fa_verify"])
 def test_what_waits_at_a_prompt_is_known_however_it_is_quoted(site: Direct, line: str) -> None:
-    """A8: judged as the gate parses it, not by a look at the client's bytes."""
+    """Judged as the gate parses it, not by a look at the client's bytes."""
     from gitguard.host.riding import _is_own
 
     del site
@@ -221,7 +221,7 @@ def test_a_code_that_comes_byte_by_byte(site: Direct) -> None:
 
 
 def test_a_clones_own_variant_decides_nothing(server: Server) -> None:
-    """A5: `ssh.variant` in a clone's configuration would choose the options that our words are sent with."""
+    """`ssh.variant` in a clone's configuration would choose the options that our words are sent with."""
     alice = server.new_user("alice")
     server.admin("repo", "create", "app")
     tree = server.work_tree(alice, "app")
@@ -239,7 +239,7 @@ def test_a_clones_own_variant_decides_nothing(server: Server) -> None:
     reason="logrotate is not here (make test installs it)",
 )
 def test_logrotate_with_the_file_that_we_ship(site: Direct) -> None:
-    """T7: after a real rotation what is open and what demands 2FA are both logged, and the log is read over both files."""
+    """After a real rotation what is open and what demands 2FA are both logged, and the log is read over both files."""
     alice = site.new_user("alice")
     for name, require in (("open", "none"), ("closed", "all")):
         site.admin("repo", "create", name)

@@ -181,7 +181,7 @@ KEY_FILE_VERBS = ["user remove alice --yes", "key remove {key}", "user add bob -
 def test_a_key_file_that_cannot_be_written(
     site: Direct, park: Callable[..., subprocess.Popen[bytes]], verb: str
 ) -> None:
-    """T3: the change stands, the transfer ends, the invite is printed, the text says what does not stand; init mends it."""
+    """The change stands, the transfer ends, the invite is printed, the text says what does not stand; init mends it."""
     process = park()
     bob = site.new_key("bob")
     if subprocess.run(["chattr", "+i", str(site.key_file)], check=False, capture_output=True).returncode != 0:
@@ -210,7 +210,7 @@ def test_a_key_file_that_cannot_be_written(
 def test_a_parked_connection_does_not_outlive_its_session(
     site: Direct, park: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    """ATTACK (A1): a read left open for days after the session ran out. EXPECTED: the sweep, or any change, ends it."""
+    """ATTACK: a read left open for days after the session ran out. EXPECTED: the sweep, or any change, ends it."""
     process = park()
     site.admin("session", "sweep")
     assert process.poll() is None, "the session is live"
@@ -221,7 +221,7 @@ def test_a_parked_connection_does_not_outlive_its_session(
 
 
 def test_any_change_looks_at_everybody(site: Direct, park: Callable[..., subprocess.Popen[bytes]]) -> None:
-    """A1: not only what the change is about."""
+    """Not only what the change is about."""
     process = park()
     site.age_sessions(9 * 3600)
     site.admin("user", "add", "somebody")
@@ -231,7 +231,7 @@ def test_any_change_looks_at_everybody(site: Direct, park: Callable[..., subproc
 def test_a_new_configuration_counts_for_what_runs(
     site: Direct, park: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    """A1: a reader parked before `enforcement = "enforced"`."""
+    """A reader parked before `enforcement = "enforced"`."""
     process = park("open")
     site.configure(git={"enforcement": "enforced"})
     site.admin("session", "sweep")
@@ -293,7 +293,7 @@ def test_what_flows_goes_on(site: Direct) -> None:
 
 
 def test_what_waits_at_a_prompt_ends_with_the_riders(site: Direct) -> None:
-    """ATTACK (A9): an enrolment left pending over suspend and resume. EXPECTED: it ended with the suspension."""
+    """ATTACK: an enrolment left pending over suspend and resume. EXPECTED: it ended with the suspension."""
     bob = site.add_user("bob")
     process = subprocess.Popen(
         site.ssh_command(bob, f"2fa enroll {bob.invite} --qr none"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
@@ -309,7 +309,7 @@ def test_what_waits_at_a_prompt_ends_with_the_riders(site: Direct) -> None:
 
 
 def test_settings_are_read_again_after_a_prompt(site: Direct) -> None:
-    """A9: who waited at the prompt goes on by today's settings: recovery codes were switched off meanwhile."""
+    """Who waited at the prompt goes on by today's settings: recovery codes were switched off meanwhile."""
     alice = site.people["alice"]
     process = subprocess.Popen(
         site.ssh_command(alice, "2fa verify"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
@@ -396,7 +396,7 @@ def child_of(pid: int) -> int:
 
 
 def test_too_many_prompts_of_one_key(site: Direct) -> None:
-    """ATTACK (A19): a key that opens prompts without end. EXPECTED: the ninth is refused, and another key goes on."""
+    """ATTACK: a key that opens prompts without end. EXPECTED: the ninth is refused, and another key goes on."""
     from gitguard.cli.prompt import MOST_WAITING, Places
 
     alice = site.people["alice"]

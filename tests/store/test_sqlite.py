@@ -55,7 +55,7 @@ def damage(bench: Bench, kind: str) -> None:
     ],
 )
 def test_every_damage_is_a_refusal(bench: Bench, kind: str, reason: str) -> None:
-    """MUST 4, B3: for the full store and for the gate's own query alike."""
+    """MUST 4: for the full store and for the gate's own query alike."""
     bench.desk.store.close()
     damage(bench, kind)
     path = str(bench.folder / "gitguard.db")

@@ -94,7 +94,7 @@ def test_an_empty_file_is_all_defaults() -> None:
     ],
 )  # fmt: skip
 def test_every_fault_has_its_line_and_the_way_out(text: str, line: int, words: list[str]) -> None:
-    """B1, B2: syntax errors, unknown and duplicate keys, wrong types, bad durations, groups nobody defined."""
+    """Syntax errors, unknown and duplicate keys, wrong types, bad durations, groups nobody defined."""
     found = faults(text)
     assert [number for number, _ in found] == [line]
     assert all(word in found[0][1] for word in words), found
@@ -223,7 +223,7 @@ def refusal(installation: Installation) -> Refusal:
 
 
 def test_a_broken_file_refuses_everything(installation: Installation) -> None:
-    """B1: the old compiled form does not keep a broken configuration alive."""
+    """The old compiled form does not keep a broken configuration alive."""
     load(*installation.places())
     settle(installation)
     installation.config.write_text("[git]\nenforcement = off\n")
@@ -239,7 +239,7 @@ def test_a_missing_file_refuses(installation: Installation) -> None:
 
 @pytest.mark.parametrize("which", ["config", "folder", "state"])
 def test_what_others_may_write_is_refused_by_name(installation: Installation, which: str) -> None:
-    """B6: configuration, its folder, and the state folder."""
+    """Configuration, its folder, and the state folder."""
     path = {
         "config": installation.config,
         "folder": installation.folder,

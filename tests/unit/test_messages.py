@@ -73,14 +73,14 @@ def test_the_contracts_own_example() -> None:
 
 
 def test_the_hint_carries_the_port() -> None:
-    """L6: on another port, the line works when pasted."""
+    """On another port, the line works when pasted."""
     assert "ssh -T -p 2222 git@git.example.com 2fa verify" in first_line(
         Refusal("verification-required"), FULL
     )
 
 
 def test_client_text_cannot_move_the_cursor() -> None:
-    """A16: escapes, line breaks, percent signs and direction marks from a client come out harmless."""
+    """Escapes, line breaks, percent signs and direction marks from a client come out harmless."""
     view = View(host="h", operation="push", repository="a\x1b[2J\n%s\u202e{0}")
     text = first_line(Refusal("verification-required"), view)
     assert "\x1b" not in text
@@ -105,7 +105,7 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> object:
 
 @pytest.mark.usefixtures("berlin")
 def test_moments_carry_their_zone() -> None:
-    """L3: `14:32 UTC+1 (47 minutes left)`; another day is named."""
+    """`14:32 UTC+1 (47 minutes left)`; another day is named."""
     at = 1_764_077_520  # 2025-11-25 13:32 UTC
     assert until(at, at - 47 * 60) == "14:32 UTC+1 (47 minutes left)"
     assert clock(at, at - 86400) == "2025-11-25 14:32 UTC+1"

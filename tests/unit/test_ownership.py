@@ -27,7 +27,7 @@ def test_ours_alone_is_in_order(folder: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o666, 0o620, 0o602])
 def test_writable_by_others_is_named(folder: Path, mode: int) -> None:
-    """B6: the path stands in the message."""
+    """The path stands in the message."""
     (folder / "file").write_text("")
     (folder / "file").chmod(mode)
     assert str(folder / "file") in fault_on_the_way(str(folder / "file"), ME)

@@ -90,7 +90,7 @@ def test_local_nat64_prefixes_count_whole() -> None:
 
 
 def test_clock_set_back_makes_no_session_younger() -> None:
-    """B5: within a boot, the clock that nobody can set back says how old a session is."""
+    """Within a boot, the clock that nobody can set back says how old a session is."""
     verified = Moment(10_000, "boot", 500)
     assert Moment(10_000 + 100, "boot", 600).age_of(verified) == 100
     assert Moment(10_000 + 10, "boot", 500 + 3610).age_of(verified) == 3610

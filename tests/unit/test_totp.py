@@ -30,7 +30,7 @@ VECTORS = [
     ("at", "algorithm", "code"), [(at, a, c) for at, row in VECTORS for a, c in row.items()]
 )
 def test_rfc_6238_vectors(at: int, algorithm: str, code: str) -> None:
-    """C1: all rows of appendix B, three hashes."""
+    """All rows of appendix B, three hashes."""
     secret = base64.b32encode(SEEDS[algorithm]).decode().rstrip("=")
     parameters = Parameters(secret, 8, 30, algorithm)
     assert parameters.code(parameters.step(at)) == code
@@ -49,7 +49,7 @@ def test_no_repr_shows_a_secret() -> None:
 
 @pytest.mark.parametrize("typed", [b"123456", b"123 456", b"123456\r", b" 1 2 3 4 5 6 ", b"123456\r\n"])
 def test_spaces_and_line_ends_are_no_part_of_a_code(typed: bytes) -> None:
-    """C5: what people type and clients send."""
+    """What people type and clients send."""
     assert read_code(typed, 6).text == "123456"
 
 
@@ -61,7 +61,7 @@ def test_spaces_and_line_ends_are_no_part_of_a_code(typed: bytes) -> None:
     ],
 )  # fmt: skip
 def test_what_is_not_a_code_costs_nothing(typed: bytes) -> None:
-    """C5: neither `int()` nor Unicode reads codes."""
+    """Neither `int()` nor Unicode reads codes."""
     with pytest.raises(Refusal) as caught:
         read_code(typed, 6)
     assert caught.value.reason == "not-a-code"
