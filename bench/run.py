@@ -246,7 +246,10 @@ def measure(folder: Path, site: Site, small: Site, large: Site) -> list[Row]:
     print("git ls-remote over sshd ...", flush=True)
 
     def ls_remote(person: Person, url: str) -> Callable[[int], None]:
-        return lambda _: server.git(person, "ls-remote", url, status=0) and None
+        def side(_: int) -> None:
+            server.git(person, "ls-remote", url, status=0)
+
+        return side
 
     gated, ungated = ls_remote(alice, server.url("closed")), ls_remote(site.stranger, site.plain_url())
     t = interleaved(100, gated=gated, ungated=ungated)
@@ -264,10 +267,11 @@ def measure(folder: Path, site: Site, small: Site, large: Site) -> list[Row]:
     print("git push over sshd ...", flush=True)
 
     def push(person: Person, url: str) -> Callable[[int], None]:
-        return lambda n: (
-            server.git(person, "push", "--quiet", url, f"HEAD:refs/heads/b{n}", cwd=site.tree, status=0)
-            and None
-        )
+        def side(number: int) -> None:
+            refs = f"HEAD:refs/heads/b{number}"
+            server.git(person, "push", "--quiet", url, refs, cwd=site.tree, status=0)
+
+        return side
 
     t = interleaved(
         60, gated=push(alice, server.url("closed")), ungated=push(site.stranger, site.plain_url())

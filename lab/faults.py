@@ -109,6 +109,11 @@ def _drop_side_files(site: Site) -> None:
         Path(str(site.server.store) + suffix).unlink(missing_ok=True)
 
 
+def _overwritten(site: Site, data: bytes) -> None:
+    _drop_side_files(site)
+    site.server.store.write_bytes(data)
+
+
 def _truncated(site: Site) -> None:
     with sqlite3.connect(site.server.store) as store:
         store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -245,8 +250,8 @@ MATRIX: dict[str, tuple[Break, tuple[str, ...]]] = {
     "nothing": (once(lambda _: None), _all("allowed")),
     "store missing": (once(_missing), _all("store-unavailable")),
     "store truncated": (once(_truncated), _all("store-unavailable")),
-    "store empty": (once(lambda s: (_drop_side_files(s), s.server.store.write_bytes(b""))), _all("store-unavailable")),
-    "store garbage": (once(lambda s: (_drop_side_files(s), s.server.store.write_bytes(b"x" * 90000))), _all("store-unavailable")),
+    "store empty": (once(lambda s: _overwritten(s, b"")), _all("store-unavailable")),
+    "store garbage": (once(lambda s: _overwritten(s, b"x" * 90000)), _all("store-unavailable")),
     "store writable by others": (once(lambda s: s.server.store.chmod(0o666)), _all("store-unavailable")),
     "store of a newer schema": (_sql("PRAGMA user_version = 99"), _all("store-schema")),
     "store locked by a writer": (_locked, ("allowed", "allowed", "store-unavailable", "store-unavailable", "store-unavailable")),

@@ -80,8 +80,8 @@ class Host:
         self.state = Path("/var/lib/gitguard")
         self.log = Path("/var/log/gitguard/access.log")
         drop_ins = Path("/etc/ssh/sshd_config.d")
-        for path in drop_ins.glob("*"):
-            path.unlink()
+        for drop_in in drop_ins.glob("*"):
+            drop_in.unlink()
         if not list(Path("/etc/ssh").glob("ssh_host_*_key")):
             run(["ssh-keygen", "-A"])
         (drop_ins / "50-lab.conf").write_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,9 @@ class Backend(Protocol):
     def open(self) -> Store:
         """A connection of its own, as another process would have."""
 
+    def meddle(self, sql: str, *values: object) -> None:
+        """Change what is stored past all of our code, as whoever holds the store could."""
+
 
 class SqliteBackend:
     """One SQLite file."""
@@ -33,6 +37,13 @@ class SqliteBackend:
     def open(self) -> sqlite.SqliteStore:
         """A connection of its own."""
         return sqlite.SqliteStore(str(self.folder / "gitguard.db"), str(self.folder / "audit.head"))
+
+    def meddle(self, sql: str, *values: object) -> None:
+        """Past all of our code."""
+        connection = sqlite3.connect(self.folder / "gitguard.db")
+        with connection:
+            connection.execute(sql, values)
+        connection.close()
 
 
 BACKENDS: dict[str, type[Backend]] = {"sqlite": SqliteBackend}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,8 +24,7 @@ from gitguard.factor.proof import Desk, Person
 from gitguard.factor.totp import Parameters
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
-from gitguard.store import sqlite
-from gitguard.store.contract import Factor
+from gitguard.store.contract import Factor, Writing
 from lab.faults import CAN_MOUNT
 from lab.host import CAN as CAN_HOST
 from lab.server import SSHD, Direct, Server
@@ -50,7 +50,7 @@ def pytest_report_header() -> str:
         if CAN_HOST
         else "NO ROOT SERVER: gitolite and the planted gaps are left out"
     )
-    return f"real parts: {git}; {ssh}; sshd {sshd}; gitolite {gitolite}; {mount}; {host}; SQLite {sqlite.sqlite3.sqlite_version}"
+    return f"real parts: {git}; {ssh}; sshd {sshd}; gitolite {gitolite}; {mount}; {host}; SQLite {sqlite3.sqlite_version}; Python {sys.version.split()[0]}"
 
 
 class Bench:
@@ -79,11 +79,11 @@ class Bench:
         """A person with the `number`-th made-up key."""
         return Person(name, ssh_key(key_of(number).fingerprint), address)
 
-    def add_key(self, tx: sqlite.Writer, person: Person, number: int = 1) -> None:
+    def add_key(self, tx: Writing, person: Person, number: int = 1) -> None:
         """Give the person's key to them in the store."""
         users.add_key(tx, key_row(person.user, NewKey(key_of(number)), NOW), NOW, "test")
 
-    def enrol(self, tx: sqlite.Writer, name: str) -> None:
+    def enrol(self, tx: Writing, name: str) -> None:
         """Enrol with the known secret, long ago."""
         cipher_key, sealed = self.desk.keyring.encrypt(name, "e1", SECRET)
         tx.put_factor(Factor(name, "e1", sealed, cipher_key, 6, 30, "SHA1", 0, NOW - 1000))

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gitguard.answer.access_log import KEYS
 from gitguard.cli.admin import admin
-from gitguard.config.schema import Lifetime, Settings, format_duration
+from gitguard.config.schema import Lifetime, Limit, Settings, format_duration
 from gitguard.message.reasons import ALLOWED, REFUSED, UNREACHED_STATUS
 from gitguard.verbs import VERBS, Verb
 
@@ -156,7 +156,7 @@ def shown(value: object) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return "[" + ", ".join(shown(v) for v in value) + "]"
-    if hasattr(value, "failures"):
+    if isinstance(value, Limit):
         return f'"{value.failures}/{format_duration(value.seconds)}"'
     return f'"{value}"' if isinstance(value, str) else str(value)
 

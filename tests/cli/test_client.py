@@ -70,7 +70,6 @@ def test_words_are_quoted_for_the_servers_parser() -> None:
     assert split(command[-1]) == ("2fa", "repo", "show", "it's; id")
 
 
-pytestmark = []
 e2e = pytest.mark.e2e
 
 

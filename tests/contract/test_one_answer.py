@@ -42,7 +42,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         22,
         str(folder / "keys" / "k"),
     )
-    install.install(wishes, lambda _: None, [])
+    install.install(wishes, lambda _: None, "")
     return folder
 
 

@@ -61,7 +61,7 @@ def test_commands_in_the_docs_exist(page: Path) -> None:
 
     for line in re.findall(r"gitguard admin ([a-z][^\n`|]*)", page.read_text()):
         words = line.split()
-        command = admin
+        command: click.Command = admin
         while isinstance(command, Group) and words:
             name = words.pop(0).strip(".,;:)")
             found = command.get_command(click.Context(command), name)

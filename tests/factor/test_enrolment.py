@@ -78,10 +78,9 @@ def test_secrets_rest_encrypted(bench: Bench, bob: Person) -> None:
 
 def test_a_secret_is_bound_to_its_user(bench: Bench, bob: Person) -> None:
     """ATTACK: somebody who writes the store copies their own secret over another's. EXPECTED: it does not decrypt."""
-    with bench.desk.store.writing() as tx:
-        tx._connection.execute(
-            "INSERT INTO factors SELECT 'bob', enrolment, secret, cipher_key, digits, period_seconds, algorithm, last_step, enrolled_at FROM factors"
-        )
+    bench.backend.meddle(
+        "INSERT INTO factors SELECT 'bob', enrolment, secret, cipher_key, digits, period_seconds, algorithm, last_step, enrolled_at FROM factors"
+    )
     assert reason(verify, bench.desk, bob, bench.code(), bench.now) == "store-unavailable"
 
 

@@ -338,12 +338,11 @@ def test_a_session_number_is_never_used_again(bench: Bench) -> None:
 
 def test_what_cannot_be_recorded_lets_nobody_in(bench: Bench) -> None:
     """If the audit record cannot be written, the code is not burned and no session opens."""
-    with bench.desk.store.writing() as tx:
-        tx._connection.execute("ALTER TABLE audit RENAME TO gone")
+    bench.backend.meddle("ALTER TABLE audit RENAME TO gone")
     assert refused(bench, bench.code()).reason == "store-unavailable"
     assert sessions(bench) == 0
-    with bench.desk.store.writing() as tx:
-        tx._connection.execute("ALTER TABLE gone RENAME TO audit")
+    bench.backend.meddle("ALTER TABLE gone RENAME TO audit")
+    with bench.desk.store.reading() as tx:
         assert (factor := tx.factor("alice")) is not None
         assert factor.last_step == 0
     assert verify(bench.desk, bench.alice, bench.code(), bench.now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -475,8 +476,8 @@ def test_stdin_never_closed(server: Server, alice: Person) -> None:
     code = "import sys\nfrom gitguard.cli.prompt import ask\nfrom gitguard.message.reasons import Refusal\ntry:\n    ask('code: ', 1)\nexcept Refusal as refusal:\n    sys.exit(refusal.exit_status)\n"
     began = time.monotonic()
     done = subprocess.run(
-        [os.sys.executable, "-c", code], stdin=reading, capture_output=True, timeout=20, check=False
-    )  # type: ignore[attr-defined]
+        [sys.executable, "-c", code], stdin=reading, capture_output=True, timeout=20, check=False
+    )
     os.close(reading)
     os.close(writing)
     assert done.returncode == 12

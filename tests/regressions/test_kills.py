@@ -24,6 +24,7 @@ from gitguard.factor import enrolment, invite
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
 from gitguard.repository import toggle
+from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
 from gitguard.store import chain
 from gitguard.store.contract import Repository
@@ -68,12 +69,13 @@ def killed(instants: Instants, work: Callable[[], object]) -> None:
     os.waitpid(child, 0)
 
 
-def read_on_and_on(path: str, key: str) -> None:
+def read_on_and_on(path: str, credential: Credential) -> None:
     """Another gate, asking all the time. Ends with its parent at the latest."""
     parent = os.getppid()
+    scope = ("address", credential.text, "192.0.2.1")
     while os.getppid() == parent:
         with contextlib.suppress(Refusal):
-            GateQuery(path).state("alice", key, ("address", key, "192.0.2.1"), name="none")
+            GateQuery(path).state("alice", credential, scope, name="none")
 
 
 def write_on_and_on(bench: Bench) -> None:
@@ -95,7 +97,7 @@ def load(bench: Bench) -> Iterator[None]:
     workers = [
         context.Process(
             target=read_on_and_on,
-            args=(str(bench.folder / "gitguard.db"), bench.alice.credential.text),
+            args=(str(bench.folder / "gitguard.db"), bench.alice.credential),
             daemon=True,
         ),
         context.Process(target=write_on_and_on, args=(bench,), daemon=True),
@@ -195,8 +197,8 @@ def test_enrolling_is_all_or_nothing(bench: Bench, load: None) -> None:
         if after != before:
             assert after[0] != before[0]
             assert after[1:] == (False, [moment.at], before[3] + 2)
-            with bench.desk.store.reading() as tx:
-                assert tx.recovery_codes_left("alice") == 6
+            with bench.desk.store.reading() as asked:
+                assert asked.recovery_codes_left("alice") == 6
     assert FEW * 0.1 < instants.finished < FEW * 0.9, instants.finished
 
 

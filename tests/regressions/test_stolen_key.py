@@ -317,7 +317,7 @@ def parked(server: Server, alice: Person) -> Iterator[subprocess.Popen[bytes]]:
     )
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
-    assert b"version 2" in process.stdout.read1(4096)
+    assert b"version 2" in os.read(process.stdout.fileno(), 4096)
     yield process
     process.kill()
     process.wait()
@@ -374,7 +374,7 @@ def test_a_parked_borrower_ends_with_its_lender(server: Server, alice: Person) -
     )
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
-    process.stdout.read1(4096)
+    os.read(process.stdout.fileno(), 4096)
     server.admin("repo", "require", "open", "all")
     assert ended(process)
     process.stdout.close()
@@ -394,7 +394,7 @@ def test_a_riding_session_that_is_left_ends_its_transfers(server: Server, alice:
             stdout=subprocess.PIPE,
         )
         assert process.stdout is not None
-        process.stdout.read1(4096)
+        os.read(process.stdout.fileno(), 4096)
         if how == "leave":
             assert "1 running transfer" in server.ssh(alice, "2fa leave", status=0).out
         else:

@@ -196,8 +196,7 @@ def audit(bench: Bench) -> tuple[list[str], int]:
 
 def change(bench: Bench, sql: str) -> None:
     """Meddle with the store as somebody with its file could."""
-    with bench.desk.store.writing() as tx:
-        tx._connection.execute(sql)
+    bench.backend.meddle(sql)
 
 
 def fill(bench: Bench) -> None:
@@ -237,10 +236,7 @@ def test_a_rewritten_tail_shows(bench: Bench) -> None:
         records = tx.audit()
     text = records[-1].text.replace('"number":9', '"number":8')
     digest = chain.link(records[-2].hash, records[-1].seq, text)
-    with bench.desk.store.writing() as tx:
-        tx._connection.execute(
-            "UPDATE audit SET record = ?, hash = ? WHERE seq = ?", (text, digest, records[-1].seq)
-        )
+    bench.backend.meddle("UPDATE audit SET record = ?, hash = ? WHERE seq = ?", text, digest, records[-1].seq)
     found, _ = audit(bench)
     assert any("head outside" in fault for fault in found)
 
