@@ -8,7 +8,7 @@ import sys
 import click
 
 from gitguard.client.verbs import add_client_verbs
-from gitguard.command_line import Group, as_typed, run
+from gitguard.command_line import TRACEBACK, Group, as_typed, run
 from gitguard.host.places import SYSTEM_CONFIG
 from gitguard.message.reasons import Refusal
 
@@ -21,10 +21,9 @@ class Root(Group):
         try:
             return super().invoke(ctx)
         except Refusal as refusal:
-            refusal.hint = as_typed(refusal.hint)
-            refusal.text = as_typed(refusal.text)
-            refusal.detail = as_typed(refusal.detail)
-            raise
+            raise refusal.but(
+                hint=as_typed(refusal.hint), text=as_typed(refusal.text), detail=as_typed(refusal.detail)
+            ) from refusal
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every name, `admin` last."""
@@ -109,6 +108,11 @@ def root() -> Group:
         params=[
             click.Option(["--config"], metavar="FILE", help="The server's configuration, for admin."),
             click.Option(
+                ["--traceback"],
+                is_flag=True,
+                help="If something breaks inside, show where, in full.",
+            ),
+            click.Option(
                 ["--version"],
                 is_flag=True,
                 is_eager=True,
@@ -125,7 +129,9 @@ def root() -> Group:
 
 
 @click.pass_context
-def _remember_config(ctx: click.Context, config: str | None) -> None:
+def _remember_config(ctx: click.Context, config: str | None, traceback: bool) -> None:  # noqa: FBT001
+    if traceback:
+        os.environ[TRACEBACK] = "1"
     ctx.obj = os.path.abspath(config or os.environ.get("GITGUARD_CONFIG") or SYSTEM_CONFIG)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 import re
 import shlex
 import sys
@@ -102,6 +103,11 @@ def add_verbs(group: Group, verbs: tuple[Verb, ...], runs: dict[str, Run], path:
         group.aliases.update(dict.fromkeys(verb.aliases, verb.name))
 
 
+TRACEBACK = (
+    "GITGUARD_TRACEBACK"  # set by --traceback; the gate clears the environment before it runs a command
+)
+
+
 def run(
     command: click.Command,
     args: list[str],
@@ -124,12 +130,10 @@ def run(
         click.echo(error.format_message())
         return 0
     except click.UsageError as error:
-        usage = Refusal("usage", text=error.format_message().rstrip("."))
-        if view is not None:
-            usage.hint = f"see: {view.ssh('help')}"
-        elif error.ctx is not None:
-            usage.hint = f"see: {error.ctx.command_path} --help"
-        return tell(usage, view)
+        see = view.ssh("help") if view is not None else error.ctx and f"{error.ctx.command_path} --help"
+        return tell(
+            Refusal("usage", text=error.format_message().rstrip("."), hint=f"see: {see}" if see else ""), view
+        )
     except (click.Abort, KeyboardInterrupt):
         click.echo("gitguard: stopped", err=True)
         return 1
@@ -154,6 +158,8 @@ def _is_printing(error: OSError) -> bool:
 def _broken(error: Exception, view: View | None, told: Callable[[Refusal], None]) -> int:
     refusal = Refusal("internal-error", told_of(error))
     told(refusal)
+    if view is None and os.environ.get(TRACEBACK):
+        traceback.print_exception(error)  # for the admin alone, who asked: it may show paths and values
     return tell(refusal, view)
 
 
@@ -174,8 +180,8 @@ def tell(refusal: Refusal, view: View | None = None) -> int:
             sys.stdout.flush()
     if view is None and not refusal.text:
         # Whoever reads this is the admin: what is broken, and where, rather than whom to tell.
-        refusal.text = _FOR_ADMIN.get(refusal.reason, "")
-        refusal.text = refusal.text and f"{refusal.text}: {refusal.detail or 'no more is known'}"
+        said = _FOR_ADMIN.get(refusal.reason, "")
+        refusal = refusal.but(text=said and f"{said}: {refusal.detail or 'no more is known'}")
     click.echo(first_line(refusal, view or View()), err=True)
     if refusal.detail and refusal.detail not in refusal.text and view is None:
         click.echo(f"gitguard: {refusal.detail}", err=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gitguard.action import users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.site import Site
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.repository import adopting, registry, toggle
 from gitguard.repository.adopting import Obstacle
 from gitguard.repository.directory import borrowed
@@ -71,8 +71,8 @@ def live_hook(site: Site) -> bytes:
         with open(site.at.hook, "rb") as file:
             return file.read()
     except OSError as error:
-        raise Refusal(
-            "usage", text=f"{site.at.hook}: {error.strerror}", hint="renew it with: gitguard admin init"
+        raise machine_fault(f"cannot read {site.at.hook}", error).but(
+            hint="renew it with: gitguard admin init"
         ) from None
 
 
@@ -210,7 +210,7 @@ def rename(site: Site, old: str, new: str, moment: Moment, actor: str) -> tuple[
             os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
             os.rename(before.directory, target)
     except OSError as error:
-        raise Refusal("usage", text=f"cannot move it to {target}: {error.strerror}") from None
+        raise machine_fault(f"cannot move it to {target}", error) from None
     try:
         with site.store.writing() as tx:
             tx.rename_repository(before.name, plain, target)

@@ -53,10 +53,10 @@ def confirm_pending(here: Here, pending: Pending) -> tuple[Enrolled, Followed, M
         except Refusal as refusal:
             if refusal.reason not in ("code-rejected", "not-a-code") or attempt == TRIES:
                 if refusal.reason in ("code-rejected", "not-a-code") and not refusal.text:
-                    refusal.text = (
-                        "none of the codes was right, so nothing was set up; delete the entry from your app before "
-                        "you try again, and see that your phone's clock is right"
-                    )
+                    raise refusal.but(
+                        text="none of the codes was right, so nothing was set up; delete the entry from your app "
+                        "before you try again, and see that your phone's clock is right"
+                    ) from None
                 raise
             about = (
                 "that is not the code of this secret"

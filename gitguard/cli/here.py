@@ -85,9 +85,10 @@ def check_followed(followed: Followed, stands: str) -> None:
     fault = followed.fault
     if fault is None:
         return
-    fault.text = f"{stands}, but not all that follows could be done: {fault.text or fault.detail}"
-    fault.hint = "when that is mended, bring everything in line with: gitguard admin init"
-    raise fault
+    raise fault.but(
+        text=f"{stands}, but not all that follows could be done: {fault.text or fault.detail}",
+        hint="when that is mended, bring everything in line with: gitguard admin init",
+    )
 
 
 def more_codes(here: Here, left: int) -> str:

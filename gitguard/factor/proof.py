@@ -235,9 +235,8 @@ def _outside(
     refusal = _rejected(tx, person, moment, "wrong")
     if before is not None and before.difference == difference and before.step != step:
         about = duration(max(round(abs(difference) * factor.period_seconds / 60), 1) * 60)
-        refusal.hint = (
-            f"your phone's clock is about {about} {'fast' if difference > 0 else 'slow'}; set it to automatic"
-        )
+        way = "fast" if difference > 0 else "slow"
+        return refusal.but(hint=f"your phone's clock is about {about} {way}; set it to automatic")
     return refusal
 
 

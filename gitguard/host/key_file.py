@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gitguard.account.public_key import LONGEST_COMMENT, TYPES, fingerprint
 from gitguard.host.key_options import command_option
 from gitguard.machine.files import replace
-from gitguard.message.reasons import Refusal, readable
+from gitguard.message.reasons import Refusal, machine_fault, readable
 from gitguard.store.contract import Key
 
 BEGIN = b"# gitguard begin: this block is written by `gitguard admin`; edits are lost\n"
@@ -69,7 +69,7 @@ def _parts(path: str) -> tuple[bytes, list[tuple[int, bytes]]]:
     except FileNotFoundError:
         return b"", []
     except OSError as error:
-        raise Refusal("usage", text=f"cannot read {path}: {error.strerror}") from None
+        raise machine_fault(f"cannot read {path}", error) from None
     lines = _lines(data)
     begins = [number for number, line in enumerate(lines) if line.rstrip(b"\r\n") == BEGIN.rstrip()]
     ends = [number for number, line in enumerate(lines) if line.rstrip(b"\r\n") == END.rstrip()]

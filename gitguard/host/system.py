@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 
 from gitguard.machine.files import replace
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, machine_fault
 
 DROP_IN = "/etc/ssh/sshd_config.d/00-gitguard.conf"
 SSHD_CONFIG = "/etc/ssh/sshd_config"
@@ -82,6 +82,4 @@ def put_in_place(path: str, data: bytes, like: os.stat_result) -> None:
             os.unlink(temporary)
             raise
     except OSError as error:
-        raise Refusal(
-            "store-unavailable", str(error), text=f"cannot write {path}: {error.strerror}"
-        ) from None
+        raise machine_fault(f"cannot write {path}", error) from None

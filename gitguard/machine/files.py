@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, machine_fault
 
 
 def replace(path: str, data: bytes, mode: int) -> bool:
@@ -27,7 +27,7 @@ def replace(path: str, data: bytes, mode: int) -> bool:
     try:
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(path)[:100]}-")
     except OSError as error:
-        raise _unwritable(f"cannot write in the folder {folder}, for {path}", error) from None
+        raise machine_fault(f"cannot write in the folder {folder}, for {path}", error) from None
     try:
         try:
             with os.fdopen(handle, "wb") as file:
@@ -40,13 +40,8 @@ def replace(path: str, data: bytes, mode: int) -> bool:
             os.unlink(temporary)
             raise
     except OSError as error:
-        raise _unwritable(f"cannot write {path}", error) from None
+        raise machine_fault(f"cannot write {path}", error) from None
     return True
-
-
-def _unwritable(what: str, error: OSError) -> Refusal:
-    text = f"{what}: {error.strerror}"
-    return Refusal("store-unavailable", text, text=text)
 
 
 @contextmanager

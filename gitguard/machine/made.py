@@ -15,7 +15,7 @@ import tempfile
 from gitguard.machine.as_account import as_account
 from gitguard.machine.files import replace
 from gitguard.machine.ownership import fault_on_the_way
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, machine_fault
 
 
 def folder(path: str, account: str, *, owner: str, mode: int) -> bool:
@@ -71,7 +71,7 @@ def _make(path: str, mode: int) -> None:
     except FileExistsError:
         return
     except OSError as error:
-        raise Refusal("usage", text=f"cannot make the folder {path}: {error.strerror}") from None
+        raise machine_fault(f"cannot make the folder {path}", error) from None
 
 
 def _make_and_give(path: str, owner: pwd.struct_passwd, mode: int) -> None:
@@ -79,7 +79,7 @@ def _make_and_give(path: str, owner: pwd.struct_passwd, mode: int) -> None:
     try:
         above = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise Refusal("usage", text=f"cannot make the folder {path}: {error.strerror}") from None
+        raise machine_fault(f"cannot make the folder {path}", error) from None
     name = os.path.basename(path)
     temporary = f".{name}.{os.getpid()}"
     try:
@@ -94,6 +94,6 @@ def _make_and_give(path: str, owner: pwd.struct_passwd, mode: int) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             os.rmdir(temporary, dir_fd=above)
-        raise Refusal("usage", text=f"cannot make the folder {path}: {error.strerror}") from None
+        raise machine_fault(f"cannot make the folder {path}", error) from None
     finally:
         os.close(above)

@@ -48,17 +48,33 @@ class Refusal(Exception):  # noqa: N818 - the field's own word; it is raised, an
     `detail` is for the admin and may name paths; `text` is for the person who was refused and
     replaces the reason's own sentence when it is not empty; `hint` follows on a line of its own.
     `facts` are values that the sentence of the reason fills in (`retry_at`, `operation`, ...).
+    It does not change once it is made; `but` gives another one.
     """
+
+    _FROZEN = ("reason", "detail", "text", "hint", "facts")
 
     def __init__(
         self, reason: str, detail: str = "", *, text: str = "", hint: str = "", **facts: object
     ) -> None:
         super().__init__(detail or text or reason)
-        self.reason = reason
-        self.detail = detail
-        self.text = text
-        self.hint = hint
-        self.facts = facts
+        self.__dict__.update(reason=reason, detail=detail, text=text, hint=hint, facts=facts)
+
+    reason: str
+    detail: str
+    text: str
+    hint: str
+    facts: "dict[str, object]"
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """MUST: whoever passes a refusal on passes it on as it was made."""
+        if name in self._FROZEN:
+            raise AttributeError(f"a refusal does not change: {name}")
+        super().__setattr__(name, value)
+
+    def but(self, **changes: str) -> "Refusal":
+        """The same refusal with another `detail`, `text` or `hint`."""
+        words = {"detail": self.detail, "text": self.text, "hint": self.hint, **changes}
+        return Refusal(self.reason, **words, **self.facts)  # type: ignore[arg-type]
 
     @property
     def exit_status(self) -> int:
@@ -69,6 +85,12 @@ class Refusal(Exception):  # noqa: N818 - the field's own word; it is raised, an
     def is_our_fault(self) -> bool:
         """Whether something is broken on the server, so that the person can only tell its admin."""
         return self.exit_status == 1 or self.exit_status >= 30
+
+
+def machine_fault(what: str, error: OSError) -> Refusal:
+    """A refusal because the machine would not do `what`: a full disk, a folder of somebody else's. Never the person's."""
+    text = f"{what}: {error.strerror}"
+    return Refusal("store-unavailable", text, text=text)
 
 
 def told_of(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from gitguard.config.schema import Settings
 from gitguard.machine.files import replace
-from gitguard.message.reasons import Refusal, printable
+from gitguard.message.reasons import Refusal, machine_fault, printable
 from gitguard.repository.directory import borrowed, check
 from gitguard.repository.hook_file import hook_fault
 from gitguard.repository.kept_hook import FOLDER, KEPT, KEPT_FOLDER, LEFT_ALONE, others_fault
@@ -238,7 +238,7 @@ def prepare(found: Found, uid: int, hook: bytes) -> list[Step]:
         elif os.path.isdir(f"{found.directory}/{KEPT_FOLDER}"):
             _link_siblings(found.directory)
     except OSError as error:
-        raise Refusal("usage", text=f"cannot change {error.filename or hooks}: {error.strerror}") from None
+        raise machine_fault(f"cannot change {error.filename or hooks}", error) from None
     replace(path, hook, 0o755)
     if fault := hook_fault(found.directory, hook, uid) or others_fault(found.directory, uid):
         raise Refusal("hook-not-live", fault, text=fault)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gitguard.config.schema import Settings
 from gitguard.machine.environment import PATH
-from gitguard.message.reasons import Refusal, printable
+from gitguard.message.reasons import Refusal, machine_fault, printable
 from gitguard.repository.spelling import name_of
 from gitguard.store.contract import Reading, Repository
 
@@ -44,8 +44,8 @@ def canonical(settings: Settings, spelled: str) -> str:
     try:
         return name_of(spelled, _spelled_roots(settings))[0]
     except Refusal as refusal:
-        refusal.text = f"no such repository: {printable(spelled, 100)}"  # no request names it for the reader
-        raise
+        # No request names it for the reader.
+        raise refusal.but(text=f"no such repository: {printable(spelled, 100)}") from None
 
 
 def new_name(settings: Settings, spelled: str) -> str:
@@ -153,7 +153,7 @@ def create(settings: Settings, name: str) -> Found:
     try:
         os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
     except OSError as error:
-        raise Refusal("usage", text=f"cannot make {directory}: {error.strerror}") from None
+        raise machine_fault(f"cannot make {directory}", error) from None
     done = subprocess.run(
         ["git", "init", "--quiet", "--bare", "--template=", "--initial-branch=main", directory],
         capture_output=True, text=True, check=False, env={**GIT, "HOME": os.path.expanduser("~")},

@@ -409,3 +409,23 @@ def test_each_shell_gets_its_own(shell: str) -> None:
     """And an unknown one is refused by name."""
     assert "_GITGUARD_COMPLETE" in run([sys.executable, "-m", "gitguard", "completion", shell]).out
     assert "csh" in run([sys.executable, "-m", "gitguard", "completion", "csh"], status=2).err
+
+
+def test_where_something_broke_is_shown_to_the_admin_who_asks(
+    site: Direct, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the switch one line with the place; with it the whole way there. Over SSH there is no such switch."""
+    words = ("--config", str(site.config), "admin", "user", "list")
+    script = (
+        "import sys\nfrom gitguard import __main__ as program\nfrom gitguard.cli.admin import user\n"
+        "def broken(*_): raise KeyError('for')\nuser.open_office = broken\nprogram.main()\n"
+    )
+    short = run([sys.executable, "-c", script, *words], status=1)
+    assert "KeyError: 'for' (at <string>" in short.err
+    assert "Traceback" not in short.err
+    whole = run([sys.executable, "-c", script, "--traceback", *words], status=1)
+    assert "Traceback" in whole.err
+    assert "in broken" in whole.err
+    monkeypatch.setenv("GITGUARD_TRACEBACK", "1")
+    alice = site.add_user("alice")
+    assert "Traceback" not in site.ssh(alice, "2fa", "--traceback").text

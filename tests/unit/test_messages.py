@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -137,3 +139,28 @@ def test_the_words_for_another_try_are_printable_too() -> None:
     assert "2fa repo require" in line
     assert "\u202e" not in line
     assert "\x1b" not in line
+
+
+def test_a_refusal_does_not_change() -> None:
+    """Whoever passes it on passes on what was said; another wording is another refusal, and the first one stays."""
+    first = Refusal("throttled", "detail", hint="wait", retry_at=7)
+    with pytest.raises(AttributeError):
+        first.hint = "hurry"
+    other = first.but(hint="hurry")
+    assert (first.hint, other.hint) == ("wait", "hurry")
+    assert (other.reason, other.detail, other.facts) == ("throttled", "detail", {"retry_at": 7})
+
+
+def test_a_machine_fault_is_nobodys_usage(tmp_path: Path) -> None:
+    """A full disk or a closed folder exits as the server's fault, for scripts that tell the two apart."""
+    from gitguard.machine.files import replace
+
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refusal) as caught:
+        replace(str(tmp_path / "file" / "below"), b"", 0o600)
+    assert caught.value.reason == "store-unavailable"
+    assert caught.value.is_our_fault
+    for path in (Path(__file__).parents[2] / "gitguard").rglob("*.py"):
+        # What somebody typed is theirs: typed_file.py, and the editor that they named.
+        if path.name not in ("typed_file.py", "configuration.py"):
+            assert not re.search(r'Refusal\(\s*"usage"[^)]*strerror', path.read_text()), path

@@ -17,7 +17,7 @@ from gitguard.cli.here import check_followed, counted, number, say_followed, say
 from gitguard.command_line import Group, as_typed, say
 from gitguard.machine.typed_file import create_typed
 from gitguard.message.moments import clock
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.session.moment import now
 
 
@@ -49,7 +49,7 @@ def backup(ctx: click.Context, file: str) -> None:
         os.ftruncate(handle, 0)  # half a backup is none
         _remove(path, made)
         if isinstance(error, OSError):
-            raise Refusal("usage", text=f"cannot write {path}: {error.strerror}") from None
+            raise machine_fault(f"cannot write {path}", error) from None
         raise
     size = os.fstat(handle).st_size
     os.close(handle)
