@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,6 +90,14 @@ def check_followed(followed: Followed, stands: str) -> None:
         text=f"{stands}, but not all that follows could be done: {fault.text or fault.detail}",
         hint="when that is mended, bring everything in line with: gitguard admin init",
     )
+
+
+def say_lag(site: Site) -> None:
+    """That the audit head lags behind what was just done. Its path is not said, since a person over SSH reads this."""
+    if site.store.lags:
+        text = f"gitguard: the audit head could not be written ({site.store.lags}), so it lags"
+        with contextlib.suppress(OSError):
+            click.echo(text, err=True)
 
 
 def more_codes(here: Here, left: int) -> str:

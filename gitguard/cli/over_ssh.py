@@ -12,7 +12,7 @@ import click
 from gitguard.action.site import open_site
 from gitguard.answer.access_log import append, line_of
 from gitguard.answer.telling import view_of
-from gitguard.cli.here import Here
+from gitguard.cli.here import Here, say_lag
 from gitguard.cli.own_view import greet, show_help
 from gitguard.cli.user_verbs import runs
 from gitguard.command_line import Group, add_verbs, run, tell
@@ -57,7 +57,9 @@ def serve(decision: Decision, id_: str, config: Config, config_path: str, store:
         told(refusal)
         return tell(refusal, view)
     command, words = _command(here, decision)
-    return run(command, words, "2fa", view, told)
+    status = run(command, words, "2fa", view, told)
+    say_lag(here.site)
+    return status
 
 
 def _person(decision: Decision) -> Person:

@@ -172,7 +172,7 @@ class Paths(Table, frozen=True):
         return f"{self.state}/admin.lock"
 
 
-class Store(Table, frozen=True):
+class StoreTable(Table, frozen=True):
     """Where accounts, sessions and toggles live."""
 
     url: SqliteUrl = SqliteUrl("sqlite:////var/lib/gitguard/gitguard.db")
@@ -188,7 +188,7 @@ class Git(Table, frozen=True):
     behind: list[str] = msgspec.field(default_factory=list)
 
 
-class Session(Table, frozen=True):
+class SessionTable(Table, frozen=True):
     """How long a verification counts, and for what."""
 
     lifetime: Lifetime = Lifetime(8 * 3600)
@@ -207,7 +207,7 @@ class SecondFactor(Table, frozen=True):
     hardware_keys: bool = False
 
 
-class Account(Table, frozen=True):
+class AccountTable(Table, frozen=True):
     """What people may do to their own account."""
 
     allow_always: bool = True
@@ -250,11 +250,11 @@ class Settings(msgspec.Struct, frozen=True):
 
     host: Host = Host()
     paths: Paths = Paths()
-    store: Store = Store()
+    store: StoreTable = StoreTable()
     git: Git = Git()
-    session: Session = Session()
+    session: SessionTable = SessionTable()
     second_factor: SecondFactor = SecondFactor()
-    account: Account = Account()
+    account: AccountTable = AccountTable()
     throttle: Throttle = Throttle()
     help: Help = Help()
     apps: list[App] = msgspec.field(default_factory=lambda: list(DEFAULT_APPS))

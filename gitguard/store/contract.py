@@ -387,7 +387,12 @@ class Writing(Reading, Protocol):
 
 
 class Store(Protocol):
-    """A place where transactions happen."""
+    """A place where transactions happen.
+
+    `lags`: why the audit head outside could not follow the last change, "" if it did. The change stands all the same.
+    """
+
+    lags: str
 
     def reading(self) -> AbstractContextManager[Reading]:
         """One state of the store, for questions."""

@@ -27,6 +27,7 @@ class SqliteStore:
         """Open an existing store. Raises Refusal("store-unavailable" or "store-schema")."""
         self.path = path
         self.head = Head(head)
+        self.lags = ""  # why the head could not be written after the last change, in words
         if fault := fault_on_the_way(path, os.geteuid()):
             raise Refusal("store-unavailable", fault)
         for file in (path, f"{path}-wal", f"{path}-shm"):
@@ -52,7 +53,7 @@ class SqliteStore:
     def in_memory(cls) -> SqliteStore:
         """An empty store that is gone with the process."""
         store = cls.__new__(cls)
-        store.path, store.head = ":memory:", Head(os.devnull)
+        store.path, store.head, store.lags = ":memory:", Head(os.devnull), ""
         connection = sqlite3.connect(":memory:", isolation_level=None)
         store._connection = connection  # noqa: SLF001 - its own class
         _migrate(connection)
@@ -84,15 +85,11 @@ class SqliteStore:
                     self._connection.execute("ROLLBACK")
                 raise
         if renew and writer.newest is not None:
-            # The change stands; a head that lags is in order and `admin audit verify` says so. The path is
-            # not said here, since a person over SSH may read this.
+            # The change stands; a head that lags is in order, and `admin audit verify` says so.
             try:
                 self.head.write(*writer.newest)
             except OSError as error:
-                os.write(
-                    2,
-                    f"gitguard: the audit head could not be written ({error.strerror}), so it lags\n".encode(),
-                )
+                self.lags = error.strerror or "for a reason that is not known"
 
     def _head_may_move(self, writer: Writer) -> bool:
         """Whether the head outside is an ancestor. If not, somebody meddled: it stays as the evidence that it is."""

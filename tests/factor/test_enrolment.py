@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitguard.action import users
-from gitguard.config.schema import SecondFactor, Session
+from gitguard.config.schema import SecondFactor, SessionTable
 from gitguard.factor import change, enrolment
 from gitguard.factor.proof import Person
 from gitguard.factor.verification import verify
@@ -297,7 +297,7 @@ def test_an_admins_session_proves_no_factor(bench: Bench) -> None:
 
 def test_a_session_that_ran_out_is_not_fresh(bench: Bench) -> None:
     """A lifetime of a minute ends the five minutes too."""
-    bench.set(session=Session(lifetime=60))  # type: ignore[arg-type]
+    bench.set(session=SessionTable(lifetime=60))  # type: ignore[arg-type]
     verify(bench.desk, bench.alice, bench.code(), bench.now)
     bench.later(60)
     with pytest.raises(change.ProofWanted):

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gitguard.config.schema import SecondFactor, Session
+from gitguard.config.schema import SecondFactor, SessionTable
 from gitguard.factor import change
 from gitguard.factor.code import new_recovery_code
 from gitguard.factor.enrolment import put_recovery_codes
@@ -309,7 +309,7 @@ def test_without_an_address_no_session(bench: Bench) -> None:
 )
 def test_a_session_binds_what_the_scope_says(bench: Bench, scope: str, key: bool, network: str) -> None:
     """Each scope stores its own data and no more."""
-    bench.set(session=Session(scope=scope))  # type: ignore[arg-type]
+    bench.set(session=SessionTable(scope=scope))  # type: ignore[arg-type]
     session = verify(bench.desk, bench.alice, bench.code(), bench.now).session
     assert (session.scope, session.credential == bench.alice.credential.text, session.network) == (
         scope,

@@ -279,12 +279,11 @@ def test_a_head_noted_by_a_restore_is_a_lag(tmp_path: Path) -> None:
 def test_code_that_others_may_write(site: Direct, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """ATTACK: a file of the package is writable by others: they own the gate. EXPECTED: doctor names it."""
     from gitguard.doctor import files
-    from gitguard.host import launcher
 
     package = tmp_path / "copy"
     (package / "gitguard").mkdir(parents=True)
     (package / "gitguard" / "x.py").write_text("")
-    monkeypatch.setattr(launcher, "PACKAGE", str(package))
+    monkeypatch.setattr(files, "PACKAGE", str(package))
     before = [finding.level for finding in files.code_findings()]
     (package / "gitguard" / "x.py").chmod(0o666)
     after = [finding.what for finding in files.code_findings() if finding.level == "gap"]

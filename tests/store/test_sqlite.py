@@ -294,3 +294,29 @@ def test_the_newest_migration_is_the_schema_that_the_code_knows() -> None:
     """One number, in one place: a migration that is added without it is not forgotten."""
     folder = Path(sqlite.__file__).parent / "migrations"
     assert max(int(file.name[:4]) for file in folder.glob("*.sqlite.sql")) == SCHEMA
+
+
+def test_a_head_that_cannot_be_written_is_said_after_what_was_done(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk: the change stands, the store knows why the head lags, and the command line says it without a path."""
+    from types import SimpleNamespace
+    from typing import Any
+
+    from gitguard.cli.here import say_lag
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    site: Any = SimpleNamespace(store=bench.desk.store)
+    say_lag(site)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(chain.Head, "write", full)
+    with bench.desk.store.writing() as tx:
+        tx.record("probe", NOW, "test")
+    say_lag(site)
+    said = capsys.readouterr().err
+    assert "the audit head could not be written (No space left on device), so it lags" in said
+    assert str(bench.folder) not in said
+    with bench.desk.store.reading() as tx:
+        assert tx.audit()[-1].record["event"] == "probe"

@@ -10,7 +10,7 @@ import click
 
 from gitguard.action import break_glass
 from gitguard.action.site import Site, open_site
-from gitguard.cli.here import number
+from gitguard.cli.here import number, say_lag
 from gitguard.config.parse import ConfigurationError, read_settings
 from gitguard.config.schema import Settings
 from gitguard.machine.account import become, check_owner, own_command_line
@@ -114,6 +114,7 @@ def open_office(ctx: click.Context, *, store_may_be_broken: bool = False) -> Off
     site = open_site(
         config, moment, who, without_store=SqliteStore.in_memory if store_may_be_broken else None
     )
+    ctx.find_root().call_on_close(lambda: say_lag(site))
     host = settings.host
     view = View(account=str(host.account), host=host.name, port=host.port)
     for left in break_glass.close_left_open(site, moment, who):
