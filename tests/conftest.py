@@ -24,7 +24,8 @@ from gitguard.factor.proof import Desk, Person
 from gitguard.factor.totp import Parameters
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Factor, Writing
+from gitguard.store.contract import Writing
+from gitguard.store.rows import Factor
 from lab.faults import CAN_MOUNT
 from lab.host import CAN as CAN_HOST
 from lab.server import SSHD, Direct, Server

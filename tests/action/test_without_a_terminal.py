@@ -259,7 +259,7 @@ def _maintenance(h: House) -> object:
 
 
 def _left_open(h: House) -> object:
-    from gitguard.store.contract import BreakGlass
+    from gitguard.store.rows import BreakGlass
 
     with h.site.store.writing() as tx:
         tx.begin_break_glass(BreakGlass("0badcafe", ACTOR, 1 << 22, 1, h.moment.boot))

@@ -19,8 +19,8 @@ from gitguard.gate import main as gate
 from gitguard.host import install
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Repository
 from gitguard.store.gate_query import GateQuery
+from gitguard.store.rows import Repository
 from gitguard.store.sqlite import SqliteStore
 from tests.conftest import NOW, key_of
 

@@ -16,7 +16,8 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
 from gitguard.store import chain
-from gitguard.store.contract import NearMiss, Reading, Repository, Writing
+from gitguard.store.contract import Reading, Writing
+from gitguard.store.rows import NearMiss, Repository
 from tests.backends import BACKENDS
 from tests.conftest import NOW, Bench, key_of
 

@@ -27,8 +27,8 @@ from gitguard.repository import toggle
 from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
 from gitguard.store import chain
-from gitguard.store.contract import Repository
 from gitguard.store.gate_query import GateQuery
+from gitguard.store.rows import Repository
 from lab.server import Direct
 from tests.conftest import Bench
 from tests.factor.test_verification import give_recovery_codes

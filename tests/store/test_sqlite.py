@@ -14,8 +14,8 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from gitguard.store import chain, sqlite
-from gitguard.store.contract import Repository
 from gitguard.store.gate_query import SCHEMA, GateQuery
+from gitguard.store.rows import Repository
 from tests.conftest import NOW, Bench
 
 
@@ -318,5 +318,5 @@ def test_a_head_that_cannot_be_written_is_said_after_what_was_done(
     said = capsys.readouterr().err
     assert "the audit head could not be written (No space left on device), so it lags" in said
     assert str(bench.folder) not in said
-    with bench.desk.store.reading() as tx:
-        assert tx.audit()[-1].record["event"] == "probe"
+    with bench.desk.store.reading() as asked:
+        assert asked.audit()[-1].record["event"] == "probe"

@@ -14,7 +14,7 @@ from gitguard.factor.proof import MANY_USERS, Person
 from gitguard.factor.throttle import retry_at, shrunk
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
-from gitguard.store.contract import Failure
+from gitguard.store.rows import Failure
 from tests.conftest import NOW, Bench, key_of
 
 DAY = 86400
