@@ -1,0 +1,73 @@
+"""A real sshd on a free port of the loopback, for one installation."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from lab.installation import Installation
+from lab.people import keygen
+
+SSHD = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+WAIT_SECONDS = 20
+
+
+class Sshd(Installation):
+    """An installation that can be reached over SSH."""
+
+    handshake = "KexAlgorithms curve25519-sha256"  # the quickest: a third of a connection is the handshake
+    _sshd: subprocess.Popen[bytes] | None = None
+
+    def prepare_sshd(self) -> Path:
+        """Write sshd's host key and configuration; the folder they lie in."""
+        ssh = self.folder / "sshd"
+        ssh.mkdir(exist_ok=True)
+        host_key = ssh / "host_key"
+        if not host_key.exists():
+            keygen(host_key, "host")
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        (ssh / "config").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nListenAddress ::1\nHostKey {host_key}\nPidFile {ssh}/pid\n"
+            "UsePAM no\nStrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+            "PermitRootLogin prohibit-password\nMaxStartups 200\nLogLevel VERBOSE\nMaxSessions 200\n"
+            f"{self.handshake}\nAcceptEnv {self.accept_env}\n{self.sshd_lines}\nAuthorizedKeysFile {self.key_file}\n"
+        )
+        known = " ".join((host_key.with_suffix(".pub")).read_text().split()[:2])
+        hosts = (f"[127.0.0.1]:{self.port}", f"[::1]:{self.port}", f"[localhost]:{self.port}")
+        (self.folder / "known_hosts").write_text("".join(f"{host} {known}\n" for host in hosts))
+        return ssh
+
+    def start(self) -> None:
+        """Configure and start sshd, and wait until it answers."""
+        self.prepare_sshd()
+        self.start_prepared()
+
+    def start_prepared(self) -> None:
+        """Start sshd with the configuration as it stands, and wait until it answers."""
+        if SSHD is None:
+            raise RuntimeError("sshd is not installed (Debian: apt-get install openssh-server)")
+        ssh = self.folder / "sshd"
+        with open(ssh / "log", "ab") as log:
+            self._sshd = subprocess.Popen(
+                [SSHD, "-D", "-e", "-f", str(ssh / "config")], stderr=log, stdin=subprocess.DEVNULL
+            )
+        ends = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < ends:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    break
+            if self._sshd.poll() is not None:
+                raise RuntimeError(f"sshd did not start: {(ssh / 'log').read_text()}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Stop sshd, by its pid."""
+        if self._sshd is not None:
+            self._sshd.terminate()
+            self._sshd.wait(WAIT_SECONDS)
+            self._sshd = None
