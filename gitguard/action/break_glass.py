@@ -18,7 +18,7 @@ from gitguard.message.reasons import Refusal, readable
 from gitguard.session.credential import NONE
 from gitguard.session.grant import BREAK_GLASS, ENVIRONMENT_NAME, Grant, read_key, seal
 from gitguard.session.moment import Moment, now
-from gitguard.store.contract import BreakGlass
+from gitguard.store.rows import BreakGlass
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 

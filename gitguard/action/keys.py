@@ -15,7 +15,7 @@ from gitguard.host.key_file import ForeignLine
 from gitguard.host.key_options import understand
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Key
+from gitguard.store.rows import Key
 
 UNNAMED = "USER"  # what a map says where the comment of a key gives no name away
 

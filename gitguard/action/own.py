@@ -17,7 +17,7 @@ from gitguard.factor.proof import Person
 from gitguard.factor.verification import Verified
 from gitguard.factor.verification import verify as open_by_code
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Session
+from gitguard.store.rows import Session
 
 
 @dataclass(frozen=True, slots=True)

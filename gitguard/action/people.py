@@ -11,7 +11,7 @@ from gitguard.action.keys import NewKey, check_not_foreign, key_row
 from gitguard.action.site import Site
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Key
+from gitguard.store.rows import Key
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from gitguard.repository.adopting import Obstacle
 from gitguard.repository.directory import borrowed
 from gitguard.repository.registry import Found
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Reading, Repository
+from gitguard.store.contract import Reading
+from gitguard.store.rows import Repository
 
 
 @dataclass(frozen=True, slots=True)

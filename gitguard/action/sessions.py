@@ -13,7 +13,7 @@ from gitguard.message.reasons import Refusal, readable
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of, scope_of
-from gitguard.store.contract import Session
+from gitguard.store.rows import Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from gitguard.account.names import is_user_name
 from gitguard.factor import invite
 from gitguard.factor.keyring import Keyring
 from gitguard.message.reasons import Refusal, printable
-from gitguard.store.contract import Key, Reading, User, Writing
+from gitguard.store.contract import Reading, Writing
+from gitguard.store.rows import Key, User
 
 
 def present(tx: Reading, name: str) -> User:

@@ -20,7 +20,7 @@ from gitguard.factor.proof import Person
 from gitguard.message.moments import until
 from gitguard.message.refusals import View
 from gitguard.session.moment import Moment, now
-from gitguard.store.contract import Session
+from gitguard.store.rows import Session
 
 T = TypeVar("T")
 

@@ -13,7 +13,8 @@ from gitguard.message.reasons import Refusal
 from gitguard.repository import toggle
 from gitguard.repository.registry import known
 from gitguard.session.moment import now
-from gitguard.store.contract import Key, Reading, Repository
+from gitguard.store.contract import Reading
+from gitguard.store.rows import Key, Repository
 
 MEANINGS = {
     "none": "nothing is demanded beyond what the server demands",

@@ -10,7 +10,7 @@ from gitguard.decision.standing import remaining, standing
 from gitguard.message.moments import until
 from gitguard.message.reasons import readable
 from gitguard.session.moment import now
-from gitguard.store.contract import Key, Session
+from gitguard.store.rows import Key, Session
 from gitguard.verbs import VERBS
 
 

@@ -10,7 +10,8 @@ from gitguard.policy.requirement import Requirement
 from gitguard.policy.situation import Policy, Situation
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
-from gitguard.store.contract import Reading, Repository, Session
+from gitguard.store.contract import Reading
+from gitguard.store.rows import Repository, Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from gitguard.host.places import Places, authorized_keys
 from gitguard.machine.ownership import fault_of
 from gitguard.message.reasons import Refusal
 from gitguard.session.grant import KEY_BYTES, read_key
-from gitguard.store.contract import Repository
+from gitguard.store.rows import Repository
 from gitguard.store.sqlite import audit_head
 
 LEAST_FREE_BYTES = 16 * 1024 * 1024

@@ -12,7 +12,7 @@ from gitguard.host import key_file
 from gitguard.machine.login_shell import shell_fault
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal, readable
-from gitguard.store.contract import Key
+from gitguard.store.rows import Key
 
 # These ignore BASH_ENV and every start-up file when they run one command; others are not believed to.
 _PLAIN = ("dash", "ash", "busybox")

@@ -21,7 +21,7 @@ from gitguard.machine.python import PACKAGE, interpreter
 from gitguard.message.moments import duration
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Session
+from gitguard.store.rows import Session
 
 CLOCK_TOLERANCE_SECONDS = 60
 SHORTEST_SENSIBLE_LIFETIME = 60

@@ -16,7 +16,8 @@ from gitguard.repository.directory import borrowed
 from gitguard.repository.hook_file import hook_fault
 from gitguard.repository.kept_hook import LEFT_ALONE, in_folder, others_fault
 from gitguard.repository.registry import GIT, Found, on_disk, roots
-from gitguard.store.contract import Reading, Repository
+from gitguard.store.contract import Reading
+from gitguard.store.rows import Repository
 
 
 def repository_findings(

@@ -17,7 +17,7 @@ from gitguard.decision.command import quote
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.doctor.sshd import DEFAULT_CONFIG, Sshd
 from gitguard.machine.environment import PATH
-from gitguard.store.contract import Key, Repository
+from gitguard.store.rows import Key, Repository
 
 _SECONDS = 20
 _GOOD = (

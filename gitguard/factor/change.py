@@ -16,7 +16,8 @@ from gitguard.factor.proof import Desk, Person, Proof, check_person, prove
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
-from gitguard.store.contract import Reading, Session, Writing
+from gitguard.store.contract import Reading, Writing
+from gitguard.store.rows import Session
 
 FRESH_SECONDS = 300
 

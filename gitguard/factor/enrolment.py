@@ -27,7 +27,8 @@ from gitguard.factor.proof import (
 from gitguard.factor.totp import Parameters, fitting_steps, new_secret
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Factor, Reading, Session, Writing
+from gitguard.store.contract import Reading, Writing
+from gitguard.store.rows import Factor, Session
 
 PENDING_SECONDS = 600
 TRIES = 3

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from gitguard.machine.files import replace
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
-from gitguard.store.contract import Factor
+from gitguard.store.rows import Factor
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

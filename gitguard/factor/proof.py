@@ -22,7 +22,8 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of, scope_of
-from gitguard.store.contract import Factor, Guessing, NearMiss, Session, Store, Writing
+from gitguard.store.contract import Store, Writing
+from gitguard.store.rows import Factor, Guessing, NearMiss, Session
 
 MANY_USERS = (10, 30, 100, 300, 1000, 3000)  # users with failures within a day, at which the trail says so
 CLOCK_BACK_SECONDS = 60  # further than this behind the newest record, the clock was set back

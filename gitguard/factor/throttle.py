@@ -6,7 +6,7 @@ A budget is per user and credential, and per user over all of them; TOTP, recove
 from __future__ import annotations
 
 from gitguard.config.schema import Limit, Throttle
-from gitguard.store.contract import Failure
+from gitguard.store.rows import Failure
 
 CLEARED_SECONDS = 300  # a success clears windows up to this: the five-minute count alone
 LONG_SECONDS = 86400  # windows from here on shrink under long guessing

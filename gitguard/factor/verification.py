@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from gitguard.factor.proof import Desk, Person, Proof, open_session, prove
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Session, Writing
+from gitguard.store.contract import Writing
+from gitguard.store.rows import Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from gitguard.account.public_key import LONGEST_COMMENT, TYPES, fingerprint
 from gitguard.host.key_options import command_option
 from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal, machine_fault, readable
-from gitguard.store.contract import Key
+from gitguard.store.rows import Key
 
 BEGIN = b"# gitguard begin: this block is written by `gitguard admin`; edits are lost\n"
 END = b"# gitguard end\n"

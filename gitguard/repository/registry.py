@@ -15,7 +15,8 @@ from gitguard.config.schema import Settings
 from gitguard.machine.environment import PATH
 from gitguard.message.reasons import Refusal, machine_fault, printable
 from gitguard.repository.spelling import name_of
-from gitguard.store.contract import Reading, Repository
+from gitguard.store.contract import Reading
+from gitguard.store.rows import Repository
 
 GIT = {"PATH": PATH, "LANG": "C.UTF-8"}
 

@@ -12,7 +12,8 @@ from gitguard.config.schema import Settings, duration, format_duration
 from gitguard.message.reasons import Refusal, printable
 from gitguard.policy.requirement import TOGGLE_OFFERED, TOGGLES
 from gitguard.repository.registry import known
-from gitguard.store.contract import Reading, Repository, Writing
+from gitguard.store.contract import Reading, Writing
+from gitguard.store.rows import Repository
 
 SHORTEST_SECONDS = 1
 

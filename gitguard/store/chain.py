@@ -11,7 +11,7 @@ import os
 import tempfile
 from hashlib import blake2b
 
-from gitguard.store.contract import AuditRecord
+from gitguard.store.rows import AuditRecord
 
 GENESIS = b"\0" * 32
 

@@ -10,147 +10,28 @@ MUST:
    schema that this code does not know as Refusal("store-schema"), each within two seconds.
 5. Nothing here decides: who may do what is the business of the rooms that call.
 
-A method's own sentence is what it promises; tests/contract holds every backend to them. Values come out as the rows below; times are Unix seconds.
+A method's own sentence is what it promises; tests/contract holds every backend to them. Values come out as the rows of rows.py; times are Unix seconds.
 """
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Protocol
 
 from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A person. `state` is active, suspended or removed."""
-
-    name: str
-    state: str
-    always: bool
-    enrolled_once: bool
-    created_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """An SSH public key of one user. `blob` is base64 as in authorized_keys.
-
-    `limits`: the options that limit it, as they stand in the key line; `behind`: the program behind the gate
-    with its arguments, empty for the server's own.
-    """
-
-    fingerprint: str
-    user: str
-    type: str
-    blob: str
-    comment: str
-    verify_required: bool
-    added_at: int
-    limits: str = ""
-    behind: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Factor:
-    """One enrolled authenticator. `secret` is encrypted; `last_step` is the replay watermark."""
-
-    user: str
-    enrolment: str
-    secret: bytes
-    cipher_key: str
-    digits: int
-    period_seconds: int
-    algorithm: str
-    last_step: int
-    enrolled_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A 2FA session. `limit_seconds` is an admin's own limit to its age, or None. `credential` and `network` are empty where the scope does not bind them."""
-
-    id: int
-    user: str
-    scope: str
-    credential: str
-    network: str
-    verified_at: int
-    boot: str
-    boot_seconds: int
-    limit_seconds: int | None
-    method: str
-
-    @property
-    def verified(self) -> Moment:
-        """When it was verified, by both clocks."""
-        return Moment(self.verified_at, self.boot, self.boot_seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Repository:
-    """A repository that the server admin created or adopted, with its toggle.
-
-    The floor is what the server's admin demanded; the toggle never falls below it.
-    """
-
-    name: str
-    directory: str
-    require: str
-    lifetime_seconds: int | None
-    adopted_at: int
-    floor_require: str = "none"
-    floor_lifetime_seconds: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One failed verification with `credential`. `cleared`: a success came after it."""
-
-    credential: str
-    at: int
-    cleared: bool
-
-
-@dataclass(frozen=True, slots=True)
-class NearMiss:
-    """The last rejected code of a key that fitted a clock `difference` (steps) outside the window."""
-
-    step: int
-    difference: int
-
-
-@dataclass(frozen=True, slots=True)
-class Guessing:
-    """Failures of one user from one network that no success from there has followed."""
-
-    network: str
-    failures: int
-    last_address: str
-    last_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class BreakGlass:
-    """Maintenance that was begun and not ended: the process that holds the grant."""
-
-    decision: str
-    actor: str
-    pid: int
-    started: int
-    boot: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuditRecord:
-    """One change: who did what to whom, and its link in the chain."""
-
-    seq: int
-    record: dict[str, object]
-    text: str
-    hash: bytes
+from gitguard.store.rows import (
+    AuditRecord,
+    BreakGlass,
+    Factor,
+    Failure,
+    Guessing,
+    Key,
+    NearMiss,
+    Repository,
+    Session,
+    User,
+)
 
 
 class Reading(Protocol):

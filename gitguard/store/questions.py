@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from gitguard.session.credential import SSH_KEY, Credential
-from gitguard.store.contract import (
+from gitguard.store.rows import (
     AuditRecord,
     BreakGlass,
     Factor,

@@ -12,8 +12,8 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
 from gitguard.store.chain import GENESIS, link, text_of
-from gitguard.store.contract import BreakGlass, Factor, Key, NearMiss, Repository, Session
 from gitguard.store.questions import Reader
+from gitguard.store.rows import BreakGlass, Factor, Key, NearMiss, Repository, Session
 
 
 class Writer(Reader):

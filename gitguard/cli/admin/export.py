@@ -7,7 +7,7 @@ import tomli_w
 
 from gitguard.cli.admin.office import open_office
 from gitguard.config.schema import format_duration
-from gitguard.store.contract import Key, Repository
+from gitguard.store.rows import Key, Repository
 
 
 @click.command()

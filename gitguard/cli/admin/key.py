@@ -24,7 +24,7 @@ from gitguard.host.key_options import program_fault, understand
 from gitguard.machine.login_shell import set_shell, shell_fault
 from gitguard.message.reasons import Refusal, printable, readable
 from gitguard.session.moment import now
-from gitguard.store.contract import Key
+from gitguard.store.rows import Key
 
 BEHIND = "The program behind the gate for this key, with its arguments; {user} is filled in."
 

@@ -19,7 +19,7 @@ from gitguard.repository import registry, toggle
 from gitguard.repository.hook_file import hook_fault
 from gitguard.repository.kept_hook import others_fault
 from gitguard.session.moment import now
-from gitguard.store.contract import Repository
+from gitguard.store.rows import Repository
 
 
 @click.group(cls=Group)

@@ -17,7 +17,8 @@ from gitguard.decision.standing import remaining
 from gitguard.message.moments import clock, until
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
-from gitguard.store.contract import Reading, User
+from gitguard.store.contract import Reading
+from gitguard.store.rows import User
 
 
 @click.group(cls=Group)
