@@ -24,6 +24,10 @@ check: $(READY) ## Format, lint, types and the fast tests, in under a minute
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not e2e and not slow"
 
+.PHONY: versions
+versions: $(READY) ## The fast tests on every Python from 3.11 on that this machine has, and say which
+	@$(BIN)/python tools/versions.py
+
 .PHONY: bench
 bench: $(READY) sshd gitolite ## Measure the budgets of docs/architecture.md, side by side in one run
 	@$(BIN)/python bench/run.py

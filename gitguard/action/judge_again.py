@@ -92,7 +92,10 @@ def judge_again(site: Site, moment: Moment, whose: Whose = NOBODY) -> int:
     except Refusal:
         end(gone)
         raise
-    answers = {rider.pid: _answer(config, store, rider, moment) for rider in rest}
+    try:
+        answers = {rider.pid: _answer(config, store, rider, moment) for rider in rest}
+    finally:
+        store.close()
     gone += [rider for rider in rest if answers[rider.pid] == REFUSED]
     run_out = {rider.began for rider in rest if answers[rider.pid] == RUN_OUT}
     idle = [rider for rider in rest if rider.began in run_out and rider.kind == GIT]
