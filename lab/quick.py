@@ -116,7 +116,7 @@ def _serve_one(channel: socket.socket, program: object) -> None:
     os.chdir(wanted["cwd"])
     os.umask(wanted["umask"])
     sys.argv = [str(ROOT / "gitguard" / "__main__.py"), *wanted["words"]]
-    status = 1
+    status, ours = 1, os.getpid()
     try:
         program.main()  # type: ignore[attr-defined]
         status = 0
@@ -127,9 +127,10 @@ def _serve_one(channel: socket.socket, program: object) -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
-    with contextlib.suppress(OSError):
-        channel.sendall(str(status).encode())
-    os._exit(0)
+    if os.getpid() == ours:  # a command that forked comes here twice
+        with contextlib.suppress(OSError):
+            channel.sendall(str(status).encode())
+    os._exit(status & 0xFF)
 
 
 QUICK = Quick()
