@@ -34,7 +34,7 @@ def open_one(
     if not 1 <= seconds <= lifetime:
         raise Refusal("usage", text=f"--for is 1s to the server's lifetime, {format_duration(lifetime)}")
     if address and network_of(address) is None:
-        raise Refusal("usage", text=f"--from: {readable(address, 60)} is no IP address")
+        raise Refusal("usage", text=f"--from: {readable(address, 60)} is not an IP address")
     kind = site.settings.session.scope
     scope = scope_of(kind, ssh_key(key), address)
     if scope is None:

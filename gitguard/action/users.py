@@ -34,10 +34,10 @@ def check_present(tx: Reading, name: str) -> None:
 
 
 def name_fault(name: str) -> str:
-    """Why `name` can be no user's name, "" if it can."""
+    """Why `name` cannot be a user's name, "" if it can."""
     if is_user_name(name):
         return ""
-    return f"{printable(name, 64)!r} can be no user's name: small letters, digits, . _ -, at most 64, the first a letter or digit"
+    return f"{printable(name, 64)!r} cannot be a user's name: small letters, digits, . _ -, at most 64, the first a letter or digit"
 
 
 def add(tx: Writing, name: str, at: int, actor: str) -> None:

@@ -134,7 +134,7 @@ class _Reader:
             return groups
         for name, members in content.items():
             if not is_user_name(name):
-                self.fault("groups", name, f"{name!r} can be no group's name")
+                self.fault("groups", name, f"{name!r} cannot be a group's name")
                 continue
             try:
                 groups[name] = msgspec.convert(members, list[UserName], dec_hook=decode)
@@ -153,7 +153,7 @@ class _Reader:
                 self.fault("git", "admins", f"no group {who}" + nearest(who[1:], list(settings.groups)))
         for command in settings.git.pass_commands:
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", command):
-                self.fault("git", "pass_commands", f"{printable(command)!r} can be no command's name")
+                self.fault("git", "pass_commands", f"{printable(command)!r} cannot be a command's name")
             elif command in ("git", "2fa") or command.startswith("git-"):
                 self.fault("git", "pass_commands", f"{command!r} is gitguard's own to judge")
         if not 1 <= settings.host.port <= 65535:
@@ -172,7 +172,7 @@ class _Reader:
             ):
                 self.fault("paths", "extra_roots", f"{root} lies inside another root")
         if settings.paths.access_log == "/":
-            self.fault("paths", "access_log", "a folder is no file")
+            self.fault("paths", "access_log", "a folder is not a file")
         for key, value in (("name", settings.host.name), ("web_url", settings.host.web_url)):
             if not re.fullmatch(r"[!-~]*", value) or value.startswith("-"):
                 self.fault("host", key, "expected printable ASCII without spaces")
@@ -189,7 +189,7 @@ class _Reader:
             self.fault("second_factor", "recovery_codes", "out of range: 0 (off) to 50")
         for key, limits in (("per_key", settings.throttle.per_key), ("per_user", settings.throttle.per_user)):
             if not limits:
-                self.fault("throttle", key, "at least one limit is needed, as 5/5m")
+                self.fault("throttle", key, "at least one limit is needed, such as 5/5m")
         if settings.git.behind and not settings.git.behind[0].startswith("/"):
             self.fault("git", "behind", f"{settings.git.behind[0]!r} is not an absolute path of a program")
         if any(not word or any(c < " " or c == "\x7f" for c in word) for word in settings.git.behind):

@@ -74,7 +74,9 @@ def duration(text: str) -> int:
     """Seconds of `text` (`90s`, `15m`, `8h`, `7d`). Raises ValueError with what is expected."""
     number, unit = text[:-1], text[-1:]
     if not (number.isascii() and number.isdigit() and len(number) < 10) or unit not in UNITS:
-        raise ValueError(f"{text!r} is no duration; write a whole number and a unit, as 90s, 15m, 8h or 7d")
+        raise ValueError(
+            f"{text!r} is not a duration; write a whole number and a unit, such as 90s, 15m, 8h or 7d"
+        )
     return int(number) * UNITS[unit]
 
 
@@ -108,7 +110,7 @@ def decode(kind: type, value: object) -> object:
     if issubclass(kind, UserOrGroup | UserName):
         bare = value.removeprefix("@") if issubclass(kind, UserOrGroup) else value
         if not is_user_name(bare):
-            raise ValueError(f"{value!r} can be no user's name ([a-z0-9][a-z0-9._-]*, at most 64)")
+            raise ValueError(f"{value!r} cannot be a user's name ([a-z0-9][a-z0-9._-]*, at most 64)")
         return kind(value)
     raise NotImplementedError(kind)
 
@@ -116,7 +118,7 @@ def decode(kind: type, value: object) -> object:
 def _limit(value: str) -> Limit:
     count, slash, window = value.partition("/")
     if not slash or not (count.isascii() and count.isdigit() and len(count) < 7) or int(count) < 1:
-        raise ValueError(f"{value!r} is no limit; write failures and a window, as 5/5m")
+        raise ValueError(f"{value!r} is not a limit; write failures and a window, such as 5/5m")
     seconds = duration(window)
     if not 1 <= seconds <= LONGEST_LIFETIME:
         raise ValueError(f"{value!r}: a window is 1s to 30d")
@@ -128,7 +130,7 @@ def _store_url(value: str) -> SqliteUrl:
         raise ValueError("a PostgreSQL store is not available in this version; use sqlite:////absolute/path")
     if not value.startswith("sqlite:////"):
         raise ValueError(
-            f"{value!r} is no store; write sqlite:// and an absolute path, as sqlite:////var/lib/x.db"
+            f"{value!r} is not a store; write sqlite:// and an absolute path, such as sqlite:////var/lib/x.db"
         )
     return SqliteUrl("sqlite:///" + os.path.normpath(value.removeprefix("sqlite:///")))
 

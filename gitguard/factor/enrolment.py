@@ -99,7 +99,7 @@ def establish(desk: Desk, person: Person, given: bytes | None, moment: Moment) -
         elif enrolled and given is not None:
             pass  # a code: proved below, in its own transaction
         else:
-            garbled = "that is no whole invite; copy all of it, or ask your server admin for a new one"
+            garbled = "that is not a whole invite; copy all of it, or ask your server admin for a new one"
             raise Refusal("invite-required", text=garbled if given else "")
     if token is not None:
         raise Refusal("invite-required", text="that invite is not valid; ask your server admin for a new one")

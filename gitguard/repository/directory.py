@@ -101,7 +101,7 @@ def borrowed(directory: str) -> "list[str]":
         for objects in _alternates(lender):
             other = objects[: -len("/objects")]
             if not objects.endswith("/objects") or not S_ISDIR(_mode(objects)):
-                raise _none(f"{directory} borrows from {objects}, which is no repository's objects")
+                raise _none(f"{directory} borrows from {objects}, which are not a repository's objects")
             if other not in found and other != directory:
                 found.append(other)
                 waiting.append(other)

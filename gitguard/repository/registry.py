@@ -54,7 +54,7 @@ def new_name(settings: Settings, spelled: str) -> str:
     try:
         return canonical(settings, spelled)
     except Refusal:
-        text = f"{printable(spelled, 100)!r} can be no repository's name: parts of a path, none of which is empty, hidden behind .git, or begins with - or ~"
+        text = f"{printable(spelled, 100)!r} cannot be a repository's name: parts of a path, none of which is empty, hidden behind .git, or begins with - or ~"
         raise Refusal("usage", text=text) from None
 
 
@@ -115,7 +115,7 @@ def locate(settings: Settings, name: str) -> Found:
     try:
         plain, below = name_of(name, _spelled_roots(settings))
     except Refusal:
-        raise Refusal("usage", text=f"{printable(name, 100)!r} can be no repository's name") from None
+        raise Refusal("usage", text=f"{printable(name, 100)!r} cannot be a repository's name") from None
     if name.startswith("/") and not below:
         raise Refusal(
             "no-such-repository",

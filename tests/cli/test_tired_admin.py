@@ -276,7 +276,9 @@ def test_explain_invents_no_key(site: Direct) -> None:
     site.admin("user", "add", "keyless")
     assert "keyless has no key" in site.admin("explain", "keyless", "x", "read", status=2).err
     site.add_user("alice")
-    assert "is no IP address" in site.admin("explain", "alice", "x", "read", "--from", "here", status=2).err
+    assert (
+        "is not an IP address" in site.admin("explain", "alice", "x", "read", "--from", "here", status=2).err
+    )
 
 
 # -- store and log ------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def explain(
     if key is not None and not is_fingerprint(key):
         raise Refusal("usage", text=f"{printable(key, 60)} is not a fingerprint; write SHA256:...")
     if address is not None and network_of(address) is None:
-        raise Refusal("usage", text=f"--from: {printable(address, 60)} is no IP address")
+        raise Refusal("usage", text=f"--from: {printable(address, 60)} is not an IP address")
     moment = now() if when is None else Moment(_time(when))
     key, address = _defaults(office, user, key, address)
     config = load(*office.site.at.of_gate)
