@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,8 +182,10 @@ def _on_tmpfs(site: Site, *names: str) -> Iterator[list[Path]]:
 
 @contextmanager
 def _full(site: Site) -> Iterator[None]:
-    """A disk without a free byte."""
-    with _on_tmpfs(site, "state", "log") as paths:
+    """A disk without a free byte, and a write-ahead log that has to grow: pages of its own past could be used again."""
+    held = sqlite3.connect(site.server.store)
+    held.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    with closing(held), _on_tmpfs(site, "state", "log") as paths:
         (site.server.home / "log" / "access.log").unlink(missing_ok=True)  # its last page has room
         for path in paths:
             with open(path / "fill", "wb", buffering=0) as file:

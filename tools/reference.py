@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gitguard.answer.access_log import KEYS
 from gitguard.cli.admin import admin
-from gitguard.config.schema import Lifetime, Limit, Settings, format_duration
+from gitguard.config.schema import Settings
+from gitguard.config.types import Lifetime, Limit, format_duration
 from gitguard.message.reasons import ALLOWED, REFUSED, UNREACHED_STATUS
 from gitguard.verbs import VERBS, Verb
 
@@ -22,7 +23,7 @@ MEANINGS = {
     "not-required": "nothing demands a verification here",
     "verified": "a live 2FA session is in scope",
     "hardware-key": "a hardware-backed key that demands its own PIN or touch (not in this version)",
-    "exempt": "a dated exemption of the server's rules (not in this version)",
+    "exempt": "a dated exemption of the server's rules",
     "break-glass": "maintenance by the server's admin, audited",
     "internal-error": "something went wrong inside; the access log's `because` says what",
     "usage": "the command's words are off, or what was asked cannot be done by that name",
@@ -71,21 +72,31 @@ Prompts and refusals go to stderr, what was asked for to stdout.
 DECIDES = """\
 ## What decides
 
-`enforcement` sets the base answer; a repository's toggle and a person's `always` only tighten it.
+`enforcement` sets the base answer; the server's rules adjust it; a repository's toggle and a person's `always` only tighten it.
 
-| `enforcement` | base answer | repository toggle | a person's `always` |
-|---|---|---|---|
-| `off` | not required | no effect, and says so | applies |
-| `rules` | not required | cannot be changed over SSH (`not-available`); what it tightened stays in force | applies |
-| `opt-in` (default) | not required | tightens | applies |
-| `enforced` | required | cannot be changed over SSH (`not-available`); a shorter lifetime stays in force | applies |
+| `enforcement` | base answer | rules | repository toggle | a person's `always` |
+|---|---|---|---|---|
+| `off` | not required | not looked at | no effect, and says so | applies |
+| `rules` | not required | first match | cannot be changed over SSH (`not-available`); what it tightened stays in force | applies |
+| `opt-in` (default) | not required | first match | tightens | applies |
+| `enforced` | required | first match | cannot be changed over SSH (`not-available`); a shorter lifetime stays in force | applies |
 
 A toggle is `none`, `push` or `all`; `all` covers reads and pushes. Of all that require, the shortest lifetime counts; a toggle's may only be
 shorter than the server's. A repository that borrows objects also has the read requirement of its lenders. Freshness is judged
 at the moment of use; use never extends a session, verifying again restarts it.
 
 A 2FA session covers, by `[session] scope`: `address` this key from this client address (IPv6 by /64), `key` this key from anywhere, `user` all
-keys of the person. `[[rules]]` and hardware keys are not in this version; the configuration refuses both.
+keys of the person. Hardware keys are not in this version; the configuration refuses them.
+
+A rule (`[[rules]]`): `name`, then any of `repositories`, `users` (names, `@groups`), `operations`, `refs`, `from` (networks), `since`, `until`; then one of
+`require = true` (with a `lifetime`, if it is not the server's), `require = false`, `exempt = true`. All conditions that are given must match; rules are read from the top, and the first
+that matches sets the base answer. An exemption names its users and its end, and stands above base, rules and toggle; only the user's own `always` stands above it. `*` stands
+for anything within one part of a name, `**` for any number of parts; a ref without `refs/` in front is a branch. A date begins with its first moment and ends
+with its last, in the server's zone. What demands 2FA for reading demands it for pushing too, since a push shows the refs.
+
+Refs are known when Git has received a push: the gate refuses it only if every answer that its refs could still bring demands 2FA, and says on stderr which refs will need it; the hook judges
+each ref, names the first that is refused and its rule, and one refused ref refuses the whole push. Ref rules do not hide refs from readers. Where identity, address or
+repository is unknown, a condition on it counts as met for a rule that demands, and as unmet for one that does not.
 
 Changing the second factor needs a code given in that command. `always off` and a toggle also accept a verification in scope of
 at most five minutes. Failures are throttled per person and key, and per person over all keys; TOTP codes, recovery codes and invites share the budget.

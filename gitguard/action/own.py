@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
 from gitguard.action.site import Site
+from gitguard.config.rules import policy_of
 from gitguard.decision.standing import demanded
 from gitguard.factor import change, enrolment
 from gitguard.factor.enrolment import Enrolled, Pending
@@ -80,7 +81,7 @@ def closed_without_factor(site: Site, user: str, moment: Moment) -> dict[str, li
         return {
             operation: [
                 repository.name
-                for repository, requires in demanded(tx, site.settings.policy, user, operation, moment)
+                for repository, requires in demanded(tx, policy_of(site.settings), user, operation, moment)
                 if requires.required
             ]
             for operation in ("read", "push")

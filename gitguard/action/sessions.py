@@ -8,7 +8,7 @@ from gitguard.action import users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose, judge_again
 from gitguard.action.site import Site
-from gitguard.config.schema import format_duration
+from gitguard.config.types import format_duration
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment

@@ -13,6 +13,7 @@ from typing import Any
 
 from gitguard.config.compiled import STAMP, Config, identity
 from gitguard.config.parse import ConfigurationError, Fault, parse
+from gitguard.config.rules import compiled_groups, compiled_rules
 from gitguard.config.schema import Settings
 from gitguard.machine.environment import PATH
 from gitguard.message.reasons import Refusal
@@ -76,6 +77,8 @@ def _values(path: str, settings: Settings, hook: str) -> tuple[Any, ...]:
         "git_shell": git_shell,
         "allow_always": settings.account.allow_always,
         "behind": tuple(settings.git.behind),
+        "rules": compiled_rules(settings.rules),
+        "groups": compiled_groups(settings.groups),
         "self_enrolment": settings.second_factor.self_enrolment,
         "git_configs": (
             _system_git_config(),

@@ -15,6 +15,10 @@ from _stat import S_ISREG
 from gitguard.machine.ownership import fault_of
 from gitguard.policy.situation import Policy
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 GRAIN_NS = 20_000_000  # file times advance with the kernel's tick, at most 10 ms; twice that
 
 
@@ -28,7 +32,7 @@ class Config:
     __slots__ = FIELDS = (
         "path", "uid", "account", "home", "host", "port", "web_url", "roots", "state", "store", "access_log", "syslog",
         "enforcement", "lifetime_seconds", "scope", "hardware_keys", "help_line", "help_url", "pass_commands",
-        "hook", "git_shell", "allow_always", "behind", "git_configs", "self_enrolment",
+        "hook", "git_shell", "allow_always", "behind", "git_configs", "self_enrolment", "rules", "groups",
     )  # fmt: skip
 
     path: str
@@ -56,6 +60,8 @@ class Config:
     behind: tuple[str, ...]
     git_configs: tuple[str, ...]
     self_enrolment: str
+    rules: "tuple[Any, ...]"
+    groups: dict[str, str]
 
     def __init__(self, values: "tuple[object, ...]") -> None:
         for name, value in zip(self.FIELDS, values, strict=True):
@@ -64,7 +70,13 @@ class Config:
     @property
     def policy(self) -> Policy:
         """What decides what is demanded."""
-        return Policy(self.enforcement, self.lifetime_seconds, allow_always=self.allow_always)
+        return Policy(
+            self.enforcement,
+            self.lifetime_seconds,
+            allow_always=self.allow_always,
+            rules=self.rules,
+            groups=self.groups,
+        )
 
     @property
     def grant_key(self) -> str:

@@ -13,10 +13,10 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from gitguard.account.names import is_user_name
-from gitguard.config.schema import App, Settings, UserName, decode
+from gitguard.config.schema import App, RuleTable, Settings
+from gitguard.config.types import UserName, decode
 from gitguard.message.reasons import Refusal, printable
 
-_LATER = {"rules": "[[rules]] are not available in this version"}
 _LONGEST_FILE = 4 * 1024 * 1024
 
 
@@ -82,14 +82,14 @@ class _Reader:
         values: dict[str, Any] = {}
         fields = {field.name: field for field in msgspec.structs.fields(Settings)}
         for name, content in tables.items():
-            if name in _LATER:
-                self.fault(name, "", _LATER[name])
-            elif name not in fields:
+            if name not in fields:
                 self.fault(name, "", "unknown table" + nearest(name, list(fields)))
             elif name == "apps":
                 values[name] = self.apps(content)
             elif name == "groups":
                 values[name] = self.groups(content)
+            elif name == "rules":
+                values[name] = self.rules(content)
             elif not isinstance(content, dict):
                 self.fault(name, "", f"expected a table, [{name}]")
             else:
@@ -102,13 +102,13 @@ class _Reader:
     def table(self, name: str, kind: Any, content: dict[str, Any], index: int = 0) -> Any:
         """One table as its struct, without the keys that have faults; these are collected."""
         values = {}
-        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
         for key, value in content.items():
             if key not in fields:
                 self.fault(name, key, "unknown key" + nearest(key, list(fields)), index)
                 continue
             try:
-                values[key] = msgspec.convert(value, fields[key].type, dec_hook=decode)
+                values[fields[key].name] = msgspec.convert(value, fields[key].type, dec_hook=decode)
             except msgspec.ValidationError as error:
                 self.fault(name, key, _in_words(str(error), value, fields[key].type), index)
         return kind(**values)
@@ -125,6 +125,20 @@ class _Reader:
             if len(self.faults) == before and not apps[-1].name:
                 self.fault("apps", "", "an app needs a name", index)
         return apps
+
+    def rules(self, content: Any) -> list[RuleTable]:
+        """`[[rules]]`, in the order in which they are read."""
+        if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+            self.fault("rules", "", "expected tables, [[rules]]")
+            return []
+        rules: list[RuleTable] = []
+        for index, entry in enumerate(content):
+            before = len(self.faults)
+            rules.append(self.table("rules", RuleTable, entry, index))
+            if len(self.faults) == before:
+                for key, what in rule_faults(rules[-1], [rule.name for rule in rules[:-1]], entry):
+                    self.fault("rules", key, what, index)
+        return rules
 
     def groups(self, content: Any) -> dict[str, list[UserName]]:
         """`[groups]`: each a list of users, none empty."""
@@ -148,9 +162,7 @@ class _Reader:
 
     def meaning(self, settings: Settings) -> None:
         """What no single key shows."""
-        for who in settings.git.admins:
-            if who.startswith("@") and who[1:] not in settings.groups:
-                self.fault("git", "admins", f"no group {who}" + nearest(who[1:], list(settings.groups)))
+        self.known_groups(settings)
         for command in settings.git.pass_commands:
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", command):
                 self.fault("git", "pass_commands", f"{printable(command)!r} cannot be a command's name")
@@ -177,6 +189,16 @@ class _Reader:
             if not re.fullmatch(r"[!-~]*", value) or value.startswith("-"):
                 self.fault("host", key, "expected printable ASCII without spaces")
         self.ranges(settings)
+
+    def known_groups(self, settings: Settings) -> None:
+        """Every `@group` that is named is there."""
+        named = [("git", "admins", settings.git.admins, 0)]
+        named += [("rules", "users", rule.users, index) for index, rule in enumerate(settings.rules)]
+        for table, key, users, index in named:
+            for who in users:
+                if who.startswith("@") and who[1:] not in settings.groups:
+                    near = nearest(who[1:], list(settings.groups))
+                    self.fault(table, key, f"no group {who}" + near, index)
 
     def ranges(self, settings: Settings) -> None:
         """Numbers and combinations that cannot be."""
@@ -205,6 +227,36 @@ class _Reader:
         """Note a fault, with the line where `key` of the `index`-th `table` stands."""
         where = f"[{table}] {key}".strip()
         self.faults.append(Fault(_line_of(self.lines, table, key, index), where, what))
+
+
+def rule_faults(rule: RuleTable, others: list[str], entry: dict[str, Any]) -> list[tuple[str, str]]:
+    """(key, what is wrong) of one rule by itself, and beside the names of those before it."""
+    faults = []
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", rule.name):
+        faults.append(("name", "a rule needs a name of letters, digits, . _ -: refusals and the log say it"))
+    elif rule.name in others:
+        faults.append(("name", f"a second rule {rule.name!r}; names tell rules apart"))
+    faults += [
+        (key, "an empty list matches nothing; leave the key out for any")
+        for key in ("repositories", "users", "operations", "refs", "from")
+        if entry.get(key) == []
+    ]
+    if (rule.require is None) == (not rule.exempt):
+        faults.append(("", "a rule says one of: require = true, require = false, exempt = true"))
+    elif rule.exempt and (not rule.users or rule.until is None):
+        faults.append(("exempt", "an exemption names its users and its end (until)"))
+    if rule.lifetime is not None and not rule.require:
+        faults.append(("lifetime", "a lifetime belongs to a rule with require = true"))
+    if rule.refs and "read" in rule.operations:
+        faults.append(("refs", "refs are known for pushes alone, so operations cannot hold read"))
+    faults += [
+        ("repositories", f"{pattern!r} ends with .git; names of repositories are written without")
+        for pattern in rule.repositories
+        if pattern.endswith(".git")
+    ]
+    if rule.since is not None and rule.until is not None and rule.since >= rule.until:
+        faults.append(("until", "it ends before it begins"))
+    return faults
 
 
 def fault_at(data: bytes, table: str, key: str, what: str) -> Fault:

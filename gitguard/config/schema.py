@@ -5,134 +5,23 @@
 
 from __future__ import annotations
 
-import os.path
 from typing import Literal
 
 import msgspec
 
-from gitguard.account.names import is_user_name
-from gitguard.policy.situation import Policy
-
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-LONGEST_LIFETIME = 30 * 86400
-
-
-class Duration(int):
-    """Seconds, written as a whole number and a unit: `90s`, `15m`, `8h`, `7d`."""
-
-
-class Lifetime(Duration):
-    """A duration from 1 second to 30 days."""
-
-
-class Limit:
-    """At most `failures` within `seconds`; written as `5/5m`."""
-
-    __slots__ = ("failures", "seconds")
-
-    def __init__(self, failures: int, seconds: int) -> None:
-        self.failures = failures
-        self.seconds = seconds
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Limit) and (self.failures, self.seconds) == (other.failures, other.seconds)
-
-    def __hash__(self) -> int:
-        return hash((self.failures, self.seconds))
-
-
-class Folder(str):
-    """An absolute path."""
-
-    __slots__ = ()
-
-
-class UserOrGroup(str):
-    """A user's name, or `@group`."""
-
-    __slots__ = ()
-
-
-class UserName(str):
-    """A name that a user may have."""
-
-    __slots__ = ()
-
-
-class SqliteUrl(str):
-    """`sqlite:///` and an absolute path."""
-
-    __slots__ = ()
-
-    @property
-    def path(self) -> str:
-        """The file."""
-        return self.removeprefix("sqlite:///")
-
-
-def duration(text: str) -> int:
-    """Seconds of `text` (`90s`, `15m`, `8h`, `7d`). Raises ValueError with what is expected."""
-    number, unit = text[:-1], text[-1:]
-    if not (number.isascii() and number.isdigit() and len(number) < 10) or unit not in UNITS:
-        raise ValueError(
-            f"{text!r} is not a duration; write a whole number and a unit, such as 90s, 15m, 8h or 7d"
-        )
-    return int(number) * UNITS[unit]
-
-
-def format_duration(seconds: int) -> str:
-    """`seconds` as the configuration writes it, in the largest unit that divides it."""
-    for unit in ("d", "h", "m"):
-        if seconds and seconds % UNITS[unit] == 0:
-            return f"{seconds // UNITS[unit]}{unit}"
-    return f"{seconds}s"
-
-
-def decode(kind: type, value: object) -> object:
-    """Our own types from what TOML holds (msgspec's `dec_hook`). Raises ValueError in words for people."""
-    if not isinstance(value, str):
-        raise ValueError(f"expected a text in quotes, got {value!r}")  # noqa: TRY004 - msgspec turns ValueError into a fault
-    if issubclass(kind, Lifetime):
-        seconds = duration(value)
-        if not 1 <= seconds <= LONGEST_LIFETIME:
-            raise ValueError(f"{value!r} is out of range: 1s to 30d")
-        return Lifetime(seconds)
-    if issubclass(kind, Duration):
-        return Duration(duration(value))
-    if issubclass(kind, Limit):
-        return _limit(value)
-    if issubclass(kind, Folder):
-        if not os.path.isabs(value) or any(c < " " or c == "\x7f" for c in value):
-            raise ValueError(f"{value!r} is not an absolute path")
-        return Folder(os.path.normpath(value))
-    if issubclass(kind, SqliteUrl):
-        return _store_url(value)
-    if issubclass(kind, UserOrGroup | UserName):
-        bare = value.removeprefix("@") if issubclass(kind, UserOrGroup) else value
-        if not is_user_name(bare):
-            raise ValueError(f"{value!r} cannot be a user's name ([a-z0-9][a-z0-9._-]*, at most 64)")
-        return kind(value)
-    raise NotImplementedError(kind)
-
-
-def _limit(value: str) -> Limit:
-    count, slash, window = value.partition("/")
-    if not slash or not (count.isascii() and count.isdigit() and len(count) < 7) or int(count) < 1:
-        raise ValueError(f"{value!r} is not a limit; write failures and a window, such as 5/5m")
-    seconds = duration(window)
-    if not 1 <= seconds <= LONGEST_LIFETIME:
-        raise ValueError(f"{value!r}: a window is 1s to 30d")
-    return Limit(int(count), seconds)
-
-
-def _store_url(value: str) -> SqliteUrl:
-    if value.startswith(("postgresql:", "postgres:")):
-        raise ValueError("a PostgreSQL store is not available in this version; use sqlite:////absolute/path")
-    if not value.startswith("sqlite:////"):
-        raise ValueError(
-            f"{value!r} is not a store; write sqlite:// and an absolute path, such as sqlite:////var/lib/x.db"
-        )
-    return SqliteUrl("sqlite:///" + os.path.normpath(value.removeprefix("sqlite:///")))
+from gitguard.config.types import (
+    Folder,
+    Lifetime,
+    Limit,
+    Network,
+    Pattern,
+    Since,
+    SqliteUrl,
+    Until,
+    UserName,
+    UserOrGroup,
+)
+from gitguard.policy.rules import EXEMPT, FREE, REQUIRE
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -232,6 +121,27 @@ class Help(Table, frozen=True):
     url: str = ""
 
 
+class RuleTable(Table, frozen=True):
+    """A rule of the server's admin. Every condition that is given must match; the first rule that matches counts."""
+
+    name: str = ""
+    repositories: list[Pattern] = msgspec.field(default_factory=list)
+    users: list[UserOrGroup] = msgspec.field(default_factory=list)
+    operations: list[Literal["read", "push"]] = msgspec.field(default_factory=list)
+    refs: list[Pattern] = msgspec.field(default_factory=list)
+    from_: list[Network] = msgspec.field(default_factory=list, name="from")
+    require: bool | None = None
+    exempt: bool = False
+    lifetime: Lifetime | None = None
+    since: Since | None = None
+    until: Until | None = None
+
+    @property
+    def kind(self) -> str:
+        """What follows where it matches."""
+        return EXEMPT if self.exempt else REQUIRE if self.require else FREE
+
+
 class App(Table, frozen=True):
     """An authenticator app offered at enrolment."""
 
@@ -261,16 +171,12 @@ class Settings(msgspec.Struct, frozen=True):
     help: Help = Help()
     apps: list[App] = msgspec.field(default_factory=lambda: list(DEFAULT_APPS))
     groups: dict[str, list[UserName]] = msgspec.field(default_factory=dict)
+    rules: list[RuleTable] = msgspec.field(default_factory=list)
 
     @property
     def issuer(self) -> str:
         """What an authenticator app shows above the code."""
         return self.second_factor.issuer or self.host.name or "gitguard"
-
-    @property
-    def policy(self) -> Policy:
-        """What decides what is demanded."""
-        return Policy(self.git.enforcement, self.session.lifetime, allow_always=self.account.allow_always)
 
     def is_server_admin(self, user: str) -> bool:
         """Whether `user` stands in `[git] admins`, by name or in a group."""

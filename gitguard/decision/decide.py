@@ -26,9 +26,15 @@ def check_identity(request: Request) -> None:
         raise Refusal("no-identity", "the key line names no valid user and key")
 
 
-def decide(request: Request, config: Config, store: GateQuery) -> Decision:
-    """The answer to `request`: `.refusal` is set, or `.verdict` is an allowed one, or the command is our own."""
+def decide(
+    request: Request, config: Config, store: GateQuery, updates: "tuple[tuple[str, str, str], ...]" = ()
+) -> Decision:
+    """The answer to `request`: `.refusal` is set, or `.verdict` is an allowed one, or the command is our own.
+
+    `updates` are a push's, where whoever asks knows them before Git does: `explain`.
+    """
     decision = Decision(request)
+    decision.updates = updates
     try:
         check_identity(request)
         decision.request = request.behind(config.behind)

@@ -7,6 +7,7 @@ from gitguard.decision.command import quote
 from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision
 from gitguard.decision.request import Request
+from gitguard.policy.glob import whole_ref
 from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
 from gitguard.store.gate_query import GateQuery
@@ -23,10 +24,12 @@ def explain(
     repository: str,
     operation: str,
     moment: Moment,
+    refs: tuple[str, ...] = (),
 ) -> Decision:
-    """What the gate decides by `config` about the request that such a person's git would send."""
+    """What is decided by `config` about the request that such a person's git would send; with `refs` the hook's answer."""
     request = Request(user, credential, address, f"{VERBS[operation]} {quote(repository)}", moment)
-    return decide(request, config, store)
+    updates = tuple(("", "", whole_ref(ref)) for ref in refs)
+    return decide(request, config, store, updates)
 
 
 def facts(decision: Decision, config: Config) -> dict[str, object]:
@@ -45,6 +48,8 @@ def facts(decision: Decision, config: Config) -> dict[str, object]:
         "verdict": "allowed" if allowed else "refused",
         "reason": refusal.reason if refusal is not None else reason,
         "because": decision.requirement.because,
+        "rule": decision.requirement.rule or None,
+        "depends_on_refs": decision.requirement.depends_on_refs,
         "detail": refusal.detail if refusal is not None else "",
         "enforcement": config.enforcement,
         "judged": verdict is not None,

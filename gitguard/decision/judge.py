@@ -61,6 +61,16 @@ def _lenders(store: GateQuery, directory: str) -> "tuple[tuple[str, str, int | N
     return tuple(found)
 
 
+def _by_refs(decision: Decision) -> str:
+    """Which ref demands it, by which rule: once, however many refs there are. "" before the refs are known."""
+    refs = decision.requirement.refs if decision.updates else ()
+    if not refs:
+        return ""
+    ref, rule = refs[0]
+    more = f", and {len(refs) - 1} more" if len(refs) > 1 else ""
+    return f"{ref}{more}: 2FA is demanded by the rule {rule}; nothing of this push was taken"
+
+
 def judge(decision: Decision, config: Config, store: GateQuery) -> None:
     """Set `.requirement` and `.verdict` by `.freshness`; a refused verdict is raised as a Refusal.
 
@@ -79,4 +89,4 @@ def judge(decision: Decision, config: Config, store: GateQuery) -> None:
             text = (
                 "sessions here are bound to the client's address, and sshd names none; ask your server admin"
             )
-        raise Refusal(answer.reason, answer.because, text=text)
+        raise Refusal(answer.reason, answer.because, text=text, hint=_by_refs(decision))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.factor.proof import Person
 from gitguard.policy.requirement import Requirement
@@ -65,7 +66,7 @@ def standing(tx: Reading, settings: Settings, person: Person, moment: Moment) ->
     session = tx.session(person.user, scope) if scope is not None else None
     left = remaining(session, settings.session.lifetime, moment) if session is not None else 0
     always = user is not None and user.always
-    base = settings.policy.demands(Situation(person.user, "push", always=always, at=moment.at))
+    base = policy_of(settings).demands(Situation(person.user, "push", always=always, at=moment.at))
     return Standing(
         person.user,
         person.credential.text,

@@ -5,7 +5,8 @@ A budget is per user and credential, and per user over all of them; TOTP, recove
 
 from __future__ import annotations
 
-from gitguard.config.schema import Limit, Throttle
+from gitguard.config.schema import Throttle
+from gitguard.config.types import Limit
 from gitguard.store.rows import Failure
 
 CLEARED_SECONDS = 300  # a success clears windows up to this: the five-minute count alone

@@ -78,6 +78,8 @@ def _become(decision: Decision, config: Config, id_: str) -> None:
         # What demands no proof may go on unlogged; what does must be explainable afterwards.
         if decision.requirement.required:
             raise
+    if decision.requirement.depends_on_refs:
+        _announce(decision, config)
     # Python ignores these two; what we become, and its hooks, must find them as any program does.
     _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
     _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)
@@ -85,6 +87,20 @@ def _become(decision: Decision, config: Config, id_: str) -> None:
         posix.execve(file, argv, environment)
     except OSError as error:
         raise Refusal("internal-error", f"{file}: {error.strerror}") from None
+
+
+def _announce(decision: Decision, config: Config) -> None:
+    """Before the upload, to those without a session: which refs the hook would refuse, and the way out."""
+    age, refs = decision.session_age_seconds, decision.requirement.refs
+    if decision.operation != "push" or not refs or (age is not None and 0 <= age < config.lifetime_seconds):
+        return
+    from gitguard.message.refusals import View
+
+    view = View(account=config.account, host=config.host, port=config.port)
+    named = ", ".join([f"{ref} (rule {rule})" for ref, rule in refs[:3]])
+    more = f" and {len(refs) - 3} more" if len(refs) > 3 else ""
+    said = f"gitguard: pushing to {named}{more} needs 2FA; verify first: {view.ssh('verify')}\n"
+    posix.write(2, said.encode("utf-8", "replace"))
 
 
 def _own_command(decision: Decision, id_: str, config: Config, config_path: str, store: GateQuery) -> int:

@@ -20,22 +20,38 @@ class Requirement:
 
     `because` names what made it: `enforcement`, `toggle`, `always`, `borrows:NAME`, joined by `+`;
     empty when nothing requires. `depends_on_refs`: some refs may demand more than this, which the hook finds out
-    when it knows them.
+    when it knows them. `refs`: (ref, rule) of what a ref rule demands: refs in the hook, patterns at the gate. `rule`: the
+    rule that decided, "" for none; `exempt`: whether it takes this user out.
     """
 
-    __slots__ = ("because", "depends_on_refs", "lifetime_seconds")
+    __slots__ = ("because", "depends_on_refs", "exempt", "lifetime_seconds", "refs", "rule")
 
     def __init__(
-        self, lifetime_seconds: "int | None", because: str, *, depends_on_refs: bool = False
+        self,
+        lifetime_seconds: "int | None",
+        because: str,
+        *,
+        depends_on_refs: bool = False,
+        refs: "tuple[tuple[str, str], ...]" = (),
+        rule: str = "",
+        exempt: bool = False,
     ) -> None:
         self.lifetime_seconds = lifetime_seconds
         self.because = because
         self.depends_on_refs = depends_on_refs
+        self.refs = refs
+        self.rule = rule
+        self.exempt = exempt
 
     @property
     def required(self) -> bool:
         """Whether a verification is demanded at all."""
         return self.lifetime_seconds is not None
+
+    @property
+    def speaks(self) -> bool:
+        """Whether anything may be demanded, now or once the refs are known."""
+        return self.lifetime_seconds is not None or self.depends_on_refs
 
 
 NOTHING = Requirement(None, "")
@@ -54,38 +70,27 @@ def toggle_requires(require: str, operation: str) -> bool:
     return True
 
 
-def requirement(
-    enforcement: str,
-    default_lifetime_seconds: int,
-    operation: str,
-    toggle: "tuple[str, int | None]" = ("none", None),
-    *,
-    always: bool = False,
-) -> Requirement:
-    """What `operation` demands under `enforcement`, a repository's `toggle` and a user's `always`.
-
-    `toggle` is (require, lifetime in seconds or None). Of all that require, the shortest lifetime
-    counts; a toggle's is capped by the default, so a repository admin can only tighten.
-    """
-    because = []
-    lifetime = default_lifetime_seconds
+def base_of(enforcement: str, default_lifetime_seconds: int) -> Requirement:
+    """The base answer; what is not a known word requires."""
     if _BASE_REQUIRED.get(enforcement, True):
-        because.append("enforcement")
-    require, toggle_lifetime = toggle
-    if _TOGGLE_COUNTS.get(enforcement, True) and toggle_requires(require, operation):
-        because.append("toggle")
-        if toggle_lifetime is not None:
-            lifetime = min(lifetime, toggle_lifetime)
-    if always:
-        because.append("always")
-    if not because:
+        return Requirement(default_lifetime_seconds, "enforcement")
+    return NOTHING
+
+
+def toggle_of(
+    enforcement: str, default_lifetime_seconds: int, operation: str, toggle: "tuple[str, int | None]"
+) -> Requirement:
+    """What a repository's toggle, (require, lifetime in seconds or None), adds; its lifetime is capped by the default."""
+    require, lifetime = toggle
+    if not _TOGGLE_COUNTS.get(enforcement, True) or not toggle_requires(require, operation):
         return NOTHING
-    return Requirement(lifetime, "+".join(because))
+    shortest = default_lifetime_seconds if lifetime is None else min(default_lifetime_seconds, lifetime)
+    return Requirement(shortest, "toggle")
 
 
 def strictest(first: Requirement, second: Requirement) -> Requirement:
     """Both at once: required if either is, with the shorter lifetime and both causes."""
-    if first.lifetime_seconds is None and not first.depends_on_refs:
+    if first.lifetime_seconds is None and not first.depends_on_refs and (second.speaks or not first.rule):
         return second
     if second.lifetime_seconds is None and not second.depends_on_refs:
         return first
@@ -95,4 +100,6 @@ def strictest(first: Requirement, second: Requirement) -> Requirement:
         min(lifetimes) if lifetimes else None,
         "+".join([one.because for one in required]),
         depends_on_refs=first.depends_on_refs or second.depends_on_refs,
+        refs=first.refs + second.refs,
+        rule=first.rule or second.rule,
     )

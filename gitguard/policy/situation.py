@@ -4,7 +4,12 @@ Every place that asks what applies builds a Situation and asks `Policy.demands`:
 running transfers again, and what a person is told about themselves. So they cannot differ.
 """
 
-from gitguard.policy.requirement import Requirement, requirement, strictest
+from gitguard.policy.requirement import NOTHING, Requirement, base_of, strictest, toggle_of
+from gitguard.policy.rules import EXEMPT, REQUIRE, Asked, candidates, first
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 KNOWN, UNKNOWN, PASSED = "known", "unknown", "passed"
 
@@ -20,7 +25,7 @@ class Situation:
     """
 
     __slots__ = (
-        "address", "always", "at", "borrows", "credential", "elsewhere", "groups", "lends", "operation", "refs",
+        "address", "always", "at", "borrows", "credential", "elsewhere", "lends", "operation", "refs",
         "repository", "user", "what",
     )  # fmt: skip
 
@@ -35,7 +40,6 @@ class Situation:
         borrows: "tuple[tuple[str, str, int | None], ...]" = (),
         lends: "tuple[tuple[str, str, int | None], ...]" = (),
         elsewhere: "int | None" = None,
-        groups: "tuple[str, ...]" = (),
         credential: object = None,
         address: str = "",
         at: int = 0,
@@ -49,7 +53,6 @@ class Situation:
         self.borrows = borrows
         self.lends = lends
         self.elsewhere = elsewhere
-        self.groups = groups
         self.credential = credential
         self.address = address
         self.at = at
@@ -57,29 +60,38 @@ class Situation:
 
 
 class Policy:
-    """What the server's admin configured: the base answer, the default lifetime in seconds, the users' own switch."""
+    """What the server's admin configured: base answer, default lifetime in seconds, the users' own switch, the rules.
 
-    __slots__ = ("allow_always", "enforcement", "lifetime_seconds")
+    `rules` and `groups` are in the form that rules.py describes.
+    """
 
-    def __init__(self, enforcement: str, lifetime_seconds: int, *, allow_always: bool) -> None:
+    __slots__ = ("allow_always", "enforcement", "groups", "lifetime_seconds", "rules")
+
+    def __init__(
+        self,
+        enforcement: str,
+        lifetime_seconds: int,
+        *,
+        allow_always: bool,
+        rules: "tuple[Any, ...]" = (),
+        groups: "dict[str, str] | None" = None,
+    ) -> None:
         self.enforcement = enforcement
         self.lifetime_seconds = lifetime_seconds
         self.allow_always = allow_always
+        self.rules = rules if enforcement != "off" else ()
+        self.groups = groups or {}
 
     def demands(self, s: Situation) -> Requirement:
         """What `s` demands: the strictest of all that applies to it.
 
         An operation that is not known to be harmless counts as a push.
         """
-        requires = requirement(
-            self.enforcement,
-            self.lifetime_seconds,
-            s.operation or "push",
-            s.repository[1:],
-            always=s.always and self.allow_always,
-        )
         if s.what == PASSED:
+            requires = base_of(self.enforcement, self.lifetime_seconds)
+            requires = strictest(requires, self._always(s))
             return strictest(requires, Requirement(self.lifetime_seconds, "pass-command"))
+        requires = strictest(self._alone(s, s.operation or "push", s.repository), self._always(s))
         if s.what == UNKNOWN:
             # Whoever has no session must not learn from a downstream program's own answer which of the names that
             # we do not know are there; and one of them may be another name of a repository that demands.
@@ -88,16 +100,119 @@ class Policy:
             return strictest(requires, Requirement(s.elsewhere, "unknown-name"))
         # Whoever reads here may be sent the lender's objects, so the lender's read requirement applies.
         for lender in s.borrows:
-            requires = strictest(requires, self._of_another(lender, "read", "borrows"))
+            requires = strictest(requires, self._of_another(s, lender, "read", "borrows"))
         # And whoever rewrites the lender can take away what its borrowers need.
         if s.operation != "read":
             for borrower in s.lends:
-                requires = strictest(requires, self._of_another(borrower, "push", "lends"))
+                requires = strictest(requires, self._of_another(s, borrower, "push", "lends"))
         return requires
 
-    def _of_another(self, demand: "tuple[str, str, int | None]", operation: str, how: str) -> Requirement:
+    def _always(self, s: Situation) -> Requirement:
+        return Requirement(self.lifetime_seconds, "always") if s.always and self.allow_always else NOTHING
+
+    def _of_another(
+        self, s: Situation, demand: "tuple[str, str, int | None]", operation: str, how: str
+    ) -> Requirement:
+        """What another repository adds. By its refs nothing is known here: what any of them demands counts."""
+        other = self._alone(s, operation, demand, refs_of_another=True)
+        if not other.required:
+            return NOTHING
+        return Requirement(other.lifetime_seconds, f"{how}:{demand[0]}({other.because})")
+
+    def _alone(
+        self,
+        s: Situation,
+        operation: str,
+        demand: "tuple[str, str, int | None]",
+        *,
+        refs_of_another: bool = False,
+    ) -> Requirement:
+        """What base, rules and toggle demand of `operation` on one repository."""
         name, require, lifetime = demand
-        other = requirement(self.enforcement, self.lifetime_seconds, operation, (require, lifetime))
-        return (
-            Requirement(other.lifetime_seconds, f"{how}:{name}({other.because})") if other.required else other
+        added = toggle_of(self.enforcement, self.lifetime_seconds, operation, (require, lifetime))
+        if not self.rules:
+            return strictest(base_of(self.enforcement, self.lifetime_seconds), added)
+        # The name of an unknown repository may be another name of a known one: rules that require count as met.
+        known = "" if s.what == UNKNOWN else name
+        found, open_end = candidates(
+            self.rules, self.groups, Asked(s.user, operation, known, s.address, s.at)
         )
+        if refs_of_another:
+            answers = [self._answer(rule, added) for rule in [*found, *([None] if open_end else [])]]
+            answer = self._all(answers)
+        elif operation == "push" and s.refs:
+            answer = self._by_refs(found, s.refs, added)
+        else:
+            answer = self._whatever_refs([*found, *([None] if open_end else [])], added)
+        if operation != "push" or answer.exempt:
+            return answer
+        # receive-pack shows the refs, so what reading demands applies to pushing too.
+        shown, _ = candidates(self.rules, self.groups, Asked(s.user, "read", known, s.address, s.at))
+        reading = self._answer(shown[0] if shown else None, NOTHING)
+        if not reading.required or reading.because in answer.because.split("+"):
+            return answer
+        if not s.refs and not refs_of_another and any(rule[1] == EXEMPT for rule in found):
+            # Whoever is exempt for every ref of this push is exempt from that too; the hook will know.
+            return Requirement(None, "", depends_on_refs=True, refs=answer.refs)
+        return strictest(answer, reading)
+
+    def _answer(self, rule: "Any", added: Requirement) -> Requirement:
+        """What follows from the first rule that matches (None: the base answer), with what the toggle adds."""
+        if rule is None:
+            return strictest(base_of(self.enforcement, self.lifetime_seconds), added)
+        name, kind, lifetime = rule[:3]
+        if kind == EXEMPT:
+            return Requirement(None, "", rule=name, exempt=True)
+        if kind == REQUIRE:
+            return strictest(Requirement(lifetime or self.lifetime_seconds, f"rule:{name}", rule=name), added)
+        return strictest(Requirement(None, "", rule=name), added)
+
+    def _by_refs(
+        self, found: "list[Any]", updates: "tuple[tuple[str, str, str], ...]", added: Requirement
+    ) -> Requirement:
+        """In the hook: every ref is judged, and the strictest counts for all."""
+        answers, refs = [], []
+        for _, _, ref in updates:
+            rule = first(found, ref)
+            answers.append(self._answer(rule, added))
+            if rule is not None and rule[1] == REQUIRE and rule[6]:
+                refs.append((ref, rule[0]))
+        strict = self._all(answers)
+        if not strict.required:
+            return strict
+        return Requirement(strict.lifetime_seconds, strict.because, refs=tuple(refs), rule=strict.rule)
+
+    def _all(self, answers: "list[Requirement]") -> Requirement:
+        """All of them at once, each cause said once."""
+        required = [answer for answer in answers if answer.required]
+        if not required:
+            alike = all(answer.exempt for answer in answers) or len({answer.rule for answer in answers}) == 1
+            return answers[0] if answers and alike else NOTHING
+        causes = [cause for answer in required for cause in answer.because.split("+")]
+        lifetimes = [answer.lifetime_seconds or 0 for answer in required]
+        shortest = min(lifetimes)
+        rule = next((a.rule for a in required if a.lifetime_seconds == shortest and a.rule), "")
+        return Requirement(shortest, "+".join(dict.fromkeys(causes)), rule=rule)
+
+    def _whatever_refs(self, rules: "list[Any]", added: Requirement) -> Requirement:
+        """Before the refs are known: required only if every first match that they could bring requires; then the
+        longest lifetime counts, since the hook judges exactly.
+        """
+        answers = [self._answer(rule, added) for rule in rules]
+        if len(answers) == 1:
+            return answers[0]
+        refs = tuple(
+            [
+                (pattern, rule[0])
+                for rule in rules
+                if rule is not None and rule[1] == REQUIRE
+                for pattern in rule[6]
+            ]
+        )
+        required = [answer for answer in answers if answer.required]
+        if len(required) == len(answers):
+            mildest = max(answers, key=lambda answer: answer.lifetime_seconds or 0)
+            return Requirement(
+                mildest.lifetime_seconds, mildest.because, depends_on_refs=True, refs=refs, rule=mildest.rule
+            )
+        return Requirement(None, "", depends_on_refs=bool(required), refs=refs)

@@ -34,6 +34,8 @@ def verdict(
     """
     lifetime = demanded.lifetime_seconds
     if lifetime is None:
+        if demanded.exempt:
+            return Verdict("exempt", f"rule:{demanded.rule}", allowed=True)
         return Verdict("not-required", "", allowed=True)
     if hardware_key:
         return Verdict("hardware-key", demanded.because, allowed=True)

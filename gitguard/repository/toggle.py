@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gitguard.config.schema import Settings, duration, format_duration
+from gitguard.config.schema import Settings
+from gitguard.config.types import duration, format_duration
 from gitguard.message.reasons import Refusal, printable
 from gitguard.policy.requirement import TOGGLE_OFFERED, TOGGLES
 from gitguard.repository.registry import known

@@ -60,6 +60,26 @@ def network_of(address: str) -> "str | None":
     return "{:x}:{:x}:{:x}:{:x}::/64".format(*groups[:4])
 
 
+def number_of(address: str) -> "tuple[int, int] | None":
+    """(4 or 6, the address as a number), None for what is not an address. One that stands for IPv4 is that IPv4 address."""
+    address = address.partition("%")[0]
+    if ":" in address:
+        groups = _ipv6_groups(address)
+        if groups is None:
+            return None
+        prefix = tuple(groups[:6])
+        if prefix in _STAND_FOR_IPV4 and (any(prefix) or groups[6]):
+            return 4, groups[6] << 16 | groups[7]
+        number = 0
+        for group in groups:
+            number = number << 16 | group
+        return 6, number
+    numbers = _ipv4_numbers(address)
+    if numbers is None:
+        return None
+    return 4, numbers[0] << 24 | numbers[1] << 16 | numbers[2] << 8 | numbers[3]
+
+
 def _ipv4_numbers(text: str) -> "list[int] | None":
     numbers = []
     for part in text.split("."):

@@ -14,7 +14,8 @@ from gitguard.config.compile import compile_file
 from gitguard.config.compiled import GRAIN_NS
 from gitguard.config.load import load
 from gitguard.config.parse import ConfigurationError, parse
-from gitguard.config.schema import Settings, duration, format_duration
+from gitguard.config.schema import Settings
+from gitguard.config.types import duration, format_duration
 from gitguard.message.reasons import Refusal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +35,7 @@ def test_the_shipped_file_documents_every_key_with_its_default() -> None:
     assert parse(data) == Settings()
     tables = tomllib.loads(data.decode())
     for field in msgspec.structs.fields(Settings):
-        if field.name in ("apps", "groups"):
+        if field.name in ("apps", "groups", "rules"):
             continue
         named = set(tables[field.name])
         assert named == {key.name for key in msgspec.structs.fields(field.type)}, field.name
@@ -66,7 +67,27 @@ def test_an_empty_file_is_all_defaults() -> None:
         ("[git]\nadmins = ['@opps']\n[groups]\nops = ['alice']\n", 2, ["did you mean 'ops'?"]),
         ("[groups]\nops = []\n", 2, ["empty group"]),
         ("[groups]\nops = ['Alice']\n", 2, ["not be a user's name"]),
-        ("[[rules]]\nname = 'x'\n", 1, ["not available in this version"]),
+        ("[[rules]]\nname = 'x'\n", 1, ["one of: require = true, require = false, exempt = true"]),
+        ("[[rules]]\nname = 'x'\nrequire = true\nexempt = true\n", 1, ["one of"]),
+        ("[[rules]]\nrequire = true\n", 1, ["needs a name"]),
+        ("[[rules]]\nname = 'a b'\nrequire = true\n", 2, ["needs a name of letters"]),
+        ("[[rules]]\nname = 'x'\nrequire = true\n[[rules]]\nname = 'x'\nrequire = true\n", 5, ["a second rule"]),
+        ("[[rules]]\nname = 'x'\nexempt = true\nusers = ['ci']\n", 3, ["names its users and its end (until)"]),
+        ("[[rules]]\nname = 'x'\nexempt = true\nuntil = 2027-01-31\n", 3, ["names its users"]),
+        ("[[rules]]\nname = 'x'\nrequire = true\nuntil = '2027-01-31'\n", 4, ["without quotes"]),
+        ("[[rules]]\nname = 'x'\nrequire = true\nsince = 2027-02-01\nuntil = 2027-01-31\n", 5, ["before it begins"]),
+        ("[[rules]]\nname = 'x'\nrequire = true\nusers = ['@ops']\n[groups]\nopts = ['a']\n", 4, ["@ops", "opts"]),
+        ("[[rules]]\nname = 'x'\nrequire = true\nusers = []\n", 4, ["an empty list matches nothing"]),
+        ("[[rules]]\nname = 'x'\nrequire = true\noperations = ['pull']\n", 4, ["pull"]),
+        ("[[rules]]\nname = 'x'\nrequire = true\noperations = ['read']\nrefs = ['main']\n", 5, ["pushes alone"]),
+        ("[[rules]]\nname = 'x'\nrequire = true\nrepositories = ['team/app.git']\n", 4, ["without"]),
+        ("[[rules]]\nname = 'x'\nrequire = true\nrepositories = ['team/**x']\n", 4, ["stands alone"]),
+        ("[[rules]]\nname = 'x'\nrequire = true\nrepositories = ['/team']\n", 4, ["empty part"]),
+        ("[[rules]]\nname = 'x'\nrequire = true\nrefs = ['v[0-9]']\n", 4, ["only * and **"]),
+        ("[[rules]]\nname = 'x'\nrequire = true\nfrom = ['10.0.0.1/8']\n", 4, ["host bits"]),
+        ("[[rules]]\nname = 'x'\nrequire = false\nlifetime = '1h'\n", 4, ["belongs to a rule with require = true"]),
+        ("[[rules]]\nname = 'x'\nrequire = true\nrepository = ['a']\n", 4, ["repositories"]),
+        ("[rules]\nname = 'x'\n", 1, ["[[rules]]"]),
         ("[second_factor]\nhardware_keys = true\n", 2, ["not available in this version"]),
         ("[second_factor]\ndigits = 5\n", 2, ["not one of 6, 7, 8"]),
         ("[second_factor]\nrecovery_codes = -1\n", 2, ["out of range"]),

@@ -9,7 +9,8 @@ import pytest
 
 from gitguard.action import users
 from gitguard.action.keys import NewKey, key_row
-from gitguard.config.schema import Limit, Throttle
+from gitguard.config.schema import Throttle
+from gitguard.config.types import Limit
 from gitguard.factor.proof import MANY_USERS, Person
 from gitguard.factor.throttle import retry_at, shrunk
 from gitguard.factor.verification import verify

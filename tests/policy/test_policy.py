@@ -6,10 +6,24 @@ import itertools
 
 import pytest
 
-from gitguard.policy.requirement import ENFORCEMENTS, OPERATIONS, TOGGLES, requirement, strictest
+from gitguard.policy.requirement import ENFORCEMENTS, OPERATIONS, TOGGLES, Requirement, strictest
+from gitguard.policy.situation import Policy, Situation
 from gitguard.policy.verdict import Verdict, verdict
 
 DAY = 86400
+
+
+def requirement(
+    enforcement: str,
+    default: int,
+    operation: str,
+    toggle: tuple[str, int | None] = ("none", None),
+    *,
+    always: bool = False,
+) -> Requirement:
+    """What a policy without rules demands of one repository."""
+    situation = Situation("alice", operation, repository=("app", *toggle), always=always)
+    return Policy(enforcement, default, allow_always=True).demands(situation)
 
 
 def needed(enforcement: str, operation: str, require: str = "none", *, always: bool = False) -> bool:

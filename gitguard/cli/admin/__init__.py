@@ -20,6 +20,7 @@ NOUNS = {
     "repo": "repo.repo",
     "session": "session.session",
     "explain": "explain.explain",
+    "policy": "policy.policy",
     "log": "log.log",
     "doctor": "doctor.doctor",
     "audit": "audit.audit",

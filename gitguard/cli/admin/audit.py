@@ -10,7 +10,7 @@ from gitguard.action import upkeep
 from gitguard.cli.admin.office import check_reason, open_office
 from gitguard.cli.here import counted, number, say_json
 from gitguard.command_line import Group
-from gitguard.config.schema import duration as seconds_of
+from gitguard.config.types import duration as seconds_of
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now

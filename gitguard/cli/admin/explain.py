@@ -11,7 +11,7 @@ from gitguard.action import users
 from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import say_json
 from gitguard.config.load import load
-from gitguard.config.schema import format_duration
+from gitguard.config.types import format_duration
 from gitguard.decision import explain as asking
 from gitguard.decision.decision import Decision
 from gitguard.message.moments import clock, duration
@@ -42,6 +42,13 @@ from gitguard.store.gate_query import GateQuery
 @click.option(
     "--at", "when", default=None, metavar="TIME", help="At this time: Unix seconds or 2026-11-25T14:30."
 )
+@click.option(
+    "--ref",
+    "refs",
+    multiple=True,
+    metavar="REF",
+    help="With this ref in the push; may be given several times.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def explain(
@@ -52,11 +59,14 @@ def explain(
     key: str | None,
     address: str | None,
     when: str | None,
+    refs: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Why USER would be let in or refused; changes nothing and exits 0 whatever the verdict."""
     if operation not in asking.VERBS:
         raise Refusal("usage", text=f"the operation is read or push, not {operation}")
+    if refs and operation != "push":
+        raise Refusal("usage", text="--ref belongs to a push")
     office = open_office(ctx)
     if key is not None and not is_fingerprint(key):
         raise Refusal("usage", text=f"{printable(key, 60)} is not a fingerprint; write SHA256:...")
@@ -66,7 +76,7 @@ def explain(
     key, address = _defaults(office, user, key, address)
     config = load(*office.site.at.of_gate)
     decision = asking.explain(
-        config, GateQuery(config.store), user, ssh_key(key), address, repo, operation, moment
+        config, GateQuery(config.store), user, ssh_key(key), address, repo, operation, moment, refs
     )
     known = asking.facts(decision, config)
     if as_json:
@@ -125,7 +135,10 @@ def _lines(office: Office, decision: Decision, facts: dict[str, object]) -> list
         lines.append("  what is required was not judged: it was refused before that")
     elif lifetime is None:
         why = {"off": "enforcement is off", "opt-in": "the repository's admins demand nothing for this"}
-        lines.append(f"  nothing is required: {why.get(str(facts['enforcement']), 'nothing demands it')}")
+        said = why.get(str(facts["enforcement"]), "nothing demands it")
+        if decision.requirement.rule:
+            said = f"by the rule {decision.requirement.rule}"
+        lines.append(f"  {'exempt' if decision.requirement.exempt else 'nothing is required'}: {said}")
     else:
         lines.append(
             f"  required by {decision.requirement.because}: a verification no older than {format_duration(lifetime)}"
@@ -137,4 +150,7 @@ def _lines(office: Office, decision: Decision, facts: dict[str, object]) -> list
         else:
             lines.append(f"  no session in scope ({office.settings.session.scope})")
         lines.append(f"  second factor: {'set up' if facts['enrolled'] else 'none'}")
+    if decision.requirement.depends_on_refs:
+        demanding = ", ".join(f"{ref} ({rule})" for ref, rule in decision.requirement.refs[:5])
+        lines.append(f"  some refs demand more, which the hook judges: {demanding}; ask with --ref")
     return lines

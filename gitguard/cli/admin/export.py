@@ -6,7 +6,7 @@ import click
 import tomli_w
 
 from gitguard.cli.admin.office import open_office
-from gitguard.config.schema import format_duration
+from gitguard.config.types import format_duration
 from gitguard.store.rows import Key, Repository
 
 

@@ -14,7 +14,7 @@ from gitguard.answer.reading_log import Entry, Fold, any_log, fold, read_log
 from gitguard.cli.admin.office import config_of, open_settings
 from gitguard.config.load import last_known
 from gitguard.config.parse import ConfigurationError
-from gitguard.config.schema import duration as seconds_of
+from gitguard.config.types import duration as seconds_of
 from gitguard.host.places import SYSTEM_CONFIG, places
 from gitguard.machine.account import become, own_command_line
 from gitguard.message.moments import clock

@@ -10,7 +10,7 @@ from gitguard.cli.admin.office import check_reason, open_office
 from gitguard.cli.here import check_followed, counted, say_followed, say_json
 from gitguard.cli.table import say_table
 from gitguard.command_line import Group
-from gitguard.config.schema import duration
+from gitguard.config.types import duration
 from gitguard.decision.standing import remaining
 from gitguard.message.moments import until
 from gitguard.message.reasons import Refusal

@@ -1,0 +1,76 @@
+"""`admin policy`: try the rules before they bite."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from gitguard.action.expectations import Outcome, read_expectations, tried
+from gitguard.cli.admin.office import config_of, say_faults
+from gitguard.cli.here import number, say_json
+from gitguard.command_line import Group
+from gitguard.config.parse import ConfigurationError, read_settings
+from gitguard.machine.typed_file import read_typed
+from gitguard.message.reasons import Refusal, readable
+from gitguard.session.moment import now
+
+
+@click.group(cls=Group)
+def policy() -> None:
+    """The rules: test."""
+
+
+@policy.command()
+@click.argument("expectations", type=click.Path())
+@click.option(
+    "--config", "other", default=None, metavar="FILE", help="Judge by this file instead of the one in use."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def test(ctx: click.Context, expectations: str, other: str | None, as_json: bool) -> int:
+    """Judge every [[expect]] of EXPECTATIONS, by the configuration alone; exit 1 if one differs. Needs no store and no root."""
+    path = os.path.abspath(other) if other else config_of(ctx)
+    try:
+        settings = read_settings(path)
+    except ConfigurationError as error:
+        raise say_faults(error) from None
+    try:
+        rows = read_expectations(read_typed(expectations, str(settings.host.account), 1 << 22), expectations)
+    except ConfigurationError as error:
+        for fault in error.faults:
+            click.echo(f"{readable(expectations)}: {fault}", err=True)
+        text = f"{number(len(error.faults), 'fault')} in {readable(expectations)}; nothing was tried"
+        raise Refusal("usage", text=text) from None
+    if not rows:
+        raise Refusal("usage", text=f"{readable(expectations)} holds no [[expect]]")
+    outcomes = tried(settings, rows, now().at)
+    wrong = [outcome for outcome in outcomes if outcome.differs]
+    if as_json:
+        say_json(
+            {
+                "rows": len(outcomes),
+                "differing": [
+                    {"line": o.expected.line, "expected": o.expected.wanted, "got": o.got} for o in wrong
+                ],
+            }
+        )
+        return 1 if wrong else 0
+    for outcome in wrong:
+        _say(expectations, outcome)
+    click.echo(f"{number(len(outcomes), 'expectation')}, {len(wrong)} differing")
+    return 1 if wrong else 0
+
+
+def _say(path: str, outcome: Outcome) -> None:
+    """One row that differs: what was asked, and expected and got side by side."""
+    asked = outcome.expected
+    words = " ".join(f"{name}={value}" for name, value in asked.asked.items())
+    click.echo(f"{readable(path)}:{asked.line}: {readable(words, 400)}")
+    for name in outcome.differs:
+        expected, got = _shown(asked.wanted[name]), _shown(outcome.got[name])
+        click.echo(f"    {name:<9} expected {expected:<16} got {got}")
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else str(value)

@@ -1,0 +1,193 @@
+"""The types of single values in the configuration: how each is written, and what it must be."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import os.path
+from collections.abc import Callable
+
+from gitguard.account.names import is_user_name
+from gitguard.policy.glob import glob_fault
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LONGEST_LIFETIME = 30 * 86400
+
+
+class Duration(int):
+    """Seconds, written as a whole number and a unit: `90s`, `15m`, `8h`, `7d`."""
+
+
+class Lifetime(Duration):
+    """A duration from 1 second to 30 days."""
+
+
+class Limit:
+    """At most `failures` within `seconds`; written as `5/5m`."""
+
+    __slots__ = ("failures", "seconds")
+
+    def __init__(self, failures: int, seconds: int) -> None:
+        self.failures = failures
+        self.seconds = seconds
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Limit) and (self.failures, self.seconds) == (other.failures, other.seconds)
+
+    def __hash__(self) -> int:
+        return hash((self.failures, self.seconds))
+
+
+class Since(int):
+    """When a rule begins (Unix seconds): a date, from its first moment in the server's zone, or a date-time."""
+
+
+class Until(int):
+    """When a rule ends (Unix seconds): a date, to its last moment in the server's zone, or a date-time."""
+
+
+class Pattern(str):
+    """A pattern of names, as policy/glob.py reads it."""
+
+    __slots__ = ()
+
+
+class Network(str):
+    """An address, or a network such as 10.0.0.0/8."""
+
+    __slots__ = ()
+
+
+class Folder(str):
+    """An absolute path."""
+
+    __slots__ = ()
+
+
+class UserOrGroup(str):
+    """A user's name, or `@group`."""
+
+    __slots__ = ()
+
+
+class UserName(str):
+    """A name that a user may have."""
+
+    __slots__ = ()
+
+
+class SqliteUrl(str):
+    """`sqlite:///` and an absolute path."""
+
+    __slots__ = ()
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self.removeprefix("sqlite:///")
+
+
+def duration(text: str) -> int:
+    """Seconds of `text` (`90s`, `15m`, `8h`, `7d`). Raises ValueError with what is expected."""
+    number, unit = text[:-1], text[-1:]
+    if not (number.isascii() and number.isdigit() and len(number) < 10) or unit not in UNITS:
+        raise ValueError(
+            f"{text!r} is not a duration; write a whole number and a unit, such as 90s, 15m, 8h or 7d"
+        )
+    return int(number) * UNITS[unit]
+
+
+def format_duration(seconds: int) -> str:
+    """`seconds` as the configuration writes it, in the largest unit that divides it."""
+    for unit in ("d", "h", "m"):
+        if seconds and seconds % UNITS[unit] == 0:
+            return f"{seconds // UNITS[unit]}{unit}"
+    return f"{seconds}s"
+
+
+def decode(kind: type, value: object) -> object:
+    """Our own types from what TOML holds (msgspec's `dec_hook`). Raises ValueError in words for people."""
+    if issubclass(kind, Since | Until):
+        return kind(_moment_of(value, ends=issubclass(kind, Until)))
+    if not isinstance(value, str):
+        raise ValueError(f"expected a text in quotes, got {value!r}")  # noqa: TRY004 - msgspec turns ValueError into a fault
+    return _DECODERS[kind](value)
+
+
+def _lifetime(value: str) -> Lifetime:
+    seconds = duration(value)
+    if not 1 <= seconds <= LONGEST_LIFETIME:
+        raise ValueError(f"{value!r} is out of range: 1s to 30d")
+    return Lifetime(seconds)
+
+
+def _folder(value: str) -> Folder:
+    if not os.path.isabs(value) or any(c < " " or c == "\x7f" for c in value):
+        raise ValueError(f"{value!r} is not an absolute path")
+    return Folder(os.path.normpath(value))
+
+
+def _pattern(value: str) -> Pattern:
+    if fault := glob_fault(value):
+        raise ValueError(f"{value!r} is not a pattern: {fault}")
+    return Pattern(value)
+
+
+def _user_name(value: str) -> UserName:
+    if not is_user_name(value):
+        raise ValueError(f"{value!r} cannot be a user's name ([a-z0-9][a-z0-9._-]*, at most 64)")
+    return UserName(value)
+
+
+def _user_or_group(value: str) -> UserOrGroup:
+    _user_name(value.removeprefix("@"))
+    return UserOrGroup(value)
+
+
+def _moment_of(value: object, *, ends: bool) -> int:
+    if isinstance(value, dt.datetime):
+        return int(value.astimezone().timestamp())  # one without an offset is the server's own time
+    if isinstance(value, dt.date):
+        day = value + dt.timedelta(days=1) if ends else value
+        return int(dt.datetime.combine(day, dt.time()).astimezone().timestamp())
+    raise ValueError(f"{value!r} is not a date; write it without quotes, such as 2027-01-31")
+
+
+def _network(value: str) -> Network:
+    try:
+        return Network(ipaddress.ip_network(value))
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a network such as 10.0.0.0/8: {error}") from None
+
+
+def _limit(value: str) -> Limit:
+    count, slash, window = value.partition("/")
+    if not slash or not (count.isascii() and count.isdigit() and len(count) < 7) or int(count) < 1:
+        raise ValueError(f"{value!r} is not a limit; write failures and a window, such as 5/5m")
+    seconds = duration(window)
+    if not 1 <= seconds <= LONGEST_LIFETIME:
+        raise ValueError(f"{value!r}: a window is 1s to 30d")
+    return Limit(int(count), seconds)
+
+
+def _store_url(value: str) -> SqliteUrl:
+    if value.startswith(("postgresql:", "postgres:")):
+        raise ValueError("a PostgreSQL store is not available in this version; use sqlite:////absolute/path")
+    if not value.startswith("sqlite:////"):
+        raise ValueError(
+            f"{value!r} is not a store; write sqlite:// and an absolute path, such as sqlite:////var/lib/x.db"
+        )
+    return SqliteUrl("sqlite:///" + os.path.normpath(value.removeprefix("sqlite:///")))
+
+
+_DECODERS: dict[type, Callable[[str], object]] = {
+    Lifetime: _lifetime,
+    Duration: lambda value: Duration(duration(value)),
+    Limit: _limit,
+    Folder: _folder,
+    Pattern: _pattern,
+    Network: _network,
+    SqliteUrl: _store_url,
+    UserName: _user_name,
+    UserOrGroup: _user_or_group,
+}

@@ -1,0 +1,182 @@
+"""The server admin's rules over a real sshd: refs in the hook, robots, dates, networks, and what a person reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.server import Person, Server
+
+pytestmark = pytest.mark.e2e
+
+LATER = "2099-01-01"
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Alice enrolled, a robot without a second factor, one repository."""
+    server = Server(tmp_path_factory.mktemp("rules") / "server")
+    server.install()
+    server.start()
+    server.new_user("alice")
+    server.add_user("ci")
+    server.admin("repo", "create", "team/app")
+    yield server
+    server.stop()
+
+
+def rules(server: Server, text: str, enforcement: str = "rules") -> None:
+    """The configuration with these rules."""
+    import tomllib
+
+    import tomli_w
+
+    tables = tomllib.loads(server.config.read_text())
+    tables["git"]["enforcement"] = enforcement
+    tables.pop("rules", None)
+    server.config.write_text(tomli_w.dumps(tables) + text)
+    server.admin("config", "check")
+
+
+def tree(server: Server, person: Person, label: str) -> Path:
+    """A work tree with a commit, and branches `topic` and tag v1 on it."""
+    made = server.work_tree(person, "team/app", label)
+    server.git(person, "checkout", "--quiet", "-b", "topic", cwd=made, status=0)
+    server.git(person, "commit", "--quiet", "--allow-empty", "-m", "second", cwd=made, status=0)
+    server.git(person, "checkout", "--quiet", "main", cwd=made, status=0)
+    server.git(person, "tag", label, cwd=made)
+    return made
+
+
+MAIN = '[[rules]]\nname = "protect-main"\nrefs = ["main", "refs/tags/*"]\nrequire = true\nlifetime = "1h"\n'
+
+
+def test_refs_are_judged_in_the_hook(house: Server) -> None:
+    """A topic goes through with a word on stderr; main is refused by name and rule, once; verified, all of it goes."""
+    alice = house.people["alice"]
+    rules(house, MAIN)
+    house.end_sessions()
+    made = tree(house, alice, "one")
+    topic = house.git(alice, "push", "origin", "topic", cwd=made, status=0)
+    assert (
+        "pushing to refs/heads/main (rule protect-main), refs/tags/* (rule protect-main) needs 2FA"
+        in topic.err
+    )
+    refused = house.git(alice, "push", "origin", "main", "topic:topic2", "refs/tags/one", cwd=made, status=1)
+    assert "[verification-required]" in refused.err
+    assert refused.err.count("2FA is demanded by the rule protect-main") == 1
+    assert "refs/heads/main, and 1 more" in refused.err
+    assert house.git(alice, "ls-remote", "origin", cwd=made, status=0).out.count("topic2") == 0, (
+        "nothing was taken"
+    )
+    refusals = [line for line in house.log() if line["verdict"] == "refused"]
+    assert refusals[-1]["because"] == "rule:protect-main"
+    house.clear_watermark(alice)
+    house.verify(alice)
+    passed = house.git(alice, "push", "origin", "main", "topic:topic2", "refs/tags/one", cwd=made, status=0)
+    assert "needs 2FA" not in passed.err, "who has a session is told nothing"
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        (("push", "--atomic", "origin", "topic:a", "main:b"), True),
+        (("push", "--atomic", "origin", "topic:a2", "topic:main"), False),
+        (("push", "--force", "origin", "topic:main"), False),
+        (("push", "origin", "--delete", "main"), False),
+        (("push", "origin", "--delete", "refs/tags/one"), False),
+        (("push", "--mirror"), False),
+        (("push", "origin", "topic:refs/heads/Main"), True),
+        (("push", "origin", "topic:refs/heads/release/main"), True),
+    ],
+)
+def test_every_kind_of_update(house: Server, words: tuple[str, ...], allowed: bool) -> None:
+    """Atomic, forced, deleting, mirroring: one ref that demands refuses the whole push."""
+    alice = house.people["alice"]
+    rules(house, MAIN)
+    house.clear_watermark(alice)
+    house.verify(alice)
+    label = f"kind-{abs(hash(words)) % 10**8}"
+    made = tree(house, alice, label)
+    house.git(alice, "push", "--force", "origin", "main", f"{label}:refs/tags/one", cwd=made, status=0)
+    house.end_sessions()
+    done = house.git(alice, *words, cwd=made, status=None)
+    assert (done.status == 0) == allowed, done.text
+    if not allowed:
+        assert "protect-main" in done.err
+
+
+def test_a_robot_with_a_dated_exemption(house: Server) -> None:
+    """Named, narrow, dated: it pushes without a second factor; a day late it is treated as anyone; `explain` says the rule."""
+    ci = house.people["ci"]
+    robot = '[[rules]]\nname = "robot"\nusers = ["ci"]\nrepositories = ["team/*"]\nfrom = ["127.0.0.0/8"]\nexempt = true\nuntil = {}\n'
+    rules(house, robot.format(LATER), "enforced")
+    made = tree(house, ci, "robot")
+    house.git(ci, "push", "origin", "main:robot", cwd=made, status=0)
+    assert house.log()[-1]["reason"] == "exempt"
+    assert house.log()[-1]["because"] == "rule:robot"
+    said = house.admin("explain", "ci", "team/app", "push", "--from", "127.0.0.1")
+    assert "allowed [exempt]" in said.out
+    assert "by the rule robot" in said.out
+    elsewhere = json.loads(
+        house.admin("explain", "ci", "team/app", "push", "--from", "192.0.2.1", "--json").out
+    )
+    assert elsewhere["reason"] == "enrolment-required"
+    rules(house, robot.format("2020-01-01"), "enforced")
+    late = house.git(ci, "push", "origin", "main:robot2", cwd=made, status=128)
+    assert "[enrolment-required]" in late.err
+
+
+def test_explain_with_a_ref(house: Server) -> None:
+    """Without one it says what depends on the refs; with one, the hook's answer and its rule."""
+    rules(house, MAIN)
+    house.end_sessions()
+    words = ("explain", "alice", "team/app", "push", "--from", "127.0.0.1")
+    before = house.admin(*words)
+    assert "allowed [not-required]" in before.out
+    assert "some refs demand more" in before.out
+    main = json.loads(house.admin(*words, "--ref", "main", "--json").out)
+    assert (main["reason"], main["rule"], main["lifetime_seconds"]) == (
+        "verification-required",
+        "protect-main",
+        3600,
+    )
+    assert json.loads(house.admin(*words, "--ref", "topic", "--json").out)["required"] is False
+    assert (
+        "--ref belongs to a push"
+        in house.admin("explain", "alice", "team/app", "read", "--ref", "x", status=2).err
+    )
+
+
+def test_a_push_past_the_gate_meets_the_rules_too(house: Server) -> None:
+    """ATTACK: a push on the machine itself, without a grant, to a ref that a rule protects. EXPECTED: no-grant."""
+    import subprocess
+
+    rules(house, MAIN)
+    made = tree(house, house.people["alice"], "local")
+    push = ["git", "push", str(house.directory("team/app"))]
+    main = subprocess.run(
+        [*push, "HEAD:refs/heads/main", "--force"], cwd=made, capture_output=True, text=True, check=False
+    )
+    assert main.returncode != 0
+    assert "[no-grant]" in main.stderr
+    topic = subprocess.run(
+        [*push, "HEAD:refs/heads/quiet"], cwd=made, capture_output=True, text=True, check=False
+    )
+    assert topic.returncode == 0, topic.stderr
+
+
+def test_a_broken_rule_closes_everything(house: Server) -> None:
+    """MUST: a rule that cannot be read breaks the file; it is never passed over."""
+    alice = house.people["alice"]
+    rules(house, MAIN)
+    whole = house.config.read_text()
+    house.config.write_text(whole + 'requires = "typo"\n')
+    made = house.work_tree(alice, "team/app", "broken")
+    assert "[config-invalid]" in house.git(alice, "ls-remote", "origin", cwd=made, status=128).err
+    told = house.admin("config", "check", status=30)
+    assert "did you mean 'require'" in told.out
+    house.config.write_text(whole)
