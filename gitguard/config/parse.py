@@ -259,10 +259,10 @@ def rule_faults(rule: RuleTable, others: list[str], entry: dict[str, Any]) -> li
     return faults
 
 
-def fault_at(data: bytes, table: str, key: str, what: str) -> Fault:
-    """A fault that only the machine shows, with the line where `key` of `table` stands in `data`."""
+def fault_at(data: bytes, table: str, key: str, what: str, index: int = 0) -> Fault:
+    """A fault that only the machine shows, with the line where `key` of the `index`-th `table` stands in `data`."""
     lines = data.decode("utf-8", "replace").splitlines()
-    return Fault(_line_of(lines, table, key, 0), f"[{table}] {key}".strip(), what)
+    return Fault(_line_of(lines, table, key, index), f"[{table}] {key}".strip(), what)
 
 
 def nearest(word: str, words: list[str]) -> str:

@@ -149,3 +149,34 @@ def test_every_unit_runs_a_command_that_is_there() -> None:
         assert f"systemctl enable --now {timer.name}" in timer.read_text()
         assert timer.name in page
     assert "User=git" in units[2].read_text()
+
+
+def test_the_page_of_policy_says_what_the_code_does() -> None:
+    """Twenty sentences; every configuration on the page is one, and the row of expectations is one too."""
+    from gitguard.action.expectations import read_expectations
+    from gitguard.config.parse import parse
+
+    page = (ROOT / "docs" / "policy.md").read_text()
+    numbers = [int(number) for number in re.findall(r"^\*\*(\d+)\. ", page, re.MULTILINE)]
+    assert numbers == list(range(1, 21))
+    for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL):
+        if "[[expect]]" in block:
+            assert read_expectations(block.encode(), "page")
+        else:
+            assert parse(block.encode())
+
+
+def test_the_policy_for_a_company_is_as_expected() -> None:
+    """etc/policy: the file is in order, nothing in it is odd, and every expectation holds."""
+    from gitguard.action.expectations import read_expectations, tried
+    from gitguard.config.parse import parse
+    from gitguard.config.rule_notes import rule_notes
+
+    folder = ROOT / "etc" / "policy"
+    settings = parse((folder / "gitguard.toml").read_bytes())
+    rows = read_expectations((folder / "expectations.toml").read_bytes(), "expectations.toml")
+    moment = 1_798_761_600  # 2027-01-01
+    assert [outcome.differs for outcome in tried(settings, rows, moment) if outcome.differs] == []
+    assert rule_notes(settings, moment) == []
+    named = {str(row.wanted.get("rule")) for row in rows}
+    assert {rule.name for rule in settings.rules} - named <= {"auditors", "robot-release"}

@@ -7,6 +7,7 @@ import pwd
 import shlex
 import subprocess
 import tempfile
+import time
 
 import click
 
@@ -15,6 +16,7 @@ from gitguard.cli.admin.office import config_of, open_office
 from gitguard.cli.here import check_followed, counted, number, say_followed, say_json
 from gitguard.command_line import Group
 from gitguard.config.parse import ConfigurationError, Fault, fault_at, parse
+from gitguard.config.rule_notes import rule_notes
 from gitguard.host import system
 from gitguard.machine.account import account_fault, own_command_line
 from gitguard.machine.typed_file import read_typed
@@ -34,15 +36,19 @@ def config() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def check(ctx: click.Context, file: str | None, as_json: bool) -> int:
-    """Name every fault with its line; exit 0 if there is none, 30 otherwise."""
+    """Name every fault with its line, and what is odd about the rules; exit 30 if there is a fault, 0 otherwise."""
     if file == "":
         raise Refusal("usage", text="name a file, or none for the configuration in use")
     path = os.path.abspath(file) if file else config_of(ctx)
-    faults = faults_of(_read(path), path)
+    data = _read(path)
+    faults = faults_of(data, path)
+    notes = [] if faults else notes_of(data, path)
     if as_json:
-        say_json(
-            {"file": path, "faults": [{"line": f.line, "where": f.where, "what": f.what} for f in faults]}
-        )
+        rows = {
+            name: [{"line": f.line, "where": f.where, "what": f.what} for f in found]
+            for name, found in (("faults", faults), ("notes", notes))
+        }
+        say_json({"file": path, **rows})
         return 30 if faults else 0
     for fault in faults:
         click.echo(f"{path}: {fault}")
@@ -50,6 +56,8 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> int:
         standing = "it has them" if len(faults) > 1 else "it is there"
         counted(len(faults), "fault", f"in {path}; nothing uses this file while {standing} [config-invalid]")
         return 30
+    for entry in notes:
+        click.echo(f"{path}: note: {entry}")
     click.echo(f"{path} is in order")
     return 0
 
@@ -148,6 +156,16 @@ def _read(path: str) -> bytes:
     if not os.access(path, os.R_OK):
         raise Refusal("forbidden", text=f"you may not read {path}", hint=f"type: sudo {own_command_line()}")
     return read_typed(path, owner, _MOST)
+
+
+def notes_of(data: bytes, path: str) -> list[Fault]:
+    """What is odd in a configuration without faults, and the zone that its dates are of."""
+    settings = parse(data, path)
+    moment = now()
+    notes = [fault_at(data, "rules", "", what, index) for index, what in rule_notes(settings, moment.at)]
+    if any(rule.since is not None or rule.until is not None for rule in settings.rules):
+        notes.append(Fault(0, "[rules]", f"dates are of this server's zone, {time.strftime('%Z (%z)')}"))
+    return notes
 
 
 def faults_of(data: bytes, path: str) -> list[Fault]:
