@@ -134,6 +134,25 @@ class Site:
             )
         store.close()
 
+    def rule(self, rules: int, members: int) -> None:
+        """Rules of every kind, none of which matches before the last one, and groups."""
+        text = "\n[groups]\n" + "".join(
+            f"g{n} = [{', '.join(repr(f'user{m}') for m in range(members))}]\n" for n in range(3)
+        )
+        kinds = (
+            'repositories = ["nowhere{n}/**", "*/none{n}/*"]',
+            'users = ["@g{m}"]',
+            'users = ["user{n}"]\nrepositories = ["**"]',
+            'from = ["10.{m}.0.0/16"]',
+            'operations = ["push"]\nrefs = ["release/{n}/*"]',
+        )
+        for n in range(rules - 1):
+            kind = kinds[n % len(kinds)].format(n=n, m=n % 3)
+            text += f'[[rules]]\nname = "r{n}"\n{kind}\nrequire = true\n'
+        text += '[[rules]]\nname = "last"\nrequire = true\n'
+        with open(self.server.config, "a") as file:
+            file.write(text)
+
 
 def gitolite(folder: Path, key: Path) -> tuple[list[str], dict[str, str]] | None:
     """gitolite-shell with its own home, if it is installed."""
@@ -239,6 +258,25 @@ def measure(folder: Path, site: Site, small: Site, large: Site) -> list[Row]:
             "gate at 10 000 users, 100 000 sessions, 10 000 repositories",
             t["large"] / t["small"],
             1.05,
+            False,
+            note,
+        )
+    )
+
+    print("a thousand rules ...", flush=True)
+    large.rule(1000, 10_000)
+    run(large.gate("closed", "/bin/true")[0], env=large.gate("closed", "/bin/true")[1])  # compiles it
+    t = interleaved(
+        300,
+        none=process(*small.gate("closed", "/bin/true")),
+        rules=process(*large.gate("closed", "/bin/true")),
+    )
+    note = f"{t['rules'] * ms:.2f} ms against {t['none'] * ms:.2f} ms"
+    rows.append(
+        (
+            "the same with 1 000 rules, groups of 10 000, against no rules",
+            t["rules"] / t["none"],
+            1.10,
             False,
             note,
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 
 from gitguard.config.schema import RuleTable, Settings
-from gitguard.config.types import Network, UserName, UserOrGroup
+from gitguard.config.types import Network, Pattern, UserName, UserOrGroup
 from gitguard.policy.glob import whole_ref
 from gitguard.policy.situation import Policy
 
@@ -23,33 +24,49 @@ def policy_of(settings: Settings) -> Policy:
 
 def compiled_groups(groups: dict[str, list[UserName]]) -> dict[str, str]:
     """Each group's members as policy/rules.py searches them."""
-    return {name: "\n" + "\n".join(members) + "\n" for name, members in groups.items()}
+    return {name: _listed(members) for name, members in groups.items()}
 
 
 def compiled_rules(rules: list[RuleTable]) -> tuple[tuple[object, ...], ...]:
-    """The rules as policy/rules.py reads them."""
+    """The rules as policy/rules.py reads them. What is alike in two rules is one object, so that it is stored and read once."""
+    alike: dict[object, object] = {}
+
+    def one(value: object) -> object:
+        return alike.setdefault(value, value)
+
     return tuple(
         (
             rule.name,
-            rule.kind,
-            None if rule.lifetime is None else int(rule.lifetime),
-            tuple(map(str, rule.repositories)),
-            _compiled_users(rule.users),
-            tuple(rule.operations),
-            tuple(whole_ref(str(ref)) for ref in rule.refs),
-            tuple(map(_compiled_network, rule.from_)),
-            None if rule.since is None else int(rule.since),
-            None if rule.until is None else int(rule.until),
+            one(rule.kind),
+            one(None if rule.lifetime is None else int(rule.lifetime)),
+            one(_compiled_names(rule.repositories)),
+            one(_compiled_users(rule.users)),
+            one(tuple(rule.operations)),
+            one(tuple(whole_ref(str(ref)) for ref in rule.refs)),
+            one(tuple(map(_compiled_network, rule.from_))),
+            one(None if rule.since is None else int(rule.since)),
+            one(None if rule.until is None else int(rule.until)),
         )
         for rule in rules
     )
+
+
+def _compiled_names(patterns: list[Pattern]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """(what a name must begin with to fit one of them, the patterns)."""
+    if not patterns:
+        return None
+    return tuple(str(pattern).partition("*")[0] for pattern in patterns), tuple(map(str, patterns))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return "\n" + "".join(f"{name}\n" for name in sorted(map(str, names)))
 
 
 def _compiled_users(users: list[UserOrGroup]) -> tuple[str, tuple[str, ...]] | None:
     if not users:
         return None
     names = [str(user) for user in users if not user.startswith("@")]
-    return "\n" + "\n".join(names) + "\n", tuple(str(user[1:]) for user in users if user.startswith("@"))
+    return _listed(names), tuple(str(user[1:]) for user in users if user.startswith("@"))
 
 
 def _compiled_network(network: Network) -> tuple[int, int, int]:

@@ -9,8 +9,11 @@ HEADS = "refs/heads/"
 
 def fits(pattern: str, text: str) -> bool:
     """Whether `pattern` stands for `text`, the whole of it, letter for letter."""
-    if "*" not in pattern:
+    star = pattern.find("*")
+    if star < 0:
         return pattern == text
+    if not text.startswith(pattern[:star].rpartition("/")[0]):
+        return False  # most patterns of a long file end here
     patterns, parts = pattern.split("/"), text.split("/")
     p = t = 0
     star, mark = -1, 0

@@ -16,6 +16,7 @@ from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.policy.glob import fits, glob_fault, whole_ref
 from gitguard.policy.requirement import Requirement
+from gitguard.policy.rules import is_listed
 from gitguard.policy.situation import UNKNOWN, Policy, Situation
 
 DAY = 86400
@@ -455,3 +456,23 @@ def test_the_gate_never_refuses_what_some_ref_would_be_allowed() -> None:
             assert gate.lifetime_seconds >= shortest
         if any(one.required for one in each) and not gate.required:
             assert gate.depends_on_refs
+
+
+def test_a_search_in_names() -> None:
+    """Sorted, between line breaks: the first, the last, each in between, and none that is not there."""
+    dice = random.Random(7)
+    for size in (0, 1, 2, 3, 10, 999):
+        names = sorted({f"user{dice.randrange(5000)}" for _ in range(size)})
+        text = "\n" + "".join(f"{name}\n" for name in names)
+        assert all(is_listed(text, name) for name in names)
+        for other in (
+            "",
+            "a",
+            "user",
+            "user1 ",
+            "zzz",
+            "user\n",
+            "userx",
+            *(name + "0" for name in names[:50]),
+        ):
+            assert is_listed(text, other) == (other in names), (size, other)
