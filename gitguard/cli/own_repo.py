@@ -7,12 +7,17 @@ import click
 from gitguard.action import toggles
 from gitguard.action.follow import Followed
 from gitguard.cli.here import Here, check_followed, say_followed, say_json, with_code
+from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
-from gitguard.decision.standing import standing
-from gitguard.message.reasons import Refusal
+from gitguard.config.types import format_duration
+from gitguard.decision.standing import demanded, exempted, standing
+from gitguard.factor.proof import Person
+from gitguard.message.moments import clock
+from gitguard.message.reasons import Refusal, readable
+from gitguard.policy.requirement import Requirement, strictest
 from gitguard.repository import toggle
 from gitguard.repository.registry import known
-from gitguard.session.moment import now
+from gitguard.session.moment import Moment, now
 from gitguard.store.contract import Reading
 from gitguard.store.rows import Key, Repository
 
@@ -34,7 +39,7 @@ def show(here: Here, repo: str, json: bool) -> int:
             here, tx, repo
         ):
             raise Refusal("verification-required", text=f"verify first: {here.view.ssh('verify')}")
-        show_repository(tx, here.settings, known(tx, here.settings, repo), as_json=json)
+        show_repository(tx, here.settings, known(tx, here.settings, repo), as_json=json, person=here.person)
     return 0
 
 
@@ -52,9 +57,14 @@ def _may_ask(here: Here, tx: Reading, repo: str) -> bool:
     return toggle.may_administer(tx, here.settings, repository, here.person.user)
 
 
-def show_repository(tx: Reading, settings: Settings, repository: Repository, *, as_json: bool) -> None:
-    """Print one repository's toggle, its admins, and what the server's enforcement makes of it."""
+def show_repository(
+    tx: Reading, settings: Settings, repository: Repository, *, as_json: bool, person: Person | None = None
+) -> None:
+    """Print one repository's toggle, its admins, what the server makes of it, and what it demands of `person`."""
     admins = tx.repository_admins(repository.name)
+    moment = now()
+    exempt = exempted(settings, repository.name, moment)
+    yours = {} if person is None else _of_person(tx, settings, repository, person, moment)
     if as_json:
         say_json(
             {
@@ -65,7 +75,25 @@ def show_repository(tx: Reading, settings: Settings, repository: Repository, *, 
                 "floor_lifetime_seconds": repository.floor_lifetime_seconds,
                 "enforcement": settings.git.enforcement,
                 "admins": admins,
-                "exempt": [],
+                "exempt": [
+                    {"rule": rule.name, "users": [str(user) for user in rule.users], "until": rule.until}
+                    for rule in exempt
+                ],
+                **(
+                    {}
+                    if person is None
+                    else {
+                        "of_you": {
+                            operation: {
+                                "required": demand.required,
+                                "lifetime_seconds": demand.lifetime_seconds,
+                                "because": demand.because,
+                                "depends_on_refs": demand.depends_on_refs,
+                            }
+                            for operation, demand in yours.items()
+                        }
+                    }
+                ),
             }
         )
         return
@@ -82,6 +110,41 @@ def show_repository(tx: Reading, settings: Settings, repository: Repository, *, 
     if note := toggle.without_effect(settings):
         click.echo(note)
     click.echo(f"admins: {', '.join(admins) or 'none; server admins alone'}")
+    for operation, demand in yours.items():
+        click.echo(f"of you, {'to read' if operation == 'read' else 'to push'}: {_in_words(demand)}")
+    for rule in exempt:
+        users = ", ".join(str(user) for user in rule.users)
+        until = f" until {clock(rule.until, moment.at)}" if rule.until is not None else ""
+        click.echo(f"exempt by the rule {rule.name}{until}: {readable(users, 300)}")
+
+
+def _of_person(
+    tx: Reading, settings: Settings, repository: Repository, person: Person, moment: Moment
+) -> dict[str, Requirement]:
+    """Operation -> what the repository demands of `person`, with their own switch."""
+    user = tx.user(person.user)
+    always = Requirement(int(settings.session.lifetime), "always")
+    found = {}
+    for operation in ("read", "push"):
+        rows = demanded(tx, policy_of(settings), person.user, operation, moment, address=person.address)
+        demand = next(demand for row, demand in rows if row.name == repository.name)
+        if user is not None and user.always and settings.account.allow_always:
+            demand = strictest(demand, always)
+        found[operation] = demand
+    return found
+
+
+def _in_words(demand: Requirement) -> str:
+    """`2FA within 8h (rule:everybody)`, `nothing`, and what some refs demand."""
+    if demand.exempt:
+        return f"nothing, by the exemption {demand.rule}"
+    said = "nothing"
+    if demand.lifetime_seconds is not None:
+        said = f"2FA at most {format_duration(demand.lifetime_seconds)} ago ({demand.because})"
+    if demand.depends_on_refs:
+        named = ", ".join(f"{ref} (rule {rule})" for ref, rule in demand.refs[:3])
+        said += f"; more for {named}" if named else "; more for some refs"
+    return said
 
 
 def require(here: Here, repo: str, require: str) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gitguard.config.rules import policy_of
-from gitguard.config.schema import Settings
+from gitguard.config.schema import RuleTable, Settings
 from gitguard.factor.proof import Person
+from gitguard.policy.glob import fits
 from gitguard.policy.requirement import Requirement
 from gitguard.policy.situation import Policy, Situation
 from gitguard.session.moment import Moment
@@ -66,7 +67,9 @@ def standing(tx: Reading, settings: Settings, person: Person, moment: Moment) ->
     session = tx.session(person.user, scope) if scope is not None else None
     left = remaining(session, settings.session.lifetime, moment) if session is not None else 0
     always = user is not None and user.always
-    base = policy_of(settings).demands(Situation(person.user, "push", always=always, at=moment.at))
+    base = policy_of(settings).demands(
+        Situation(person.user, "push", always=always, address=person.address, at=moment.at)
+    )
     return Standing(
         person.user,
         person.credential.text,
@@ -81,7 +84,7 @@ def standing(tx: Reading, settings: Settings, person: Person, moment: Moment) ->
 
 
 def demanded(
-    tx: Reading, policy: Policy, user: str, operation: str, moment: Moment
+    tx: Reading, policy: Policy, user: str, operation: str, moment: Moment, *, address: str = ""
 ) -> list[tuple[Repository, Requirement]]:
     """What each repository demands of `user` for `operation`, with what it borrows and lends; their own switch left out."""
     repositories = tx.repositories()
@@ -104,11 +107,24 @@ def demanded(
                     repository=_demand(repository),
                     borrows=tuple(_demand(one) for one in borrows.get(repository.name, ())),
                     lends=tuple(_demand(one) for one in lends.get(repository.name, ())),
+                    address=address,
                     at=moment.at,
                 )
             ),
         )
         for repository in repositories
+    ]
+
+
+def exempted(settings: Settings, repository: str, moment: Moment) -> list[RuleTable]:
+    """The rules that exempt somebody in `repository` at `moment`."""
+    return [
+        rule
+        for rule in settings.rules
+        if rule.exempt
+        and (not rule.repositories or any(fits(str(pattern), repository) for pattern in rule.repositories))
+        and (rule.since is None or rule.since <= moment.at)
+        and (rule.until is None or moment.at < rule.until)
     ]
 
 

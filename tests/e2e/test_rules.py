@@ -180,3 +180,22 @@ def test_a_broken_rule_closes_everything(house: Server) -> None:
     told = house.admin("config", "check", status=30)
     assert "did you mean 'require'" in told.out
     house.config.write_text(whole)
+
+
+def test_a_person_reads_what_applies_to_them(house: Server) -> None:
+    """`2fa repo show`: what is demanded of me here, by which rule, and who is exempt; in JSON too."""
+    alice = house.people["alice"]
+    robot = f'[[rules]]\nname = "robot"\nusers = ["ci"]\nrepositories = ["team/*"]\nexempt = true\nuntil = {LATER}\n'
+    rules(house, robot + MAIN + '[[rules]]\nname = "all"\noperations = ["read"]\nrequire = true\n')
+    said = house.ssh(alice, "2fa", "repo", "show", "team/app", status=0).out
+    assert "of you, to read: 2FA at most 8h ago (rule:all)" in said
+    assert (
+        "of you, to push: 2FA at most 8h ago (rule:all); more for refs/heads/main (rule protect-main)" in said
+    )
+    assert "exempt by the rule robot until" in said
+    assert said.rstrip().endswith(": ci")
+    robots = house.ssh(house.people["ci"], "2fa", "repo", "show", "team/app", status=0).out
+    assert "of you, to push: nothing, by the exemption robot" in robots
+    told = json.loads(house.ssh(alice, "2fa", "repo", "show", "team/app", "--json", status=0).out)
+    assert told["of_you"]["read"]["because"] == "rule:all"
+    assert [(row["rule"], row["users"]) for row in told["exempt"]] == [("robot", ["ci"])]
