@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from gitguard.factor.code import new_recovery_code
 from gitguard.factor.enrolment import put_recovery_codes
-from gitguard.factor.proof import Desk, Person, Proof, check_person, prove
+from gitguard.factor.proof import Desk, Person, Proof, check_person, prove, record
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
@@ -77,7 +77,7 @@ def replace_recovery_codes(desk: Desk, person: Person, typed: bytes, moment: Mom
             raise Refusal("not-available", text="recovery codes are switched off on this server")
         codes = tuple(new_recovery_code() for _ in range(count))
         put_recovery_codes(desk, tx, person.user, codes)
-        _record(tx, "recovery-codes-replaced", person, moment, method=proof.method)
+        record(tx, "recovery-codes-replaced", person, moment, method=proof.method)
         return codes
 
     return prove(desk, person, typed, moment, change)
@@ -93,7 +93,7 @@ def remove(desk: Desk, person: Person, typed: bytes, moment: Moment) -> list[Ses
         tx.drop_factor(person.user)
         tx.set_always(person.user, on=False)
         ended = tx.end_sessions(person.user)
-        _record(tx, "factor-removed", person, moment, method=proof.method)
+        record(tx, "factor-removed", person, moment, method=proof.method)
         return ended
 
     return prove(desk, person, typed, moment, change)
@@ -109,7 +109,7 @@ def set_always(desk: Desk, person: Person, moment: Moment, typed: bytes | None, 
         if user is not None and user.always == on:
             return False
         tx.set_always(person.user, on=on)
-        _record(tx, "always-on" if on else "always-off", person, moment)
+        record(tx, "always-on" if on else "always-off", person, moment)
         return True
 
     return with_proof(desk, person, moment, typed, change, at_most_seconds=None if on else FRESH_SECONDS)
@@ -123,22 +123,10 @@ def leave(
     def change(tx: Writing) -> list[Session]:
         ended = tx.end_sessions(person.user, None if everywhere else person.credential.text)
         if ended:
-            _record(tx, "session-left", person, moment, sessions=[session.id for session in ended])
+            record(tx, "session-left", person, moment, sessions=[session.id for session in ended])
         return ended
 
     if everywhere:
         return with_proof(desk, person, moment, typed, change, at_most_seconds=None)
     with desk.store.writing() as tx:
         return change(tx)
-
-
-def _record(tx: Writing, event: str, person: Person, moment: Moment, **details: object) -> None:
-    tx.record(
-        event,
-        moment.at,
-        person.user,
-        user=person.user,
-        key=person.credential.text,
-        address=person.address,
-        **details,
-    )

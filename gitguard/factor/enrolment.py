@@ -23,6 +23,7 @@ from gitguard.factor.proof import (
     check_throttle,
     open_session,
     prove,
+    record,
 )
 from gitguard.factor.totp import Parameters, fitting_steps, new_secret
 from gitguard.message.reasons import Refusal
@@ -78,40 +79,45 @@ def establish(desk: Desk, person: Person, given: bytes | None, moment: Moment) -
     A right code is spent here; an invite is used up only at confirmation. Raises Refusal: `invite-required`
     (a wrong invite is charged like a wrong code), and whatever `prove` raises.
     """
+    token = invite.canonical((given or b"").decode("ascii", "replace"))
+    basis = None
     with desk.store.writing() as tx:
         desk = desk.renewed()
         check_person(tx, person)
         if not needs_basis(desk, tx, person):
             return Basis("open")
-        token = invite.canonical((given or b"").decode("ascii", "replace"))
-        enrolled = tx.factor(person.user) is not None
         if token is not None:
-            check_clock(tx, moment)
-            check_throttle(desk, tx, person, moment)
-            stored = invite.fits(tx, desk.keyring, person.user, token, moment.at)
-            if stored is not None:
-                return Basis("invite", stored)
-            charge(tx, person, moment)
-            tx.record(
-                "invite-rejected", moment.at, person.user,
-                user=person.user, key=person.credential.text, address=person.address,
-            )  # fmt: skip
-        elif enrolled and given is not None:
-            pass  # a code: proved below, in its own transaction
-        else:
+            basis = _by_invite(desk, tx, person, token, moment)
+        elif given is None or tx.factor(person.user) is None:
             garbled = "that is not a whole invite; copy all of it, or ask your server admin for a new one"
             raise Refusal("invite-required", text=garbled if given else "")
-    if token is not None:
+    if token is None:
+        return _by_factor(desk, person, given or b"", moment)
+    if basis is None:
         raise Refusal("invite-required", text="that invite is not valid; ask your server admin for a new one")
+    return basis
+
+
+def _by_invite(desk: Desk, tx: Writing, person: Person, token: str, moment: Moment) -> Basis | None:
+    """The basis of a live invite; None for a wrong one, which is charged. Raises Refusal("throttled")."""
+    check_clock(tx, moment)
+    check_throttle(desk, tx, person, moment)
+    stored = invite.fits(tx, desk.keyring, person.user, token, moment.at)
+    if stored is not None:
+        return Basis("invite", stored)
+    charge(tx, person, moment)
+    record(tx, "invite-rejected", person, moment)
+    return None
+
+
+def _by_factor(desk: Desk, person: Person, typed: bytes, moment: Moment) -> Basis:
+    """The basis of the factor that is there, for a right code of it, in a transaction of its own. Raises Refusal."""
 
     def change(tx: Writing, proof: Proof) -> Basis:
-        tx.record(
-            "enrolment-begun", moment.at, person.user,
-            user=person.user, key=person.credential.text, address=person.address, method=proof.method,
-        )  # fmt: skip
+        record(tx, "enrolment-begun", person, moment, method=proof.method)
         return Basis("factor", proof.enrolment.encode())
 
-    return prove(desk, person, given or b"", moment, change)
+    return prove(desk, person, typed, moment, change)
 
 
 def begin(desk: Desk, person: Person, basis: Basis, moment: Moment) -> Pending:
@@ -149,10 +155,7 @@ def confirm(desk: Desk, person: Person, pending: Pending, typed: bytes, moment: 
         tx.end_sessions(person.user)
         tx.forget_guesses(person.user)
         tx.forget_rejections(person.user)
-        tx.record(
-            "enrolled", moment.at, person.user, user=person.user, key=person.credential.text, address=person.address,
-            basis=pending.basis.kind, again=before is not None,
-        )  # fmt: skip
+        record(tx, "enrolled", person, moment, basis=pending.basis.kind, again=before is not None)
         try:
             session = open_session(desk, tx, person, moment, "enrolment")
         except Refusal:

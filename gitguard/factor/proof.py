@@ -174,7 +174,7 @@ def charge(tx: Writing, person: Person, moment: Moment) -> None:
     tx.count_guess(person.user, network_of(person.address) or "", person.address, moment.at)
     after = len(tx.users_guessed_since(day_ago))
     if after > before and after in MANY_USERS:
-        _record(tx, "many-users-guessed", person, moment, users=after)
+        record(tx, "many-users-guessed", person, moment, users=after)
 
 
 def _compare(
@@ -193,7 +193,7 @@ def _recovery(
     if not tx.burn_recovery_code(person.user, digest, moment.at):
         return _rejected(tx, person, moment, "recovery-code")
     left = tx.recovery_codes_left(person.user)
-    _record(tx, "recovery-code-burned", person, moment, left=left)
+    record(tx, "recovery-code-burned", person, moment, left=left)
     return Proof("recovery-code", factor.enrolment, left)
 
 
@@ -243,11 +243,12 @@ def _outside(
 
 def _rejected(tx: Writing, person: Person, moment: Moment, cause: str) -> Refusal:
     """One text for wrong, replayed and burned; the audit trail tells them apart."""
-    _record(tx, "code-rejected", person, moment, cause=cause)
+    record(tx, "code-rejected", person, moment, cause=cause)
     return Refusal("code-rejected", cause)
 
 
-def _record(tx: Writing, event: str, person: Person, moment: Moment, **details: object) -> None:
+def record(tx: Writing, event: str, person: Person, moment: Moment, **details: object) -> None:
+    """One audit record of something that `person` did about themselves."""
     tx.record(
         event,
         moment.at,
@@ -269,5 +270,5 @@ def open_session(desk: Desk, tx: Writing, person: Person, moment: Moment, method
         text = "no session: the client's address is not known, and sessions here are bound to it"
         raise Refusal("not-available", "scope data missing", text=text)
     session = tx.put_session(person.user, scope, moment, method)
-    _record(tx, "session-opened", person, moment, session=session.id, scope=session.scope, method=method)
+    record(tx, "session-opened", person, moment, session=session.id, scope=session.scope, method=method)
     return session

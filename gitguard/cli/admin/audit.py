@@ -7,6 +7,7 @@ import shlex
 import click
 
 from gitguard.action import upkeep
+from gitguard.cli.admin import options
 from gitguard.cli.admin.office import check_reason, open_office
 from gitguard.cli.here import counted, number, say_json
 from gitguard.command_line import Group
@@ -27,7 +28,7 @@ def audit() -> None:
 @click.option("--repository", help="Records about this repository.")
 @click.option("--event", help="Records of this event, such as session-opened.")
 @click.option("--since", metavar="DURATION", help="How far back, such as 7d; default everything.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 @click.pass_context
 def show(
     ctx: click.Context,
@@ -74,7 +75,7 @@ def _value(value: object) -> str:
 
 
 @audit.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 @click.pass_context
 def verify(ctx: click.Context, as_json: bool) -> int:
     """Check the hash chain against itself and the head outside the store; exit 1 if it was meddled with."""
@@ -102,7 +103,7 @@ def verify(ctx: click.Context, as_json: bool) -> int:
 
 
 @audit.command()
-@click.option("--reason", required=True, help="Why, for the audit trail.")
+@options.obligatory_reason
 @click.pass_context
 def accept(ctx: click.Context, reason: str) -> None:
     """Go on from the chain as it is, after somebody looked into its faults; they are written down with it."""

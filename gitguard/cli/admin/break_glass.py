@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from gitguard.action import break_glass as action
+from gitguard.cli.admin import options
 from gitguard.cli.admin.office import open_office
 from gitguard.message.reasons import readable
 from gitguard.session.moment import now
 
 
 @click.command(name="break-glass", context_settings={"allow_interspersed_args": False})
-@click.option("--reason", required=True, help="Why, for the audit trail.")
+@options.obligatory_reason
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
 def break_glass(ctx: click.Context, reason: str, command: tuple[str, ...]) -> int:

@@ -12,6 +12,7 @@ import time
 import click
 
 from gitguard.action.follow import follow
+from gitguard.cli.admin import options
 from gitguard.cli.admin.office import config_of, open_office
 from gitguard.cli.here import check_followed, counted, number, say_followed, say_json
 from gitguard.command_line import Group
@@ -33,7 +34,7 @@ def config() -> None:
 
 @config.command()
 @click.argument("file", required=False, type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 @click.pass_context
 def check(ctx: click.Context, file: str | None, as_json: bool) -> int:
     """Name every fault with its line, and what is odd about the rules; exit 30 if there is a fault, 0 otherwise."""

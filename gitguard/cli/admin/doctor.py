@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 import click
 
 from gitguard.action.repositories import live_hook
+from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, config_of, open_office, open_settings
 from gitguard.cli.here import number, say_json
 from gitguard.command_line import as_typed, say
@@ -39,7 +40,7 @@ NOT_LOOKED_AT = (
 
 @click.command()
 @click.option("--sshd-config", type=click.Path(), help="sshd's configuration file, if not its default.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 @click.option("--quiet", is_flag=True, help="Only the gaps; nothing at all if there is none, as for cron.")
 @click.pass_context
 def doctor(ctx: click.Context, sshd_config: str | None, as_json: bool, quiet: bool) -> int:

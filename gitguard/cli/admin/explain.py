@@ -8,6 +8,7 @@ import click
 
 from gitguard.account.names import is_fingerprint
 from gitguard.action import users
+from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import say_json
 from gitguard.config.load import load
@@ -49,7 +50,7 @@ from gitguard.store.gate_query import GateQuery
     metavar="REF",
     help="With this ref in the push; may be given several times.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 @click.pass_context
 def explain(
     ctx: click.Context,

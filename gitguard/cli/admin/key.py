@@ -14,6 +14,7 @@ from gitguard.account.public_key import PublicKey, parse_key_file
 from gitguard.action import keys as action
 from gitguard.action import users
 from gitguard.action.keys import NewKey, Plan, Wanted
+from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import say_invite
 from gitguard.cli.admin.office import Office, config_of, open_office, open_settings, read_file
 from gitguard.cli.here import check_followed, number, say_followed, say_json
@@ -232,7 +233,7 @@ def _read_map(path: str, data: bytes) -> list[Wanted]:
 
 @key.command(name="list")
 @click.argument("user", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 @click.option(
     "--map",
     "as_map",
@@ -326,7 +327,7 @@ def _say_map(office: Office, foreign: list[ForeignLine]) -> None:
 
 @key.command()
 @click.argument("fingerprint")
-@click.option("--reason", default="", help="Why, for the audit trail.")
+@options.reason
 @click.pass_context
 def remove(ctx: click.Context, fingerprint: str, reason: str) -> None:
     """Take a key away: refused from the next command on; its sessions and running transfers end."""

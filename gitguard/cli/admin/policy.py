@@ -7,6 +7,7 @@ import os
 import click
 
 from gitguard.action.expectations import Outcome, read_expectations, tried
+from gitguard.cli.admin import options
 from gitguard.cli.admin.office import config_of, say_faults
 from gitguard.cli.here import number, say_json
 from gitguard.command_line import Group
@@ -26,7 +27,7 @@ def policy() -> None:
 @click.option(
     "--config", "other", default=None, metavar="FILE", help="Judge by this file instead of the one in use."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 @click.pass_context
 def test(ctx: click.Context, expectations: str, other: str | None, as_json: bool) -> int:
     """Judge every [[expect]] of EXPECTATIONS, by the configuration alone; exit 1 if one differs. Needs no store and no root."""

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import click
 
 from gitguard.action import repositories, toggles
+from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.here import check_followed, counted, say_followed, say_json
 from gitguard.cli.own_repo import say_admin, say_toggle, show_repository
@@ -148,7 +149,7 @@ def forget(ctx: click.Context, name: str) -> None:
 
 @repo.command(name="list")
 @click.argument("word", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 @click.pass_context
 def list_(ctx: click.Context, word: str | None, as_json: bool) -> None:
     """Every known repository (or those whose name holds WORD) with its toggle, and those on disk that are not known."""
@@ -209,7 +210,7 @@ def _as_json(row: Repository, hook: bytes) -> dict[str, object]:
 
 @repo.command()
 @click.argument("name", metavar="REPO")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, as_json: bool) -> None:
     """What a repository demands, and its admins."""

@@ -6,6 +6,7 @@ import click
 
 from gitguard.action import sessions, users
 from gitguard.action.sessions import Which
+from gitguard.cli.admin import options
 from gitguard.cli.admin.office import check_reason, open_office
 from gitguard.cli.here import check_followed, counted, say_followed, say_json
 from gitguard.cli.table import say_table
@@ -24,7 +25,7 @@ def session() -> None:
 
 @session.command(name="list")
 @click.argument("user", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 @click.pass_context
 def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
     """The live sessions, of everyone or of one user."""
@@ -76,7 +77,7 @@ def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
     metavar="DURATION",
     help="How long, such as 30m; at most the server's lifetime.",
 )
-@click.option("--reason", required=True, help="Why, for the audit trail.")
+@options.obligatory_reason
 @click.option(
     "--key", "key", default="", metavar="FINGERPRINT", help="The key that it covers, as the scope demands."
 )
@@ -102,7 +103,7 @@ def open_(ctx: click.Context, user: str, how_long: str, reason: str, key: str, a
 @click.option("--id", "number", type=int, help="Only this session.")
 @click.option("--key", "key", metavar="FINGERPRINT", help="Only this key's.")
 @click.option("--all", "everyone", is_flag=True, help="Everyone's.")
-@click.option("--reason", default="", help="Why, for the audit trail.")
+@options.reason
 @click.pass_context
 def revoke(
     ctx: click.Context, user: str | None, number: int | None, key: str | None, everyone: bool, reason: str

@@ -11,6 +11,7 @@ import click
 
 from gitguard.action import restore as action
 from gitguard.action import upkeep
+from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import confirm
 from gitguard.cli.admin.office import check_reason, open_office, open_settings_or_say, read_file
 from gitguard.cli.here import check_followed, counted, number, say_followed, say_json
@@ -106,7 +107,7 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, yes: bool)
 
 
 @store.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> int:
     """Where the store is, whether it is whole, what is in it. Exit 1 if it is damaged."""
@@ -182,7 +183,7 @@ def rotate_key(ctx: click.Context) -> None:
 
 
 @store.command(name="accept-clock")
-@click.option("--reason", required=True, help="Why, for the audit trail.")
+@options.obligatory_reason
 @click.pass_context
 def accept_clock(ctx: click.Context, reason: str) -> None:
     """Go on by the present clock after it was wrong: codes are judged again, from now on."""

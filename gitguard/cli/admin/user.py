@@ -7,6 +7,7 @@ import click
 from gitguard.action import people, users
 from gitguard.action.keys import NewKey
 from gitguard.action.people import Changed
+from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import confirm, say_invite
 from gitguard.cli.admin.key import BEHIND, read_key_files, read_program, say_program
 from gitguard.cli.admin.office import Office, open_office
@@ -95,7 +96,7 @@ def _described(office: Office, tx: Reading, entry: User) -> dict[str, object]:
 
 @user.command(name="list")
 @click.argument("word", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 @click.pass_context
 def list_(ctx: click.Context, word: str | None, as_json: bool) -> None:
     """Every user (or those whose name holds WORD), with state, enrolment, keys and live sessions."""
@@ -123,7 +124,7 @@ def list_(ctx: click.Context, word: str | None, as_json: bool) -> None:
 
 @user.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, as_json: bool) -> None:
     """One user: enrolment, keys, sessions, invite, failures."""
@@ -177,7 +178,7 @@ def _say_state(name: str, state: str, done: Changed) -> None:
 
 @user.command()
 @click.argument("name")
-@click.option("--reason", default="", help="Why, for the audit trail.")
+@options.reason
 @click.pass_context
 def suspend(ctx: click.Context, name: str, reason: str) -> None:
     """Refuse everything to a user from the next command on; sessions and running transfers end."""
@@ -189,7 +190,7 @@ def suspend(ctx: click.Context, name: str, reason: str) -> None:
 
 @user.command()
 @click.argument("name")
-@click.option("--reason", default="", help="Why, for the audit trail.")
+@options.reason
 @click.pass_context
 def resume(ctx: click.Context, name: str, reason: str) -> None:
     """Let a suspended user in again."""
@@ -201,7 +202,7 @@ def resume(ctx: click.Context, name: str, reason: str) -> None:
 @click.argument("names", nargs=-1, metavar="NAME...")
 @click.option("--all", "everyone", is_flag=True, help="Everyone active.")
 @click.option("--yes", is_flag=True, help="With --all: do not ask.")
-@click.option("--reason", default="", help="Why, for the audit trail.")
+@options.reason
 @click.pass_context
 def reset(ctx: click.Context, names: tuple[str, ...], everyone: bool, yes: bool, reason: str) -> None:
     """Take the second factor away, end all sessions, and print the invite that lets the user enrol again."""
@@ -219,7 +220,7 @@ def reset(ctx: click.Context, names: tuple[str, ...], everyone: bool, yes: bool,
 
 @user.command()
 @click.argument("name")
-@click.option("--reason", default="", help="Why, for the audit trail.")
+@options.reason
 @click.pass_context
 def unthrottle(ctx: click.Context, name: str, reason: str) -> None:
     """Forget a user's failures, so that they may verify at once."""
@@ -232,7 +233,7 @@ def unthrottle(ctx: click.Context, name: str, reason: str) -> None:
 @user.command()
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--reason", default="", help="Why, for the audit trail.")
+@options.reason
 @click.pass_context
 def remove(ctx: click.Context, name: str, yes: bool, reason: str) -> None:
     """Remove a user with keys, second factor and sessions; the name stays reserved."""
@@ -249,7 +250,7 @@ def remove(ctx: click.Context, name: str, yes: bool, reason: str) -> None:
 
 @user.command()
 @click.argument("name")
-@click.option("--reason", default="", help="Why, for the audit trail.")
+@options.reason
 @click.pass_context
 def restore(ctx: click.Context, name: str, reason: str) -> None:
     """Let a removed user come back under the reserved name: without keys, and with a new invite."""
