@@ -9,9 +9,12 @@ from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import NOBODY, Whose
 from gitguard.action.keys import NewKey, check_not_foreign, key_row
 from gitguard.action.site import Site
+from gitguard.answer.reading_log import Entry, read_log
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.store.rows import Key
+
+DAY_SECONDS = 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,50 @@ def set_state(site: Site, name: str, state: str, moment: Moment, actor: str, rea
         changed = users.set_state(tx, name, state, moment.at, actor, reason)
     whose = Whose(users=frozenset({name})) if state == "suspended" else NOBODY
     return Changed(name, follow(site, moment, whose), changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Emergency:
+    """What was ended, and what the log says that the user read and pushed within a day before it, oldest first.
+
+    `unread` is why the log could not be read, "" if it could: the rest stands all the same.
+    """
+
+    done: Changed
+    sessions: int
+    entries: tuple[Entry, ...]
+    unread: str = ""
+
+
+def emergency(site: Site, name: str, moment: Moment, actor: str, reason: str) -> Emergency:
+    """Suspend, end sessions, transfers and prompts, void the invite, then look up the last day. Raises Refusal.
+
+    Somebody who is suspended already is looked up all the same.
+    """
+    with site.store.writing() as tx:
+        users.check_present(tx, name)
+        sessions = len(tx.sessions(name))
+        tx.drop_invite(name)
+        changed = users.set_state(tx, name, "suspended", moment.at, actor, reason)
+        tx.record("emergency", moment.at, actor, user=name, reason=reason, sessions_ended=sessions)
+    done = Changed(name, follow(site, moment, Whose(users=frozenset({name}))), changed)
+    found: list[Entry] = []
+    unread = ""
+    try:
+        found.extend(
+            entry
+            for entry in read_log(str(site.settings.paths.access_log), moment.at - DAY_SECONDS)
+            if entry is not None and _is_transfer_of(entry, name, moment.at - DAY_SECONDS)
+        )
+    except Refusal as refusal:
+        unread = refusal.detail
+    return Emergency(done, sessions, tuple(found), unread)
+
+
+def _is_transfer_of(entry: Entry, name: str, after: int) -> bool:
+    at = entry.get("at")
+    allowed = entry.get("user") == name and entry.get("verdict") == "allowed"
+    return allowed and isinstance(at, int) and at >= after
 
 
 def reset(site: Site, names: list[str], moment: Moment, actor: str, reason: str) -> list[Changed]:

@@ -313,6 +313,10 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
         lambda h: people.unthrottle(h.site, h.enrolled()[0].user, h.moment, ACTOR, "asked") == 0,
         "user-unthrottled",
     ),
+    "people.emergency": (
+        lambda h: people.emergency(h.site, h.enrolled()[0].user, h.moment, ACTOR, "stolen").done.changed,
+        "emergency",
+    ),
     "people.remove": (
         lambda h: people.remove(h.site, h.enrolled()[0].user, h.moment, ACTOR, "left"),
         "user-removed",

@@ -431,3 +431,41 @@ def test_where_something_broke_is_shown_to_the_admin_who_asks(
     monkeypatch.setenv("GITGUARD_TRACEBACK", "1")
     alice = site.add_user("alice")
     assert "Traceback" not in site.ssh(alice, "2fa", "--traceback").text
+
+
+def test_an_emergency_is_one_step(site: Direct) -> None:
+    """Suspended, sessions ended, the last day listed: what a night shift types when a laptop is stolen."""
+    alice = site.new_user("alice")
+    site.admin("repo", "create", "app")
+    for _ in range(3):
+        site.ssh(alice, "git-upload-pack 'app'", stdin="0000")
+    assert "say why" in site.admin("user", "emergency", "alice", "--reason", " ", status=2).err
+    done = site.admin("user", "emergency", "alice", "--reason", "laptop stolen")
+    assert "alice is now suspended; 1 session ended" in done.out
+    assert "read app from 127.0.0.1  x3" in done.out
+    assert "gitguard admin user reset alice" in done.err
+    assert "[user-suspended]" in site.ssh(alice, "git-upload-pack 'app'", stdin="0000").text
+    again = site.admin("user", "emergency", "alice", "--reason", "again")
+    assert "already suspended; 0 sessions ended" in again.out
+    assert "x3" in again.out
+    told = json.loads(site.admin("user", "emergency", "alice", "--reason", "again", "--json").out)
+    assert len(told["entries"]) == 3
+    assert "no user bob" in site.admin("user", "emergency", "bob", "--reason", "x", status=2).err
+
+
+def test_who_is_not_enrolled_or_not_seen(site: Direct) -> None:
+    """Before a requirement begins: who has no second factor, and who has not verified for how long."""
+    site.new_user("alice")
+    site.add_user("bob")
+    site.add_user("carol")
+    site.admin("user", "suspend", "carol")
+    names = [row["user"] for row in json.loads(site.admin("user", "list", "--not-enrolled", "--json").out)]
+    assert names == ["bob"]
+    idle = json.loads(site.admin("user", "list", "--not-verified-since", "30d", "--json").out)
+    assert [row["user"] for row in idle] == ["bob"]
+    assert "not a duration" in site.admin("user", "list", "--not-verified-since", "long", status=2).err
+    site.admin("user", "suspend", "bob")
+    assert (
+        site.admin("user", "list", "--not-enrolled").out.strip() == "nobody"
+        or "nobody" in site.admin("user", "list", "--not-enrolled").text
+    )

@@ -1,4 +1,4 @@
-"""`admin user`: add, list, show, suspend, resume, reset, unthrottle, remove, restore, invite."""
+"""`admin user`: add, list, show, suspend, emergency, resume, reset, unthrottle, remove, restore, invite."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import click
 from gitguard.action import people, users
 from gitguard.action.keys import NewKey
 from gitguard.action.people import Changed
+from gitguard.answer.reading_log import fold
 from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import confirm, say_invite
 from gitguard.cli.admin.key import BEHIND, read_key_files, read_program, say_program
-from gitguard.cli.admin.office import Office, open_office
+from gitguard.cli.admin.office import Office, check_reason, open_office
 from gitguard.cli.here import check_followed, counted, number, say_followed, say_json
 from gitguard.cli.table import say_table
 from gitguard.command_line import Group, say
+from gitguard.config.types import duration as seconds_of
 from gitguard.decision.standing import remaining
 from gitguard.message.moments import clock, until
 from gitguard.message.reasons import Refusal, readable
@@ -94,15 +96,44 @@ def _described(office: Office, tx: Reading, entry: User) -> dict[str, object]:
     }
 
 
+def _verified_since(tx: Reading, since: int) -> set[str]:
+    """Who opened a session by a factor of their own since then, by the trail: sessions themselves are renewed or gone."""
+    return {
+        str(record.record.get("user"))
+        for record in tx.audit()
+        if record.record.get("event") == "session-opened"
+        and record.record.get("method") != "admin"
+        and int(str(record.record.get("at", 0))) >= since
+    }
+
+
 @user.command(name="list")
 @click.argument("word", required=False)
+@click.option("--not-enrolled", is_flag=True, help="Only active users without a second factor.")
+@click.option(
+    "--not-verified-since",
+    "idle",
+    metavar="DURATION",
+    help="Only active users with no verification since, such as 30d.",
+)
 @options.as_json
 @click.pass_context
-def list_(ctx: click.Context, word: str | None, as_json: bool) -> None:
+def list_(ctx: click.Context, word: str | None, not_enrolled: bool, idle: str | None, as_json: bool) -> None:
     """Every user (or those whose name holds WORD), with state, enrolment, keys and live sessions."""
+    try:
+        since = now().at - seconds_of(idle) if idle else None
+    except ValueError as error:
+        raise Refusal("usage", text=str(error)) from None
     office = open_office(ctx)
     with office.site.store.reading() as tx:
-        rows = [_described(office, tx, entry) for entry in tx.users() if word is None or word in entry.name]
+        verified = _verified_since(tx, since) if since is not None else set()
+        rows = [
+            _described(office, tx, entry)
+            for entry in tx.users()
+            if (word is None or word in entry.name)
+            and (not not_enrolled or (entry.state == "active" and tx.factor(entry.name) is None))
+            and (since is None or (entry.state == "active" and entry.name not in verified))
+        ]
     if as_json:
         say_json(rows)
         return
@@ -118,7 +149,11 @@ def list_(ctx: click.Context, word: str | None, as_json: bool) -> None:
             )
             for row in rows
         ],
-        "no users yet" if word is None else f"no user's name holds {readable(word)}",
+        "nobody"
+        if not_enrolled or idle
+        else "no users yet"
+        if word is None
+        else f"no user's name holds {readable(word)}",
     )
 
 
@@ -186,6 +221,56 @@ def suspend(ctx: click.Context, name: str, reason: str) -> None:
     _say_state(
         name, "suspended", people.set_state(office.site, name, "suspended", now(), office.actor, reason)
     )
+
+
+@user.command()
+@click.argument("name")
+@options.obligatory_reason
+@options.as_json
+@click.pass_context
+def emergency(ctx: click.Context, name: str, reason: str, as_json: bool) -> None:
+    """Their key or laptop is stolen: suspend, end sessions and transfers, void the invite, and list what was read and pushed within a day."""
+    check_reason(reason)
+    office = open_office(ctx)
+    moment = now()
+    what = people.emergency(office.site, name, moment, office.actor, reason)
+    if as_json:
+        say_json(
+            {
+                "user": name,
+                "sessions_ended": what.sessions,
+                "transfers_ended": what.done.followed.ended,
+                "entries": list(what.entries),
+                "unread": what.unread,
+            }
+        )
+        check_followed(what.done.followed, f"{name} is suspended")
+        return
+    click.echo(
+        f"{name} is {'now' if what.done.changed else 'already'} suspended; {number(what.sessions, 'session')} ended"
+    )
+    say_followed(what.done.followed)
+    if what.unread:
+        click.echo(f"what they read and pushed cannot be said: {what.unread}", err=True)
+    elif not what.entries:
+        click.echo("nothing was read or pushed by them within a day")
+    for group in fold(what.entries):
+        entry, times = group.last, f"  x{group.count}" if group.count > 1 else ""
+        at = entry.get("at")
+        when = clock(at, moment.at) if isinstance(at, int) else "?"
+        words = (
+            entry.get("operation") or "command",
+            entry.get("repository") or "-",
+            entry.get("address") or "-",
+        )
+        verb, repository, address = (readable(str(word), 300) for word in words)
+        click.echo(f"  {when}  {verb} {repository} from {address}{times}")
+    say(
+        f"next: gitguard admin key remove FINGERPRINT; new key and phone, then: gitguard admin user reset {name} "
+        f"and gitguard admin user resume {name}",
+        err=True,
+    )
+    check_followed(what.done.followed, f"{name} is suspended")
 
 
 @user.command()
