@@ -465,7 +465,4 @@ def test_who_is_not_enrolled_or_not_seen(site: Direct) -> None:
     assert [row["user"] for row in idle] == ["bob"]
     assert "not a duration" in site.admin("user", "list", "--not-verified-since", "long", status=2).err
     site.admin("user", "suspend", "bob")
-    assert (
-        site.admin("user", "list", "--not-enrolled").out.strip() == "nobody"
-        or "nobody" in site.admin("user", "list", "--not-enrolled").text
-    )
+    assert "nobody" in site.admin("user", "list", "--not-enrolled").text

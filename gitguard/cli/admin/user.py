@@ -26,7 +26,7 @@ from gitguard.store.rows import User
 
 @click.group(cls=Group)
 def user() -> None:
-    """People: add, list, show, suspend, resume, reset, unthrottle, remove, restore, invite."""
+    """People: add, list, show, suspend, emergency, resume, reset, unthrottle, remove, restore, invite."""
 
 
 @user.command()
