@@ -16,6 +16,7 @@ from gitguard.action import (
     keys,
     own,
     people,
+    replay,
     repositories,
     restore,
     sessions,
@@ -273,6 +274,13 @@ def _accept_chain(h: House) -> object:
     return upkeep.accept_chain(store, h.moment, ACTOR, "looked into")
 
 
+def _a_read(h: House) -> dict[str, object]:
+    person, _ = h.invited()
+    return {
+        "user": person.user, "operation": "read", "repository": h.repository(), "at": h.moment.at, "verdict": "allowed",
+    }  # fmt: skip
+
+
 def _restore_store(h: House) -> object:
     copy = h.server.folder / "copy"
     h.site.sqlite.backup(str(copy))
@@ -362,6 +370,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "break_glass.begin": (_maintenance, "break-glass-begun"),
     "break_glass.run": (_maintenance, "break-glass-ended"),
     "break_glass.close_left_open": (_left_open, "break-glass-ended"),
+    "replay.replay": (lambda h: replay.replay(h.site, h.site.settings, [_a_read(h)]).judged == 1, ""),
     "restore.restore": (_restore_store, "store-restored"),
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.server import gitguard
+from lab.server import Direct, gitguard
 
 CONFIG = """
 [groups]
@@ -114,3 +114,47 @@ def test_a_broken_configuration_is_named(files: tuple[Path, Path]) -> None:
     config.write_text(CONFIG.replace("require = true", "requires = true"))
     done = gitguard("admin", "policy", "test", str(expected), "--config", str(config), status=30)
     assert "did you mean 'require'?" in done.err
+
+
+def test_the_past_by_another_policy(tmp_path: Path) -> None:
+    """Who would be refused, where, how often, by which rule; who would no longer be asked; what hangs on refs."""
+    site = Direct(tmp_path / "server")
+    site.install()
+    alice, bob = site.new_user("alice"), site.add_user("bob")
+    site.admin("repo", "create", "team/app")
+    site.admin("repo", "create", "free")
+    site.admin("repo", "create", "closed")
+    site.admin("repo", "require", "closed", "all")
+    for person, name, times in (
+        (alice, "team/app", 2),
+        (bob, "team/app", 3),
+        (bob, "free", 1),
+        (bob, "closed", 2),
+    ):
+        for _ in range(times):
+            site.ssh(person, f"git-upload-pack '{name}'", stdin="0000")
+    site.ssh(bob, "git-receive-pack 'free'", stdin="0000")
+    site.ssh(bob, "git-upload-pack 'none'", stdin="0000")
+    other = tmp_path / "other.toml"
+    rules = (
+        '[[rules]]\nname = "team"\nrepositories = ["team/*"]\nrequire = true\n'
+        '[[rules]]\nname = "main"\nrepositories = ["free"]\nrefs = ["main"]\nrequire = true\n'
+        '[[rules]]\nname = "bob"\nusers = ["bob"]\nexempt = true\nuntil = 2099-01-01\n'
+    )
+    other.write_text(site.config.read_text() + rules)
+    done = site.admin("policy", "replay", "--config", str(other))
+    assert done.out.splitlines() == [
+        "bob read team/app: would be refused 3 times by rule:team, and has no second factor",
+        "bob push free: 1 time it would hang on the refs by rule:main",
+        "bob read closed: would no longer be asked, 2 times",
+        "9 decisions of 7d judged; 1 person would be asked more often; 1 line about what is not known any more left out",
+    ]
+    assert site.admin("policy", "replay").out.startswith("9 decisions"), (
+        "by the policy in force nothing differs"
+    )
+    told = json.loads(site.admin("policy", "replay", "--config", str(other), "--json").out)
+    assert told["rows"][0] == {
+        "user": "bob", "operation": "read", "repository": "team/app", "because": "rule:team", "enrolled": False,
+        "newly": 3, "freed": 0, "by_refs": 0,
+    }  # fmt: skip
+    assert "not a duration" in site.admin("policy", "replay", "--since", "ever", status=2).err

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 
 import click
 
+from gitguard.action import replay as again
 from gitguard.action.expectations import Outcome, read_expectations, tried
+from gitguard.answer.reading_log import read_log
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import config_of, say_faults
+from gitguard.cli.admin.office import config_of, open_office, read_file, say_faults
 from gitguard.cli.here import number, say_json
 from gitguard.command_line import Group
-from gitguard.config.parse import ConfigurationError, read_settings
+from gitguard.config.parse import ConfigurationError, parse, read_settings
+from gitguard.config.types import duration as seconds_of
 from gitguard.machine.typed_file import read_typed
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
@@ -19,7 +23,7 @@ from gitguard.session.moment import now
 
 @click.group(cls=Group)
 def policy() -> None:
-    """The rules: test."""
+    """The rules: test, replay."""
 
 
 @policy.command()
@@ -75,3 +79,54 @@ def _say(path: str, outcome: Outcome) -> None:
 
 def _shown(value: object) -> str:
     return "none" if value is None else str(value)
+
+
+@policy.command()
+@click.option(
+    "--config", "other", default=None, metavar="FILE", help="Judge by this file instead of the one in use."
+)
+@click.option("--since", default="7d", metavar="DURATION", help="How far back, such as 30d; default 7d.")
+@options.as_json
+@click.pass_context
+def replay(ctx: click.Context, other: str | None, since: str, as_json: bool) -> None:
+    """Judge the access log again: who would be refused, where, how often, by which rule; who would no longer be asked."""
+    try:
+        after = now().at - seconds_of(since)
+    except ValueError as error:
+        raise Refusal("usage", text=f"--since: {error}") from None
+    try:
+        settings = None if other is None else parse(read_file(ctx, other), os.path.abspath(other))
+    except ConfigurationError as error:
+        raise say_faults(error) from None
+    office = open_office(ctx)
+    entries = (
+        entry
+        for entry in read_log(str(office.settings.paths.access_log), after)
+        if entry is not None and int(str(entry.get("at", 0))) >= after
+    )
+    done = again.replay(office.site, settings or office.settings, entries)
+    if as_json:
+        say_json(
+            {"judged": done.judged, "left_out": done.left_out, "rows": [asdict(row) for row in done.rows]}
+        )
+        return
+    for row in done.rows:
+        about = f"{row.user} {row.operation} {readable(row.repository)}"
+        by = f" by {readable(row.because)}" if row.because else ""
+        if row.newly:
+            how = "" if row.enrolled else ", and has no second factor"
+            click.echo(f"{about}: would be refused {number(row.newly, 'time')}{by}{how}")
+        if row.freed:
+            click.echo(f"{about}: would no longer be asked, {number(row.freed, 'time')}")
+        if row.by_refs:
+            click.echo(f"{about}: {number(row.by_refs, 'time')} it would hang on the refs{by}")
+    asked = len({row.user for row in done.rows if row.newly})
+    left = (
+        f"; {number(done.left_out, 'line')} about what is not known any more left out"
+        if done.left_out
+        else ""
+    )
+    click.echo(
+        f"{number(done.judged, 'decision')} of {since} judged; "
+        f"{number(asked, 'person', 'people')} would be asked more often{left}"
+    )

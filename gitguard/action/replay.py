@@ -1,0 +1,126 @@
+"""The past by another policy: who would have been refused, where, how often, by which rule. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gitguard.action.site import Site
+from gitguard.answer.reading_log import Entry
+from gitguard.config.rules import policy_of
+from gitguard.config.schema import Settings
+from gitguard.policy.requirement import Requirement
+from gitguard.policy.situation import Situation
+from gitguard.store.rows import Repository, User
+
+ASKED_FOR = ("verification-required", "verification-expired", "enrolment-required")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One user, operation and repository: how often it was let in and would be refused (`newly`), and the other way
+    round (`freed`); `by_refs`: how often that hangs on refs, which the log does not know.
+    """
+
+    user: str
+    operation: str
+    repository: str
+    because: str
+    enrolled: bool
+    newly: int
+    freed: int
+    by_refs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """`rows` the most refused first; `judged` lines of the log, of which `left_out` could not be: no known repository."""
+
+    rows: list[Row]
+    judged: int
+    left_out: int
+
+
+class _Facts:
+    """What the store says today of everybody and everything: the log has no more of it than names."""
+
+    def __init__(self, site: Site) -> None:
+        with site.store.reading() as tx:
+            self.users: dict[str, User] = {user.name: user for user in tx.users()}
+            self.enrolled = {factor.user for factor in tx.factors()}
+            self.repositories: dict[str, Repository] = {row.name: row for row in tx.repositories()}
+            by_directory = {row.directory: row for row in self.repositories.values()}
+            self.borrows: dict[str, list[Repository]] = {}
+            self.lends: dict[str, list[Repository]] = {}
+            for borrower, directory in tx.borrowings():
+                if directory in by_directory and borrower in self.repositories:
+                    lender = by_directory[directory]
+                    self.borrows.setdefault(borrower, []).append(lender)
+                    self.lends.setdefault(lender.name, []).append(self.repositories[borrower])
+
+
+def replay(site: Site, settings: Settings, entries: Iterable[Entry]) -> Replayed:
+    """Judge `entries` of the access log by `settings`, with today's users, toggles and lenders. Raises Refusal."""
+    policy, facts = policy_of(settings), _Facts(site)
+    counts: dict[tuple[str, str, str, str], list[int]] = {}
+    judged = left_out = 0
+    for entry in entries:
+        words = [entry.get(name) for name in ("user", "operation", "repository", "address")]
+        user, operation, repository, address = (word if isinstance(word, str) else "" for word in words)
+        at = entry.get("at")
+        if operation not in ("read", "push") or not isinstance(at, int):
+            continue
+        row = facts.repositories.get(repository)
+        if row is None or user not in facts.users:
+            left_out += 1
+            continue
+        judged += 1
+        demand = policy.demands(_situation(facts, user, operation, row, address, at))
+        was_refused = entry.get("verdict") == "refused" and entry.get("reason") in ASKED_FOR
+        if not was_refused and entry.get("verdict") != "allowed":
+            continue  # refused for what no policy changes
+        would = _would_refuse(demand, entry, enrolled=user in facts.enrolled)
+        newly, freed = would and not was_refused, was_refused and not would
+        hangs = demand.depends_on_refs and not would
+        if newly or freed or hangs:
+            count = counts.setdefault((user, operation, repository, _cause(demand)), [0, 0, 0])
+            count[0] += newly
+            count[1] += freed
+            count[2] += hangs
+    rows = [
+        Row(user, operation, repository, because, user in facts.enrolled, *numbers)
+        for (user, operation, repository, because), numbers in counts.items()
+    ]
+    return Replayed(sorted(rows, key=lambda row: (-row.newly, -row.by_refs, row.user)), judged, left_out)
+
+
+def _situation(facts: _Facts, user: str, operation: str, row: Repository, address: str, at: int) -> Situation:
+    def demand(one: Repository) -> tuple[str, str, int | None]:
+        return (one.name, one.require, one.lifetime_seconds)
+
+    return Situation(
+        user,
+        operation,
+        repository=demand(row),
+        always=facts.users[user].always,
+        borrows=tuple(demand(one) for one in facts.borrows.get(row.name, ())),
+        lends=tuple(demand(one) for one in facts.lends.get(row.name, ())),
+        address=address,
+        at=at,
+    )
+
+
+def _would_refuse(demand: Requirement, entry: Entry, *, enrolled: bool) -> bool:
+    """By how old the verification was then, as the log says."""
+    if demand.lifetime_seconds is None:
+        return False
+    age = entry.get("session_age_seconds")
+    return not (enrolled and isinstance(age, int) and 0 <= age < demand.lifetime_seconds)
+
+
+def _cause(demand: Requirement) -> str:
+    if demand.because:
+        return demand.because
+    if demand.refs:
+        return "+".join(dict.fromkeys(f"rule:{rule}" for _, rule in demand.refs))
+    return f"rule:{demand.rule}" if demand.rule else ""
