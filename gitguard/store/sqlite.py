@@ -17,7 +17,7 @@ from gitguard.store.gate_query import SCHEMA
 from gitguard.store.questions import Reader
 from gitguard.store.statements import Writer
 
-WAIT_SECONDS = 1.5  # a refusal within two seconds, never a hang
+WAIT_SECONDS = 1.2  # a refusal within two seconds, never a hang; half a second goes to start the command
 
 
 class SqliteStore:
