@@ -11,9 +11,10 @@ from gitguard.config.parse import ConfigurationError, Fault, nearest
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.config.types import duration, format_duration
-from gitguard.message.reasons import readable
+from gitguard.message.reasons import Refusal, readable
 from gitguard.policy.glob import whole_ref
 from gitguard.policy.situation import Situation
+from gitguard.repository.spelling import name_of
 from gitguard.session.scope import network_of
 
 ASKED = ("user", "repository", "operation", "ref", "from", "at")
@@ -91,6 +92,11 @@ def _row(entry: dict[str, object], line: int) -> tuple[Expected, list[str]]:
         wrong.append(
             f"verdict {verdict!r} is not one of {', '.join(VERDICTS)}" + nearest(verdict, list(VERDICTS))
         )
+    if words.get("repository"):
+        try:
+            words["repository"] = name_of(words["repository"], ())[0]
+        except Refusal:
+            wrong.append(f"repository {words['repository']!r} cannot be a repository's name")
     if not any(name in words for name in WANTED):
         wrong.append("nothing is expected: give verdict, lifetime or rule")
     wanted: dict[str, str | None] = {name: words[name] or None for name in WANTED if name in words}

@@ -89,7 +89,7 @@ def judge_again(site: Site, moment: Moment, whose: Whose = NOBODY) -> int:
             config = known
         store = GateQuery(config.store)
         store.open()
-    except Refusal:
+    except BaseException:
         end(gone)
         raise
     try:
@@ -133,7 +133,12 @@ def _answer_git(config: Config, store: GateQuery, rider: Rider, moment: Moment) 
     if rider.directory and state.name != rider.repository:
         return REFUSED  # renamed or forgotten since
     decision.name, decision.directory = rider.repository, rider.directory
-    decision.command = Command("git" if rider.repository else "pass", "", rider.operation, rider.repository)
+    decision.command = Command(
+        "git" if rider.repository else "pass",
+        "git-receive-pack" if rider.operation == "push" else "",
+        rider.operation,
+        rider.repository,
+    )
     lifetime = config.policy.demands(situation_of(decision, config, store)).lifetime_seconds
     if lifetime is None:
         return STANDS

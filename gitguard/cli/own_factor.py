@@ -21,7 +21,8 @@ from gitguard.cli.here import (
     with_code,
 )
 from gitguard.cli.prompt import aside, ask
-from gitguard.decision.standing import Standing, remaining, standing
+from gitguard.config.rules import policy_of
+from gitguard.decision.standing import Standing, demanded, remaining, standing
 from gitguard.factor import enrolment
 from gitguard.factor.change import require_enrolled
 from gitguard.factor.code import in_groups, read_code
@@ -94,8 +95,18 @@ def _live_until(here: Here, stand: Standing, repository: str, moment: Moment) ->
     lifetime: int = here.settings.session.lifetime
     if repository:
         with here.site.store.reading() as tx, contextlib.suppress(Refusal):
-            shorter = known(tx, here.settings, repository).lifetime_seconds
-            lifetime = min(lifetime, lifetime if shorter is None else shorter)
+            name = known(tx, here.settings, repository).name
+            for operation in ("read", "push"):
+                for row, demand in demanded(
+                    tx,
+                    policy_of(here.settings),
+                    here.person.user,
+                    operation,
+                    moment,
+                    address=here.person.address,
+                ):
+                    if row.name == name and demand.lifetime_seconds is not None:
+                        lifetime = min(lifetime, demand.lifetime_seconds)
     return moment.at + remaining(stand.session, lifetime, moment)
 
 

@@ -5,9 +5,13 @@ MUST: an unknown key, a wrong type, a group nobody defined is a fault, never a d
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import os
 import re
+import time
 import tomllib
+from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
@@ -64,10 +68,24 @@ def parse(data: bytes, path: str = "gitguard.toml") -> Settings:
         line = int(found[1]) if found else len(text.splitlines())
         raise ConfigurationError(path, [Fault(line, "syntax", str(error))]) from None
     reader = _Reader(text)
-    settings = reader.settings(tables)
+    with server_zone():
+        settings = reader.settings(tables)
     if settings is None:
         raise ConfigurationError(path, sorted(reader.faults, key=lambda fault: fault.line))
     return settings
+
+
+@contextlib.contextmanager
+def server_zone() -> Iterator[None]:
+    """Dates are of the server's zone, whatever TZ whoever reads the file brought along: a client may send it."""
+    brought = os.environ.pop("TZ", None)
+    time.tzset()
+    try:
+        yield
+    finally:
+        if brought is not None:
+            os.environ["TZ"] = brought
+        time.tzset()
 
 
 class _Reader:
@@ -249,11 +267,6 @@ def rule_faults(rule: RuleTable, others: list[str], entry: dict[str, Any]) -> li
         faults.append(("lifetime", "a lifetime belongs to a rule with require = true"))
     if rule.refs and "read" in rule.operations:
         faults.append(("refs", "refs are known for pushes alone, so operations cannot hold read"))
-    faults += [
-        ("repositories", f"{pattern!r} ends with .git; names of repositories are written without")
-        for pattern in rule.repositories
-        if pattern.endswith(".git")
-    ]
     if rule.since is not None and rule.until is not None and rule.since >= rule.until:
         faults.append(("until", "it ends before it begins"))
     return faults

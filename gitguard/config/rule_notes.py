@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gitguard.config.schema import RuleTable, Settings
 from gitguard.message.moments import day
+from gitguard.policy.glob import whole_ref
 
 SOON_SECONDS = 30 * 86400
 
@@ -41,7 +42,9 @@ def _of_one(settings: Settings, rule: RuleTable, at: int) -> list[str]:
         admins = [name for name in sorted(_members(settings, rule)) if settings.is_server_admin(name)]
         if admins:
             found.append(f"exempts {', '.join(admins)}, who may administer the server's repositories")
-    if rule.require is False and not rule.users and not rule.repositories and not rule.from_:
+    if rule.require is False and not (
+        rule.users or rule.repositories or rule.from_ or rule.operations or rule.refs or rule.since
+    ):
         found.append("frees everybody everywhere: nothing below it demands anything")
     return found
 
@@ -71,13 +74,15 @@ def _covers(settings: Settings, earlier: RuleTable, later: RuleTable, at: int) -
         and certain
         and _within(later.repositories, earlier.repositories)
         and _within(later.operations, earlier.operations)
-        and _within(later.refs, earlier.refs)
+        and _within(
+            [whole_ref(ref) for ref in later.refs], [whole_ref(ref) for ref in earlier.refs], "refs/**"
+        )
         and _within(later.from_, earlier.from_)
     )
 
 
-def _within(later: Sequence[str], earlier: Sequence[str]) -> bool:
+def _within(later: Sequence[str], earlier: Sequence[str], everything: str = "**") -> bool:
     """Whether one list of conditions lies within another: an empty one is any; names are compared as written."""
-    if not earlier or "**" in earlier:
+    if not earlier or everything in earlier:
         return True
     return bool(later) and set(later) <= set(earlier)

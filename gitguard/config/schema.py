@@ -15,6 +15,7 @@ from gitguard.config.types import (
     Limit,
     Network,
     Pattern,
+    RefPattern,
     Since,
     SqliteUrl,
     Until,
@@ -128,7 +129,7 @@ class RuleTable(Table, frozen=True):
     repositories: list[Pattern] = msgspec.field(default_factory=list)
     users: list[UserOrGroup] = msgspec.field(default_factory=list)
     operations: list[Literal["read", "push"]] = msgspec.field(default_factory=list)
-    refs: list[Pattern] = msgspec.field(default_factory=list)
+    refs: list[RefPattern] = msgspec.field(default_factory=list)
     from_: list[Network] = msgspec.field(default_factory=list, name="from")
     require: bool | None = None
     exempt: bool = False

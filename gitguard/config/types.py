@@ -8,7 +8,10 @@ import os.path
 from collections.abc import Callable
 
 from gitguard.account.names import is_user_name
-from gitguard.policy.glob import glob_fault
+from gitguard.policy.glob import glob_fault, name_fault, ref_fault
+
+# IPv6 addresses that count as the IPv4 address in them: session/scope.py.
+_STAND_FOR_IPV4 = [ipaddress.IPv6Network(net) for net in ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")]
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST_LIFETIME = 30 * 86400
@@ -48,6 +51,12 @@ class Until(int):
 
 class Pattern(str):
     """A pattern of names, as policy/glob.py reads it."""
+
+    __slots__ = ()
+
+
+class RefPattern(str):
+    """A pattern of refs, as policy/glob.py reads it."""
 
     __slots__ = ()
 
@@ -128,9 +137,15 @@ def _folder(value: str) -> Folder:
 
 
 def _pattern(value: str) -> Pattern:
-    if fault := glob_fault(value):
+    if fault := glob_fault(value) or name_fault(value):
         raise ValueError(f"{value!r} is not a pattern: {fault}")
     return Pattern(value)
+
+
+def _ref_pattern(value: str) -> RefPattern:
+    if fault := glob_fault(value) or ref_fault(value):
+        raise ValueError(f"{value!r} is not a pattern of refs: {fault}")
+    return RefPattern(value)
 
 
 def _user_name(value: str) -> UserName:
@@ -145,6 +160,13 @@ def _user_or_group(value: str) -> UserOrGroup:
 
 
 def _moment_of(value: object, *, ends: bool) -> int:
+    try:
+        return _seconds_of(value, ends=ends)
+    except (OverflowError, OSError):
+        raise ValueError(f"{value} is further off than dates go here; leave it out for no end") from None
+
+
+def _seconds_of(value: object, *, ends: bool) -> int:
     if isinstance(value, dt.datetime):
         return int(value.astimezone().timestamp())  # one without an offset is the server's own time
     if isinstance(value, dt.date):
@@ -155,9 +177,14 @@ def _moment_of(value: object, *, ends: bool) -> int:
 
 def _network(value: str) -> Network:
     try:
-        return Network(ipaddress.ip_network(value))
+        found = ipaddress.ip_network(value)
     except ValueError as error:
         raise ValueError(f"{value!r} is not a network such as 10.0.0.0/8: {error}") from None
+    if "%" in value:
+        raise ValueError(f"{value!r}: a rule knows no zones of link-local addresses")
+    if isinstance(found, ipaddress.IPv6Network) and any(found.subnet_of(net) for net in _STAND_FOR_IPV4):
+        raise ValueError(f"{value!r} stands for IPv4 addresses; write the IPv4 network")
+    return Network(found)
 
 
 def _limit(value: str) -> Limit:
@@ -186,6 +213,7 @@ _DECODERS: dict[type, Callable[[str], object]] = {
     Limit: _limit,
     Folder: _folder,
     Pattern: _pattern,
+    RefPattern: _ref_pattern,
     Network: _network,
     SqliteUrl: _store_url,
     UserName: _user_name,

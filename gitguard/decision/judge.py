@@ -47,7 +47,14 @@ def situation_of(decision: Decision, config: Config, store: GateQuery) -> Situat
         address=request.address,
         at=request.moment.at,
         refs=decision.updates,
+        hooked=_will_be_hooked(decision),
     )
+
+
+def _will_be_hooked(decision: Decision) -> bool:
+    """Whether our hook judges this push when its refs are known: nobody does for LFS, or for another program's names."""
+    command = decision.command
+    return bool(decision.directory) and command is not None and command.verb == "git-receive-pack"
 
 
 def _lenders(store: GateQuery, directory: str) -> "tuple[tuple[str, str, int | None], ...]":

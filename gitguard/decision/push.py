@@ -91,6 +91,6 @@ def _decide(decision: Decision, push: Push, config: Config, store: GateQuery) ->
 def _freshness(grant: Grant, state: State, began: int) -> Freshness:
     """Fresh when the upload began is fresh; a connection that was only held open gains nothing by it."""
     if not grant.session or state.session != grant.session:
-        return NEVER
+        return NEVER  # a session that came later revives no grant: push again
     age = grant.age_seconds + max(began - grant.at, 0)
     return Freshness(grant.session, age, state.session_limit_seconds)

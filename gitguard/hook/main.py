@@ -15,7 +15,7 @@ from gitguard.decision.decision import Decision
 from gitguard.decision.push import Push, decide_push, of_push
 from gitguard.decision.request import Request
 from gitguard.hook.running import is_running
-from gitguard.hook.updates import LONGEST_INPUT, parse_updates
+from gitguard.hook.updates import LONGEST_INPUT, parse_updates, with_targets
 from gitguard.machine.process import is_ancestor, receive_packs_above
 from gitguard.message.reasons import Refusal, told_of
 from gitguard.session.credential import NONE, credential_of
@@ -51,7 +51,7 @@ def main(config_path: str, compiled: str, hook: str) -> int:
         if grant is not None:
             request, id_ = _request(grant, moment), grant.decision
         decision = of_push(request, directory)
-        updates, fault = _updates(data)
+        updates, fault = _updates(data, directory, refs_matter=any(rule[6] for rule in config.rules))
         push = Push(directory, updates, fault, grant, no_grant, _upload_began(moment))
         store = GateQuery(config.store)
         decision = decide_push(request, push, config, store)
@@ -77,10 +77,13 @@ def main(config_path: str, compiled: str, hook: str) -> int:
     return tell_refusal(decision, id_, "", config or last_known(config_path, compiled), store)
 
 
-def _updates(data: bytes) -> "tuple[tuple[tuple[str, str, str], ...], Refusal | None]":
+def _updates(
+    data: bytes, directory: str, *, refs_matter: bool
+) -> "tuple[tuple[tuple[str, str, str], ...], Refusal | None]":
     """What is to change, or why that cannot be read, which is told only after what policy says."""
     try:
-        return parse_updates(data), None
+        updates = parse_updates(data)
+        return (with_targets(updates, directory) if refs_matter else updates), None
     except Refusal as refusal:
         return (), refusal
 

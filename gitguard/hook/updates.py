@@ -6,6 +6,7 @@ MUST: whatever is malformed is a refusal, never an empty list. Source: githooks(
 from gitguard.message.reasons import Refusal
 
 LONGEST_LINE = 8192  # a ref is a path; the file system ends it long before
+_MOST_LINKS = 5  # as Git follows them
 LONGEST_INPUT = 256 * 1024 * 1024
 _HEX = frozenset(b"0123456789abcdef")
 
@@ -31,3 +32,35 @@ def _update(line: bytes) -> "tuple[str, str, str]":
         return old.decode("ascii"), new.decode("ascii"), ref.decode("utf-8")
     except UnicodeDecodeError:
         raise Refusal("malformed-command", "a ref is not UTF-8") from None
+
+
+def with_targets(
+    updates: "tuple[tuple[str, str, str], ...]", directory: str
+) -> "tuple[tuple[str, str, str], ...]":
+    """`updates`, with the refs that symbolic ones among them stand for: Git writes through them, and names only the first.
+
+    Raises Refusal("malformed-command") for one that cannot be read or does not end.
+    """
+    found = list(updates)
+    for old, new, ref in updates:
+        name = ref
+        for _ in range(_MOST_LINKS):
+            target = _target(directory, name)
+            if not target:
+                break
+            name = target
+            found.append((old, new, name))
+        else:
+            raise Refusal("malformed-command", f"{ref} is a symbolic ref that does not end")
+    return tuple(found)
+
+
+def _target(directory: str, ref: str) -> str:
+    try:
+        with open(f"{directory}/{ref}", "rb") as file:
+            text = file.read(LONGEST_LINE)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return ""
+    except OSError as error:
+        raise Refusal("malformed-command", f"{ref} cannot be read: {error.strerror}") from None
+    return text[5:].strip().decode("utf-8", "surrogateescape") if text.startswith(b"ref: ") else ""

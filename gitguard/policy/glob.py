@@ -70,3 +70,30 @@ def glob_fault(pattern: str) -> str:
     if "[" in pattern or "?" in pattern or "{" in pattern:
         return "only * and ** are patterns"
     return ""
+
+
+def ref_fault(pattern: str) -> str:
+    """Why no ref can fit `pattern`, or not the one that is meant; "" if one can. Source: git-check-ref-format(1)."""
+    if pattern.partition("/")[0] in ("heads", "tags", "remotes", "notes"):
+        return f"write refs/{pattern}; what does not begin with refs/ is a branch"
+    if pattern == "HEAD" or pattern.lower().startswith("refs/") != pattern.startswith("refs/"):
+        return "a ref begins with refs/ in small letters, and HEAD is none that is pushed to"
+    if pattern.startswith("!"):
+        return "there is no `not`; write a rule above this one for what is left out"
+    if any(c in pattern for c in " ~^:\\$") or ".." in pattern or "@{" in pattern:
+        return "a ref holds no blank, ~ ^ : \\ $ or .., and this is no regular expression"
+    if any(part.startswith(".") or part.endswith((".lock", ".")) for part in pattern.split("/")):
+        return "no part of a ref begins with a dot, or ends with one or with .lock"
+    return ""
+
+
+def name_fault(pattern: str) -> str:
+    """Why no repository's name can fit `pattern`, or not the one that is meant; "" if one can."""
+    if pattern.startswith("!"):
+        return "there is no `not`; write a rule above this one for what is left out"
+    for part in pattern.split("/"):
+        if part.endswith(".git"):
+            return "a part ends with .git; names of repositories are written without"
+        if part.startswith(("-", "~")) or part != part.strip():
+            return "a part begins with - or ~, or with a blank, or ends with one; no repository's name does"
+    return ""

@@ -55,11 +55,14 @@ def candidates(rules: "tuple[Any, ...]", groups: "dict[str, str]", asked: Asked)
         if rule[4] is not None and not rule[4][1] and asked.user and asked.word not in rule[4][0]:
             continue
         if _matches(rule, groups, asked):
-            if not rule[6]:
-                found.append(rule)
+            if rule[6]:
+                if operation == "push":
+                    found.append(rule)
+                continue
+            found.append(rule)
+            if repository or not rule[3]:
                 return found, False
-            if operation == "push":
-                found.append(rule)
+            # Which repository is meant is not known: it may be one of this rule's, and of a later one's.
     return found, True
 
 

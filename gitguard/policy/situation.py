@@ -21,11 +21,12 @@ class Situation:
     or `passed` (another command handed on to it). `operation` is read, push or "". `borrows` and `lends`: the demands
     of the repositories whose objects it uses, and of those that use its. `elsewhere`: the shortest lifetime that any
     repository demands for the operation, None if none does; looked at for `unknown` alone. `refs`: (old, new, name) of
-    each update, empty where they are not known yet, as at the gate.
+    each update, empty where they are not known yet, as at the gate. `hooked`: our hook will judge the refs of this push;
+    where it will not (LFS, names that only a program knows), ref rules that demand count as met and others as unmet.
     """
 
     __slots__ = (
-        "address", "always", "at", "borrows", "credential", "elsewhere", "lends", "operation", "refs",
+        "address", "always", "at", "borrows", "credential", "elsewhere", "hooked", "lends", "operation", "refs",
         "repository", "user", "what",
     )  # fmt: skip
 
@@ -44,6 +45,7 @@ class Situation:
         address: str = "",
         at: int = 0,
         refs: "tuple[tuple[str, str, str], ...]" = (),
+        hooked: bool = True,
     ) -> None:
         self.user = user
         self.operation = operation
@@ -57,6 +59,7 @@ class Situation:
         self.address = address
         self.at = at
         self.refs = refs
+        self.hooked = hooked and what == KNOWN
 
 
 class Policy:
@@ -88,14 +91,13 @@ class Policy:
         An operation that is not known to be harmless counts as a push.
         """
         if s.what == PASSED:
-            requires = base_of(self.enforcement, self.lifetime_seconds)
-            requires = strictest(requires, self._always(s))
+            requires = strictest(self._alone(s, "push", ("", "none", None)), self._always(s))
             return strictest(requires, Requirement(self.lifetime_seconds, "pass-command"))
         requires = strictest(self._alone(s, s.operation or "push", s.repository), self._always(s))
         if s.what == UNKNOWN:
             # Whoever has no session must not learn from a downstream program's own answer which of the names that
             # we do not know are there; and one of them may be another name of a repository that demands.
-            if self.enforcement == "off" or s.elsewhere is None:
+            if self.enforcement == "off" or s.elsewhere is None or requires.exempt:
                 return requires
             return strictest(requires, Requirement(s.elsewhere, "unknown-name"))
         # Whoever reads here may be sent the lender's objects, so the lender's read requirement applies.
@@ -133,11 +135,12 @@ class Policy:
         if not self.rules:
             return strictest(base_of(self.enforcement, self.lifetime_seconds), added)
         # The name of an unknown repository may be another name of a known one: rules that require count as met.
-        known = "" if s.what == UNKNOWN else name
+        known = name if s.what == KNOWN else ""
+        strictly = refs_of_another or not s.hooked
         found, open_end = candidates(
             self.rules, self.groups, Asked(s.user, operation, known, s.address, s.at)
         )
-        if refs_of_another:
+        if strictly and not s.refs:
             answers = [self._answer(rule, added) for rule in [*found, *([None] if open_end else [])]]
             answer = self._all(answers)
         elif operation == "push" and s.refs:
@@ -151,7 +154,7 @@ class Policy:
         reading = self._answer(shown[0] if shown else None, NOTHING)
         if not reading.required or reading.because in answer.because.split("+"):
             return answer
-        if not s.refs and not refs_of_another and any(rule[1] == EXEMPT for rule in found):
+        if not s.refs and not strictly and any(rule[1] == EXEMPT for rule in found):
             # Whoever is exempt for every ref of this push is exempt from that too; the hook will know.
             return Requirement(None, "", depends_on_refs=True, refs=answer.refs)
         return strictest(answer, reading)
@@ -176,11 +179,12 @@ class Policy:
             rule = first(found, ref)
             answers.append(self._answer(rule, added))
             if rule is not None and rule[1] == REQUIRE and rule[6]:
-                refs.append((ref, rule[0]))
+                refs.append((rule[2] or self.lifetime_seconds, ref, rule[0]))
+        named = [(ref, rule) for _, ref, rule in sorted(refs, key=lambda one: one[0])]  # the strictest first
         strict = self._all(answers)
         if not strict.required:
             return strict
-        return Requirement(strict.lifetime_seconds, strict.because, refs=tuple(refs), rule=strict.rule)
+        return Requirement(strict.lifetime_seconds, strict.because, refs=tuple(named), rule=strict.rule)
 
     def _all(self, answers: "list[Requirement]") -> Requirement:
         """All of them at once, each cause said once."""

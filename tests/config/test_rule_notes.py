@@ -58,6 +58,8 @@ def test_what_is_odd_is_said(text: str, said: str) -> None:
     "text",
     [
         ANY,
+        "[[rules]]\nname = 'a'\nrefs = ['**']\nrequire = true\n[[rules]]\nname = 'b'\nrefs = ['refs/tags/v*']\nrequire = true\n",
+        "[[rules]]\nname = 'a'\noperations = ['read']\nrequire = false\n",
         "[[rules]]\nname = 'a'\nusers = ['bob']\nrequire = false\n" + ANY,
         "[[rules]]\nname = 'a'\nrefs = ['main']\nrequire = true\n" + ANY,
         "[[rules]]\nname = 'a'\nrequire = true\nuntil = 2027-06-01\n" + ANY,

@@ -199,3 +199,37 @@ def test_a_person_reads_what_applies_to_them(house: Server) -> None:
     told = json.loads(house.ssh(alice, "2fa", "repo", "show", "team/app", "--json", status=0).out)
     assert told["of_you"]["read"]["because"] == "rule:all"
     assert [(row["rule"], row["users"]) for row in told["exempt"]] == [("robot", ["ci"])]
+
+
+def test_a_symbolic_ref_is_no_way_around(house: Server) -> None:
+    """ATTACK: a branch that was renamed left a symbolic ref; Git writes through it and names only that. EXPECTED: both are judged."""
+    import subprocess
+
+    alice = house.people["alice"]
+    rules(house, MAIN)
+    directory = house.directory("team/app")
+    subprocess.run(
+        ["git", "-C", str(directory), "symbolic-ref", "refs/heads/old-name", "refs/heads/main"], check=True
+    )
+    house.end_sessions()
+    made = tree(house, alice, "symbolic")
+    refused = house.git(alice, "push", "--force", "origin", "topic:old-name", cwd=made, status=1)
+    assert "refs/heads/main: 2FA is demanded by the rule protect-main" in refused.err
+    subprocess.run(
+        ["git", "-C", str(directory), "symbolic-ref", "refs/heads/loop", "refs/heads/loop2"], check=True
+    )
+    subprocess.run(
+        ["git", "-C", str(directory), "symbolic-ref", "refs/heads/loop2", "refs/heads/loop"], check=True
+    )
+    assert house.git(alice, "push", "origin", "topic:loop", cwd=made, status=None).status != 0
+    for name in ("old-name", "loop", "loop2"):
+        (directory / "refs" / "heads" / name).unlink()
+
+
+def test_an_lfs_upload_is_no_way_around(house: Server) -> None:
+    """ATTACK: a stolen robot key, exempt for its branches alone, asks for an LFS token. EXPECTED: refused, since no hook sees it."""
+    ci = house.people["ci"]
+    robot = f'[[rules]]\nname = "robot"\nusers = ["ci"]\nrefs = ["bot/**"]\nexempt = true\nuntil = {LATER}\n'
+    rules(house, robot, "enforced")
+    for verb in ("git-lfs-authenticate", "git-lfs-transfer"):
+        assert "[enrolment-required]" in house.ssh(ci, f"{verb} 'team/app' upload").err

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from gitguard.config.parse import parse
+from gitguard.config.parse import ConfigurationError, parse
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.policy.glob import fits, glob_fault, whole_ref
 from gitguard.policy.requirement import Requirement
 from gitguard.policy.rules import is_listed
-from gitguard.policy.situation import UNKNOWN, Policy, Situation
+from gitguard.policy.situation import PASSED, UNKNOWN, Policy, Situation
 
 DAY = 86400
 NOW = 1_800_000_000  # 2027-01-15
@@ -154,9 +154,16 @@ def test_a_toggle_tightens_what_a_rule_frees() -> None:
 
 def test_dates_are_the_servers_whole_days(monkeypatch: pytest.MonkeyPatch) -> None:
     """`since` from the first moment of its day, `until` to the last of its, in the server's zone."""
+    import contextlib
     import time
 
+    from gitguard.config import parse as parsing
+
+    until = "[[rules]]\nname = 'a'\nuntil = 2027-01-10\nrequire = true\n"
+    here = parse(until.encode()).rules[0].until
     monkeypatch.setenv("TZ", "Asia/Tokyo")
+    assert parse(until.encode()).rules[0].until == here, "a TZ that somebody brought along changes nothing"
+    monkeypatch.setattr(parsing, "server_zone", contextlib.nullcontext)
     time.tzset()
     try:
         rules = policy("[[rules]]\nname = 'a'\nsince = 2027-01-10\nuntil = 2027-01-10\nrequire = true\n")
@@ -476,3 +483,82 @@ def test_a_search_in_names() -> None:
             *(name + "0" for name in names[:50]),
         ):
             assert is_listed(text, other) == (other in names), (size, other)
+
+
+# -- what a review of the rules found ---------------------------------------------------------------
+
+ROBOT = "[[rules]]\nname = 'robot'\nusers = ['ci']\nrefs = ['bot/**']\nexempt = true\nuntil = 2027-06-30\n"
+
+
+def test_where_no_hook_will_judge_the_strictest_counts() -> None:
+    """ATTACK: an LFS upload, or a push to a name that only the program behind knows, under a rule with refs. EXPECTED: a rule
+    that demands counts as met, one that frees or exempts as unmet: nobody judges after the gate.
+    """
+    lfs: dict[str, Any] = {"hooked": False, "repository": ("team/app", "none", None)}
+    assert asked(policy(REFS), **lfs).required
+    assert asked(policy(ROBOT, "enforced"), user="ci", **lfs).required
+    short = policy("[[rules]]\nname = 'a'\nrefs = ['refs/**']\nrequire = true\nlifetime = '5m'\n", "enforced")
+    assert asked(short, **lfs).lifetime_seconds == 300
+    unknown: dict[str, Any] = {"what": UNKNOWN, "repository": ("alias", "none", None)}
+    assert asked(policy(REFS), **unknown).required
+    assert asked(policy(ROBOT, "enforced"), user="ci", **unknown).required
+
+
+def test_an_unknown_name_gets_the_strictest_that_it_may_be() -> None:
+    """ATTACK: an alias of a secret repository, with a mild rule for others above. EXPECTED: the search does not end at the mild one."""
+    rules = policy(
+        "[[rules]]\nname = 'a'\nrepositories = ['public/**']\nrequire = true\nlifetime = '30d'\n"
+        "[[rules]]\nname = 'b'\nrepositories = ['secret/**']\nrequire = true\nlifetime = '5m'\n"
+    )
+    assert asked(rules, "read", what=UNKNOWN, repository=("alias", "none", None)).lifetime_seconds == 300
+
+
+def test_rules_reach_passed_commands() -> None:
+    """A command that is handed on counts as a push to it is not known what: of all that demands, the shortest lifetime."""
+    rules = policy("[[rules]]\nname = 'all'\nrequire = true\nlifetime = '5m'\n")
+    assert asked(rules, "", what=PASSED, repository=("", "none", None)).lifetime_seconds == 300
+    exempt = policy("[[rules]]\nname = 'r'\nusers = ['ci']\nexempt = true\nuntil = 2027-06-30\n")
+    assert asked(exempt, "", user="ci", what=PASSED).because == "pass-command"
+
+
+def test_a_robot_that_is_exempt_everywhere_is_so_for_unknown_names() -> None:
+    """Its rule names no repository, so it holds for whatever the name stands for; one that names some does not."""
+    everywhere = policy(
+        "[[rules]]\nname = 'r'\nusers = ['ci']\nexempt = true\nuntil = 2027-06-30\n", "enforced"
+    )
+    alias: dict[str, Any] = {"what": UNKNOWN, "repository": ("alias", "none", None), "elsewhere": 600}
+    assert asked(everywhere, user="ci", **alias).exempt
+    assert asked(everywhere, user="alice", **alias).required
+    some = policy(
+        "[[rules]]\nname = 'r'\nusers = ['ci']\nrepositories = ['x']\nexempt = true\nuntil = 2027-06-30\n",
+        "enforced",
+    )
+    assert asked(some, user="ci", **alias).required
+
+
+def test_the_ref_that_is_named_is_one_that_is_refused() -> None:
+    """With several that demand, the strictest comes first: if anything is refused, that one is."""
+    rules = policy(
+        "[[rules]]\nname = 'long'\nrefs = ['main']\nrequire = true\nlifetime = '30d'\n"
+        "[[rules]]\nname = 'short'\nrefs = ['refs/tags/*']\nrequire = true\nlifetime = '5m'\n"
+    )
+    answer = asked(rules, refs=(MAIN, TAG))
+    assert answer.lifetime_seconds == 300
+    assert answer.refs[0] == ("refs/tags/v1", "short")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "until = 9999-12-31", "until = 9999-12-31T23:59:59-12:00", "from = ['::ffff:10.0.0.0/104']", "from = ['64:ff9b::/96']",
+        "from = ['fe80::1%eth0']", "refs = ['heads/main']", "refs = ['tags/v*']", "refs = ['HEAD']", "refs = [' main']",
+        "refs = ['!dev']", "refs = ['^main$']", "refs = ['release/.*']", "refs = ['Refs/heads/main']", "refs = ['a..b']",
+        "refs = ['x.lock']", "repositories = ['team.git/app']", "repositories = ['*.git/x']", "repositories = ['~alice/x']",
+        "repositories = ['-x']", "repositories = ['team/app ']", "repositories = ['!x']",
+    ],
+)  # fmt: skip
+def test_what_could_never_match_is_a_fault(line: str) -> None:
+    """With its line: a rule that looks right and matches nothing would be silently open."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse(f"[[rules]]\nname = 'a'\nrequire = true\n{line}\n".encode())
+    assert [fault.line for fault in caught.value.faults] == [4]
