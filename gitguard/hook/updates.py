@@ -3,6 +3,9 @@
 MUST: whatever is malformed is a refusal, never an empty list. Source: githooks(5), pre-receive.
 """
 
+import posix
+from _stat import S_ISDIR, S_ISLNK, S_ISREG
+
 from gitguard.message.reasons import Refusal
 
 LONGEST_LINE = 8192  # a ref is a path; the file system ends it long before
@@ -56,11 +59,31 @@ def with_targets(
 
 
 def _target(directory: str, ref: str) -> str:
+    """What `ref` stands for, "" if it is not symbolic. Raises Refusal.
+
+    MUST: the name is the client's, and Git checks it only after this hook: it leads nowhere but below `refs/`, and what
+    it finds there is a file or a link, which is not followed.
+    """
+    if any(part in ("", ".", "..") for part in ref.split("/")):
+        raise Refusal("malformed-command", f"{ref} is not a ref's name")
+    path = f"{directory}/{ref}"
     try:
-        with open(f"{directory}/{ref}", "rb") as file:
-            text = file.read(LONGEST_LINE)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        mode = posix.lstat(path).st_mode
+        if S_ISLNK(mode):
+            # Git takes a link to refs/... for a symbolic ref; any other it replaces. Source: refs/files-backend.c.
+            named = posix.readlink(path)
+            return named if named.startswith("refs/") else ""
+        if S_ISDIR(mode):
+            return ""
+        if not S_ISREG(mode):
+            raise Refusal("malformed-command", f"{ref} is not a file")
+        handle = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK)
+        try:
+            text = posix.read(handle, LONGEST_LINE)
+        finally:
+            posix.close(handle)
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:
         raise Refusal("malformed-command", f"{ref} cannot be read: {error.strerror}") from None
-    return text[5:].strip().decode("utf-8", "surrogateescape") if text.startswith(b"ref: ") else ""
+    return text[4:].strip().decode("utf-8", "surrogateescape") if text.startswith(b"ref:") else ""

@@ -382,3 +382,36 @@ def test_a_grant_without_a_directory_is_for_the_first_push_alone(
     assert done.returncode == status, done.stderr
     if nested:
         assert b"[no-grant]" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["text", "link"])
+def test_what_a_symbolic_ref_stands_for_is_judged(tmp_path: Path, kind: str) -> None:
+    """Git keeps one as a text, or (core.preferSymlinkRefs) as a link, and writes through both."""
+    from gitguard.hook.updates import with_targets
+
+    (tmp_path / "refs/heads").mkdir(parents=True)
+    (tmp_path / "refs/heads/main").write_text("1" * 40 + "\n")
+    old = tmp_path / "refs/heads/old"
+    if kind == "text":
+        old.write_text("ref: refs/heads/main\n")
+    else:
+        old.symlink_to("refs/heads/main")
+    update = ("0" * 40, "2" * 40, "refs/heads/old")
+    assert [ref for _, _, ref in with_targets((update,), str(tmp_path))] == [
+        "refs/heads/old",
+        "refs/heads/main",
+    ]
+
+
+@pytest.mark.parametrize("ref", ["refs/../../secret", "refs/heads/../../config", "refs/heads/pipe"])
+def test_a_refs_name_leads_nowhere_else(tmp_path: Path, ref: str) -> None:
+    """ATTACK: Git checks names only after this hook, so a client may send a path. EXPECTED: refused, at once, also at a pipe."""
+    import os
+
+    from gitguard.hook.updates import with_targets
+
+    (tmp_path / "refs/heads").mkdir(parents=True)
+    os.mkfifo(tmp_path / "refs/heads/pipe")
+    with pytest.raises(Refusal) as caught:
+        with_targets((("0" * 40, "2" * 40, ref),), str(tmp_path))
+    assert caught.value.reason == "malformed-command"
