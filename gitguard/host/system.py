@@ -6,10 +6,9 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 
 from gitguard.machine.files import replace
-from gitguard.message.reasons import Refusal, machine_fault
+from gitguard.message.reasons import Refusal
 
 DROP_IN = "/etc/ssh/sshd_config.d/00-gitguard.conf"
 SSHD_CONFIG = "/etc/ssh/sshd_config"
@@ -62,24 +61,3 @@ def install_cron(lines: str) -> str:
     if not any(shutil.which(name, path=SBIN) for name in ("cron", "crond", "fcron", "anacron")):
         said += "; but there is no cron here to read it: install one, or use the units in etc/systemd/"
     return said
-
-
-def put_in_place(path: str, data: bytes, like: os.stat_result) -> None:
-    """Replace the file at `path` in one step, with owner and mode as in `like`. Raises Refusal."""
-    folder = os.path.dirname(path)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".gitguard-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(handle)
-                os.fchmod(handle, like.st_mode & 0o7777)
-                if os.geteuid() == 0:
-                    os.fchown(handle, like.st_uid, like.st_gid)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise machine_fault(f"cannot write {path}", error) from None

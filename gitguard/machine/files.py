@@ -23,6 +23,16 @@ def replace(path: str, data: bytes, mode: int) -> bool:
             return False
     except OSError:
         pass  # not there or not readable: written anew below, which says so if it cannot be
+    _put(path, data, mode)
+    return True
+
+
+def replace_like(path: str, data: bytes, like: os.stat_result) -> None:
+    """Put `data` at `path` in one step, with owner and mode as in `like`. Raises Refusal as `replace`."""
+    _put(path, data, like.st_mode & 0o7777, owner=like if os.geteuid() == 0 else None)
+
+
+def _put(path: str, data: bytes, mode: int, owner: os.stat_result | None = None) -> None:
     folder = os.path.dirname(path)
     try:
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(path)[:100]}-")
@@ -35,13 +45,14 @@ def replace(path: str, data: bytes, mode: int) -> bool:
                 file.flush()
                 os.fsync(file.fileno())
                 os.fchmod(file.fileno(), mode)
+                if owner is not None:
+                    os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
             raise
     except OSError as error:
         raise machine_fault(f"cannot write {path}", error) from None
-    return True
 
 
 @contextmanager

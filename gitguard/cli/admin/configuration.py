@@ -18,8 +18,8 @@ from gitguard.cli.here import check_followed, counted, number, say_followed, say
 from gitguard.command_line import Group
 from gitguard.config.parse import ConfigurationError, Fault, fault_at, parse
 from gitguard.config.rule_notes import rule_notes
-from gitguard.host import system
 from gitguard.machine.account import account_fault, own_command_line
+from gitguard.machine.files import replace_like
 from gitguard.machine.typed_file import read_typed
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
@@ -84,7 +84,7 @@ def edit(ctx: click.Context) -> int:
         return 0
     if _read(path) != before:
         raise Refusal("usage", text=f"somebody else changed {path} meanwhile; it was left as it is")
-    system.put_in_place(path, data, like)
+    replace_like(path, data, like)
     click.echo(f"{path} is in order, and in use from the next request on")
     office = open_office(ctx)
     followed = follow(office.site, now())
