@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
-from gitguard.action.site import Site
+from gitguard.action.site import open_site
+from gitguard.config.parse import read_settings
 from gitguard.factor.totp import WINDOW
 from gitguard.machine.files import locked, replace
 from gitguard.message.reasons import Refusal
@@ -33,11 +34,15 @@ class Restored:
 
 
 def restore(
-    site: Site, data: bytes, shown: str, moment: Moment, actor: str, *, keep_recovery_codes: bool
+    config: str, data: bytes, shown: str, moment: Moment, actor: str, *, keep_recovery_codes: bool
 ) -> Restored:
-    """Put the store in `data` in place. Ends all sessions, refuses codes up to now. Raises Refusal, and nothing changed."""
-    live = site.settings.store.url.path
-    head = audit_head(site.settings.paths.access_log)
+    """Put the store in `data` in place. Ends all sessions, refuses codes up to now. Raises Refusal, and nothing changed.
+
+    It takes the configuration's path and not an open installation: the store that is there may be the fault.
+    """
+    settings = read_settings(config)
+    live = settings.store.url.path
+    head = audit_head(settings.paths.access_log)
     candidate = f"{os.path.dirname(live)}/.restore-{os.getpid()}"
     for stale in glob.glob(f"{glob.escape(os.path.dirname(live))}/.restore-*"):
         os.unlink(stale)  # of a restore that was interrupted
@@ -51,7 +56,7 @@ def restore(
         }
         counts = _make_safe(candidate, moment, actor, details, keep_recovery_codes=keep_recovery_codes)
         before = ""
-        with locked(site.lock):
+        with locked(settings.paths.lock):
             if os.path.exists(live):
                 before = f"{live}.before-restore"
                 shutil.copyfile(live, before)
@@ -62,6 +67,7 @@ def restore(
             if os.path.exists(candidate + suffix):
                 os.unlink(candidate + suffix)
     SqliteStore(live, head).renew_head()
+    site = open_site(config, moment, actor)
     return Restored(*counts, follow(site, moment, Whose(everyone=True)), before)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pwd
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from gitguard.config.parse import read_settings
@@ -13,7 +12,6 @@ from gitguard.factor.proof import Desk, void_recovery_codes_if_off
 from gitguard.host import key_file
 from gitguard.host.places import Places, authorized_keys, places
 from gitguard.host.riding import Riding
-from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Store
 from gitguard.store.sqlite import SqliteStore, audit_head
@@ -62,20 +60,10 @@ class Site:
         return self.settings.paths.lock
 
 
-def open_site(
-    config: str, moment: Moment, actor: str, *, without_store: Callable[[], Store] | None = None
-) -> Site:
-    """The installation of the configuration at `config`, as its Git account. Raises ConfigurationError, Refusal.
-
-    `without_store` stands in for a store that cannot be opened: `restore` puts one in its place.
-    """
+def open_site(config: str, moment: Moment, actor: str) -> Site:
+    """The installation of the configuration at `config`, as its Git account. Raises ConfigurationError, Refusal."""
     settings = read_settings(config)
-    try:
-        store: Store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))
-    except Refusal:
-        if without_store is None:
-            raise
-        store = without_store()
+    store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))
     desk = Desk(store, keyring.read(settings.paths.key_ring), settings, lambda: read_settings(config))
     void_recovery_codes_if_off(desk, moment.at, actor)
     return Site(places(config), desk)

@@ -49,16 +49,6 @@ class SqliteStore:
         if version != SCHEMA:
             raise Refusal("store-schema", f"{path} has schema {version}, this gitguard knows {SCHEMA}")
 
-    @classmethod
-    def in_memory(cls) -> SqliteStore:
-        """An empty store that is gone with the process."""
-        store = cls.__new__(cls)
-        store.path, store.head, store.lags = ":memory:", Head(os.devnull), ""
-        connection = sqlite3.connect(":memory:", isolation_level=None)
-        store._connection = connection  # noqa: SLF001 - its own class
-        _migrate(connection)
-        return store
-
     @contextmanager
     def reading(self) -> Iterator[Reader]:
         """One state of the store, for questions."""

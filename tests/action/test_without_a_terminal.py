@@ -19,6 +19,7 @@ from gitguard.action import (
     replay,
     repositories,
     restore,
+    roster,
     sessions,
     toggles,
     upkeep,
@@ -285,7 +286,7 @@ def _restore_store(h: House) -> object:
     copy = h.server.folder / "copy"
     h.site.sqlite.backup(str(copy))
     return restore.restore(
-        h.site, copy.read_bytes(), str(copy), h.moment, ACTOR, keep_recovery_codes=True
+        str(h.server.config), copy.read_bytes(), str(copy), h.moment, ACTOR, keep_recovery_codes=True
     ).before
 
 
@@ -329,6 +330,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
         lambda h: people.remove(h.site, h.enrolled()[0].user, h.moment, ACTOR, "left"),
         "user-removed",
     ),
+    "roster.roster": (lambda h: roster.roster(h.site, h.moment, not_verified_since=0) is not None, ""),
     "people.restore": (_restore_person, "user-restored"),
     "repositories.create": (lambda h: h.repository(), "repository-adopted"),
     "repositories.live_hook": (lambda h: repositories.live_hook(h.site), ""),
@@ -375,7 +377,10 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
 }
 
 # What actions are made of, called by each of them.
-PARTS = {"follow.follow", "judge_again.judge_again", "judge_again.look_path", "judge_again.last_look"}
+PARTS = {
+    "follow.follow", "judge_again.judge_again", "judge_again.look_path", "judge_again.last_look",
+    "roster.entry_of", "site.open_site",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -405,7 +410,7 @@ def _parsed(folder: str) -> list[tuple[str, ast.Module]]:
 
 
 def test_every_action_is_called_here() -> None:
-    """Whatever takes a site and is public in action/ stands in CALLS: a new verb is called without a terminal too."""
+    """Whatever takes a site (or a configuration to open one by) and is public in action/ stands in CALLS: a new verb is called without a terminal too."""
     there = {
         f"{stem}.{node.name}"
         for stem, tree in _parsed("action")
@@ -413,7 +418,7 @@ def test_every_action_is_called_here() -> None:
         if isinstance(node, ast.FunctionDef)
         and not node.name.startswith("_")
         and node.args.args
-        and (node.args.args[0].arg == "site" or node.name == "accept_chain")
+        and (node.args.args[0].arg in ("site", "config") or node.name == "accept_chain")
     }
     assert there - PARTS - {"follow.write_keys"} == set(CALLS)
 

@@ -8,7 +8,7 @@ import click
 
 from gitguard.action import upkeep
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import check_reason, open_office
+from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
 from gitguard.cli.here import counted, number, say_json
 from gitguard.command_line import Group
 from gitguard.config.types import duration as seconds_of
@@ -29,9 +29,9 @@ def audit() -> None:
 @click.option("--event", help="Records of this event, such as session-opened.")
 @click.option("--since", metavar="DURATION", help="How far back, such as 7d; default everything.")
 @options.as_json
-@click.pass_context
+@in_office
 def show(
-    ctx: click.Context,
+    office: Office,
     user: str | None,
     repository: str | None,
     event: str | None,
@@ -39,7 +39,6 @@ def show(
     as_json: bool,
 ) -> None:
     """Changes to accounts, sessions and policy: who did what, when."""
-    office = open_office(ctx)
     try:
         after = now().at - seconds_of(since) if since else 0
     except ValueError as error:
@@ -76,10 +75,9 @@ def _value(value: object) -> str:
 
 @audit.command()
 @options.as_json
-@click.pass_context
-def verify(ctx: click.Context, as_json: bool) -> int:
+@in_office
+def verify(office: Office, as_json: bool) -> int:
     """Check the hash chain against itself and the head outside the store; exit 1 if it was meddled with."""
-    office = open_office(ctx)
     # The head first: a record that is written meanwhile must not look like a missing one.
     try:
         head, unread = office.site.sqlite.head.read(), ""

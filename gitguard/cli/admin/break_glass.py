@@ -6,7 +6,7 @@ import click
 
 from gitguard.action import break_glass as action
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import open_office
+from gitguard.cli.admin.office import Office, in_office
 from gitguard.message.reasons import readable
 from gitguard.session.moment import now
 
@@ -14,10 +14,9 @@ from gitguard.session.moment import now
 @click.command(name="break-glass", context_settings={"allow_interspersed_args": False})
 @options.obligatory_reason
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-@click.pass_context
-def break_glass(ctx: click.Context, reason: str, command: tuple[str, ...]) -> int:
+@in_office
+def break_glass(office: Office, reason: str, command: tuple[str, ...]) -> int:
     """Run COMMAND (after --) as the Git account with a grant for every repository, while it runs. Needs a working store."""
-    office = open_office(ctx)
     id_, sealed = action.begin(office.site, command, now(), office.actor, reason)
     click.echo(f"break-glass {id_}: {readable(' '.join(command), 500)}", err=True)
     status, fault = action.run(office.site, command, id_, sealed, office.actor)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import click
 import tomli_w
 
-from gitguard.cli.admin.office import open_office
+from gitguard.cli.admin.office import Office, in_office
 from gitguard.config.types import format_duration
 from gitguard.store.rows import Key, Repository
 
 
 @click.command()
-@click.pass_context
-def export(ctx: click.Context) -> None:
+@in_office
+def export(office: Office) -> None:
     """Print users, keys, repositories and toggles as TOML; no secret, no session, the same text for the same state."""
-    office = open_office(ctx)
     with office.site.store.reading() as tx:
         users = [
             {

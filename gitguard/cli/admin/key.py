@@ -16,7 +16,7 @@ from gitguard.action import users
 from gitguard.action.keys import NewKey, Plan, Wanted
 from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import say_invite
-from gitguard.cli.admin.office import Office, config_of, open_office, open_settings, read_file
+from gitguard.cli.admin.office import Office, config_of, in_office, open_office, open_settings, read_file
 from gitguard.cli.here import check_followed, number, say_followed, say_json
 from gitguard.cli.table import say_table
 from gitguard.command_line import Group, say
@@ -240,10 +240,9 @@ def _read_map(path: str, data: bytes) -> list[Wanted]:
     is_flag=True,
     help="Print the lines that are not gated as a map for adopt, the user guessed from the comment.",
 )
-@click.pass_context
-def list_(ctx: click.Context, user: str | None, as_json: bool, as_map: bool) -> None:
+@in_office
+def list_(office: Office, user: str | None, as_json: bool, as_map: bool) -> None:
     """Every key, or one user's; and the lines of the key file that are not gated."""
-    office = open_office(ctx)
     with office.site.store.reading() as tx:
         if user is not None:
             users.check_present(tx, user)
@@ -328,10 +327,9 @@ def _say_map(office: Office, foreign: list[ForeignLine]) -> None:
 @key.command()
 @click.argument("fingerprint")
 @options.reason
-@click.pass_context
-def remove(ctx: click.Context, fingerprint: str, reason: str) -> None:
+@in_office
+def remove(office: Office, fingerprint: str, reason: str) -> None:
     """Take a key away: refused from the next command on; its sessions and running transfers end."""
-    office = open_office(ctx)
     gone, followed = action.remove(office.site, fingerprint, now(), office.actor, reason)
     click.echo(f"removed {gone.fingerprint} {readable(gone.comment)}".rstrip() + f" of {gone.user}")
     say_followed(followed)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import update_wrapper
+from typing import Concatenate, ParamSpec, TypeVar
 
 import click
 
@@ -18,7 +21,9 @@ from gitguard.machine.typed_file import read_typed
 from gitguard.message.reasons import Refusal, readable
 from gitguard.message.refusals import View
 from gitguard.session.moment import now
-from gitguard.store.sqlite import SqliteStore
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +105,29 @@ def read_file(ctx: click.Context, path: str, most: int = 1 << 22) -> bytes:
     return read_typed(path, str(open_settings_or_say(ctx).host.account), most)
 
 
-def open_office(ctx: click.Context, *, store_may_be_broken: bool = False) -> Office:
-    """Become the Git account and open store and keys. Raises Refusal.
-
-    `store_may_be_broken`: for `restore` alone; the site then has an empty store in memory.
-    """
-    who = actor()
-    config = config_of(ctx)
+def enter(ctx: click.Context) -> Settings:
+    """Become the Git account, with nothing opened: the settings. Raises Refusal."""
     settings = open_settings_or_say(ctx)
     become(str(settings.host.account), own_command_line())
     os.umask(0o077)
-    moment = now()
-    site = open_site(
-        config, moment, who, without_store=SqliteStore.in_memory if store_may_be_broken else None
-    )
+    return settings
+
+
+def open_office(ctx: click.Context) -> Office:
+    """Become the Git account and open store and keys. Raises Refusal."""
+    who, host, moment = actor(), enter(ctx).host, now()
+    site = open_site(config_of(ctx), moment, who)
     ctx.find_root().call_on_close(lambda: say_lag(site))
-    host = settings.host
     view = View(account=str(host.account), host=host.name, port=host.port)
     for left in break_glass.close_left_open(site, moment, who):
         click.echo(f"gitguard: break-glass {left.decision} was not closed by itself; it is now", err=True)
     return Office(site, who, view)
+
+
+def in_office(command: Callable[Concatenate[Office, P], R]) -> Callable[P, R]:
+    """A command that works in the open office from its first line on, and gets it as its first argument."""
+
+    def opened(*words: P.args, **options: P.kwargs) -> R:
+        return command(open_office(click.get_current_context()), *words, **options)
+
+    return update_wrapper(opened, command)

@@ -10,7 +10,7 @@ import click
 
 from gitguard.action import repositories, toggles
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import Office, open_office
+from gitguard.cli.admin.office import Office, in_office, open_office
 from gitguard.cli.here import check_followed, counted, say_followed, say_json
 from gitguard.cli.own_repo import say_admin, say_toggle, show_repository
 from gitguard.cli.table import say_table
@@ -38,10 +38,9 @@ def repo() -> None:
     help="An admin of the repository; may be given several times.",
 )
 @click.option("--if-missing", is_flag=True, help="If the repository is there already, only add the admins.")
-@click.pass_context
-def create(ctx: click.Context, name: str, admins: tuple[str, ...], if_missing: bool) -> None:
+@in_office
+def create(office: Office, name: str, admins: tuple[str, ...], if_missing: bool) -> None:
     """Make a new bare repository with the hook in place."""
-    office = open_office(ctx)
     done = repositories.create(office.site, name, admins, now(), office.actor, if_missing=if_missing)
     named = f"; admins: {', '.join(admins)}" if admins else ""
     if done.was_there:
@@ -121,10 +120,9 @@ def adopt(ctx: click.Context, names: tuple[str, ...], everything: bool, dry_run:
 @repo.command()
 @click.argument("old")
 @click.argument("new")
-@click.pass_context
-def rename(ctx: click.Context, old: str, new: str) -> None:
+@in_office
+def rename(office: Office, old: str, new: str) -> None:
     """Rename a repository, on disk and in the store; its toggle and admins go with it."""
-    office = open_office(ctx)
     before, target, followed = repositories.rename(office.site, old, new, now(), office.actor)
     click.echo(f"{before} is now {registry.new_name(office.settings, new)}, in {target}")
     say_followed(followed)
@@ -133,10 +131,9 @@ def rename(ctx: click.Context, old: str, new: str) -> None:
 
 @repo.command()
 @click.argument("name")
-@click.pass_context
-def forget(ctx: click.Context, name: str) -> None:
+@in_office
+def forget(office: Office, name: str) -> None:
     """Make a repository unknown: refused from then on. Nothing on disk is deleted."""
-    office = open_office(ctx)
     gone, admins, followed = repositories.forget(office.site, name, now(), office.actor)
     if gone.require != "none" or admins:
         toggled = toggle.describe(gone.require, gone.lifetime_seconds)
@@ -150,10 +147,9 @@ def forget(ctx: click.Context, name: str) -> None:
 @repo.command(name="list")
 @click.argument("word", required=False)
 @options.as_json
-@click.pass_context
-def list_(ctx: click.Context, word: str | None, as_json: bool) -> None:
+@in_office
+def list_(office: Office, word: str | None, as_json: bool) -> None:
     """Every known repository (or those whose name holds WORD) with its toggle, and those on disk that are not known."""
-    office = open_office(ctx)
     hook = repositories.live_hook(office.site)
     with office.site.store.reading() as tx:
         rows = tx.repositories()
@@ -211,10 +207,9 @@ def _as_json(row: Repository, hook: bytes) -> dict[str, object]:
 @repo.command()
 @click.argument("name", metavar="REPO")
 @options.as_json
-@click.pass_context
-def show(ctx: click.Context, name: str, as_json: bool) -> None:
+@in_office
+def show(office: Office, name: str, as_json: bool) -> None:
     """What a repository demands, and its admins."""
-    office = open_office(ctx)
     with office.site.store.reading() as tx:
         show_repository(tx, office.settings, registry.known(tx, office.settings, name), as_json=as_json)
 
@@ -222,10 +217,9 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
 @repo.command()
 @click.argument("name", metavar="REPO")
 @click.argument("what", metavar="none|push|all")
-@click.pass_context
-def require(ctx: click.Context, name: str, what: str) -> None:
+@in_office
+def require(office: Office, name: str, what: str) -> None:
     """Demand 2FA for none, push (pushing only) or all (reading too). A floor: the repository's admins may only tighten it."""
-    office = open_office(ctx)
     done, followed = toggles.demand(office.site, name, what, now(), office.actor)
     say_toggle(office.settings, done, followed)
 
@@ -233,10 +227,9 @@ def require(ctx: click.Context, name: str, what: str) -> None:
 @repo.command()
 @click.argument("name", metavar="REPO")
 @click.argument("how_long", metavar="DURATION|default")
-@click.pass_context
-def lifetime(ctx: click.Context, name: str, how_long: str) -> None:
+@in_office
+def lifetime(office: Office, name: str, how_long: str) -> None:
     """How long a verification counts for a repository; may only be shorter than the server's."""
-    office = open_office(ctx)
     done, followed = toggles.demand_lifetime(office.site, name, how_long, now(), office.actor)
     say_toggle(office.settings, done, followed)
 
@@ -245,9 +238,8 @@ def lifetime(ctx: click.Context, name: str, how_long: str) -> None:
 @click.argument("name", metavar="REPO")
 @click.argument("verb", metavar="add|remove")
 @click.argument("user")
-@click.pass_context
-def admin(ctx: click.Context, name: str, verb: str, user: str) -> None:
+@in_office
+def admin(office: Office, name: str, verb: str, user: str) -> None:
     """Add or remove an admin of a repository."""
-    office = open_office(ctx)
     known, changed = toggles.appoint(office.site, name, verb, user, now(), office.actor)
     say_admin(known, verb, user, changed=changed)

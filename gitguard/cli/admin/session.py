@@ -7,7 +7,7 @@ import click
 from gitguard.action import sessions, users
 from gitguard.action.sessions import Which
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import check_reason, open_office
+from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
 from gitguard.cli.here import check_followed, counted, say_followed, say_json
 from gitguard.cli.table import say_table
 from gitguard.command_line import Group
@@ -26,10 +26,9 @@ def session() -> None:
 @session.command(name="list")
 @click.argument("user", required=False)
 @options.as_json
-@click.pass_context
-def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
+@in_office
+def list_(office: Office, user: str | None, as_json: bool) -> None:
     """The live sessions, of everyone or of one user."""
-    office = open_office(ctx)
     moment = now()
     with office.site.store.reading() as tx:
         if user is not None:
@@ -84,10 +83,9 @@ def list_(ctx: click.Context, user: str | None, as_json: bool) -> None:
 @click.option(
     "--from", "address", default="", metavar="IP", help="The address that it covers, as the scope demands."
 )
-@click.pass_context
-def open_(ctx: click.Context, user: str, how_long: str, reason: str, key: str, address: str) -> None:
+@in_office
+def open_(office: Office, user: str, how_long: str, reason: str, key: str, address: str) -> None:
     """Open a 2FA session for an enrolled user who cannot verify just now."""
-    office = open_office(ctx)
     try:
         seconds = duration(how_long)
     except ValueError as error:
@@ -121,10 +119,9 @@ def revoke(
 
 @session.command()
 @click.option("--quiet", is_flag=True, help="Say nothing when nothing ended, as for cron.")
-@click.pass_context
-def sweep(ctx: click.Context, quiet: bool) -> None:
+@in_office
+def sweep(office: Office, quiet: bool) -> None:
     """End connections that ride on a session that has run out, and do not move: run it once a minute."""
-    office = open_office(ctx)
     count = sessions.sweep(office.site, now())
     if count or not quiet:
         counted(count, "connection", "ended")

@@ -13,7 +13,17 @@ from gitguard.action import restore as action
 from gitguard.action import upkeep
 from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import confirm
-from gitguard.cli.admin.office import check_reason, open_office, open_settings_or_say, read_file
+from gitguard.cli.admin.office import (
+    Office,
+    actor,
+    check_reason,
+    config_of,
+    enter,
+    in_office,
+    open_office,
+    open_settings_or_say,
+    read_file,
+)
 from gitguard.cli.here import check_followed, counted, number, say_followed, say_json
 from gitguard.command_line import Group, as_typed, say
 from gitguard.machine.typed_file import create_typed
@@ -82,10 +92,9 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, yes: bool)
     if not yes:
         ends = "sessions" if keep_recovery_codes else "sessions, recovery codes"
         confirm(f"replace the store by {path}? {ends} and open invites end with it", "nothing was changed")
-    office = open_office(ctx, store_may_be_broken=True)
-    done = action.restore(
-        office.site, data, path, now(), office.actor, keep_recovery_codes=keep_recovery_codes
-    )
+    who = actor()
+    enter(ctx)
+    done = action.restore(config_of(ctx), data, path, now(), who, keep_recovery_codes=keep_recovery_codes)
     counted(done.sessions, "session", "ended")
     counted(
         done.recovery_codes,
@@ -171,10 +180,9 @@ def _say_damaged(path: str, refusal: Refusal, *, as_json: bool) -> int:
 
 
 @store.command(name="rotate-key")
-@click.pass_context
-def rotate_key(ctx: click.Context) -> None:
+@in_office
+def rotate_key(office: Office) -> None:
     """Make a new encryption key and re-encrypt every TOTP secret under it; the old key is then dropped."""
-    office = open_office(ctx)
     done = upkeep.rotate_key(office.site, now(), office.actor)
     counted(done.secrets, "secret", f"re-encrypted under key {done.cipher_key}")
     click.echo(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from gitguard.action import people, users
 from gitguard.action.keys import NewKey
 from gitguard.action.people import Changed
+from gitguard.action.roster import entry_of, roster
 from gitguard.answer.reading_log import fold
 from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import confirm, say_invite
 from gitguard.cli.admin.key import BEHIND, read_key_files, read_program, say_program
-from gitguard.cli.admin.office import Office, check_reason, open_office
+from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
 from gitguard.cli.here import check_followed, counted, number, say_followed, say_json
 from gitguard.cli.table import say_table
 from gitguard.command_line import Group, say
@@ -20,8 +23,6 @@ from gitguard.decision.standing import remaining
 from gitguard.message.moments import clock, until
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
-from gitguard.store.contract import Reading
-from gitguard.store.rows import User
 
 
 @click.group(cls=Group)
@@ -78,35 +79,6 @@ def invite(ctx: click.Context, names: tuple[str, ...], everyone: bool) -> None:
         click.echo("everyone who is active has a second factor", err=True)
 
 
-def _described(office: Office, tx: Reading, entry: User) -> dict[str, object]:
-    moment = now()
-    lifetime, scope = office.settings.session.lifetime, office.settings.session.scope
-    live = [s for s in tx.sessions(entry.name) if s.scope == scope and remaining(s, lifetime, moment) > 0]
-    stored = tx.invite(entry.name)
-    return {
-        "user": entry.name,
-        "state": entry.state,
-        "enrolled": tx.factor(entry.name) is not None,
-        "keys": [key.fingerprint for key in tx.keys(entry.name)],
-        "sessions": len(live),
-        "always": entry.always,
-        "recovery_codes_left": tx.recovery_codes_left(entry.name),
-        "invite_expires_at": stored[1] if stored is not None and stored[1] > moment.at else None,
-        "created_at": entry.created_at,
-    }
-
-
-def _verified_since(tx: Reading, since: int) -> set[str]:
-    """Who opened a session by a factor of their own since then, by the trail: sessions themselves are renewed or gone."""
-    return {
-        str(record.record.get("user"))
-        for record in tx.audit()
-        if record.record.get("event") == "session-opened"
-        and record.record.get("method") != "admin"
-        and int(str(record.record.get("at", 0))) >= since
-    }
-
-
 @user.command(name="list")
 @click.argument("word", required=False)
 @click.option("--not-enrolled", is_flag=True, help="Only active users without a second factor.")
@@ -125,29 +97,23 @@ def list_(ctx: click.Context, word: str | None, not_enrolled: bool, idle: str | 
     except ValueError as error:
         raise Refusal("usage", text=str(error)) from None
     office = open_office(ctx)
-    with office.site.store.reading() as tx:
-        verified = _verified_since(tx, since) if since is not None else set()
-        rows = [
-            _described(office, tx, entry)
-            for entry in tx.users()
-            if (word is None or word in entry.name)
-            and (not not_enrolled or (entry.state == "active" and tx.factor(entry.name) is None))
-            and (since is None or (entry.state == "active" and entry.name not in verified))
-        ]
+    entries = roster(
+        office.site, now(), holding=word or "", not_enrolled=not_enrolled, not_verified_since=since
+    )
     if as_json:
-        say_json(rows)
+        say_json([asdict(entry) for entry in entries])
         return
     say_table(
         ("user", "state", "second factor", "keys", "live sessions"),
         [
             (
-                str(row["user"]),
-                str(row["state"]),
-                "enrolled" if row["enrolled"] else "not enrolled",
-                number(len(row["keys"]) if isinstance(row["keys"], list) else 0, "key"),
-                number(int(str(row["sessions"])), "live session"),
+                entry.user,
+                entry.state,
+                "enrolled" if entry.enrolled else "not enrolled",
+                number(len(entry.keys), "key"),
+                number(entry.sessions, "live session"),
             )
-            for row in rows
+            for entry in entries
         ],
         "nobody"
         if not_enrolled or idle
@@ -160,27 +126,26 @@ def list_(ctx: click.Context, word: str | None, not_enrolled: bool, idle: str | 
 @user.command()
 @click.argument("name")
 @options.as_json
-@click.pass_context
-def show(ctx: click.Context, name: str, as_json: bool) -> None:
+@in_office
+def show(office: Office, name: str, as_json: bool) -> None:
     """One user: enrolment, keys, sessions, invite, failures."""
-    office = open_office(ctx)
     moment = now()
     with office.site.store.reading() as tx:
         entry = tx.user(name)
         if entry is None:
             users.check_present(tx, name)
             return
-        row = _described(office, tx, entry)
+        about = entry_of(office.site, tx, entry, moment)
         failures = len(tx.failures(name, moment.at - 86400))
         guessing = tx.guessing(name)
         sessions = tx.sessions(name)
         keys = tx.keys(name)
     unanswered = sum(entry.failures for entry in guessing)
     if as_json:
-        say_json({**row, "failures_today": failures, "failures_unanswered": unanswered})
+        say_json({**asdict(about), "failures_today": failures, "failures_unanswered": unanswered})
         return
     click.echo(
-        f"{entry.name}: {entry.state}, {'enrolled' if row['enrolled'] else 'not enrolled'}, always {'on' if entry.always else 'off'}"
+        f"{entry.name}: {entry.state}, {'enrolled' if about.enrolled else 'not enrolled'}, always {'on' if entry.always else 'off'}"
     )
     for key in keys:
         kept = ", ".join(
@@ -193,10 +158,10 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
         click.echo(
             f"  session {session.id} {session.scope} {session.credential} {session.network} {session.method}: {state}"
         )
-    if isinstance(row["invite_expires_at"], int):
-        click.echo(f"  an invite is open until {clock(row['invite_expires_at'], moment.at)}")
+    if about.invite_expires_at is not None:
+        click.echo(f"  an invite is open until {clock(about.invite_expires_at, moment.at)}")
     click.echo(
-        f"  {number(int(str(row['recovery_codes_left'])), 'recovery code')} left; "
+        f"  {number(about.recovery_codes_left, 'recovery code')} left; "
         f"{number(failures, 'failure')} within a day, {unanswered} that no success from there followed"
     )
 
@@ -214,10 +179,9 @@ def _say_state(name: str, state: str, done: Changed) -> None:
 @user.command()
 @click.argument("name")
 @options.reason
-@click.pass_context
-def suspend(ctx: click.Context, name: str, reason: str) -> None:
+@in_office
+def suspend(office: Office, name: str, reason: str) -> None:
     """Refuse everything to a user from the next command on; sessions and running transfers end."""
-    office = open_office(ctx)
     _say_state(
         name, "suspended", people.set_state(office.site, name, "suspended", now(), office.actor, reason)
     )
@@ -276,10 +240,9 @@ def emergency(ctx: click.Context, name: str, reason: str, as_json: bool) -> None
 @user.command()
 @click.argument("name")
 @options.reason
-@click.pass_context
-def resume(ctx: click.Context, name: str, reason: str) -> None:
+@in_office
+def resume(office: Office, name: str, reason: str) -> None:
     """Let a suspended user in again."""
-    office = open_office(ctx)
     _say_state(name, "active", people.set_state(office.site, name, "active", now(), office.actor, reason))
 
 
@@ -306,10 +269,9 @@ def reset(ctx: click.Context, names: tuple[str, ...], everyone: bool, yes: bool,
 @user.command()
 @click.argument("name")
 @options.reason
-@click.pass_context
-def unthrottle(ctx: click.Context, name: str, reason: str) -> None:
+@in_office
+def unthrottle(office: Office, name: str, reason: str) -> None:
     """Forget a user's failures, so that they may verify at once."""
-    office = open_office(ctx)
     counted(
         people.unthrottle(office.site, name, now(), office.actor, reason), "failure", f"of {name} forgotten"
     )
@@ -319,10 +281,9 @@ def unthrottle(ctx: click.Context, name: str, reason: str) -> None:
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.reason
-@click.pass_context
-def remove(ctx: click.Context, name: str, yes: bool, reason: str) -> None:
+@in_office
+def remove(office: Office, name: str, yes: bool, reason: str) -> None:
     """Remove a user with keys, second factor and sessions; the name stays reserved."""
-    office = open_office(ctx)
     with office.site.store.reading() as tx:
         users.check_present(tx, name)
     if not yes:
@@ -336,10 +297,9 @@ def remove(ctx: click.Context, name: str, yes: bool, reason: str) -> None:
 @user.command()
 @click.argument("name")
 @options.reason
-@click.pass_context
-def restore(ctx: click.Context, name: str, reason: str) -> None:
+@in_office
+def restore(office: Office, name: str, reason: str) -> None:
     """Let a removed user come back under the reserved name: without keys, and with a new invite."""
-    office = open_office(ctx)
     done = people.restore(office.site, name, now(), office.actor, reason)
     say(f"{name} is back, without keys; give them one: gitguard admin key add {name} FILE", err=True)
     say_invite(office, name, done.token)

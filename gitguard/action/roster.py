@@ -1,0 +1,79 @@
+"""Who is who: one entry for each user, as lists and pages show it. It looks, and changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitguard.action.site import Site
+from gitguard.decision.standing import remaining
+from gitguard.session.moment import Moment
+from gitguard.store.contract import Reading
+from gitguard.store.rows import User
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One user. `keys`: fingerprints; `sessions`: those that are live; `invite_expires_at`: None without an open invite."""
+
+    user: str
+    state: str
+    enrolled: bool
+    keys: tuple[str, ...]
+    sessions: int
+    always: bool
+    recovery_codes_left: int
+    invite_expires_at: int | None
+    created_at: int
+
+
+def entry_of(site: Site, tx: Reading, user: User, moment: Moment) -> Entry:
+    """The entry of `user` at `moment`."""
+    lifetime, scope = site.settings.session.lifetime, site.settings.session.scope
+    invite = tx.invite(user.name)
+    return Entry(
+        user=user.name,
+        state=user.state,
+        enrolled=tx.factor(user.name) is not None,
+        keys=tuple(key.fingerprint for key in tx.keys(user.name)),
+        sessions=sum(s.scope == scope and remaining(s, lifetime, moment) > 0 for s in tx.sessions(user.name)),
+        always=user.always,
+        recovery_codes_left=tx.recovery_codes_left(user.name),
+        invite_expires_at=invite[1] if invite is not None and invite[1] > moment.at else None,
+        created_at=user.created_at,
+    )
+
+
+def roster(
+    site: Site,
+    moment: Moment,
+    *,
+    holding: str = "",
+    not_enrolled: bool = False,
+    not_verified_since: int | None = None,
+) -> list[Entry]:
+    """Everyone whose name holds `holding`, by name; the two other conditions leave active users only.
+
+    `not_verified_since` is Unix seconds UTC.
+    """
+    with site.store.reading() as tx:
+        verified = set() if not_verified_since is None else _verified_since(tx, not_verified_since)
+        entries = [entry_of(site, tx, user, moment) for user in tx.users() if holding in user.name]
+    if not_enrolled or not_verified_since is not None:
+        entries = [entry for entry in entries if entry.state == "active"]
+    return [
+        entry
+        for entry in entries
+        if not (not_enrolled and entry.enrolled)
+        and (not_verified_since is None or entry.user not in verified)
+    ]
+
+
+def _verified_since(tx: Reading, since: int) -> set[str]:
+    """Who opened a session by a factor of their own since then, by the trail: sessions themselves are renewed or gone."""
+    return {
+        str(record.record.get("user"))
+        for record in tx.audit()
+        if record.record.get("event") == "session-opened"
+        and record.record.get("method") != "admin"
+        and int(str(record.record.get("at", 0))) >= since
+    }
