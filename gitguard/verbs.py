@@ -84,11 +84,26 @@ VERBS = (
             Option("--check", "Print nothing; exit 0 verified, 10 not verified, 11 not enrolled."),
         ),
     ),
-    Verb("keys", "List your keys and their sessions.", options=(JSON,)),
+    Verb(
+        "keys",
+        "List your keys and their sessions; add a public key, or remove one (both need a code).",
+        (
+            Argument("verb", required=False, shown="add|remove"),
+            Argument("key", required=False, many=True, shown="KEY|FINGERPRINT"),
+        ),
+        (JSON,),
+    ),
     Verb(
         "leave",
         "End the session of this key; your SSH access stays.",
-        options=(Option("--all", "End the sessions of all your keys; needs a session in scope or a code."),),
+        options=(
+            Option("--all", "End the sessions of all your keys; needs a session in scope or a code."),
+            Option(
+                "--key",
+                "End the sessions of this key of yours; needs the same as --all.",
+                value="FINGERPRINT",
+            ),
+        ),
     ),
     Verb("recovery-codes", "Make a new set of recovery codes; the old set is void."),
     Verb(

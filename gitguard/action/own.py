@@ -49,9 +49,20 @@ def confirm(
     return done, follow(site, moment, whose)
 
 
-def leave(site: Site, person: Person, moment: Moment, typed: bytes | None, *, everywhere: bool) -> Left:
-    """End sessions and the transfers that ride on them; with `everywhere` what waits at a prompt too."""
-    ended = change.leave(site.desk, person, moment, typed, everywhere=everywhere)
+def leave(
+    site: Site,
+    person: Person,
+    moment: Moment,
+    typed: bytes | None,
+    *,
+    everywhere: bool = False,
+    key: str = "",
+) -> Left:
+    """End sessions and the transfers that ride on them; with `everywhere` what waits at a prompt too.
+
+    `key`: a fingerprint of the person's, other than the one that they use. Raises Refusal, ProofWanted.
+    """
+    ended = change.leave(site.desk, person, moment, typed, everywhere=everywhere, key=key)
     waiting = frozenset({person.user}) if everywhere else frozenset[str]()
     return Left(ended, follow(site, moment, Whose(waiting=waiting)))
 
@@ -75,13 +86,15 @@ def remove(site: Site, person: Person, typed: bytes, moment: Moment) -> Left:
     return Left(ended, follow(site, moment, Whose(waiting=frozenset({person.user}))))
 
 
-def closed_without_factor(site: Site, user: str, moment: Moment) -> dict[str, list[str]]:
-    """Operation -> the repositories that refuse it to `user` without a second factor."""
+def closed_without_factor(site: Site, user: str, moment: Moment, address: str = "") -> dict[str, list[str]]:
+    """Operation -> the repositories that refuse it to `user` (from `address`, if it is known) without a second factor."""
     with site.store.reading() as tx:
         return {
             operation: [
                 repository.name
-                for repository, requires in demanded(tx, policy_of(site.settings), user, operation, moment)
+                for repository, requires in demanded(
+                    tx, policy_of(site.settings), user, operation, moment, address=address
+                )
                 if requires.required
             ]
             for operation in ("read", "push")

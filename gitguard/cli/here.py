@@ -24,6 +24,7 @@ from gitguard.store.rows import Session
 
 T = TypeVar("T")
 
+DOING = {"read": "reading", "push": "pushing to"}
 FEW = 2  # recovery codes left, from which on it is said
 
 

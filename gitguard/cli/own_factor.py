@@ -9,6 +9,7 @@ import click
 from gitguard.action import own
 from gitguard.cli.enrolment_view import confirm_pending, show_pending
 from gitguard.cli.here import (
+    DOING,
     FEW,
     Here,
     ask_code,
@@ -162,8 +163,10 @@ def _ask_basis(here: Here, *, enrolled: bool) -> bytes:
     return given
 
 
-def leave(here: Here, all: bool) -> int:  # noqa: A002
+def leave(here: Here, all: bool, key: str) -> int:  # noqa: A002
     """End sessions, and the transfers that ride on them."""
+    if all and key:
+        raise Refusal("usage", text="--all or --key, not both")
     if all:
         with here.site.store.reading() as tx:
             nothing = tx.factor(here.person.user) is None or not tx.sessions(here.person.user)
@@ -171,7 +174,7 @@ def leave(here: Here, all: bool) -> int:  # noqa: A002
             click.echo("there was no session to end; your SSH access stays")
             return 0
     done = with_code(
-        here, lambda typed, moment: own.leave(here.site, here.person, moment, typed, everywhere=all)
+        here, lambda typed, moment: own.leave(here.site, here.person, moment, typed, everywhere=all, key=key)
     )
     if done.sessions:
         counted(len(done.sessions), "session", "ended; your SSH access stays")
@@ -228,7 +231,7 @@ def remove(here: Here) -> int:
     aside("after this, coming back needs an invite from your server admin")
     for operation, names in closed.items():
         if names:
-            verb = "reading" if operation == "read" else "pushing to"
+            verb = DOING[operation]
             what = number(len(names), "repository", "repositories")
             aside(f"without a second factor, {verb} {what} is refused")
     done = own.remove(here.site, here.person, ask_code(here), now())
@@ -236,7 +239,7 @@ def remove(here: Here) -> int:
     for operation, names in closed.items():
         if names:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            verb = "reading" if operation == "read" else "pushing to"
+            verb = DOING[operation]
             click.echo(f"{verb} these is refused from now on: {', '.join(names[:5])}{more}")
     say_followed(done.followed)
     check_followed(done.followed, "your second factor is removed")

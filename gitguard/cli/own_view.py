@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from gitguard.cli.here import Here, more_codes, number, say_json
+from gitguard.action import own
+from gitguard.cli.here import DOING, Here, more_codes, number, say_json
 from gitguard.cli.own_factor import invite_hint
-from gitguard.decision.standing import remaining, standing
+from gitguard.decision.standing import Standing, standing
 from gitguard.message.moments import until
 from gitguard.message.reasons import readable
 from gitguard.session.moment import now
-from gitguard.store.rows import Key, Session
 from gitguard.verbs import VERBS
 
 
@@ -56,72 +56,48 @@ def show_help(here: Here) -> int:
 
 
 def status(here: Here, json: bool, check: bool) -> int:
-    """Enrolled, verified, until when; with `check` only as exit status."""
+    """Enrolled, verified, until when, and what is demanded; with `check` only as exit status."""
     moment = now()
     with here.site.store.reading() as tx:
         stand = standing(tx, here.settings, here.person, moment)
     if check:
         return 0 if stand.session is not None else 10 if stand.enrolled else 11
+    closed = own.closed_without_factor(here.site, here.person.user, moment, here.person.address)
     if json:
-        say_json(stand.as_json())
+        say_json({**stand.as_json(), "demanded": {what: len(names) for what, names in closed.items()}})
         return 0
     click.echo(
         f"user {here.person.user}, key {here.person.credential.text}"
         + (f", from {here.person.address}" if here.person.address else "")
     )
     if not stand.enrolled:
-        click.echo(f"second factor: none; set one up with: {here.view.ssh('enroll')}")
-    else:
-        left = stand.recovery_codes_left
-        codes = (
-            f"; {number(left, 'recovery code')} left{more_codes(here, left)}"
-            if here.settings.second_factor.recovery_codes
-            else ""
+        click.echo(f"unlocked: no second factor; set one up with: {here.view.ssh('enroll')}")
+    elif stand.session is not None:
+        click.echo(
+            f"locked: in a 2FA session until {until(stand.ends_at, moment.at)}, scope {stand.session.scope}"
         )
-        click.echo(f"second factor: set up{codes}")
-        if stand.session is not None:
-            click.echo(f"2FA session: until {until(stand.ends_at, moment.at)}, scope {stand.session.scope}")
-        else:
-            click.echo(f"2FA session: none; open one with: {here.view.ssh('verify')}")
+    else:
+        click.echo(f"unlocked: not in a 2FA session; open one with: {here.view.ssh('verify')}")
+    if stand.enrolled and here.settings.second_factor.recovery_codes:
+        left = stand.recovery_codes_left
+        click.echo(f"{number(left, 'recovery code')} left{more_codes(here, left)}")
+    _say_demanded(stand, closed)
     click.echo(f"always: {'on' if stand.always else 'off'}; enforcement: {here.settings.git.enforcement}")
     return 0
 
 
-def keys(here: Here, json: bool) -> int:
-    """The person's keys, each with its live sessions."""
-    moment = now()
-    lifetime = here.settings.session.lifetime
-    with here.site.store.reading() as tx:
-        own, sessions = tx.keys(here.person.user), tx.sessions(here.person.user)
-    live = [
-        (s, moment.at + left)
-        for s in sessions
-        if s.scope == here.settings.session.scope and (left := remaining(s, lifetime, moment)) > 0
+def _say_demanded(stand: Standing, closed: dict[str, list[str]]) -> None:
+    """Numbers for whoever has the key; names for whoever is in a session."""
+    if stand.always:
+        click.echo("demanded of you: 2FA for everything, because always is on")
+        return
+    said = [
+        f"{DOING[what]} {number(len(names), 'repository', 'repositories')}"
+        for what, names in closed.items()
+        if names
     ]
-    if json:
-        say_json([_key_json(key, key.fingerprint == here.person.credential.text, live) for key in own])
-        return 0
-    for key in own:
-        mark = "  (this key)" if key.fingerprint == here.person.credential.text else ""
-        click.echo(f"{key.fingerprint}  {key.type}  {readable(key.comment, 100)}{mark}")
-        covering = [(s, ends_at) for s, ends_at in live if s.credential in (key.fingerprint, "")]
-        for session, ends_at in covering:
-            where = f" from {session.network}" if session.network else ""
-            click.echo(f"    verified{where} until {until(ends_at, moment.at)}")
-        if not covering:
-            click.echo("    no session")
-    return 0
-
-
-def _key_json(key: Key, this: bool, live: list[tuple[Session, int]]) -> dict[str, object]:
-    return {
-        "key": key.fingerprint,
-        "type": key.type,
-        "comment": key.comment,
-        "this": this,
-        "sessions": [
-            {"scope": s.scope, "network": s.network, "verified_at": s.verified_at, "ends_at": ends_at}
-            for s, ends_at in live
-            if s.credential in (key.fingerprint, "")
-        ],
-    }
+    click.echo("demanded of you: " + (f"2FA for {' and '.join(said)}" if said else "nothing"))
+    for what, names in closed.items():
+        if names and stand.session is not None:
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            click.echo(f"    {DOING[what]}: {', '.join(names[:5])}{more}")

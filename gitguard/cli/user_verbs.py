@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from gitguard.cli import own_factor, own_repo, own_view
+from gitguard.cli import own_factor, own_keys, own_repo, own_view
 from gitguard.cli.here import Here
 from gitguard.command_line import Run
 
@@ -15,7 +15,7 @@ def runs(here: Here) -> dict[str, Run]:
         "verify": own_factor.verify,
         "enroll": own_factor.enroll,
         "status": own_view.status,
-        "keys": own_view.keys,
+        "keys": own_keys.keys,
         "leave": own_factor.leave,
         "recovery-codes": own_factor.recovery_codes,
         "always": own_factor.always,

@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from gitguard.account.public_key import parse_key_file
 from gitguard.client.known import is_known, remember
 from gitguard.client.remote import (
     Server,
@@ -27,6 +28,7 @@ from gitguard.verbs import VERBS, Verb
 
 SSH_FAILED = 255
 LONGEST_TYPED = 1024
+LONGEST_KEY_FILE = 1 << 16
 # The verbs at whose prompt a code may be typed: before they ask, it is said where it goes.
 ASKING = {
     "verify",
@@ -72,6 +74,8 @@ def _run(verb: Verb, path: list[str]) -> Run:
         values, where = _sort(verb, words, path)
         if where and remote:
             raise Refusal("usage", text="give a server or --remote, not both")
+        if path == ["keys"]:
+            values = _with_key(values)
         if verb.name in ("verify", "enroll"):
             for text in (" ".join(values), *values):
                 _refuse_recovery_code(text)
@@ -80,7 +84,8 @@ def _run(verb: Verb, path: list[str]) -> Run:
         if options.get("if_needed") and not options.get("for"):
             options["for"] = server.path  # live by this clone's repository, whose lifetime may be shorter
         known = is_known(server, ssh)
-        if verb.name in ASKING or (path[0], verb.name) in ASKING or options.get("all"):
+        asks = options.get("all") or options.get("key") or (path == ["keys"] and values)
+        if asks or verb.name in ASKING or (path[0], verb.name) in ASKING:
             click.echo(f"to {server.shown}", err=True)
         if values and not known and verb.name in ("verify", "enroll"):
             what = "code" if verb.name == "verify" else "invite"
@@ -129,6 +134,20 @@ def _sent(verb: Verb, options: dict[str, object]) -> list[str]:
     return words
 
 
+def _with_key(words: list[str]) -> list[str]:
+    """`add FILE` with what stands in the file: the server sees the public key, not this machine's path."""
+    if words[:1] != ["add"] or len(words) != 2:
+        return words
+    path = os.path.expanduser(words[1])
+    if not os.path.isfile(path):
+        raise Refusal("usage", text=f"no such file: {words[1]}", hint="give the .pub file of the new key")
+    with open(path, "rb") as file:
+        keys = parse_key_file(file.read(LONGEST_KEY_FILE))
+    if len(keys) > 1:
+        raise Refusal("usage", text=f"{words[1]} holds {len(keys)} keys; add them one by one")
+    return ["add", keys[0].type, keys[0].blob, *keys[0].comment.split()]
+
+
 def _refuse_recovery_code(text: str) -> None:
     """A recovery code in the argument list was seen by everyone on the machine: refuse it, unsent."""
     try:
@@ -162,8 +181,8 @@ def _sort(verb: Verb, words: tuple[str, ...], path: list[str]) -> tuple[list[str
 
 
 def _is_server(word: str) -> bool:
-    """A URL, `git@HOST` or `host:path`; none of the verbs' own arguments has an @ or a colon."""
-    return "@" in word or ":" in word
+    """A URL, `git@HOST` or `host:path`; of the verbs' own arguments only fingerprints and key types hold such signs."""
+    return ("@" in word or ":" in word) and not word.startswith(("SHA256:", "sk-"))
 
 
 def _qr_size() -> str:

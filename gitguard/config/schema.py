@@ -104,6 +104,7 @@ class AccountTable(Table, frozen=True):
 
     allow_always: bool = True
     allow_remove: bool = True
+    allow_keys: bool = True
 
 
 class Throttle(Table, frozen=True):

@@ -1,7 +1,7 @@
 """Changing one's own second factor and switches. MUST: a change needs a code given for it, never the key alone.
 
 `always off` and a repository's toggle are also satisfied by a verification in scope of at most `FRESH_SECONDS`;
-what only tightens, but reaches the owner's other keys (`always on`, `leave --all`), by any live session in scope.
+what only tightens, but reaches the owner's other keys (`always on`, `leave --all` and `--key`), by any live session in scope.
 Nothing here asks: what needs a code raises ProofWanted, and is called again with what was typed.
 """
 
@@ -13,7 +13,7 @@ from typing import TypeVar
 from gitguard.factor.code import new_recovery_code
 from gitguard.factor.enrolment import put_recovery_codes
 from gitguard.factor.proof import Desk, Person, Proof, check_person, prove, record
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, printable
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
 from gitguard.store.contract import Reading, Writing
@@ -116,17 +116,31 @@ def set_always(desk: Desk, person: Person, moment: Moment, typed: bytes | None, 
 
 
 def leave(
-    desk: Desk, person: Person, moment: Moment, typed: bytes | None = None, *, everywhere: bool
+    desk: Desk,
+    person: Person,
+    moment: Moment,
+    typed: bytes | None = None,
+    *,
+    everywhere: bool = False,
+    key: str = "",
 ) -> list[Session]:
-    """End the sessions of this key, or of all the user's keys. The sessions that ended. Raises Refusal, ProofWanted."""
+    """End the sessions of this key, of another `key` of the user's, or of all. The sessions that ended.
+
+    Raises Refusal, ProofWanted: what reaches another key needs more than this one.
+    """
+    own = person.credential.text
 
     def change(tx: Writing) -> list[Session]:
-        ended = tx.end_sessions(person.user, None if everywhere else person.credential.text)
+        if key and key not in [one.fingerprint for one in tx.keys(person.user)]:
+            raise Refusal(
+                "usage", text=f"{printable(key, 60)} is not a key of yours; list them with: 2fa keys"
+            )
+        ended = tx.end_sessions(person.user, None if everywhere else key or own)
         if ended:
             record(tx, "session-left", person, moment, sessions=[session.id for session in ended])
         return ended
 
-    if everywhere:
+    if everywhere or key not in ("", own):
         return with_proof(desk, person, moment, typed, change, at_most_seconds=None)
     with desk.store.writing() as tx:
         return change(tx)

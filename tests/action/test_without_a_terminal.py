@@ -15,6 +15,7 @@ from gitguard.action import (
     break_glass,
     keys,
     own,
+    own_keys,
     people,
     replay,
     repositories,
@@ -269,6 +270,17 @@ def _left_open(h: House) -> object:
     return break_glass.close_left_open(h.site, h.moment, ACTOR)
 
 
+def _add_own_key(h: House) -> object:
+    person, code = h.enrolled()
+    return own_keys.add(h.site, person, h.key(), code(), h.moment)[0]
+
+
+def _remove_own_key(h: House) -> object:
+    person, code = h.enrolled()
+    added, _ = own_keys.add(h.site, person, h.key(), code(), h.moment)
+    return own_keys.remove(h.site, person, added.fingerprint, code(), h.moment)[0]
+
+
 def _accept_chain(h: House) -> object:
     store = h.site.sqlite
     store.head.write(1, b"\1" * 32)  # somebody meddled with the head outside
@@ -300,6 +312,8 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "own.always": (_always, "always-on"),
     "own.remove": (_remove_factor, "factor-removed"),
     "own.closed_without_factor": (lambda h: own.closed_without_factor(h.site, "alice", h.moment), ""),
+    "own_keys.add": (_add_own_key, "key-added"),
+    "own_keys.remove": (_remove_own_key, "key-removed"),
     "keys.add": (_add_key, "key-added"),
     "keys.remove": (_remove_key, "key-removed"),
     "keys.check_not_foreign": (_check_not_foreign, ""),
@@ -379,7 +393,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
 # What actions are made of, called by each of them.
 PARTS = {
     "follow.follow", "judge_again.judge_again", "judge_again.look_path", "judge_again.last_look",
-    "roster.entry_of", "site.open_site",
+    "roster.entry_of", "site.open_site", "own_keys.check_allowed",
 }  # fmt: skip
 
 

@@ -1,0 +1,114 @@
+"""`2fa keys`: a person's own keys and what covers each; adding one, and taking one away."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import click
+
+from gitguard.account.public_key import parse_public_key
+from gitguard.action import own_keys
+from gitguard.cli.here import Here, ask_code, check_followed, say_followed, say_json
+from gitguard.decision.standing import remaining
+from gitguard.factor.change import require_enrolled
+from gitguard.message.moments import until
+from gitguard.message.reasons import Refusal, printable, readable
+from gitguard.session.moment import now
+
+
+def keys(here: Here, verb: str | None, key: tuple[str, ...], json: bool) -> int:
+    """Without a word, the list; `add` and `remove` change it."""
+    if verb is None:
+        return _list(here, as_json=json)
+    if verb not in ("add", "remove"):
+        raise Refusal(
+            "usage", text=f"keys, keys add KEY or keys remove FINGERPRINT, not {printable(verb, 60)}"
+        )
+    own_keys.check_allowed(here.site)
+    with here.site.store.reading() as tx:
+        require_enrolled(tx, here.person)
+    return _add(here, key) if verb == "add" else _remove(here, key)
+
+
+def _add(here: Here, words: tuple[str, ...]) -> int:
+    if not words:
+        paste = here.view.ssh("keys add") + ' "$(cat ~/.ssh/id_ed25519.pub)"'
+        raise Refusal("usage", text="give the public key", hint=f"as in: {paste}")
+    new = parse_public_key(" ".join(words))
+    added, followed = own_keys.add(here.site, here.person, new, ask_code(here), now())
+    kept = f", limited as the key that you use: {added.limits}" if added.limits else ""
+    click.echo(f"added {added.fingerprint} {readable(added.comment, 100)}".rstrip() + kept)
+    click.echo("it opens no 2FA session by itself; each key verifies when it is used")
+    check_followed(followed, f"{added.fingerprint} is added")
+    return 0
+
+
+def _remove(here: Here, words: tuple[str, ...]) -> int:
+    if len(words) != 1:
+        raise Refusal("usage", text="give one fingerprint, SHA256:...; list them with: 2fa keys")
+    with here.site.store.reading() as tx:
+        own_keys.check_own(tx.keys(here.person.user), words[0])
+    gone, followed = own_keys.remove(here.site, here.person, words[0], ask_code(here), now())
+    click.echo(f"removed {gone.fingerprint}; its sessions ended")
+    say_followed(followed)
+    check_followed(followed, f"{gone.fingerprint} is removed")
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Covering:
+    """A live session that covers a key. Times are Unix seconds."""
+
+    scope: str
+    network: str
+    verified_at: int
+    ends_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One key as `keys --json` gives it. `this`: the one that is used just now."""
+
+    key: str
+    type: str
+    comment: str
+    this: bool
+    sessions: tuple[Covering, ...]
+
+
+def _entries(here: Here) -> list[Entry]:
+    moment = now()
+    lifetime, scope = here.settings.session.lifetime, here.settings.session.scope
+    with here.site.store.reading() as tx:
+        own, sessions = tx.keys(here.person.user), tx.sessions(here.person.user)
+    live = [
+        (s.credential, Covering(s.scope, s.network, s.verified_at, moment.at + left))
+        for s in sessions
+        if s.scope == scope and (left := remaining(s, lifetime, moment)) > 0
+    ]
+    return [
+        Entry(
+            key.fingerprint,
+            key.type,
+            key.comment,
+            key.fingerprint == here.person.credential.text,
+            tuple(session for credential, session in live if credential in (key.fingerprint, "")),
+        )
+        for key in own
+    ]
+
+
+def _list(here: Here, *, as_json: bool) -> int:
+    entries, moment = _entries(here), now()
+    if as_json:
+        say_json([asdict(entry) for entry in entries])
+        return 0
+    for entry in entries:
+        mark = "  (this key)" if entry.this else ""
+        click.echo(f"{entry.key}  {entry.type}  {readable(entry.comment, 100)}{mark}")
+        for session in entry.sessions:
+            where = f" from {session.network}" if session.network else ""
+            click.echo(f"    verified{where} until {until(session.ends_at, moment.at)}")
+        if not entry.sessions:
+            click.echo("    no session")
+    return 0
