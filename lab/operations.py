@@ -11,7 +11,10 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from lab import hook_kinds
 from lab.host import ACCOUNT, SOURCE, Host, inside
@@ -20,6 +23,16 @@ from lab.server import Done, Person, run
 PAGE = SOURCE / "docs" / "operations.md"
 GITOLITE = "/usr/share/gitolite3/gitolite-shell"
 SK = "sk-ssh-ed25519@openssh.com"
+
+
+T = TypeVar("T")
+
+
+def at_once(names: Iterable[str], look: Callable[[str], T]) -> dict[str, T]:
+    """What `look` says of each of `names`; a few at a time, since most of it is waiting for sshd."""
+    names = list(names)
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(names, pool.map(look, names), strict=True))
 
 
 class Admin:
@@ -272,6 +285,10 @@ class Used:
         """Whether `git ls-remote` works, by the account's home as people spell it."""
         return self.host.git(person, "ls-remote", self.url(name)).status == 0
 
+    def all_reading(self, names: Iterable[str]) -> dict[str, bool]:
+        """Who of `names` reads a repository that everybody shares."""
+        return at_once(names, lambda name: self.reading(self.people[name], "repositories/app.git"))
+
     def url(self, name: str) -> str:
         """`ssh://git@host/~/NAME` in its plainest form."""
         return f"ssh://{ACCOUNT}@127.0.0.1:{self.host.port}{self.host.home}/{name}"
@@ -313,12 +330,9 @@ def live_on(used: Used, admin: Admin) -> None:
     commit(sha256)
     host.git(ann, "push", "-q", used.url("repositories/site.git"), "main", cwd=tree, status=0)
     names = used.repositories
-    before = {name: used.reading(person, "repositories/app.git") for name, person in used.people.items()}
-    pushes = {
-        name: used.pushed(ann, tree, name, "first")
-        for name in names
-        if "gitolite" not in name and "testing" not in name
-    }
+    before = used.all_reading(used.people)
+    pushed = [name for name in names if "gitolite" not in name and "testing" not in name]
+    pushes = at_once(pushed, lambda name: used.pushed(ann, tree, name, "first"))
     lines = sum(bool(line.strip()) and not line.startswith("#") for line in used.lines)
     print(
         f"before: {lines} key lines, {len(names)} repositories; {sum(before.values())} of {len(before)} people read, {sum(status == 0 for status, _ in pushes.values())} of {len(pushes)} pushes pass"
@@ -339,19 +353,18 @@ def live_on(used: Used, admin: Admin) -> None:
     mapped = (admin.folder / "map").read_text()
     assert mapped.count("\n# ") >= 3, mapped
     odd = {name for name in before if name.startswith("odd-")}
-    after = {name: used.reading(person, "repositories/app.git") for name, person in used.people.items()}
+    after = used.all_reading(used.people)
     wrong = {name for name in before if before[name] != after[name]}
     assert not wrong, f"read before and after differ: {wrong}"
     print(
         f"ok: {len(before)} people read what they read before ({len(odd)} of them by lines that are named as left)"
     )
     refused = {name for name, _ in pushes.items() if "hooks-path" in name}
-    for name, was in pushes.items():
-        now = used.pushed(ann, tree, name, "later")
+    for name, now in at_once(pushes, lambda name: used.pushed(ann, tree, name, "later")).items():
         if name in refused:
             assert now[0] != 0, name
         else:
-            assert now == was, f"{name}: {was} -> {now}"
+            assert now == pushes[name], f"{name}: {pushes[name]} -> {now}"
     print(
         f"ok: {len(pushes) - len(refused)} pushes end as before, hooks' words and all; {len(refused)} was said not to be adopted"
     )
@@ -400,12 +413,11 @@ def way_out(
     for line in admin.block("Uninstall by hand"):
         admin.type(line)
     shutil.rmtree("/usr/local/lib/gitguard")
-    after = {name: used.reading(used.people[name], "repositories/app.git") for name in before}
+    after = used.all_reading(before)
     wrong = {name for name in before if before[name] != after[name] and not name.startswith("odd-")}
     assert not wrong, f"read before and after differ: {wrong}"
-    for name, was in pushes.items():
-        now = used.pushed(ann, tree, name, "last")
-        assert now == was or "hooks-path" in name, f"{name}: {was} -> {now}"
+    for name, now in at_once(pushes, lambda name: used.pushed(ann, tree, name, "last")).items():
+        assert now == pushes[name] or "hooks-path" in name, f"{name}: {pushes[name]} -> {now}"
     print(f"ok: uninstalled; {len(after) - 4} people and {len(pushes) - 1} pushes are as before")
 
 

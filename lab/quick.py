@@ -1,6 +1,6 @@
 """`gitguard ...` in a process of its own, without waiting for Python and its libraries to load each time.
 
-One process per test worker has everything loaded; for each command it forks, and the child has the command's
+One process per test worker (and per server of its own) has everything loaded; for each command it forks, and the child has the command's
 arguments, environment, folder and streams. What runs is the same code in a new process with a new pid; only the start
 of the interpreter is saved, a quarter of a second of each of some three thousand commands.
 """
@@ -18,6 +18,7 @@ import sys
 import tempfile
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 WAIT_SECONDS = 60
@@ -26,13 +27,19 @@ WAIT_SECONDS = 60
 class Quick:
     """The process that forks, started by the first command."""
 
-    def __init__(self) -> None:
+    def __init__(self, library: str = str(ROOT), python: str = sys.executable) -> None:
+        self._library, self._python = library, python
         self._process: subprocess.Popen[bytes] | None = None
         self._address = ""
         self._owner = 0
 
-    def run(self, words: list[str], stdin: bytes) -> tuple[int, bytes, bytes]:
-        """(exit status, stdout, stderr) of `gitguard WORDS` here and now; a negative status is the signal it died of."""
+    def run(
+        self, words: list[str], stdin: bytes, environ: dict[str, str] | None = None, cwd: str = ""
+    ) -> tuple[int, bytes, bytes]:
+        """(exit status, stdout, stderr) of `gitguard WORDS`; a negative status is the signal it died of.
+
+        With the environment and the folder of this moment, unless others are given.
+        """
         self._start()
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel, contextlib.ExitStack() as files:
             channel.settimeout(WAIT_SECONDS)
@@ -43,8 +50,9 @@ class Quick:
             streams[0].seek(0)
             umask = os.umask(0)
             os.umask(umask)
+            environ = dict(os.environ) if environ is None else environ
             asked = json.dumps(
-                {"words": words, "environ": dict(os.environ), "cwd": os.getcwd(), "umask": umask}
+                {"words": words, "environ": environ, "cwd": cwd or os.getcwd(), "umask": umask}
             ).encode("utf-8", "surrogateescape")
             socket.send_fds(channel, [len(asked).to_bytes(8, "big")], [stream.fileno() for stream in streams])
             channel.sendall(asked)
@@ -58,9 +66,10 @@ class Quick:
             return
         folder = tempfile.mkdtemp(prefix="gitguard-lab-")
         self._address, self._owner = f"{folder}/socket", os.getpid()
-        code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from lab.quick import serve; serve({self._address!r})"
+        paths = [self._library, str(ROOT)]  # the package may be another copy than the lab's
+        code = f"import sys; sys.path[:0] = {paths!r}; from lab.quick import serve; serve({self._address!r})"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+            [self._python, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
@@ -100,7 +109,7 @@ def serve(address: str) -> None:
     os.rmdir(os.path.dirname(address))
 
 
-def _serve_one(channel: socket.socket, program: object) -> None:
+def _serve_one(channel: socket.socket, program: ModuleType) -> None:
     """Be the command that the channel describes, then say its status; never returns."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     length, handles, _, _ = socket.recv_fds(channel, 8, 3)
@@ -115,10 +124,10 @@ def _serve_one(channel: socket.socket, program: object) -> None:
     os.environ.update(wanted["environ"])
     os.chdir(wanted["cwd"])
     os.umask(wanted["umask"])
-    sys.argv = [str(ROOT / "gitguard" / "__main__.py"), *wanted["words"]]
+    sys.argv = [str(program.__file__), *wanted["words"]]
     status, ours = 1, os.getpid()
     try:
-        program.main()  # type: ignore[attr-defined]
+        program.main()
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)

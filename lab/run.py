@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.quick import QUICK
+from lab.quick import QUICK, Quick
 
 GITGUARD = [sys.executable, "-m", "gitguard"]
 
@@ -56,7 +56,20 @@ def run(
 
 def gitguard(*words: str, status: int | None = 0, stdin: str = "") -> Done:
     """`gitguard WORDS` in a process of its own; raises AssertionError unless it exits with `status`."""
-    got, out, err = QUICK.run(list(words), stdin.encode("utf-8", "surrogateescape"))
+    return typed(QUICK, words, status=status, stdin=stdin)
+
+
+def typed(
+    quick: Quick,
+    words: tuple[str, ...],
+    *,
+    status: int | None,
+    stdin: str,
+    environ: dict[str, str] | None = None,
+    cwd: str = "",
+) -> Done:
+    """The same by the process that `quick` keeps ready."""
+    got, out, err = quick.run(list(words), stdin.encode("utf-8", "surrogateescape"), environ, cwd)
     result = Done(got, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
     if status is not None and got != status:
         raise AssertionError(f"gitguard {words} exited {got}, not {status}\n{result.out}\n{result.err}")

@@ -54,6 +54,11 @@ def pytest_report_header() -> str:
     return f"real parts: {git}; {ssh}; sshd {sshd}; gitolite {gitolite}; {mount}; {host}; SQLite {sqlite3.sqlite_version}; Python {sys.version.split()[0]}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest stories first, so that no worker begins one when the others have nothing left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 class Bench:
     """A desk with one enrolled user, alice, whose authenticator the test holds."""
 
