@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from gitguard.answer.access_log import KEYS
 from gitguard.cli.admin import admin
 from gitguard.config.schema import Settings
-from gitguard.config.types import Lifetime, Limit, format_duration
+from gitguard.config.types import Duration, Limit, Wait, format_duration
 from gitguard.message.reasons import ALLOWED, REFUSED, UNREACHED_STATUS
 from gitguard.verbs import VERBS, Verb
 
@@ -161,7 +161,9 @@ def admin_rows(command: click.Command, path: str) -> list[str]:
 
 def shown(value: object) -> str:
     """A default as the configuration writes it."""
-    if isinstance(value, Lifetime):
+    if isinstance(value, Wait) and not value:
+        return '"off"'
+    if isinstance(value, Duration):
         return f'"{format_duration(value)}"'
     if isinstance(value, bool):
         return str(value).lower()

@@ -21,9 +21,9 @@ from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision, of_session
 from gitguard.decision.judge import check_user, situation_of
 from gitguard.decision.request import Request
-from gitguard.host.riding import GATE, GIT, Rider, end, flowing, moved
+from gitguard.host.riding import GATE, GIT, HELD, Rider, end, flowing, moved
 from gitguard.machine.files import replace
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import WANTING, Refusal
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
 from gitguard.store.gate_query import GateQuery
@@ -63,7 +63,12 @@ NOBODY = Whose()
 
 
 def waits(rider: Rider) -> bool:
-    """Whether `rider` serves a command of our own, perhaps at its prompt: by the gate's own parser, whatever its quoting."""
+    """Whether `rider` is a push that waits, or serves a command of our own, perhaps at its prompt.
+
+    By the gate's own parser, whatever its quoting.
+    """
+    if rider.kind == HELD:
+        return True
     try:
         return rider.kind == GATE and parse(rider.line).kind == "own"
     except Refusal:
@@ -117,10 +122,16 @@ def _answer(config: Config, store: GateQuery, rider: Rider, moment: Moment) -> s
 
 
 def _answer_gate(config: Config, store: GateQuery, rider: Rider, moment: Moment) -> str:
-    """A gate that still decides may have read the store a moment too early: its client only has to try again."""
-    line = "2fa help" if waits(rider) else rider.line
+    """A gate that still decides may have read the store a moment too early: its client only has to try again.
+
+    One that is held asks again before it goes on, so that a verification that is still missing ends nothing.
+    """
+    line = rider.line if rider.kind == HELD or not waits(rider) else "2fa help"
     request = Request(rider.user, rider.credential, rider.address, line, moment, rider.downstream)
-    return REFUSED if decide(request, config, store).refusal is not None else STANDS
+    refusal = decide(request, config, store).refusal
+    if refusal is None or (rider.kind == HELD and refusal.reason in WANTING):
+        return STANDS
+    return REFUSED
 
 
 def _answer_git(config: Config, store: GateQuery, rider: Rider, moment: Moment) -> str:

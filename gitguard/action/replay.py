@@ -9,11 +9,10 @@ from gitguard.action.site import Site
 from gitguard.answer.reading_log import Entry
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
+from gitguard.message.reasons import WANTING
 from gitguard.policy.requirement import Requirement
 from gitguard.policy.situation import Situation
 from gitguard.store.rows import Repository, User
-
-ASKED_FOR = ("verification-required", "verification-expired", "enrolment-required")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ def replay(site: Site, settings: Settings, entries: Iterable[Entry]) -> Replayed
             continue
         judged += 1
         demand = policy.demands(_situation(facts, user, operation, row, address, at))
-        was_refused = entry.get("verdict") == "refused" and entry.get("reason") in ASKED_FOR
+        was_refused = entry.get("verdict") == "refused" and entry.get("reason") in WANTING
         if not was_refused and entry.get("verdict") != "allowed":
             continue  # refused for what no policy changes
         would = _would_refuse(demand, entry, enrolled=user in facts.enrolled)

@@ -18,8 +18,12 @@ from gitguard.decision.standing import remaining
 from gitguard.factor.change import ProofWanted
 from gitguard.factor.proof import Person
 from gitguard.message.moments import until
+from gitguard.message.reasons import printable, readable
 from gitguard.message.refusals import View
+from gitguard.session import waiting
+from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment, now
+from gitguard.session.scope import scope_of
 from gitguard.store.rows import Session
 
 T = TypeVar("T")
@@ -74,6 +78,20 @@ def say_session(here: Here, session: Session, moment: Moment) -> None:
         session.scope
     ]
     click.echo(f"verified until {until(moment.at + left, moment.at)}, for {covers}")
+
+
+def say_waiting(here: Here, rest: str) -> None:
+    """The pushes of this person that wait, by the number that their terminal shows; `rest`: what this key's session does."""
+    kind, person = here.settings.session.scope, here.person
+    mine = scope_of(kind, person.credential, person.address)
+    for note in waiting.notes(str(here.settings.paths.state)):
+        if note.user != person.user:
+            continue
+        covered = scope_of(kind, credential_of(note.credential), note.address) == mine
+        other = f"from {printable(note.address, 60)} waits for a verification there; if it is not yours, tell your server admin"
+        click.echo(
+            f"push to {readable(note.repository, 100)}, number {note.number}, {rest if covered else other}"
+        )
 
 
 def say_followed(followed: Followed, *, rest: str = "ended") -> None:

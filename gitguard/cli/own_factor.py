@@ -19,6 +19,7 @@ from gitguard.cli.here import (
     number,
     say_followed,
     say_session,
+    say_waiting,
     with_code,
 )
 from gitguard.cli.prompt import aside, ask
@@ -57,6 +58,7 @@ def verify(here: Here, code: tuple[str, ...], if_needed: bool, no_prompt: bool, 
     moment = now()
     done = own.verify(here.site, here.person, typed, moment)
     say_session(here, done.session, moment)
+    say_waiting(here, "goes on now")
     _say_rejected(here, done.proof, moment)
     left = done.proof.recovery_codes_left
     used = done.proof.method == "recovery-code"

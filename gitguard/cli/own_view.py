@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gitguard.action import own
-from gitguard.cli.here import DOING, Here, more_codes, number, say_json
+from gitguard.cli.here import DOING, Here, more_codes, number, say_json, say_waiting
 from gitguard.cli.own_factor import invite_hint
 from gitguard.decision.standing import Standing, standing
 from gitguard.message.moments import until
@@ -62,10 +62,10 @@ def status(here: Here, json: bool, check: bool) -> int:
         stand = standing(tx, here.settings, here.person, moment)
     if check:
         return 0 if stand.session is not None else 10 if stand.enrolled else 11
-    closed = own.closed_without_factor(here.site, here.person.user, moment, here.person.address)
     if json:
-        say_json({**stand.as_json(), "demanded": {what: len(names) for what, names in closed.items()}})
+        say_json(stand.as_json())
         return 0
+    closed = own.closed_without_factor(here.site, here.person.user, moment, here.person.address)
     click.echo(
         f"user {here.person.user}, key {here.person.credential.text}"
         + (f", from {here.person.address}" if here.person.address else "")
@@ -82,6 +82,7 @@ def status(here: Here, json: bool, check: bool) -> int:
         left = stand.recovery_codes_left
         click.echo(f"{number(left, 'recovery code')} left{more_codes(here, left)}")
     _say_demanded(stand, closed)
+    say_waiting(here, "waits for you to verify")
     click.echo(f"always: {'on' if stand.always else 'off'}; enforcement: {here.settings.git.enforcement}")
     return 0
 

@@ -69,6 +69,7 @@ def _values(path: str, settings: Settings, hook: str) -> tuple[Any, ...]:
         "enforcement": settings.git.enforcement,
         "lifetime_seconds": int(settings.session.lifetime),
         "scope": settings.session.scope,
+        "wait_seconds": int(settings.session.wait),
         "hardware_keys": settings.second_factor.hardware_keys,
         "help_line": settings.help.line,
         "help_url": settings.help.url,

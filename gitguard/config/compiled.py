@@ -31,7 +31,7 @@ class Config:
 
     __slots__ = FIELDS = (
         "path", "uid", "account", "home", "host", "port", "web_url", "roots", "state", "store", "access_log", "syslog",
-        "enforcement", "lifetime_seconds", "scope", "hardware_keys", "help_line", "help_url", "pass_commands",
+        "enforcement", "lifetime_seconds", "scope", "wait_seconds", "hardware_keys", "help_line", "help_url", "pass_commands",
         "hook", "git_shell", "allow_always", "behind", "git_configs", "self_enrolment", "rules", "groups",
     )  # fmt: skip
 
@@ -50,6 +50,7 @@ class Config:
     enforcement: str
     lifetime_seconds: int
     scope: str
+    wait_seconds: int
     hardware_keys: bool
     help_line: str
     help_url: str

@@ -21,6 +21,7 @@ from gitguard.config.types import (
     Until,
     UserName,
     UserOrGroup,
+    Wait,
 )
 from gitguard.policy.rules import EXEMPT, FREE, REQUIRE
 
@@ -85,6 +86,7 @@ class SessionTable(Table, frozen=True):
 
     lifetime: Lifetime = Lifetime(8 * 3600)
     scope: Literal["address", "key", "user"] = "address"
+    wait: Wait = Wait(0)
 
 
 class SecondFactor(Table, frozen=True):

@@ -15,6 +15,7 @@ _STAND_FOR_IPV4 = [ipaddress.IPv6Network(net) for net in ("::ffff:0:0/96", "::ff
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST_LIFETIME = 30 * 86400
+LONGEST_WAIT = 600
 
 
 class Duration(int):
@@ -23,6 +24,10 @@ class Duration(int):
 
 class Lifetime(Duration):
     """A duration from 1 second to 30 days."""
+
+
+class Wait(Duration):
+    """A duration from 1 second to 10 minutes, or `off`, which is 0."""
 
 
 class Limit:
@@ -130,6 +135,13 @@ def _lifetime(value: str) -> Lifetime:
     return Lifetime(seconds)
 
 
+def _wait(value: str) -> Wait:
+    seconds = 0 if value == "off" else duration(value)
+    if value != "off" and not 1 <= seconds <= LONGEST_WAIT:
+        raise ValueError(f"{value!r} is out of range: off, or 1s to 10m")
+    return Wait(seconds)
+
+
 def _folder(value: str) -> Folder:
     if not os.path.isabs(value) or any(c < " " or c == "\x7f" for c in value):
         raise ValueError(f"{value!r} is not an absolute path")
@@ -209,6 +221,7 @@ def _store_url(value: str) -> SqliteUrl:
 
 _DECODERS: dict[type, Callable[[str], object]] = {
     Lifetime: _lifetime,
+    Wait: _wait,
     Duration: lambda value: Duration(duration(value)),
     Limit: _limit,
     Folder: _folder,

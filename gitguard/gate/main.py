@@ -41,6 +41,12 @@ def main(config_path: str, compiled: str, hook: str) -> int:
         _check_surroundings(environ)
         store = GateQuery(config.store)
         decision = decide(request, config, store)
+        if decision.refusal is not None and config.wait_seconds:
+            from gitguard.gate.waiting import may_wait, wait
+
+            if may_wait(decision, config):
+                store.close()
+                decision, config = wait(decision, id_, config, (config_path, compiled, hook))
         if decision.refusal is None:
             if decision.command is not None and decision.command.kind == "own":
                 return _own_command(decision, id_, config, config_path, store)

@@ -14,13 +14,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gitguard.machine.process import parent_and_start
+from gitguard.session import waiting
 from gitguard.session.credential import Credential, credential_of
 
 _HOOK = re.compile(
     rb"(^|/)hooks(\.kept|/pre-receive\.d)?/(pre-receive|update|post-receive|post-update|proc-receive|reference-transaction)$"
     rb"|(^|/)hooks/pre-receive\.d/[^/]+$"
 )
-GIT, GATE = "git", "gate"
+GIT, GATE, HELD = "git", "gate", "held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Rider:
 
     `began` is the process that the gate was: riders that share it are one connection.
     `kind` is `git` (it became Git, or a program behind the gate) or `gate` (still the gate: it decides, or serves a
-    command of our own, perhaps at its prompt). `session` is 0 where it rides on none;
+    command of our own, perhaps at its prompt) or `held` (a gate whose push waits for its person). `session` is 0 where it rides on none;
     `repository` and `directory` are empty where the gate knew none; `line` is the client's command.
     """
 
@@ -88,7 +89,7 @@ class Riding:
             pid,
             started,
             pid,
-            GATE,
+            HELD if waiting.read(self.state, pid) is not None else GATE,
             arguments[1],
             credential_of(arguments[3]),
             address,

@@ -39,6 +39,11 @@ REFUSED = {
     "store-schema": 41,
 }
 
+WANTING = (
+    "verification-required",
+    "verification-expired",
+    "enrolment-required",
+)  # one verification is all that is missing
 UNREACHED_STATUS = 50  # workstation only: the server was not reached
 
 

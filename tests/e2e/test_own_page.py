@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -119,7 +120,5 @@ def test_status_says_what_is_demanded(shared_server: Server) -> None:
     assert "asked/secret" in inside
     server.ssh(alice, "2fa leave", status=0)
     outside = server.ssh(alice, "2fa status", status=0).out
-    assert "demanded of you: 2FA for pushing to" in outside
+    assert re.search("^demanded of you: 2FA for .*pushing to", outside, re.MULTILINE)
     assert "asked/secret" not in outside
-    told = json.loads(server.ssh(alice, "2fa status --json", status=0).out)
-    assert told["demanded"]["push"] >= 1

@@ -1,0 +1,191 @@
+"""A refused push that waits: verified elsewhere it goes on by itself; whatever else happens, it ends, and soon."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gitguard.session import waiting
+from lab.person import Person
+from lab.server import Server
+
+pytestmark = pytest.mark.e2e
+
+MOST_SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server where pushes wait up to 20 seconds."""
+    server = Server(tmp_path_factory.mktemp("patient") / "server")
+    server.install()
+    server.configure(session={"wait": f"{MOST_SECONDS}s"})
+    server.start()
+    server.admin("repo", "create", "app")
+    server.admin("repo", "require", "app", "push")
+    yield server
+    server.stop()
+
+
+class Push:
+    """`git push`, typed, with its terminal's words."""
+
+    def __init__(self, server: Server, person: Person, label: str, *options: str) -> None:
+        tree = server.work_tree(person, "app", label)
+        self.server, self.seen = server, tree / "seen"
+        with open(self.seen, "wb") as err:
+            self.process = subprocess.Popen(
+                ["git", "push", "--quiet", "origin", f"HEAD:refs/heads/{label}"],
+                cwd=tree, stderr=err, stdin=subprocess.DEVNULL, env=server.git_env(person, *options), start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def said(self) -> str:
+        """What it has printed so far."""
+        return self.seen.read_text()
+
+    def number(self) -> str:
+        """The number of the waiting push, as soon as it is shown."""
+        until(lambda: "waits up to" in self.said or self.process.poll() is not None)
+        found = re.search(r"this push, number (\d{4}), waits up to 20 s", self.said)
+        assert found, self.said
+        return found[1]
+
+    def end(self) -> int:
+        """Its exit status."""
+        return self.process.wait(MOST_SECONDS + 10)
+
+
+def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    """Look until it is so; fail after `seconds`."""
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends, "it did not become so"
+        time.sleep(0.02)
+
+
+def held(server: Server) -> list[waiting.Note]:
+    """The pushes that wait on `server`."""
+    return waiting.notes(str(server.home / "state"))
+
+
+def member(server: Server, name: str) -> Person:
+    """Somebody enrolled, without a session, whose codes are fresh."""
+    person = server.new_user(name)
+    server.ssh(person, "2fa leave", status=0)
+    server.clear_watermark(person)
+    return person
+
+
+def test_verified_elsewhere_it_goes_on(patient: Server) -> None:
+    """The push that was typed succeeds without being typed again; both terminals show the same number."""
+    alice = member(patient, "alice")
+    push = Push(patient, alice, "one")
+    number = push.number()
+    assert "gitguard: verify to push to app: ssh -T" in push.said
+    assert f"push to app, number {number}, waits for you" in patient.ssh(alice, "2fa status", status=0).out
+    assert f"push to app, number {number}, goes on now" in patient.verify(alice).out
+    assert push.end() == 0, push.said
+    assert "verified; the push goes on" in push.said
+    assert patient.log()[-1]["verdict"] == "allowed"
+    assert not held(patient)
+
+
+def test_only_a_verification_in_scope_lets_it_go_on(patient: Server) -> None:
+    """Adversary: a stolen key's push waits; its owner verifies with another key. The push stays, and the owner reads of it."""
+    owner = member(patient, "owner")
+    laptop = patient.add_key(owner, "owner-laptop")
+    push = Push(patient, owner, "stolen")
+    number = push.number()
+    said = patient.verify(laptop).out
+    assert f"number {number}, from 127.0.0.1 waits for a verification there" in said
+    time.sleep(1.5)  # a second and more of asking again
+    assert push.process.poll() is None
+    patient.admin("session", "revoke", "owner")
+    assert push.end() != 0, "a revoked session ends what waits"
+    assert "[verification-required]" in push.said
+
+
+def test_who_hangs_up_is_noticed_within_two_seconds(patient: Server) -> None:
+    """No pty, so no SIGHUP: the closed connection is what there is."""
+    push = Push(patient, member(patient, "hanger"), "hanging")
+    push.number()
+    (note,) = held(patient)
+    os.killpg(push.process.pid, signal.SIGKILL)
+    push.process.wait()
+    until(lambda: not Path(f"/proc/{note.pid}").exists(), 2)
+    assert not held(patient)
+
+
+def test_it_is_small_and_holds_nothing(patient: Server) -> None:
+    """15 MB at most, no store open, no lock: a hundred of them are no burden, and the store can be written meanwhile."""
+    person = member(patient, "small")
+    push = Push(patient, person, "small")
+    push.number()
+    (note,) = held(patient)
+    status = Path(f"/proc/{note.pid}/status").read_text()
+    resident = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+    assert resident <= 15 * 1024, f"{resident} kB"
+    open_files = [os.readlink(entry) for entry in Path(f"/proc/{note.pid}/fd").iterdir()]
+    assert not [name for name in open_files if str(patient.home) in name]
+    patient.admin("session", "sweep")
+    patient.admin("user", "add", "somebody")
+    assert push.process.poll() is None, "a sweep and other people's changes end nothing"
+    patient.admin("user", "suspend", "small", "--reason", "left")
+    assert push.end() != 0
+    assert "[user-suspended]" in push.said
+
+
+def test_six_at_once_are_one_too_many(patient: Server) -> None:
+    """Of one user five wait; the sixth is refused at once, as if there were no waiting."""
+    person = member(patient, "crowd")
+    first = [Push(patient, person, f"crowd{n}") for n in range(waiting.MOST_OF_USER)]
+    for push in first:
+        push.number()
+    sixth = Push(patient, person, "crowd-last")
+    assert sixth.end() != 0
+    assert "waits up to" not in sixth.said
+    assert "[verification-required]" in sixth.said
+    patient.verify(person)
+    assert [push.end() for push in first] == [0] * len(first)
+
+
+def test_what_never_waits(patient: Server) -> None:
+    """Reads, what no verification mends, and a client that says that it asks its person by itself."""
+    person = member(patient, "quick")
+    patient.admin("repo", "create", "closed")
+    patient.admin("repo", "require", "closed", "all")
+    began = time.monotonic()
+    patient.git(person, "ls-remote", patient.url("closed"), status=128)
+    patient.git(
+        person, "push", patient.url("missing"), "HEAD:x", cwd=patient.work_tree(person, "app"), status=128
+    )
+    told = patient.git(
+        person, "push", "origin", "HEAD:refs/heads/x", cwd=patient.work_tree(person, "app", "told"),
+        env={"GIT_PROTOCOL": "version=1:gitguard=no-wait", "GIT_SSH_COMMAND": patient.git_env(person)["GIT_SSH_COMMAND"] + " -o SendEnv=GIT_PROTOCOL"},
+    )  # fmt: skip
+    assert "[verification-required]" in told.err
+    assert "waits up to" not in told.err
+    assert time.monotonic() - began < MOST_SECONDS
+
+
+def test_the_limit_is_the_limit(patient: Server) -> None:
+    """Nobody comes: the ordinary refusal, after the time that is configured."""
+    patient.configure(session={"wait": "1s"})
+    try:
+        person = member(patient, "nobody")
+        began = time.monotonic()
+        push = Push(patient, person, "late")
+        assert push.end() != 0
+        assert 1 <= time.monotonic() - began < 10
+        assert "[verification-required]" in push.said
+        assert patient.log()[-1]["verdict"] == "refused"
+    finally:
+        patient.configure(session={"wait": f"{MOST_SECONDS}s"})
