@@ -14,8 +14,8 @@ demo: $(READY) sshd ## Show the main job on a throw-away sshd: refused, enrol, v
 	@$(BIN)/python tools/demo.py
 
 .PHONY: test
-test: $(READY) sshd gitolite logrotate ## Run everything, with real sshd and real git
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+test: $(READY) sshd gitolite logrotate compiler ## Run everything, with real sshd and real git
+	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
 .PHONY: check
 check: $(READY) ## Format, lint, types and the fast tests, in under a minute
@@ -61,7 +61,7 @@ format: $(READY) ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 .PHONY: coverage
-coverage: $(READY) sshd ## Branch coverage of gitguard/ over the whole suite
+coverage: $(READY) sshd compiler ## Branch coverage of gitguard/ over the whole suite
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -q
 	@$(BIN)/coverage combine --quiet
@@ -79,6 +79,10 @@ sshd:
 .PHONY: gitolite
 gitolite:
 	@sh tools/need gitolite gitolite3
+
+.PHONY: compiler
+compiler:
+	@sh tools/need cc gcc
 
 .PHONY: logrotate
 logrotate:

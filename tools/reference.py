@@ -111,7 +111,7 @@ A `pre-receive` that was there when a repository was adopted lies in `hooks.kept
 runs after ours; then `hooks/pre-receive.d/` in name order; the first failure stops. A `pre-receive.d` that was there before adopting is left to whoever ran it
 so far (`pre-receive.d.left-alone` beside it marks that). What others may write, or what leads nowhere, refuses every push and is named by `repo list` and doctor.
 
-Later hooks (update, post-receive, a program behind the gate) find in their environment: `GITGUARD_USER`, `GITGUARD_KEY`, `GITGUARD_SESSION` (0 where nothing was
+Later hooks (update, post-receive, a program behind the gate) find in their environment: `GITGUARD_USER`, `GITGUARD_KEY`, `GITGUARD_SESSION` (-1 for a hardware key, 0 where nothing was
 required), `GITGUARD_REPOSITORY`, `GITGUARD_DIRECTORY`, `GITGUARD_OPERATION` and `GITGUARD_DECISION`, the id of the line in the access log.
 
 A repository that lends objects demands for a push what its borrowers demand for one. A path from the account's home is one more spelling.

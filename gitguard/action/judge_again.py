@@ -18,15 +18,17 @@ from gitguard.config.compiled import Config
 from gitguard.config.load import last_known, load
 from gitguard.decision.command import Command, parse
 from gitguard.decision.decide import decide
-from gitguard.decision.decision import Decision, of_session
+from gitguard.decision.decision import NEVER, Decision, Freshness, of_session
 from gitguard.decision.judge import check_user, situation_of
 from gitguard.decision.request import Request
 from gitguard.host.riding import GATE, GIT, HELD, Rider, end, flowing, moved
 from gitguard.machine.files import replace
+from gitguard.machine.process import parent_and_start
 from gitguard.message.reasons import WANTING, Refusal
+from gitguard.session.credential import BY_KEY
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
-from gitguard.store.gate_query import GateQuery
+from gitguard.store.gate_query import GateQuery, State
 
 FLOW_SECONDS = 2.0  # how long one that has run out is watched where no earlier sweep has looked at it
 OLDEST_LOOK_SECONDS = 2  # an earlier look must be at least this old to tell idle from flowing
@@ -153,7 +155,9 @@ def _answer_git(config: Config, store: GateQuery, rider: Rider, moment: Moment) 
     lifetime = config.policy.demands(situation_of(decision, config, store)).lifetime_seconds
     if lifetime is None:
         return STANDS
-    freshness = of_session(state, moment)
+    freshness = (
+        _of_login(config, state, rider, moment) if rider.session == BY_KEY else of_session(state, moment)
+    )
     if rider.session == 0 or freshness.session != rider.session or freshness.age_seconds is None:
         return REFUSED
     if freshness.limit_seconds is not None:
@@ -162,6 +166,17 @@ def _answer_git(config: Config, store: GateQuery, rider: Rider, moment: Moment) 
     if 0 <= age < lifetime:
         return STANDS
     return RUN_OUT if 0 <= age < lifetime + LONGEST_FLOW_SECONDS else REFUSED
+
+
+def _of_login(config: Config, state: State, rider: Rider, moment: Moment) -> Freshness:
+    """How long ago the hardware key that `rider` rides on logged in, while it counts: as long as its connection lives."""
+    if not config.hardware_keys or not state.key_verify_required:
+        return NEVER
+    try:
+        since_boot = parent_and_start(rider.began)[1] // os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return NEVER  # it has ended
+    return Freshness(BY_KEY, max(moment.boot_seconds - since_boot, 0), None)
 
 
 # -- what the last look saw ---------------------------------------------------------------------

@@ -26,7 +26,9 @@ def greet(here: Here) -> int:
         f"key {here.person.credential.text}{comment}"
         + (f", from {here.person.address}" if here.person.address else "")
     )
-    if stand.session is not None:
+    if stand.hardware_key:
+        click.echo("this hardware key counts by itself, at each connection; no code is needed")
+    elif stand.session is not None:
         click.echo(f"in a 2FA session until {until(stand.ends_at, moment.at)}")
         click.echo(f"leave it with: {here.view.ssh('leave')}")
     elif stand.enrolled:
@@ -61,7 +63,7 @@ def status(here: Here, json: bool, check: bool) -> int:
     with here.site.store.reading() as tx:
         stand = standing(tx, here.settings, here.person, moment)
     if check:
-        return 0 if stand.session is not None else 10 if stand.enrolled else 11
+        return 0 if stand.verified else 10 if stand.enrolled else 11
     if json:
         say_json(stand.as_json())
         return 0
@@ -70,7 +72,9 @@ def status(here: Here, json: bool, check: bool) -> int:
         f"user {here.person.user}, key {here.person.credential.text}"
         + (f", from {here.person.address}" if here.person.address else "")
     )
-    if not stand.enrolled:
+    if stand.hardware_key:
+        click.echo("locked: this hardware key counts by itself, at each connection")
+    elif not stand.enrolled:
         click.echo(f"unlocked: no second factor; set one up with: {here.view.ssh('enroll')}")
     elif stand.session is not None:
         click.echo(
@@ -99,6 +103,6 @@ def _say_demanded(stand: Standing, closed: dict[str, list[str]]) -> None:
     ]
     click.echo("demanded of you: " + (f"2FA for {' and '.join(said)}" if said else "nothing"))
     for what, names in closed.items():
-        if names and stand.session is not None:
+        if names and stand.verified:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             click.echo(f"    {DOING[what]}: {', '.join(names[:5])}{more}")

@@ -221,8 +221,6 @@ class _Reader:
     def ranges(self, settings: Settings) -> None:
         """Numbers and combinations that cannot be."""
         factor = settings.second_factor
-        if factor.hardware_keys:
-            self.fault("second_factor", "hardware_keys", "hardware keys are not available in this version")
         if not 15 <= factor.period <= 120:
             self.fault("second_factor", "period", "out of range: 15 to 120 seconds")
         if not 0 <= factor.recovery_codes <= 50:

@@ -9,7 +9,7 @@ function, about a configuration that is not in force yet too. Plain dialect: the
 from gitguard.account.names import is_user_name
 from gitguard.config.compiled import Config
 from gitguard.decision.command import Command, parse
-from gitguard.decision.decision import Decision, of_session
+from gitguard.decision.decision import NEVER, Decision, of_key, of_session
 from gitguard.decision.judge import check_user, judge
 from gitguard.decision.request import Request
 from gitguard.message.reasons import Refusal
@@ -65,7 +65,9 @@ def _decide(decision: Decision, config: Config, store: GateQuery) -> None:
             other = store.state(request.user, request.credential, scope, name=name)
             if other.directory is not None:
                 decision.name, decision.state, state, below = name, other, other, ""
-    decision.freshness = of_session(state, request.moment)
+    decision.freshness = of_key(request, state, counts=config.hardware_keys)
+    if decision.freshness is NEVER:
+        decision.freshness = of_session(state, request.moment)
     check_user(state, request.user, request.credential)
     if command_fault is not None:
         raise command_fault

@@ -9,6 +9,7 @@ from gitguard.decision.request import Request
 from gitguard.message.reasons import Refusal
 from gitguard.policy.requirement import NOTHING, Requirement
 from gitguard.policy.verdict import Verdict
+from gitguard.session.credential import BY_KEY
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of
 from gitguard.store.gate_query import State
@@ -17,6 +18,7 @@ from gitguard.store.gate_query import State
 class Freshness:
     """How recently somebody verified: `session` is the 2FA session's number or 0, `age_seconds` None for no session.
 
+    `session` is BY_KEY where no session but the hardware key itself proved it, at this login.
     `limit_seconds` is the session's own limit, None for none. It comes from a session (gate), or from a grant (hook).
     """
 
@@ -29,6 +31,12 @@ class Freshness:
 
 
 NEVER = Freshness(0, None, None)
+BY_ITS_KEY = Freshness(BY_KEY, 0, None)  # proved at this very login, and no session
+
+
+def of_key(request: Request, state: State, *, counts: bool) -> Freshness:
+    """Fresh where a hardware key verified its person at this login, by the key's row *and* by sshd; `counts`: the server lets it."""
+    return BY_ITS_KEY if counts and request.verified_by_sshd and state.key_verify_required else NEVER
 
 
 def of_session(state: State, moment: Moment) -> Freshness:

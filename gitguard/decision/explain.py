@@ -27,7 +27,9 @@ def explain(
     refs: tuple[str, ...] = (),
 ) -> Decision:
     """What is decided by `config` about the request that such a person's git would send; with `refs` the hook's answer."""
-    request = Request(user, credential, address, f"{VERBS[operation]} {quote(repository)}", moment)
+    line = f"{VERBS[operation]} {quote(repository)}"
+    # What the store says of a hardware key stands in its line too, or doctor says so.
+    request = Request(user, credential, address, line, moment, verified_by_sshd=True)
     updates = tuple(("", "", whole_ref(ref)) for ref in refs)
     return decide(request, config, store, updates)
 
@@ -55,7 +57,7 @@ def facts(decision: Decision, config: Config) -> dict[str, object]:
         "judged": verdict is not None,
         "required": decision.requirement.required if verdict is not None else None,
         "lifetime_seconds": decision.requirement.lifetime_seconds,
-        "session": decision.session or None,
+        "session": decision.session if decision.session > 0 else None,
         "session_age_seconds": decision.session_age_seconds,
         "require": state.require if state is not None else None,
         "always": bool(state.always) if state is not None else None,

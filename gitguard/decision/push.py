@@ -12,6 +12,7 @@ from gitguard.decision.judge import check_user, judge, situation_of
 from gitguard.decision.request import Request
 from gitguard.message.reasons import Refusal
 from gitguard.policy.verdict import Verdict
+from gitguard.session.credential import BY_KEY
 from gitguard.session.grant import BREAK_GLASS, Grant
 from gitguard.session.scope import scope_of
 from gitguard.store.gate_query import GateQuery, State
@@ -84,13 +85,15 @@ def _decide(decision: Decision, push: Push, config: Config, store: GateQuery) ->
         decision.verdict = Verdict("break-glass", grant.user, allowed=True)
         return
     check_user(state, request.user, request.credential)
-    decision.freshness = _freshness(grant, state, push.began)
+    decision.freshness = _freshness(grant, state, push.began, hardware_keys=config.hardware_keys)
     judge(decision, config, store)
 
 
-def _freshness(grant: Grant, state: State, began: int) -> Freshness:
+def _freshness(grant: Grant, state: State, began: int, *, hardware_keys: bool) -> Freshness:
     """Fresh when the upload began is fresh; a connection that was only held open gains nothing by it."""
+    age = grant.age_seconds + max(began - grant.at, 0)
+    if grant.session == BY_KEY:
+        return Freshness(BY_KEY, age, None) if hardware_keys and state.key_verify_required else NEVER
     if not grant.session or state.session != grant.session:
         return NEVER  # a session that came later revives no grant: push again
-    age = grant.age_seconds + max(began - grant.at, 0)
     return Freshness(grant.session, age, state.session_limit_seconds)

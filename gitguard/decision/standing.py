@@ -18,7 +18,10 @@ from gitguard.store.rows import Repository, Session
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`session` is a live one in scope, or None; `ends_at` is when it ends, by the server's lifetime."""
+    """`session` is a live one in scope, or None; `ends_at` is when it ends, by the server's lifetime.
+
+    `hardware_key`: the key verifies its person at each login, and that counts here.
+    """
 
     user: str
     key: str
@@ -29,6 +32,12 @@ class Standing:
     recovery_codes_left: int
     always: bool
     required_here: bool
+    hardware_key: bool = False
+
+    @property
+    def verified(self) -> bool:
+        """In a session, or with a hardware key that counts at each login."""
+        return self.session is not None or self.hardware_key
 
     def as_json(self) -> dict[str, object]:
         """The keys of `status --json`; times are Unix seconds."""
@@ -44,7 +53,7 @@ class Standing:
             "key": self.key,
             "address": self.address,
             "enrolled": self.enrolled,
-            "verified": self.session is not None,
+            "verified": self.verified,
             "session": session,
             "recovery_codes_left": self.recovery_codes_left,
             "always": self.always,
@@ -62,7 +71,7 @@ def remaining(session: Session, lifetime_seconds: int, moment: Moment) -> int:
 
 def standing(tx: Reading, settings: Settings, person: Person, moment: Moment) -> Standing:
     """Where `person` stands at `moment`."""
-    user = tx.user(person.user)
+    user, key = tx.user(person.user), tx.key(person.credential.text)
     scope = scope_of(settings.session.scope, person.credential, person.address)
     session = tx.session(person.user, scope) if scope is not None else None
     left = remaining(session, settings.session.lifetime, moment) if session is not None else 0
@@ -80,6 +89,7 @@ def standing(tx: Reading, settings: Settings, person: Person, moment: Moment) ->
         tx.recovery_codes_left(person.user),
         user is not None and user.always,
         base.required,
+        settings.second_factor.hardware_keys and key is not None and key.counts_by_itself,
     )
 
 

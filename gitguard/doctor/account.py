@@ -71,6 +71,19 @@ def home_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
     yield ok("home", f"{home} and its start-up files are closed to others")
 
 
+def hardware_findings(keys: list[Key], *, count: bool) -> Iterator[Finding]:
+    """Which hardware keys do not verify their person, and so are a key like any other; `count`: they could be more here."""
+    touched = [key for key in keys if key.is_hardware and not key.verify_required]
+    if count and touched:
+        shown = ", ".join(f"{key.fingerprint} of {key.user}" for key in touched[:3])
+        more = f" and {len(touched) - 3} more" if len(touched) > 3 else ""
+        yield note(
+            "hardware-key-unverified",
+            f"hardware keys that ask for no PIN or fingerprint, so they do not count as a second factor: {shown}{more}",
+            "make one with: ssh-keygen -t ed25519-sk -O verify-required; then: gitguard admin key add USER FILE --verify-required",
+        )
+
+
 def key_findings(keys: list[Key], files: list[str], managed: str, gate: str) -> Iterator[Finding]:
     """Every key line that sshd reads is ours, as we would write it."""
     if managed not in files:

@@ -9,13 +9,13 @@ import glob
 import os
 import pwd
 import re
-import shlex
 import subprocess
 from collections.abc import Iterator
 
 from gitguard.decision.command import quote
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.doctor.sshd import DEFAULT_CONFIG, Sshd
+from gitguard.host.key_options import gate_line
 from gitguard.machine.environment import PATH
 from gitguard.store.rows import Key, Repository
 
@@ -45,9 +45,7 @@ def gate_findings(
         "2fa status" if key.behind or not repositories else f"git-upload-pack {quote(repositories[0].name)}"
     )
     environment["SSH_ORIGINAL_COMMAND"] = wanted
-    line = f"{gate} --user {key.user} --key {key.fingerprint}"
-    if key.behind:
-        line = shlex.join([gate, "--user", key.user, "--key", key.fingerprint, "--", *key.behind])
+    line = gate_line(key, gate)
     try:
         done = subprocess.run(
             [entry.pw_shell or "/bin/sh", "-c", line], env=environment, cwd="/", input=b"0000", capture_output=True,

@@ -13,13 +13,18 @@ from gitguard.session.moment import Moment
 def request_of(argv: "list[str]", environ: "dict[str, str]", moment: Moment) -> Request:
     """The request that sshd started us for. What is missing stays empty, and is refused later by name.
 
-    `argv` is the key line's arguments: `--user NAME --key FINGERPRINT [-- PROGRAM ARG...]`.
+    `argv` is the key line's arguments: `--user NAME --key FINGERPRINT [--verify-required] [-- PROGRAM ARG...]`. Whoever
+    writes `--verify-required` into a line's command writes the option of that name into the same line.
     """
     connection = environ.get("SSH_CONNECTION", "")
     user = key = ""
     downstream: tuple[str, ...] = ()
+    verified = False
     if len(argv) >= 4 and argv[0] == "--user" and argv[2] == "--key":
         rest = argv[4:]
+        verified = rest[:1] == ["--verify-required"]
+        if verified:
+            rest = rest[1:]
         if not rest or (rest[0] == "--" and len(rest) > 1):
             user, key = argv[1], argv[3]
             downstream = tuple(rest[1:])
@@ -32,6 +37,7 @@ def request_of(argv: "list[str]", environ: "dict[str, str]", moment: Moment) -> 
         downstream,
         connection,
         _protocol(environ.get("GIT_PROTOCOL", "")),
+        verified_by_sshd=verified,
     )
 
 

@@ -20,7 +20,6 @@ from gitguard.config.compiled import Config
 from gitguard.config.load import load
 from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision
-from gitguard.decision.request import Request
 from gitguard.message.reasons import WANTING, Refusal
 from gitguard.message.refusals import first_line
 from gitguard.session.moment import now
@@ -149,22 +148,11 @@ def _versions(config: Config) -> "tuple[object, ...]":
 
 def _ask(decision: Decision, config: Config, places: "tuple[str, str, str]") -> "tuple[Decision, Config]":
     """The gate's own question, asked now, and the configuration that answered."""
-    old = decision.request
-    request = Request(
-        old.user,
-        old.credential,
-        old.address,
-        old.line,
-        now(),
-        old.downstream,
-        old.connection,
-        old.protocol,
-    )
     try:
         config = load(*places)
         store = GateQuery(config.store)
         try:
-            return decide(request, config, store), config
+            return decide(decision.request.at(now()), config, store), config
         finally:
             store.close()
     except Refusal as refusal:

@@ -40,7 +40,7 @@ class ForeignLine:
 
 def key_line(key: Key, gate: str) -> bytes:
     """The line that gates `key`: everything off but the forced command, and what limits the key."""
-    options = "restrict," + command_option(gate, key.user, key.fingerprint, key.behind)
+    options = "restrict," + command_option(key, gate)
     if key.verify_required:
         options += ",verify-required"
     if key.limits:

@@ -11,6 +11,7 @@ import shlex
 from dataclasses import dataclass
 
 from gitguard.message.reasons import printable
+from gitguard.store.rows import Key
 
 # What `restrict` switches off anyway; permitopen and permitlisten limit a forwarding that there is none of.
 _IMPLIED = frozenset(
@@ -124,8 +125,13 @@ def _escaped(value: str) -> str:
     return value.replace('"', '\\"')
 
 
-def command_option(gate: str, user: str, fingerprint: str, behind: tuple[str, ...]) -> str:
-    """`command="..."`: our gate with the identity, and the key's own program behind it."""
-    words = [gate, "--user", user, "--key", fingerprint]
-    line = shlex.join([*words, "--", *behind]) if behind else " ".join(words)
-    return f'command="{_escaped(line)}"'
+def gate_line(key: Key, gate: str) -> str:
+    """What sshd's shell runs: our gate with the identity, what the line demands of the key, and its own program behind it."""
+    words, behind = [gate, "--user", key.user, "--key", key.fingerprint], key.behind
+    words += ["--verify-required"] if key.verify_required else []
+    return shlex.join([*words, "--", *behind]) if behind else " ".join(words)
+
+
+def command_option(key: Key, gate: str) -> str:
+    """`command="..."` with `gate_line` in it."""
+    return f'command="{_escaped(gate_line(key, gate))}"'

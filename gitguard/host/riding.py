@@ -30,7 +30,7 @@ class Rider:
 
     `began` is the process that the gate was: riders that share it are one connection.
     `kind` is `git` (it became Git, or a program behind the gate) or `gate` (still the gate: it decides, or serves a
-    command of our own, perhaps at its prompt) or `held` (a gate whose push waits for its person). `session` is 0 where it rides on none;
+    command of our own, perhaps at its prompt) or `held` (a gate whose push waits for its person). `session` is 0 where it rides on none, BY_KEY where on a hardware key's login;
     `repository` and `directory` are empty where the gate knew none; `line` is the client's command.
     """
 
@@ -81,7 +81,8 @@ class Riding:
             words = file.read().decode("utf-8", "replace").split("\0")
         if self.gate not in words:
             return None
-        arguments = [*words[words.index(self.gate) + 1 :], "", "", "", ""]
+        arguments = [word for word in words[words.index(self.gate) + 1 :] if word != "--verify-required"]
+        arguments += ["", "", "", ""]
         line = environment.get("SSH_ORIGINAL_COMMAND", "")
         address = environment.get("SSH_CONNECTION", "").partition(" ")[0]
         downstream = tuple(word for word in arguments[5:] if word) if arguments[4] == "--" else ()

@@ -29,7 +29,8 @@ def verdict(
     """Judge one request.
 
     `session_age_seconds` is the age of the 2FA session in scope, `None` if there is none. A
-    negative age (a verification in the future) is not fresh. `session_limit_seconds` is a limit of the
+    negative age (a verification in the future) is not fresh. `hardware_key`: it is no session's age, but that of a login
+    by a hardware key that verified its person. `session_limit_seconds` is a limit of the
     session's own, for one that an admin opened. Falling off the end refuses.
     """
     lifetime = demanded.lifetime_seconds
@@ -37,7 +38,7 @@ def verdict(
         if demanded.exempt:
             return Verdict("exempt", f"rule:{demanded.rule}", allowed=True)
         return Verdict("not-required", "", allowed=True)
-    if hardware_key:
+    if hardware_key and session_age_seconds is not None and 0 <= session_age_seconds < lifetime:
         return Verdict("hardware-key", demanded.because, allowed=True)
     if not enrolled:
         return Verdict("enrolment-required", demanded.because, allowed=False)

@@ -49,6 +49,7 @@ class Credential:
         return f"Credential({self.text!r})"
 
 
+BY_KEY = -1  # in the place of a 2FA session's number: the hardware key itself proved it, at this login
 NONE = Credential(SSH_KEY, "")
 
 

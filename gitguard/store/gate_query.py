@@ -26,7 +26,7 @@ LEFT JOIN {owners} = ?
 LEFT JOIN repositories r ON r.{column} = ?
 LEFT JOIN sessions s ON s.user_name = u.name AND s.scope = ? AND s.credential = ? AND s.network = ?
 """
-_KEY = {"owners": "keys k ON k.fingerprint", "verify_required": "k.verify_required"}
+_KEY = {"owners": "keys k ON k.fingerprint", "verify_required": "k.verify_required AND k.type LIKE 'sk-%'"}
 _OTHER = {"owners": "credentials k ON k.credential", "verify_required": "NULL"}
 _REPOSITORY = "SELECT name, require, lifetime_seconds FROM repositories WHERE directory = ?"
 _BORROWERS = (

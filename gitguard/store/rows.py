@@ -36,6 +36,16 @@ class Key:
     limits: str = ""
     behind: tuple[str, ...] = ()
 
+    @property
+    def is_hardware(self) -> bool:
+        """Whether its private half lives in a security key. sshd asks no other key for user verification."""
+        return self.type.startswith("sk-")
+
+    @property
+    def counts_by_itself(self) -> bool:
+        """Whether it verifies its person at each login, so that it is a second factor where the server lets it be."""
+        return self.is_hardware and self.verify_required
+
 
 @dataclass(frozen=True, slots=True)
 class Factor:

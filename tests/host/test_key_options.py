@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gitguard.action.keys import NewKey, key_row
 from gitguard.host.key_options import command_option, understand
+from tests.conftest import key_of
 
 GATE = "/opt/gitguard/bin/gitguard-shell"
 
@@ -59,6 +61,6 @@ def test_what_is_written_is_read_again(behind: tuple[str, ...]) -> None:
     """A program stands in the line so that the shell gives it the very same words, and adopting finds them again."""
     import shlex
 
-    option = command_option(GATE, "bob", "SHA256:" + "x" * 43, behind)
+    option = command_option(key_row("bob", NewKey(key_of(1), behind=behind), 0), GATE)
     command = option.removeprefix('command="').removesuffix('"').replace('\\"', '"')
     assert tuple(shlex.split(command)[6:]) == behind

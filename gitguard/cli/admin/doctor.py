@@ -189,6 +189,10 @@ def _inside(
     readable = [r for r in known if os.path.isdir(r.directory)]
     looks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("keys", lambda: account.key_findings(keys, read, site.key_file, site.at.gate)),
+        (
+            "hardware keys",
+            lambda: account.hardware_findings(keys, count=site.settings.second_factor.hardware_keys),
+        ),
         ("key file", lambda: access.key_file_findings(site)),
         ("sweep", lambda: files.sweep_findings(site)),
         ("clock", lambda: files.clock_findings(latest_at, now())),
