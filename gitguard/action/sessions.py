@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gitguard.action import users
+from gitguard.action import exemptions, users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose, judge_again
 from gitguard.action.site import Site
@@ -98,5 +98,10 @@ def revoke(
 
 
 def sweep(site: Site, moment: Moment) -> int:
-    """End what rides on without standing any more; how many connections ended. Raises Refusal."""
-    return judge_again(site, moment)
+    """End what rides on without standing any more; how many connections ended. Raises Refusal.
+
+    What comes to pass without anybody changing anything is noticed by the same look: exemptions that were used or end.
+    """
+    ended = judge_again(site, moment)
+    exemptions.look(site, moment)
+    return ended

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pwd
 from dataclasses import dataclass
 
+from gitguard.action.notices import listener
 from gitguard.config.parse import read_settings
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
@@ -65,5 +66,6 @@ def open_site(config: str, moment: Moment, actor: str) -> Site:
     settings = read_settings(config)
     store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))
     desk = Desk(store, keyring.read(settings.paths.key_ring), settings, lambda: read_settings(config))
+    store.heard = listener(settings)
     void_recovery_codes_if_off(desk, moment.at, actor)
     return Site(places(config), desk)

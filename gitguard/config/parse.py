@@ -232,6 +232,10 @@ class _Reader:
             self.fault("git", "behind", f"{settings.git.behind[0]!r} is not an absolute path of a program")
         if any(not word or any(c < " " or c == "\x7f" for c in word) for word in settings.git.behind):
             self.fault("git", "behind", "a word is empty or holds control characters")
+        if settings.notify.command and not settings.notify.command[0].startswith("/"):
+            self.fault(
+                "notify", "command", f"{settings.notify.command[0]!r} is not an absolute path of a program"
+            )
         for key in ("authorized_keys", "syslog"):
             path = getattr(settings.paths, key)
             if path and not path.startswith("/"):
@@ -287,6 +291,9 @@ def _in_words(error: str, value: Any, kind: Any) -> str:
     text = error.partition(" - at `$")[0]
     for name, words_of in _TYPES.items():
         text = text.replace(f"`{name}`", f"{words_of} ({name})")
+    if get_origin(kind) is list and isinstance(value, list) and get_origin(get_args(kind)[0]) is Literal:
+        kind = get_args(kind)[0]
+        value = next((one for one in value if one not in get_args(kind)), value)
     if get_origin(kind) is Literal:
         words = [str(word) for word in get_args(kind)]
         return f"{value!r} is not one of {', '.join(words)}" + (

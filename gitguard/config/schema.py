@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -125,6 +125,19 @@ class Help(Table, frozen=True):
     url: str = ""
 
 
+Event = Literal[
+    "enrolled", "reset", "removed", "recovery-code-used", "few-recovery-codes", "new-key", "new-address", "throttled",
+    "suspended", "toggle", "exemption-used", "exemption-ends", "break-glass",
+]  # fmt: skip
+
+
+class Notify(Table, frozen=True):
+    """Which program is told of which events; without a program nobody is."""
+
+    command: list[str] = msgspec.field(default_factory=list)
+    events: list[Event] = msgspec.field(default_factory=lambda: list(get_args(Event)))
+
+
 class RuleTable(Table, frozen=True):
     """A rule of the server's admin. Every condition that is given must match; the first rule that matches counts."""
 
@@ -173,6 +186,7 @@ class Settings(msgspec.Struct, frozen=True):
     account: AccountTable = AccountTable()
     throttle: Throttle = Throttle()
     help: Help = Help()
+    notify: Notify = Notify()
     apps: list[App] = msgspec.field(default_factory=lambda: list(DEFAULT_APPS))
     groups: dict[str, list[UserName]] = msgspec.field(default_factory=dict)
     rules: list[RuleTable] = msgspec.field(default_factory=list)

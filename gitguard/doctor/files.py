@@ -12,15 +12,15 @@ from gitguard.action.judge_again import last_look
 from gitguard.action.site import Site
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, note, ok, remedy_of
-from gitguard.host import bundle, launcher
+from gitguard.host import bundle, launcher, notices
 from gitguard.host.install import check_git
 from gitguard.host.places import Places
 from gitguard.machine.environment import PATH
 from gitguard.machine.ownership import fault_of, fault_on_the_way
 from gitguard.machine.python import PACKAGE, interpreter
-from gitguard.message.moments import duration
+from gitguard.message.moments import clock, duration
 from gitguard.message.reasons import Refusal
-from gitguard.session.moment import Moment
+from gitguard.session.moment import Moment, now
 from gitguard.store.rows import Session
 
 CLOCK_TOLERANCE_SECONDS = 60
@@ -154,6 +154,28 @@ def launcher_findings(at: Places) -> Iterator[Finding]:
         yield ok("git", check_git())
     except Refusal as refusal:
         yield gap("git", refusal.text, "install Git 2.31 or newer")
+
+
+def notice_findings(settings: Settings) -> Iterator[Finding]:
+    """The program that is told of events is there, and took the last one."""
+    if not settings.notify.command:
+        return
+    program = settings.notify.command[0]
+    if not os.access(program, os.X_OK):
+        yield gap(
+            "notify", f"{program} cannot be run", "name the program that is meant: gitguard admin config edit"
+        )
+    elif fault := fault_on_the_way(os.path.realpath(program), os.geteuid()):
+        yield gap("notify", fault, remedy_of(fault, "root", "close it to others"))
+    failed = notices.last_failure(str(settings.paths.state))
+    if failed is not None:
+        yield gap(
+            "notify-failed",
+            f"the last notice, {failed.event} of {clock(failed.at, now().at)}, was not taken: {failed.fault}",
+            "mend the program; the next notice that it takes clears this",
+        )
+    elif os.access(program, os.X_OK):
+        yield ok("notify", f"{program} is told of events")
 
 
 def clock_findings(latest_at: int, moment: Moment) -> Iterator[Finding]:

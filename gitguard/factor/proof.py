@@ -92,6 +92,7 @@ def prove(
         answer = _compare(desk, tx, person, code, factor, moment)
         if isinstance(answer, Refusal):
             charge(tx, person, moment)
+            _record_throttled(desk, tx, person, moment)
         else:
             result = change(tx, _succeeded(tx, person, moment, answer))
     if isinstance(answer, Refusal):
@@ -101,12 +102,14 @@ def prove(
 
 def _succeeded(tx: Writing, person: Person, moment: Moment, proof: Proof) -> Proof:
     """What a right code clears, and what the owner is to be told with it."""
-    tx.clear_short_failures(person.user, person.credential.text)
-    tx.set_near_miss(person.user, person.credential.text, None)
     network = network_of(person.address)
     if network is not None:
+        if tx.has_verified_anywhere(person.user) and not tx.has_verified_from(person.user, network):
+            record(tx, "new-network", person, moment, network=network)
         tx.forget_guesses(person.user, network)
         tx.note_network(person.user, network, moment.at)
+    tx.clear_short_failures(person.user, person.credential.text)
+    tx.set_near_miss(person.user, person.credential.text, None)
     rejected = tx.rejections(person.user)
     tx.forget_rejections(person.user)
     return replace(proof, rejected=rejected)
@@ -151,6 +154,14 @@ def check_throttle(desk: Desk, tx: Writing, person: Person, moment: Moment) -> N
     retry = retry_at(failures, person.credential.text, moment.at, limits, unanswered(tx, person))
     if retry is not None:
         raise Refusal("throttled", retry_at=retry)
+
+
+def _record_throttled(desk: Desk, tx: Writing, person: Person, moment: Moment) -> None:
+    """The failure that was charged just now may have spent the budget: said once, since attempts after it are not charged."""
+    try:
+        check_throttle(desk, tx, person, moment)
+    except Refusal as refusal:
+        record(tx, "throttled", person, moment, retry_at=refusal.facts["retry_at"])
 
 
 def unanswered(tx: Writing, person: Person) -> int:

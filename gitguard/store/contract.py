@@ -15,6 +15,7 @@ A method's own sentence is what it promises; tests/contract holds every backend 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -28,6 +29,7 @@ from gitguard.store.rows import (
     Guessing,
     Key,
     NearMiss,
+    Recorded,
     Repository,
     Session,
     User,
@@ -117,6 +119,9 @@ class Reading(Protocol):
 
     def has_verified_from(self, user: str, network: str) -> bool:
         """Whether `user` has ever verified from this network."""
+
+    def has_verified_anywhere(self, user: str) -> bool:
+        """Whether `user` has ever verified from any network."""
 
     def rejections(self, user: str) -> Guessing | None:
         """The wrong codes of `user` since they were last told, as one sum; None for none."""
@@ -271,9 +276,12 @@ class Store(Protocol):
     """A place where transactions happen.
 
     `lags`: why the audit head outside could not follow the last change, "" if it did. The change stands all the same.
+    `heard`: is given what a transaction recorded once that is committed, and never what was taken back.
+    It raises nothing: the change stands.
     """
 
     lags: str
+    heard: Callable[[list[Recorded]], None]
 
     def reading(self) -> AbstractContextManager[Reading]:
         """One state of the store, for questions."""

@@ -180,6 +180,9 @@ class Reader:
         sql = "SELECT DISTINCT user_name FROM guesses WHERE last_at > ? ORDER BY user_name"
         return [row[0] for row in self._all(sql, since)]
 
+    def has_verified_anywhere(self, user: str) -> bool:
+        return self._one("SELECT 1 FROM known_networks WHERE user_name = ? LIMIT 1", user) is not None
+
     def has_verified_from(self, user: str, network: str) -> bool:
         sql = "SELECT 1 FROM known_networks WHERE user_name = ? AND network = ?"
         return self._one(sql, user, network) is not None

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from gitguard.session.moment import Moment
 
+Recorded = dict[str, object]  # one record of the trail: `event`, `at`, `actor` and its details
+
 
 @dataclass(frozen=True, slots=True)
 class User:

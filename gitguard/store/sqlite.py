@@ -6,7 +6,7 @@ import os
 import pwd
 import shlex
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 
@@ -15,6 +15,7 @@ from gitguard.message.reasons import Refusal
 from gitguard.store.chain import Head
 from gitguard.store.gate_query import SCHEMA
 from gitguard.store.questions import Reader
+from gitguard.store.rows import Recorded
 from gitguard.store.statements import Writer
 
 WAIT_SECONDS = 1.2  # a refusal within two seconds, never a hang; half a second goes to start the command
@@ -27,6 +28,7 @@ class SqliteStore:
         """Open an existing store. Raises Refusal("store-unavailable" or "store-schema")."""
         self.path = path
         self.head = Head(head)
+        self.heard: Callable[[list[Recorded]], None] = lambda _: None
         self.lags = ""  # why the head could not be written after the last change, in words
         if fault := fault_on_the_way(path, os.geteuid()):
             raise Refusal("store-unavailable", fault)
@@ -80,6 +82,8 @@ class SqliteStore:
                 self.head.write(*writer.newest)
             except OSError as error:
                 self.lags = error.strerror or "for a reason that is not known"
+        if writer.recorded:
+            self.heard(writer.recorded)
 
     def _head_may_move(self, writer: Writer) -> bool:
         """Whether the head outside is an ancestor. If not, somebody meddled: it stays as the evidence that it is."""

@@ -13,7 +13,7 @@ from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
 from gitguard.store.chain import GENESIS, link, text_of
 from gitguard.store.questions import Reader
-from gitguard.store.rows import BreakGlass, Factor, Key, NearMiss, Repository, Session
+from gitguard.store.rows import BreakGlass, Factor, Key, NearMiss, Recorded, Repository, Session
 
 
 class Writer(Reader):
@@ -23,6 +23,7 @@ class Writer(Reader):
         super().__init__(connection)
         self.first = 0
         self.newest: tuple[int, bytes] | None = None
+        self.recorded: list[Recorded] = []
 
     def _change(self, sql: str, *values: object) -> int:
         count: int = self._connection.execute(sql, values).rowcount
@@ -37,6 +38,7 @@ class Writer(Reader):
         self._change("INSERT INTO audit (seq, record, hash) VALUES (?, ?, ?)", seq, text, digest)
         self._change("UPDATE clock SET latest_at = ? WHERE latest_at < ?", at, at)
         self.newest = (seq, digest)
+        self.recorded.append({"event": event, "at": at, "actor": actor, **kept})
         self.first = self.first or seq
 
     def is_ancestor(self, head: tuple[int, bytes] | None) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from gitguard.account.public_key import PublicKey
 from gitguard.action import (
     break_glass,
+    exemptions,
     keys,
     own,
     own_keys,
@@ -344,6 +345,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
         lambda h: people.remove(h.site, h.enrolled()[0].user, h.moment, ACTOR, "left"),
         "user-removed",
     ),
+    "exemptions.look": (lambda h: exemptions.look(h.site, h.moment) is None, ""),
     "roster.roster": (lambda h: roster.roster(h.site, h.moment, not_verified_since=0) is not None, ""),
     "people.restore": (_restore_person, "user-restored"),
     "repositories.create": (lambda h: h.repository(), "repository-adopted"),

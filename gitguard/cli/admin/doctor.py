@@ -194,6 +194,7 @@ def _inside(
             lambda: account.hardware_findings(keys, count=site.settings.second_factor.hardware_keys),
         ),
         ("key file", lambda: access.key_file_findings(site)),
+        ("notices", lambda: files.notice_findings(settings)),
         ("sweep", lambda: files.sweep_findings(site)),
         ("clock", lambda: files.clock_findings(latest_at, now())),
         ("people", lambda: files.people_findings(settings, everyone)),
