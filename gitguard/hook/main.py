@@ -67,6 +67,8 @@ def main(config_path: str, compiled: str, hook: str) -> int:
                     config,
                     id_,
                 )
+            elif grant is not None and grant.kind == PUSH and _begins_soon(config, moment):
+                _announce(decision, config, store, moment)
             return status
     except Refusal as refusal:
         decision = decision.refused(refusal)
@@ -75,6 +77,21 @@ def main(config_path: str, compiled: str, hook: str) -> int:
     from gitguard.answer.telling import tell_refusal
 
     return tell_refusal(decision, id_, "", config or last_known(config_path, compiled), store)
+
+
+def _announce(decision: Decision, config: Config, store: GateQuery, moment: Moment) -> None:
+    """Say what begins soon. The push is judged and in: what cannot be said now stops nothing."""
+    from gitguard.hook.announcing import announce
+
+    try:  # noqa: SIM105 - contextlib is too heavy here
+        announce(decision, config, store, moment)
+    except (Refusal, OSError):
+        pass
+
+
+def _begins_soon(config: Config, moment: Moment) -> bool:
+    """Whether any rule is not in force yet."""
+    return any(rule[8] is not None and rule[8] > moment.at for rule in config.rules)
 
 
 def _updates(

@@ -233,3 +233,38 @@ def test_an_lfs_upload_is_no_way_around(house: Server) -> None:
     rules(house, robot, "enforced")
     for verb in ("git-lfs-authenticate", "git-lfs-transfer"):
         assert "[enrolment-required]" in house.ssh(ci, f"{verb} 'team/app' upload").err
+
+
+def test_what_begins_soon_is_said_to_those_whom_it_will_refuse(house: Server) -> None:
+    """After a push that goes through, once a day: to the robot that has no second factor, not to whoever is verified or exempt."""
+    import datetime as dt
+
+    soon = dt.datetime.now().astimezone().date() + dt.timedelta(days=5)
+    text = f'[[rules]]\nname = "from-next-week"\nrequire = true\noperations = ["push"]\nsince = {soon}\n'
+    rules(house, text)
+    ci, alice = house.people["ci"], house.people["alice"]
+    made = tree(house, ci, "soon")
+
+    def push(person: Person, ref: str) -> str:
+        return house.git(person, "push", "origin", f"HEAD:refs/heads/{ref}", cwd=made, status=0).err
+
+    said = push(ci, "soon1")
+    assert f"gitguard: from {soon.day} {soon:%B}" in said
+    assert "pushing to team/app needs 2FA (rule from-next-week); set up a second factor: ssh -T" in said
+    assert "from-next-week" not in push(ci, "soon2"), "once a day"
+    house.clear_watermark(alice)
+    house.verify(alice)
+    assert "from-next-week" not in push(alice, "soon3"), "whoever is verified knows how"
+    house.ssh(alice, "2fa leave", status=0)
+    assert "verify before you push" in push(alice, "soon4")
+
+    exempt = f'[[rules]]\nname = "robots"\nexempt = true\nusers = ["ci"]\nuntil = {LATER}\n'
+    rules(house, exempt + text.replace("from-next-week", "another"))
+    assert "another" not in push(ci, "soon5")
+    rules(house, text.replace("from-next-week", "far").replace(str(soon), LATER))
+    assert "far" not in push(ci, "soon6"), "what is months away is not news yet"
+    (house.home / "state" / "announced").rename(house.home / "state" / "gone")
+    (house.home / "state" / "announced").write_text("a file where the folder should be")
+    rules(house, text.replace("from-next-week", "unnoted"))
+    assert "unnoted" not in push(ci, "soon7"), "what cannot be noted would be said each time"
+    (house.home / "state" / "announced").unlink()
