@@ -21,7 +21,7 @@ from gitguard.decision.decide import decide
 from gitguard.decision.decision import NEVER, Decision, Freshness, of_session
 from gitguard.decision.judge import check_user, situation_of
 from gitguard.decision.request import Request
-from gitguard.host.riding import GATE, GIT, HELD, Rider, end, flowing, moved
+from gitguard.host.riding import GATE, GIT, HELD, LOOK, Rider, end, flowing, moved
 from gitguard.machine.files import replace
 from gitguard.machine.process import parent_and_start
 from gitguard.message.reasons import WANTING, Refusal
@@ -33,7 +33,6 @@ from gitguard.store.gate_query import GateQuery, State
 FLOW_SECONDS = 2.0  # how long one that has run out is watched where no earlier sweep has looked at it
 OLDEST_LOOK_SECONDS = 2  # an earlier look must be at least this old to tell idle from flowing
 
-LOOK = "riders.seen"  # below the state folder
 LONGEST_FLOW_SECONDS = 6 * 3600  # protocol v2 asks again and again: what flows must come to its end some day
 
 STANDS, RUN_OUT, REFUSED = "stands", "run out", "refused"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -12,6 +11,7 @@ import click
 
 from gitguard.action.follow import Followed
 from gitguard.action.site import Site
+from gitguard.cli.printing import counted
 from gitguard.cli.prompt import Places, ask
 from gitguard.config.schema import Settings
 from gitguard.decision.standing import remaining
@@ -122,18 +122,3 @@ def say_lag(site: Site) -> None:
 def more_codes(here: Here, left: int) -> str:
     """How to get new recovery codes, when few are left."""
     return f"; for a new set: {here.view.ssh('recovery-codes')}" if left <= FEW else ""
-
-
-def number(count: int, noun: str, plural: str = "") -> str:
-    """`1 key`, `2 keys`, `2 repositories`."""
-    return f"{count} {noun if count == 1 else plural or noun + 's'}"
-
-
-def counted(count: int, noun: str, rest: str, plural: str = "") -> None:
-    """`2 sessions ended`."""
-    click.echo(f"{number(count, noun, plural)} {rest}")
-
-
-def say_json(value: object) -> None:
-    """JSON for programs: indented, sorted as given, ASCII."""
-    click.echo(json.dumps(value, indent=2))

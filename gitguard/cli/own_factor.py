@@ -14,14 +14,13 @@ from gitguard.cli.here import (
     Here,
     ask_code,
     check_followed,
-    counted,
     more_codes,
-    number,
     say_followed,
     say_session,
     say_waiting,
     with_code,
 )
+from gitguard.cli.printing import counted, number
 from gitguard.cli.prompt import aside, ask
 from gitguard.config.rules import policy_of
 from gitguard.decision.standing import Standing, demanded, remaining, standing

@@ -8,7 +8,8 @@ import click
 
 from gitguard.account.public_key import parse_public_key
 from gitguard.action import own_keys
-from gitguard.cli.here import Here, ask_code, check_followed, say_followed, say_json
+from gitguard.cli.here import Here, ask_code, check_followed, say_followed
+from gitguard.cli.printing import say_json
 from gitguard.decision.standing import remaining
 from gitguard.factor.change import require_enrolled
 from gitguard.message.moments import until

@@ -6,7 +6,8 @@ import click
 
 from gitguard.action import toggles
 from gitguard.action.follow import Followed
-from gitguard.cli.here import Here, check_followed, say_followed, say_json, with_code
+from gitguard.cli.here import Here, check_followed, say_followed, with_code
+from gitguard.cli.printing import say_json
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.config.types import format_duration

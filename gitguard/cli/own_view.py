@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from gitguard.action import own
-from gitguard.cli.here import DOING, Here, more_codes, number, say_json, say_waiting
+from gitguard.cli.here import DOING, Here, more_codes, say_waiting
 from gitguard.cli.own_factor import invite_hint
+from gitguard.cli.printing import number, say_json
 from gitguard.decision.standing import Standing, standing
 from gitguard.message.moments import until
 from gitguard.message.reasons import readable

@@ -11,11 +11,11 @@ import pwd
 import shlex
 from collections.abc import Iterator
 
-from gitguard.action.judge_again import LOOK
 from gitguard.action.site import Site
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, ok
 from gitguard.host.places import Places, authorized_keys
+from gitguard.host.riding import LOOK
 from gitguard.machine.ownership import fault_of
 from gitguard.message.reasons import Refusal
 from gitguard.session.grant import KEY_BYTES, read_key

@@ -15,6 +15,7 @@ from gitguard.doctor.finding import Finding, gap, note, ok, remedy_of
 from gitguard.host import bundle, launcher, notices
 from gitguard.host.install import check_git
 from gitguard.host.places import Places
+from gitguard.host.riding import LOOK_SECONDS
 from gitguard.machine.environment import PATH
 from gitguard.machine.ownership import fault_of, fault_on_the_way
 from gitguard.machine.python import PACKAGE, interpreter
@@ -26,7 +27,6 @@ from gitguard.store.rows import Session
 CLOCK_TOLERANCE_SECONDS = 60
 SHORTEST_SENSIBLE_LIFETIME = 60
 SHARED_BY = 3  # people behind one private address from whom on it is worth a word
-SWEEP_SECONDS = 600  # a sweep runs once a minute; ten in a row that did not are no accident
 
 
 def file_findings(settings: Settings, at: Places) -> Iterator[Finding]:
@@ -197,7 +197,7 @@ def sweep_findings(site: Site) -> Iterator[Finding]:
     """Somebody ends what rides on after its session has run out: the sweep, once a minute."""
     seen = last_look(site)
     command = "gitguard admin init --timers (or put its cron line, " + site.at.cron + ", into cron)"
-    if seen is None or time.time() - seen > SWEEP_SECONDS:
+    if seen is None or time.time() - seen > LOOK_SECONDS:
         when = "never" if seen is None else f"{duration(int(time.time() - seen))} ago"
         yield gap(
             "sweep", f"parked connections were last looked at {when}: they outlive their sessions", command

@@ -20,13 +20,12 @@ from gitguard.factor.totp import CLOCK_SEARCH, WINDOW, Parameters, fitting_steps
 from gitguard.message.moments import duration
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import Credential
-from gitguard.session.moment import Moment
+from gitguard.session.moment import CLOCK_BACK_SECONDS, Moment
 from gitguard.session.scope import network_of, scope_of
 from gitguard.store.contract import Store, Writing
 from gitguard.store.rows import Factor, Guessing, NearMiss, Session
 
 MANY_USERS = (10, 30, 100, 300, 1000, 3000)  # users with failures within a day, at which the trail says so
-CLOCK_BACK_SECONDS = 60  # further than this behind the newest record, the clock was set back
 
 T = TypeVar("T")
 

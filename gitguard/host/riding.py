@@ -21,6 +21,8 @@ _HOOK = re.compile(
     rb"(^|/)hooks(\.kept|/pre-receive\.d)?/(pre-receive|update|post-receive|post-update|proc-receive|reference-transaction)$"
     rb"|(^|/)hooks/pre-receive\.d/[^/]+$"
 )
+LOOK = "riders.seen"  # below the state folder: what the last look at them saw
+LOOK_SECONDS = 600  # a sweep runs once a minute; ten in a row that did not are no accident
 GIT, GATE, HELD = "git", "gate", "held"
 
 

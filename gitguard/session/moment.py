@@ -8,6 +8,7 @@ Plain dialect: the gate loads this file.
 import time
 
 _ROUNDING_SECONDS = 1  # both clocks are cut to whole seconds, at different instants
+CLOCK_BACK_SECONDS = 60  # further than this behind the store's newest record, the clock was set back
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 

@@ -350,7 +350,7 @@ def test_what_cannot_be_recorded_lets_nobody_in(bench: Bench) -> None:
 
 def test_a_clock_behind_the_records_judges_nothing_from_a_second_on(bench: Bench) -> None:
     """The bound itself is still judged, one second more is not; nothing is charged then."""
-    from gitguard.factor.proof import CLOCK_BACK_SECONDS
+    from gitguard.session.moment import CLOCK_BACK_SECONDS
 
     with bench.desk.store.writing() as tx:
         tx.record("noise", bench.now.at + CLOCK_BACK_SECONDS, "test")

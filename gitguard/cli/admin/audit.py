@@ -9,7 +9,7 @@ import click
 from gitguard.action import upkeep
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
-from gitguard.cli.here import counted, number, say_json
+from gitguard.cli.printing import counted, number, say_json
 from gitguard.command_line import Group
 from gitguard.config.types import duration as seconds_of
 from gitguard.message.moments import clock

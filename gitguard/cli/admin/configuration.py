@@ -14,7 +14,8 @@ import click
 from gitguard.action.follow import follow
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import config_of, open_office
-from gitguard.cli.here import check_followed, counted, number, say_followed, say_json
+from gitguard.cli.here import check_followed, say_followed
+from gitguard.cli.printing import counted, number, say_json
 from gitguard.command_line import Group
 from gitguard.config.parse import ConfigurationError, Fault, fault_at, parse
 from gitguard.config.rule_notes import rule_notes

@@ -10,7 +10,7 @@ from gitguard.account.names import is_fingerprint
 from gitguard.action import users
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, open_office
-from gitguard.cli.here import say_json
+from gitguard.cli.printing import say_json
 from gitguard.config.load import load
 from gitguard.config.types import format_duration
 from gitguard.decision import explain as asking

@@ -17,8 +17,8 @@ from gitguard.action.keys import NewKey, Plan, Wanted
 from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import say_invite
 from gitguard.cli.admin.office import Office, config_of, in_office, open_office, open_settings, read_file
-from gitguard.cli.here import check_followed, number, say_followed, say_json
-from gitguard.cli.table import say_table
+from gitguard.cli.here import check_followed, say_followed
+from gitguard.cli.printing import number, say_json, say_table
 from gitguard.command_line import Group, say
 from gitguard.host.key_file import ForeignLine
 from gitguard.host.key_options import program_fault, understand

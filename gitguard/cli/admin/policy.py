@@ -12,7 +12,7 @@ from gitguard.action.expectations import Outcome, read_expectations, tried
 from gitguard.answer.reading_log import read_log
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import config_of, open_office, read_file, say_faults
-from gitguard.cli.here import number, say_json
+from gitguard.cli.printing import number, say_json
 from gitguard.command_line import Group
 from gitguard.config.parse import ConfigurationError, parse, read_settings
 from gitguard.config.types import duration as seconds_of

@@ -11,9 +11,9 @@ import click
 from gitguard.action import repositories, toggles
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, in_office, open_office
-from gitguard.cli.here import check_followed, counted, say_followed, say_json
+from gitguard.cli.here import check_followed, say_followed
 from gitguard.cli.own_repo import say_admin, say_toggle, show_repository
-from gitguard.cli.table import say_table
+from gitguard.cli.printing import counted, say_json, say_table
 from gitguard.command_line import Group, say
 from gitguard.message.reasons import Refusal, readable
 from gitguard.repository import registry, toggle

@@ -8,8 +8,8 @@ from gitguard.action import sessions, users
 from gitguard.action.sessions import Which
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
-from gitguard.cli.here import check_followed, counted, say_followed, say_json
-from gitguard.cli.table import say_table
+from gitguard.cli.here import check_followed, say_followed
+from gitguard.cli.printing import counted, say_json, say_table
 from gitguard.command_line import Group
 from gitguard.config.types import duration
 from gitguard.decision.standing import remaining

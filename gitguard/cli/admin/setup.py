@@ -11,7 +11,8 @@ from gitguard.action import repositories
 from gitguard.action.follow import follow, write_keys
 from gitguard.action.keys import foreign
 from gitguard.cli.admin.office import Office, actor, config_of, open_office
-from gitguard.cli.here import check_followed, counted, say_followed
+from gitguard.cli.here import check_followed, say_followed
+from gitguard.cli.printing import counted
 from gitguard.command_line import say
 from gitguard.host import system
 from gitguard.host.install import Wishes, finish, install

@@ -24,7 +24,8 @@ from gitguard.cli.admin.office import (
     open_settings_or_say,
     read_file,
 )
-from gitguard.cli.here import check_followed, counted, number, say_followed, say_json
+from gitguard.cli.here import check_followed, say_followed
+from gitguard.cli.printing import counted, number, say_json
 from gitguard.command_line import Group, as_typed, say
 from gitguard.machine.typed_file import create_typed
 from gitguard.message.moments import clock

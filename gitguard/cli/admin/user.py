@@ -15,8 +15,8 @@ from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import confirm, say_invite
 from gitguard.cli.admin.key import BEHIND, read_key_files, read_program, say_program
 from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
-from gitguard.cli.here import check_followed, counted, number, say_followed, say_json
-from gitguard.cli.table import say_table
+from gitguard.cli.here import check_followed, say_followed
+from gitguard.cli.printing import counted, number, say_json, say_table
 from gitguard.command_line import Group, say
 from gitguard.config.types import duration as seconds_of
 from gitguard.decision.standing import remaining

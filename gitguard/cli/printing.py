@@ -1,7 +1,8 @@
-"""Lists for people: a head, and columns as wide as what stands in them."""
+"""How lists, counts and JSON are printed."""
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Sequence
 
@@ -26,3 +27,18 @@ def columns(text: str) -> int:
     """How many columns a terminal gives `text`: wide letters take two, combining marks none."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def number(count: int, noun: str, plural: str = "") -> str:
+    """`1 key`, `2 keys`, `2 repositories`."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def counted(count: int, noun: str, rest: str, plural: str = "") -> None:
+    """`2 sessions ended`."""
+    click.echo(f"{number(count, noun, plural)} {rest}")
+
+
+def say_json(value: object) -> None:
+    """JSON for programs: indented, sorted as given, ASCII."""
+    click.echo(json.dumps(value, indent=2))

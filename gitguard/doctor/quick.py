@@ -1,0 +1,128 @@
+"""What monitoring asks every minute, in a fifth of a second: do requests get an answer, and does what has to run run?
+
+It loads what the gate loads and little more. It changes nothing, leaves no line in the log, and is no proof that the
+gate is in the way: that takes all of doctor, once a night.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from gitguard.config.compiled import Config
+from gitguard.config.load import last_known, load
+from gitguard.doctor.finding import Finding, gap, ok
+from gitguard.host import launcher, notices
+from gitguard.host.places import Places, places
+from gitguard.host.riding import LOOK, LOOK_SECONDS
+from gitguard.machine.account import become, own_command_line
+from gitguard.message.moments import clock, duration
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import CLOCK_BACK_SECONDS, Moment
+from gitguard.store.sqlite import SqliteStore, audit_head
+
+LEAST_FREE_BYTES = 64 << 20
+
+
+def quick_findings(config_path: str, moment: Moment) -> Iterator[Finding]:
+    """A finding for each thing; becomes the Git account. Raises Refusal("forbidden") where it may not."""
+    at = places(config_path)
+    known = last_known(*at.of_gate[:2])
+    try:
+        if known is not None:
+            become(known.account, own_command_line())
+        config = load(*at.of_gate)
+    except Refusal as refusal:
+        if refusal.reason == "forbidden":
+            raise
+        yield gap(
+            refusal.reason,
+            f"every request is refused: {refusal.detail or refusal.text}",
+            "gitguard admin doctor",
+        )
+        return
+    yield ok("configuration", f"{config.path} is in order")
+    yield from _launchers(at)
+    yield from _store(config, moment)
+    yield from _log(config)
+    yield from _room(config)
+    yield from _sweep(config, moment)
+    failed = notices.last_failure(config.state)
+    if failed is not None:
+        what = (
+            f"the last notice, {failed.event} of {clock(failed.at, moment.at)}, was not taken: {failed.fault}"
+        )
+        yield gap("notify-failed", what, "mend the program; the next notice that it takes clears this")
+
+
+def _launchers(at: Places) -> Iterator[Finding]:
+    for path, text in ((at.gate, launcher.gate_text(at)), (at.hook, launcher.hook_text(at))):
+        try:
+            with open(path, "rb") as file:
+                same = file.read(65536) == text
+            runs = bool(os.stat(path).st_mode & stat.S_IXUSR)
+        except OSError as error:
+            yield gap("launcher", f"{path}: {error.strerror}", "gitguard admin init")
+            continue
+        if same and runs:
+            yield ok("launcher", path)
+        else:
+            yield gap("launcher", f"{path} is not what this gitguard writes", "gitguard admin init")
+
+
+def _store(config: Config, moment: Moment) -> Iterator[Finding]:
+    try:
+        store = SqliteStore(config.store, audit_head(config.access_log))
+        with store.reading() as tx:
+            behind = tx.latest_at() - moment.at
+        store.close()
+    except Refusal as refusal:
+        yield gap(refusal.reason, refusal.detail or refusal.text, "gitguard admin store status")
+        return
+    yield ok("store", f"{config.store} answers")
+    if behind > CLOCK_BACK_SECONDS:
+        what = f"the clock is {duration(behind)} behind the store's own records, so no code can be judged"
+        yield gap(
+            "clock", what, "set the clock; if it is right: gitguard admin store accept-clock --reason TEXT"
+        )
+
+
+def _log(config: Config) -> Iterator[Finding]:
+    folder = os.path.dirname(config.access_log)
+    where = config.access_log if os.path.exists(config.access_log) else folder
+    if os.access(where, os.W_OK):
+        yield ok("log", f"{config.access_log} can be written")
+    else:
+        yield gap("log-unavailable", f"{config.account} may not write {where}", "gitguard admin doctor")
+
+
+def _room(config: Config) -> Iterator[Finding]:
+    for path in dict.fromkeys(
+        (config.state, os.path.dirname(config.store), os.path.dirname(config.access_log))
+    ):
+        try:
+            found = os.statvfs(path)
+        except OSError as error:
+            yield gap("disk", f"{path}: {error.strerror}", "gitguard admin doctor")
+            continue
+        free = found.f_bavail * found.f_frsize
+        if free < LEAST_FREE_BYTES:
+            yield gap(
+                "disk",
+                f"{free >> 20} MB are free at {path}; when it is full, requests are refused",
+                "make room",
+            )
+
+
+def _sweep(config: Config, moment: Moment) -> Iterator[Finding]:
+    try:
+        age = moment.at - int(os.stat(f"{config.state}/{LOOK}").st_mtime)
+    except OSError:
+        age = -1
+    if 0 <= age <= LOOK_SECONDS:
+        yield ok("sweep", "parked connections are looked at")
+    else:
+        when = "never" if age < 0 else f"{duration(age)} ago"
+        what = f"parked connections were last looked at {when}: they outlive their sessions"
+        yield gap("sweep", what, "gitguard admin init --timers")
