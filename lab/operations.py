@@ -122,9 +122,22 @@ def empty() -> None:
         for page in ("man1/git-guard.1", "man5/gitguard.toml.5", "man8/gitguard-admin.8"):
             assert Path("/opt/gitguard/share/man", page).exists(), page
         assert admin.type("gitguard admin doctor --quiet").out == ""
+        by_hand(admin, alice, tree)
         print(f"{admin.count} commands, {admin.seconds:.1f} s of machine time")
     finally:
         host.stop()
+
+
+def by_hand(admin: Admin, alice: Person, tree: Path) -> None:
+    """The other way out, where gitguard itself does not run any more: alice pushes by the whole path."""
+    host = admin.host
+    for line in admin.block("Uninstall", 1):
+        admin.type(line)
+    shutil.rmtree("/usr/local/lib/gitguard")
+    shutil.rmtree("/opt/gitguard")
+    url = f"ssh://{ACCOUNT}@127.0.0.1:{host.port}{host.repositories}/team/app.git"
+    host.git(alice, "push", url, "main:by-hand", cwd=tree, status=0)
+    print("ok: uninstalled by hand; pushed")
 
 
 def backups(admin: Admin) -> None:
@@ -410,7 +423,7 @@ def way_out(
 ) -> None:
     """The page's way out: everybody and every hook as before gitguard came, and no file of it is asked any more."""
     ann, tree = used.people["ann"], used.host.folder / "tree"
-    for line in admin.block("Uninstall by hand"):
+    for line in admin.block("Uninstall"):
         admin.type(line)
     shutil.rmtree("/usr/local/lib/gitguard")
     after = used.all_reading(before)

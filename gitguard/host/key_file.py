@@ -13,7 +13,7 @@ import stat
 from dataclasses import dataclass
 
 from gitguard.account.public_key import LONGEST_COMMENT, TYPES, fingerprint
-from gitguard.host.key_options import command_option
+from gitguard.host.key_options import command_option, program_option
 from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal, machine_fault, readable
 from gitguard.store.rows import Key
@@ -21,6 +21,7 @@ from gitguard.store.rows import Key
 BEGIN = b"# gitguard begin: this block is written by `gitguard admin`; edits are lost\n"
 END = b"# gitguard end\n"
 BEFORE = ".before-gitguard"  # the file as it was before our first change
+WITH_GITGUARD = ".with-gitguard"  # the file as it was before uninstalling
 PREVIOUS = ".previous"  # the file as it was before the block last lost lines
 _TYPE_PREFIXES = ("ssh-", "ecdsa-", "sk-", "rsa-sha2-", "webauthn-")
 
@@ -108,6 +109,32 @@ def write(path: str, keys: list[Key], gate: str, *, without: frozenset[str] = fr
         if before.count(b"\n") > block.count(b"\n"):
             replace(path + PREVIOUS, there, 0o600)
     return replace(path, data, 0o600)
+
+
+def release(path: str, keys: list[Key], behind: tuple[str, ...]) -> None:
+    """Take our block out; `keys` go on as lines of their own, restricted and limited as before, and the foreign lines stay.
+
+    Each runs its own program, else the server's `behind`, else git-shell. The file as it was stays beside it. Raises Refusal.
+    """
+    _, lines = _parts(path)
+    plain = b"".join(_plain_line(key, behind) for key in keys)
+    try:
+        with open(path, "rb") as file:
+            there = file.read()
+    except FileNotFoundError:
+        there = b""
+    if BEGIN in there:  # a second run must not overwrite the copy with what the first has made
+        replace(path + WITH_GITGUARD, there, 0o600)
+        replace(path, plain + b"".join(text for _, text in lines), 0o600)
+
+
+def _plain_line(key: Key, behind: tuple[str, ...]) -> bytes:
+    program = key.behind or tuple(word.replace("{user}", key.user) for word in behind)
+    options = f"restrict,{program_option(program)}"
+    options += ",verify-required" if key.verify_required else ""
+    options += f",{key.limits}" if key.limits else ""
+    comment = readable(key.comment, LONGEST_COMMENT)
+    return f"{options} {key.type} {key.blob} {comment}".rstrip().encode() + b"\n"
 
 
 def _lines(data: bytes) -> list[bytes]:

@@ -132,6 +132,12 @@ def gate_line(key: Key, gate: str) -> str:
     return shlex.join([*words, "--", *behind]) if behind else " ".join(words)
 
 
+def program_option(program: tuple[str, ...]) -> str:
+    """`command="..."` without our gate: the program, or git-shell for none."""
+    line = shlex.join(program) if program else 'git-shell -c "$SSH_ORIGINAL_COMMAND"'
+    return f'command="{_escaped(line)}"'
+
+
 def command_option(key: Key, gate: str) -> str:
     """`command="..."` with `gate_line` in it."""
     return f'command="{_escaped(gate_line(key, gate))}"'

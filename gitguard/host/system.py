@@ -53,6 +53,19 @@ def install_drop_in(snippet: str) -> str:
     return f"{'wrote' if changed else 'kept'} {DROP_IN}; now: systemctl reload ssh"
 
 
+def installed() -> list[str]:
+    """The files that `install_drop_in` and `install_cron` have written, and that are there."""
+    return [path for path in (DROP_IN, CRON) if os.path.exists(path)]
+
+
+def remove() -> list[str]:
+    """Take them away; what was done. Raises OSError."""
+    found = installed()
+    for path in found:
+        os.unlink(path)
+    return [f"removed {path}" for path in found]
+
+
 def install_cron(lines: str) -> str:
     """Put the cron line in place; what was done. Raises Refusal."""
     with open(lines, "rb") as file:

@@ -23,7 +23,9 @@ from gitguard.action import (
     restore,
     roster,
     sessions,
+    statistics,
     toggles,
+    uninstall,
     upkeep,
 )
 from gitguard.action.follow import write_keys
@@ -287,6 +289,12 @@ def _look_at_exemptions(h: House) -> object:
     return True
 
 
+def _uninstall(h: House) -> object:
+    done = uninstall.carry_out(h.site, h.moment, ACTOR, "moving")
+    write_keys(h.site)
+    return done
+
+
 def _accept_chain(h: House) -> object:
     store = h.site.sqlite
     store.head.write(1, b"\1" * 32)  # somebody meddled with the head outside
@@ -351,6 +359,8 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
         "user-removed",
     ),
     "exemptions.look": (_look_at_exemptions, ""),
+    "statistics.statistics": (lambda h: statistics.statistics(h.site, h.moment, 60, []), ""),
+    "uninstall.plan": (lambda h: uninstall.plan(h.site), ""),
     "roster.roster": (lambda h: roster.roster(h.site, h.moment, not_verified_since=0) is not None, ""),
     "people.restore": (_restore_person, "user-restored"),
     "repositories.create": (lambda h: h.repository(), "repository-adopted"),
@@ -394,6 +404,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "break_glass.run": (_maintenance, "break-glass-ended"),
     "break_glass.close_left_open": (_left_open, "break-glass-ended"),
     "replay.replay": (lambda h: replay.replay(h.site, h.site.settings, [_a_read(h)]).judged == 1, ""),
+    "uninstall.carry_out": (_uninstall, "uninstalled"),
     "restore.restore": (_restore_store, "store-restored"),
 }
 

@@ -23,10 +23,12 @@ NOUNS = {
     "policy": "policy.policy",
     "log": "log.log",
     "doctor": "doctor.doctor",
+    "stats": "stats.stats",
     "audit": "audit.audit",
     "break-glass": "break_glass.break_glass",
     "store": "store.store",
     "export": "export.export",
+    "uninstall": "uninstall.uninstall",
 }
 
 

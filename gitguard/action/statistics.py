@@ -1,0 +1,171 @@
+"""The installation in numbers: people, sessions, verifications, decisions, sizes, and what is slow to decide. Changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gitguard.action.site import Site
+from gitguard.answer.reading_log import Entry
+from gitguard.config.load import load
+from gitguard.decision.explain import VERBS, explain
+from gitguard.decision.standing import remaining
+from gitguard.factor.throttle import longest_window, retry_at
+from gitguard.session import waiting
+from gitguard.session.credential import credential_of
+from gitguard.session.moment import Moment
+from gitguard.store.contract import Reading
+from gitguard.store.gate_query import GateQuery
+from gitguard.store.rows import AuditRecord
+
+SAMPLED = 50  # different requests of the log that are decided again, to see how long that takes
+SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """One request of the log, decided again just now, and how long that took."""
+
+    user: str
+    operation: str
+    repository: str
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who is there just now. `active` users are not suspended; `enrolled`: those of them with a second factor;
+
+    `throttled`: those whose budget of wrong codes is spent. `demanding`: repositories with a toggle that demands.
+    """
+
+    active: int
+    enrolled: int
+    suspended: int
+    keys: int
+    hardware_keys: int
+    sessions: int
+    throttled: int
+    open_invites: int
+    repositories: int
+    demanding: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """What the trail says: sessions opened, by method, and codes rejected, since a moment; and its length."""
+
+    verifications: dict[str, int]
+    rejected_codes: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """`period`: what the trail says of the last `period_seconds`, `ever`: of all time. `allowed` and `refused`: the
+
+    period's decisions by reason. `waiting`: pushes that wait now. `slowest`: of what was decided again just now.
+    """
+
+    period_seconds: int
+    people: People
+    period: Trail
+    ever: Trail
+    allowed: dict[str, int]
+    refused: dict[str, int]
+    waiting: int
+    store_bytes: int
+    log_bytes: int
+    slowest: tuple[Slow, ...]
+
+
+def statistics(site: Site, moment: Moment, period_seconds: int, entries: Iterable[Entry]) -> Statistics:
+    """The numbers at `moment`; `entries` are the log's of the period. Raises Refusal."""
+    allowed: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
+    asked: dict[tuple[str, ...], None] = {}
+    for entry in entries:
+        (allowed if entry.get("verdict") == "allowed" else refused)[str(entry.get("reason"))] += 1
+        if entry.get("operation") in VERBS and entry.get("repository"):
+            names = ("user", "key", "address", "repository", "operation")
+            request = tuple(str(entry.get(name) or "") for name in names)
+            asked.pop(request, None)
+            asked[request] = None  # the latest last
+    paths = site.settings.paths
+    with site.store.reading() as tx:
+        people, records = _people(site, tx, moment), tx.audit()
+    return Statistics(
+        period_seconds,
+        people,
+        _trail(records, moment.at - period_seconds),
+        _trail(records, 0),
+        dict(allowed.most_common()),
+        dict(refused.most_common()),
+        len(waiting.notes(str(paths.state))),
+        sum(_size(site.settings.store.url.path + suffix) for suffix in ("", "-wal")),
+        _size(str(paths.access_log)),
+        _slowest(site, moment, list(asked)[-SAMPLED:]),
+    )
+
+
+def _people(site: Site, tx: Reading, moment: Moment) -> People:
+    lifetime, scope = site.settings.session.lifetime, site.settings.session.scope
+    users, keys, repositories = tx.users(), tx.keys(), tx.repositories()
+    active = [user.name for user in users if user.state == "active"]
+    factors = {factor.user for factor in tx.factors()}
+    invites = [invite for name in active if (invite := tx.invite(name)) is not None]
+    guessed = tx.users_guessed_since(moment.at - longest_window(site.settings.throttle))
+    return People(
+        active=len(active),
+        enrolled=sum(name in factors for name in active),
+        suspended=sum(user.state == "suspended" for user in users),
+        keys=len(keys),
+        hardware_keys=sum(key.counts_by_itself for key in keys),
+        sessions=sum(s.scope == scope and remaining(s, lifetime, moment) > 0 for s in tx.sessions()),
+        throttled=sum(_is_throttled(site, tx, name, moment) for name in guessed),
+        open_invites=sum(expires_at > moment.at for _, expires_at in invites),
+        repositories=len(repositories),
+        demanding=sum(row.require != "none" for row in repositories),
+    )
+
+
+def _trail(records: list[AuditRecord], after: int) -> Trail:
+    methods: Counter[str] = Counter()
+    rejected = 0
+    for record in records:
+        if int(str(record.record.get("at", 0))) >= after:
+            if record.record.get("event") == "session-opened":
+                methods[str(record.record.get("method"))] += 1
+            rejected += record.record.get("event") == "code-rejected"
+    return Trail(dict(methods.most_common()), rejected, len(records))
+
+
+def _is_throttled(site: Site, tx: Reading, user: str, moment: Moment) -> bool:
+    limits = site.settings.throttle
+    failures = tx.failures(user, moment.at - longest_window(limits))
+    unanswered = sum(entry.failures for entry in tx.guessing(user))
+    spent = {failure.credential for failure in failures}
+    return any(retry_at(failures, key, moment.at, limits, unanswered) is not None for key in spent)
+
+
+def _slowest(site: Site, moment: Moment, asked: list[tuple[str, ...]]) -> tuple[Slow, ...]:
+    """The slowest of `asked`, decided again: a lender with many borrowers or a slow disk shows here."""
+    config = load(*site.at.of_gate)
+    took = []
+    for user, key, address, repository, operation in asked:
+        query = GateQuery(config.store)
+        began = time.perf_counter()
+        explain(config, query, user, credential_of(key), address, repository, operation, moment)
+        took.append(Slow(user, operation, repository, round((time.perf_counter() - began) * 1000, 2)))
+        query.close()
+    return tuple(sorted(took, key=lambda slow: slow.milliseconds, reverse=True)[:SHOWN])
+
+
+def _size(path: str) -> int:
+    with contextlib.suppress(OSError):
+        return os.stat(path).st_size
+    return 0

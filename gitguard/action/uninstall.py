@@ -1,0 +1,77 @@
+"""The way out: keys go to git-shell or to what stood behind the gate, hooks are as they were, people keep working.
+
+Repositories, store, configuration and log are left where they are; so is everything of root's.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from gitguard.action.site import Site
+from gitguard.host import key_file
+from gitguard.machine.files import locked
+from gitguard.message.reasons import Refusal
+from gitguard.repository.releasing import release, what_releasing_does
+from gitguard.session.moment import Moment
+from gitguard.store.rows import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """One repository: what becomes of its hook; `fault`: why that could not be done, "" if it was."""
+
+    repository: str
+    what: str
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """`keys` that go on without the gate, `left_out` those of suspended users, who stay out; `copy`: the key file as it was."""
+
+    keys: tuple[Key, ...]
+    left_out: tuple[Key, ...]
+    hooks: tuple[Hook, ...]
+    copy: str
+
+
+def plan(site: Site) -> WayOut:
+    """What `carry_out` would do. Changes nothing. Raises Refusal."""
+    keys, left_out, directories = _facts(site)
+    hooks = [Hook(name, what) for name, path in directories if (what := what_releasing_does(path))]
+    return WayOut(keys, left_out, tuple(hooks), site.key_file + key_file.WITH_GITGUARD)
+
+
+def carry_out(site: Site, moment: Moment, actor: str, reason: str) -> WayOut:
+    """Do it: the trail first, then keys, then hooks; one that cannot be changed is named, and the rest goes on. Raises Refusal."""
+    keys, left_out, directories = _facts(site)
+    with site.store.writing() as tx:
+        tx.record(
+            "uninstalled", moment.at, actor, keys=len(keys), repositories=len(directories), reason=reason
+        )
+    with locked(site.lock):
+        behind = tuple(site.settings.git.behind)
+        key_file.release(site.key_file, list(keys), behind)
+    hooks = []
+    for name, path in directories:
+        try:
+            what, fault = release(path), ""
+        except Refusal as refusal:
+            what, fault = "", refusal.text or refusal.detail
+        if what or fault:
+            hooks.append(Hook(name, what, fault))
+    return WayOut(keys, left_out, tuple(hooks), site.key_file + key_file.WITH_GITGUARD)
+
+
+def _facts(site: Site) -> tuple[tuple[Key, ...], tuple[Key, ...], list[tuple[str, str]]]:
+    """(keys that stay, keys of suspended users, (name, directory) of each repository that is there)."""
+    with site.store.reading() as tx:
+        suspended = {user.name for user in tx.users() if user.state != "active"}
+        keys = tx.keys()
+        directories = [(row.name, row.directory) for row in tx.repositories() if os.path.isdir(row.directory)]
+    return (
+        tuple(key for key in keys if key.user not in suspended),
+        tuple(key for key in keys if key.user in suspended),
+        directories,
+    )
