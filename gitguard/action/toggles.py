@@ -96,6 +96,20 @@ def demand_lifetime(
     return done, follow(site, moment)
 
 
+def demand_both(
+    site: Site,
+    name: str,
+    floor: tuple[str, int | None],
+    demanded: tuple[str, int | None],
+    moment: Moment,
+    actor: str,
+) -> Followed:
+    """The server's admin sets the floor, and what a repository's own admins have tightened it to. Raises Refusal."""
+    with site.store.writing() as tx:
+        toggle.set_both(tx, known(tx, site.settings, name), demanded, floor, moment.at, actor)
+    return follow(site, moment)
+
+
 def appoint(site: Site, name: str, verb: str, user: str, moment: Moment, actor: str) -> tuple[str, bool]:
     """The server's admin adds or removes a repository's admin: (its name, whether anything changed). Raises Refusal."""
     with site.store.writing() as tx:

@@ -106,6 +106,8 @@ class _Reader:
                 values[name] = self.apps(content)
             elif name == "groups":
                 values[name] = self.groups(content)
+            elif name == "aliases":
+                values[name] = self.aliases(content)
             elif name == "rules":
                 values[name] = self.rules(content)
             elif not isinstance(content, dict):
@@ -177,6 +179,21 @@ class _Reader:
             if not groups[name]:
                 self.fault("groups", name, "an empty group protects nobody; remove it or name its users")
         return groups
+
+    def aliases(self, content: Any) -> dict[str, UserName]:
+        """`[aliases]`: a login of another system, as it is written there, and the user that it is here."""
+        aliases: dict[str, UserName] = {}
+        if not isinstance(content, dict):
+            self.fault("aliases", "", "expected a table, [aliases]")
+            return aliases
+        for login, name in content.items():
+            if not isinstance(name, str) or not is_user_name(name):
+                self.fault("aliases", login, f"{name!r} cannot be a user's name")
+            elif login.casefold() in (other.casefold() for other in aliases):
+                self.fault("aliases", login, "the same login twice, but for the case of its letters")
+            else:
+                aliases[login] = UserName(name)
+        return aliases
 
     def meaning(self, settings: Settings) -> None:
         """What no single key shows."""

@@ -189,6 +189,7 @@ class Settings(msgspec.Struct, frozen=True):
     notify: Notify = Notify()
     apps: list[App] = msgspec.field(default_factory=lambda: list(DEFAULT_APPS))
     groups: dict[str, list[UserName]] = msgspec.field(default_factory=dict)
+    aliases: dict[str, UserName] = msgspec.field(default_factory=dict)
     rules: list[RuleTable] = msgspec.field(default_factory=list)
 
     @property

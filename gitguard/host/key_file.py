@@ -149,11 +149,11 @@ def foreign_lines(path: str) -> list[ForeignLine]:
         # sshd reads C strings: what stands behind a NUL is not there.
         text = raw.partition(b"\0")[0].decode("utf-8", "replace").strip()
         if text and not text.startswith("#"):
-            found.append(_parse(path, number, text))
+            found.append(parse_line(path, number, text))
     return found
 
 
-def _parse(path: str, number: int, text: str) -> ForeignLine:
+def parse_line(path: str, number: int, text: str) -> ForeignLine:
     """The key of a line, read as sshd reads it: `type blob comment`, else options first, then that."""
     for options, rest in (("", text), _after_options(text)):
         words = rest.split(None, 2)

@@ -130,6 +130,18 @@ def set_lifetime(
     return _set(tx, repository, repository.require, wanted, at, actor)
 
 
+def set_both(
+    tx: Writing,
+    repository: Repository,
+    demanded: tuple[str, int | None],
+    floor: tuple[str, int | None],
+    at: int,
+    actor: str,
+) -> Change:
+    """Set (require, lifetime in seconds) of the toggle and of the floor below it at once."""
+    return _set(tx, repository, *demanded, at, actor, floor=floor)
+
+
 def _set(
     tx: Writing,
     repository: Repository,

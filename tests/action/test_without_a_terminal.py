@@ -12,8 +12,10 @@ import pytest
 
 from gitguard.account.public_key import PublicKey
 from gitguard.action import (
+    applying,
     break_glass,
     exemptions,
+    importing,
     keys,
     own,
     own_keys,
@@ -32,6 +34,8 @@ from gitguard.action.follow import write_keys
 from gitguard.action.keys import NewKey
 from gitguard.action.sessions import Which
 from gitguard.action.site import Site, open_site
+from gitguard.action.wanted import Wanted
+from gitguard.exchange.offer import Offer, Offered
 from gitguard.factor.proof import Person
 from gitguard.repository import registry
 from gitguard.session.credential import ssh_key
@@ -295,6 +299,16 @@ def _uninstall(h: House) -> object:
     return done
 
 
+def _import_person(h: House) -> object:
+    h.count += 1
+    return importing.take(h.site, Offered((Offer(1, f"Person{h.count}@x.org"),), ()), h.moment, ACTOR).changed
+
+
+def _demand_both(h: House) -> object:
+    toggles.demand_both(h.site, h.repository(), ("push", None), ("all", None), h.moment, ACTOR)
+    return True
+
+
 def _accept_chain(h: House) -> object:
     store = h.site.sqlite
     store.head.write(1, b"\1" * 32)  # somebody meddled with the head outside
@@ -361,6 +375,9 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "exemptions.look": (_look_at_exemptions, ""),
     "statistics.statistics": (lambda h: statistics.statistics(h.site, h.moment, 60, []), ""),
     "uninstall.plan": (lambda h: uninstall.plan(h.site), ""),
+    "importing.take": (_import_person, "user-added"),
+    "applying.plan": (lambda h: applying.plan(h.site, Wanted(), h.moment, ACTOR), ""),
+    "toggles.demand_both": (_demand_both, "toggle-set"),
     "roster.roster": (lambda h: roster.roster(h.site, h.moment, not_verified_since=0) is not None, ""),
     "people.restore": (_restore_person, "user-restored"),
     "repositories.create": (lambda h: h.repository(), "repository-adopted"),

@@ -88,6 +88,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("config", "store"),
     ("repository", "factor"),
     ("host",),
+    ("exchange",),
     ("decision",),
     ("answer",),
     ("action",),

@@ -28,6 +28,7 @@ NOUNS = {
     "break-glass": "break_glass.break_glass",
     "store": "store.store",
     "export": "export.export",
+    "apply": "apply.apply",
     "uninstall": "uninstall.uninstall",
 }
 

@@ -1,4 +1,4 @@
-"""`admin user`: add, list, show, suspend, emergency, resume, reset, unthrottle, remove, restore, invite."""
+"""`admin user`: add, import, list, show, suspend, emergency, resume, reset, unthrottle, remove, restore, invite."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from gitguard.action.roster import entry_of, roster
 from gitguard.answer.reading_log import fold
 from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import confirm, say_invite
+from gitguard.cli.admin.importing import import_
 from gitguard.cli.admin.key import BEHIND, read_key_files, read_program, say_program
 from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
 from gitguard.cli.here import check_followed, say_followed
@@ -27,7 +28,10 @@ from gitguard.session.moment import now
 
 @click.group(cls=Group)
 def user() -> None:
-    """People: add, list, show, suspend, emergency, resume, reset, unthrottle, remove, restore, invite."""
+    """People: add, import, list, show, suspend, emergency, resume, reset, unthrottle, remove, restore, invite."""
+
+
+user.add_command(import_)
 
 
 @user.command()

@@ -1,0 +1,223 @@
+"""Bringing the installation to what a file wants: the difference first, then each step by the action that it is.
+
+Nothing is taken away unless that is asked for (`prune`), and then only from users and repositories that the file names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gitguard.action import keys, people, repositories, toggles
+from gitguard.action.follow import Followed
+from gitguard.action.keys import NewKey, key_row
+from gitguard.action.site import Site
+from gitguard.action.wanted import Demand, Repository, User, Wanted
+from gitguard.config.types import format_duration
+from gitguard.message.reasons import Refusal
+from gitguard.repository import registry
+from gitguard.session.moment import Moment
+from gitguard.store.contract import Reading
+from gitguard.store.rows import Key
+from gitguard.store.rows import Repository as Known
+
+REASON = "apply"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change, in words, and what does it."""
+
+    what: str
+    do: Callable[[], Followed]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps in their order, and what the file does not name, which is left alone."""
+
+    steps: tuple[Step, ...]
+    unnamed: tuple[str, ...]
+
+
+def plan(site: Site, wanted: Wanted, moment: Moment, actor: str, *, prune: bool = False) -> Plan:
+    """What would be done. Raises Refusal("usage") with every reason why it cannot be, and then nothing was."""
+    with site.store.reading() as tx:
+        faults = list(_faults(site, tx, wanted))
+        if faults:
+            raise Refusal("usage", text="; ".join(faults), hint="nothing was changed")
+        steps = [step for user in wanted.users for step in _user(site, tx, user, moment, actor, prune=prune)]
+        steps += [
+            step
+            for row in wanted.repositories
+            for step in _repository(site, tx, row, moment, actor, prune=prune)
+        ]
+        named = {user.name for user in wanted.users}
+        unnamed = [
+            f"the user {user.name}"
+            for user in tx.users()
+            if user.state != "removed" and user.name not in named
+        ]
+        named = {row.name for row in wanted.repositories}
+        unnamed += [f"the repository {row.name}" for row in tx.repositories() if row.name not in named]
+    return Plan(tuple(steps), tuple(unnamed))
+
+
+def carry_out(planned: Plan) -> Iterator[tuple[Step, Followed]]:
+    """Do each step, and say when it is done. Raises Refusal, and what was done by then stands: run it again."""
+    for step in planned.steps:
+        yield step, step.do()
+
+
+def _faults(site: Site, tx: Reading, wanted: Wanted) -> Iterator[str]:
+    """Why the file cannot be applied: a key of somebody else's, an admin whom nobody knows."""
+    owners: dict[str, str] = {}
+    will_be = {user.name for user in wanted.users if user.state != "removed"}
+    will_be |= {user.name for user in tx.users() if user.state != "removed"}
+    for user in wanted.users:
+        there = tx.user(user.name)
+        if there is not None and there.state == "removed" and user.state != "removed":
+            yield f"line {user.line}: {user.name} was removed; if they are back: gitguard admin user restore {user.name}"
+        for new in user.keys or ():
+            fingerprint = new.key.fingerprint
+            owner = tx.key(fingerprint)
+            whose = owners.setdefault(fingerprint, user.name if owner is None else owner.user)
+            if whose != user.name:
+                yield f"line {user.line}: {fingerprint} belongs to {whose}"
+    for row in wanted.repositories:
+        for admin in row.admins or ():
+            if admin not in will_be:
+                yield f"line {row.line}: {admin} is to be an admin of {row.name}, and is not known"
+        for demand in (row.demand, row.floor):
+            longest = site.settings.session.lifetime
+            if (
+                demand is not None
+                and demand.lifetime_seconds is not None
+                and demand.lifetime_seconds > longest
+            ):
+                yield f"line {row.line}: a repository's lifetime may only be shorter than the server's, {format_duration(longest)}"
+
+
+def _user(site: Site, tx: Reading, user: User, moment: Moment, actor: str, *, prune: bool) -> Iterator[Step]:
+    there, name = tx.user(user.name), user.name
+    if user.state == "removed":
+        if prune and there is not None and there.state != "removed":
+            yield Step(
+                f"remove the user {name}", lambda: people.remove(site, name, moment, actor, REASON).followed
+            )
+        return
+    if there is None:
+        yield Step(f"add the user {name}", lambda: people.add(site, name, [], moment, actor).followed)
+    if (there.state if there is not None else "active") != user.state:
+        verb = "suspend" if user.state == "suspended" else "resume"
+        yield Step(
+            f"{verb} {name}", lambda: people.set_state(site, name, user.state, moment, actor, REASON).followed
+        )
+    if user.keys is None:
+        return
+    present = {key.fingerprint: key for key in tx.keys(name)}
+    for new in user.keys:
+        old = present.pop(new.key.fingerprint, None)
+        if old is not None and _limits(old) == _limits(key_row(name, new, 0)):
+            continue
+        if old is not None:
+            yield _remove_key(
+                site,
+                old.fingerprint,
+                f"take the key {old.fingerprint} of {name} away, to limit it anew",
+                moment,
+                actor,
+            )
+        yield _add_key(site, name, new, moment, actor)
+    for fingerprint in present if prune else ():
+        yield _remove_key(site, fingerprint, f"remove the key {fingerprint} of {name}", moment, actor)
+
+
+def _limits(key: Key) -> tuple[str, bool, tuple[str, ...]]:
+    return (key.limits, key.verify_required, key.behind)
+
+
+def _add_key(site: Site, name: str, new: NewKey, moment: Moment, actor: str) -> Step:
+    return Step(
+        f"add the key {new.key.fingerprint} to {name}", lambda: keys.add(site, name, [new], moment, actor)[1]
+    )
+
+
+def _remove_key(site: Site, fingerprint: str, what: str, moment: Moment, actor: str) -> Step:
+    return Step(what, lambda: keys.remove(site, fingerprint, moment, actor, REASON)[1])
+
+
+def _repository(
+    site: Site, tx: Reading, row: Repository, moment: Moment, actor: str, *, prune: bool
+) -> Iterator[Step]:
+    there, name = tx.repository(row.name), row.name
+    if there is None:
+        yield _make(site, name, moment, actor)
+    now = there or Known(name, "", "none", None, 0)
+    if row.floor is not None and row.demand is not None:
+        yield from _demand(site, now, row.demand, row.floor, moment, actor)
+    if row.admins is None:
+        return
+    present = set(tx.repository_admins(name)) if there is not None else set()
+    for user in sorted(set(row.admins) - present):
+        yield _appoint(site, name, "add", user, moment, actor)
+    for user in sorted(present - set(row.admins)) if prune else ():
+        yield _appoint(site, name, "remove", user, moment, actor)
+
+
+def _make(site: Site, name: str, moment: Moment, actor: str) -> Step:
+    """Create it, or adopt what lies there."""
+    try:
+        found = registry.locate(site.settings, name)
+    except Refusal as refusal:
+        if refusal.reason != "no-such-repository":
+            raise
+    else:
+
+        def adopt() -> Followed:
+            repositories.adopt(site, found, repositories.live_hook(site), moment, actor).check()
+            return Followed()
+
+        return Step(f"adopt the repository {name}", adopt)
+
+    def create() -> Followed:
+        repositories.create(site, name, (), moment, actor)
+        return Followed()
+
+    return Step(f"create the repository {name}", create)
+
+
+def _demand(
+    site: Site, now: Known, demand: Demand, floor: Demand, moment: Moment, actor: str
+) -> Iterator[Step]:
+    """The floor first, then what its own admins had tightened it to."""
+    if (now.floor_require, now.floor_lifetime_seconds) != (floor.require, floor.lifetime_seconds) or (
+        (now.require, now.lifetime_seconds) != (demand.require, demand.lifetime_seconds)
+    ):
+        words = f"demand 2FA for {floor.require}" + _for(floor.lifetime_seconds)
+        tightened = (
+            "" if demand == floor else f", tightened to {demand.require}{_for(demand.lifetime_seconds)}"
+        )
+        yield Step(
+            f"{now.name}: {words}{tightened}",
+            lambda: toggles.demand_both(
+                site,
+                now.name,
+                (floor.require, floor.lifetime_seconds),
+                (demand.require, demand.lifetime_seconds),
+                moment,
+                actor,
+            ),
+        )
+
+
+def _for(seconds: int | None) -> str:
+    return "" if seconds is None else f" within {format_duration(seconds)}"
+
+
+def _appoint(site: Site, name: str, verb: str, user: str, moment: Moment, actor: str) -> Step:
+    def change() -> Followed:
+        toggles.appoint(site, name, verb, user, moment, actor)
+        return Followed()
+
+    return Step(f"{name}: {verb} the admin {user}", change)

@@ -1,0 +1,160 @@
+"""Taking people, keys and second factors over from a foreign list: what is there already stays, so it can be repeated.
+
+One transaction, with everything that can be taken; a dry run is the same one, taken back at its end.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from gitguard.action import users
+from gitguard.action.follow import Followed, follow
+from gitguard.action.keys import NewKey, key_row
+from gitguard.action.site import Site
+from gitguard.exchange.offer import LeftOut, Offer, Offered, OfferedFactor, OfferedKey, name_of_login
+from gitguard.factor.totp import WINDOW
+from gitguard.host import key_file
+from gitguard.session.moment import Moment
+from gitguard.store.contract import Writing
+from gitguard.store.rows import Factor
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One line's person, by the name they have here, and what was done, in words; empty where all was there already."""
+
+    line: int
+    login: str
+    user: str
+    done: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What was taken, what was not and why, and what followed."""
+
+    taken: tuple[Taken, ...]
+    left_out: tuple[LeftOut, ...]
+    followed: Followed
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything is other than before."""
+        return any(taken.done for taken in self.taken)
+
+
+class _TakenBack(Exception):  # noqa: N818 - the end of a dry run
+    """Takes the transaction back."""
+
+
+def take(site: Site, offered: Offered, moment: Moment, actor: str, *, dry_run: bool = False) -> Imported:
+    """Take all that can be taken. Raises Refusal, and then nothing was."""
+    taken: list[Taken] = []
+    left_out = list(offered.left_out)
+    foreign = {line.blob for path in site.key_files for line in key_file.foreign_lines(path)}
+    aliases = {alias: str(name) for alias, name in site.settings.aliases.items()}
+    logins: dict[str, str] = {}
+    try:
+        with site.store.writing() as tx:
+            for offer in offered.offers:
+                name = name_of_login(offer.login, aliases)
+                before = logins.setdefault(name, offer.login)
+                if not name:
+                    why = "it gives no user's name; give it one under [aliases]"
+                    left_out.append(LeftOut(offer.line, offer.login, why))
+                elif before.casefold() != offer.login.casefold():
+                    why = f"{before} is {name} already; give one of them another name under [aliases]"
+                    left_out.append(LeftOut(offer.line, offer.login, why))
+                else:
+                    done = _person(site, tx, offer, name, moment, actor, foreign, left_out)
+                    if done is not None:
+                        taken.append(Taken(offer.line, offer.login, name, tuple(done)))
+            _end(dry_run=dry_run)
+    except _TakenBack:
+        return Imported(tuple(taken), tuple(sorted(left_out, key=lambda one: one.line)), Followed())
+    followed = follow(site, moment, keys=True)
+    return Imported(tuple(taken), tuple(sorted(left_out, key=lambda one: one.line)), followed)
+
+
+def _end(*, dry_run: bool) -> None:
+    if dry_run:
+        raise _TakenBack
+
+
+def _person(
+    site: Site,
+    tx: Writing,
+    offer: Offer,
+    name: str,
+    moment: Moment,
+    actor: str,
+    foreign: set[str],
+    left_out: list[LeftOut],
+) -> list[str] | None:
+    """What was done for one person; None where nothing can be, because they were removed."""
+    done = []
+    there = tx.user(name)
+    if there is not None and there.state == "removed":
+        left_out.append(
+            LeftOut(
+                offer.line,
+                offer.login,
+                f"{name} was removed; if they are back: gitguard admin user restore {name}",
+            )
+        )
+        return None
+    if there is None:
+        users.add(tx, name, moment.at, actor)
+        done.append(f"added the user {name}")
+    for key in offer.keys:
+        what = f"{key.key.fingerprint} of {offer.login}"
+        owner = tx.key(key.key.fingerprint)
+        if owner is not None and owner.user != name:
+            left_out.append(LeftOut(offer.line, what, f"it is a key of {owner.user}"))
+        elif owner is None and key.key.blob in foreign:
+            why = (
+                "it stands ungated in a file that sshd reads; take it over with: gitguard admin key adopt MAP"
+            )
+            left_out.append(LeftOut(offer.line, what, why))
+        elif owner is None:
+            users.add_key(tx, key_row(name, _new(key), moment.at), moment.at, actor)
+            done.append(f"added the key {key.key.fingerprint}")
+    if offer.factor is not None:
+        done += _factor(site, tx, offer, offer.factor, name, moment, actor, left_out)
+    return done
+
+
+def _new(key: OfferedKey) -> NewKey:
+    return NewKey(key.key, key.limits, key.verify_required, key.behind)
+
+
+def _factor(
+    site: Site,
+    tx: Writing,
+    offer: Offer,
+    offered: OfferedFactor,
+    name: str,
+    moment: Moment,
+    actor: str,
+    left_out: list[LeftOut],
+) -> list[str]:
+    """Take the secret over, unless there is one. Codes that the other program may have seen do not count here."""
+    ring = site.desk.keyring
+    there = tx.factor(name)
+    if there is not None:
+        if ring.decrypt(there) != offered.secret:
+            why = f"{name} has another second factor; reset it first: gitguard admin user reset {name}"
+            left_out.append(LeftOut(offer.line, f"the second factor of {offer.login}", why))
+        return []
+    enrolment = secrets.token_hex(8)
+    cipher_key, sealed = ring.encrypt(name, enrolment, offered.secret)
+    step = moment.at // offered.period_seconds + WINDOW
+    tx.put_factor(
+        Factor(
+            name, enrolment, sealed, cipher_key, offered.digits, offered.period_seconds, "SHA1", step, moment.at
+        )
+    )  # fmt: skip
+    tx.drop_invite(name)
+    tx.record("enrolled", moment.at, actor, user=name, basis="import", again=False)
+    return ["took the second factor over; recovery codes: 2fa recovery-codes"]

@@ -1,0 +1,69 @@
+"""`admin apply`: the door of configuration management. It takes what `export` gives."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from gitguard.action.applying import carry_out, plan
+from gitguard.action.wanted import read_wanted
+from gitguard.cli.admin import options
+from gitguard.cli.admin.office import open_office, read_file, say_faults
+from gitguard.cli.here import check_followed
+from gitguard.cli.printing import number, say_json
+from gitguard.command_line import say
+from gitguard.config.parse import ConfigurationError
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import now
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+@click.option("--dry-run", is_flag=True, help="Say the difference, and change nothing.")
+@click.option(
+    "--prune",
+    is_flag=True,
+    help="Also take away keys and admins that FILE does not name for those whom it names, and users that it calls removed.",
+)
+@options.as_json
+@click.pass_context
+def apply(ctx: click.Context, file: str, dry_run: bool, prune: bool, as_json: bool) -> None:
+    """Bring users, keys, repositories and toggles to what FILE (- for stdin) says, in the form that export prints; the last line is changed: true or false."""
+    path = file if file == "-" else os.path.abspath(file)
+    try:
+        wanted = read_wanted(read_file(ctx, file), path)
+    except ConfigurationError as error:
+        summed = say_faults(error)
+        raise Refusal("usage", text=summed.text.partition(";")[0], hint="nothing was changed") from None
+    office = open_office(ctx)
+    planned = plan(office.site, wanted, now(), office.actor, prune=prune)
+    ended = 0
+    if not dry_run:
+        for step, followed in carry_out(planned):
+            if not as_json:
+                click.echo(step.what)
+            ended += followed.ended
+            check_followed(followed, f"done: {step.what}")
+    elif not as_json:
+        for step in planned.steps:
+            click.echo(f"would {step.what}")
+    if as_json:
+        say_json(
+            {
+                "changed": bool(planned.steps),
+                "steps": [step.what for step in planned.steps],
+                "unnamed": list(planned.unnamed),
+            }
+        )
+        return
+    if ended:
+        click.echo(f"{number(ended, 'running transfer')} ended")
+    if planned.unnamed:
+        shown = ", ".join(planned.unnamed[:3]) + (
+            f" and {len(planned.unnamed) - 3} more" if len(planned.unnamed) > 3 else ""
+        )
+        click.echo(f"not in the file, and left alone: {shown}", err=True)
+    if any(step.what.startswith("add the user") for step in planned.steps) and not dry_run:
+        say("who has no second factor yet: gitguard admin user invite --all", err=True)
+    click.echo(f"changed: {str(bool(planned.steps)).lower()}")

@@ -1,0 +1,87 @@
+"""`admin user import`: people, keys and second factors from other programs' lists."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from gitguard.action import importing as action
+from gitguard.cli.admin import options
+from gitguard.cli.admin.office import Office, open_office, read_file
+from gitguard.cli.here import check_followed
+from gitguard.cli.printing import number, say_json
+from gitguard.command_line import say
+from gitguard.exchange import authenticators, people
+from gitguard.exchange.offer import Offered
+from gitguard.message.reasons import Refusal, readable
+from gitguard.session.moment import now
+
+FORMATS = ("csv", "authorized-keys", "google-authenticator", "users.oath")
+
+
+@click.command("import")
+@click.argument("form", metavar="FORMAT", type=click.Choice(FORMATS))
+@click.argument("file", type=click.Path())
+@click.option(
+    "--map",
+    "map_file",
+    type=click.Path(),
+    help="authorized-keys: whose each key is, lines of FINGERPRINT LOGIN.",
+)
+@click.option("--user", "login", default="", metavar="LOGIN", help="google-authenticator: whose file it is.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@options.as_json
+@click.pass_context
+def import_(
+    ctx: click.Context, form: str, file: str, map_file: str | None, login: str, dry_run: bool, as_json: bool
+) -> None:
+    """Take people, keys and second factors over from FILE (- for stdin): csv, authorized-keys, google-authenticator, users.oath. Safe to repeat."""
+    if (map_file is not None) != (form == "authorized-keys"):
+        raise Refusal("usage", text="authorized-keys needs --map, and nothing else takes it")
+    if bool(login) != (form == "google-authenticator"):
+        raise Refusal("usage", text="google-authenticator needs --user, and nothing else takes it")
+    data = read_file(ctx, file)
+    owners = people.read_map(read_file(ctx, map_file)) if map_file is not None else {}
+    office = open_office(ctx)
+    try:
+        offered = _read(office, form, data, owners, login)
+    except Refusal as refusal:
+        raise refusal.but(text=f"{file}, {refusal.text}") from None
+    done = action.take(office.site, offered, now(), office.actor, dry_run=dry_run)
+    if as_json:
+        say_json(
+            {
+                "changed": done.changed,
+                "taken": [asdict(one) for one in done.taken],
+                "left_out": [asdict(one) for one in done.left_out],
+            }
+        )
+    else:
+        would = "would have " if dry_run else ""
+        for one in done.taken:
+            for what in one.done:
+                click.echo(f"line {one.line}, {readable(one.login, 100)}: {would}{what}")
+        for left in done.left_out:
+            click.echo(
+                f"line {left.line}: not taken: {readable(left.what, 200)}: {readable(left.why, 300)}",
+                err=True,
+            )
+        same = sum(not one.done for one in done.taken)
+        changed = len(done.taken) - same
+        click.echo(
+            f"{number(changed, 'person', 'people')} {'would be ' if dry_run else ''}taken over, {same} there already, {number(len(done.left_out), 'line')} not taken"
+        )
+        if changed and not dry_run and form in ("csv", "authorized-keys"):
+            say("who has no second factor yet: gitguard admin user invite --all")
+    check_followed(done.followed, "what was taken over stands")
+
+
+def _read(office: Office, form: str, data: bytes, owners: dict[str, str], login: str) -> Offered:
+    if form == "csv":
+        return people.read_csv(data)
+    if form == "authorized-keys":
+        return people.read_authorized_keys(data, owners, office.site.at.gate)
+    if form == "google-authenticator":
+        return authenticators.read_google_authenticator(data, login)
+    return authenticators.read_oath(data)

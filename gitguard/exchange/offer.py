@@ -1,0 +1,90 @@
+"""What a foreign list offers, line by line, and what of it cannot be taken."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+from gitguard.account.names import is_user_name
+from gitguard.account.public_key import PublicKey
+
+LEAST_SECRET_BYTES = 10  # 80 bits, what the older of these programs made
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedKey:
+    """A public key, with what limited it where it comes from."""
+
+    key: PublicKey
+    limits: str = ""
+    verify_required: bool = False
+    behind: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedFactor:
+    """A TOTP secret in base32, and how its codes are computed; `repr` does not show it."""
+
+    secret: str
+    digits: int = 6
+    period_seconds: int = 30
+
+    def __repr__(self) -> str:
+        return f"OfferedFactor(<secret>, {self.digits}, {self.period_seconds})"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one line says of one person. `login` as it stands there."""
+
+    line: int
+    login: str
+    keys: tuple[OfferedKey, ...] = ()
+    factor: OfferedFactor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A line, or a part of one, that is not taken, and why."""
+
+    line: int
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """All that a file offers."""
+
+    offers: tuple[Offer, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def name_of_login(login: str, aliases: dict[str, str]) -> str:
+    """The user's name for a login of another system: `Alice@EXAMPLE.com` is alice, `Alice Doe` alice.doe; "" for none.
+
+    An alias of the configuration comes first, whatever its letters' case; else the part before the @, in small letters.
+    """
+    wanted = " ".join(login.split()).casefold()
+    for alias, name in aliases.items():
+        if " ".join(alias.split()).casefold() == wanted:
+            return name
+    plain = ".".join(wanted.partition("@")[0].split())
+    return plain if is_user_name(plain) else ""
+
+
+def base32_of(secret: bytes) -> str:
+    """A raw secret as authenticators write it, without padding."""
+    return base64.b32encode(secret).decode().rstrip("=")
+
+
+def secret_fault(secret: str) -> str:
+    """Why `secret` (base32) cannot be a TOTP secret, "" if it can."""
+    try:
+        raw = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    except (binascii.Error, ValueError):
+        return "its secret is not base32"
+    if len(raw) < LEAST_SECRET_BYTES:
+        return f"its secret has {len(raw) * 8} bits, too few"
+    return ""

@@ -1,0 +1,208 @@
+"""`admin user import` and `admin apply`: coming from elsewhere, and configuration management's door."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pyotp
+import pytest
+import tomli_w
+
+from lab.clock import step
+from lab.server import Direct, Server
+
+
+def typed(site: Direct, text: str, name: str = "list") -> str:
+    """A file with `text`."""
+    path = site.folder / name
+    path.write_text(text)
+    return str(path)
+
+
+def export(site: Direct) -> str:
+    """What the installation is."""
+    return site.admin("export").out
+
+
+def test_a_list_of_people_is_taken_once(site: Direct) -> None:
+    """The dry run says the same and changes nothing; a second time finds all there; what is not taken is said by line."""
+    ann = site.new_key("ann")
+    site.configure(aliases={"Robert Smith": "rob"})
+    text = f"login,email,key\nAnn@EXAMPLE.com,,{ann.public_line.strip()}\nRobert Smith,,\n,Ann@other.org,\nünal,,\n"
+    file, before = typed(site, text), export(site)
+    dry = site.admin("user", "import", "csv", file, "--dry-run")
+    assert export(site) == before
+    assert "line 2, Ann@EXAMPLE.com: would have added the user ann" in dry.out
+    assert "2 people would be taken over, 0 there already, 2 lines not taken" in dry.out
+    done = site.admin("user", "import", "csv", file)
+    assert "line 4: not taken: Ann@other.org: Ann@EXAMPLE.com is ann already" in done.err
+    assert "line 5: not taken: ünal: it gives no user's name" in done.err
+    assert "gitguard admin user invite --all" in done.out
+    names = [user["name"] for user in tomllib.loads(export(site))["users"]]
+    assert names == ["ann", "rob"]
+    assert ann.fingerprint in site.key_file.read_text()
+    again = json.loads(site.admin("user", "import", "csv", file, "--json").out)
+    assert again["changed"] is False
+    assert [one["done"] for one in again["taken"]] == [[], []]
+
+
+def test_a_removed_user_does_not_come_back_by_a_list(site: Direct) -> None:
+    """Nor does a key change hands."""
+    ann = site.add_user("ann")
+    site.admin("user", "add", "gone")
+    site.admin("user", "remove", "gone", "--yes")
+    done = site.admin(
+        "user", "import", "csv", typed(site, f"login,key\ngone,\nben,{ann.public_line.strip()}\n")
+    )
+    assert "gone was removed; if they are back: gitguard admin user restore gone" in done.err
+    assert "it is a key of ann" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("csv", "list", "--user", "x"), "--user"),
+        (("google-authenticator", "list"), "--user"),
+        (("authorized-keys", "list"), "--map"),
+        (("csv", "list", "--map", "list"), "--map"),
+        (("cvs", "list"), "csv"),
+        (("csv", "nowhere"), "cannot read"),
+        (("csv", "list"), "line 1"),
+    ],
+)
+def test_what_is_asked_wrongly(words: tuple[str, ...], said: str, site: Direct) -> None:
+    """Exit 2 with the right word, and nothing changed."""
+    (site.folder / "list").write_text("nobody\n")
+    before = export(site)
+    form, file, *rest = words
+    rest = [str(site.folder / word) if word == "list" else word for word in rest]
+    refused = site.admin("user", "import", form, str(site.folder / file), *rest, status=2)
+    assert said in refused.err
+    assert export(site) == before
+
+
+@pytest.mark.e2e
+def test_an_authenticator_comes_along(server: Server) -> None:
+    """A person keeps the app of pam_google_authenticator: its next code opens a session here, one it has shown does not."""
+    alice = server.add_user("alice")
+    secret = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    file = server.folder / "google"
+    file.write_text(f'{secret}\n" TOTP_AUTH\n12345678\n')
+    done = server.admin("user", "import", "google-authenticator", str(file), "--user", "Alice@EXAMPLE.com")
+    assert "took the second factor over" in done.out
+    assert "eight digits are too few" in done.err
+    assert secret not in done.text
+    shown = pyotp.TOTP(secret).generate_otp(step())
+    assert server.ssh(alice, "2fa verify", stdin=shown + "\n").status == 12, "pam may have seen it"
+    server.clear_watermark(alice)
+    alice.secret = secret
+    server.verify(alice)
+    again = server.admin("user", "import", "google-authenticator", str(file), "--user", "alice")
+    assert "0 people taken over, 1 there already" in again.out
+    file.write_text(f'{secret[::-1]}\n" TOTP_AUTH\n')
+    other = server.admin("user", "import", "google-authenticator", str(file), "--user", "alice")
+    assert "alice has another second factor; reset it first" in other.err
+    server.verify(alice)
+
+
+def test_apply_brings_a_server_to_what_another_was(site: Direct, tmp_path: Path) -> None:
+    """Export, apply on an empty server, export: the same text but for what is people's own. Twice: nothing to change."""
+    ann = site.add_user("ann")
+    site.admin("key", "add", "ann", f"{site.new_key('ann2').key}.pub", "--behind", "/usr/bin/env {user}")
+    site.admin("user", "add", "ben")
+    site.admin("user", "suspend", "ben")
+    site.admin("repo", "create", "team/app", "--admin", "ann")
+    site.admin("repo", "require", "team/app", "push")
+    site.admin("repo", "lifetime", "team/app", "1h")
+    wanted = export(site)
+    other = Direct(tmp_path / "other")
+    other.install()
+    file = typed(other, wanted)
+    dry = other.admin("apply", file, "--dry-run")
+    assert "would add the user ann" in dry.out
+    assert dry.out.endswith("changed: true\n")
+    assert tomllib.loads(export(other)) == {"users": [], "repositories": []}
+    done = other.admin("apply", file)
+    assert "add the user ann\n" in done.out
+    assert "suspend ben\n" in done.out
+    assert "team/app: demand 2FA for push within 1h\n" in done.out
+    assert done.out.endswith("changed: true\n")
+    assert ann.fingerprint in other.key_file.read_text()
+    got = export(other).replace(str(other.repositories), str(site.repositories))
+    assert got == wanted
+    assert other.admin("apply", file).out == "changed: false\n"
+    assert json.loads(other.admin("apply", "-", "--json", stdin=wanted).out) == {
+        "changed": False,
+        "steps": [],
+        "unnamed": [],
+    }
+
+
+def test_apply_takes_nothing_away_unless_told(site: Direct) -> None:
+    """What the file does not name stays; with --prune keys and admins of those whom it names go, and users it calls removed."""
+    site.add_user("ann")
+    site.add_user("ben")
+    site.admin("repo", "create", "app", "--admin", "ben")
+    text = '[[users]]\nname = "ann"\nkeys = []\n\n[[users]]\nname = "ben"\nstate = "removed"\n\n[[repositories]]\nname = "app"\nadmins = []\n'
+    file, before = typed(site, text), export(site)
+    site.admin("user", "add", "cay")
+    done = site.admin("apply", file)
+    assert done.out == "changed: false\n"
+    assert "not in the file, and left alone: the user cay" in done.err
+    pruned = site.admin("apply", file, "--prune").out
+    assert "remove the key SHA256:" in pruned
+    assert "remove the user ben" in pruned
+    assert before != export(site)
+    now = {user["name"]: user for user in tomllib.loads(export(site))["users"]}
+    assert now["ann"]["keys"] == []
+    assert now["ben"]["state"] == "removed"
+    assert now["cay"]["state"] == "active"
+
+
+def test_apply_keeps_the_floor(site: Direct) -> None:
+    """What a repository's own admins have tightened is told from what the server's admin demands, and both are applied."""
+    site.admin("repo", "create", "app")
+    text = '[[repositories]]\nname = "app"\nrequire = "all"\nlifetime = "30m"\nfloor = "push"\nfloor_lifetime = "1h"\n'
+    done = site.admin("apply", typed(site, text)).out
+    assert "app: demand 2FA for push within 1h, tightened to all within 30m" in done
+    (row,) = tomllib.loads(export(site))["repositories"]
+    assert (row["require"], row["lifetime"], row["floor"], row["floor_lifetime"]) == (
+        "all",
+        "30m",
+        "push",
+        "1h",
+    )
+    assert site.admin("apply", typed(site, text)).out == "changed: false\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[user]]\nname = 'a'\n", ["unknown table; did you mean 'users'?"]),
+        (
+            "[[users]]\nname = 'a'\n\n[[users]]\nnam = 'b'\n",
+            ["line 4", "did you mean 'name'?", "cannot be a user's name"],
+        ),
+        ("[[users]]\nname = 'a'\nstate = 'suspend'\n", ["line 1", "did you mean 'suspended'?"]),
+        ("[[users]]\nname = 'a'\nkeys = ['ssh-rsa x']\n", ["line 1", "keys:"]),
+        ("[[users]]\nname = 'a'\nkeys = 'x'\n", ["expected a list"]),
+        ("[[users]]\nname = 'a'\n[[users]]\nname = 'a'\n", ["stands there twice"]),
+        ("[[repositories]]\nname = '../x'\n", ["cannot be a repository's name"]),
+        ("[[repositories]]\nname = 'x'\nrequire = 'pushes'\n", ["did you mean 'push'?"]),
+        ("[[repositories]]\nname = 'x'\nlifetime = '1 hour'\n", ["not a duration"]),
+        ("[[repositories]]\nname = 'x'\nrequire = 'none'\nfloor = 'all'\n", ["below the floor"]),
+        ("[[repositories]]\nname = 'x'\nadmins = ['nobody']\n", ["nobody is to be an admin of x"]),
+        ("[[repositories]]\nname = 'x'\nrequire = 'all'\nlifetime = '30d'\n", ["may only be shorter"]),
+        ("[[users]\n", ["line 1"]),
+    ],
+)
+def test_a_file_with_a_fault_changes_nothing(text: str, said: list[str], site: Direct) -> None:
+    """Exit 2, each fault with its line and the nearest right word; what stands before it is not applied either."""
+    before = export(site)
+    good = tomli_w.dumps({"users": [{"name": "first"}]}) if text.startswith("[[repo") else ""
+    refused = site.admin("apply", typed(site, good + text), status=2)
+    for words in said:
+        assert words in refused.text
+    assert export(site) == before

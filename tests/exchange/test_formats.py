@@ -1,0 +1,159 @@
+"""Other programs' lists: what is read, and what of each is not taken, by line and with the reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from gitguard.exchange.authenticators import read_google_authenticator, read_oath
+from gitguard.exchange.offer import name_of_login
+from gitguard.exchange.people import read_authorized_keys, read_csv, read_map
+from gitguard.message.reasons import Refusal
+from tests.conftest import key_of
+
+GATE = "/usr/local/lib/gitguard/gitguard-shell"
+KEYS = [key_of(number) for number in range(5)]
+LINES = [f"{key.type} {key.blob} k{number}@x" for number, key in enumerate(KEYS)]
+
+
+@pytest.mark.parametrize(
+    ("login", "name"),
+    [
+        ("alice", "alice"),
+        ("Alice@EXAMPLE.com", "alice"),
+        ("Alice Doe", "alice.doe"),
+        ("  BOB  ", "bob"),
+        ("DOMAIN\\bob", ""),
+        ("ünal", ""),
+        ("@example.com", ""),
+        ("", ""),
+        ("-rf", ""),
+        ("alias@corp", "carol"),
+        ("ALIAS@CORP", "carol"),
+        ("Robert  Smith", "rsmith"),
+        ("x" * 65, ""),
+    ],
+)
+def test_logins_become_names(login: str, name: str) -> None:
+    """An alias first, else the part before the @ in small letters; what cannot be a name is none, never something near."""
+    aliases = {"Alias@Corp": "carol", "Robert Smith": "rsmith"}
+    assert name_of_login(login, aliases) == name
+
+
+def test_csv() -> None:
+    """Heads in any order and spelling, commas or semicolons; a bad key costs the key alone; an empty line nothing."""
+    text = f"Name,E-Mail,Team,SSH Key\nann,ann@x.org,a,{LINES[0]}\n,Ben.B@x.org,b,\n\ncay,,c,ssh-rsa broken\n,,d,\n"
+    found = read_csv(text.encode())
+    assert [(offer.line, offer.login, len(offer.keys)) for offer in found.offers] == [
+        (2, "ann", 1),
+        (3, "Ben.B@x.org", 0),
+        (5, "cay", 0),
+    ]
+    assert [(left.line, left.what) for left in found.left_out] == [(5, "the key of cay"), (6, ",,d,")]
+    semicolons = read_csv("\ufeffEmail;Username\nx@y.org;dan\n".encode())
+    assert [offer.login for offer in semicolons.offers] == ["dan"]
+    quoted = read_csv(b'user,note\n"eve","two\nlines"\nfay,x\n')
+    assert [(offer.line, offer.login) for offer in quoted.offers] == [(3, "eve"), (4, "fay")]
+
+
+@pytest.mark.parametrize("data", [b"", b"ann\nben\n", b"a,b\n1,2\n", b"\xff\xfe\n"])
+def test_csv_without_a_head_is_refused(data: bytes) -> None:
+    """Nothing is guessed from columns: the line and the way out are said."""
+    with pytest.raises(Refusal, match="line 1"):
+        read_csv(data)
+
+
+def test_authorized_keys_with_a_map() -> None:
+    """Options are kept as `key adopt` keeps them, or the line is left out by name; who is not in the map is left out."""
+    text = "\n".join(
+        [
+            "# a comment",
+            LINES[0],
+            f'from="10.0.0.0/8",no-pty {LINES[1]}',
+            f'command="/usr/bin/gl carol" {LINES[2]}',
+            f"cert-authority {LINES[3]}",
+            LINES[4],
+            "not a key",
+        ]
+    )
+    owners = {key.fingerprint: f"user{number}" for number, key in enumerate(KEYS[:4])}
+    found = read_authorized_keys(text.encode(), owners, GATE)
+    assert [(offer.line, offer.login) for offer in found.offers] == [(2, "user0"), (3, "user1"), (4, "user2")]
+    assert found.offers[1].keys[0].limits == 'from="10.0.0.0/8"'
+    assert found.offers[2].keys[0].behind == ("/usr/bin/gl", "carol")
+    assert [left.line for left in found.left_out] == [5, 6, 7]
+    assert "cert-authority" in found.left_out[0].why
+    assert "map" in found.left_out[1].why
+
+
+def test_a_map_says_where_it_is_wrong() -> None:
+    """Every fault with its line and column, and nothing else happens."""
+    good = KEYS[0].fingerprint
+    assert read_map(f"# x\n{good} Alice Doe\n".encode()) == {good: "Alice Doe"}
+    with pytest.raises(Refusal) as refused:
+        read_map(f"  sha256:x bob\n{good}\n".encode())
+    assert "line 1, column 3: sha256:x is not a fingerprint" in refused.value.text
+    assert "line 2, column 51: whose key it is is missing" in refused.value.text
+
+
+GOOGLE = b'ABCDEFGHIJKLMNOPQRSTUVWXYZ\n" RATE_LIMIT 3 30 1700000000\n" WINDOW_SIZE 17\n" DISALLOW_REUSE\n" TOTP_AUTH\n12345678\n87654321\n'
+
+
+def test_google_authenticator() -> None:
+    """The secret and its step; scratch codes and what ours is stricter in are said, one by one."""
+    found = read_google_authenticator(GOOGLE, "ann")
+    (offer,) = found.offers
+    assert offer.factor is not None
+    assert (offer.factor.secret, offer.factor.digits, offer.factor.period_seconds) == (
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        6,
+        30,
+    )
+    assert "ABCDEF" not in repr(offer)
+    assert [left.what for left in found.left_out] == [
+        "RATE_LIMIT",
+        "WINDOW_SIZE",
+        "DISALLOW_REUSE",
+        "a scratch code",
+        "a scratch code",
+    ]
+    minute = read_google_authenticator(GOOGLE + b'" STEP_SIZE 60\n', "ann")
+    assert minute.offers[0].factor is not None
+    assert minute.offers[0].factor.period_seconds == 60
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b'ABCDEFGHIJKLMNOPQRSTUVWXYZ\n" HOTP_COUNTER 1\n', "counter-based"),
+        (b"ABCDEFGHIJKLMNOPQRSTUVWXYZ\n", "counter-based"),
+        (b'ABCDEFGH\n" TOTP_AUTH\n', "40 bits"),
+        (b'ABCDEFGHIJKLMNOP\n" TOTP_AUTH\n" STEP_SIZE 5\n', "5 seconds"),
+    ],
+)
+def test_what_google_authenticator_has_and_we_do_not_take(data: bytes, why: str) -> None:
+    """A counter, a short secret, a strange step: not taken, and said."""
+    found = read_google_authenticator(data, "ann")
+    assert not found.offers
+    assert why in found.left_out[-1].why
+
+
+def test_another_file_is_no_google_authenticator() -> None:
+    """A shell script, an empty file, a public key."""
+    for data in (b"", b"#!/bin/sh\n", LINES[0].encode(), b"\0" * 30):
+        with pytest.raises(Refusal, match="line 1, column 1"):
+            read_google_authenticator(data, "ann")
+
+
+def test_oath() -> None:
+    """Time-based lines with their digits and step; counters, PINs and damaged secrets are left out by line."""
+    secret = "00112233445566778899aabbccddeeff00112233"
+    text = f"# users\nHOTP/T30 ann - {secret}\nHOTP/T60/8 ben + {secret.upper()} 3 1 2020-01-01\nHOTP cay - {secret}\nHOTP/E/6 dan - {secret}\nHOTP/T30 eve 1234 {secret}\nHOTP/T30 fay - xyz\nHOTP/T30 gus - 0011\nHOTP/T30/9 hal - {secret}\nHOTP/T30\n"
+    found = read_oath(text.encode())
+    assert [
+        (o.line, o.login, o.factor.digits, o.factor.period_seconds) for o in found.offers if o.factor
+    ] == [
+        (2, "ann", 6, 30),
+        (3, "ben", 8, 60),
+    ]
+    assert [left.line for left in found.left_out] == [4, 5, 6, 7, 8, 9, 10]
+    assert secret not in str(found.left_out)
