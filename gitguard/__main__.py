@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from gitguard.client.hook_up import hook_up, wrapper
 from gitguard.client.verbs import add_client_verbs
 from gitguard.command_line import TRACEBACK, Group, as_typed, run
 from gitguard.host.places import SYSTEM_CONFIG
@@ -125,6 +126,8 @@ def root() -> Group:
     )
     add_client_verbs(group)
     group.add_command(completion)
+    group.add_command(hook_up)
+    group.add_command(wrapper)
     return group
 
 

@@ -43,7 +43,7 @@ def command(item: click.Command, path: str, context: click.Context) -> list[str]
         lines: list[str] = []
         for name in item.list_commands(context):
             child = item.get_command(context, name)
-            if child is not None and name != "admin":
+            if child is not None and name != "admin" and not child.hidden:
                 inner = click.Context(child, info_name=name, parent=context)
                 lines += command(child, f"{path} {name}".strip(), inner)
         return lines

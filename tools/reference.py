@@ -10,8 +10,10 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from gitguard.__main__ import completion
 from gitguard.answer.access_log import KEYS
 from gitguard.cli.admin import admin
+from gitguard.client.hook_up import hook_up
 from gitguard.config.schema import Settings
 from gitguard.config.types import Duration, Limit, Wait, format_duration
 from gitguard.message.reasons import ALLOWED, REFUSED, UNREACHED_STATUS
@@ -178,6 +180,13 @@ def page() -> str:
     """The whole page."""
     parts = [HEAD]
     parts += [row + "\n" for verb in VERBS for row in usage(verb)]
+    parts.append(
+        "\nOn a workstation alone (`status` there also has `--porcelain`, for a shell prompt, from notes on that machine):\n\n"
+    )
+    parts.append("| command | what it does |\n|---|---|\n")
+    parts += [
+        row + "\n" for command in (hook_up, completion) for row in admin_rows(command, str(command.name))
+    ]
     parts.append("\n## Commands for the server's admin\n\n")
     parts.append(
         "`gitguard [--config FILE] admin ...`, as root or the Git account; FILE is `$GITGUARD_CONFIG`, else `/etc/gitguard/gitguard.toml`.\n"

@@ -14,12 +14,17 @@ from gitguard.client.remote import Server, SshCommand
 _LONGEST = 1 << 20
 
 
-def _file() -> str:
+def folder() -> str:
+    """The person's own folder for what gitguard notes on a workstation."""
     if os.name == "nt":
-        folder = os.environ.get("APPDATA") or os.path.expanduser("~")
+        above = os.environ.get("APPDATA") or os.path.expanduser("~")
     else:
-        folder = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
-    return os.path.join(folder, "gitguard", "servers")
+        above = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
+    return os.path.join(above, "gitguard")
+
+
+def _file() -> str:
+    return os.path.join(folder(), "servers")
 
 
 def _line(server: Server, ssh: SshCommand) -> str:

@@ -23,6 +23,10 @@ _STAND_IN = (
     "import json,sys; open(sys.argv[1],'w',encoding='utf-8').write(json.dumps(sys.argv[2:])); sys.exit(1)"
 )
 _SECONDS = 30
+WRAPPER = (
+    "as-ssh"  # the command that `gitguard hook-up` puts in ssh's place, and where it keeps what was there
+)
+BEFORE_COMMAND = "gitguard.beforeSshCommand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +122,28 @@ def ssh_of_clone() -> SshCommand:
     own = _git("config", "--get", "core.sshCommand")
     from_elsewhere = own is not None and own != _global("core.sshCommand")
     top = _git("rev-parse", "--show-toplevel") or None
-    return _ssh(own, _global("ssh.variant"), local=from_elsewhere, folder=top)
+    return _ssh(_unwrapped(own), _global("ssh.variant"), local=from_elsewhere, folder=top)
 
 
 def ssh_of_person() -> SshCommand:
     """The ssh for a server that was named: the environment's or the person's own, never a clone's."""
-    return _ssh(_global("core.sshCommand"), _global("ssh.variant"), local=False, folder=None)
+    return _ssh(_unwrapped(_global("core.sshCommand")), _global("ssh.variant"), local=False, folder=None)
 
 
 def _global(key: str) -> str | None:
     """A value of the person's or the system's configuration."""
     return _git("config", "--global", "--get", key) or _git("config", "--system", "--get", key)
+
+
+def variant_of(snippet: str) -> str:
+    """Which options the ssh of a snippet takes: ssh, plink, putty or tortoiseplink."""
+    return _variant(snippet, snippet=True)
+
+
+def _unwrapped(command: str | None) -> str | None:
+    """What is behind our own wrapper, for whoever talks to the server himself."""
+    head, ours, scope = (command or "").partition(f" {WRAPPER} --of ")
+    return _git("config", f"--{scope}", "--get", BEFORE_COMMAND) if ours and head else command
 
 
 def _ssh(command: str | None, variant: str | None, *, local: bool, folder: str | None) -> SshCommand:

@@ -11,6 +11,7 @@ import sys
 import click
 
 from gitguard.account.public_key import parse_key_file
+from gitguard.client import cache
 from gitguard.client.known import is_known, remember
 from gitguard.client.remote import (
     Server,
@@ -60,6 +61,9 @@ def _command(verb: Verb, path: list[str]) -> click.Command:
     parameters: list[click.Parameter] = [click.Argument(["words"], nargs=-1, metavar=_metavar(verb))]
     parameters += options_of(verb)
     parameters.append(click.Option(["--remote"], metavar="NAME", help="The remote whose server is meant."))
+    if path == [] and verb.name == "status":
+        text = "For a shell prompt, without asking the server: `locked ENDS SERVER`, `unlocked SERVER` or `unknown`."
+        parameters.append(click.Option(["--porcelain"], is_flag=True, help=text))
     return click.Command(
         verb.name, params=parameters, help=verb.help, callback=_run(verb, [*path, verb.name])
     )
@@ -74,13 +78,18 @@ def _run(verb: Verb, path: list[str]) -> Run:
         values, where = _sort(verb, words, path)
         if where and remote:
             raise Refusal("usage", text="give a server or --remote, not both")
+        if options.pop("porcelain", False):
+            said, status = cache.line(where or url_of(remote))
+            click.echo(said)
+            return status
         if path == ["keys"]:
             values = _with_key(values)
         if verb.name in ("verify", "enroll"):
             for text in (" ".join(values), *values):
                 _refuse_recovery_code(text)
         ssh = ssh_of_person() if where else ssh_of_clone()
-        server = server_of(where or url_of(remote), ssh.variant)
+        url = where or url_of(remote)
+        server = server_of(url, ssh.variant)
         if options.get("if_needed") and not options.get("for"):
             options["for"] = server.path  # live by this clone's repository, whose lifetime may be shorter
         known = is_known(server, ssh)
@@ -104,9 +113,8 @@ def _run(verb: Verb, path: list[str]) -> Run:
             values = [invite] if invite else []
         sent = ["2fa", *path, *values, *_sent(verb, options)]
         status = _over_ssh(ssh, server, sent, typed, attached=known or verb.name in ("verify", "enroll"))
-        if status == 0 and verb.name in ("verify", "enroll"):
-            remember(server, ssh)
-        elif status not in (0, UNREACHED_STATUS) and not known and not options.get("check"):
+        _note(verb, server, ssh, url, status)
+        if status not in (0, UNREACHED_STATUS) and not known and not options.get("check"):
             there = (
                 f" {shlex.quote(where)}" if where else f" --remote {shlex.quote(remote)}" if remote else ""
             )
@@ -118,6 +126,14 @@ def _run(verb: Verb, path: list[str]) -> Run:
         return status
 
     return run
+
+
+def _note(verb: Verb, server: Server, ssh: SshCommand, url: str, status: int) -> None:
+    """What this machine remembers of an answer: a server that was verified to, and for a shell prompt until when."""
+    if status == 0 and verb.name in ("verify", "enroll"):
+        remember(server, ssh)
+    if status in (0, 10) and verb.name in ("verify", "enroll", "status", "leave"):
+        cache.refresh(server, ssh_command(ssh, server, cache.QUESTION.split()), url, ssh.folder)
 
 
 def _sent(verb: Verb, options: dict[str, object]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os.path
-import pwd
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,5 +55,7 @@ def places(config: str) -> Places:
 
 def authorized_keys(settings: Settings) -> str:
     """The key file that gitguard manages."""
+    import pwd  # a workstation may have none, and names a server's places all the same
+
     home = pwd.getpwnam(settings.host.account).pw_dir
     return settings.paths.authorized_keys or os.path.join(home, ".ssh", "authorized_keys")

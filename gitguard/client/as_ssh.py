@@ -1,0 +1,179 @@
+"""In ssh's place for Git (`gitguard hook-up`): a refusal for want of a verification is asked about, and Git's command runs again.
+
+The server speaks first, so its first packet tells a refusal before Git has said anything; Git's own stdin is not read.
+What is not one of Git's two conversations goes straight through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+import time
+
+import click
+
+from gitguard.client import asking, cache, turns
+from gitguard.client.known import is_known
+from gitguard.client.remote import Server, SshCommand, variant_of
+
+_SPEAKS_FIRST = ("git-upload-pack", "git-receive-pack")
+_WANTED = (b"[verification-required]", b"[verification-expired]")
+_CHUNK = 1 << 18
+_TRIES = 3
+# ssh's options that take a value, as far as Git, or a command that was configured, may hand them over. Source: ssh(1).
+_WITH_VALUE = "BbcDEeFIiJLlmOopQRSWw"
+
+
+def run(ssh: SshCommand, words: list[str]) -> int:
+    """Be ssh with the arguments `words`; its exit status."""
+    split = _split(words)
+    if split is None or split[2].partition(" ")[0] not in _SPEAKS_FIRST:
+        return subprocess.run(_command(ssh, words), check=False).returncode
+    options, destination, _ = split
+    server = Server(destination, tuple(_port(options)))
+    environment = {**os.environ, "GIT_PROTOCOL": _at_once(os.environ.get("GIT_PROTOCOL", ""))}
+    # The refusal has to come at once: who is asked here must not wait for the server's own patience.
+    told = ["-o", "SendEnv=GIT_PROTOCOL", *words] if ssh.variant == "ssh" else words
+    began = time.time()
+    status, refusal = _converse(_command(ssh, told), environment)
+    if refusal and _verify(ssh, server, options, began, refusal):
+        status, refusal = _converse(_command(ssh, told), environment)
+    if refusal:
+        _forward(refusal)
+    return status
+
+
+def _split(words: list[str]) -> tuple[list[str], str, str] | None:
+    """(options, destination, the command) of ssh's arguments; None where there is no command."""
+    place = 0
+    while place < len(words) and words[place].startswith("-") and len(words[place]) > 1:
+        takes = words[place][1] in _WITH_VALUE and len(words[place]) == 2
+        place += 2 if takes else 1
+    if place >= len(words) - 1:
+        return None
+    return words[:place], words[place], " ".join(words[place + 1 :])
+
+
+def _port(options: list[str]) -> list[str]:
+    """`-p PORT` of the options, as Git hands it over."""
+    for place, word in enumerate(options[:-1]):
+        if word in ("-p", "-P"):
+            return [word, options[place + 1]]
+    return []
+
+
+def _at_once(protocol: str) -> str:
+    return ":".join([*([protocol] if protocol else []), "gitguard=no-wait"])
+
+
+def _command(ssh: SshCommand, words: list[str]) -> list[str]:
+    if not ssh.snippet:
+        return [ssh.program, *words]
+    return ["sh", "-c", ssh.program + ' "$@"', ssh.program, *words]
+
+
+def _converse(command: list[str], environment: dict[str, str]) -> tuple[int, bytes]:
+    """Let Git talk through `command`: (its status, b""); or (its status, the refusal) where Git has heard nothing yet."""
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, bufsize=0)
+    except OSError as error:
+        click.echo(f"gitguard: cannot run {command[0]}: {error.strerror}", err=True)
+        return 127, b""
+    handle = process.stdout.fileno() if process.stdout is not None else -1
+    first = _first_packet(handle)
+    if first[4:].startswith(b"ERR gitguard: ") and any(word in first.split(b"\n")[0] for word in _WANTED):
+        return process.wait(), first
+    _forward(first)
+    try:
+        while part := os.read(handle, _CHUNK):
+            _forward(part)
+    except BrokenPipeError:
+        process.terminate()  # Git has hung up
+    return process.wait(), b""
+
+
+def _first_packet(handle: int) -> bytes:
+    """The server's first packet, whole, or whatever it says instead."""
+    data = b""
+    wanted = 4
+    while len(data) < wanted and (part := os.read(handle, wanted - len(data))):
+        data += part
+        if len(data) == 4:
+            with contextlib.suppress(ValueError):
+                wanted = max(int(data, 16), 4)
+    return data
+
+
+def _forward(data: bytes) -> None:
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def _verify(ssh: SshCommand, server: Server, options: list[str], began: float, refusal: bytes) -> bool:
+    """Ask for a code and verify with it, or find that somebody else has meanwhile. False: the refusal stands."""
+    if not asking.can_ask():
+        return False
+    if not is_known(server, ssh):
+        # A clone's own configuration may name any host: a code goes only where its person has sent one by name.
+        _say(
+            f"not asked here, since you have not verified to {server.shown} from this machine before; once: gitguard verify"
+        )
+        return False
+    with turns.turn(server) as mine:
+        if turns.verified_since(server, began):
+            return True
+        if not mine:
+            return False
+        _say(
+            refusal[4:]
+            .split(b"\n")[0]
+            .decode("utf-8", "replace")
+            .removeprefix("ERR gitguard: ")
+            .partition(": ssh ")[0]
+        )
+        for _ in range(_TRIES):
+            code = asking.ask(f"code for {server.shown} (or a recovery code): ")
+            if code is None:
+                return False
+            status = _sent(ssh, server, options, code)
+            if status == 0:
+                turns.note_verified(server)
+                cache.refresh(
+                    server, _command(ssh, [*_quiet(ssh), *options, server.destination, cache.QUESTION])
+                )
+                return True
+            if status != 12:
+                return False
+    return False
+
+
+def _sent(ssh: SshCommand, server: Server, options: list[str], code: str) -> int:
+    """Verify with `code`, which goes on stdin; ssh's status. What the server says is told on stderr: stdout is Git's."""
+    command = _command(ssh, [*_quiet(ssh), *options, server.destination, "2fa verify --no-prompt"])
+    return subprocess.run(
+        command, input=code.encode() + b"\n", stdout=sys.stderr.fileno(), check=False
+    ).returncode
+
+
+def _quiet(ssh: SshCommand) -> list[str]:
+    return ["-T"] if ssh.variant == "ssh" else []
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):
+        click.echo(f"gitguard: {text}", err=True)
+
+
+def of_snippet(snippet: str) -> SshCommand:
+    """The ssh that stood there before us, as Git would run it."""
+    if not snippet:
+        return SshCommand()
+    return SshCommand(snippet, snippet=True, variant=variant_of(snippet))
+
+
+def quoted(words: list[str]) -> str:
+    """A snippet for core.sshCommand, which Git's own shell reads on every system."""
+    return shlex.join(word.replace("\\", "/") for word in words)
