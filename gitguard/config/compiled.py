@@ -13,6 +13,7 @@ import sys
 from _stat import S_ISREG
 
 from gitguard.machine.ownership import fault_of
+from gitguard.policy.rules import Rules
 from gitguard.policy.situation import Policy
 
 TYPE_CHECKING = False
@@ -75,7 +76,7 @@ class Config:
             self.enforcement,
             self.lifetime_seconds,
             allow_always=self.allow_always,
-            rules=self.rules,
+            rules=Rules(self.rules),
             groups=self.groups,
         )
 

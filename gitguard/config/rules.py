@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from gitguard.config.schema import RuleTable, Settings
 from gitguard.config.types import Network, Pattern, UserName, UserOrGroup
 from gitguard.policy.glob import whole_ref
+from gitguard.policy.rules import Rules, parted
 from gitguard.policy.situation import Policy
 
 
@@ -17,7 +18,7 @@ def policy_of(settings: Settings) -> Policy:
         settings.git.enforcement,
         settings.session.lifetime,
         allow_always=settings.account.allow_always,
-        rules=compiled_rules(settings.rules),
+        rules=Rules(compiled_rules(settings.rules)),
         groups=compiled_groups(settings.groups),
     )
 
@@ -27,8 +28,12 @@ def compiled_groups(groups: dict[str, list[UserName]]) -> dict[str, str]:
     return {name: _listed(members) for name, members in groups.items()}
 
 
-def compiled_rules(rules: list[RuleTable]) -> tuple[tuple[object, ...], ...]:
-    """The rules as policy/rules.py reads them. What is alike in two rules is one object, so that it is stored and read once."""
+def compiled_rules(rules: list[RuleTable]) -> tuple[object, ...]:
+    """The rules as policy/rules.py reads them, parted; what is alike in two rules is one object, so that it is stored once."""
+    return parted(_tuples(rules)) if rules else ()
+
+
+def _tuples(rules: list[RuleTable]) -> tuple[tuple[object, ...], ...]:
     alike: dict[object, object] = {}
 
     def one(value: object) -> object:

@@ -24,7 +24,7 @@ def ahead(config: Config, moment: Moment) -> "list[tuple[int, str]]":
     """(when it begins, name) of each rule that demands and begins soon, the next first."""
     found = [
         (rule[8], rule[0])
-        for rule in config.rules
+        for rule in config.policy.rules.all()
         if rule[8] is not None and rule[1] == REQUIRE and moment.at < rule[8] <= moment.at + AHEAD_SECONDS
     ]
     found.sort()

@@ -51,7 +51,7 @@ def main(config_path: str, compiled: str, hook: str) -> int:
         if grant is not None:
             request, id_ = _request(grant, moment), grant.decision
         decision = of_push(request, directory)
-        updates, fault = _updates(data, directory, refs_matter=any(rule[6] for rule in config.rules))
+        updates, fault = _updates(data, directory, refs_matter=config.policy.rules.has_refs)
         push = Push(directory, updates, fault, grant, no_grant, _upload_began(moment))
         store = GateQuery(config.store)
         decision = decide_push(request, push, config, store)
@@ -91,7 +91,7 @@ def _announce(decision: Decision, config: Config, store: GateQuery, moment: Mome
 
 def _begins_soon(config: Config, moment: Moment) -> bool:
     """Whether any rule is not in force yet."""
-    return any(rule[8] is not None and rule[8] > moment.at for rule in config.rules)
+    return config.policy.rules.last_since > moment.at
 
 
 def _updates(

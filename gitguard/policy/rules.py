@@ -7,9 +7,13 @@ A rule is a tuple, as the configuration's compiled form holds it (config/compile
 `kind` is `require`, `free` or `exempt`; `lifetime` seconds or None; `repositories` (beginnings, patterns), `refs` patterns,
 `operations` words, each empty for "any"; `users` None or (names, groups), names sorted and between line breaks; `networks` (version, prefix, shift) each;
 `since` and `until` Unix seconds or None, the second not included.
+
+A thousand of them are not all read for one request: they are parted by what can rule out many at once (`Rules`).
 MUST: where identity, address or repository is unknown, a condition on it counts as met for a rule that requires and as
 unmet for one that does not.
 """
+
+import marshal
 
 from gitguard.policy.glob import fits
 from gitguard.session.scope import number_of
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 REQUIRE, FREE, EXEMPT = "require", "free", "exempt"
+FEW_NAMES = 16  # a rule with more names than that is not kept once for each of them
 
 
 class Asked:
@@ -39,15 +44,96 @@ class Asked:
         self.member: dict[str, bool] = {}
 
 
-def candidates(rules: "tuple[Any, ...]", groups: "dict[str, str]", asked: Asked) -> "tuple[list[Any], bool]":
+class Rules:
+    """All rules, in parts that are read only when they may matter: each part's bytes hold (place, rule) of its rules.
+
+    `by_user`: name -> the part of the rules that name nobody but a few people, for each of them. `parts`: (operations,
+    users, networks, bytes): the rules with these very conditions. MUST: leaving a part out answers no question, it only
+    leaves out rules that `_matches` would pass over; what is unknown of a request leaves nothing out.
+    """
+
+    __slots__ = ("_by_user", "_parts", "count", "has_refs", "last_since")
+
+    count: int
+    has_refs: bool
+    last_since: int
+
+    def __init__(self, compiled: "tuple[Any, ...]" = ()) -> None:
+        """`compiled` is what `parted` made; `has_refs`: whether any rule has refs; `last_since`: when the last one begins, or 0."""
+        self.count, self.has_refs, self.last_since, self._by_user, self._parts = compiled or (
+            0,
+            False,
+            0,
+            {},
+            (),
+        )
+
+    def may_match(self, groups: "dict[str, str]", asked: Asked) -> "list[Any]":
+        """The rules that may match `asked`, in their order."""
+        found = []
+        if asked.user:
+            if asked.user in self._by_user:
+                found.append(self._by_user[asked.user])
+        else:
+            found.extend(self._by_user.values())
+        for operations, users, networks, data in self._parts:
+            if operations and asked.operation not in operations:
+                continue
+            if users is not None and asked.user and not _is_one(users, groups, asked):
+                continue
+            if (
+                networks
+                and asked.number is not None
+                and not _comes_from(networks, asked.number, requires=True)
+            ):
+                continue
+            found.append(data)
+        return _in_order(found)
+
+    def all(self) -> "list[Any]":
+        """Every rule, in order."""
+        return _in_order([*self._by_user.values(), *[data for _, _, _, data in self._parts]])
+
+
+def _in_order(found: "list[bytes]") -> "list[Any]":
+    if len(found) == 1:
+        return [rule for _, rule in marshal.loads(found[0])]  # noqa: S302 - of the compiled form, which is ours alone
+    placed: dict[int, Any] = {}
+    for data in found:
+        placed.update(marshal.loads(data))  # noqa: S302 - likewise
+    return [placed[place] for place in sorted(placed)]
+
+
+def parted(rules: "tuple[Any, ...]") -> "tuple[Any, ...]":
+    """The rules as `Rules` reads them."""
+    by_user: dict[str, list[Any]] = {}
+    parts: dict[Any, list[Any]] = {}
+    for entry in enumerate(rules):
+        _, _, _, _, users, operations, _, networks, _, _ = entry[1]
+        names = users[0].split("\n")[1:-1] if users is not None and not users[1] else []
+        if 0 < len(names) <= FEW_NAMES:
+            for name in names:
+                by_user.setdefault(name, []).append(entry)
+        else:
+            parts.setdefault((operations, users, networks), []).append(entry)
+    return (
+        len(rules),
+        any(rule[6] for rule in rules),
+        max([rule[8] for rule in rules if rule[8] is not None], default=0),
+        {name: marshal.dumps(tuple(entries)) for name, entries in by_user.items()},
+        tuple([(*conditions, marshal.dumps(tuple(entries))) for conditions, entries in parts.items()]),
+    )
+
+
+def candidates(rules: Rules, groups: "dict[str, str]", asked: Asked) -> "tuple[list[Any], bool]":
     """(every rule that can be the first to match, by its refs too; whether none of them may match).
 
     Without refs in play that is one rule, or none at all; what stands behind a rule that matches any ref cannot be first.
     """
     found: list[Any] = []
     operation, repository = asked.operation, asked.repository
-    for rule in rules:
-        # A thousand rules are looked at in one request: what one call in C can rule out goes first.
+    for rule in rules.may_match(groups, asked):
+        # Hundreds of rules may be looked at in one request: what one call in C can rule out goes first.
         if rule[5] and operation not in rule[5]:
             continue
         if rule[3] and repository and not repository.startswith(rule[3][0]):

@@ -5,7 +5,7 @@ running transfers again, and what a person is told about themselves. So they can
 """
 
 from gitguard.policy.requirement import NOTHING, Requirement, base_of, strictest, toggle_of
-from gitguard.policy.rules import EXEMPT, REQUIRE, Asked, candidates, first
+from gitguard.policy.rules import EXEMPT, REQUIRE, Asked, Rules, candidates, first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,13 +76,13 @@ class Policy:
         lifetime_seconds: int,
         *,
         allow_always: bool,
-        rules: "tuple[Any, ...]" = (),
+        rules: "Rules | None" = None,
         groups: "dict[str, str] | None" = None,
     ) -> None:
         self.enforcement = enforcement
         self.lifetime_seconds = lifetime_seconds
         self.allow_always = allow_always
-        self.rules = rules if enforcement != "off" else ()
+        self.rules = rules if rules is not None and enforcement != "off" else Rules()
         self.groups = groups or {}
 
     def demands(self, s: Situation) -> Requirement:
@@ -132,7 +132,7 @@ class Policy:
         """What base, rules and toggle demand of `operation` on one repository."""
         name, require, lifetime = demand
         added = toggle_of(self.enforcement, self.lifetime_seconds, operation, (require, lifetime))
-        if not self.rules:
+        if not self.rules.count:
             return strictest(base_of(self.enforcement, self.lifetime_seconds), added)
         # The name of an unknown repository may be another name of a known one: rules that require count as met.
         known = name if s.what == KNOWN else ""
