@@ -56,11 +56,15 @@ def _tuples(rules: list[RuleTable]) -> tuple[tuple[object, ...], ...]:
     )
 
 
-def _compiled_names(patterns: list[Pattern]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """(what a name must begin with to fit one of them, the patterns)."""
+def _compiled_names(patterns: list[Pattern]) -> tuple[tuple[str, ...], ...] | None:
+    """(what a name must begin with to fit one of them, the patterns, what it must hold to fit each)."""
     if not patterns:
         return None
-    return tuple(str(pattern).partition("*")[0] for pattern in patterns), tuple(map(str, patterns))
+    words = tuple(map(str, patterns))
+    begins = tuple(word.partition("*")[0] for word in words)
+    # `**` may stand for nothing, and then a slash beside it does too.
+    holds = tuple(max((part.strip("/") for part in word.split("*")), key=len) for word in words)
+    return begins, words, holds
 
 
 def _listed(names: Iterable[str]) -> str:

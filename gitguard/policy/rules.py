@@ -4,7 +4,7 @@ A rule is a tuple, as the configuration's compiled form holds it (config/compile
 
     (name, kind, lifetime, repositories, users, operations, refs, networks, since, until)
 
-`kind` is `require`, `free` or `exempt`; `lifetime` seconds or None; `repositories` (beginnings, patterns), `refs` patterns,
+`kind` is `require`, `free` or `exempt`; `lifetime` seconds or None; `repositories` (beginnings, patterns, what a name must hold to fit each), `refs` patterns,
 `operations` words, each empty for "any"; `users` None or (names, groups), names sorted and between line breaks; `networks` (version, prefix, shift) each;
 `since` and `until` Unix seconds or None, the second not included.
 
@@ -136,8 +136,14 @@ def candidates(rules: Rules, groups: "dict[str, str]", asked: Asked) -> "tuple[l
         # Hundreds of rules may be looked at in one request: what one call in C can rule out goes first.
         if rule[5] and operation not in rule[5]:
             continue
-        if rule[3] and repository and not repository.startswith(rule[3][0]):
-            continue
+        if rule[3] and repository:
+            if not repository.startswith(rule[3][0]):
+                continue
+            for held in rule[3][2]:
+                if held in repository:
+                    break
+            else:
+                continue
         if rule[4] is not None and not rule[4][1] and asked.user and asked.word not in rule[4][0]:
             continue
         if _matches(rule, groups, asked):

@@ -562,3 +562,88 @@ def test_what_could_never_match_is_a_fault(line: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse(f"[[rules]]\nname = 'a'\nrequire = true\n{line}\n".encode())
     assert [fault.line for fault in caught.value.faults] == [4]
+
+
+def test_what_rules_a_rule_out_early_rules_out_none_that_fits() -> None:
+    """Beginnings, what a name must hold, and the parts by user, operation and network only ever leave out what does not match."""
+    import random
+
+    from gitguard.config.rules import compiled_rules
+    from gitguard.config.schema import RuleTable
+    from gitguard.config.types import Network, Pattern, UserOrGroup
+    from gitguard.policy.glob import fits
+    from gitguard.policy.rules import Asked, Rules, _matches
+
+    chance = random.Random(11)
+    parts = ["a", "b", "team", "*", "**", "x*", "*y", "te*m"]
+    names = ["a", "a/b", "team", "team/a", "a/team/b", "xy", "x/y", "b/a/team/xy", ""]
+    for _ in range(400):
+        rules = [
+            RuleTable(
+                name=f"r{n}",
+                repositories=[
+                    Pattern("/".join(chance.choices(parts, k=chance.randint(1, 3))))
+                    for _ in range(chance.randint(0, 2))
+                ],
+                users=[UserOrGroup(u) for u in chance.sample(["ann", "ben", "@g"], chance.randint(0, 2))],
+                operations=chance.sample(["read", "push"], chance.randint(0, 2)),  # type: ignore[arg-type]
+                from_=[
+                    Network(n) for n in chance.sample(["10.0.0.0/8", "192.0.2.0/24"], chance.randint(0, 1))
+                ],
+                require=chance.random() < 0.5,
+            )
+            for n in range(chance.randint(1, 8))
+        ]
+        compiled, groups = Rules(compiled_rules(rules)), {"g": "\nben\ncay\n"}
+        everything = compiled.all()
+        assert [rule[0] for rule in everything] == [rule.name for rule in rules]
+        asked = Asked(
+            chance.choice(["ann", "ben", "cay", ""]),
+            chance.choice(["read", "push"]),
+            chance.choice(names),
+            chance.choice(["10.1.1.1", "192.0.2.9", ""]),
+            5,
+        )
+        may = {rule[0] for rule in compiled.may_match(groups, asked)}
+        for rule in everything:
+            if _matches(rule, groups, asked):
+                assert rule[0] in may
+                if rule[3] and asked.repository:
+                    assert asked.repository.startswith(rule[3][0])
+                    assert any(held in asked.repository for held in rule[3][2])
+                    assert any(fits(pattern, asked.repository) for pattern in rule[3][1])
+
+
+@pytest.mark.parametrize("required", [False, True])
+@pytest.mark.parametrize("enrolled", [False, True])
+@pytest.mark.parametrize("hardware", [False, True])
+@pytest.mark.parametrize("limit", [None, 10])
+@pytest.mark.parametrize("age", [None, -1, 0, 9, 10, 59, 60, 61])
+def test_the_verdict_by_a_table_of_its_own(
+    required: bool, enrolled: bool, hardware: bool, limit: int | None, age: int | None
+) -> None:
+    """128 rows against a model in other words: what is demanded, a session's age and limit, a hardware key's login."""
+    from gitguard.policy.requirement import Requirement
+    from gitguard.policy.verdict import verdict
+
+    got = verdict(
+        Requirement(60 if required else None, "rule:x" if required else ""),
+        enrolled=enrolled,
+        session_age_seconds=age,
+        session_limit_seconds=limit,
+        hardware_key=hardware,
+    )
+    lasts = 60 if limit is None or hardware else min(60, limit)
+    fresh = age is not None and age in range(lasts)
+    if not required:
+        wanted = "not-required"
+    elif hardware and fresh:
+        wanted = "hardware-key"
+    elif not enrolled:
+        wanted = "enrolment-required"
+    elif age is not None and age in range(60 if limit is None else min(60, limit)):
+        wanted = "verified"
+    else:
+        wanted = "verification-required" if age is None else "verification-expired"
+    assert got.reason == wanted
+    assert got.allowed is (wanted in ("not-required", "hardware-key", "verified"))
