@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gitguard.config.schema import RuleTable, Settings
 from gitguard.message.moments import day
-from gitguard.policy.glob import whole_ref
+from gitguard.policy.glob import fits, whole_ref
 
 SOON_SECONDS = 30 * 86400
 
 
-def rule_notes(settings: Settings, at: int) -> list[tuple[int, str]]:
-    """(index of the rule, what is odd about it) at the moment `at` (Unix seconds)."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Whom and what the store knows: users who are not removed, and repositories, by name."""
+
+    users: frozenset[str]
+    repositories: frozenset[str]
+
+
+def rule_notes(settings: Settings, at: int, known: Known | None = None) -> list[tuple[int, str]]:
+    """(index of the rule, what is odd about it) at the moment `at` (Unix seconds); `known` None: no store was asked."""
     notes: list[tuple[int, str]] = []
     if settings.rules and settings.git.enforcement == "off":
         notes.append((0, "enforcement is off, so no rule is looked at"))
     for index, rule in enumerate(settings.rules):
         notes += [(index, f"rule {rule.name!r} {what}") for what in _of_one(settings, rule, at)]
+        if known is not None:
+            notes += [(index, f"rule {rule.name!r} {what}") for what in _of_nobody(settings, rule, known)]
         for earlier in settings.rules[:index]:
             if _covers(settings, earlier, rule, at):
                 notes.append(
@@ -46,6 +57,26 @@ def _of_one(settings: Settings, rule: RuleTable, at: int) -> list[str]:
         rule.users or rule.repositories or rule.from_ or rule.operations or rule.refs or rule.since
     ):
         found.append("frees everybody everywhere: nothing below it demands anything")
+    return found
+
+
+def _of_nobody(settings: Settings, rule: RuleTable, known: Known) -> list[str]:
+    """Names and patterns that nothing answers to: a slip of the pen, or somebody who has left."""
+    found = []
+    strangers = sorted(_members(settings, rule) - known.users)
+    if rule.users and len(strangers) == len(_members(settings, rule)):
+        found.append(f"names nobody that the store knows ({', '.join(strangers[:3])})")
+    elif strangers:
+        found.append(f"names {', '.join(strangers[:3])}, whom the store does not know")
+    empty = [
+        str(pattern)
+        for pattern in rule.repositories
+        if not any(fits(str(pattern), name) for name in known.repositories)
+    ]
+    if rule.repositories and len(empty) == len(rule.repositories):
+        found.append(f"names no repository that the store knows ({', '.join(empty[:3])})")
+    elif empty:
+        found.append(f"has patterns that no repository fits: {', '.join(empty[:3])}")
     return found
 
 

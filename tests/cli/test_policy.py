@@ -158,3 +158,18 @@ def test_the_past_by_another_policy(tmp_path: Path) -> None:
         "newly": 3, "freed": 0, "by_refs": 0,
     }  # fmt: skip
     assert "not a duration" in site.admin("policy", "replay", "--since", "ever", status=2).err
+
+
+def test_config_check_asks_the_store(site: Direct) -> None:
+    """Rules that name nobody, or no repository: a note with the line, exit 0; a file for another server is checked too."""
+    site.add_user("alice")
+    site.admin("repo", "create", "team/app")
+    text = site.config.read_text()
+    rule = '\n[[rules]]\nname = "a"\nusers = ["alcie"]\nrepositories = ["team/*"]\nrequire = true\n'
+    site.config.write_text(text + rule)
+    said = site.admin("config", "check").out
+    assert "note: " in said
+    assert "rule 'a' names nobody that the store knows (alcie)" in said
+    other = site.folder / "other.toml"
+    other.write_text((text + rule).replace(str(site.store), "/nowhere/gitguard.db"))
+    assert "names nobody" not in site.admin("config", "check", str(other)).out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitguard.config.parse import parse
-from gitguard.config.rule_notes import rule_notes
+from gitguard.config.rule_notes import Known, rule_notes
 
 NOW = 1_800_000_000  # 2027-01-15
 
@@ -70,3 +70,27 @@ def test_what_is_odd_is_said(text: str, said: str) -> None:
 def test_what_is_plain_is_passed_over(text: str) -> None:
     """A narrower rule above a wider one is how rules are written."""
     assert notes(text) == ""
+
+
+KNOWN = Known(frozenset({"alice", "bob"}), frozenset({"team/app", "infra/dns"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("users = ['eve']\n", "'a' names nobody that the store knows (eve)"),
+        (
+            "users = ['@ops']\n[groups]\nops = ['eve', 'fay']\n",
+            "'a' names nobody that the store knows (eve, fay)",
+        ),
+        ("users = ['alice', 'eve']\n", "'a' names eve, whom the store does not know"),
+        ("repositories = ['teams/**']\n", "'a' names no repository that the store knows (teams/**)"),
+        ("repositories = ['team/**', 'infar/*']\n", "'a' has patterns that no repository fits: infar/*"),
+        ("users = ['alice']\nrepositories = ['infra/*']\n", ""),
+        ("", ""),
+    ],
+)
+def test_names_that_nothing_answers_to(text: str, said: str) -> None:
+    """A slip of the pen, or somebody who has left: said where the store can be asked, and never a fault."""
+    found = rule_notes(parse(("[[rules]]\nname = 'a'\nrequire = true\n" + text).encode()), NOW, KNOWN)
+    assert "\n".join(what for _, what in found) == (f"rule {said}" if said else "")

@@ -586,7 +586,7 @@ def test_what_rules_a_rule_out_early_rules_out_none_that_fits() -> None:
                     for _ in range(chance.randint(0, 2))
                 ],
                 users=[UserOrGroup(u) for u in chance.sample(["ann", "ben", "@g"], chance.randint(0, 2))],
-                operations=chance.sample(["read", "push"], chance.randint(0, 2)),  # type: ignore[arg-type]
+                operations=chance.sample(["read", "push"], chance.randint(0, 2)),
                 from_=[
                     Network(n) for n in chance.sample(["10.0.0.0/8", "192.0.2.0/24"], chance.randint(0, 1))
                 ],

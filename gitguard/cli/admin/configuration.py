@@ -18,12 +18,14 @@ from gitguard.cli.here import check_followed, say_followed
 from gitguard.cli.printing import counted, number, say_json
 from gitguard.command_line import Group
 from gitguard.config.parse import ConfigurationError, Fault, fault_at, parse
-from gitguard.config.rule_notes import rule_notes
-from gitguard.machine.account import account_fault, own_command_line
+from gitguard.config.rule_notes import Known, rule_notes
+from gitguard.config.schema import Settings
+from gitguard.machine.account import account_fault, become, own_command_line
 from gitguard.machine.files import replace_like
 from gitguard.machine.typed_file import read_typed
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
+from gitguard.store.sqlite import SqliteStore, audit_head
 
 _MOST = 1 << 23
 
@@ -164,10 +166,23 @@ def notes_of(data: bytes, path: str) -> list[Fault]:
     """What is odd in a configuration without faults, and the zone that its dates are of."""
     settings = parse(data, path)
     moment = now()
-    notes = [fault_at(data, "rules", "", what, index) for index, what in rule_notes(settings, moment.at)]
+    found = rule_notes(settings, moment.at, _known(settings) if settings.rules else None)
+    notes = [fault_at(data, "rules", "", what, index) for index, what in found]
     if any(rule.since is not None or rule.until is not None for rule in settings.rules):
         notes.append(Fault(0, "[rules]", f"dates are of this server's zone, {time.strftime('%Z (%z)')}"))
     return notes
+
+
+def _known(settings: Settings) -> Known | None:
+    """Whom the store of `settings` knows, asked as the Git account; None where there is none, or it is not for us to see."""
+    try:
+        become(str(settings.host.account), own_command_line())
+        store = SqliteStore(settings.store.url.path, audit_head(str(settings.paths.access_log)))
+        with store.reading() as tx:
+            users = frozenset(user.name for user in tx.users() if user.state != "removed")
+            return Known(users, frozenset(row.name for row in tx.repositories()))
+    except Refusal:
+        return None
 
 
 def faults_of(data: bytes, path: str) -> list[Fault]:
