@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gitguard.config.parse import ConfigurationError, Fault, nearest
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
-from gitguard.config.types import duration, format_duration
+from gitguard.config.types import format_duration, seconds_of
 from gitguard.message.reasons import Refusal, readable
 from gitguard.policy.glob import whole_ref
 from gitguard.policy.situation import Situation
@@ -102,7 +102,7 @@ def _row(entry: dict[str, object], line: int) -> tuple[Expected, list[str]]:
     wanted: dict[str, str | None] = {name: words[name] or None for name in WANTED if name in words}
     try:
         if wanted.get("lifetime"):
-            wanted["lifetime"] = format_duration(duration(str(wanted["lifetime"])))
+            wanted["lifetime"] = format_duration(seconds_of(str(wanted["lifetime"])))
         if "at" in words:
             _moment(words["at"])
     except ValueError as error:

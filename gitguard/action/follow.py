@@ -51,4 +51,4 @@ def write_keys(site: Site, *, without: frozenset[str] = frozenset()) -> bool:
     with locked(site.lock):
         with site.store.reading() as tx:
             keys = tx.keys()
-        return key_file.write(site.key_file, keys, site.at.gate, without=without)
+        return key_file.write(site.key_file, keys, site.places.gate, without=without)

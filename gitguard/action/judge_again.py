@@ -86,10 +86,10 @@ def judge_again(site: Site, moment: Moment, whose: Whose = NOBODY) -> int:
     rest = [rider for rider in riders if not whose.has(rider)]
     try:
         try:
-            config = load(*site.at.of_gate)
+            config = load(*site.places.of_gate)
         except Refusal:
             # A configuration that is broken just now closes every new request. What runs is judged by the last one.
-            known = last_known(site.at.config, site.at.compiled)
+            known = last_known(site.places.config, site.places.compiled)
             if known is None:
                 raise
             config = known

@@ -157,7 +157,7 @@ def plan(
             if there is not None and there.user != want.user:
                 faults.append(f"{about} belongs to {there.user} already; a key can belong to one user only")
                 continue
-            answer = _taken(found, want.user, site.at.gate, moment.at, behind, site.key_file)
+            answer = _taken(found, want.user, site.places.gate, moment.at, behind, site.key_file)
             if isinstance(answer, str):
                 faults.append(f"{about}: {answer}")
             elif there is not None and _means(there) != _means(answer.key):

@@ -69,10 +69,10 @@ def create(
 def live_hook(site: Site) -> bytes:
     """The bytes that every live hook has. Raises Refusal("usage") if the launcher is not there."""
     try:
-        with open(site.at.hook, "rb") as file:
+        with open(site.places.hook, "rb") as file:
             return file.read()
     except OSError as error:
-        raise machine_fault(f"cannot read {site.at.hook}", error).but(
+        raise machine_fault(f"cannot read {site.places.hook}", error).but(
             hint="renew it with: gitguard admin init"
         ) from None
 

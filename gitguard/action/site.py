@@ -11,7 +11,7 @@ from gitguard.config.schema import Settings
 from gitguard.factor import keyring
 from gitguard.factor.proof import Desk, void_recovery_codes_if_off
 from gitguard.host import key_file
-from gitguard.host.places import Places, authorized_keys, places
+from gitguard.host.places import Places, authorized_keys, places_of
 from gitguard.host.riding import Riding
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Store
@@ -20,9 +20,9 @@ from gitguard.store.sqlite import SqliteStore, audit_head
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """`desk` holds store, keyring and settings; `at` knows the installation's own files."""
+    """`desk` holds store, keyring and settings; `places` knows the installation's own files."""
 
-    at: Places
+    places: Places
     desk: Desk
 
     @property
@@ -38,7 +38,7 @@ class Site:
     @property
     def riding(self) -> Riding:
         """The processes that ride on this installation's decisions."""
-        return Riding(str(self.settings.paths.state), self.at.gate)
+        return Riding(str(self.settings.paths.state), self.places.gate)
 
     @property
     def key_file(self) -> str:
@@ -68,4 +68,4 @@ def open_site(config: str, moment: Moment, actor: str) -> Site:
     desk = Desk(store, keyring.read(settings.paths.key_ring), settings, lambda: read_settings(config))
     store.heard = listener(settings)
     void_recovery_codes_if_off(desk, moment.at, actor)
-    return Site(places(config), desk)
+    return Site(places_of(config), desk)

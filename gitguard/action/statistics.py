@@ -154,7 +154,7 @@ def _is_throttled(site: Site, tx: Reading, user: str, moment: Moment) -> bool:
 
 def _slowest(site: Site, moment: Moment, asked: list[tuple[str, ...]]) -> tuple[Slow, ...]:
     """The slowest of `asked`, decided again: a lender with many borrowers or a slow disk shows here."""
-    config = load(*site.at.of_gate)
+    config = load(*site.places.of_gate)
     took = []
     for user, key, address, repository, operation in asked:
         query = GateQuery(config.store)

@@ -11,7 +11,7 @@ from gitguard.account.names import is_user_name
 from gitguard.account.public_key import parse_public_key
 from gitguard.action.keys import NewKey
 from gitguard.config.parse import ConfigurationError, Fault, nearest
-from gitguard.config.types import duration
+from gitguard.config.types import seconds_of
 from gitguard.host.key_options import program_fault, understand
 from gitguard.message.reasons import Refusal
 from gitguard.policy.requirement import TOGGLES
@@ -152,7 +152,7 @@ class _Reader:
     def seconds(self, entry: dict[str, Any], key: str) -> int | None:
         """A duration, None where the file says nothing."""
         try:
-            return duration(str(entry[key])) if key in entry else None
+            return seconds_of(str(entry[key])) if key in entry else None
         except ValueError as error:
             self.fault(f"{key}: {error}")
             return None

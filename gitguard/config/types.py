@@ -101,7 +101,7 @@ class SqliteUrl(str):
         return self.removeprefix("sqlite:///")
 
 
-def duration(text: str) -> int:
+def seconds_of(text: str) -> int:
     """Seconds of `text` (`90s`, `15m`, `8h`, `7d`). Raises ValueError with what is expected."""
     number, unit = text[:-1], text[-1:]
     if not (number.isascii() and number.isdigit() and len(number) < 10) or unit not in UNITS:
@@ -129,14 +129,14 @@ def decode(kind: type, value: object) -> object:
 
 
 def _lifetime(value: str) -> Lifetime:
-    seconds = duration(value)
+    seconds = seconds_of(value)
     if not 1 <= seconds <= LONGEST_LIFETIME:
         raise ValueError(f"{value!r} is out of range: 1s to 30d")
     return Lifetime(seconds)
 
 
 def _wait(value: str) -> Wait:
-    seconds = 0 if value == "off" else duration(value)
+    seconds = 0 if value == "off" else seconds_of(value)
     if value != "off" and not 1 <= seconds <= LONGEST_WAIT:
         raise ValueError(f"{value!r} is out of range: off, or 1s to 10m")
     return Wait(seconds)
@@ -203,7 +203,7 @@ def _limit(value: str) -> Limit:
     count, slash, window = value.partition("/")
     if not slash or not (count.isascii() and count.isdigit() and len(count) < 7) or int(count) < 1:
         raise ValueError(f"{value!r} is not a limit; write failures and a window, such as 5/5m")
-    seconds = duration(window)
+    seconds = seconds_of(window)
     if not 1 <= seconds <= LONGEST_LIFETIME:
         raise ValueError(f"{value!r}: a window is 1s to 30d")
     return Limit(int(count), seconds)
@@ -222,7 +222,7 @@ def _store_url(value: str) -> SqliteUrl:
 _DECODERS: dict[type, Callable[[str], object]] = {
     Lifetime: _lifetime,
     Wait: _wait,
-    Duration: lambda value: Duration(duration(value)),
+    Duration: lambda value: Duration(seconds_of(value)),
     Limit: _limit,
     Folder: _folder,
     Pattern: _pattern,

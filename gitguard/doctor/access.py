@@ -37,20 +37,20 @@ _FOLDERS = (
 _FILES = ("HEAD", "config", "packed-refs", "info/attributes", "info/exclude", "description")
 
 
-def access_findings(settings: Settings, at: Places) -> Iterator[Finding]:
+def access_findings(settings: Settings, places: Places) -> Iterator[Finding]:
     """Every file of the installation that the account must read, write or replace. It needs no store."""
     key_file = authorized_keys(settings)
     account = str(settings.host.account)
     state, log = str(settings.paths.state), str(settings.paths.access_log)
     store = settings.store.url.path
     held = [store, f"{store}-wal", f"{store}-shm"]
-    writes = [log, audit_head(log), at.compiled, f"{state}/{LOOK}"]
-    folders = [state, os.path.dirname(log), os.path.dirname(store), os.path.dirname(at.compiled)]
+    writes = [log, audit_head(log), places.compiled, f"{state}/{LOOK}"]
+    folders = [state, os.path.dirname(log), os.path.dirname(store), os.path.dirname(places.compiled)]
     folders.append(os.path.dirname(key_file))
     reads = [
-        at.config,
-        at.gate,
-        at.hook,
+        places.config,
+        places.gate,
+        places.hook,
         settings.paths.key_ring,
         settings.paths.grant_key,
         key_file,

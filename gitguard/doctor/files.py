@@ -29,7 +29,7 @@ SHORTEST_SENSIBLE_LIFETIME = 60
 SHARED_BY = 3  # people behind one private address from whom on it is worth a word
 
 
-def file_findings(settings: Settings, at: Places) -> Iterator[Finding]:
+def file_findings(settings: Settings, places: Places) -> Iterator[Finding]:
     """Every file that gate and hook trust."""
     uid = os.geteuid()
     state = str(settings.paths.state)
@@ -41,9 +41,11 @@ def file_findings(settings: Settings, at: Places) -> Iterator[Finding]:
         if os.path.exists(path)
     ]
     bundles = [
-        path for path in (at.gate + launcher.BUNDLE, at.hook + launcher.BUNDLE) if os.path.exists(path)
+        path
+        for path in (places.gate + launcher.BUNDLE, places.hook + launcher.BUNDLE)
+        if os.path.exists(path)
     ]
-    others = [at.config, os.path.dirname(settings.paths.access_log), at.gate, at.hook, *bundles]
+    others = [places.config, os.path.dirname(settings.paths.access_log), places.gate, places.hook, *bundles]
     faults = [fault for path in (*others, *private) if (fault := fault_on_the_way(path, uid))]
     faults += [
         f"{path} is open to others (mode {mode:04o})"
@@ -108,11 +110,11 @@ def _programs() -> list[str]:
     return [os.path.realpath(path) for path in found if path is not None]
 
 
-def _bundle_findings(at: Places) -> Iterator[Finding]:
+def _bundle_findings(places: Places) -> Iterator[Finding]:
     """Without them, or with old ones, all goes on; each request only takes longer."""
     for path, made in (
-        (at.gate + launcher.BUNDLE, launcher.gate_bundle()),
-        (at.hook + launcher.BUNDLE, launcher.hook_bundle()),
+        (places.gate + launcher.BUNDLE, launcher.gate_bundle()),
+        (places.hook + launcher.BUNDLE, launcher.hook_bundle()),
     ):
         try:
             with open(path, "rb") as file:
@@ -127,11 +129,11 @@ def _bundle_findings(at: Places) -> Iterator[Finding]:
             )
 
 
-def launcher_findings(at: Places) -> Iterator[Finding]:
+def launcher_findings(places: Places) -> Iterator[Finding]:
     """The launchers are what this gitguard would write, and their interpreter runs."""
     for name, path, text in (
-        ("gate", at.gate, launcher.gate_text(at)),
-        ("hook", at.hook, launcher.hook_text(at)),
+        ("gate", places.gate, launcher.gate_text(places)),
+        ("hook", places.hook, launcher.hook_text(places)),
     ):
         try:
             with open(path, "rb") as file:
@@ -149,7 +151,7 @@ def launcher_findings(at: Places) -> Iterator[Finding]:
             yield gap("launcher", f"{path} is not executable", f"chmod 755 {path}")
         else:
             yield ok("launcher", f"{path}")
-    yield from _bundle_findings(at)
+    yield from _bundle_findings(places)
     try:
         yield ok("git", check_git())
     except Refusal as refusal:
@@ -196,7 +198,7 @@ def clock_findings(latest_at: int, moment: Moment) -> Iterator[Finding]:
 def sweep_findings(site: Site) -> Iterator[Finding]:
     """Somebody ends what rides on after its session has run out: the sweep, once a minute."""
     seen = last_look(site)
-    command = "gitguard admin init --timers (or put its cron line, " + site.at.cron + ", into cron)"
+    command = "gitguard admin init --timers (or put its cron line, " + site.places.cron + ", into cron)"
     if seen is None or time.time() - seen > LOOK_SECONDS:
         when = "never" if seen is None else f"{duration(int(time.time() - seen))} ago"
         yield gap(

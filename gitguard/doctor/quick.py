@@ -14,7 +14,7 @@ from gitguard.config.compiled import Config
 from gitguard.config.load import last_known, load
 from gitguard.doctor.finding import Finding, gap, ok
 from gitguard.host import launcher, notices
-from gitguard.host.places import Places, places
+from gitguard.host.places import Places, places_of
 from gitguard.host.riding import LOOK, LOOK_SECONDS
 from gitguard.machine.account import become, own_command_line
 from gitguard.message.moments import clock, duration
@@ -27,12 +27,12 @@ LEAST_FREE_BYTES = 64 << 20
 
 def quick_findings(config_path: str, moment: Moment) -> Iterator[Finding]:
     """A finding for each thing; becomes the Git account. Raises Refusal("forbidden") where it may not."""
-    at = places(config_path)
-    known = last_known(*at.of_gate[:2])
+    places = places_of(config_path)
+    known = last_known(*places.of_gate[:2])
     try:
         if known is not None:
             become(known.account, own_command_line())
-        config = load(*at.of_gate)
+        config = load(*places.of_gate)
     except Refusal as refusal:
         if refusal.reason == "forbidden":
             raise
@@ -43,7 +43,7 @@ def quick_findings(config_path: str, moment: Moment) -> Iterator[Finding]:
         )
         return
     yield ok("configuration", f"{config.path} is in order")
-    yield from _launchers(at)
+    yield from _launchers(places)
     yield from _store(config, moment)
     yield from _log(config)
     yield from _room(config)
@@ -56,8 +56,8 @@ def quick_findings(config_path: str, moment: Moment) -> Iterator[Finding]:
         yield gap("notify-failed", what, "mend the program; the next notice that it takes clears this")
 
 
-def _launchers(at: Places) -> Iterator[Finding]:
-    for path, text in ((at.gate, launcher.gate_text(at)), (at.hook, launcher.hook_text(at))):
+def _launchers(places: Places) -> Iterator[Finding]:
+    for path, text in ((places.gate, launcher.gate_text(places)), (places.hook, launcher.hook_text(places))):
         try:
             with open(path, "rb") as file:
                 same = file.read(65536) == text

@@ -23,7 +23,7 @@ from gitguard.config.parse import ConfigurationError, parse, read_settings
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
 from gitguard.host import key_file, launcher
-from gitguard.host.places import SYSTEM_CONFIG, Places, authorized_keys, places
+from gitguard.host.places import SYSTEM_CONFIG, Places, authorized_keys, places_of
 from gitguard.machine import made
 from gitguard.machine.account import account, become, check_owner, check_reachable
 from gitguard.machine.environment import PATH
@@ -83,22 +83,22 @@ class Wishes:
 
 def install(wishes: Wishes, say: Callable[[str], None], command_line: str) -> Settings:
     """Install for `wishes`; returns the settings, running as the Git account. Raises Refusal."""
-    at = places(wishes.config)
-    if os.path.exists(at.config):
-        settings = read_settings(at.config)
-        check_owner(at.config, settings.host.account)
-        _check_wishes(wishes, settings, at)
-        say(f"kept {at.config}")
+    places = places_of(wishes.config)
+    if os.path.exists(places.config):
+        settings = read_settings(places.config)
+        check_owner(places.config, settings.host.account)
+        _check_wishes(wishes, settings, places)
+        say(f"kept {places.config}")
         name = str(settings.host.account)
     else:
-        name = wishes.account or _default_account(at)
+        name = wishes.account or _default_account(places)
         settings = None
     entry = account(name)
     if os.geteuid() not in (0, entry.pw_uid):
         become(name, command_line)  # refuses, with the line to type
     if entry.pw_uid == 0:
         say("the Git account is root: fit for a trial, not for a server")
-    for path in (at.gate, at.config):
+    for path in (places.gate, places.config):
         if not re.fullmatch(r"[A-Za-z0-9/._+-]+", path):
             raise Refusal(
                 "usage", text=f"{path} cannot stand in a key line; use letters, digits and / . _ + -"
@@ -106,42 +106,42 @@ def install(wishes: Wishes, say: Callable[[str], None], command_line: str) -> Se
     check_git()
     if os.geteuid() == 0:
         check_reachable(entry)
-    data = b"" if settings is not None else _first_configuration(wishes, at, entry)
-    _folder(os.path.dirname(at.config), name, "root", 0o755, say)
+    data = b"" if settings is not None else _first_configuration(wishes, places, entry)
+    _folder(os.path.dirname(places.config), name, "root", 0o755, say)
     if settings is None:
-        made.file(at.config, data, name, mode=0o644)
-        say(f"wrote {at.config}")
-        settings = read_settings(at.config)
+        made.file(places.config, data, name, mode=0o644)
+        say(f"wrote {places.config}")
+        settings = read_settings(places.config)
         if not wishes.host:
             say(
                 f"the server's name is {settings.host.name}, by what this machine calls itself; if people reach it by another, set [host] name"
             )
-    if os.geteuid() == 0 and fault_on_the_way(at.config, 0):
+    if os.geteuid() == 0 and fault_on_the_way(places.config, 0):
         become(name, command_line)  # what the account wrote, the account carries out
-    _folders(settings, at, name, say)
-    _launchers(at, settings, name, say)
+    _folders(settings, places, name, say)
+    _launchers(places, settings, name, say)
     become(name, command_line)
-    for path in (at.config, str(settings.paths.state), os.path.dirname(settings.paths.access_log)):
+    for path in (places.config, str(settings.paths.state), os.path.dirname(settings.paths.access_log)):
         if fault := fault_on_the_way(path, entry.pw_uid):
             raise Refusal("config-invalid", fault, text=fault)
-    _keys_and_store(settings, at, say, new_store=wishes.new_store)
+    _keys_and_store(settings, places, say, new_store=wishes.new_store)
     return settings
 
 
-def _first_configuration(wishes: Wishes, at: Places, entry: pwd.struct_passwd) -> bytes:
+def _first_configuration(wishes: Wishes, places: Places, entry: pwd.struct_passwd) -> bytes:
     """The file that the wishes come to. Raises Refusal("usage") before anything is made if they cannot be."""
-    data = _HEADER.encode() + tomli_w.dumps(_tables(wishes, at, entry)).encode()
+    data = _HEADER.encode() + tomli_w.dumps(_tables(wishes, places, entry)).encode()
     try:
-        parse(data, at.config)
+        parse(data, places.config)
     except ConfigurationError as error:
         text = "; ".join(f"{fault.where}: {fault.what}" for fault in error.faults)
         raise Refusal("usage", text=f"{text}; nothing was made") from None
     return data
 
 
-def finish(at: Places) -> None:
+def finish(places: Places) -> None:
     """The last step, once every hook is renewed: from here on the gate expects the hook that is there now."""
-    compile_file(at.config, at.compiled, at.hook)
+    compile_file(places.config, places.compiled, places.hook)
 
 
 def check_git() -> str:
@@ -158,9 +158,9 @@ def check_git() -> str:
     return done.stdout.strip()
 
 
-def _default_account(at: Places) -> str:
+def _default_account(places: Places) -> str:
     """`git`; below a folder of one's own, the account that types, unless root could use `git`."""
-    if at.config == SYSTEM_CONFIG or (os.geteuid() == 0 and _exists("git")):
+    if places.config == SYSTEM_CONFIG or (os.geteuid() == 0 and _exists("git")):
         return "git"
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
@@ -176,7 +176,7 @@ def _exists(name: str) -> bool:
     return True
 
 
-def _check_wishes(wishes: Wishes, settings: Settings, at: Places) -> None:
+def _check_wishes(wishes: Wishes, settings: Settings, places: Places) -> None:
     """A flag that says other than the configuration is a question, not an order: nothing is overwritten."""
     stands = {
         "--account": (wishes.account, str(settings.host.account)),
@@ -195,14 +195,14 @@ def _check_wishes(wishes: Wishes, settings: Settings, at: Places) -> None:
         if wish is not None and wish != there:
             raise Refusal(
                 "usage",
-                text=f"{flag} {wish}, but {at.config} says {there}",
+                text=f"{flag} {wish}, but {places.config} says {there}",
                 hint="edit the configuration, then run init again",
             )
 
 
-def _tables(wishes: Wishes, at: Places, entry: pwd.struct_passwd) -> dict[str, dict[str, object]]:
-    system = at.config == SYSTEM_CONFIG
-    home = os.path.dirname(at.config)
+def _tables(wishes: Wishes, places: Places, entry: pwd.struct_passwd) -> dict[str, dict[str, object]]:
+    system = places.config == SYSTEM_CONFIG
+    home = os.path.dirname(places.config)
     state = "/var/lib/gitguard" if system else f"{home}/state"
     log = "/var/log/gitguard" if system else f"{home}/log"
     repositories = wishes.repositories or (
@@ -231,25 +231,25 @@ def _folder(path: str, name: str, owner: str, mode: int, say: Callable[[str], No
         say(f"made {path}/")
 
 
-def _folders(settings: Settings, at: Places, name: str, say: Callable[[str], None]) -> None:
+def _folders(settings: Settings, places: Places, name: str, say: Callable[[str], None]) -> None:
     _folder(str(settings.paths.state), name, name, 0o700, say)
-    _folder(os.path.dirname(at.compiled), name, name, 0o700, say)
+    _folder(os.path.dirname(places.compiled), name, name, 0o700, say)
     _folder(os.path.dirname(settings.paths.access_log), name, name, 0o700, say)
     for root in (settings.paths.repositories, *settings.paths.extra_roots):
         _folder(str(root), name, name, 0o755, say)
     _folder(os.path.dirname(authorized_keys(settings)), name, name, 0o700, say)
-    for path in (at.gate, at.hook):
+    for path in (places.gate, places.hook):
         _folder(os.path.dirname(path), name, "root", 0o755, say)
 
 
-def _launchers(at: Places, settings: Settings, name: str, say: Callable[[str], None]) -> None:
+def _launchers(places: Places, settings: Settings, name: str, say: Callable[[str], None]) -> None:
     for path, data, mode in (
-        (at.gate, launcher.gate_text(at), 0o755),
-        (at.hook, launcher.hook_text(at), 0o755),
-        (at.gate + launcher.BUNDLE, launcher.gate_bundle(), 0o644),
-        (at.hook + launcher.BUNDLE, launcher.hook_bundle(), 0o644),
-        (at.snippet, snippet(settings), 0o644),
-        (at.cron, cron(settings, at), 0o644),
+        (places.gate, launcher.gate_text(places), 0o755),
+        (places.hook, launcher.hook_text(places), 0o755),
+        (places.gate + launcher.BUNDLE, launcher.gate_bundle(), 0o644),
+        (places.hook + launcher.BUNDLE, launcher.hook_bundle(), 0o644),
+        (places.snippet, snippet(settings), 0o644),
+        (places.cron, cron(settings, places), 0o644),
     ):
         say(f"{'wrote' if made.file(path, data, name, mode=mode) else 'kept'} {path}")
     launcher.compile_gate(say)
@@ -275,19 +275,21 @@ def sshd_version() -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def own_command(at: Places) -> str:
+def own_command(places: Places) -> str:
     """The gitguard that runs here, as a line for cron: nothing that PATH or the environment could change."""
-    return shlex.join([sys.executable, "-I", "-m", "gitguard", "--config", at.config])
+    return shlex.join([sys.executable, "-I", "-m", "gitguard", "--config", places.config])
 
 
-def cron(settings: Settings, at: Places) -> bytes:
+def cron(settings: Settings, places: Places) -> bytes:
     """The lines for cron."""
     return CRON.format(
-        account=settings.host.account, command=own_command(at), state=settings.paths.state
+        account=settings.host.account, command=own_command(places), state=settings.paths.state
     ).encode()
 
 
-def _keys_and_store(settings: Settings, at: Places, say: Callable[[str], None], *, new_store: bool) -> None:
+def _keys_and_store(
+    settings: Settings, places: Places, say: Callable[[str], None], *, new_store: bool
+) -> None:
     secret, store = settings.paths.key_ring, settings.store.url.path
     keys = authorized_keys(settings)
     _check_store_not_lost(settings, secret, keys, new_store=new_store)
@@ -312,7 +314,7 @@ def _keys_and_store(settings: Settings, at: Places, say: Callable[[str], None], 
     for migration in create(store):
         say(f"store {store}: ran {migration}")
     if not os.path.exists(keys):
-        key_file.write(keys, [], at.gate)
+        key_file.write(keys, [], places.gate)
         say(f"made {keys}")
 
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 
 from gitguard.host.bundle import LOADER, bundle
-from gitguard.host.places import SYSTEM_CONFIG, Places, places
+from gitguard.host.places import SYSTEM_CONFIG, Places, places_of
 from gitguard.machine.python import PACKAGE, interpreter
 from gitguard.message.reasons import Refusal
 
@@ -68,9 +68,9 @@ def library_packages() -> list[str]:
     return found
 
 
-def gate_text(at: Places) -> bytes:
+def gate_text(places: Places) -> bytes:
     """The gate's launcher on this machine."""
-    return render(_GATE, at, at.gate, interpreter(), [PACKAGE, *libraries()])
+    return render(_GATE, places, places.gate, interpreter(), [PACKAGE, *libraries()])
 
 
 def gate_bundle() -> bytes:
@@ -83,24 +83,24 @@ def hook_bundle() -> bytes:
     return bundle(_HOOK[1], PACKAGE)
 
 
-def hook_text(at: Places) -> bytes:
+def hook_text(places: Places) -> bytes:
     """The hook's launcher on this machine, byte for byte what a live hook is."""
-    return render(_HOOK, at, at.hook, interpreter(), [PACKAGE, *libraries()])
+    return render(_HOOK, places, places.hook, interpreter(), [PACKAGE, *libraries()])
 
 
 def example_hook() -> bytes:
     """The hook of a system installation, as hooks/pre-receive shows it to readers."""
     path = ["/opt/gitguard/lib/python3/site-packages"]
-    at = places(SYSTEM_CONFIG)
-    return render(_HOOK, at, at.hook, "/usr/bin/python3", path)
+    places = places_of(SYSTEM_CONFIG)
+    return render(_HOOK, places, places.hook, "/usr/bin/python3", path)
 
 
-def render(program: tuple[str, str], at: Places, place: str, python: str, path: list[str]) -> bytes:
+def render(program: tuple[str, str], places: Places, place: str, python: str, path: list[str]) -> bytes:
     """A launcher, whose bundle lies beside `place`. `path` is added behind the interpreter's own, so nothing there can shadow it."""
     what, module = program
     text = _LAUNCHER.format(
         interpreter=python, what=what, module=module, path=path,
-        loader=LOADER.rstrip(), bundle=place + BUNDLE, config=at.config, compiled=at.compiled, hook=at.hook,
+        loader=LOADER.rstrip(), bundle=place + BUNDLE, config=places.config, compiled=places.compiled, hook=places.hook,
     )  # fmt: skip
     return text.encode()
 

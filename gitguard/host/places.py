@@ -29,7 +29,7 @@ class Places:
         return (self.config, self.compiled, self.hook)
 
 
-def places(config: str) -> Places:
+def places_of(config: str) -> Places:
     """The places that belong to the configuration at `config`: the system's own, or below its folder."""
     config = os.path.abspath(config)
     if config == SYSTEM_CONFIG:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gitguard.config.schema import Settings
-from gitguard.config.types import duration, format_duration
+from gitguard.config.types import format_duration, seconds_of
 from gitguard.message.reasons import Refusal, printable
 from gitguard.policy.requirement import TOGGLE_OFFERED, TOGGLES
 from gitguard.repository.registry import known
@@ -74,7 +74,7 @@ def read_lifetime(settings: Settings, word: str) -> int | None:
     if word == "default":
         return None
     try:
-        seconds = duration(word)
+        seconds = seconds_of(word)
     except ValueError as error:
         raise Refusal("usage", text=str(error)) from None
     if seconds < SHORTEST_SECONDS:

@@ -15,7 +15,7 @@ from gitguard.config.compiled import GRAIN_NS
 from gitguard.config.load import load
 from gitguard.config.parse import ConfigurationError, parse
 from gitguard.config.schema import Settings
-from gitguard.config.types import duration, format_duration
+from gitguard.config.types import format_duration, seconds_of
 from gitguard.message.reasons import Refusal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,7 +138,7 @@ def test_not_utf8() -> None:
 @pytest.mark.parametrize("seconds", [1, 59, 60, 90, 3600, 28800, 86400, 604800])
 def test_durations_round_trip(seconds: int) -> None:
     """What is shown can be typed."""
-    assert duration(format_duration(seconds)) == seconds
+    assert seconds_of(format_duration(seconds)) == seconds
 
 
 class Installation:

@@ -191,9 +191,9 @@ def test_one_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         address = "192.0.2.1" if facts["from"] == "same" else "198.51.100.7"
         name = "app" if facts["repository"] == "app" else "other"
         moment = Moment(NOW)
-        from gitguard.host.places import places
+        from gitguard.host.places import places_of
 
-        compiled = load(*places(str(config)).of_gate)
+        compiled = load(*places_of(str(config)).of_gate)
         decision = explain(
             compiled, GateQuery(compiled.store), user, ssh_key(key), address, name, operation, moment
         )

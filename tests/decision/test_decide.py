@@ -14,7 +14,7 @@ from gitguard.decision.decision import Decision
 from gitguard.decision.request import Request
 from gitguard.gate.downstream import program
 from gitguard.gate.edge import request_of
-from gitguard.host.places import places
+from gitguard.host.places import places_of
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment, now
@@ -68,7 +68,7 @@ def asked(
     moment = now()
     moment = Moment(moment.at + later, moment.boot, moment.boot_seconds + later)
     fingerprint = person.fingerprint if key is None else key
-    config = load(*places(str(site.config)).of_gate)
+    config = load(*places_of(str(site.config)).of_gate)
     request = Request(person.name, ssh_key(fingerprint), address, line, moment, behind)
     return decide(request, config, GateQuery(config.store))
 
@@ -213,7 +213,7 @@ def test_the_protocol_is_kept_only_if_it_is_one(value: str, kept: str) -> None:
 
 def environment(site: Direct, decision: Decision) -> dict[str, str]:
     """What Git would be started with."""
-    return program(decision, load(*places(str(site.config)).of_gate), "0badc0de")[2]
+    return program(decision, load(*places_of(str(site.config)).of_gate), "0badc0de")[2]
 
 
 def test_a_session_is_told_only_where_one_was_needed(site: Direct, alice: Person) -> None:

@@ -12,7 +12,7 @@ from gitguard.config.load import load
 from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision
 from gitguard.decision.request import Request
-from gitguard.host.places import places
+from gitguard.host.places import places_of
 from gitguard.message.reasons import Refusal
 from gitguard.message.refusals import View
 from gitguard.session.credential import ssh_key
@@ -46,7 +46,7 @@ def asked(site: Direct, person: Person, later: int = 0) -> Decision:
 
 def current(site: Direct) -> Config:
     """The configuration."""
-    return load(*places(str(site.config)).of_gate)
+    return load(*places_of(str(site.config)).of_gate)
 
 
 def viewed(site: Direct, decision: Decision) -> View:

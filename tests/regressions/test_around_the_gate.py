@@ -266,11 +266,11 @@ def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
     from gitguard.decision.decide import decide
     from gitguard.decision.request import Request
     from gitguard.gate.downstream import program
-    from gitguard.host.places import places
+    from gitguard.host.places import places_of
     from gitguard.session.moment import now
     from gitguard.store.gate_query import GateQuery
 
-    at = places(str(server.config)).of_gate
+    at = places_of(str(server.config)).of_gate
     request = Request(
         person.name, ssh_key(person.fingerprint), "127.0.0.1", "git-receive-pack 'closed'", now()
     )

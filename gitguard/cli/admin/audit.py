@@ -11,7 +11,7 @@ from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
 from gitguard.cli.printing import counted, number, say_json
 from gitguard.command_line import Group
-from gitguard.config.types import duration as seconds_of
+from gitguard.config.types import seconds_of
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now

@@ -75,7 +75,7 @@ def explain(
         raise Refusal("usage", text=f"--from: {printable(address, 60)} is not an IP address")
     moment = now() if when is None else Moment(_time(when))
     key, address = _defaults(office, user, key, address)
-    config = load(*office.site.at.of_gate)
+    config = load(*office.site.places.of_gate)
     decision = asking.explain(
         config, GateQuery(config.store), user, ssh_key(key), address, repo, operation, moment, refs
     )

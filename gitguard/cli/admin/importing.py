@@ -81,7 +81,7 @@ def _read(office: Office, form: str, data: bytes, owners: dict[str, str], login:
     if form == "csv":
         return people.read_csv(data)
     if form == "authorized-keys":
-        return people.read_authorized_keys(data, owners, office.site.at.gate)
+        return people.read_authorized_keys(data, owners, office.site.places.gate)
     if form == "google-authenticator":
         return authenticators.read_google_authenticator(data, login)
     return authenticators.read_oath(data)

@@ -317,7 +317,7 @@ def _say_map(office: Office, foreign: list[ForeignLine]) -> None:
         user = guess if is_user_name(guess) else action.UNNAMED
         note = "" if user in known else "new user" if user != action.UNNAMED else "name the user"
         about = ", ".join(part for part in (note, readable(line.comment, 60)) if part)
-        if fault := understand(line.options, office.site.at.gate).fault:
+        if fault := understand(line.options, office.site.places.gate).fault:
             click.echo(f"# {line.path}, line {line.number}: {fault}; mend it before you take it over:")
             click.echo(f"# {fingerprint} {user}  # {about}")
             continue

@@ -14,8 +14,8 @@ from gitguard.answer.reading_log import Entry, Fold, any_log, fold, read_log
 from gitguard.cli.admin.office import config_of, open_settings
 from gitguard.config.load import last_known
 from gitguard.config.parse import ConfigurationError
-from gitguard.config.types import duration as seconds_of
-from gitguard.host.places import SYSTEM_CONFIG, places
+from gitguard.config.types import seconds_of
+from gitguard.host.places import SYSTEM_CONFIG, places_of
 from gitguard.machine.account import become, own_command_line
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal, readable
@@ -100,8 +100,8 @@ def _log_of(config: str, path: str) -> tuple[str, tuple[tuple[str, str], ...]]:
         become(str(settings.host.account), own_command_line())
         roots = (settings.paths.repositories, *settings.paths.extra_roots)
         return path or str(settings.paths.access_log), tuple((str(r), os.path.realpath(r)) for r in roots)
-    at = places(config)
-    known = _known_before(config, at.compiled)
+    places = places_of(config)
+    known = _known_before(config, places.compiled)
     if known is not None:
         return path or known[0], known[1]
     home = os.path.dirname(config)

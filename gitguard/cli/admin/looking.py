@@ -25,7 +25,7 @@ from gitguard.doctor import (
     ways_in,
 )
 from gitguard.doctor.finding import Finding, gap
-from gitguard.host.places import places
+from gitguard.host.places import places_of
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
 
@@ -96,8 +96,8 @@ def findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
             raise
         office = None
         yield gap(refusal.reason, access.unreadable(refusal), _remedy(refusal))
-    at = places(config)
-    yield from _looked("sshd", lambda: sshd.findings(effective, at.snippet))
+    places = places_of(config)
+    yield from _looked("sshd", lambda: sshd.findings(effective, places.snippet))
     yield from _looked("running sshd", lambda: running.daemon_findings(sshd_config, effective, entry.pw_uid))
     yield from as_root
     for name, look in (
@@ -106,9 +106,9 @@ def findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
         ("home", lambda: account.home_findings(entry)),
         ("environment", lambda: environment.environment_findings(effective, entry)),
         ("sshrc", lambda: environment.sshrc_findings(entry.pw_name)),
-        ("access", lambda: access.access_findings(settings, at)),
-        ("files", lambda: files.file_findings(settings, at)),
-        ("launchers", lambda: files.launcher_findings(at)),
+        ("access", lambda: access.access_findings(settings, places)),
+        ("files", lambda: files.file_findings(settings, places)),
+        ("launchers", lambda: files.launcher_findings(places)),
         ("code", files.code_findings),
         ("policy", lambda: files.policy_findings(settings)),
         ("exports", lambda: exports.export_findings(settings)),
@@ -140,7 +140,7 @@ def _inside(
     runnable = [key for key in keys if key.user in active]
     readable = [r for r in known if os.path.isdir(r.directory)]
     looks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
-        ("keys", lambda: account.key_findings(keys, read, site.key_file, site.at.gate)),
+        ("keys", lambda: account.key_findings(keys, read, site.key_file, site.places.gate)),
         (
             "hardware keys",
             lambda: account.hardware_findings(keys, count=site.settings.second_factor.hardware_keys),
@@ -153,7 +153,7 @@ def _inside(
         ("sessions", lambda: files.shared_address_findings(sessions)),
         ("repositories", lambda: repositories.repository_findings(settings, known, _hook(office), forgotten)),
         ("repositories' files", lambda: access.repository_access(known, entry.pw_name)),
-        ("the gate", lambda: running.gate_findings(site.at.gate, entry, runnable, readable)),
+        ("the gate", lambda: running.gate_findings(site.places.gate, entry, runnable, readable)),
         ("store", lambda: store.store_findings(office.site.sqlite)),
         ("secrets", lambda: store.secret_findings(office.site.sqlite, site.desk.keyring)),
     ]

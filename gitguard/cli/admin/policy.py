@@ -15,7 +15,7 @@ from gitguard.cli.admin.office import config_of, open_office, read_file, say_fau
 from gitguard.cli.printing import number, say_json
 from gitguard.command_line import Group
 from gitguard.config.parse import ConfigurationError, parse, read_settings
-from gitguard.config.types import duration as seconds_of
+from gitguard.config.types import seconds_of
 from gitguard.machine.typed_file import read_typed
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now

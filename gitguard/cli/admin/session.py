@@ -11,7 +11,7 @@ from gitguard.cli.admin.office import Office, check_reason, in_office, open_offi
 from gitguard.cli.here import check_followed, say_followed
 from gitguard.cli.printing import counted, say_json, say_table
 from gitguard.command_line import Group
-from gitguard.config.types import duration
+from gitguard.config.types import seconds_of
 from gitguard.decision.standing import remaining
 from gitguard.message.moments import until
 from gitguard.message.reasons import Refusal
@@ -87,7 +87,7 @@ def list_(office: Office, user: str | None, as_json: bool) -> None:
 def open_(office: Office, user: str, how_long: str, reason: str, key: str, address: str) -> None:
     """Open a 2FA session for an enrolled user who cannot verify just now."""
     try:
-        seconds = duration(how_long)
+        seconds = seconds_of(how_long)
     except ValueError as error:
         raise Refusal("usage", text=str(error)) from None
     check_reason(reason)

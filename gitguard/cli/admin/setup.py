@@ -16,7 +16,7 @@ from gitguard.cli.printing import counted
 from gitguard.command_line import say
 from gitguard.host import system
 from gitguard.host.install import Wishes, finish, install
-from gitguard.host.places import SYSTEM_CONFIG, places
+from gitguard.host.places import SYSTEM_CONFIG, places_of
 from gitguard.machine.account import own_command_line
 from gitguard.machine.login_shell import shell_fault
 from gitguard.machine.ownership import fault_on_the_way
@@ -72,7 +72,7 @@ def init(
     actor()
     wishes = Wishes(config, account, repositories, host, port, authorized_keys, new_store)
     ctx.find_root().obj = config
-    at = places(config)
+    places = places_of(config)
     said_by_root = []
     if drop_in or timers:
         # What only root may write is written last, by a process that stays root; install becomes the account.
@@ -81,15 +81,15 @@ def init(
             _, status = os.waitpid(child, 0)
             if code := os.waitstatus_to_exitcode(status):
                 raise click.exceptions.Exit(code if code > 0 else 1)
-            if fault := fault_on_the_way(at.config, 0):
+            if fault := fault_on_the_way(places.config, 0):
                 raise Refusal(
                     "usage",
                     text=f"installed, but root's own files are only written from a configuration that is root's: {fault}",
                 )
             if drop_in:
-                said_by_root.append(system.install_drop_in(at.snippet))
+                said_by_root.append(system.install_drop_in(places.snippet))
             if timers:
-                said_by_root.append(system.install_cron(at.cron))
+                said_by_root.append(system.install_cron(places.cron))
             for text in said_by_root:
                 click.echo(text)
             return
@@ -108,7 +108,7 @@ def _renew(office: Office) -> None:
     """Hooks, the gate's own form of the configuration, the key file, and what runs: all of today."""
     site, moment = office.site, now()
     renewed, left = repositories.renew_hooks(site, moment, office.actor)
-    finish(site.at)
+    finish(site.places)
     if renewed:
         counted(len(renewed), "repository", "got the present hook", "repositories")
     _some("hook not renewed", [f"{name}: {why}" for name, why in left])
@@ -172,7 +172,7 @@ def _findings(office: Office) -> bool:
 
 def _next(office: Office, *, ungated: bool, drop_in: bool, timers: bool) -> None:
     """What is left to do, in its order."""
-    at, account = office.site.at, str(office.settings.host.account)
+    at, account = office.site.places, str(office.settings.host.account)
     say("\nnext:")
     if fault := shell_fault(pwd.getpwnam(account)):
         say(f"  first of all: {fault}, so nobody whose key is gated gets in.")

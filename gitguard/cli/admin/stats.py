@@ -12,8 +12,7 @@ from gitguard.answer.reading_log import any_log, read_log
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, in_office
 from gitguard.cli.printing import number, say_json
-from gitguard.config.types import duration as seconds_of
-from gitguard.config.types import format_duration
+from gitguard.config.types import format_duration, seconds_of
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
 

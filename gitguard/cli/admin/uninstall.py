@@ -14,7 +14,7 @@ from gitguard.cli.admin.office import config_of, open_office
 from gitguard.cli.printing import number
 from gitguard.command_line import say
 from gitguard.host import system
-from gitguard.host.places import SYSTEM_CONFIG, places
+from gitguard.host.places import SYSTEM_CONFIG, places_of
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
 
@@ -73,13 +73,13 @@ def _say(way_out: WayOut, *, dry_run: bool) -> None:
 
 
 def _say_left(config: str, *, of_root: bool) -> None:
-    at = places(config)
+    places = places_of(config)
     say("\nnext:")
     if of_root:
         say("  sshd -t && systemctl reload ssh")
     else:
         say(
-            f"  take {at.snippet} out of sshd's configuration, if it is there, and the cron line; then reload sshd"
+            f"  take {places.snippet} out of sshd's configuration, if it is there, and the cron line; then reload sshd"
         )
     say(
         "  plain names (team/app) were the gate's: git-shell wants the path from the account's home, or the whole one"

@@ -19,7 +19,7 @@ from gitguard.cli.admin.office import Office, check_reason, in_office, open_offi
 from gitguard.cli.here import check_followed, say_followed
 from gitguard.cli.printing import counted, number, say_json, say_table
 from gitguard.command_line import Group, say
-from gitguard.config.types import duration as seconds_of
+from gitguard.config.types import seconds_of
 from gitguard.decision.standing import remaining
 from gitguard.message.moments import clock, until
 from gitguard.message.reasons import Refusal, readable
