@@ -37,7 +37,7 @@ def line_of(decision: Decision, id_: str) -> bytes:
     repository = decision.repository
     texts = (
         id_, printable(request.user), printable(request.credential.text), printable(request.address),
-        # A name of the store's stands whole, or two of them would be one; a client's own spelling is bounded.
+        # A name of the store's stands whole, so that two never become one; a client's own spelling is bounded.
         repository if known else readable(repository), decision.operation, verdict, reason, readable(because, 400),
     )  # fmt: skip
     id_, user, key, address, repository, operation, verdict, reason, because = (

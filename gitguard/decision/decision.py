@@ -72,7 +72,7 @@ class Decision:
 
     @property
     def operation(self) -> str:
-        """read, push, or "" where the command is no Git operation."""
+        """read, push, or "" where the command is not a Git operation."""
         return self.command.operation if self.command is not None else ""
 
     @property

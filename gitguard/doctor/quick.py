@@ -1,6 +1,6 @@
 """What monitoring asks every minute, in a fifth of a second: do requests get an answer, and does what has to run run?
 
-It loads what the gate loads and little more. It changes nothing, leaves no line in the log, and is no proof that the
+It loads what the gate loads and little more. It changes nothing, leaves no line in the log, and does not prove that the
 gate is in the way: that takes all of doctor, once a night.
 """
 

@@ -73,7 +73,7 @@ def read_oath(data: bytes) -> Offered:
         if not words or words[0].startswith("#"):
             continue
         if len(words) < 4:
-            left_out.append(LeftOut(number, words[0], "it is no line of TYPE USER PIN SECRET"))
+            left_out.append(LeftOut(number, words[0], "it is not a line of TYPE USER PIN SECRET"))
             continue
         kind, login, pin, secret = words[:4]
         found = _TYPE.fullmatch(kind)

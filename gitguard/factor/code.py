@@ -22,7 +22,7 @@ class Code:
 
 
 def read_code(typed: bytes, digits: int) -> Code:
-    """The code in `typed`. Costs nothing: what is not a code is no failure.
+    """The code in `typed`. Costs nothing: what is not a code is not a failure.
 
     Exactly `digits` ASCII digits once spaces are removed, or the shape of a recovery code. Raises
     Refusal("not-a-code"). Neither `int()` nor Unicode normalisation takes part.

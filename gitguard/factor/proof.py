@@ -231,7 +231,7 @@ def _outside(
 ) -> Refusal:
     """A wrong code; if it fits a wrong clock for the second time in a row, the refusal says so.
 
-    One fit alone looks like any wrong code, or the hint would widen a guesser's window; and the step it
+    One fit alone looks like any wrong code: otherwise the hint would widen a guesser's window; and the step it
     fits is burned, so that it does not come right when its time has come.
     """
     before = tx.near_miss(person.user, person.credential.text)

@@ -20,7 +20,7 @@ def run_others(directory: str, data: bytes, environ: "dict[bytes, bytes]", uid: 
 
     Raises Refusal("hook-not-live") for one that others may write, or that cannot be started.
     """
-    # Asked first: a link that leads nowhere is no hook to run, and must not pass for none.
+    # Asked first: a link that leads nowhere cannot be run as a hook, and must not pass for having none.
     if fault := others_fault(directory, uid):
         raise Refusal("hook-not-live", fault)
     paths = to_run(directory)

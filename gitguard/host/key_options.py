@@ -106,7 +106,7 @@ def program_fault(words: tuple[str, ...]) -> str:
 
 
 def _split(text: str) -> list[tuple[str, str | None]] | None:
-    """(name in small letters, value or None) of each option, None if `text` is no list of options."""
+    """(name in small letters, value or None) of each option, None if `text` is not a list of options."""
     found: list[tuple[str, str | None]] = []
     position = 0
     while position < len(text):

@@ -81,7 +81,7 @@ def ref_fault(pattern: str) -> str:
     if pattern.startswith("!"):
         return "there is no `not`; write a rule above this one for what is left out"
     if any(c in pattern for c in " ~^:\\$") or ".." in pattern or "@{" in pattern:
-        return "a ref holds no blank, ~ ^ : \\ $ or .., and this is no regular expression"
+        return "a ref holds no blank, ~ ^ : \\ $ or .., and this is not a regular expression"
     if any(part.startswith(".") or part.endswith((".lock", ".")) for part in pattern.split("/")):
         return "no part of a ref begins with a dot, or ends with one or with .lock"
     return ""

@@ -29,7 +29,7 @@ def verdict(
     """Judge one request.
 
     `session_age_seconds` is the age of the 2FA session in scope, `None` if there is none. A
-    negative age (a verification in the future) is not fresh. `hardware_key`: it is no session's age, but that of a login
+    negative age (a verification in the future) is not fresh. `hardware_key`: not a session's age, but that of a login
     by a hardware key that verified its person. `session_limit_seconds` is a limit of the
     session's own, for one that an admin opened. Falling off the end refuses.
     """

@@ -158,10 +158,10 @@ class Writing(Reading, Protocol):
         """Take the key away, with its near misses; whether it was there."""
 
     def add_credential(self, credential: Credential, user: str, at: int) -> None:
-        """A new credential that is no SSH key; it belongs to one user."""
+        """A new credential that is not an SSH key; it belongs to one user."""
 
     def remove_credentials(self, user: str) -> int:
-        """Take away every credential of `user` that is no SSH key; how many."""
+        """Take away every credential of `user` that is not an SSH key; how many."""
 
     def put_factor(self, factor: Factor) -> None:
         """Set the second factor of its user, in place of any before it, with all that hung on that one."""
@@ -185,7 +185,7 @@ class Writing(Reading, Protocol):
         """Burn the code of `user` with this hash; False if it is not theirs or burned already."""
 
     def burn_step(self, user: str, step: int) -> None:
-        """No code of this time step is right any more; again is no error."""
+        """No code of this time step is right any more; saying so again is not an error."""
 
     def set_near_miss(self, user: str, credential: str, miss: NearMiss | None) -> None:
         """Remember the near miss in place of the one before; None forgets it."""

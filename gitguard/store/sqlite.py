@@ -163,7 +163,7 @@ def is_no_store(path: str) -> bool:
 def copy_file(source: str, target: str) -> None:
     """Replace the store at `target` by the one at `source`, in one step, under the locks of those who use it.
 
-    A `target` that is no store any more is replaced as a file. Raises Refusal.
+    A `target` that is not a store any more is replaced as a file. Raises Refusal.
     """
     with _refusing(target):
         origin = sqlite3.connect(source, isolation_level=None)

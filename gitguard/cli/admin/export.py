@@ -21,7 +21,8 @@ def export(office: Office) -> None:
                 "state": user.state,
                 "enrolled": tx.factor(user.name) is not None,
                 "always": user.always,
-                "keys": [_key(key) for key in tx.keys(user.name)],
+                # By fingerprint: when a key came is not part of the state, and two servers may have it otherwise.
+                "keys": [_key(key) for key in sorted(tx.keys(user.name), key=lambda key: key.fingerprint)],
             }
             for user in tx.users()
         ]

@@ -67,7 +67,7 @@ def backup(ctx: click.Context, file: str) -> None:
     os.close(handle)
     click.echo(f"wrote {path} ({size} bytes)")
     click.echo(
-        f"the key file is apart: keep a copy of {office.site.settings.paths.key_ring} elsewhere, or the backup opens nothing"
+        f"the key file is apart: keep a copy of {office.site.settings.paths.key_ring} elsewhere: without it the backup opens nothing"
     )
 
 
