@@ -189,3 +189,15 @@ def test_the_limit_is_the_limit(patient: Server) -> None:
         assert patient.log()[-1]["verdict"] == "refused"
     finally:
         patient.configure(session={"wait": f"{MOST_SECONDS}s"})
+
+
+def test_a_server_that_goes_down_ends_it(patient: Server) -> None:
+    """What is asked to end (a shutdown, an admin's kill) ends at once, with the refusal and a line in the log."""
+    push = Push(patient, member(patient, "evening"), "evening")
+    push.number()
+    (note,) = held(patient)
+    os.kill(note.pid, signal.SIGTERM)
+    until(lambda: push.process.poll() is not None, 3)
+    assert "[verification-required]" in push.said
+    assert not held(patient)
+    assert patient.log()[-1]["user"] == "evening"
