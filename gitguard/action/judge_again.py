@@ -23,7 +23,7 @@ from gitguard.decision.judge import check_user, situation_of
 from gitguard.decision.request import Request
 from gitguard.host.riding import GATE, GIT, HELD, LOOK, Rider, end, flowing, moved
 from gitguard.machine.files import replace
-from gitguard.machine.process import parent_and_start
+from gitguard.machine.process import seconds_since_login
 from gitguard.message.reasons import WANTING, Refusal
 from gitguard.session.credential import BY_KEY
 from gitguard.session.moment import Moment
@@ -128,7 +128,10 @@ def _answer_gate(config: Config, store: GateQuery, rider: Rider, moment: Moment)
     One that is held asks again before it goes on, so that a verification that is still missing ends nothing.
     """
     line = rider.line if rider.kind == HELD or not waits(rider) else "2fa help"
-    request = Request(rider.user, rider.credential, rider.address, line, moment, rider.downstream)
+    age = seconds_since_login(rider.pid, moment.boot_seconds) if rider.login_counts else None
+    request = Request(
+        rider.user, rider.credential, rider.address, line, moment, rider.downstream, login_age=age
+    )
     refusal = decide(request, config, store).refusal
     if refusal is None or (rider.kind == HELD and refusal.reason in WANTING):
         return STANDS
@@ -171,11 +174,8 @@ def _of_login(config: Config, state: State, rider: Rider, moment: Moment) -> Fre
     """How long ago the hardware key that `rider` rides on logged in, while it counts: as long as its connection lives."""
     if not config.hardware_keys or not state.key_verify_required:
         return NEVER
-    try:
-        since_boot = parent_and_start(rider.began)[1] // os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError):
-        return NEVER  # it has ended
-    return Freshness(BY_KEY, max(moment.boot_seconds - since_boot, 0), None)
+    age = seconds_since_login(rider.began, moment.boot_seconds)
+    return NEVER if age is None else Freshness(BY_KEY, age, None)
 
 
 # -- what the last look saw ---------------------------------------------------------------------

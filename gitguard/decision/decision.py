@@ -18,7 +18,7 @@ from gitguard.store.gate_query import State
 class Freshness:
     """How recently somebody verified: `session` is the 2FA session's number or 0, `age_seconds` None for no session.
 
-    `session` is BY_KEY where no session but the hardware key itself proved it, at this login.
+    `session` is BY_KEY where no session but the hardware key itself proved it, at its login.
     `limit_seconds` is the session's own limit, None for none. It comes from a session (gate), or from a grant (hook).
     """
 
@@ -31,12 +31,13 @@ class Freshness:
 
 
 NEVER = Freshness(0, None, None)
-BY_ITS_KEY = Freshness(BY_KEY, 0, None)  # proved at this very login, and no session
 
 
 def of_key(request: Request, state: State, *, counts: bool) -> Freshness:
-    """Fresh where a hardware key verified its person at this login, by the key's row *and* by sshd; `counts`: the server lets it."""
-    return BY_ITS_KEY if counts and request.verified_by_sshd and state.key_verify_required else NEVER
+    """As old as the login where a hardware key verified its person then, by the key's row *and* by sshd; `counts`: the server lets it."""
+    if not counts or request.login_age is None or not state.key_verify_required:
+        return NEVER
+    return Freshness(BY_KEY, request.login_age, None)
 
 
 def of_session(state: State, moment: Moment) -> Freshness:

@@ -9,8 +9,8 @@ from gitguard.session.moment import Moment
 
 class Request:
     """One connection's one command. `line` is the client's command, None for none; `downstream` the
-    program behind the gate with its arguments, empty for git-shell. `verified_by_sshd`: the key line demands user
-    verification of its hardware key, so sshd has let in nobody without.
+    program behind the gate with its arguments, empty for git-shell. `login_age`: how many seconds ago sshd has
+    verified the person of a hardware key, whose line demands that; None where the line demands nothing.
     """
 
     __slots__ = (
@@ -19,10 +19,10 @@ class Request:
         "credential",
         "downstream",
         "line",
+        "login_age",
         "moment",
         "protocol",
         "user",
-        "verified_by_sshd",
     )
 
     def __init__(
@@ -36,7 +36,7 @@ class Request:
         connection: str = "",
         protocol: str = "",
         *,
-        verified_by_sshd: bool = False,
+        login_age: "int | None" = None,
     ) -> None:
         self.user = user
         self.credential = credential
@@ -46,7 +46,7 @@ class Request:
         self.downstream = downstream
         self.connection = connection
         self.protocol = protocol
-        self.verified_by_sshd = verified_by_sshd
+        self.login_age = login_age
 
     def behind(self, program: "tuple[str, ...]") -> "Request":
         """The same request with the server-wide program behind the gate, unless its key line names one."""
@@ -69,5 +69,5 @@ class Request:
             downstream,
             self.connection,
             self.protocol,
-            verified_by_sshd=self.verified_by_sshd,
+            login_age=None if self.login_age is None else self.login_age + max(moment.at - self.moment.at, 0),
         )

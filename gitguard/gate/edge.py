@@ -6,6 +6,7 @@ Plain dialect: the gate loads this file.
 """
 
 from gitguard.decision.request import Request
+from gitguard.machine.process import seconds_since_login
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 
@@ -37,7 +38,7 @@ def request_of(argv: "list[str]", environ: "dict[str, str]", moment: Moment) -> 
         downstream,
         connection,
         _protocol(environ.get("GIT_PROTOCOL", "")),
-        verified_by_sshd=verified,
+        login_age=seconds_since_login("self", moment.boot_seconds) if verified else None,
     )
 
 

@@ -33,6 +33,7 @@ class Rider:
     `began` is the process that the gate was: riders that share it are one connection.
     `kind` is `git` (it became Git, or a program behind the gate) or `gate` (still the gate: it decides, or serves a
     command of our own, perhaps at its prompt) or `held` (a gate whose push waits for its person). `session` is 0 where it rides on none, BY_KEY where on a hardware key's login;
+    `login_counts`: its key line demands user verification of a hardware key.
     `repository` and `directory` are empty where the gate knew none; `line` is the client's command.
     """
 
@@ -49,6 +50,7 @@ class Rider:
     operation: str = ""
     line: str = ""
     downstream: tuple[str, ...] = ()
+    login_counts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,9 @@ class Riding:
             words = file.read().decode("utf-8", "replace").split("\0")
         if self.gate not in words:
             return None
-        arguments = [word for word in words[words.index(self.gate) + 1 :] if word != "--verify-required"]
-        arguments += ["", "", "", ""]
+        arguments = words[words.index(self.gate) + 1 :]
+        login_counts = arguments[4:5] == ["--verify-required"]
+        arguments = [*arguments[:4], *arguments[4 + login_counts :], "", "", "", "", ""]
         line = environment.get("SSH_ORIGINAL_COMMAND", "")
         address = environment.get("SSH_CONNECTION", "").partition(" ")[0]
         downstream = tuple(word for word in arguments[5:] if word) if arguments[4] == "--" else ()
@@ -98,6 +101,7 @@ class Riding:
             address,
             line=line,
             downstream=downstream,
+            login_counts=login_counts,
         )
 
 

@@ -4,6 +4,8 @@ A pid alone names different processes over time; a pid with its start time names
 Source: proc(5), fields 4 (ppid) and 22 (starttime, clock ticks since boot).
 """
 
+import posix
+
 
 def parent_and_start(pid: "int | str") -> "tuple[int, int]":
     """(parent's pid, start time in clock ticks since boot) of a live process; `self` works too.
@@ -29,6 +31,25 @@ def is_ancestor(pid: int, started: int, of_pid: int) -> bool:
             return start == started
         current = parent
     return False
+
+
+def seconds_since_login(pid: "int | str", boot_seconds: int) -> "int | None":
+    """How long ago the sshd process above `pid` began, which serves one login; None where there is none.
+
+    Many commands may follow one login (ControlMaster). `boot_seconds`: now, in seconds since the machine booted.
+    """
+    try:
+        current = parent_and_start(pid)[0]
+        while current > 1:
+            with open(f"/proc/{current}/stat", "rb") as file:
+                line = file.read(4096)
+            parent, started = parent_and_start(current)
+            if line[line.index(b"(") + 1 :].startswith(b"sshd"):
+                return max(boot_seconds - started // posix.sysconf("SC_CLK_TCK"), 0)
+            current = parent
+    except (OSError, ValueError):
+        return None
+    return None
 
 
 def receive_packs_above(pid: int) -> int:

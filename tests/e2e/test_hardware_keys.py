@@ -169,3 +169,24 @@ def test_a_parked_login_ends_when_hardware_keys_count_no_more(place: Place) -> N
             place.git(gus, "ls-remote", place.server.url("app"), status=128)
         finally:
             place.server.configure(second_factor={"hardware_keys": True})
+
+
+def test_many_commands_over_one_login_grow_old_with_it(place: Place, tmp_path: Path) -> None:
+    """Adversary: holds the laptop's control socket. One touch counts for the requirement's lifetime, by the login, not for ever."""
+    hal = place.person("hal", verify_required=True)
+    place.server.admin("repo", "create", "short")
+    place.server.admin("repo", "require", "short", "all")
+    place.server.admin("repo", "lifetime", "short", "2s")
+    socket = ("-o", f"ControlPath={tmp_path}/socket", "-o", "ControlMaster=auto", "-o", "ControlPersist=60")
+    env = {
+        **place.server.git_env(hal, *place.authenticator.options, *socket),
+        **place.authenticator.claiming(BOTH),
+    }
+    place.server.git(hal, "ls-remote", place.server.url("short"), env=env, status=0)
+    time.sleep(3)  # a login's age is by the kernel's clock, which no test can set
+    old = place.server.git(hal, "ls-remote", place.server.url("short"), env=env, status=128)
+    assert "[enrolment-required]" in old.err
+    place.server.git(hal, "ls-remote", place.server.url("app"), env=env, status=0)
+    place.git(hal, "ls-remote", place.server.url("short"), status=0)
+    options = (*place.authenticator.options, *socket, "-O", "exit")
+    subprocess.run(place.server.ssh_command(hal, options=options), check=False, stderr=subprocess.DEVNULL)
