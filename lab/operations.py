@@ -122,6 +122,8 @@ def empty() -> None:
         for page in ("man1/git-guard.1", "man5/gitguard.toml.5", "man8/gitguard-admin.8"):
             assert Path("/opt/gitguard/share/man", page).exists(), page
         assert admin.type("gitguard admin doctor --quiet").out == ""
+        assert admin.type("gitguard admin doctor --quick --quiet").out == ""
+        assert Path("/var/lib/gitguard/config.compiled").owner() == ACCOUNT, "root has not made it anew"
         by_hand(admin, alice, tree)
         print(f"{admin.count} commands, {admin.seconds:.1f} s of machine time")
     finally:

@@ -5,6 +5,7 @@ Nothing is taken away unless that is asked for (`prune`), and then only from use
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -34,24 +35,33 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps in their order, and what the file does not name, which is left alone."""
+    """The steps in their order, what the file does not name, and what it asks for that is not done unasked: both left alone."""
 
     steps: tuple[Step, ...]
     unnamed: tuple[str, ...]
+    withheld: tuple[str, ...] = ()
 
 
-def plan(site: Site, wanted: Wanted, moment: Moment, actor: str, *, prune: bool = False) -> Plan:
+@dataclass(frozen=True, slots=True)
+class May:
+    """What may be done beside adding: `prune` takes away what the file does not name, `resume` lets suspended users in again."""
+
+    prune: bool = False
+    resume: bool = False
+
+
+def plan(site: Site, wanted: Wanted, moment: Moment, actor: str, may: May = May()) -> Plan:
     """What would be done. Raises Refusal("usage") with every reason why it cannot be, and then nothing was."""
     with site.store.reading() as tx:
         faults = list(_faults(site, tx, wanted))
         if faults:
             raise Refusal("usage", text="; ".join(faults), hint="nothing was changed")
-        steps = [step for user in wanted.users for step in _user(site, tx, user, moment, actor, prune=prune)]
-        steps += [
-            step
-            for row in wanted.repositories
-            for step in _repository(site, tx, row, moment, actor, prune=prune)
-        ]
+        steps: list[Step] = []
+        withheld: list[str] = []
+        for user in wanted.users:
+            steps += _user(site, tx, user, moment, actor, may, withheld)
+        for row in wanted.repositories:
+            steps += _repository(site, tx, row, moment, actor, prune=may.prune)
         named = {user.name for user in wanted.users}
         unnamed = [
             f"the user {user.name}"
@@ -60,7 +70,7 @@ def plan(site: Site, wanted: Wanted, moment: Moment, actor: str, *, prune: bool 
         ]
         named = {row.name for row in wanted.repositories}
         unnamed += [f"the repository {row.name}" for row in tx.repositories() if row.name not in named]
-    return Plan(tuple(steps), tuple(unnamed))
+    return Plan(tuple(steps), tuple(unnamed), tuple(withheld))
 
 
 def carry_out(planned: Plan) -> Iterator[tuple[Step, Followed]]:
@@ -78,8 +88,8 @@ def _faults(site: Site, tx: Reading, wanted: Wanted) -> Iterator[str]:
         there = tx.user(user.name)
         if there is not None and there.state == "removed" and user.state != "removed":
             yield f"line {user.line}: {user.name} was removed; if they are back: gitguard admin user restore {user.name}"
-        for new in user.keys or ():
-            fingerprint = new.key.fingerprint
+        for wanted_key in user.keys or ():
+            fingerprint = wanted_key.new.key.fingerprint
             owner = tx.key(fingerprint)
             whose = owners.setdefault(fingerprint, user.name if owner is None else owner.user)
             if whose != user.name:
@@ -98,43 +108,60 @@ def _faults(site: Site, tx: Reading, wanted: Wanted) -> Iterator[str]:
                 yield f"line {row.line}: a repository's lifetime may only be shorter than the server's, {format_duration(longest)}"
 
 
-def _user(site: Site, tx: Reading, user: User, moment: Moment, actor: str, *, prune: bool) -> Iterator[Step]:
+def _user(
+    site: Site, tx: Reading, user: User, moment: Moment, actor: str, may: May, withheld: list[str]
+) -> Iterator[Step]:
     there, name = tx.user(user.name), user.name
+    present_state = "active" if there is None else there.state
     if user.state == "removed":
-        if prune and there is not None and there.state != "removed":
+        if there is not None and there.state != "removed" and not may.prune:
+            withheld.append(f"{name} is to be removed, which takes --prune")
+        elif there is not None and there.state != "removed":
             yield Step(
-                f"remove the user {name}", lambda: people.remove(site, name, moment, actor, REASON).followed
+                f"remove the user {name}",
+                lambda: people.remove(site, name, moment, actor, REASON).followed,
             )
         return
     if there is None:
         yield Step(f"add the user {name}", lambda: people.add(site, name, [], moment, actor).followed)
-    if (there.state if there is not None else "active") != user.state:
-        verb = "suspend" if user.state == "suspended" else "resume"
+    if user.state == "active" and present_state == "suspended" and not may.resume:
+        withheld.append(f"{name} is suspended here, and active in the file: --resume lets them in again")
+    elif user.state is not None and present_state != user.state:
+        state, verb = user.state, "suspend" if user.state == "suspended" else "resume"
         yield Step(
-            f"{verb} {name}", lambda: people.set_state(site, name, user.state, moment, actor, REASON).followed
+            f"{verb} {name}", lambda: people.set_state(site, name, state, moment, actor, REASON).followed
         )
     if user.keys is None:
         return
     present = {key.fingerprint: key for key in tx.keys(name)}
-    for new in user.keys:
-        old = present.pop(new.key.fingerprint, None)
-        if old is not None and _limits(old) == _limits(key_row(name, new, 0)):
-            continue
-        if old is not None:
-            yield _remove_key(
-                site,
-                old.fingerprint,
-                f"take the key {old.fingerprint} of {name} away, to limit it anew",
-                moment,
-                actor,
-            )
-        yield _add_key(site, name, new, moment, actor)
-    for fingerprint in present if prune else ():
+    for one in user.keys:
+        old = present.pop(one.new.key.fingerprint, None)
+        if old is None:
+            yield _add_key(site, name, one.new, moment, actor)
+        elif one.limited and _limits(old) != _limits(key_row(name, one.new, 0)):
+            yield _limit_key(site, old, one.new, moment, actor)
+    for fingerprint in present if may.prune else ():
         yield _remove_key(site, fingerprint, f"remove the key {fingerprint} of {name}", moment, actor)
 
 
 def _limits(key: Key) -> tuple[str, bool, tuple[str, ...]]:
     return (key.limits, key.verify_required, key.behind)
+
+
+def _limit_key(site: Site, old: Key, new: NewKey, moment: Moment, actor: str) -> Step:
+    """A table in the file says what limits the key from now on; where it says less than before, that is said."""
+    shown = shlex.join(new.behind)
+    limits = [part for part in (new.limits, "verify-required" if new.verify_required else "", shown) if part]
+    less = (
+        (old.limits and not new.limits)
+        or (old.behind and not new.behind)
+        or (old.verify_required and not new.verify_required)
+    )
+    return Step(
+        f"limit the key {old.fingerprint} of {old.user} by: {', '.join(limits) or 'nothing'}"
+        + (" (WIDER than before)" if less else ""),
+        lambda: keys.limit(site, old, new, moment, actor),
+    )
 
 
 def _add_key(site: Site, name: str, new: NewKey, moment: Moment, actor: str) -> Step:

@@ -42,12 +42,14 @@ STANDS, RUN_OUT, REFUSED = "stands", "run out", "refused"
 class Whose:
     """Riders that end whatever today's policy says of them: all of these users', of these keys.
 
-    `waiting`: users whose commands that wait at a prompt end, while their transfers are judged.
+    `waiting`: users whose commands that wait at a prompt end, and pushes that wait, while their transfers are judged;
+    `prompts`: the same, but for pushes that wait.
     """
 
     users: frozenset[str] = frozenset()
     keys: frozenset[str] = frozenset()
     waiting: frozenset[str] = frozenset()
+    prompts: frozenset[str] = frozenset()
     everyone: bool = False
 
     def has(self, rider: Rider) -> bool:
@@ -57,6 +59,7 @@ class Whose:
             or rider.user in self.users
             or rider.credential.text in self.keys
             or (rider.user in self.waiting and waits(rider))
+            or (rider.user in self.prompts and rider.kind != HELD and waits(rider))
         )
 
 

@@ -110,6 +110,14 @@ def remove(site: Site, fingerprint: str, moment: Moment, actor: str, reason: str
     return gone, follow(site, moment, Whose(keys=frozenset({fingerprint})), keys=True)
 
 
+def limit(site: Site, old: Key, new: NewKey, moment: Moment, actor: str) -> Followed:
+    """Limit a key of somebody's anew, in one transaction; its sessions and transfers end. Raises Refusal."""
+    with site.store.writing() as tx:
+        users.remove_key(tx, old.fingerprint, moment.at, actor, "limited anew")
+        users.add_key(tx, key_row(old.user, new, moment.at), moment.at, actor)
+    return follow(site, moment, Whose(keys=frozenset({old.fingerprint})), keys=True)
+
+
 def foreign(site: Site) -> list[ForeignLine]:
     """Every key line that sshd may read and gitguard did not write."""
     return [line for path in site.key_files for line in key_file.foreign_lines(path)]

@@ -45,7 +45,9 @@ def confirm(
 ) -> tuple[Enrolled, Followed]:
     """Confirm an enrolment; enrolling again ends everything that rides on the factor before it. Raises Refusal."""
     done = enrolment.confirm(site.desk, person, pending, typed, moment)
-    whose = Whose(users=frozenset({person.user})) if done.again else Whose(waiting=frozenset({person.user}))
+    # A first enrolment is what a push may be waiting for; it asks again by itself.
+    mine = frozenset({person.user})
+    whose = Whose(users=mine) if done.again else Whose(prompts=mine)
     return done, follow(site, moment, whose)
 
 

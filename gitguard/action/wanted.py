@@ -21,13 +21,21 @@ STATES = ("active", "suspended", "removed")
 
 
 @dataclass(frozen=True, slots=True)
+class WantedKey:
+    """One key of a user. `limited`: the file says by what it is limited, as a table does; a line alone does not."""
+
+    new: NewKey
+    limited: bool
+
+
+@dataclass(frozen=True, slots=True)
 class User:
-    """One user of the file. `keys` None: the file says nothing of keys."""
+    """One user of the file. `state` and `keys` None: the file says nothing of them."""
 
     line: int
     name: str
-    state: str = "active"
-    keys: tuple[NewKey, ...] | None = None
+    state: str | None = None
+    keys: tuple[WantedKey, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +177,10 @@ class _Reader:
             if listed is not entry["keys"]:
                 self.fault("keys: expected a list")
             keys = tuple(key for one in listed if (key := self.key(one)) is not None)
-        return User(self.line, name, self.word(entry, "state", STATES, "active"), keys)
+        state = self.word(entry, "state", STATES, "active") if "state" in entry else None
+        return User(self.line, name, state, keys)
 
-    def key(self, entry: Any) -> NewKey | None:
+    def key(self, entry: Any) -> WantedKey | None:
         """A line as in a .pub file, or a table with what limits it."""
         table = {"key": entry} if isinstance(entry, str) else entry
         if not isinstance(table, dict):
@@ -192,7 +201,7 @@ class _Reader:
         behind = tuple(self.texts(table, "behind") or ())
         if behind and (fault := program_fault(behind)):
             self.fault(f"behind: {fault}")
-        return NewKey(key, limits, demanded, behind)
+        return WantedKey(NewKey(key, limits, demanded, behind), limited=isinstance(entry, dict))
 
     def repository(self, entry: dict[str, Any]) -> Repository:
         """One `[[repositories]]`."""
@@ -203,7 +212,10 @@ class _Reader:
         except Refusal:
             self.fault(f"name {spelled!r} cannot be a repository's name")
         demand = floor = None
-        if "require" in entry or "lifetime" in entry:
+        for key in ("lifetime", "floor", "floor_lifetime"):
+            if key in entry and "require" not in entry:
+                self.fault(f"{key} without require: say what is demanded too")
+        if "require" in entry:
             lifetime = self.seconds(entry, "lifetime")
             demand = floor = Demand(self.word(entry, "require", TOGGLES, "none"), lifetime)
         if "floor" in entry or "floor_lifetime" in entry:

@@ -7,11 +7,12 @@ gate is in the way: that takes all of doctor, once a night.
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from collections.abc import Iterator
 
 from gitguard.config.compiled import Config
-from gitguard.config.load import last_known, load
+from gitguard.config.load import load
 from gitguard.doctor.finding import Finding, gap, ok
 from gitguard.host import launcher, notices
 from gitguard.host.places import Places, places_of
@@ -28,10 +29,8 @@ LEAST_FREE_BYTES = 64 << 20
 def quick_findings(config_path: str, moment: Moment) -> Iterator[Finding]:
     """A finding for each thing; becomes the Git account. Raises Refusal("forbidden") where it may not."""
     places = places_of(config_path)
-    known = last_known(*places.of_gate[:2])
     try:
-        if known is not None:
-            become(known.account, own_command_line())
+        become(_account(config_path, places), own_command_line())
         config = load(*places.of_gate)
     except Refusal as refusal:
         if refusal.reason == "forbidden":
@@ -54,6 +53,22 @@ def quick_findings(config_path: str, moment: Moment) -> Iterator[Finding]:
             f"the last notice, {failed.event} of {clock(failed.at, moment.at)}, was not taken: {failed.fault}"
         )
         yield gap("notify-failed", what, "mend the program; the next notice that it takes clears this")
+
+
+def _account(config_path: str, places: Places) -> str:
+    """Whose the compiled configuration is, without reading it: root must neither believe nor write it. Raises Refusal."""
+    try:
+        return pwd.getpwuid(os.stat(places.compiled).st_uid).pw_name
+    except (OSError, KeyError):
+        from gitguard.config.parse import (  # the long way, once after an upgrade
+            ConfigurationError,
+            read_settings,
+        )
+
+        try:
+            return str(read_settings(config_path).host.account)
+        except ConfigurationError as error:
+            raise Refusal("config-invalid", str(error.faults[0])) from None
 
 
 def _launchers(places: Places) -> Iterator[Finding]:

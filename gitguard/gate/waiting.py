@@ -16,7 +16,7 @@ from fcntl import ioctl
 from termios import FIONREAD
 
 from gitguard.answer.telling import view_of
-from gitguard.config.compiled import Config
+from gitguard.config.compiled import Config, read
 from gitguard.config.load import load
 from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision
@@ -26,13 +26,13 @@ from gitguard.session.moment import now
 from gitguard.session.waiting import Note, drop, put
 from gitguard.store.gate_query import GateQuery
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 TICK_SECONDS = 0.5
 ANEW_SECONDS = 5  # dates and lifetimes pass without anybody changing the store
 NO_WAIT = "gitguard=no-wait"  # in GIT_PROTOCOL: the client asks for the refusal at once, to ask its person by itself
-
-
-class _Stopped(Exception):  # noqa: N818 - what SIGTERM says, not an error
-    """Somebody ended what waits: a revoked session, a suspended user, the server's admin."""
 
 
 def may_wait(decision: Decision, config: Config) -> bool:
@@ -56,7 +56,10 @@ def wait(
 
     `places`: configuration, compiled form and hook, as the launcher names them.
     """
+    _lighter(places)
     request = decision.request
+    stopped: list[int] = []  # SIGTERM: a revoked session, a suspended user, a server that goes down
+    _signal.signal(_signal.SIGTERM, lambda number, _: stopped.append(number))
     try:
         note = put(
             config.state,
@@ -67,24 +70,52 @@ def wait(
             request.moment.at,
         )
     except (OSError, ValueError):
-        return decision, config  # what cannot be noted cannot be found and ended: refused at once
-    if note is None:
-        return decision, config
+        note = None  # what cannot be noted cannot be found and ended: refused at once
     try:
-        _signal.signal(_signal.SIGTERM, _stop)
+        if note is None:
+            return decision, config
         _say(decision, id_, config, note)
-        if _watch(decision, config, places):
+        if _watch(decision, config, places, stopped):
             _write("gitguard: verified; the push goes on\n")
-    except (_Stopped, OSError):
-        pass  # asked once more below, whatever ended the wait
+    except OSError:
+        pass  # the client is gone; asked once more below, for the log
     finally:
+        if note is not None:
+            drop(config.state, note.pid)
         _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
-        drop(config.state, note.pid)
-    return _ask(decision, config, places)
+    return _ask(decision, config, places, lambda places: load(*places))
 
 
-def _stop(*_: object) -> None:
-    raise _Stopped
+def _lighter(places: "tuple[str, str, str]") -> None:
+    """Begin anew where this very process had to compile the configuration: what that takes stays with it as long as it waits.
+
+    Nothing was said or logged yet. Only where the compiled form is there now, or this would have no end.
+    """
+    if "msgspec" in sys.modules and _is_current(places):
+        posix.execv(sys.executable, sys.orig_argv)
+
+
+def _load(places: "tuple[str, str, str]") -> Config:
+    """The configuration; compiled, if it has to be, by a child, for the same reason. Raises Refusal("config-invalid")."""
+    if not _is_current(places):
+        child = posix.fork()
+        if child == 0:
+            try:
+                load(*places)
+            finally:
+                posix._exit(0)  # noqa: SLF001 - its public name is in os, which the gate does not import
+        posix.waitpid(child, 0)
+        if not _is_current(places):
+            raise Refusal("config-invalid", f"{places[0]} cannot be compiled just now")
+    return load(*places)
+
+
+def _is_current(places: "tuple[str, str, str]") -> bool:
+    """Whether the compiled form describes the configuration that is there."""
+    try:
+        return read(places[1], places[0], posix.stat(places[0]), posix.geteuid()) is not None
+    except OSError:
+        return False
 
 
 def _say(decision: Decision, id_: str, config: Config, note: Note) -> None:
@@ -106,13 +137,13 @@ def _write(text: str) -> None:
     posix.write(2, text.encode("utf-8", "replace"))
 
 
-def _watch(decision: Decision, config: Config, places: "tuple[str, str, str]") -> bool:
+def _watch(decision: Decision, config: Config, places: "tuple[str, str, str]", stopped: "list[int]") -> bool:
     """Wait until the answer is another, the client is gone (OSError) or the time is over; whether it is allowed now."""
     ends = time.monotonic() + config.wait_seconds
     client = select.poll()
     client.register(0, select.POLLIN)
     seen, asked = _versions(config), time.monotonic()
-    while (left := ends - time.monotonic()) > 0:
+    while (left := ends - time.monotonic()) > 0 and not stopped:
         for _, event in client.poll(int(min(TICK_SECONDS, left) * 1000) + 1):
             if event & ~select.POLLIN or _unread() == 0:
                 raise OSError(errno.EPIPE, "the client hung up")
@@ -121,11 +152,11 @@ def _watch(decision: Decision, config: Config, places: "tuple[str, str, str]") -
         if versions == seen and time.monotonic() - asked < ANEW_SECONDS:
             continue
         seen, asked = versions, time.monotonic()
-        answer, _ = _ask(decision, config, places)
+        answer, _ = _ask(decision, config, places, _load)
         if answer.refusal is None:
             return True
-        if answer.refusal.reason not in WANTING:
-            return False
+        if answer.refusal.reason not in WANTING and not answer.refusal.is_our_fault:
+            return False  # a configuration that is half written, a store that is locked: asked again while there is time
     return False
 
 
@@ -146,10 +177,15 @@ def _versions(config: Config) -> "tuple[object, ...]":
     return tuple(found)
 
 
-def _ask(decision: Decision, config: Config, places: "tuple[str, str, str]") -> "tuple[Decision, Config]":
+def _ask(
+    decision: Decision,
+    config: Config,
+    places: "tuple[str, str, str]",
+    loading: "Callable[[tuple[str, str, str]], Config]",
+) -> "tuple[Decision, Config]":
     """The gate's own question, asked now, and the configuration that answered."""
     try:
-        config = load(*places)
+        config = loading(places)
         store = GateQuery(config.store)
         try:
             return decide(decision.request.at(now()), config, store), config

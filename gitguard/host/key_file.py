@@ -46,8 +46,19 @@ def key_line(key: Key, gate: str) -> bytes:
         options += ",verify-required"
     if key.limits:
         options += "," + key.limits
+    return _whole_line(options, key)
+
+
+def _whole_line(options: str, key: Key) -> bytes:
+    """One line, and no more: what would be two is not written. Raises Refusal."""
     comment = readable(key.comment, LONGEST_COMMENT)
-    return f"{options} {key.type} {key.blob} {comment}".rstrip().encode() + b"\n"
+    line = f"{options} {key.type} {key.blob} {comment}".rstrip()
+    if any(c < " " or c == "\x7f" for c in line):
+        raise Refusal(
+            "store-unavailable", text=f"the key {key.fingerprint} of {key.user} holds control characters in the store; no line was written",
+            hint=f"take it away: gitguard admin key remove {key.fingerprint}",
+        )  # fmt: skip
+    return line.encode() + b"\n"
 
 
 def read(path: str) -> tuple[bytes, bytes]:
@@ -133,8 +144,7 @@ def _plain_line(key: Key, behind: tuple[str, ...]) -> bytes:
     options = f"restrict,{program_option(program)}"
     options += ",verify-required" if key.verify_required else ""
     options += f",{key.limits}" if key.limits else ""
-    comment = readable(key.comment, LONGEST_COMMENT)
-    return f"{options} {key.type} {key.blob} {comment}".rstrip().encode() + b"\n"
+    return _whole_line(options, key)
 
 
 def _lines(data: bytes) -> list[bytes]:

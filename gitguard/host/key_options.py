@@ -107,6 +107,8 @@ def program_fault(words: tuple[str, ...]) -> str:
 
 def _split(text: str) -> list[tuple[str, str | None]] | None:
     """(name in small letters, value or None) of each option, None if `text` is not a list of options."""
+    if any(c < " " or c == "\x7f" for c in text):
+        return None  # a line break would begin a line of its own
     found: list[tuple[str, str | None]] = []
     position = 0
     while position < len(text):

@@ -6,6 +6,7 @@ a process of its own is started, away from this one's connection, terminal and c
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -27,11 +28,21 @@ class Failed:
 
 
 def add(state: str, command: tuple[str, ...], notices: list[dict[str, object]]) -> None:
-    """Leave `notices` for `command`. Raises OSError where they cannot be left; a queue that is full takes no more."""
+    """Leave `notices` for `command`. Raises OSError where they cannot be left; what a full queue does not take, doctor names."""
     path = f"{state}/notices"
-    if not notices or (os.path.exists(path) and os.stat(path).st_size > notifier.LONGEST_BYTES):
+    waiting = os.stat(path).st_size if os.path.exists(path) else 0
+    data, dropped = b"", 0
+    for notice in notices:
+        line = json.dumps(notice).encode() + b"\n"
+        if waiting + len(data) + len(line) > notifier.LONGEST_BYTES:
+            dropped += 1
+        else:
+            data += line
+    if dropped:
+        event = str(notices[-1]["event"])
+        notifier.note_failure(state, event, f"{dropped} notices were dropped, because too many wait already")
+    if not data:
         return
-    data = b"".join(json.dumps(notice).encode() + b"\n" for notice in notices)
     while not _appended(path, data):
         pass  # it was taken away to be worked on while we opened it
     work(state, command)
@@ -47,7 +58,10 @@ def _appended(path: str, data: bytes) -> bool:
         except FileNotFoundError:
             there = False
         if there:
-            os.write(handle, data)
+            size = os.fstat(handle).st_size
+            if os.write(handle, data) != len(data):
+                os.ftruncate(handle, size)  # half a notice would spoil the next one too
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return there
     finally:
         os.close(handle)

@@ -4,6 +4,7 @@ A note is a file named by the gate's pid. It counts while that very process live
 lists the notes takes the others away. No lock is held. Plain dialect: a gate that waits loads this file.
 """
 
+import errno
 import posix
 
 from gitguard.machine.process import parent_and_start
@@ -57,11 +58,16 @@ def put(state: str, user: str, credential: str, address: str, repository: str, a
         0o600,
     )
     try:
-        posix.write(handle, data)
+        written = posix.write(handle, data)
     finally:
         posix.close(handle)
-    there = notes(state)
-    if len(there) > MOST or sum(other.user == user for other in there) > MOST_OF_USER:
+    if written != len(data):
+        drop(state, me)
+        raise OSError(errno.ENOSPC, folder)
+    there = [other.user for other in notes(state)]
+    # Whoever comes with many at once, which are about to be refused, takes no more room than may wait.
+    all_told = sum([min(there.count(name), MOST_OF_USER) for name in {*there}])
+    if all_told > MOST or there.count(user) > MOST_OF_USER:
         drop(state, me)
         return None
     return note
@@ -108,8 +114,9 @@ def read(state: str, pid: int) -> "Note | None":
     finally:
         posix.close(handle)
     try:
+        begun = parent_and_start(pid)[1]  # before the fields: half a note of a dead process goes too
         started, at, number, user, credential, address, repository = fields
-        if parent_and_start(pid)[1] == int(started):
+        if begun == int(started):
             return Note(pid, int(started), int(at), number, user, credential, address, repository)
     except OSError:
         drop(state, pid)

@@ -122,15 +122,49 @@ def test_many_at_once_are_one_process_and_lose_nothing(site: Direct, tmp_path: P
 
 
 def test_what_a_crash_left_is_told_by_the_sweep(site: Direct, tmp_path: Path) -> None:
-    """Killed half way, the next look goes on with what was taken and what waits."""
+    """Killed half way, the next look goes on with what was not begun and with what waits."""
     seen = tmp_path / "seen"
     place = opened(site, [str(program(tmp_path, f'cat >> "{seen}"'))])
     state = site.home / "state"
-    (state / "notices.work").write_text('{"event": "first"}\n')
+    (state / "notices.work").write_text('#"event": "begun"}\n{"event": "first"}\n')
     (state / "notices").write_text('{"event": "second"}\n')
     sessions.sweep(place, now())
     until(lambda: len(lines(seen)) == 2)
     assert [entry["event"] for entry in lines(seen)] == ["first", "second"]
+
+
+def test_a_program_that_babbles_or_leaves_children(site: Direct, tmp_path: Path) -> None:
+    """A gigabyte on stderr is not kept; a child that holds the streams does not make a program late that has ended."""
+    state = str(site.home / "state")
+    place = opened(site, [str(program(tmp_path, "cat > /dev/null; head -c 200000000 /dev/zero >&2; exit 4"))])
+    people.add(place, "ann", [], now(), ACTOR)
+    people.set_state(place, "ann", "suspended", now(), ACTOR, "")
+    until(lambda: notices.last_failure(state) is not None)
+    failed = notices.last_failure(state)
+    assert failed is not None
+    assert "exited 4" in failed.fault
+    assert len(failed.fault) < 1000
+    program(tmp_path, "cat > /dev/null; sleep 30 & exit 0")
+    began = time.monotonic()
+    people.remove(place, "ann", now(), ACTOR, "")
+    until(lambda: notices.last_failure(state) is None)
+    assert time.monotonic() - began < 8
+
+
+def test_a_full_queue_says_so(site: Direct, tmp_path: Path) -> None:
+    """What it cannot take is dropped whole, never cut, and doctor is told how many."""
+    state = str(site.home / "state")
+    (site.home / "state" / "notices.lock").touch()
+    many = [{"event": "new-key", "text": "x" * 9000, "number": n} for n in range(300)]
+    seen = tmp_path / "seen"
+    notices.add(state, (str(program(tmp_path, f'cat >> "{seen}"; exit 1')),), many)
+    failed = notices.last_failure(state)
+    assert failed is not None
+    until(lambda: not (site.home / "state" / "notices.work").exists() and seen.exists())
+    until(lambda: not (site.home / "state" / "notices").exists())
+    told = lines(seen)
+    assert [entry["number"] for entry in told] == list(range(len(told)))
+    assert 100 < len(told) < 300
 
 
 def test_a_disk_that_takes_nothing_stops_no_change(site: Direct, tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ def test_apply_brings_a_server_to_what_another_was(site: Direct, tmp_path: Path)
         "changed": False,
         "steps": [],
         "unnamed": [],
+        "withheld": [],
     }
 
 
@@ -159,6 +160,53 @@ def test_apply_takes_nothing_away_unless_told(site: Direct) -> None:
     assert now["ann"]["keys"] == []
     assert now["ben"]["state"] == "removed"
     assert now["cay"]["state"] == "active"
+
+
+def test_apply_lets_nobody_in_again_by_itself(site: Direct) -> None:
+    """Configuration management runs every half hour: it must not undo an emergency, neither by silence nor by `active`."""
+    site.admin("user", "add", "bob")
+    site.admin("user", "suspend", "bob")
+    silent = site.admin("apply", typed(site, '[[users]]\nname = "bob"\n'))
+    assert silent.out == "changed: false\n"
+    active = typed(site, '[[users]]\nname = "bob"\nstate = "active"\n')
+    named = site.admin("apply", active)
+    assert named.out == "changed: false\n"
+    assert "not done: bob is suspended here, and active in the file: --resume lets them in again" in named.err
+    assert "resume bob" in site.admin("apply", active, "--resume").out
+    gone = site.admin("apply", typed(site, '[[users]]\nname = "bob"\nstate = "removed"\n'))
+    assert "not done: bob is to be removed, which takes --prune" in gone.err
+
+
+def test_apply_widens_no_key_by_silence(site: Direct) -> None:
+    """A key's line says nothing of what limits it, so that stays; a table says all of it, and what is wider is named."""
+    line = site.new_key("ann").public_line.strip()
+    limited = f'{{ key = "{line}", limits = \'from="192.0.2.0/24"\', behind = ["/bin/true"] }}'
+    head = '[[users]]\nname = "ann"\n'
+    site.admin("apply", typed(site, f"{head}keys = [{limited}]\n"))
+    assert 'from="192.0.2.0/24"' in site.key_file.read_text()
+    assert site.admin("apply", typed(site, f'{head}keys = ["{line}"]\n')).out == "changed: false\n"
+    assert 'from="192.0.2.0/24"' in site.key_file.read_text()
+    said = site.admin("apply", typed(site, f'{head}keys = [{{ key = "{line}" }}]\n')).out
+    assert "by: nothing (WIDER than before)" in said
+    assert "from=" not in site.key_file.read_text()
+
+
+def test_what_limits_a_key_is_one_line(site: Direct) -> None:
+    """Adversary: sends a change to the file. A line break in `limits` would begin a key line of their own, with a shell."""
+    from gitguard.host.key_file import key_line
+    from gitguard.message.reasons import Refusal
+    from gitguard.store.rows import Key
+
+    line = site.new_key("ann").public_line.strip()
+    evil = site.new_key("evil").public_line.strip()
+    limits = f'from=\\"10.0.0.1\\n{evil}\\"'
+    text = f'[[users]]\nname = "ann"\nkeys = [{{ key = "{line}", limits = "{limits}" }}]\n'
+    refused = site.admin("apply", typed(site, text), status=2)
+    assert "limits" in refused.text
+    assert evil.split()[1] not in site.key_file.read_text()
+    row = Key("SHA256:x", "ann", "ssh-ed25519", "AAAA", "", False, 0, f'from="10.0.0.1\n{evil}"')
+    with pytest.raises(Refusal, match="control characters"):
+        key_line(row, "/gate")
 
 
 def test_apply_keeps_the_floor(site: Direct) -> None:
@@ -191,11 +239,13 @@ def test_apply_keeps_the_floor(site: Direct) -> None:
         ("[[users]]\nname = 'a'\n[[users]]\nname = 'a'\n", ["stands there twice"]),
         ("[[repositories]]\nname = '../x'\n", ["cannot be a repository's name"]),
         ("[[repositories]]\nname = 'x'\nrequire = 'pushes'\n", ["did you mean 'push'?"]),
-        ("[[repositories]]\nname = 'x'\nlifetime = '1 hour'\n", ["not a duration"]),
+        ("[[repositories]]\nname = 'x'\nrequire = 'all'\nlifetime = '1 hour'\n", ["not a duration"]),
         ("[[repositories]]\nname = 'x'\nrequire = 'none'\nfloor = 'all'\n", ["below the floor"]),
         ("[[repositories]]\nname = 'x'\nadmins = ['nobody']\n", ["nobody is to be an admin of x"]),
         ("[[repositories]]\nname = 'x'\nrequire = 'all'\nlifetime = '30d'\n", ["may only be shorter"]),
         ("[[users]\n", ["line 1"]),
+        ("[[repositories]]\nname = 'x'\nlifetime = '1h'\n", ["lifetime without require"]),
+        ("[[repositories]]\nname = 'x'\nfloor = 'all'\n", ["floor without require"]),
     ],
 )
 def test_a_file_with_a_fault_changes_nothing(text: str, said: list[str], site: Direct) -> None:

@@ -143,6 +143,49 @@ def test_it_is_small_and_holds_nothing(patient: Server) -> None:
     assert "[user-suspended]" in push.said
 
 
+def test_it_stays_small_when_the_configuration_changes(patient: Server) -> None:
+    """Whoever compiles the configuration, before or while it waits, does not keep what that takes; a broken one ends nothing."""
+    patient.configure(session={"lifetime": "7h"})
+    person = member(patient, "steady")
+    patient.configure(session={"lifetime": "6h"})  # this very push will compile it
+    push = Push(patient, person, "steady")
+    push.number()
+    (note,) = held(patient)
+
+    def resident() -> int:
+        status = Path(f"/proc/{note.pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+
+    assert resident() <= 15 * 1024
+    text = patient.config.read_text()
+    patient.config.write_text(text + "\n[broken\n")
+    time.sleep(1.5)  # two looks and more
+    assert push.process.poll() is None, push.said
+    patient.config.write_text(text.replace('"6h"', '"5h"'))
+    time.sleep(1.5)
+    assert push.process.poll() is None
+    assert resident() <= 15 * 1024
+    patient.verify(person)
+    assert push.end() == 0, push.said
+
+
+def test_a_first_enrolment_lets_it_go_on(patient: Server) -> None:
+    """Somebody who has no second factor yet sets one up while their push waits, with the same key; another key's push stays."""
+    new = patient.add_user("newcomer")
+    laptop = patient.add_key(new, "newcomer-laptop")
+    push, other = Push(patient, new, "newcomer"), Push(patient, laptop, "newcomer-laptop")
+    push.number()
+    other.number()
+    assert "set up a second factor" in push.said
+    patient.enroll(new)
+    assert push.end() == 0, push.said
+    assert other.process.poll() is None
+    patient.clear_watermark(new)
+    laptop.secret = new.secret
+    patient.verify(laptop)
+    assert other.end() == 0, other.said
+
+
 def test_six_at_once_are_one_too_many(patient: Server) -> None:
     """Of one user five wait; the sixth is refused at once, as if there were no waiting."""
     person = member(patient, "crowd")

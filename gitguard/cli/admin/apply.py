@@ -6,7 +6,7 @@ import os
 
 import click
 
-from gitguard.action.applying import carry_out, plan
+from gitguard.action.applying import May, carry_out, plan
 from gitguard.action.wanted import read_wanted
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import open_office, read_file, say_faults
@@ -26,9 +26,12 @@ from gitguard.session.moment import now
     is_flag=True,
     help="Also take away keys and admins that FILE does not name for those whom it names, and users that it calls removed.",
 )
+@click.option(
+    "--resume", is_flag=True, help="Also let in again whoever is suspended here and active in FILE."
+)
 @options.as_json
 @click.pass_context
-def apply(ctx: click.Context, file: str, dry_run: bool, prune: bool, as_json: bool) -> None:
+def apply(ctx: click.Context, file: str, dry_run: bool, prune: bool, resume: bool, as_json: bool) -> None:
     """Bring users, keys, repositories and toggles to what FILE (- for stdin) says, in the form that export prints; the last line is changed: true or false."""
     path = file if file == "-" else os.path.abspath(file)
     try:
@@ -37,7 +40,7 @@ def apply(ctx: click.Context, file: str, dry_run: bool, prune: bool, as_json: bo
         summed = say_faults(error)
         raise Refusal("usage", text=summed.text.partition(";")[0], hint="nothing was changed") from None
     office = open_office(ctx)
-    planned = plan(office.site, wanted, now(), office.actor, prune=prune)
+    planned = plan(office.site, wanted, now(), office.actor, May(prune=prune, resume=resume))
     ended = 0
     if not dry_run:
         for step, followed in carry_out(planned):
@@ -54,6 +57,7 @@ def apply(ctx: click.Context, file: str, dry_run: bool, prune: bool, as_json: bo
                 "changed": bool(planned.steps),
                 "steps": [step.what for step in planned.steps],
                 "unnamed": list(planned.unnamed),
+                "withheld": list(planned.withheld),
             }
         )
         return
@@ -64,6 +68,8 @@ def apply(ctx: click.Context, file: str, dry_run: bool, prune: bool, as_json: bo
             f" and {len(planned.unnamed) - 3} more" if len(planned.unnamed) > 3 else ""
         )
         click.echo(f"not in the file, and left alone: {shown}", err=True)
+    for what in planned.withheld:
+        click.echo(f"not done: {what}", err=True)
     if any(step.what.startswith("add the user") for step in planned.steps) and not dry_run:
         say("who has no second factor yet: gitguard admin user invite --all", err=True)
     click.echo(f"changed: {str(bool(planned.steps)).lower()}")
