@@ -38,6 +38,8 @@ def look(site: Site, moment: Moment) -> None:
     place, known = _before(path)
     told = []
     with contextlib.suppress(OSError):  # a log that cannot be read is doctor's to say
+        if not os.path.exists(settings.paths.access_log):
+            place = [-1, 0]  # what comes into it from now on is all news
         place, entries = _added(str(settings.paths.access_log), place)
         for entry in entries:
             rule, user = str(entry.get("because", "")).removeprefix("rule:"), str(entry.get("user", ""))
@@ -67,20 +69,41 @@ def _before(path: str) -> tuple[list[int], set[str]]:
 
 
 def _added(path: str, place: list[int]) -> tuple[list[int], list[dict[str, object]]]:
-    """The log's whole lines after `place`, and where they end; a log that was rotated is read from its beginning."""
+    """The log's whole lines after `place`, and where they end; of one that was rotated, what was not read of it too.
+
+    The first look of all begins at the end: what was used before anybody wanted to hear of it is no news.
+    """
+    data = b""
     with open(path, "rb") as file:
         entry = os.fstat(file.fileno())
         begins = place[1] if place[0] == entry.st_ino and place[1] <= entry.st_size else 0
+        if not place[0]:
+            begins = entry.st_size
+        elif place[0] != entry.st_ino:
+            data = _rest_of(f"{path}.1", place)
         file.seek(begins)
-        data = file.read(MOST_BYTES)
-    data = data[: data.rfind(b"\n") + 1]
+        added = file.read(MOST_BYTES)
+    added = added[: added.rfind(b"\n") + 1]
+    data += added
     found = []
     for line in data.splitlines():
         with contextlib.suppress(ValueError):
             decoded = json.loads(line)
             if isinstance(decoded, dict):
                 found.append(decoded)
-    return [entry.st_ino, begins + len(data)], found
+    return [entry.st_ino, begins + len(added)], found
+
+
+def _rest_of(path: str, place: list[int]) -> bytes:
+    """What was added to the log between the last look and its rotation to `path`; nothing if that is another file."""
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_ino != place[0]:
+                return b""
+            file.seek(place[1])
+            return file.read(MOST_BYTES)
+    except OSError:
+        return b""
 
 
 def _used(entry: dict[str, object], rule: str, user: str) -> dict[str, object]:

@@ -17,7 +17,7 @@ from gitguard.factor.totp import WINDOW
 from gitguard.host import key_file
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing
-from gitguard.store.rows import Factor
+from gitguard.store.rows import Factor, Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,9 @@ def take(site: Site, offered: Offered, moment: Moment, actor: str, *, dry_run: b
     """Take all that can be taken. Raises Refusal, and then nothing was."""
     taken: list[Taken] = []
     left_out = list(offered.left_out)
-    foreign = {line.blob for path in site.key_files for line in key_file.foreign_lines(path)}
+    foreign = site.key_files
     aliases = {alias: str(name) for alias, name in site.settings.aliases.items()}
+    known = frozenset(alias.casefold() for alias in aliases)
     logins: dict[str, str] = {}
     try:
         with site.store.writing() as tx:
@@ -67,7 +68,7 @@ def take(site: Site, offered: Offered, moment: Moment, actor: str, *, dry_run: b
                     why = f"{before} is {name} already; give one of them another name under [aliases]"
                     left_out.append(LeftOut(offer.line, offer.login, why))
                 else:
-                    done = _person(site, tx, offer, name, moment, actor, foreign, left_out)
+                    done = _person(site, tx, offer, name, moment, actor, foreign, known, left_out)
                     if done is not None:
                         taken.append(Taken(offer.line, offer.login, name, tuple(done)))
             _end(dry_run=dry_run)
@@ -89,7 +90,8 @@ def _person(
     name: str,
     moment: Moment,
     actor: str,
-    foreign: set[str],
+    foreign: list[str],
+    aliases: frozenset[str],
     left_out: list[LeftOut],
 ) -> list[str] | None:
     """What was done for one person; None where nothing can be, because they were removed."""
@@ -110,9 +112,16 @@ def _person(
     for key in offer.keys:
         what = f"{key.key.fingerprint} of {offer.login}"
         owner = tx.key(key.key.fingerprint)
+        same = owner is not None and _means(owner) == _means(key_row(name, _new(key), 0))
         if owner is not None and owner.user != name:
             left_out.append(LeftOut(offer.line, what, f"it is a key of {owner.user}"))
-        elif owner is None and key.key.blob in foreign:
+        elif owner is not None and not same:
+            why = f"it is stored with other limits or another program; first: gitguard admin key remove {owner.fingerprint}"
+            left_out.append(LeftOut(offer.line, what, why))
+        elif owner is None and there is not None and offer.by_email and offer.login.casefold() not in aliases:
+            why = f"{name} is there already, and an address alone does not say that it is the same person; give a login, or an alias"
+            left_out.append(LeftOut(offer.line, what, why))
+        elif owner is None and any(key_file.carries(path, key.key.blob) for path in foreign):
             why = (
                 "it stands ungated in a file that sshd reads; take it over with: gitguard admin key adopt MAP"
             )
@@ -123,6 +132,11 @@ def _person(
     if offer.factor is not None:
         done += _factor(site, tx, offer, offer.factor, name, moment, actor, left_out)
     return done
+
+
+def _means(key: Key) -> tuple[str, bool, tuple[str, ...]]:
+    """What limits it, and what is behind the gate for it."""
+    return (key.limits, key.verify_required, key.behind)
 
 
 def _new(key: OfferedKey) -> NewKey:

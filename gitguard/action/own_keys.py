@@ -12,7 +12,7 @@ from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
 from gitguard.action.keys import NewKey, key_row
 from gitguard.action.site import Site
-from gitguard.factor.proof import Person, Proof, prove
+from gitguard.factor.proof import Person, Proof, prove, record
 from gitguard.host import key_file
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
@@ -36,14 +36,16 @@ def add(site: Site, person: Person, key: PublicKey, typed: bytes, moment: Moment
     """
     foreign = any(key_file.carries(path, key.blob) for path in site.key_files)
 
-    def change(tx: Writing, _: Proof) -> Key:
+    def change(tx: Writing, _: Proof) -> Key | Refusal:
         check_allowed(site)
         there = tx.key(key.fingerprint)
         if there is not None and there.user == person.user:
             raise Refusal("usage", text=f"{key.fingerprint} is a key of yours already")
         if there is not None or foreign:
+            # Returned, not raised: the code is used up by the answer, which tells something of others.
+            record(tx, "key-refused", person, moment, refused=key.fingerprint)
             text = f"{key.fingerprint} is in use on this server already; ask your server admin"
-            raise Refusal("usage", text=text)
+            return Refusal("usage", text=text)
         if len(tx.keys(person.user)) >= MOST_KEYS:
             text = f"you have {MOST_KEYS} keys; remove one first, or ask your server admin"
             raise Refusal("usage", text=text)
@@ -52,6 +54,8 @@ def add(site: Site, person: Person, key: PublicKey, typed: bytes, moment: Moment
         return row
 
     added = prove(site.desk, person, typed, moment, change)
+    if isinstance(added, Refusal):
+        raise added
     return added, follow(site, moment, keys=True)
 
 

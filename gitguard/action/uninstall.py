@@ -45,14 +45,14 @@ def plan(site: Site) -> WayOut:
 
 def carry_out(site: Site, moment: Moment, actor: str, reason: str) -> WayOut:
     """Do it: the trail first, then keys, then hooks; one that cannot be changed is named, and the rest goes on. Raises Refusal."""
-    keys, left_out, directories = _facts(site)
-    with site.store.writing() as tx:
-        tx.record(
-            "uninstalled", moment.at, actor, keys=len(keys), repositories=len(directories), reason=reason
-        )
-    with locked(site.lock):
-        behind = tuple(site.settings.git.behind)
-        key_file.release(site.key_file, list(keys), behind)
+    with locked(
+        site.lock
+    ):  # asked within: nobody is suspended, and no key removed, between the question and the file
+        keys, left_out, directories = _facts(site)
+        with site.store.writing() as tx:
+            counts = {"keys": len(keys), "repositories": len(directories)}
+            tx.record("uninstalled", moment.at, actor, **counts, reason=reason)
+        key_file.release(site.key_file, list(keys), tuple(site.settings.git.behind))
     hooks = []
     for name, path in directories:
         try:

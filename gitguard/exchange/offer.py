@@ -36,12 +36,13 @@ class OfferedFactor:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one line says of one person. `login` as it stands there."""
+    """What one line says of one person. `login` as it stands there; `by_email`: only their address says who they are."""
 
     line: int
     login: str
     keys: tuple[OfferedKey, ...] = ()
     factor: OfferedFactor | None = None
+    by_email: bool = False
 
 
 @dataclass(frozen=True, slots=True)

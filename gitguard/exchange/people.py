@@ -12,12 +12,29 @@ from gitguard.host.key_file import parse_line
 from gitguard.host.key_options import understand
 from gitguard.message.reasons import Refusal, readable
 
-# A column's possible heads, in small letters -> what it holds. Forges and directories name them so in their exports.
+# What a column holds -> its possible heads, in small letters, the surest first: forges and directories name them so.
 _HEADS = {
-    "login": "login", "user": "login", "username": "login", "user name": "login", "name": "login", "nickname": "login",
-    "email": "email", "e-mail": "email", "mail": "email", "email address": "email",
-    "key": "key", "public_key": "key", "public key": "key", "ssh_key": "key", "ssh key": "key",
-}  # fmt: skip
+    "login": ("login", "username", "user name", "user", "nickname", "name"),
+    "email": ("email", "e-mail", "mail", "email address"),
+    "key": ("key", "public_key", "public key", "ssh_key", "ssh key"),
+}
+
+
+def _columns(heads: list[str]) -> dict[str, int]:
+    """Which column holds what, by the surest of its heads."""
+    plain = [head.strip().strip("\ufeff").casefold() for head in heads]
+    found = {
+        what: next(plain.index(name) for name in names if name in plain)
+        for what, names in _HEADS.items()
+        if any(name in plain for name in names)
+    }
+    if "login" not in found and "email" not in found:
+        raise Refusal(
+            "usage",
+            text="line 1: the head line names no column of people",
+            hint="begin the file with a line such as: login,email,key",
+        )
+    return found
 
 
 def read_csv(data: bytes) -> Offered:
@@ -27,31 +44,40 @@ def read_csv(data: bytes) -> Offered:
     """
     text = _text(data)
     separator = max(",;\t", key=text.partition("\n")[0].count)
-    rows = csv.reader(io.StringIO(text), delimiter=separator)
-    heads = [_HEADS.get(head.strip().strip("\ufeff").casefold(), "") for head in next(rows, [])]
-    if "login" not in heads and "email" not in heads:
-        raise Refusal(
-            "usage",
-            text="line 1: the head line names no column of people",
-            hint="begin the file with a line such as: login,email,key",
-        )
-    offers, left_out = [], []
-    for row in rows:
-        line = rows.line_num
-        values = {head: cell.strip() for head, cell in zip(heads, row, strict=False) if head and cell.strip()}
-        login = values.get("login") or values.get("email", "")
-        if not login:
-            if any(cell.strip() for cell in row):
-                left_out.append(LeftOut(line, separator.join(row), "it names nobody"))
-            continue
-        keys: tuple[OfferedKey, ...] = ()
-        if "key" in values:
-            try:
-                keys = (OfferedKey(parse_public_key(values["key"])),)
-            except Refusal as refusal:
-                left_out.append(LeftOut(line, f"the key of {login}", refusal.text))
-        offers.append(Offer(line, login, keys))
+    rows = csv.reader(io.StringIO(text, newline=None), delimiter=separator, strict=True)
+    offers: list[Offer] = []
+    left_out: list[LeftOut] = []
+    try:
+        columns = _columns(next(rows, []))
+        for row in rows:
+            _person(row, rows.line_num, columns, separator, offers, left_out)
+    except csv.Error as error:
+        raise Refusal("usage", text=f"line {rows.line_num}: {error}") from None
     return Offered(tuple(offers), tuple(left_out))
+
+
+def _person(
+    row: list[str],
+    line: int,
+    columns: dict[str, int],
+    separator: str,
+    offers: list[Offer],
+    left_out: list[LeftOut],
+) -> None:
+    """One line of a CSV file."""
+    values = {what: row[at].strip() for what, at in columns.items() if at < len(row)}
+    login = values.get("login") or values.get("email", "")
+    if not login:
+        if any(cell.strip() for cell in row):
+            left_out.append(LeftOut(line, separator.join(row), "it names nobody"))
+        return
+    keys: tuple[OfferedKey, ...] = ()
+    if values.get("key"):
+        try:
+            keys = (OfferedKey(parse_public_key(values["key"])),)
+        except Refusal as refusal:
+            left_out.append(LeftOut(line, f"the key of {login}", refusal.text))
+    offers.append(Offer(line, login, keys, by_email=not values.get("login")))
 
 
 def read_map(data: bytes) -> dict[str, str]:
@@ -68,8 +94,8 @@ def read_map(data: bytes) -> dict[str, str]:
             )
         elif len(words) < 2:
             faults.append(f"line {number}, column {len(line.rstrip()) + 1}: whose key it is is missing")
-        else:
-            found[words[0]] = words[1].strip()
+        elif found.setdefault(words[0], words[1].strip()) != words[1].strip():
+            faults.append(f"line {number}, column 1: {words[0]} stands there twice, for two people")
     if faults:
         raise Refusal("usage", text="; ".join(faults), hint="a line of the map is: FINGERPRINT LOGIN")
     return found

@@ -12,6 +12,7 @@ from gitguard.message.moments import day
 from gitguard.message.refusals import View
 from gitguard.policy.rules import REQUIRE
 from gitguard.policy.verdict import verdict
+from gitguard.session.credential import BY_KEY
 from gitguard.session.moment import Moment
 from gitguard.store.gate_query import GateQuery
 
@@ -43,10 +44,11 @@ def announce(decision: Decision, config: Config, store: GateQuery, moment: Momen
             enrolled=enrolled,
             session_age_seconds=decision.session_age_seconds,
             session_limit_seconds=decision.freshness.limit_seconds,
+            hardware_key=decision.freshness.session == BY_KEY,
         )
         if answer.allowed or f"rule:{name}" not in demanded.because.split("+"):
             continue
-        if _is_news(f"{config.state}/{FOLDER}", f"{decision.request.user}.{name}", moment):
+        if _is_news(f"{config.state}/{FOLDER}", f"{decision.request.user}@{name}", moment):
             _say(decision, config, since, name, moment, enrolled=enrolled)
         return
 

@@ -85,7 +85,7 @@ def _announce(decision: Decision, config: Config, store: GateQuery, moment: Mome
 
     try:  # noqa: SIM105 - contextlib is too heavy here
         announce(decision, config, store, moment)
-    except (Refusal, OSError):
+    except Exception:  # noqa: S110 - whatever it is, it is no reason to refuse
         pass
 
 

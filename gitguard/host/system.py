@@ -58,12 +58,25 @@ def installed() -> list[str]:
     return [path for path in (DROP_IN, CRON) if os.path.exists(path)]
 
 
-def remove() -> list[str]:
-    """Take them away; what was done. Raises OSError."""
-    found = installed()
-    for path in found:
-        os.unlink(path)
-    return [f"removed {path}" for path in found]
+def remove(account: str, keys_elsewhere: str) -> list[str]:
+    """Take them away; what was done. Raises Refusal, OSError.
+
+    `keys_elsewhere`: where the account's keys lie, if not where sshd looks by itself ("" for there). Then the drop-in keeps
+    that one line: without it everybody would be locked out, and lines elsewhere would count again.
+    """
+    done = []
+    for path in installed():
+        if path == DROP_IN and keys_elsewhere:
+            text = (
+                "# Left by `gitguard admin uninstall`: the account's keys lie here, and nowhere else.\n"
+                f"Match User {account}\n    AuthorizedKeysFile {keys_elsewhere}\nMatch all\n"
+            )
+            replace(path, text.encode(), 0o644)
+            done.append(f"{path} only says where the keys lie now")
+        else:
+            os.unlink(path)
+            done.append(f"removed {path}")
+    return done
 
 
 def install_cron(lines: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 from gitguard.message.reasons import machine_fault
 from gitguard.repository.adopting import is_ours
@@ -38,11 +37,25 @@ def release(directory: str) -> str:
             else:
                 os.unlink(f"{directory}/hooks/pre-receive")
         if os.path.isdir(f"{directory}/{KEPT_FOLDER}") and not os.path.lexists(f"{directory}/{KEPT}"):
-            shutil.rmtree(
-                f"{directory}/{KEPT_FOLDER}"
-            )  # links to what lies in hooks/ stand there, and no more
+            left = _without_links(f"{directory}/{KEPT_FOLDER}")
+            if left and done:
+                done += f"; {', '.join(left)} lay beside it in {KEPT_FOLDER} and is still there"
         if os.path.lexists(f"{directory}/{LEFT_ALONE}"):
             os.unlink(f"{directory}/{LEFT_ALONE}")
     except OSError as error:
         raise machine_fault(f"cannot change {error.filename or directory}", error) from None
     return done
+
+
+def _without_links(folder: str) -> list[str]:
+    """Take our links out of `folder`, and it if nothing else is in it; the names of what somebody put there."""
+    left = []
+    for name in sorted(os.listdir(folder)):
+        path = f"{folder}/{name}"
+        if os.path.islink(path) and os.readlink(path) == f"../hooks/{name}":
+            os.unlink(path)
+        else:
+            left.append(name)
+    if not left:
+        os.rmdir(folder)
+    return left

@@ -207,21 +207,26 @@ def test_an_exemption_is_told_when_it_is_first_used_and_before_it_ends(site: Dir
         "id": "x", "at": at, "user": "robot", "key": "k", "address": "192.0.2.7", "repository": "app", "operation": "push",
         "verdict": "allowed", "reason": "exempt", "because": "rule:robots", "session_age_seconds": None,
     }  # fmt: skip
+    site.access_log.write_text(json.dumps({**line, "user": "before"}) + "\n")
+    exemptions.look(place, Moment(at))
+    until(lambda: len(lines(seen)) == 1)
     with open(site.access_log, "a", encoding="utf-8") as log:
         log.write(json.dumps(line) + "\n" + json.dumps(line) + "\n")
     exemptions.look(place, Moment(at))
     until(lambda: len(lines(seen)) == 2)
-    assert [entry["event"] for entry in lines(seen)] == ["exemption-used", "exemption-ends"]
+    assert [entry["event"] for entry in lines(seen)] == ["exemption-ends", "exemption-used"]
     assert "robot used the exemption robots for the first time: push app from 192.0.2.7" in str(
-        lines(seen)[0]["text"]
+        lines(seen)[1]["text"]
     )
+    with open(site.access_log, "a", encoding="utf-8") as log:
+        log.write(json.dumps({**line, "user": "late"}) + "\n")
     site.access_log.rename(site.access_log.with_name("access.log.1"))
     line["user"] = "robot2"
     site.access_log.write_text(json.dumps(line) + "\n")
     exemptions.look(place, Moment(at))
     exemptions.look(place, Moment(at))
-    until(lambda: len(lines(seen)) == 3)
-    assert lines(seen)[2]["user"] == "robot2"
+    until(lambda: len(lines(seen)) == 4)
+    assert [entry["user"] for entry in lines(seen)[2:]] == ["late", "robot2"]
 
 
 def test_every_event_is_made_somewhere() -> None:

@@ -309,6 +309,14 @@ def _demand_both(h: House) -> object:
     return True
 
 
+def _limit_key(h: House) -> object:
+    person, _ = h.invited()
+    with h.site.store.reading() as tx:
+        (old,) = tx.keys(person.user)
+    key = PublicKey(old.type, old.blob, old.comment)
+    return keys.limit(h.site, old, NewKey(key, 'from="192.0.2.1"'), h.moment, ACTOR)
+
+
 def _accept_chain(h: House) -> object:
     store = h.site.sqlite
     store.head.write(1, b"\1" * 32)  # somebody meddled with the head outside
@@ -343,6 +351,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "own_keys.add": (_add_own_key, "key-added"),
     "own_keys.remove": (_remove_own_key, "key-removed"),
     "keys.add": (_add_key, "key-added"),
+    "keys.limit": (_limit_key, "key-added"),
     "keys.remove": (_remove_key, "key-removed"),
     "keys.check_not_foreign": (_check_not_foreign, ""),
     "keys.foreign": (lambda h: keys.foreign(h.site) is not None, ""),

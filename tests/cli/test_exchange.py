@@ -60,6 +60,28 @@ def test_a_removed_user_does_not_come_back_by_a_list(site: Direct) -> None:
     assert "it is a key of ann" in done.err
 
 
+def test_an_address_alone_gives_nobody_a_key(site: Direct) -> None:
+    """Adversary: signed up elsewhere as bob@evil.example. Our bob gets no key of theirs by that; a login or an alias would do."""
+    site.add_user("bob")
+    evil = site.new_key("evil")
+    text = f"email,key\nbob@evil.example,{evil.public_line.strip()}\n"
+    done = site.admin("user", "import", "csv", typed(site, text))
+    assert "an address alone does not say that it is the same person" in done.err
+    assert evil.fingerprint not in site.key_file.read_text()
+    site.configure(aliases={"bob@evil.example": "bob"})
+    site.admin("user", "import", "csv", typed(site, text))
+    assert evil.fingerprint in site.key_file.read_text()
+
+
+def test_a_key_with_other_limits_is_not_there_already(site: Direct) -> None:
+    """What limits it in the list is not passed over in silence."""
+    ann = site.add_user("ann")
+    keys = typed(site, f'from="192.0.2.0/24" {ann.public_line}', "old_keys")
+    chosen = typed(site, f"{ann.fingerprint} ann\n", "map")
+    done = site.admin("user", "import", "authorized-keys", keys, "--map", chosen)
+    assert "it is stored with other limits" in done.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -97,6 +97,18 @@ def test_a_hook_that_cannot_be_taken_out_is_named(site: Direct) -> None:
     assert not (good / "hooks" / "pre-receive").exists()
 
 
+def test_what_somebody_put_beside_the_kept_hook_stays(site: Direct) -> None:
+    """`hooks.kept/` holds links of ours, and perhaps files of theirs."""
+    kept = bare(site, "kept")
+    hook(kept, "its own")
+    site.admin("repo", "adopt", "kept")
+    (kept / "hooks.kept" / "lib.sh").write_text("theirs\n")
+    said = site.admin("uninstall", "--yes").out
+    assert "lib.sh lay beside it in hooks.kept and is still there" in said
+    assert (kept / "hooks.kept" / "lib.sh").read_text() == "theirs\n"
+    assert [path.name for path in (kept / "hooks.kept").iterdir()] == ["lib.sh"]
+
+
 @pytest.mark.e2e
 def test_people_keep_working(server: Server) -> None:
     """Over a real sshd: a person who had to verify pushes by the whole path without; no shell, no other command."""
@@ -128,7 +140,7 @@ def test_statistics(site: Direct) -> None:
         *({
             "id": "2", "at": 4_000_000_000, "user": "ann", "key": ann.fingerprint, "address": "192.0.2.1", "repository": "app",
             "operation": "push", "verdict": "refused", "reason": reason,
-        } for reason in ("verification-required", "verification-required", 'x"} 1\nbad')),
+        } for reason in ("verification-required", "verification-required", 'x"} 1\nbad', "x1bad")),
     ]  # fmt: skip
     site.access_log.write_text("".join(json.dumps(line) + "\n" for line in lines) + "not json\n")
     found = json.loads(site.admin("stats", "--json").out)
@@ -146,7 +158,7 @@ def test_statistics(site: Direct) -> None:
     assert "2 verification-required" in said
     text = site.admin("stats", "--prometheus").out
     assert 'gitguard_decisions{verdict="refused",reason="verification-required"} 2' in text
-    assert 'reason="x1bad"' in text
+    assert 'reason="x1bad"} 2' in text, "one series, however it was spelled"
     for line in text.splitlines():
         assert re.fullmatch(
             r"# (HELP|TYPE) gitguard_\w+ .+|gitguard_\w+(\{(\w+=\"[\w-]+\",?)+\})? [\d.e+-]+", line

@@ -55,6 +55,24 @@ def test_csv() -> None:
     assert [(offer.line, offer.login) for offer in quoted.offers] == [(3, "eve"), (4, "fay")]
 
 
+def test_csv_takes_the_surest_column() -> None:
+    """A forge's export has a user name and a full name: the first is who they are here, wherever it stands."""
+    for heads, cells in (
+        ("username,name,email", "asmith,Alice Smith,a@x"),
+        ("name,email,login", "Alice Smith,a@x,asmith"),
+    ):
+        assert [offer.login for offer in read_csv(f"{heads}\n{cells}\n".encode()).offers] == ["asmith"]
+    assert read_csv(b"email\na@x\n").offers[0].by_email
+    assert [offer.login for offer in read_csv(b"login\rann\rben\r").offers] == ["ann", "ben"]
+
+
+@pytest.mark.parametrize("text", ['login,note\nann,"open\nben,x\ncay,y\n', "login\n" + "x" * 200_000 + "\n"])
+def test_csv_that_is_damaged_is_refused_whole(text: str) -> None:
+    """A quote that is never closed would swallow everybody after it."""
+    with pytest.raises(Refusal, match="line"):
+        read_csv(text.encode())
+
+
 @pytest.mark.parametrize("data", [b"", b"ann\nben\n", b"a,b\n1,2\n", b"\xff\xfe\n"])
 def test_csv_without_a_head_is_refused(data: bytes) -> None:
     """Nothing is guessed from columns: the line and the way out are said."""
@@ -93,6 +111,8 @@ def test_a_map_says_where_it_is_wrong() -> None:
         read_map(f"  sha256:x bob\n{good}\n".encode())
     assert "line 1, column 3: sha256:x is not a fingerprint" in refused.value.text
     assert "line 2, column 51: whose key it is is missing" in refused.value.text
+    with pytest.raises(Refusal, match="stands there twice"):
+        read_map(f"{good} ann\n{good} ben\n".encode())
 
 
 GOOGLE = b'ABCDEFGHIJKLMNOPQRSTUVWXYZ\n" RATE_LIMIT 3 30 1700000000\n" WINDOW_SIZE 17\n" DISALLOW_REUSE\n" TOTP_AUTH\n12345678\n87654321\n'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
@@ -117,10 +118,10 @@ def _prometheus(s: Statistics) -> Iterator[str]:
     for name, (about, value) in gauges.items():
         yield from _metric(name, "gauge", about, [("", value)])
     window = f" within {format_duration(s.period_seconds)}"
-    rows = [(f'{{verdict="allowed",reason="{_word(reason)}"}}', n) for reason, n in s.allowed.items()]
-    rows += [(f'{{verdict="refused",reason="{_word(reason)}"}}', n) for reason, n in s.refused.items()]
+    rows = [(f'{{verdict="allowed",reason="{reason}"}}', n) for reason, n in _words(s.allowed).items()]
+    rows += [(f'{{verdict="refused",reason="{reason}"}}', n) for reason, n in _words(s.refused).items()]
     yield from _metric("decisions", "gauge", f"Decisions{window}.", rows)
-    rows = [(f'{{method="{_word(method)}"}}', n) for method, n in s.ever.verifications.items()]
+    rows = [(f'{{method="{method}"}}', n) for method, n in _words(s.ever.verifications).items()]
     yield from _metric("verifications_total", "counter", "2FA sessions opened.", rows)
     yield from _metric(
         "rejected_codes_total", "counter", "Codes that were rejected.", [("", s.ever.rejected_codes)]
@@ -130,9 +131,12 @@ def _prometheus(s: Statistics) -> Iterator[str]:
     )
 
 
-def _word(text: str) -> str:
-    """Labels are words of our own tables; whatever else stands in a log line may not end the label."""
-    return "".join(c for c in text if c.isalnum() or c == "-") or "unknown"
+def _words(counts: dict[str, int]) -> dict[str, int]:
+    """Labels are words of our own tables; whatever else stands in a log line may neither end a label nor come twice."""
+    found: Counter[str] = Counter()
+    for text, count in counts.items():
+        found["".join(c for c in text if c.isalnum() or c == "-") or "unknown"] += count
+    return dict(found)
 
 
 def _metric(name: str, kind: str, about: str, rows: Sequence[tuple[str, float]]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 
 import click
 
@@ -10,11 +11,13 @@ from gitguard.action import uninstall as action
 from gitguard.action.uninstall import WayOut
 from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import confirm
-from gitguard.cli.admin.office import config_of, open_office
+from gitguard.cli.admin.office import config_of, open_office, open_settings_or_say
 from gitguard.cli.printing import number
 from gitguard.command_line import say
+from gitguard.config.schema import Settings
 from gitguard.host import system
-from gitguard.host.places import SYSTEM_CONFIG, places_of
+from gitguard.host.key_file import default_path
+from gitguard.host.places import SYSTEM_CONFIG, authorized_keys, places_of
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
 
@@ -29,6 +32,7 @@ def uninstall(ctx: click.Context, dry_run: bool, yes: bool, reason: str) -> int:
     config = config_of(ctx)
     if not dry_run and not yes:
         confirm("take gitguard out of the way of every key and repository?", "nothing was changed")
+    settings = open_settings_or_say(ctx)
     of_root = config == SYSTEM_CONFIG and os.geteuid() == 0
     if of_root and not dry_run:
         # The account's part is done by a process that becomes the account; root's own files come after it.
@@ -37,7 +41,7 @@ def uninstall(ctx: click.Context, dry_run: bool, yes: bool, reason: str) -> int:
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             if code != 0:
                 return code if code > 0 else 1
-            for text in system.remove():
+            for text in system.remove(*_keys_of(settings)):
                 click.echo(text)
             _say_left(config, of_root=True)
             return 0
@@ -59,6 +63,13 @@ def uninstall(ctx: click.Context, dry_run: bool, yes: bool, reason: str) -> int:
             hint="mend what is named above, then run this again",
         )
     return 0
+
+
+def _keys_of(settings: Settings) -> tuple[str, str]:
+    """(the account, where its keys lie if that is not where sshd looks by itself)."""
+    account = str(settings.host.account)
+    path = authorized_keys(settings)
+    return account, "" if path == default_path(pwd.getpwnam(account).pw_dir) else path
 
 
 def _say(way_out: WayOut, *, dry_run: bool) -> None:
