@@ -309,7 +309,7 @@ def test_a_prompt_reads_its_own_notes(desk: Desk) -> None:
     assert desk.gitguard("status", "--porcelain", cwd=tree, status=50).out == "unknown\n"
 
 
-def test_a_workstation_without_posix() -> None:
+def test_a_workstation_without_posix(tmp_path: Path) -> None:
     """Windows has none of these modules: nothing on the workstation's way imports them. Simulated, by taking them away."""
     missing = ("pwd", "grp", "fcntl", "termios", "resource", "syslog", "spwd", "tty", "pty", "posixpath_")
     code = (
@@ -318,5 +318,5 @@ def test_a_workstation_without_posix() -> None:
         "for words in (['--help'], ['hook-up', '--help'], ['verify', '--help'], ['status', '--porcelain', 'git@nowhere']):\n"
         "    assert run(root(), words, 'gitguard') in (0, 50), words\n"
     )
-    env = {**os.environ, "XDG_CONFIG_HOME": "/nonexistent/config"}
+    env = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path)}
     run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], env=env)
