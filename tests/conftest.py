@@ -54,9 +54,18 @@ def pytest_report_header() -> str:
     return f"real parts: {git}; {ssh}; sshd {sshd}; gitolite {gitolite}; {mount}; {host}; SQLite {sqlite3.sqlite_version}; Python {sys.version.split()[0]}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest stories first, so that no worker begins one when the others have nothing left to do."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest stories first, and not all of them for one worker: each begins with its share of the list."""
+    workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    slow = [item for item in items if item.get_closest_marker("slow") is not None]
+    rest = [item for item in items if item.get_closest_marker("slow") is None]
+    share = -(-len(items) // workers)
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):
+        mine = slow[worker::workers]
+        ordered += [*mine, *rest[: share - len(mine)]]
+        del rest[: share - len(mine)]
+    items[:] = [*ordered, *rest]
 
 
 class Bench:
