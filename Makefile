@@ -15,7 +15,7 @@ demo: $(READY) sshd ## Show the main job on a throw-away sshd: refused, enrol, v
 
 .PHONY: test
 test: $(READY) sshd gitolite logrotate compiler ## Run everything, with real sshd and real git
-	@$(BIN)/python -m pytest -n 5 --dist worksteal
+	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
 .PHONY: check
 check: $(READY) ## Format, lint, types and the fast tests, in under a minute
