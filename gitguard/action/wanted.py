@@ -135,17 +135,31 @@ class _Reader:
         """One more, of the table that is read."""
         self.faults.append(Fault(self.line, self.where, what))
 
+    def fault_of(self, key: str, what: str) -> None:
+        """One more, where `key` of that table stands."""
+        for number in range(self.line, len(self.lines) + 1):
+            text = self.lines[number - 1]
+            if number > self.line and text.lstrip().startswith("["):
+                break
+            if number and (found := re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", text)):
+                self.faults.append(
+                    Fault(number, self.where, what, len(found[0]) - len(found[0].lstrip()) + 1)
+                )
+                return
+        self.fault(what)
+
     def known(self, entry: dict[str, Any], names: tuple[str, ...]) -> None:
         """Every key is one of `names`."""
         for key in entry:
             if key not in names:
-                self.fault(f"unknown key {key!r}" + nearest(key, list(names)))
+                self.fault_of(key, f"unknown key {key!r}" + nearest(key, list(names)))
 
     def word(self, entry: dict[str, Any], key: str, words: tuple[str, ...], default: str) -> str:
         """One of `words`."""
         value = entry.get(key, default)
         if value not in words:
-            self.fault(f"{key} {value!r} is not one of {', '.join(words)}" + nearest(str(value), list(words)))
+            what = f"{key} {value!r} is not one of {', '.join(words)}" + nearest(str(value), list(words))
+            self.fault_of(key, what)
             return default
         return str(value)
 
@@ -162,7 +176,7 @@ class _Reader:
         try:
             return seconds_of(str(entry[key])) if key in entry else None
         except ValueError as error:
-            self.fault(f"{key}: {error}")
+            self.fault_of(key, f"{key}: {error}")
             return None
 
     def user(self, entry: dict[str, Any]) -> User:

@@ -25,14 +25,16 @@ _LONGEST_FILE = 4 * 1024 * 1024
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One thing that is wrong: the line it stands on (0 if unknown), where, what, and the way out."""
+    """One thing that is wrong: the line and column it stands on (0 if unknown), where, what, and the way out."""
 
     line: int
     where: str
     what: str
+    column: int = 0
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.where}: {self.what}" if self.line else f"{self.where}: {self.what}"
+        text = f"line {self.line}: {self.where}: {self.what}" if self.line else f"{self.where}: {self.what}"
+        return f"{text} (column {self.column})" if self.column else text
 
 
 class ConfigurationError(Refusal):
@@ -263,7 +265,8 @@ class _Reader:
     def fault(self, table: str, key: str, what: str, index: int = 0) -> None:
         """Note a fault, with the line where `key` of the `index`-th `table` stands."""
         where = f"[{table}] {key}".strip()
-        self.faults.append(Fault(_line_of(self.lines, table, key, index), where, what))
+        line = _line_of(self.lines, table, key, index)
+        self.faults.append(Fault(line, where, what, _column_of(self.lines, line, key)))
 
 
 def rule_faults(rule: RuleTable, others: list[str], entry: dict[str, Any]) -> list[tuple[str, str]]:
@@ -294,7 +297,17 @@ def rule_faults(rule: RuleTable, others: list[str], entry: dict[str, Any]) -> li
 def fault_at(data: bytes, table: str, key: str, what: str, index: int = 0) -> Fault:
     """A fault that only the machine shows, with the line where `key` of the `index`-th `table` stands in `data`."""
     lines = data.decode("utf-8", "replace").splitlines()
-    return Fault(_line_of(lines, table, key, index), f"[{table}] {key}".strip(), what)
+    line = _line_of(lines, table, key, index)
+    return Fault(line, f"[{table}] {key}".strip(), what, _column_of(lines, line, key))
+
+
+def _column_of(lines: list[str], line: int, key: str) -> int:
+    """Where `key` begins in its line, from 1; for a table's own line, where that begins; 0 where the line is not known."""
+    if not 0 < line <= len(lines):
+        return 0
+    text = lines[line - 1]
+    found = text.find(key) if key else -1
+    return (found if found >= 0 else len(text) - len(text.lstrip())) + 1
 
 
 def nearest(word: str, words: list[str]) -> str:

@@ -253,9 +253,9 @@ def test_apply_keeps_the_floor(site: Direct) -> None:
         ("[[user]]\nname = 'a'\n", ["unknown table; did you mean 'users'?"]),
         (
             "[[users]]\nname = 'a'\n\n[[users]]\nnam = 'b'\n",
-            ["line 4", "did you mean 'name'?", "cannot be a user's name"],
+            ["line 4", "line 5", "(column 1)", "did you mean 'name'?", "cannot be a user's name"],
         ),
-        ("[[users]]\nname = 'a'\nstate = 'suspend'\n", ["line 1", "did you mean 'suspended'?"]),
+        ("[[users]]\nname = 'a'\nstate = 'suspend'\n", ["line 3", "(column 1)", "did you mean 'suspended'?"]),
         ("[[users]]\nname = 'a'\nkeys = ['ssh-rsa x']\n", ["line 1", "keys:"]),
         ("[[users]]\nname = 'a'\nkeys = 'x'\n", ["expected a list"]),
         ("[[users]]\nname = 'a'\n[[users]]\nname = 'a'\n", ["stands there twice"]),

@@ -286,3 +286,21 @@ def test_compiling_writes_a_private_file(installation: Installation) -> None:
     finally:
         os.umask(before)
     assert installation.compiled.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "[git]\n  enforcment = 'off'\n",
+            "line 2: [git] enforcment: unknown key; did you mean 'enforcement'? (column 3)",
+        ),
+        ("[[rules]]\nname = 'a'\nrequire = true\nuser = ['b']\n", "did you mean 'users'? (column 1)"),
+        ("session = { lifetime = '8', scope = 'key' }\n", "(column 13)"),
+    ],
+)
+def test_a_fault_says_its_column(text: str, said: str) -> None:
+    """The line first, as it always was; where in the line at the end."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse(text.encode())
+    assert said in "; ".join(str(fault) for fault in caught.value.faults)

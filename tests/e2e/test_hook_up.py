@@ -143,6 +143,24 @@ def test_many_commands_ask_once(desk: Desk) -> None:
     assert desk.asked == 1
 
 
+def test_it_works_over_a_shared_connection(desk: Desk) -> None:
+    """OpenSSH's ControlMaster in what stood there before: asked once, and nothing hangs on the connection that stays."""
+    ssh = " ".join(["ssh", *desk.server.ssh_options(desk.person)])
+    shared = f"{ssh} -o ControlMaster=auto -o ControlPath={desk.home}/mux -o ControlPersist=30"
+    desk.git("config", "--global", "gitguard.beforeSshCommand", shared, cwd=desk.home)
+    tree = desk.home / "app"
+    desk.answers(desk.fresh())
+    began = time.monotonic()
+    desk.git("push", "--quiet", "origin", f"main:{desk.person.name}", cwd=tree)
+    desk.git("fetch", "--quiet", "origin", cwd=tree)
+    assert time.monotonic() - began < 20
+    assert desk.asked == 1
+    options = ("-o", f"ControlPath={desk.home}/mux", "-O", "exit")
+    subprocess.run(
+        desk.server.ssh_command(desk.person, options=options), check=False, stderr=subprocess.DEVNULL
+    )
+
+
 def test_submodules_ask_once(desk: Desk) -> None:
     """`clone --recurse-submodules`, two repositories of one server, one question."""
     desk.answers(desk.fresh())

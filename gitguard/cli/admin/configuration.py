@@ -49,7 +49,7 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> int:
     notes = [] if faults else notes_of(data, path)
     if as_json:
         rows = {
-            name: [{"line": f.line, "where": f.where, "what": f.what} for f in found]
+            name: [{"line": f.line, "column": f.column, "where": f.where, "what": f.what} for f in found]
             for name, found in (("faults", faults), ("notes", notes))
         }
         say_json({"file": path, **rows})
