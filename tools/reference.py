@@ -24,7 +24,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
 MEANINGS = {
     "not-required": "nothing demands a verification here",
     "verified": "a live 2FA session is in scope",
-    "hardware-key": "a hardware-backed key that demands its own PIN or touch (not in this version)",
+    "hardware-key": "a hardware key whose line demands its PIN or fingerprint; its login is recent enough",
     "exempt": "a dated exemption of the server's rules",
     "break-glass": "maintenance by the server's admin, audited",
     "internal-error": "something went wrong inside; the access log's `because` says what",
