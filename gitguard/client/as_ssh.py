@@ -115,6 +115,9 @@ def _forward(data: bytes) -> None:
 def _verify(ssh: SshCommand, server: Server, options: list[str], began: float, refusal: bytes) -> bool:
     """Ask for a code and verify with it, or find that somebody else has meanwhile. False: the refusal stands."""
     if not asking.can_ask():
+        _say(
+            "nobody can be asked here, with neither a terminal nor an askpass program; verify first: gitguard verify"
+        )
         return False
     if not is_known(server, ssh):
         # A clone's own configuration may name any host: a code goes only where its person has sent one by name.

@@ -202,3 +202,30 @@ def test_no_remote(tmp_path: Path) -> None:
     run(["git", "init", "-q", str(tmp_path)])
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     assert "no remote origin" in run([*GITGUARD, "verify"], cwd=tmp_path, env=env, status=2).err
+
+
+def test_on_windows_by_simulation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own folder for notes, its own console, no process groups: simulated, since no such machine is here."""
+    from gitguard.client import asking, known
+
+    opened: list[str] = []
+
+    def no_console(path: str, *_: object) -> int:
+        opened.append(path)
+        raise FileNotFoundError(path)
+
+    monkeypatch.setenv("APPDATA", str(tmp_path))
+    monkeypatch.setenv("GIT_ASKPASS", str(tmp_path / "window"))
+    monkeypatch.delenv("GIT_TERMINAL_PROMPT", raising=False)
+    (tmp_path / "window").write_text("#!/bin/sh\necho 123456\n")
+    (tmp_path / "window").chmod(0o755)
+    monkeypatch.delattr(os, "tcgetpgrp")
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        assert known.folder() == os.path.join(str(tmp_path), "gitguard")
+        windows.setattr(os, "open", no_console)
+        assert not asking._has_terminal()
+        assert asking.can_ask()
+    assert opened == ["CONIN$", "CONIN$"]
+    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")  # whoever runs this at a terminal is not asked
+    assert asking.ask("code: ") == "123456"

@@ -206,6 +206,7 @@ def test_in_the_background_nobody_is_asked_and_nothing_waits(desk: Desk) -> None
     began = time.monotonic()
     refused = desk.git("push", "origin", "main:x", cwd=tree, status=128, askpass=False)
     assert "fatal: remote error: gitguard: verify to push to app" in refused.err
+    assert "nobody can be asked here" in refused.err
     assert time.monotonic() - began < 15
     assert desk.asked == 0
 
