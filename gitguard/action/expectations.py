@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import tomllib
 from dataclasses import dataclass
 
-from gitguard.config.parse import ConfigurationError, Fault, nearest
+from gitguard.config.faults import ConfigurationError, Fault, nearest, read_toml
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.config.types import format_duration, seconds_of
@@ -46,14 +45,7 @@ class Outcome:
 
 def read_expectations(data: bytes, path: str) -> list[Expected]:
     """The rows of `data`. Raises ConfigurationError with every fault and its line."""
-    try:
-        text = data.decode("utf-8")
-        tables = tomllib.loads(text)
-    except UnicodeDecodeError:
-        raise ConfigurationError(path, [Fault(0, "file", "not UTF-8")]) from None
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"at line (\d+)", str(error))
-        raise ConfigurationError(path, [Fault(int(found[1]) if found else 0, "syntax", str(error))]) from None
+    text, tables = read_toml(data, path)
     lines = [n for n, line in enumerate(text.splitlines(), 1) if re.match(r"\s*\[\[\s*expect\s*\]\]", line)]
     faults = [
         Fault(0, name, "unknown table" + nearest(name, ["expect"])) for name in tables if name != "expect"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, field
 from typing import Any
 
 from gitguard.account.names import is_user_name
 from gitguard.account.public_key import parse_public_key
 from gitguard.action.keys import NewKey
-from gitguard.config.parse import ConfigurationError, Fault, nearest
+from gitguard.config.faults import ConfigurationError, Fault, nearest, read_toml
 from gitguard.config.types import seconds_of
 from gitguard.host.key_options import program_fault, understand
 from gitguard.message.reasons import Refusal
@@ -78,14 +77,7 @@ _KEY = ("key", "limits", "verify_required", "behind")
 
 def read_wanted(data: bytes, path: str) -> Wanted:
     """What `data` wants. Raises ConfigurationError with every fault, its line and the nearest right word."""
-    try:
-        text = data.decode("utf-8")
-        tables = tomllib.loads(text)
-    except UnicodeDecodeError:
-        raise ConfigurationError(path, [Fault(0, "file", "not UTF-8")]) from None
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"at line (\d+)", str(error))
-        raise ConfigurationError(path, [Fault(int(found[1]) if found else 0, "syntax", str(error))]) from None
+    text, tables = read_toml(data, path)
     reader = _Reader(text)
     wanted = reader.wanted(tables)
     if reader.faults:

@@ -12,7 +12,8 @@ import tempfile
 from typing import Any
 
 from gitguard.config.compiled import STAMP, Config, identity
-from gitguard.config.parse import ConfigurationError, Fault, parse
+from gitguard.config.faults import ConfigurationError, Fault
+from gitguard.config.parse import parse
 from gitguard.config.rules import compiled_groups, compiled_rules
 from gitguard.config.schema import Settings
 from gitguard.machine.environment import PATH

@@ -6,51 +6,26 @@ MUST: an unknown key, a wrong type, a group nobody defined is a fault, never a d
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import re
 import time
-import tomllib
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
 from gitguard.account.names import is_user_name
+from gitguard.config.faults import LONGEST_FILE, ConfigurationError, Fault, nearest, read_toml
 from gitguard.config.schema import App, RuleTable, Settings
 from gitguard.config.types import UserName, decode
-from gitguard.message.reasons import Refusal, printable
-
-_LONGEST_FILE = 4 * 1024 * 1024
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """One thing that is wrong: the line and column it stands on (0 if unknown), where, what, and the way out."""
-
-    line: int
-    where: str
-    what: str
-    column: int = 0
-
-    def __str__(self) -> str:
-        text = f"line {self.line}: {self.where}: {self.what}" if self.line else f"{self.where}: {self.what}"
-        return f"{text} (column {self.column})" if self.column else text
-
-
-class ConfigurationError(Refusal):
-    """The configuration cannot be used; `.faults` holds every reason."""
-
-    def __init__(self, path: str, faults: list[Fault]) -> None:
-        self.path = path
-        self.faults = faults
-        super().__init__("config-invalid", "; ".join(f"{path}: {fault}" for fault in faults[:5]))
+from gitguard.message.reasons import printable
 
 
 def read_settings(path: str) -> Settings:
     """The settings in the file at `path`. Raises ConfigurationError."""
     try:
         with open(path, "rb") as file:
-            data = file.read(_LONGEST_FILE + 1)
+            data = file.read(LONGEST_FILE + 1)
     except OSError as error:
         raise ConfigurationError(path, [Fault(0, "file", error.strerror or str(error))]) from None
     return parse(data, path)
@@ -58,17 +33,7 @@ def read_settings(path: str) -> Settings:
 
 def parse(data: bytes, path: str = "gitguard.toml") -> Settings:
     """The settings that `data` holds. Raises ConfigurationError with every fault that can be found at once."""
-    if len(data) > _LONGEST_FILE:
-        raise ConfigurationError(path, [Fault(0, "file", "larger than 4 MB")])
-    try:
-        text = data.decode("utf-8")
-        tables = tomllib.loads(text)
-    except UnicodeDecodeError:
-        raise ConfigurationError(path, [Fault(0, "file", "not UTF-8")]) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        found = re.search(r"at line (\d+)", str(error))
-        line = int(found[1]) if found else len(text.splitlines())
-        raise ConfigurationError(path, [Fault(line, "syntax", str(error))]) from None
+    text, tables = read_toml(data, path)
     reader = _Reader(text)
     with server_zone():
         settings = reader.settings(tables)
@@ -308,12 +273,6 @@ def _column_of(lines: list[str], line: int, key: str) -> int:
     text = lines[line - 1]
     found = text.find(key) if key else -1
     return (found if found >= 0 else len(text) - len(text.lstrip())) + 1
-
-
-def nearest(word: str, words: list[str]) -> str:
-    """`; did you mean X?` for the nearest of `words`, "" if none is near."""
-    close = difflib.get_close_matches(word, words, 1, 0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _in_words(error: str, value: Any, kind: Any) -> str:

@@ -60,10 +60,9 @@ def _account(config_path: str, places: Places) -> str:
     try:
         return pwd.getpwuid(os.stat(places.compiled).st_uid).pw_name
     except (OSError, KeyError):
-        from gitguard.config.parse import (  # the long way, once after an upgrade
-            ConfigurationError,
-            read_settings,
-        )
+        # The long way, once after an upgrade.
+        from gitguard.config.faults import ConfigurationError
+        from gitguard.config.parse import read_settings
 
         try:
             return str(read_settings(config_path).host.account)

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import tomli_w
 
 from gitguard.config.compile import compile_file
-from gitguard.config.parse import ConfigurationError, parse, read_settings
+from gitguard.config.faults import ConfigurationError
+from gitguard.config.parse import parse, read_settings
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
 from gitguard.host import key_file, launcher

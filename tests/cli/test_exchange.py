@@ -266,6 +266,7 @@ def test_apply_keeps_the_floor(site: Direct) -> None:
         ("[[repositories]]\nname = 'x'\nadmins = ['nobody']\n", ["nobody is to be an admin of x"]),
         ("[[repositories]]\nname = 'x'\nrequire = 'all'\nlifetime = '30d'\n", ["may only be shorter"]),
         ("[[users]\n", ["line 1"]),
+        ("x = " + "[" * 5000 + "\n", ["syntax"]),
         ("[[repositories]]\nname = 'x'\nlifetime = '1h'\n", ["lifetime without require"]),
         ("[[repositories]]\nname = 'x'\nfloor = 'all'\n", ["floor without require"]),
     ],

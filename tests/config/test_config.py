@@ -12,8 +12,9 @@ import pytest
 
 from gitguard.config.compile import compile_file
 from gitguard.config.compiled import GRAIN_NS
+from gitguard.config.faults import ConfigurationError
 from gitguard.config.load import load
-from gitguard.config.parse import ConfigurationError, parse
+from gitguard.config.parse import parse
 from gitguard.config.schema import Settings
 from gitguard.config.types import format_duration, seconds_of
 from gitguard.message.reasons import Refusal

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from gitguard.config.parse import ConfigurationError, parse
+from gitguard.config.faults import ConfigurationError
+from gitguard.config.parse import parse
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.policy.glob import fits, glob_fault, whole_ref

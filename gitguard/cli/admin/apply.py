@@ -13,7 +13,7 @@ from gitguard.cli.admin.office import open_office, read_file, say_faults
 from gitguard.cli.here import check_followed
 from gitguard.cli.printing import number, say_json
 from gitguard.command_line import say
-from gitguard.config.parse import ConfigurationError
+from gitguard.config.faults import ConfigurationError
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
 

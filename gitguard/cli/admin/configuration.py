@@ -17,7 +17,8 @@ from gitguard.cli.admin.office import config_of, open_office
 from gitguard.cli.here import check_followed, say_followed
 from gitguard.cli.printing import counted, number, say_json
 from gitguard.command_line import Group
-from gitguard.config.parse import ConfigurationError, Fault, fault_at, parse
+from gitguard.config.faults import ConfigurationError, Fault
+from gitguard.config.parse import fault_at, parse
 from gitguard.config.rule_notes import Known, rule_notes
 from gitguard.config.schema import Settings
 from gitguard.machine.account import account_fault, become, own_command_line

@@ -12,8 +12,8 @@ import click
 
 from gitguard.answer.reading_log import Entry, Fold, any_log, fold, read_log
 from gitguard.cli.admin.office import config_of, open_settings
+from gitguard.config.faults import ConfigurationError
 from gitguard.config.load import last_known
-from gitguard.config.parse import ConfigurationError
 from gitguard.config.types import seconds_of
 from gitguard.host.places import SYSTEM_CONFIG, places_of
 from gitguard.machine.account import become, own_command_line

@@ -10,7 +10,7 @@ import click
 
 from gitguard.action.repositories import live_hook
 from gitguard.cli.admin.office import Office, config_of, open_office, open_settings
-from gitguard.config.parse import ConfigurationError
+from gitguard.config.faults import ConfigurationError
 from gitguard.config.schema import Settings
 from gitguard.doctor import (
     access,

@@ -15,7 +15,8 @@ from gitguard.action import break_glass
 from gitguard.action.site import Site, open_site
 from gitguard.cli.here import say_lag
 from gitguard.cli.printing import number
-from gitguard.config.parse import ConfigurationError, read_settings
+from gitguard.config.faults import ConfigurationError
+from gitguard.config.parse import read_settings
 from gitguard.config.schema import Settings
 from gitguard.machine.account import become, check_owner, own_command_line
 from gitguard.machine.typed_file import read_typed

@@ -14,7 +14,8 @@ from gitguard.cli.admin import options
 from gitguard.cli.admin.office import config_of, open_office, read_file, say_faults
 from gitguard.cli.printing import number, say_json
 from gitguard.command_line import Group
-from gitguard.config.parse import ConfigurationError, parse, read_settings
+from gitguard.config.faults import ConfigurationError
+from gitguard.config.parse import parse, read_settings
 from gitguard.config.types import seconds_of
 from gitguard.machine.typed_file import read_typed
 from gitguard.message.reasons import Refusal, readable

@@ -1,0 +1,57 @@
+"""What is wrong with a file that an admin wrote, and TOML read so that it can be said: by line, with the nearest right word."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from typing import Any
+
+import msgspec
+
+from gitguard.message.reasons import Refusal
+
+LONGEST_FILE = 4 * 1024 * 1024
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong: the line and column it stands on (0 if unknown), where, what, and the way out."""
+
+    line: int
+    where: str
+    what: str
+    column: int = 0
+
+    def __str__(self) -> str:
+        text = f"line {self.line}: {self.where}: {self.what}" if self.line else f"{self.where}: {self.what}"
+        return f"{text} (column {self.column})" if self.column else text
+
+
+class ConfigurationError(Refusal):
+    """The configuration cannot be used; `.faults` holds every reason."""
+
+    def __init__(self, path: str, faults: list[Fault]) -> None:
+        self.path = path
+        self.faults = faults
+        super().__init__("config-invalid", "; ".join(f"{path}: {fault}" for fault in faults[:5]))
+
+
+def read_toml(data: bytes, path: str) -> tuple[str, dict[str, Any]]:
+    """(the text, its tables). Raises ConfigurationError with the line, however odd the file."""
+    if len(data) > LONGEST_FILE:
+        raise ConfigurationError(path, [Fault(0, "file", "larger than 4 MB")])
+    try:
+        text = data.decode("utf-8")
+        return text, tomllib.loads(text)
+    except UnicodeDecodeError:
+        raise ConfigurationError(path, [Fault(0, "file", "not UTF-8")]) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        found = re.search(r"at line (\d+)", str(error))
+        line = int(found[1]) if found else len(text.splitlines())
+        raise ConfigurationError(path, [Fault(line, "syntax", str(error))]) from None
+
+
+def nearest(word: str, words: list[str]) -> str:
+    """`; did you mean X?` for the nearest of `words`, "" if none is near."""
+    close = difflib.get_close_matches(word, words, 1, 0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
