@@ -17,11 +17,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gitguard.account.public_key import PublicKey
 from gitguard.action import users
-from gitguard.action.keys import NewKey, key_row
+from gitguard.action.keys import key_row
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
 from gitguard.factor.proof import Desk, Person
 from gitguard.factor.totp import Parameters
+from gitguard.host.key_options import NewKey
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing

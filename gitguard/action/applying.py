@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from gitguard.action import keys, people, repositories, toggles
 from gitguard.action.follow import Followed
-from gitguard.action.keys import NewKey, key_row
+from gitguard.action.keys import key_row
 from gitguard.action.site import Site
 from gitguard.action.wanted import Demand, Repository, User, Wanted
 from gitguard.config.types import format_duration
+from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
 from gitguard.repository import registry
 from gitguard.session.moment import Moment
@@ -138,14 +139,10 @@ def _user(
         old = present.pop(one.new.key.fingerprint, None)
         if old is None:
             yield _add_key(site, name, one.new, moment, actor)
-        elif one.limited and _limits(old) != _limits(key_row(name, one.new, 0)):
+        elif one.limited and old.limited_by != key_row(name, one.new, 0).limited_by:
             yield _limit_key(site, old, one.new, moment, actor)
     for fingerprint in present if may.prune else ():
         yield _remove_key(site, fingerprint, f"remove the key {fingerprint} of {name}", moment, actor)
-
-
-def _limits(key: Key) -> tuple[str, bool, tuple[str, ...]]:
-    return (key.limits, key.verify_required, key.behind)
 
 
 def _limit_key(site: Site, old: Key, new: NewKey, moment: Moment, actor: str) -> Step:

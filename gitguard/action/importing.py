@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from gitguard.action import users
 from gitguard.action.follow import Followed, follow
-from gitguard.action.keys import NewKey, key_row
+from gitguard.action.keys import key_row
 from gitguard.action.site import Site
-from gitguard.exchange.offer import LeftOut, Offer, Offered, OfferedFactor, OfferedKey, name_of_login
+from gitguard.exchange.offer import LeftOut, Offer, Offered, OfferedFactor, name_of_login
 from gitguard.factor.totp import WINDOW
 from gitguard.host import key_file
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing
-from gitguard.store.rows import Factor, Key
+from gitguard.store.rows import Factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def _person(
     for key in offer.keys:
         what = f"{key.key.fingerprint} of {offer.login}"
         owner = tx.key(key.key.fingerprint)
-        same = owner is not None and _means(owner) == _means(key_row(name, _new(key), 0))
+        same = owner is not None and owner.limited_by == key_row(name, key, 0).limited_by
         if owner is not None and owner.user != name:
             left_out.append(LeftOut(offer.line, what, f"it is a key of {owner.user}"))
         elif owner is not None and not same:
@@ -127,20 +127,11 @@ def _person(
             )
             left_out.append(LeftOut(offer.line, what, why))
         elif owner is None:
-            users.add_key(tx, key_row(name, _new(key), moment.at), moment.at, actor)
+            users.add_key(tx, key_row(name, key, moment.at), moment.at, actor)
             done.append(f"added the key {key.key.fingerprint}")
     if offer.factor is not None:
         done += _factor(site, tx, offer, offer.factor, name, moment, actor, left_out)
     return done
-
-
-def _means(key: Key) -> tuple[str, bool, tuple[str, ...]]:
-    """What limits it, and what is behind the gate for it."""
-    return (key.limits, key.verify_required, key.behind)
-
-
-def _new(key: OfferedKey) -> NewKey:
-    return NewKey(key.key, key.limits, key.verify_required, key.behind)
 
 
 def _factor(

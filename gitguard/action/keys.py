@@ -12,22 +12,12 @@ from gitguard.action.judge_again import Whose
 from gitguard.action.site import Site
 from gitguard.host import key_file
 from gitguard.host.key_file import ForeignLine
-from gitguard.host.key_options import understand
+from gitguard.host.key_options import NewKey, understand
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import Moment
 from gitguard.store.rows import Key
 
 UNNAMED = "USER"  # what a map says where the comment of a key gives no name away
-
-
-@dataclass(frozen=True, slots=True)
-class NewKey:
-    """A key to give to somebody: what limits it, whether its line demands user verification, its own program."""
-
-    key: PublicKey
-    limits: str = ""
-    verify_required: bool = False
-    behind: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +158,7 @@ def plan(
             answer = _taken(found, want.user, site.places.gate, moment.at, behind, site.key_file)
             if isinstance(answer, str):
                 faults.append(f"{about}: {answer}")
-            elif there is not None and _means(there) != _means(answer.key):
+            elif there is not None and there.limited_by != answer.key.limited_by:
                 faults.append(
                     f"{about} is stored already with other limits or another program; remove it first: gitguard admin key remove {want.fingerprint}"
                 )
@@ -200,11 +190,6 @@ def _taken(
     program = options.behind or tuple(word.replace("{user}", user) for word in behind)
     new = NewKey(key, options.limits, options.verify_required, program)
     return Taken(key_row(user, new, at), options.kept)
-
-
-def _means(key: Key) -> tuple[str, bool, tuple[str, ...]]:
-    """What a line adds to the bare key."""
-    return (key.limits, key.verify_required, key.behind)
 
 
 def adopt(

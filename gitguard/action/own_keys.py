@@ -10,10 +10,11 @@ from gitguard.account.public_key import PublicKey
 from gitguard.action import users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
-from gitguard.action.keys import NewKey, key_row
+from gitguard.action.keys import key_row
 from gitguard.action.site import Site
 from gitguard.factor.proof import Person, Proof, prove, record
 from gitguard.host import key_file
+from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing

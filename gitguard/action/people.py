@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from gitguard.action import users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import NOBODY, Whose
-from gitguard.action.keys import NewKey, check_not_foreign, key_row
+from gitguard.action.keys import check_not_foreign, key_row
 from gitguard.action.site import Site
 from gitguard.answer.reading_log import Entry, read_log
+from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.store.rows import Key

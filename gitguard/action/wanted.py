@@ -8,10 +8,9 @@ from typing import Any
 
 from gitguard.account.names import is_user_name
 from gitguard.account.public_key import parse_public_key
-from gitguard.action.keys import NewKey
 from gitguard.config.faults import ConfigurationError, Fault, nearest, read_toml
 from gitguard.config.types import seconds_of
-from gitguard.host.key_options import program_fault, understand
+from gitguard.host.key_options import NewKey, program_fault, understand
 from gitguard.message.reasons import Refusal
 from gitguard.policy.requirement import TOGGLES
 from gitguard.repository.spelling import name_of

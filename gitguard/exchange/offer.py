@@ -7,19 +7,9 @@ import binascii
 from dataclasses import dataclass
 
 from gitguard.account.names import is_user_name
-from gitguard.account.public_key import PublicKey
+from gitguard.host.key_options import NewKey
 
 LEAST_SECRET_BYTES = 10  # 80 bits, what the older of these programs made
-
-
-@dataclass(frozen=True, slots=True)
-class OfferedKey:
-    """A public key, with what limited it where it comes from."""
-
-    key: PublicKey
-    limits: str = ""
-    verify_required: bool = False
-    behind: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +30,7 @@ class Offer:
 
     line: int
     login: str
-    keys: tuple[OfferedKey, ...] = ()
+    keys: tuple[NewKey, ...] = ()
     factor: OfferedFactor | None = None
     by_email: bool = False
 

@@ -7,9 +7,9 @@ import io
 
 from gitguard.account.names import is_fingerprint
 from gitguard.account.public_key import parse_public_key
-from gitguard.exchange.offer import LeftOut, Offer, Offered, OfferedKey
+from gitguard.exchange.offer import LeftOut, Offer, Offered
 from gitguard.host.key_file import parse_line
-from gitguard.host.key_options import understand
+from gitguard.host.key_options import NewKey, understand
 from gitguard.message.reasons import Refusal, readable
 
 # What a column holds -> its possible heads, in small letters, the surest first: forges and directories name them so.
@@ -71,10 +71,10 @@ def _person(
         if any(cell.strip() for cell in row):
             left_out.append(LeftOut(line, separator.join(row), "it names nobody"))
         return
-    keys: tuple[OfferedKey, ...] = ()
+    keys: tuple[NewKey, ...] = ()
     if values.get("key"):
         try:
-            keys = (OfferedKey(parse_public_key(values["key"])),)
+            keys = (NewKey(parse_public_key(values["key"])),)
         except Refusal as refusal:
             left_out.append(LeftOut(line, f"the key of {login}", refusal.text))
     offers.append(Offer(line, login, keys, by_email=not values.get("login")))
@@ -125,7 +125,7 @@ def read_authorized_keys(data: bytes, owners: dict[str, str], gate: str) -> Offe
             except Refusal as refusal:
                 left_out.append(LeftOut(number, what, refusal.text))
                 continue
-            offered = OfferedKey(key, options.limits, options.verify_required, options.behind)
+            offered = NewKey(key, options.limits, options.verify_required, options.behind)
             offers.append(Offer(number, login, (offered,)))
     return Offered(tuple(offers), tuple(left_out))
 

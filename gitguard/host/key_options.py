@@ -10,6 +10,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
+from gitguard.account.public_key import PublicKey
 from gitguard.message.reasons import printable
 from gitguard.store.rows import Key
 
@@ -41,6 +42,16 @@ class Options:
         parts += ["verify-required"] if self.verify_required else []
         parts += [f"behind the gate: {shlex.join(self.behind)}"] if self.behind else []
         return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key to give to somebody: what limits it, whether its line demands user verification, its own program."""
+
+    key: PublicKey
+    limits: str = ""
+    verify_required: bool = False
+    behind: tuple[str, ...] = ()
 
 
 def understand(text: str, gate: str) -> Options:

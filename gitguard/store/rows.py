@@ -44,6 +44,11 @@ class Key:
         return self.type.startswith("sk-")
 
     @property
+    def limited_by(self) -> tuple[str, bool, tuple[str, ...]]:
+        """What its line adds to the bare key."""
+        return (self.limits, self.verify_required, self.behind)
+
+    @property
     def counts_by_itself(self) -> bool:
         """Whether it verifies its person at each login, so that it is a second factor where the server lets it be."""
         return self.is_hardware and self.verify_required

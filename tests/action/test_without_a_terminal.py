@@ -31,12 +31,12 @@ from gitguard.action import (
     upkeep,
 )
 from gitguard.action.follow import write_keys
-from gitguard.action.keys import NewKey
 from gitguard.action.sessions import Which
 from gitguard.action.site import Site, open_site
 from gitguard.action.wanted import Wanted
 from gitguard.exchange.offer import Offer, Offered
 from gitguard.factor.proof import Person
+from gitguard.host.key_options import NewKey
 from gitguard.repository import registry
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment, now

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from gitguard.action import users
-from gitguard.action.keys import NewKey, key_row
+from gitguard.action.keys import key_row
 from gitguard.config.load import load
 from gitguard.decision.explain import explain
 from gitguard.decision.explain import facts as facts_of
 from gitguard.gate import main as gate
 from gitguard.host import install
+from gitguard.host.key_options import NewKey
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from gitguard.store.gate_query import GateQuery

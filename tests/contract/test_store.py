@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from gitguard.action import users
-from gitguard.action.keys import NewKey, key_row
+from gitguard.action.keys import key_row
 from gitguard.config.schema import Settings
 from gitguard.factor.proof import Person
 from gitguard.factor.verification import verify
+from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from gitguard.action import users
-from gitguard.action.keys import NewKey, key_row
+from gitguard.action.keys import key_row
 from gitguard.config.schema import Throttle
 from gitguard.config.types import Limit
 from gitguard.factor.proof import MANY_USERS, Person
 from gitguard.factor.throttle import retry_at, shrunk
 from gitguard.factor.verification import verify
+from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
 from gitguard.store.rows import Failure
 from tests.conftest import NOW, Bench, key_of

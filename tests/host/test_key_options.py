@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gitguard.action.keys import NewKey, key_row
-from gitguard.host.key_options import command_option, understand
+from gitguard.action.keys import key_row
+from gitguard.host.key_options import NewKey, command_option, understand
 from tests.conftest import key_of
 
 GATE = "/opt/gitguard/bin/gitguard-shell"

@@ -13,7 +13,7 @@ from gitguard.account.names import is_fingerprint, is_user_name
 from gitguard.account.public_key import PublicKey, parse_key_file
 from gitguard.action import keys as action
 from gitguard.action import users
-from gitguard.action.keys import NewKey, Plan, Wanted
+from gitguard.action.keys import Plan, Wanted
 from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import say_invite
 from gitguard.cli.admin.office import Office, config_of, in_office, open_office, open_settings, read_file
@@ -21,7 +21,7 @@ from gitguard.cli.here import check_followed, say_followed
 from gitguard.cli.printing import number, say_json, say_table
 from gitguard.command_line import Group, say
 from gitguard.host.key_file import ForeignLine
-from gitguard.host.key_options import program_fault, understand
+from gitguard.host.key_options import NewKey, program_fault, understand
 from gitguard.machine.login_shell import set_shell, shell_fault
 from gitguard.message.reasons import Refusal, printable, readable
 from gitguard.session.moment import now

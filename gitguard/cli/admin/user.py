@@ -7,7 +7,6 @@ from dataclasses import asdict
 import click
 
 from gitguard.action import people, users
-from gitguard.action.keys import NewKey
 from gitguard.action.people import Changed
 from gitguard.action.roster import entry_of, roster
 from gitguard.answer.reading_log import fold
@@ -21,6 +20,7 @@ from gitguard.cli.printing import counted, number, say_json, say_table
 from gitguard.command_line import Group, say
 from gitguard.config.types import seconds_of
 from gitguard.decision.standing import remaining
+from gitguard.host.key_options import NewKey
 from gitguard.message.moments import clock, until
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
