@@ -24,6 +24,7 @@ from gitguard.session.moment import Moment
 from gitguard.store.rows import (
     AuditRecord,
     BreakGlass,
+    Browser,
     Factor,
     Failure,
     Guessing,
@@ -32,6 +33,7 @@ from gitguard.store.rows import (
     Recorded,
     Repository,
     Session,
+    SignInLink,
     User,
 )
 
@@ -44,6 +46,21 @@ class Reading(Protocol):
 
     def users(self) -> list[User]:
         """Everybody, removed ones too, by name."""
+
+    def find_users(self, holding: str, after: str, most: int, *, enrolled: bool | None = None) -> list[User]:
+        """At most `most` users who are not removed, by name from behind `after` on, whose name holds `holding`.
+
+        `enrolled`: only those with a second factor, or only those without one.
+        """
+
+    def count_users(self) -> tuple[int, int]:
+        """(users who are not removed, those of them with a second factor)."""
+
+    def browser(self, credential: str) -> Browser | None:
+        """The signed-in browser of this credential (`web:HASH`), run out or not; None for none."""
+
+    def browsers(self, user: str) -> list[Browser]:
+        """The signed-in browsers of `user`, the newest first."""
 
     def key(self, fingerprint: str) -> Key | None:
         """The SSH key of this fingerprint, None if nobody has it."""
@@ -93,6 +110,18 @@ class Reading(Protocol):
     def repositories(self) -> list[Repository]:
         """Every known repository, by name."""
 
+    def find_repositories(self, holding: str, after: str, most: int) -> list[Repository]:
+        """At most `most` repositories, by name from behind `after` on, whose name holds `holding`."""
+
+    def newest_sessions(self, skipping: int, most: int) -> list[Session]:
+        """At most `most` sessions, the newest verification first, without the first `skipping` of them."""
+
+    def all_browsers(self) -> list[Browser]:
+        """Everybody's signed-in browsers, by user."""
+
+    def link(self, hash_: bytes) -> SignInLink | None:
+        """The sign-in link of this hash, run out or not, without using it up; None for none."""
+
     def repository_admins(self, name: str) -> list[str]:
         """The admins of the repository, by name."""
 
@@ -129,6 +158,14 @@ class Reading(Protocol):
     def audit(self, after: int = 0) -> list[AuditRecord]:
         """The records after number `after`, in the order of the chain."""
 
+    def newest_audit(
+        self, before: int | None, most: int, user: str = "", within: int = 20_000
+    ) -> list[AuditRecord]:
+        """At most `most` records before number `before` (None: the newest), the newest first.
+
+        With `user` those that are about them, among the `within` records before `before`.
+        """
+
     def latest_at(self) -> int:
         """The latest moment of any record, 0 for none: the store's own idea of how late it is."""
 
@@ -162,6 +199,21 @@ class Writing(Reading, Protocol):
 
     def remove_credentials(self, user: str) -> int:
         """Take away every credential of `user` that is not an SSH key; how many."""
+
+    def add_browser(self, browser: Browser) -> None:
+        """A browser signed in, under a credential of its own."""
+
+    def end_browsers(self, user: str, credential: str | None = None) -> int:
+        """Sign out the browsers of `user`: all, or one; their own 2FA sessions and sign-in links end too. How many."""
+
+    def end_all_browsers(self) -> int:
+        """Sign out everybody's, and void every sign-in link; how many browsers."""
+
+    def put_link(self, hash_: bytes, link: SignInLink, most: int) -> None:
+        """A new sign-in link; of the user's open ones, the oldest beyond `most` are void."""
+
+    def take_link(self, hash_: bytes) -> SignInLink | None:
+        """The sign-in link of this hash, run out or not, which is used up by that; None for none."""
 
     def put_factor(self, factor: Factor) -> None:
         """Set the second factor of its user, in place of any before it, with all that hung on that one."""

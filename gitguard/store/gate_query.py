@@ -12,7 +12,7 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.credential import SSH_KEY, Credential
 from gitguard.store import driver
 
-SCHEMA = 3
+SCHEMA = 4
 WAIT_SECONDS = 1.0
 
 _STATE = """

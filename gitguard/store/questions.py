@@ -9,9 +9,11 @@ import json
 from typing import Any
 
 from gitguard.session.credential import SSH_KEY, Credential
+from gitguard.session.moment import Moment
 from gitguard.store.rows import (
     AuditRecord,
     BreakGlass,
+    Browser,
     Factor,
     Failure,
     Guessing,
@@ -19,6 +21,7 @@ from gitguard.store.rows import (
     NearMiss,
     Repository,
     Session,
+    SignInLink,
     User,
 )
 
@@ -28,6 +31,7 @@ _KEY = (
 )
 _FACTOR = "SELECT user_name, enrolment, secret, cipher_key, digits, period_seconds, algorithm, last_step, enrolled_at FROM factors"
 _SESSION = "SELECT id, user_name, scope, credential, network, verified_at, boot, boot_seconds, limit_seconds, method FROM sessions"
+_BROWSER = "SELECT credential, user_name, origin, address, signed_in_at, boot, boot_seconds FROM browsers"
 _REPOSITORY = (
     "SELECT name, directory, require, lifetime_seconds, adopted_at, floor_require, floor_lifetime_seconds"
     " FROM repositories"
@@ -53,6 +57,39 @@ class Reader:
 
     def users(self) -> list[User]:
         return [_user(row) for row in self._all(f"{_USER} ORDER BY name")]
+
+    def find_users(self, holding: str, after: str, most: int, *, enrolled: bool | None = None) -> list[User]:
+        having = {None: "", True: " AND EXISTS", False: " AND NOT EXISTS"}[enrolled]
+        factor = " (SELECT 1 FROM factors WHERE user_name = users.name)" if having else ""
+        sql = (
+            f"{_USER} WHERE state <> 'removed' AND name > ? AND name LIKE ? ESCAPE '!'{having}{factor}"
+            " ORDER BY name LIMIT ?"
+        )
+        return [_user(row) for row in self._all(sql, after, _holding(holding), most)]
+
+    def count_users(self) -> tuple[int, int]:
+        row = self._one(
+            "SELECT COUNT(*), COUNT(factors.user_name) FROM users LEFT JOIN factors ON factors.user_name = users.name"
+            " WHERE users.state <> 'removed'"
+        )
+        return int(row[0]), int(row[1])
+
+    def browser(self, credential: str) -> Browser | None:
+        row = self._one(f"{_BROWSER} WHERE credential = ?", credential)
+        return None if row is None else _browser(row)
+
+    def browsers(self, user: str) -> list[Browser]:
+        sql = f"{_BROWSER} WHERE user_name = ? ORDER BY signed_in_at DESC, credential"
+        return [_browser(row) for row in self._all(sql, user)]
+
+    def all_browsers(self) -> list[Browser]:
+        return [_browser(row) for row in self._all(f"{_BROWSER} ORDER BY user_name, credential")]
+
+    def link(self, hash_: bytes) -> SignInLink | None:
+        row = self._one(
+            "SELECT user_name, purpose, origin, expires_at FROM sign_in_links WHERE hash = ?", hash_
+        )
+        return None if row is None else SignInLink(*row)
 
     def key(self, fingerprint: str) -> Key | None:
         row = self._one(f"{_KEY} WHERE fingerprint = ?", fingerprint)
@@ -133,6 +170,14 @@ class Reader:
         row = self._one(f"{_REPOSITORY} WHERE name = ?", name)
         return None if row is None else Repository(*row)
 
+    def find_repositories(self, holding: str, after: str, most: int) -> list[Repository]:
+        sql = f"{_REPOSITORY} WHERE name > ? AND name LIKE ? ESCAPE '!' ORDER BY name LIMIT ?"
+        return [Repository(*row) for row in self._all(sql, after, _holding(holding), most)]
+
+    def newest_sessions(self, skipping: int, most: int) -> list[Session]:
+        sql = f"{_SESSION} ORDER BY verified_at DESC, id DESC LIMIT ? OFFSET ?"
+        return [Session(*row) for row in self._all(sql, most, skipping)]
+
     def repository_at(self, directory: str) -> Repository | None:
         row = self._one(f"{_REPOSITORY} WHERE directory = ?", directory)
         return None if row is None else Repository(*row)
@@ -195,6 +240,24 @@ class Reader:
         rows = self._all("SELECT seq, record, hash FROM audit WHERE seq > ? ORDER BY seq", after)
         return [AuditRecord(seq, _json(text), text, digest) for seq, text, digest in rows]
 
+    def newest_audit(
+        self, before: int | None, most: int, user: str = "", within: int = 20_000
+    ) -> list[AuditRecord]:
+        if before is None:
+            before = self._one("SELECT COALESCE(MAX(seq), 0) + 1 FROM audit")[0]
+        sql, values = "SELECT seq, record, hash FROM audit WHERE seq < ?", [before]
+        if user:
+            sql += " AND seq >= ? AND record LIKE ? ESCAPE '!'"
+            values += [before - within, _holding(json.dumps(user))]
+        found: list[AuditRecord] = []
+        for seq, text, digest in self._connection.execute(f"{sql} ORDER BY seq DESC", values):
+            record = AuditRecord(seq, _json(text), text, digest)
+            if len(found) == most:
+                break
+            if not user or record.record.get("user") == user:
+                found.append(record)
+        return found
+
     def latest_at(self) -> int:
         """The latest moment of any record, 0 for none: the store's own idea of how late it is."""
         latest: int = self._one("SELECT latest_at FROM clock")[0]
@@ -203,6 +266,15 @@ class Reader:
 
 def _user(row: Any) -> User:
     return User(row[0], row[1], bool(row[2]), bool(row[3]), row[4])
+
+
+def _browser(row: Any) -> Browser:
+    return Browser(row[0], row[1], row[2], row[3], Moment(row[4], row[5], row[6]))
+
+
+def _holding(text: str) -> str:
+    """A LIKE pattern for what holds `text`, with `!` before what LIKE would read."""
+    return "%" + "".join("!" + c if c in "!%_" else c for c in text) + "%"
 
 
 def _key(row: Any) -> Key:

@@ -89,6 +89,39 @@ class Session:
         """When it was verified, by both clocks."""
         return Moment(self.verified_at, self.boot, self.boot_seconds)
 
+    def counts_under(self, scope: str) -> bool:
+        """Whether it is of the scope in force; a browser's own session is its own under each."""
+        return self.scope == scope or self.is_browsers
+
+    @property
+    def is_browsers(self) -> bool:
+        """Whether it is a browser's own: it closes the padlock there, and covers no key."""
+        return self.credential.startswith("web:")
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """A browser that is signed in. `credential` is `web:` and a hash of what its cookie holds.
+
+    `origin` is the credential that signed it in; what is guessed in the browser counts on that one's account.
+    """
+
+    credential: str
+    user: str
+    origin: str
+    address: str
+    signed_in: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class SignInLink:
+    """A link that signs a browser in, once. `expires_at`: Unix seconds."""
+
+    user: str
+    purpose: str
+    origin: str
+    expires_at: int
+
 
 @dataclass(frozen=True, slots=True)
 class Repository:

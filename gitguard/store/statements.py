@@ -9,11 +9,21 @@ import json
 from typing import Any
 
 from gitguard.message.reasons import Refusal
-from gitguard.session.credential import Credential
+from gitguard.session.credential import Credential, credential_of
 from gitguard.session.moment import Moment
 from gitguard.store.chain import GENESIS, link, text_of
 from gitguard.store.questions import Reader
-from gitguard.store.rows import BreakGlass, Factor, Key, NearMiss, Recorded, Repository, Session
+from gitguard.store.rows import (
+    BreakGlass,
+    Browser,
+    Factor,
+    Key,
+    NearMiss,
+    Recorded,
+    Repository,
+    Session,
+    SignInLink,
+)
 
 
 class Writer(Reader):
@@ -85,6 +95,45 @@ class Writer(Reader):
 
     def remove_credentials(self, user: str) -> int:
         return self._change("DELETE FROM credentials WHERE user_name = ?", user)
+
+    def add_browser(self, browser: Browser) -> None:
+        self.add_credential(credential_of(browser.credential), browser.user, browser.signed_in.at)
+        self._change(
+            "INSERT INTO browsers (credential, user_name, origin, address, signed_in_at, boot, boot_seconds)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            browser.credential, browser.user, browser.origin, browser.address,
+            browser.signed_in.at, browser.signed_in.boot, browser.signed_in.boot_seconds,
+        )  # fmt: skip
+
+    def end_browsers(self, user: str, credential: str | None = None) -> int:
+        ended = [one for one in self.browsers(user) if credential in (None, one.credential)]
+        for one in ended:
+            self._change("DELETE FROM sessions WHERE user_name = ? AND credential = ?", user, one.credential)
+            self._change("DELETE FROM credentials WHERE credential = ?", one.credential)
+        if credential is None:
+            self._change("DELETE FROM sign_in_links WHERE user_name = ?", user)
+        return len(ended)
+
+    def end_all_browsers(self) -> int:
+        self._change("DELETE FROM sessions WHERE credential IN (SELECT credential FROM browsers)")
+        self._change("DELETE FROM sign_in_links")
+        return self._change("DELETE FROM credentials WHERE credential IN (SELECT credential FROM browsers)")
+
+    def put_link(self, hash_: bytes, link: SignInLink, most: int) -> None:
+        self._change(
+            "INSERT INTO sign_in_links (hash, user_name, purpose, origin, expires_at) VALUES (?, ?, ?, ?, ?)",
+            hash_, link.user, link.purpose, link.origin, link.expires_at,
+        )  # fmt: skip
+        self._change(
+            "DELETE FROM sign_in_links WHERE user_name = ? AND hash NOT IN"
+            " (SELECT hash FROM sign_in_links WHERE user_name = ? ORDER BY expires_at DESC, hash LIMIT ?)",
+            link.user, link.user, most,
+        )  # fmt: skip
+
+    def take_link(self, hash_: bytes) -> SignInLink | None:
+        link = self.link(hash_)
+        self._change("DELETE FROM sign_in_links WHERE hash = ?", hash_)
+        return link
 
     def put_factor(self, factor: Factor) -> None:
         self.drop_factor(factor.user)

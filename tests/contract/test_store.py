@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
 from gitguard.store import chain
 from gitguard.store.contract import Reading, Writing
-from gitguard.store.rows import NearMiss, Repository
+from gitguard.store.rows import Browser, NearMiss, Repository, SignInLink
 from tests.backends import BACKENDS
 from tests.conftest import NOW, Bench, key_of
 
@@ -230,3 +231,92 @@ def _reason(bench: Bench, person: Person, typed: bytes) -> str:
     with pytest.raises(Refusal) as caught:
         verify(bench.desk, person, typed, bench.now)
     return caught.value.reason
+
+
+def browser_of(user: str, name: str, at: int = NOW) -> Browser:
+    """A signed-in browser of `user`."""
+    return Browser(f"web:{name}", user, "SHA256:one", "192.0.2.1", Moment(at, "boot", 5))
+
+
+def test_a_browser_ends_with_its_session_and_its_links(bench: Bench) -> None:
+    """Signed out, a browser has no owner and no session of its own; the others and the keys' sessions stay."""
+    with bench.desk.store.writing() as tx:
+        for name, at in (("a", NOW), ("b", NOW + 1)):
+            tx.add_browser(browser_of("alice", name, at))
+            tx.put_session("alice", ("key", f"web:{name}", ""), Moment(NOW), "totp")
+        key = tx.put_session("alice", ("key", "SHA256:one", ""), Moment(NOW), "totp")
+        tx.put_link(b"l" * 32, SignInLink("alice", "sign-in", "SHA256:one", NOW + 300), 5)
+        kept, given = tx.browser("web:a"), browser_of("alice", "a")
+        assert kept is not None
+        assert kept == replace(given, signed_in=kept.signed_in)
+        assert kept.signed_in.age_of(given.signed_in) == given.signed_in.age_of(kept.signed_in) == 0
+        assert [one.credential for one in tx.browsers("alice")] == ["web:b", "web:a"]
+        assert tx.owner(Credential("web", "a")) == "alice"
+        assert tx.end_browsers("alice", "web:a") == 1
+        assert tx.end_browsers("alice", "web:a") == 0
+        assert tx.owner(Credential("web", "a")) is None
+        assert [s.credential for s in tx.sessions("alice")] == ["web:b", key.credential]
+        assert tx.link(b"l" * 32) is not None
+        assert tx.end_browsers("alice") == 1
+        assert tx.link(b"l" * 32) is None
+        assert tx.sessions("alice") == [key]
+
+
+def test_everybodys_browsers_end_at_once(bench: Bench) -> None:
+    """As after a restore: nobody is signed in, nothing signs in, and the sessions of keys stay."""
+    with bench.desk.store.writing() as tx:
+        tx.add_user("bob", NOW)
+        for user in ("alice", "bob"):
+            tx.add_browser(browser_of(user, user))
+            tx.put_session(user, ("key", f"web:{user}", ""), Moment(NOW), "totp")
+            tx.put_link(user.encode(), SignInLink(user, "sign-in", "k", NOW + 300), 5)
+        assert [one.user for one in tx.all_browsers()] == ["alice", "bob"]
+        assert tx.end_all_browsers() == 2
+        assert tx.all_browsers() == []
+        assert tx.sessions() == []
+        assert tx.link(b"bob") is None
+
+
+def test_a_link_is_taken_once_and_only_so_many_are_open(bench: Bench) -> None:
+    """The newest stay; looking at one uses nothing up; taking it does."""
+    with bench.desk.store.writing() as tx:
+        for number in range(4):
+            tx.put_link(bytes([number]), SignInLink("alice", "sign-in", "k", NOW + number), 3)
+        assert tx.link(bytes([0])) is None
+        assert tx.link(bytes([3])) == tx.link(bytes([3]))
+        assert tx.take_link(bytes([3])) == SignInLink("alice", "sign-in", "k", NOW + 3)
+        assert tx.take_link(bytes([3])) is None
+
+
+def test_people_and_repositories_come_a_page_at_a_time(bench: Bench) -> None:
+    """By name from behind the last one on; removed users are nobody; what LIKE would read counts as itself."""
+    with bench.desk.store.writing() as tx:
+        for name in ("bob", "carol", "x_y", "xzy"):
+            tx.add_user(name, NOW)
+        tx.set_user_state("carol", "removed")
+        for name in ("a/one", "a/two", "b%c"):
+            tx.add_repository(Repository(name, f"/srv/{name}.git", "none", None, NOW))
+        assert [u.name for u in tx.find_users("", "", 2)] == ["alice", "bob"]
+        assert [u.name for u in tx.find_users("", "bob", 9)] == ["x_y", "xzy"]
+        assert [u.name for u in tx.find_users("x_", "", 9)] == ["x_y"]
+        assert [u.name for u in tx.find_users("", "", 9, enrolled=True)] == ["alice"]
+        assert [u.name for u in tx.find_users("", "", 9, enrolled=False)] == ["bob", "x_y", "xzy"]
+        assert tx.count_users() == (4, 1)
+        assert [r.name for r in tx.find_repositories("a/", "a/one", 9)] == ["a/two"]
+        assert [r.name for r in tx.find_repositories("%", "", 9)] == ["b%c"]
+
+
+def test_sessions_and_records_come_newest_first(bench: Bench) -> None:
+    """A page at a time; records about one user are looked for among the latest ones."""
+    with bench.desk.store.writing() as tx:
+        tx.add_user("bob", NOW)
+        for number, user in enumerate(("alice", "bob", "alice")):
+            tx.put_session(user, ("key", f"k{number}", ""), Moment(NOW + number), "totp")
+            tx.record("probe", NOW, "test", user=user, number=number)
+        assert [s.credential for s in tx.newest_sessions(0, 2)] == ["k2", "k1"]
+        assert [s.credential for s in tx.newest_sessions(2, 2)] == ["k0"]
+        last = tx.audit()[-1].seq
+        assert [r.seq for r in tx.newest_audit(None, 2)] == [last, last - 1]
+        assert [r.seq for r in tx.newest_audit(last, 1)] == [last - 1]
+        assert [r.record["number"] for r in tx.newest_audit(None, 2, "alice")] == [2, 0]
+        assert [r.record["number"] for r in tx.newest_audit(None, 9, "bob", within=1)] == []

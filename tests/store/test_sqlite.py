@@ -122,7 +122,7 @@ def test_a_store_of_the_first_schema_is_taken_along(tmp_path: Path) -> None:
     connection.executescript((Path(__file__).parents[1] / "data" / "store-1.sql").read_text())
     connection.close()
     path.chmod(0o600)
-    assert sqlite.create(str(path)) == ["0002.sqlite.sql", "0003.sqlite.sql"]
+    assert sqlite.create(str(path)) == [f"{number:04d}.sqlite.sql" for number in range(2, SCHEMA + 1)]
     store = sqlite.SqliteStore(str(path), str(tmp_path / "head"))
     assert store.integrity() == ""
     with store.reading() as tx:
