@@ -10,9 +10,10 @@ import sys
 from gitguard.answer.access_log import append, line_of
 from gitguard.config.compiled import Config
 from gitguard.decision.decision import Decision
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import WANTING, Refusal
 from gitguard.message.refusals import View, refusal_text
 from gitguard.session.moment import Moment
+from gitguard.session.pending import note
 from gitguard.store.gate_query import GateQuery
 
 
@@ -54,6 +55,7 @@ def view_of(decision: Decision, id_: str, config: "Config | None", store: "GateQ
     view.account, view.host, view.port = config.account, config.host, config.port
     view.help_line, view.help_url = config.help_line, config.help_url
     view.needs_invite = config.self_enrolment != "open"
+    _name_page(view, decision, config)
     lifetime = decision.requirement.lifetime_seconds
     if lifetime is not None and store is not None:
         if (
@@ -68,6 +70,25 @@ def view_of(decision: Decision, id_: str, config: "Config | None", store: "GateQ
     return view
 
 
+def _name_page(view: View, decision: Decision, config: Config) -> None:
+    """The web page where there is one, with the pending request that it is about."""
+    if not config.web_url or decision.refusal is None or decision.refusal.reason not in WANTING:
+        return
+    request = decision.request
+    view.page = f"{config.web_url}/verify"
+    asked = note(
+        config.state,
+        request.user,
+        request.credential.text,
+        request.address,
+        decision.repository,
+        decision.operation,
+        request.moment.at,
+    )
+    if asked is not None:
+        view.page, view.number = f"{view.page}/{asked.id}", asked.number
+
+
 def _elsewhere(
     decision: Decision, store: GateQuery, kind: str, lifetime: int
 ) -> "tuple[tuple[str, str], ...]":
@@ -75,7 +96,11 @@ def _elsewhere(
     found = []
     for scope, key, network, at, boot, boot_seconds, limit in store.other_sessions(decision.request.user):
         age = decision.request.moment.age_of(Moment(at, boot, boot_seconds))
-        if scope == kind and 0 <= age < min(lifetime, lifetime if limit is None else limit):
+        if (
+            scope == kind
+            and not key.startswith("web:")
+            and 0 <= age < min(lifetime, lifetime if limit is None else limit)
+        ):
             found.append((key, network))
     return tuple(found)
 

@@ -61,7 +61,7 @@ def _values(path: str, settings: Settings, hook: str) -> tuple[Any, ...]:
         "home": account.pw_dir,
         "host": settings.host.name,
         "port": settings.host.port,
-        "web_url": settings.host.web_url,
+        "web_url": settings.host.web_url.rstrip("/"),
         "roots": tuple((str(root), os.path.realpath(root)) for root in roots),
         "state": str(settings.paths.state),
         "store": settings.store.url.path,

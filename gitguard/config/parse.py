@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -172,8 +173,7 @@ class _Reader:
                 self.fault("git", "pass_commands", f"{command!r} is gitguard's own to judge")
         if not 1 <= settings.host.port <= 65535:
             self.fault("host", "port", "out of range: 1 to 65535")
-        if settings.host.web_url and not settings.host.web_url.startswith(("https://", "http://")):
-            self.fault("host", "web_url", "expected a link that begins with https://")
+        self.web(settings)
         if ":" in settings.second_factor.issuer or not settings.second_factor.issuer.isprintable():
             self.fault(
                 "second_factor", "issuer", "a colon or control character cannot stand in an app's label"
@@ -191,6 +191,24 @@ class _Reader:
             if not re.fullmatch(r"[!-~]*", value) or value.startswith("-"):
                 self.fault("host", key, "expected printable ASCII without spaces")
         self.ranges(settings)
+
+    def web(self, settings: Settings) -> None:
+        """The page's address: its cookies go over TLS alone, or to this very machine."""
+        url = settings.host.web_url
+        if not url:
+            return
+        try:
+            parts = urlsplit(url)
+            there = parts.hostname or ""
+            parts.port  # noqa: B018 - raises ValueError for what is none
+        except ValueError:
+            self.fault("host", "web_url", "that is not a link such as https://git.example.com/2fa")
+            return
+        local = there in ("localhost", "127.0.0.1", "::1")
+        if parts.scheme != "https" and not (parts.scheme == "http" and local):
+            self.fault("host", "web_url", "expected a link that begins with https://")
+        elif not there or parts.username is not None or parts.query or parts.fragment:
+            self.fault("host", "web_url", "expected a link of host, port and path alone")
 
     def known_groups(self, settings: Settings) -> None:
         """Every `@group` that is named is there."""

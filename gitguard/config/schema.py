@@ -11,10 +11,12 @@ import msgspec
 
 from gitguard.config.types import (
     Folder,
+    HeaderName,
     Lifetime,
     Limit,
     Network,
     Pattern,
+    Proxy,
     RefPattern,
     Since,
     SqliteUrl,
@@ -109,6 +111,13 @@ class AccountTable(Table, frozen=True):
     allow_keys: bool = True
 
 
+class Web(Table, frozen=True):
+    """The web page: whether a reverse proxy says who is signed in, and which proxies are believed."""
+
+    trusted_header: HeaderName = HeaderName("")
+    trusted_proxies: list[Proxy] = msgspec.field(default_factory=list)
+
+
 class Throttle(Table, frozen=True):
     """How many failures, per user and key, and per user over all keys."""
 
@@ -127,7 +136,7 @@ class Help(Table, frozen=True):
 
 Event = Literal[
     "enrolled", "reset", "removed", "recovery-code-used", "few-recovery-codes", "new-key", "new-address", "throttled",
-    "suspended", "toggle", "exemption-used", "exemption-ends", "break-glass",
+    "suspended", "toggle", "exemption-used", "exemption-ends", "break-glass", "not-me",
 ]  # fmt: skip
 
 
@@ -184,6 +193,7 @@ class Settings(msgspec.Struct, frozen=True):
     session: SessionTable = SessionTable()
     second_factor: SecondFactor = SecondFactor()
     account: AccountTable = AccountTable()
+    web: Web = Web()
     throttle: Throttle = Throttle()
     help: Help = Help()
     notify: Notify = Notify()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import os.path
+import re
 from collections.abc import Callable
 
 from gitguard.account.names import is_user_name
@@ -52,6 +53,18 @@ class Since(int):
 
 class Until(int):
     """When a rule ends (Unix seconds): a date, to its last moment in the server's zone, or a date-time."""
+
+
+class HeaderName(str):
+    """The name of a request header, or empty."""
+
+    __slots__ = ()
+
+
+class Proxy(str):
+    """Who is believed about a browser: an address, a network, or `unix:ACCOUNT`."""
+
+    __slots__ = ()
 
 
 class Pattern(str):
@@ -148,6 +161,24 @@ def _folder(value: str) -> Folder:
     return Folder(os.path.normpath(value))
 
 
+def _header_name(value: str) -> HeaderName:
+    if value and not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,63}", value):
+        raise ValueError(f"{value!r} is not the name of a header; write letters, digits and hyphens")
+    return HeaderName(value)
+
+
+def _proxy(value: str) -> Proxy:
+    account = value.removeprefix("unix:")
+    if account == value:
+        try:
+            ipaddress.ip_network(value)
+        except ValueError as error:
+            raise ValueError(f"{value!r} is no address, no network and no unix:ACCOUNT: {error}") from None
+    elif not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?", account):
+        raise ValueError(f"{value!r} names no account; write unix: and its name, such as unix:www-data")
+    return Proxy(value)
+
+
 def _pattern(value: str) -> Pattern:
     if fault := glob_fault(value) or name_fault(value):
         raise ValueError(f"{value!r} is not a pattern: {fault}")
@@ -226,6 +257,8 @@ _DECODERS: dict[type, Callable[[str], object]] = {
     Limit: _limit,
     Folder: _folder,
     Pattern: _pattern,
+    HeaderName: _header_name,
+    Proxy: _proxy,
     RefPattern: _ref_pattern,
     Network: _network,
     SqliteUrl: _store_url,

@@ -21,7 +21,7 @@ from gitguard.config.load import load
 from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision
 from gitguard.message.reasons import WANTING, Refusal
-from gitguard.message.refusals import first_line
+from gitguard.message.refusals import View, first_line
 from gitguard.session.moment import now
 from gitguard.session.waiting import Note, drop, put
 from gitguard.store.gate_query import GateQuery
@@ -60,6 +60,7 @@ def wait(
     request = decision.request
     stopped: list[int] = []  # SIGTERM: a revoked session, a suspended user, a server that goes down
     _signal.signal(_signal.SIGTERM, lambda number, _: stopped.append(number))
+    view = _view(decision, id_, config)
     try:
         note = put(
             config.state,
@@ -68,13 +69,14 @@ def wait(
             request.address,
             decision.repository,
             request.moment.at,
+            view.number,
         )
     except (OSError, ValueError):
         note = None  # what cannot be noted cannot be found and ended: refused at once
     try:
         if note is None:
             return decision, config
-        _say(decision, id_, config, note)
+        _say(decision, view, config, note)
         if _watch(decision, config, places, stopped):
             _write("gitguard: verified; the push goes on\n")
     except OSError:
@@ -118,13 +120,16 @@ def _is_current(places: "tuple[str, str, str]") -> bool:
         return False
 
 
-def _say(decision: Decision, id_: str, config: Config, note: Note) -> None:
-    """What to do, and by which number this push is known elsewhere."""
+def _view(decision: Decision, id_: str, config: Config) -> View:
     store = GateQuery(config.store)
     try:
-        view = view_of(decision, id_, config, store)
+        return view_of(decision, id_, config, store)
     finally:
         store.close()
+
+
+def _say(decision: Decision, view: View, config: Config, note: Note) -> None:
+    """What to do, and by which number this push is known elsewhere."""
     if decision.refusal is not None:
         _write(first_line(decision.refusal, view).rpartition(" [")[0] + "\n")
     _write(

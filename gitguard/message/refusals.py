@@ -19,6 +19,7 @@ OWN_WORDS = {
         "status",
         "keys",
         "leave",
+        "web",
         "recovery-codes",
         "always",
         "remove",
@@ -31,7 +32,7 @@ OWN_WORDS = {
 class View:
     """What a refusal may mention: the server's address, who asks for what, and what is known of sessions.
 
-    `words` is what was typed behind `2fa`, quoted, for trying again. `others`: (key, network) of live sessions of the same user elsewhere. Unknown values stay empty.
+    `words` is what was typed behind `2fa`, quoted, for trying again. `page`: the web page of this request, `number`: its number there. `others`: (key, network) of live sessions of the same user elsewhere. Unknown values stay empty.
     """
 
     def __init__(
@@ -53,6 +54,8 @@ class View:
         help_url: str = "",
         needs_invite: bool = False,
         words: str = "verify",
+        page: str = "",
+        number: str = "",
     ) -> None:
         self.account = account
         self.host = host
@@ -70,6 +73,8 @@ class View:
         self.help_url = help_url
         self.needs_invite = needs_invite
         self.words = words
+        self.page = page
+        self.number = number
 
     @property
     def what(self) -> str:
@@ -83,6 +88,10 @@ class View:
         """The line to paste: `ssh -T -p 2222 git@host 2fa verify`."""
         port = f"-p {self.port} " if self.port != 22 else ""
         return f"ssh -T {port}{self.account}@{self.host or 'HOST'} 2fa {words}"
+
+    def way(self, words: str) -> str:
+        """The page, where there is one, and the line to paste: `https://HOST/verify/ID or: ssh -T git@HOST 2fa verify`."""
+        return f"{self.page} or: {self.ssh(words)}" if self.page else self.ssh(words)
 
 
 # reason -> the first line without its bracket. {what}, {ssh...} and the refusal's facts are filled in.
@@ -122,8 +131,8 @@ def first_line(refusal: Refusal, view: View) -> str:
     filled = sentence.format(
         text=readable(refusal.text, 400),
         what=view.what,
-        verify=view.ssh("verify"),
-        enroll=view.ssh("enroll"),
+        verify=view.way("verify"),
+        enroll=view.way("enroll"),
         again=readable(view.ssh(view.words), 300),
         help=view.ssh("help"),
         user=printable(view.user, 64),
@@ -143,21 +152,11 @@ def refusal_text(refusal: Refusal, view: View) -> str:
     word = str(refusal.facts.get("word", ""))
     if refusal.reason == "unknown-command" and (near := OWN_WORDS.get(word)):
         lines.append(f"did you mean: {view.ssh(near)}")
+    if view.number:
+        lines.append(f"if the page asks for a number, it is {view.number}")
     if refusal.reason == "enrolment-required" and view.needs_invite:
         lines.append("it asks for the invite that your server admin sent you; if you have none, ask for one")
-    if view.key:
-        lines.append(
-            f"key {view.key} of {printable(view.user, 64)}"
-            + (f", from {view.address}" if view.address else "")
-        )
-    if refusal.reason in ("verification-required", "verification-expired"):
-        if view.ended_at is not None:
-            lines.append(f"the last verification ended at {clock(view.ended_at, view.now)}")
-        for key, network in view.others[:2]:
-            lines.append(f"verified elsewhere: key {key or 'any'}" + (f" from {network}" if network else ""))
-        lines.append("use the host and key of your remote if they are others; in a clone: git guard verify")
-        if view.operation == "read":
-            lines.append("objects that you fetched before are kept; only new ones need this")
+    lines += _who_and_since_when(refusal, view)
     if refusal.reason == "throttled" and isinstance(retry_at := refusal.facts.get("retry_at"), int):
         lines.append(f"that is in {duration(retry_at - view.now)}; nobody is locked for good")
     if view.help_line:
@@ -171,3 +170,22 @@ def refusal_text(refusal: Refusal, view: View) -> str:
         del lines[-2]  # keep the first line and the id; drop help first
         text = "\n".join(lines)
     return text.encode("utf-8", "replace")[:LONGEST_BYTES].decode("utf-8", "ignore")
+
+
+def _who_and_since_when(refusal: Refusal, view: View) -> "list[str]":
+    """The key that asked, and what is known of verifications of its user."""
+    lines = []
+    if view.key:
+        lines.append(
+            f"key {view.key} of {printable(view.user, 64)}"
+            + (f", from {view.address}" if view.address else "")
+        )
+    if refusal.reason in ("verification-required", "verification-expired"):
+        if view.ended_at is not None:
+            lines.append(f"the last verification ended at {clock(view.ended_at, view.now)}")
+        for key, network in view.others[:2]:
+            lines.append(f"verified elsewhere: key {key or 'any'}" + (f" from {network}" if network else ""))
+        lines.append("use the host and key of your remote if they are others; in a clone: git guard verify")
+        if view.operation == "read":
+            lines.append("objects that you fetched before are kept; only new ones need this")
+    return lines

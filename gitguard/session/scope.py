@@ -23,6 +23,9 @@ def scope_of(kind: str, credential: Credential, address: str) -> "tuple[str, str
 
     `kind` is one of `SCOPES`, `address` the client's as sshd wrote it.
     """
+    if credential.kind == "web":
+        # A browser's session is its own under each scope: it closes the padlock there, and covers no key.
+        return ("key", credential.text, "") if credential.id else None
     if kind == "user":
         return ("user", "", "")
     if not credential.id:

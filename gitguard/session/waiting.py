@@ -8,6 +8,7 @@ import errno
 import posix
 
 from gitguard.machine.process import parent_and_start
+from gitguard.session.pending import new_number
 
 FOLDER = "waiting"  # below the state folder
 MOST = 100  # of one server
@@ -40,12 +41,16 @@ class Note:
         self.repository = repository
 
 
-def put(state: str, user: str, credential: str, address: str, repository: str, at: int) -> "Note | None":
+def put(
+    state: str, user: str, credential: str, address: str, repository: str, at: int, number: str = ""
+) -> "Note | None":
     """Note that this process waits; None if too many do. Raises OSError where it cannot be noted.
+
+    `number`: the one that its terminal shows already, if it has one.
 
     The note is written first and the others are counted then: of several that come at once, too few may wait, never too many.
     """
-    number = str(1000 + int.from_bytes(posix.urandom(4), "big") % 9000)
+    number = number or new_number()
     me = posix.getpid()
     note = Note(me, parent_and_start("self")[1], at, number, user, credential, address, repository)
     folder = f"{state}/{FOLDER}"
