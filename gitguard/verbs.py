@@ -105,6 +105,7 @@ VERBS = (
             ),
         ),
     ),
+    Verb("web", "Print a link that signs you in to the web page: once, within five minutes."),
     Verb("recovery-codes", "Make a new set of recovery codes; the old set is void."),
     Verb(
         "always",

@@ -29,6 +29,10 @@ _TOLD = {
         "wrong codes for {users} people within a day, the last from {address}",
     ),
     "user-suspended": ("suspended", "{user} was suspended"),
+    "request-denied": (
+        "not-me",
+        "{user} says that a request for {repository} with the key {key} from {address} was not theirs",
+    ),
     "toggle-set": ("toggle", "what {repository} demands was changed"),
     "break-glass-begun": ("break-glass", "maintenance past 2FA began: {reason}"),
 }

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gitguard.action import requests
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
+from gitguard.action.requests import PendingRequest
 from gitguard.action.site import Site
 from gitguard.config.rules import policy_of
 from gitguard.decision.standing import demanded
@@ -18,6 +20,7 @@ from gitguard.factor.proof import Person
 from gitguard.factor.verification import Verified
 from gitguard.factor.verification import verify as open_by_code
 from gitguard.session.moment import Moment
+from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
 
 
@@ -41,10 +44,25 @@ def begin_enrolment(site: Site, person: Person, given: bytes | None, moment: Mom
 
 
 def confirm(
-    site: Site, person: Person, pending: Pending, typed: bytes, moment: Moment
+    site: Site,
+    person: Person,
+    pending: Pending,
+    typed: bytes,
+    moment: Moment,
+    wanted: PendingRequest | None = None,
 ) -> tuple[Enrolled, Followed]:
-    """Confirm an enrolment; enrolling again ends everything that rides on the factor before it. Raises Refusal."""
-    done = enrolment.confirm(site.desk, person, pending, typed, moment)
+    """Confirm an enrolment; enrolling again ends everything that rides on the factor before it. Raises Refusal.
+
+    `wanted`: the pending request that led here, which may go on with it; its number was checked.
+    """
+
+    def also(tx: Writing) -> None:
+        if wanted is not None:
+            requests.session_for(site, tx, person, wanted, moment, "enrolment")
+
+    done = enrolment.confirm(site.desk, person, pending, typed, moment, also)
+    if wanted is not None:
+        requests.answered(site, wanted)
     # A first enrolment is what a push may be waiting for; it asks again by itself.
     mine = frozenset({person.user})
     whose = Whose(users=mine) if done.again else Whose(prompts=mine)

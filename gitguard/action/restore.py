@@ -110,6 +110,7 @@ def _make_safe(
                 tx.advance_step(factor.user, moment.at // factor.period_seconds + WINDOW)
             codes = tx.recovery_codes_issued() if keep_recovery_codes else tx.void_recovery_codes()
             invites = tx.void_invites()
+            tx.end_all_browsers()
             tx.record("store-restored", moment.at, actor, **details)
     finally:
         old.close()

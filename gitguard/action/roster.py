@@ -35,7 +35,9 @@ def entry_of(site: Site, tx: Reading, user: User, moment: Moment) -> Entry:
         state=user.state,
         enrolled=tx.factor(user.name) is not None,
         keys=tuple(key.fingerprint for key in tx.keys(user.name)),
-        sessions=sum(s.scope == scope and remaining(s, lifetime, moment) > 0 for s in tx.sessions(user.name)),
+        sessions=sum(
+            s.counts_under(scope) and remaining(s, lifetime, moment) > 0 for s in tx.sessions(user.name)
+        ),
         always=user.always,
         recovery_codes_left=tx.recovery_codes_left(user.name),
         invite_expires_at=invite[1] if invite is not None and invite[1] > moment.at else None,

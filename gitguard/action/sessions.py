@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gitguard.action import exemptions, users
+from gitguard.action import browsers, exemptions, users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose, judge_again
 from gitguard.action.site import Site
 from gitguard.config.types import format_duration
 from gitguard.message.reasons import Refusal, readable
+from gitguard.session import pending
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of, scope_of
+from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
 
 
@@ -82,6 +84,7 @@ def revoke(
         for name in names:
             gone = tx.end_sessions(name, which.key, which.number)
             ended += gone
+            _sign_out(tx, name, which)
             if gone:
                 tx.record(
                     "session-revoked",
@@ -97,6 +100,16 @@ def revoke(
     return ended, follow(site, moment, Whose(waiting=frozenset(people)))
 
 
+def _sign_out(tx: Writing, user: str, which: Which) -> None:
+    """The browsers whose sessions end, and those that a key signed in whose sessions end."""
+    if which.number is not None:
+        return
+    if which.key is None:
+        tx.end_browsers(user)
+    else:
+        users.end_signed_in_by(tx, user, which.key)
+
+
 def sweep(site: Site, moment: Moment) -> int:
     """End what rides on without standing any more; how many connections ended. Raises Refusal.
 
@@ -104,4 +117,6 @@ def sweep(site: Site, moment: Moment) -> int:
     """
     ended = judge_again(site, moment)
     exemptions.look(site, moment)
+    browsers.sweep(site, moment)
+    pending.sweep(str(site.settings.paths.state), moment.at)
     return ended

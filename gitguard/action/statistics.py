@@ -125,7 +125,7 @@ def _people(site: Site, tx: Reading, moment: Moment) -> People:
         suspended=sum(user.state == "suspended" for user in users),
         keys=len(keys),
         hardware_keys=sum(key.counts_by_itself for key in keys),
-        sessions=sum(s.scope == scope and remaining(s, lifetime, moment) > 0 for s in tx.sessions()),
+        sessions=sum(s.counts_under(scope) and remaining(s, lifetime, moment) > 0 for s in tx.sessions()),
         throttled=sum(_is_throttled(site, tx, name, moment) for name in guessed),
         open_invites=sum(expires_at > moment.at for _, expires_at in invites),
         repositories=len(repositories),

@@ -72,6 +72,7 @@ def set_state(tx: Writing, name: str, state: str, at: int, actor: str, reason: s
     tx.set_user_state(name, state)
     if state == "suspended":
         tx.end_sessions(name)
+        tx.end_browsers(name)
     tx.record(
         "user-suspended" if state == "suspended" else "user-resumed", at, actor, user=name, reason=reason
     )
@@ -83,6 +84,7 @@ def reset(tx: Writing, keyring: Keyring, name: str, at: int, actor: str, reason:
     present(tx, name)
     had = tx.drop_factor(name)
     ended = tx.end_sessions(name)
+    tx.end_browsers(name)
     _forget_failures(tx, name)
     tx.record("factor-reset", at, actor, user=name, had_factor=had, sessions_ended=len(ended), reason=reason)
     return new_invite(tx, keyring, name, at, actor)
@@ -107,6 +109,7 @@ def remove(tx: Writing, name: str, at: int, actor: str, reason: str = "") -> lis
     keys = tx.keys(name)
     tx.drop_factor(name)
     tx.drop_invite(name)
+    tx.end_browsers(name)
     tx.remove_credentials(name)
     tx.end_sessions(name)
     _forget_failures(tx, name)
@@ -139,12 +142,20 @@ def add_key(tx: Writing, key: Key, at: int, actor: str) -> bool:
     return True
 
 
+def end_signed_in_by(tx: Writing, user: str, origin: str) -> None:
+    """Sign out the browsers that the credential `origin` of `user` signed in."""
+    for browser in tx.browsers(user):
+        if browser.origin == origin:
+            tx.end_browsers(user, browser.credential)
+
+
 def remove_key(tx: Writing, fingerprint: str, at: int, actor: str, reason: str = "") -> Key:
     """Take a key away and end its sessions. Raises Refusal("usage") if nobody has it."""
     key = tx.key(fingerprint)
     if key is None:
         raise Refusal("usage", text=f"no key {printable(fingerprint, 60)}")
     tx.end_sessions(key.user, fingerprint)
+    end_signed_in_by(tx, key.user, fingerprint)
     tx.remove_key(fingerprint)
     tx.record("key-removed", at, actor, user=key.user, key=fingerprint, reason=reason)
     return key

@@ -85,7 +85,7 @@ def _entries(here: Here) -> list[Entry]:
     live = [
         (s.credential, Covering(s.scope, s.network, s.verified_at, moment.at + left))
         for s in sessions
-        if s.scope == scope and (left := remaining(s, lifetime, moment)) > 0
+        if s.counts_under(scope) and (left := remaining(s, lifetime, moment)) > 0
     ]
     return [
         Entry(

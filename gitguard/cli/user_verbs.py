@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from gitguard.cli import own_factor, own_keys, own_repo, own_view
+from gitguard.cli import own_factor, own_keys, own_repo, own_view, own_web
 from gitguard.cli.here import Here
 from gitguard.command_line import Run
 
@@ -17,6 +17,7 @@ def runs(here: Here) -> dict[str, Run]:
         "status": own_view.status,
         "keys": own_keys.keys,
         "leave": own_factor.leave,
+        "web": own_web.link,
         "recovery-codes": own_factor.recovery_codes,
         "always": own_factor.always,
         "remove": own_factor.remove,

@@ -9,6 +9,7 @@ voids the others.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gitguard.factor import invite
@@ -129,8 +130,15 @@ def begin(desk: Desk, person: Person, basis: Basis, moment: Moment) -> Pending:
     return Pending(basis, parameters, codes, uri, moment.at + PENDING_SECONDS)
 
 
-def confirm(desk: Desk, person: Person, pending: Pending, typed: bytes, moment: Moment) -> Enrolled:
-    """Store the pending factor if `typed` is its code; ends all older sessions and opens one.
+def confirm(
+    desk: Desk,
+    person: Person,
+    pending: Pending,
+    typed: bytes,
+    moment: Moment,
+    also: Callable[[Writing], object] = lambda _: None,
+) -> Enrolled:
+    """Store the pending factor if `typed` is its code; ends all older sessions and opens one. `also`: what else it allows.
 
     A wrong code is not charged: it guards nothing yet. Raises Refusal: `not-a-code`, `code-rejected`,
     `invite-required` if the basis is gone (used, expired, or somebody confirmed first).
@@ -160,6 +168,7 @@ def confirm(desk: Desk, person: Person, pending: Pending, typed: bytes, moment: 
             session = open_session(desk, tx, person, moment, "enrolment")
         except Refusal:
             session = None  # enrolled all the same; no scope, no session
+        also(tx)
         return Enrolled(session, before is not None)
 
 

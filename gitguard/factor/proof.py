@@ -32,11 +32,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who types, with which credential, from where: from the forced command, never from the client."""
+    """Who types, with which credential, from where: from the forced command, never from the client.
+
+    `signed_in_by`: what signed their browser in, whose budget of wrong codes is the browser's too.
+    """
 
     user: str
     credential: Credential
     address: str
+    signed_in_by: Credential | None = None
+
+    @property
+    def account(self) -> str:
+        """The credential on whose account wrong codes are: or each sign-in would bring a budget of its own."""
+        return (self.signed_in_by or self.credential).text
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +116,8 @@ def _succeeded(tx: Writing, person: Person, moment: Moment, proof: Proof) -> Pro
             record(tx, "new-network", person, moment, network=network)
         tx.forget_guesses(person.user, network)
         tx.note_network(person.user, network, moment.at)
-    tx.clear_short_failures(person.user, person.credential.text)
-    tx.set_near_miss(person.user, person.credential.text, None)
+    tx.clear_short_failures(person.user, person.account)
+    tx.set_near_miss(person.user, person.account, None)
     rejected = tx.rejections(person.user)
     tx.forget_rejections(person.user)
     return replace(proof, rejected=rejected)
@@ -132,8 +141,9 @@ def check_person(tx: Writing, person: Person) -> None:
         raise Refusal("user-unknown")
     if user.state != "active":
         raise Refusal("user-suspended")
-    if tx.owner(person.credential) != person.user:
-        raise Refusal("no-identity")
+    for credential in (person.credential, person.signed_in_by):
+        if credential is not None and tx.owner(credential) != person.user:
+            raise Refusal("no-identity")
 
 
 def check_clock(tx: Writing, moment: Moment) -> None:
@@ -150,7 +160,7 @@ def check_throttle(desk: Desk, tx: Writing, person: Person, moment: Moment) -> N
     """Raises Refusal("throttled") while the budget of this credential or user is spent; charges nothing."""
     limits = desk.settings.throttle
     failures = tx.failures(person.user, moment.at - longest_window(limits))
-    retry = retry_at(failures, person.credential.text, moment.at, limits, unanswered(tx, person))
+    retry = retry_at(failures, person.account, moment.at, limits, unanswered(tx, person))
     if retry is not None:
         raise Refusal("throttled", retry_at=retry)
 
@@ -178,7 +188,7 @@ def unanswered(tx: Writing, person: Person) -> int:
 
 def charge(tx: Writing, person: Person, moment: Moment) -> None:
     """One failure on the account of this user and credential, and of the network that it came from."""
-    tx.add_failure(person.user, person.credential.text, moment.at)
+    tx.add_failure(person.user, person.account, moment.at)
     day_ago = moment.at - 86400
     before = len(tx.users_guessed_since(day_ago))
     tx.count_guess(person.user, network_of(person.address) or "", person.address, moment.at)
@@ -221,7 +231,7 @@ def _totp(
         return Proof("totp", factor.enrolment, tx.recovery_codes_left(person.user))
     if fits:
         cause = "replayed" if max(fits) <= factor.last_step else "burned"
-        tx.set_near_miss(person.user, person.credential.text, None)
+        tx.set_near_miss(person.user, person.account, None)
         return _rejected(tx, person, moment, cause)
     return _outside(tx, person, near, now, factor, moment)
 
@@ -234,15 +244,15 @@ def _outside(
     One fit alone looks like any wrong code: otherwise the hint would widen a guesser's window; and the step it
     fits is burned, so that it does not come right when its time has come.
     """
-    before = tx.near_miss(person.user, person.credential.text)
+    before = tx.near_miss(person.user, person.account)
     if not near:
-        tx.set_near_miss(person.user, person.credential.text, None)
+        tx.set_near_miss(person.user, person.account, None)
         return _rejected(tx, person, moment, "wrong")
     step = min(near, key=lambda fit: abs(fit - now))
     difference = step - now
     for fit in near:
         tx.burn_step(person.user, fit)
-    tx.set_near_miss(person.user, person.credential.text, NearMiss(step, difference))
+    tx.set_near_miss(person.user, person.account, NearMiss(step, difference))
     refusal = _rejected(tx, person, moment, "wrong")
     if before is not None and before.difference == difference and before.step != step:
         about = duration(max(round(abs(difference) * factor.period_seconds / 60), 1) * 60)

@@ -14,6 +14,7 @@ from gitguard.account.public_key import PublicKey
 from gitguard.action import (
     applying,
     break_glass,
+    browsers,
     exemptions,
     importing,
     keys,
@@ -22,6 +23,7 @@ from gitguard.action import (
     people,
     replay,
     repositories,
+    requests,
     restore,
     roster,
     sessions,
@@ -40,6 +42,7 @@ from gitguard.host.key_options import NewKey
 from gitguard.repository import registry
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment, now
+from gitguard.session.pending import note
 from lab.server import Direct
 from tests.conftest import key_of
 
@@ -338,6 +341,79 @@ def _restore_store(h: House) -> object:
     ).before
 
 
+def _signed_in(h: House, person: Person) -> browsers.Visitor:
+    token = browsers.new_link(h.site, person, h.moment)
+    done = browsers.sign_in_by_link(h.site, token, person.address, h.moment)
+    visitor = browsers.visitor_of(h.site, done.token, person.address, h.moment)
+    assert visitor is not None
+    return visitor
+
+
+def _user_of_link(h: House) -> object:
+    person, _ = h.invited()
+    return browsers.user_of_link(h.site, browsers.new_link(h.site, person, h.moment), h.moment)
+
+
+def _sign_in_by_login(h: House) -> object:
+    person, _ = h.invited()
+    return browsers.sign_in_by_login(h.site, f"{person.user}@example.com", "192.0.2.1", h.moment)
+
+
+def _sign_out(h: House) -> object:
+    visitor = _signed_in(h, h.invited()[0])
+    return browsers.sign_out(h.site, visitor, visitor.browser.credential, h.moment)
+
+
+def _sweep_browsers(h: House) -> object:
+    browsers.sweep(h.site, h.moment)
+    return True
+
+
+def _refused(h: House, person: Person) -> str:
+    state = str(h.site.settings.paths.state)
+    asked = note(state, person.user, person.credential.text, person.address, "app", "push", h.moment.at)
+    assert asked is not None
+    return asked.id
+
+
+def _request(h: House) -> requests.PendingRequest:
+    person, _ = h.invited()
+    found = requests.request_of(h.site, person, _refused(h, person), h.moment)
+    assert found is not None
+    return found
+
+
+def _approve(h: House) -> object:
+    person, code = h.enrolled()
+    typed, id_ = code(), _refused(h, person)
+    return requests.approve(h.site, _signed_in(h, person).person, id_, "", typed, h.moment).session
+
+
+def _deny(h: House) -> object:
+    person, _ = h.enrolled()
+    return requests.deny(h.site, _signed_in(h, person).person, _refused(h, person), h.moment)[1]
+
+
+def _shown(h: House) -> object:
+    person, _ = h.invited()
+    id_ = _refused(h, person)
+    return [one.asked.id for one in requests.shown(h.site, person, h.moment)] == [id_]
+
+
+def _answered(h: House) -> object:
+    wanted = _request(h)
+    requests.answered(h.site, wanted)
+    return not requests.waits(h.site, wanted)
+
+
+def _session_for(h: House) -> object:
+    person, _ = h.enrolled()
+    wanted = requests.request_of(h.site, person, _refused(h, person), h.moment)
+    assert wanted is not None
+    with h.site.store.writing() as tx:
+        return requests.session_for(h.site, tx, person, wanted, h.moment, "totp")
+
+
 # Action -> (how it is called, the event that it must leave in the trail; "" where it changes nothing).
 CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "own.begin_enrolment": (_begin_enrolment, "invite-issued"),
@@ -348,6 +424,22 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "own.always": (_always, "always-on"),
     "own.remove": (_remove_factor, "factor-removed"),
     "own.closed_without_factor": (lambda h: own.closed_without_factor(h.site, "alice", h.moment), ""),
+    "browsers.new_link": (_user_of_link, "sign-in-link"),
+    "browsers.user_of_link": (_user_of_link, "sign-in-link"),
+    "browsers.sign_in_by_link": (lambda h: _signed_in(h, h.invited()[0]), "signed-in"),
+    "browsers.user_of_login": (lambda h: browsers.user_of_login(h.site, h.invited()[0].user), ""),
+    "browsers.sign_in_by_login": (_sign_in_by_login, "signed-in"),
+    "browsers.visitor_of": (lambda h: _signed_in(h, h.invited()[0]), "signed-in"),
+    "browsers.sign_out": (_sign_out, "signed-out"),
+    "browsers.sweep": (_sweep_browsers, ""),
+    "requests.requests": (_shown, ""),
+    "requests.shown": (_shown, ""),
+    "requests.request_of": (_request, ""),
+    "requests.session_for": (_session_for, "request-approved"),
+    "requests.approve": (_approve, "request-approved"),
+    "requests.deny": (_deny, "request-denied"),
+    "requests.answered": (_answered, ""),
+    "requests.waits": (_answered, ""),
     "own_keys.add": (_add_own_key, "key-added"),
     "own_keys.remove": (_remove_own_key, "key-removed"),
     "keys.add": (_add_key, "key-added"),

@@ -38,7 +38,7 @@ def list_(office: Office, user: str | None, as_json: bool) -> None:
     live = [
         (s, moment.at + left)
         for s in rows
-        if s.scope == scope and (left := remaining(s, lifetime, moment)) > 0
+        if s.counts_under(scope) and (left := remaining(s, lifetime, moment)) > 0
     ]
     if as_json:
         say_json(

@@ -1,0 +1,162 @@
+"""Who is signed in to the web page: by a one-time link, or by a proxy that is believed. No password is kept.
+
+Signed in is the first factor alone; the second is proved in the browser, by the same actions as over SSH. What a
+browser's cookie and a link hold is random and stored as a keyed hash; both end with the account.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from gitguard.action import users
+from gitguard.action.site import Site
+from gitguard.exchange.offer import name_of_login
+from gitguard.factor.proof import Person, check_person, record
+from gitguard.message.reasons import Refusal, printable
+from gitguard.session.credential import Credential, credential_of
+from gitguard.session.moment import Moment
+from gitguard.store.contract import Reading, Writing
+from gitguard.store.rows import Browser, SignInLink
+
+LINK_SECONDS = 300
+BROWSER_SECONDS = 12 * 3600  # whatever is done with it meanwhile
+MOST_LINKS = 5  # open at once, of one user
+MOST_BROWSERS = 20  # of one user; the oldest is signed out
+SIGN_IN = "sign-in"
+_TOKEN_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """A signed-in browser: `person` is who acts with it, now."""
+
+    person: Person
+    browser: Browser
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A browser that has just been signed in; `token` is what its cookie holds. `repr` does not show it."""
+
+    user: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"SignedIn({self.user})"
+
+
+def new_link(site: Site, person: Person, moment: Moment) -> str:
+    """The token of a link that signs `person` in to the page, once, within `LINK_SECONDS`. Raises Refusal."""
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    ends_at = moment.at + LINK_SECONDS
+    link = SignInLink(person.user, SIGN_IN, person.credential.text, ends_at)
+    with site.store.writing() as tx:
+        check_person(tx, person)
+        tx.put_link(_link_hash(site, token), link, MOST_LINKS)
+        record(tx, "sign-in-link", person, moment)
+    return token
+
+
+def user_of_link(site: Site, token: str, moment: Moment) -> str:
+    """Whom the link would sign in, without using it up; "" for one that is used, run out or made up."""
+    with site.store.reading() as tx:
+        link = tx.link(_link_hash(site, token))
+        return link.user if link is not None and _is_good(tx, link, moment) else ""
+
+
+def _link_hash(site: Site, token: str) -> bytes:
+    return site.desk.keyring.digest("sign-in link", "", token)
+
+
+def _is_good(tx: Reading, link: SignInLink, moment: Moment) -> bool:
+    """Whether it has not run out, and its user and what asked for it still stand. MUST: for signing in, nothing else."""
+    user = tx.user(link.user)
+    return (
+        link.purpose == SIGN_IN
+        and link.expires_at - LINK_SECONDS <= moment.at < link.expires_at
+        and user is not None
+        and user.state == "active"
+        and tx.owner(credential_of(link.origin)) == link.user
+    )
+
+
+def sign_in_by_link(site: Site, token: str, address: str, moment: Moment) -> SignedIn:
+    """Use the link up and sign a browser in. Raises Refusal("forbidden") for a link that is not good (any more)."""
+    with site.store.writing() as tx:
+        link = tx.take_link(_link_hash(site, token))
+        if link is not None and _is_good(tx, link, moment):
+            return _sign_in(site, tx, link.user, credential_of(link.origin), address, moment)
+    raise Refusal(
+        "forbidden", text="this link was used, or is older than five minutes; get a new one: 2fa web"
+    )
+
+
+def user_of_login(site: Site, login: str) -> str:
+    """The active user whom a proxy's login names, "" for nobody."""
+    name = name_of_login(login, {alias: str(user) for alias, user in site.settings.aliases.items()})
+    with site.store.reading() as tx:
+        user = tx.user(name) if name else None
+    return name if user is not None and user.state == "active" else ""
+
+
+def sign_in_by_login(site: Site, login: str, address: str, moment: Moment) -> SignedIn:
+    """Sign in a browser whose proxy says that it is `login`'s. MUST: only for a proxy that is believed. Raises Refusal."""
+    name = user_of_login(site, login)
+    if not name:
+        raise Refusal("user-unknown", text=f"nobody here signs in as {printable(login, 64)}")
+    origin = Credential("http", name)
+    with site.store.writing() as tx:
+        users.present(tx, name)
+        if tx.owner(origin) is None:
+            tx.add_credential(origin, name, moment.at)
+        return _sign_in(site, tx, name, origin, address, moment)
+
+
+def _sign_in(
+    site: Site, tx: Writing, user: str, origin: Credential, address: str, moment: Moment
+) -> SignedIn:
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    credential = _credential(site, token)
+    person = Person(user, credential, address, origin)
+    tx.add_browser(Browser(credential.text, user, origin.text, address, moment))
+    check_person(tx, person)
+    for old in tx.browsers(user)[MOST_BROWSERS:]:
+        tx.end_browsers(user, old.credential)
+    record(tx, "signed-in", person, moment, origin=origin.text)
+    return SignedIn(user, token)
+
+
+def _credential(site: Site, token: str) -> Credential:
+    return Credential("web", site.desk.keyring.digest("browser", "", token).hex()[:40])
+
+
+def visitor_of(site: Site, token: str, address: str, moment: Moment) -> Visitor | None:
+    """Who is signed in with what the cookie holds, from `address` now; None for nobody (any more)."""
+    with site.store.reading() as tx:
+        browser = tx.browser(_credential(site, token).text)
+        if browser is None or not 0 <= moment.age_of(browser.signed_in) < BROWSER_SECONDS:
+            return None
+        user, origin = tx.user(browser.user), credential_of(browser.origin)
+        if user is None or user.state != "active" or tx.owner(origin) != browser.user:
+            return None
+    return Visitor(Person(browser.user, credential_of(browser.credential), address, origin), browser)
+
+
+def sign_out(site: Site, visitor: Visitor, credential: str, moment: Moment) -> bool:
+    """Sign out the visitor's own browser, or another one of theirs; whether it was signed in."""
+    with site.store.writing() as tx:
+        ended = tx.end_browsers(visitor.person.user, credential)
+        if ended:
+            record(tx, "signed-out", visitor.person, moment, browser=credential)
+    return ended > 0
+
+
+def sweep(site: Site, moment: Moment) -> None:
+    """Forget browsers that were signed in too long ago. What is not swept counts for nothing either."""
+    with site.store.reading() as tx:
+        old = [one for one in tx.all_browsers() if not 0 <= moment.age_of(one.signed_in) < BROWSER_SECONDS]
+    if old:
+        with site.store.writing() as tx:
+            for one in old:
+                tx.end_browsers(one.user, one.credential)

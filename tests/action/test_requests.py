@@ -1,0 +1,238 @@
+"""Signing in and pending requests, as the holder of a stolen key would use them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gitguard.action import browsers, people, requests, sessions, users
+from gitguard.action.requests import PendingRequest
+from gitguard.action.sessions import Which
+from gitguard.factor.proof import Person
+from gitguard.message.reasons import Refusal
+from gitguard.session.credential import credential_of
+from gitguard.session.moment import Moment
+from gitguard.session.pending import note, pending
+from tests.action.test_without_a_terminal import ACTOR, House, house
+
+__all__ = ["house"]
+
+
+def later(house: House, seconds: int) -> Moment:
+    """The house's moment, so much later."""
+    house.moment = Moment(house.moment.at + seconds, house.moment.boot, house.moment.boot_seconds + seconds)
+    return house.moment
+
+
+def signed_in(house: House, person: Person, address: str = "") -> tuple[Person, str]:
+    """(who acts in a new browser of `person`, what its cookie holds)."""
+    token = browsers.new_link(house.site, person, house.moment)
+    done = browsers.sign_in_by_link(house.site, token, address or person.address, house.moment)
+    visitor = browsers.visitor_of(house.site, done.token, address or person.address, house.moment)
+    assert visitor is not None
+    return visitor.person, done.token
+
+
+def refused(house: House, person: Person, repository: str = "app", operation: str = "push") -> PendingRequest:
+    """A request of `person` that was refused just now."""
+    state = str(house.site.settings.paths.state)
+    asked = note(
+        state, person.user, person.credential.text, person.address, repository, operation, house.moment.at
+    )
+    assert asked is not None
+    found = requests.request_of(house.site, person, asked.id, house.moment)
+    assert found is not None
+    return found
+
+
+def test_a_link_is_good_once_and_for_five_minutes(house: House) -> None:
+    """Looked at any number of times, used once, by a link that is five minutes old by no one."""
+    person, _ = house.invited()
+    token = browsers.new_link(house.site, person, house.moment)
+    for _ in range(3):
+        assert browsers.user_of_link(house.site, token, house.moment) == person.user
+    browsers.sign_in_by_link(house.site, token, person.address, house.moment)
+    with pytest.raises(Refusal, match="link"):
+        browsers.sign_in_by_link(house.site, token, person.address, house.moment)
+    old = browsers.new_link(house.site, person, house.moment)
+    assert browsers.user_of_link(house.site, old, later(house, 299)) == person.user
+    assert browsers.user_of_link(house.site, old, later(house, 1)) == ""
+    with pytest.raises(Refusal):
+        browsers.sign_in_by_link(house.site, old, person.address, house.moment)
+
+
+@pytest.mark.parametrize("end", ["key removed", "suspended", "reset", "removed", "revoked", "twelve hours"])
+def test_a_browser_ends_with_what_it_stands_on(house: House, end: str) -> None:
+    """The key that signed it in, the account, the admin's revoke, and twelve hours whatever is done with it."""
+    person, _ = house.enrolled()
+    _, token = signed_in(house, person)
+    site, at = house.site, house.moment
+    if end == "key removed":
+        with site.store.writing() as tx:
+            users.add_key(
+                tx, replace(tx.keys(person.user)[0], fingerprint=house.key().fingerprint), at.at, ACTOR
+            )
+            users.remove_key(tx, person.credential.text, at.at, ACTOR)
+    elif end == "suspended":
+        people.set_state(site, person.user, "suspended", at, ACTOR, "x")
+        people.set_state(site, person.user, "active", at, ACTOR, "x")
+    elif end == "reset":
+        people.reset(site, [person.user], at, ACTOR, "x")
+    elif end == "removed":
+        people.remove(site, person.user, at, ACTOR, "x")
+    elif end == "revoked":
+        sessions.revoke(site, Which(user=person.user), at, ACTOR, "x")
+    else:
+        assert browsers.visitor_of(site, token, "192.0.2.1", later(house, 12 * 3600 - 1)) is not None
+        later(house, 1)
+    assert browsers.visitor_of(site, token, "192.0.2.1", house.moment) is None
+
+
+def test_signed_in_is_not_verified(house: House) -> None:
+    """A thief with the key signs in, and finds every door of the second factor as closed as over SSH."""
+    person, _ = house.enrolled()
+    browser, _ = signed_in(house, person)
+    with house.site.store.reading() as tx:
+        assert all(s.credential != browser.credential.text for s in tx.sessions(person.user))
+    request = refused(house, person)
+    with pytest.raises(Refusal, match="not-a-code"):
+        requests.approve(house.site, browser, request.asked.id, "", b"", house.moment)
+
+
+def test_every_browser_guesses_on_the_account_of_its_key(house: House) -> None:
+    """A thief who signs in again and again has the budget of the key, not one for each browser."""
+    person, _ = house.enrolled()
+    reasons = []
+    for _ in range(6):
+        browser, _ = signed_in(house, person)
+        request = refused(house, person)
+        with pytest.raises(Refusal) as told:
+            requests.approve(house.site, browser, request.asked.id, "", b"000000", house.moment)
+        reasons.append(told.value.reason)
+    assert reasons == ["code-rejected"] * 5 + ["throttled"]
+
+
+def test_a_request_from_elsewhere_goes_on_only_with_its_number(house: House) -> None:
+    """The owner, asked by a thief's push, cannot let it through by habit: the number is on the thief's terminal."""
+    person, code = house.enrolled()
+    thief = replace(person, address="203.0.113.9")
+    browser, _ = signed_in(house, person)
+    request = requests.request_of(house.site, browser, refused(house, thief).asked.id, house.moment)
+    assert request is not None
+    assert request.elsewhere
+    typed = code()
+    for number in ("", "0000", request.asked.number[:3], "\uff11234"):
+        with pytest.raises(Refusal) as told:
+            requests.approve(house.site, browser, request.asked.id, number, typed, house.moment)
+        assert told.value.reason == "forbidden"
+    done = requests.approve(house.site, browser, request.asked.id, request.asked.number, typed, house.moment)
+    assert (done.session.credential, done.session.network) == (thief.credential.text, "203.0.113.9"), (
+        "the code was not used up by the wrong numbers, and the session is for that address alone"
+    )
+
+
+def test_approving_opens_what_the_request_needs_and_no_more(house: House) -> None:
+    """The session of that key from that address, and the browser's own; the request is answered."""
+    person, code = house.enrolled()
+    with house.site.store.writing() as tx:
+        tx.end_sessions(person.user)
+    browser, _ = signed_in(house, person)
+    request = refused(house, person)
+    typed = code()
+    done = requests.approve(house.site, browser, request.asked.id, "", typed, house.moment)
+    with house.site.store.reading() as tx:
+        there = {(s.scope, s.credential, s.network) for s in tx.sessions(person.user)}
+    assert there == {
+        ("address", person.credential.text, "192.0.2.1"),
+        ("key", browser.credential.text, ""),
+    }
+    assert done.session.method == "totp"
+    with pytest.raises(Refusal, match="gone"):
+        requests.approve(house.site, browser, request.asked.id, "", typed, house.moment)
+
+
+def test_this_is_not_me(house: House) -> None:
+    """The request dies, the key's sessions end, and the trail says who was asked for what from where."""
+    person, _ = house.enrolled()
+    browser, _ = signed_in(house, person)
+    request = refused(house, replace(person, address="203.0.113.9"))
+    before = house.newest
+    _, ended, followed = requests.deny(house.site, browser, request.asked.id, house.moment)
+    assert [s.credential for s in ended] == [person.credential.text]
+    assert followed.fault is None
+    assert house.events(before) == ["request-denied"]
+    assert requests.request_of(house.site, browser, request.asked.id, house.moment) is None
+
+
+def test_nobody_sees_or_answers_anothers_request(house: House) -> None:
+    """An id that is guessed or seen opens nothing: it names a request of its own user alone."""
+    person, _ = house.enrolled()
+    other, code = house.enrolled()
+    browser, _ = signed_in(house, other)
+    request = refused(house, person)
+    assert requests.requests(house.site, browser, house.moment) == []
+    typed = code()
+    for act in (
+        lambda: requests.approve(
+            house.site, browser, request.asked.id, request.asked.number, typed, house.moment
+        ),
+        lambda: requests.deny(house.site, browser, request.asked.id, house.moment),
+    ):
+        with pytest.raises(Refusal, match="gone"):
+            act()
+    assert requests.request_of(house.site, browser, "../../gitguard.db", house.moment) is None
+
+
+def test_one_request_for_each_key_repository_and_network(house: House) -> None:
+    """Pushed again within a minute it is the same note with the same number; then it is written anew."""
+    person, _ = house.invited()
+    first = refused(house, person)
+    later(house, 59)
+    assert refused(house, person).asked.number == first.asked.number
+    assert refused(house, person, operation="read").asked.at == first.asked.at
+    later(house, 1)
+    again = refused(house, person)
+    assert (again.asked.id, again.asked.at) == (first.asked.id, house.moment.at)
+    assert len(requests.requests(house.site, person, house.moment)) == 1
+    refused(house, person, "other")
+    refused(house, replace(person, address="203.0.113.9"))
+    assert len(requests.requests(house.site, person, house.moment)) == 3
+
+
+def test_what_fetches_in_the_background_is_noted_once_an_hour(house: House) -> None:
+    """An editor that fetches every three minutes: one write, and after ten minutes it stands on no page."""
+    person, _ = house.invited()
+    first = refused(house, person, operation="read")
+    for _ in range(19):
+        later(house, 180)
+        assert refused(house, person, operation="read").asked.at == first.asked.at
+    assert requests.shown(house.site, person, house.moment) == []
+    later(house, 180)
+    assert refused(house, person, operation="read").asked.at == house.moment.at
+
+
+def test_a_flood_of_requests_keeps_the_newest(house: House) -> None:
+    """A thief who asks for a hundred repositories leaves twenty notes, and none of other people's goes."""
+    person, _ = house.invited()
+    owner, _ = house.invited()
+    mine = refused(house, owner)
+    for number in range(30):
+        refused(house, person, f"r{number}")
+    state = str(house.site.settings.paths.state)
+    assert len(pending(state, person.user, house.moment.at)) == 20
+    assert [one.asked.id for one in requests.requests(house.site, owner, house.moment)] == [mine.asked.id]
+
+
+def test_a_proxys_login_signs_in_its_user_alone(house: House) -> None:
+    """By the part before the @; who is suspended or unknown is nobody."""
+    person, _ = house.invited()
+    assert browsers.user_of_login(house.site, f"{person.user.upper()}@example.com") == person.user
+    for login in ("nobody", "", "../x", "root@x"):
+        assert browsers.user_of_login(house.site, login) == ""
+        with pytest.raises(Refusal):
+            browsers.sign_in_by_login(house.site, login, "192.0.2.1", house.moment)
+    done = browsers.sign_in_by_login(house.site, person.user, "192.0.2.1", house.moment)
+    visitor = browsers.visitor_of(house.site, done.token, "192.0.2.1", house.moment)
+    assert visitor is not None
+    assert visitor.person.signed_in_by == credential_of(f"http:{person.user}")
