@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gitguard.action import browsers, exemptions, users
+from gitguard.action import browsers, exemptions, tally, users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose, judge_again
 from gitguard.action.site import Site
@@ -118,5 +118,6 @@ def sweep(site: Site, moment: Moment) -> int:
     ended = judge_again(site, moment)
     exemptions.look(site, moment)
     browsers.sweep(site, moment)
+    tally.tally(site, moment, most=None)
     pending.sweep(str(site.settings.paths.state), moment.at)
     return ended

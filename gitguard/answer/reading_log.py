@@ -122,3 +122,56 @@ def fold(entries: Iterable[Entry]) -> Iterator[Fold]:
 def _at(entry: Entry) -> int:
     at = entry.get("at")
     return at if isinstance(at, int) else 0
+
+
+def place_of(path: str) -> tuple[int, int]:
+    """(inode, size) of the log as it stands, (0, 0) where there is none."""
+    try:
+        entry = os.stat(path)
+    except OSError:
+        return 0, 0
+    return entry.st_ino, entry.st_size
+
+
+def written(path: str, after: int) -> int:
+    """How many bytes `read_log` would read."""
+    names = [name for name in _rotations(path) if _written_at(name) >= after]
+    return sum(place_of(name)[1] for name in [*names, path])
+
+
+def lines_after(path: str, inode: int, offset: int) -> Iterator[tuple[Entry | None, int, int]]:
+    """What came behind `offset` in the file `inode`, then what the log that followed it holds: (entry, inode, offset).
+
+    A file that is gone or compressed since is passed over. Raises Refusal("log-unavailable").
+    """
+    begun = place_of(path)[0]
+    old = next((name for name in _rotations(path) if place_of(name)[0] == inode), "")
+    places = [(path, offset)] if begun == inode else [(old, offset), (path, 0)]
+    for name, start in places:
+        if not name or not os.path.exists(name):
+            continue
+        number, size = place_of(name)
+        try:
+            with _opened(name) as file:
+                file.seek(start if start <= size else 0)
+                while (line := file.readline(_LONGEST_LINE)).endswith(b"\n"):
+                    yield _entry(line), number, file.tell()
+        except (OSError, EOFError) as error:
+            raise Refusal("log-unavailable", f"{name}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def newest_entries(path: str, most: int, window: int = 1 << 18) -> list[Entry]:
+    """The newest `most` decisions among the last `window` bytes of the log, the newest first. Raises Refusal."""
+    _, size = place_of(path)
+    if not size:
+        return []
+    try:
+        with _opened(path) as file:
+            file.seek(max(size - window, 0))
+            if size > window:
+                file.readline()  # the rest of a line
+            lines = file.read(window).splitlines()
+    except OSError as error:
+        raise Refusal("log-unavailable", f"{path}: {error.strerror or error}") from None
+    found = [entry for line in reversed(lines) if (entry := _entry(line)) is not None]
+    return found[:most]

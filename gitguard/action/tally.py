@@ -1,0 +1,142 @@
+"""The last thirty days in numbers: verifications, and decisions by reason. Counted as the log grows, never anew.
+
+What was counted up to where stands together in one file, written in one step, so that two who count at once agree.
+`admin session sweep` counts each minute; whoever shows the numbers counts what is new since, if that is not much.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from gitguard.action.site import Site
+from gitguard.answer.reading_log import Entry, lines_after, place_of, read_log, written
+from gitguard.machine.files import replace
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import Moment
+
+FILE = "tally.json"  # in the state folder
+DAYS = 30
+DAY_SECONDS = 86400
+MOST_BYTES = 4 << 20  # of the log, that a page counts by itself
+
+
+@dataclass(slots=True)
+class Day:
+    """One day in the server's zone, `2026-11-25`. `refused`: by reason."""
+
+    date: str
+    verified: int = 0
+    allowed: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The last `DAYS` days, the oldest first. `behind`: more of the log is not counted yet than a page counts."""
+
+    days: tuple[Day, ...]
+    behind: bool
+
+
+def _date(at: int) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(at))
+
+
+def tally(site: Site, moment: Moment, most: int | None = MOST_BYTES) -> Tally:
+    """The numbers at `moment`, with what is new counted; `most` bytes of the log at most, None for all of it."""
+    counted = _read(site)
+    behind = False
+    try:
+        behind = not _count_log(site, moment, counted, most)
+        _count_trail(site, counted)
+        first = _date(moment.at - (DAYS - 1) * DAY_SECONDS)
+        counted.days = {date: day for date, day in counted.days.items() if date >= first}
+        replace(f"{site.settings.paths.state}/{FILE}", _written(counted), 0o600)
+    except Refusal:
+        behind = True  # a log or a folder that cannot be used just now: what was counted before is shown
+    dates = [_date(moment.at - ago * DAY_SECONDS) for ago in range(DAYS - 1, -1, -1)]
+    return Tally(tuple(counted.days.get(date, Day(date)) for date in dates), behind)
+
+
+@dataclass(slots=True)
+class _Counted:
+    """What was counted, and up to where: `inode` and `offset` in the log, record `seq` of the trail."""
+
+    inode: int = 0
+    offset: int = 0
+    seq: int = 0
+    days: dict[str, Day] = field(default_factory=dict)
+
+    def day(self, at: object) -> Day:
+        """The day of the moment `at`."""
+        date = _date(at if isinstance(at, int) else 0)
+        return self.days.setdefault(date, Day(date))
+
+
+def _read(site: Site) -> _Counted:
+    try:
+        with open(f"{site.settings.paths.state}/{FILE}", "rb") as file:
+            held = json.load(file)
+        days = {date: Day(date, int(v), int(a), Counter(r)) for date, (v, a, r) in held["days"].items()}
+        return _Counted(int(held["inode"]), int(held["offset"]), int(held["seq"]), days)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return _Counted()  # missing, or of no use: counted anew
+
+
+def _written(counted: _Counted) -> bytes:
+    days = {date: (day.verified, day.allowed, day.refused) for date, day in counted.days.items()}
+    held = {"inode": counted.inode, "offset": counted.offset, "seq": counted.seq, "days": days}
+    return json.dumps(held).encode()
+
+
+def _count_log(site: Site, moment: Moment, counted: _Counted, most: int | None) -> bool:
+    """Count what the log has grown by; False if that is more than `most`, and nothing of it was counted."""
+    path = str(site.settings.paths.access_log)
+    inode, size = place_of(path)
+    since = moment.at - DAYS * DAY_SECONDS
+    if not counted.inode:
+        if most is not None and written(path, since) > most:
+            return False
+        for entry in read_log(path, since):
+            if entry is not None:
+                _count(counted, entry)
+        counted.inode, counted.offset = inode, size
+        return True
+    grown = size - counted.offset if inode == counted.inode else size
+    if most is not None and grown > most:
+        return False
+    for entry, number, offset in lines_after(path, counted.inode, counted.offset):
+        counted.inode, counted.offset = number, offset
+        if entry is not None:
+            _count(counted, entry)
+    return True
+
+
+def _count(counted: _Counted, entry: Entry) -> None:
+    day = counted.day(entry.get("at"))
+    if entry.get("verdict") == "allowed":
+        day.allowed += 1
+    else:
+        reason = str(entry.get("reason", "?"))
+        day.refused[reason] = day.refused.get(reason, 0) + 1
+
+
+def _count_trail(site: Site, counted: _Counted) -> None:
+    with site.store.reading() as tx:
+        newest = tx.newest_audit(None, 1)
+        last = newest[0].seq if newest else 0
+        if last < counted.seq:
+            counted.seq = 0  # a restored store: its records have other numbers
+            for day in counted.days.values():
+                day.verified = 0
+        records = tx.audit(counted.seq)
+    for record in records:
+        event, day = record.record.get("event"), counted.day(record.record.get("at"))
+        if event == "session-opened" and record.record.get("method") != "admin":
+            day.verified += 1
+        elif event == "request-approved":
+            day.verified -= 1  # the request's session and the browser's own are one verification
+    counted.seq = last
