@@ -6,21 +6,16 @@ from datetime import datetime
 
 import click
 
-from gitguard.account.names import is_fingerprint
-from gitguard.action import users
+from gitguard.action import explaining
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, open_office
 from gitguard.cli.printing import say_json
-from gitguard.config.load import load
 from gitguard.config.types import format_duration
 from gitguard.decision import explain as asking
 from gitguard.decision.decision import Decision
 from gitguard.message.moments import clock, duration
-from gitguard.message.reasons import Refusal, printable
-from gitguard.session.credential import ssh_key
+from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment, now
-from gitguard.session.scope import network_of
-from gitguard.store.gate_query import GateQuery
 
 
 @click.command()
@@ -64,21 +59,10 @@ def explain(
     as_json: bool,
 ) -> int:
     """Why USER would be let in or refused; changes nothing and exits 0 whatever the verdict."""
-    if operation not in asking.VERBS:
-        raise Refusal("usage", text=f"the operation is read or push, not {operation}")
-    if refs and operation != "push":
-        raise Refusal("usage", text="--ref belongs to a push")
     office = open_office(ctx)
-    if key is not None and not is_fingerprint(key):
-        raise Refusal("usage", text=f"{printable(key, 60)} is not a fingerprint; write SHA256:...")
-    if address is not None and network_of(address) is None:
-        raise Refusal("usage", text=f"--from: {printable(address, 60)} is not an IP address")
     moment = now() if when is None else Moment(_time(when))
-    key, address = _defaults(office, user, key, address)
-    config = load(*office.site.places.of_gate)
-    decision = asking.explain(
-        config, GateQuery(config.store), user, ssh_key(key), address, repo, operation, moment, refs
-    )
+    asked = explaining.Question(user, repo, operation, key, address, refs)
+    decision, config = explaining.answer(office.site, asked, moment)
     known = asking.facts(decision, config)
     if as_json:
         say_json(known)
@@ -86,28 +70,6 @@ def explain(
     for line in _lines(office, decision, known):
         click.echo(line)
     return 0
-
-
-def _defaults(office: Office, user: str, key: str | None, address: str | None) -> tuple[str, str]:
-    with office.site.store.reading() as tx:
-        entry = tx.user(user)
-        if entry is None:
-            users.check_present(tx, user)
-        sessions, keys = tx.sessions(user), tx.keys(user)
-    if key is None:
-        bound = [s.credential for s in sessions if s.credential]
-        if not bound and not keys:
-            raise Refusal(
-                "usage",
-                text=f"{user} has no key, so nothing of theirs gets as far as the gate",
-                hint=f"give them one: gitguard admin key add {user} FILE; or ask with --key FINGERPRINT",
-            )
-        key = bound[0] if bound else keys[0].fingerprint
-    if address is None:
-        networks = [s.network for s in sessions if s.network and s.credential == key]
-        # An IPv6 session is bound to a /64; any address of it will do.
-        address = networks[0].removesuffix("/64") if networks else ""
-    return key, address
 
 
 def _time(text: str) -> int:
