@@ -29,6 +29,7 @@ NOUNS = {
     "store": "store.store",
     "export": "export.export",
     "apply": "apply.apply",
+    "serve": "serve.serve",
     "uninstall": "uninstall.uninstall",
 }
 

@@ -1,0 +1,187 @@
+"""A person's own account: the padlock, the session, keys and browsers, always, recovery codes, remove, latest events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Blueprint, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from gitguard.action import browsers, own, own_keys, requests
+from gitguard.action.follow import Followed
+from gitguard.decision.standing import remaining
+from gitguard.factor.change import ProofWanted
+from gitguard.message.reasons import Refusal
+from gitguard.store.rows import AuditRecord, Browser, Key, Session
+from gitguard.web.showing import show
+from gitguard.web.visit import SIGNED_IN, needs, renew, visit
+
+pages = Blueprint("account", __name__, url_prefix="/account")
+EVENTS = 15
+# What was done, as the address of the page says it; a word that is not here says nothing.
+DONE = (
+    "enrolled", "enrolled-again", "left", "left-all", "key-left", "always-on", "always-off", "browser-out", "key-removed",
+    "removed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKey:
+    """A key with its live sessions, each with its end (Unix seconds)."""
+
+    key: Key
+    sessions: list[tuple[Session, int]]
+
+
+@pages.get("")
+@needs(SIGNED_IN)
+def account() -> ResponseReturnValue:
+    """Everything about one's own account. MUST: what happened is shown to whoever has verified here."""
+    here, lifetime = visit(), visit().settings.session.lifetime
+    with here.site.store.reading() as tx:
+        user = tx.user(here.person.user)
+        keys, sessions = tx.keys(here.person.user), tx.sessions(here.person.user)
+        signed_in: list[Browser] = tx.browsers(here.person.user)
+        verified = here.stand is not None and here.stand.verified
+        events: list[AuditRecord] = tx.newest_audit(None, EVENTS, here.person.user) if verified else []
+    live = [
+        (session, here.moment.at + left)
+        for session in sessions
+        if session.counts_under(here.settings.session.scope)
+        and not session.is_browsers
+        and (left := remaining(session, lifetime, here.moment)) > 0
+    ]
+    return show(
+        "account.html",
+        done=request.args.get("done", "") if request.args.get("done") in DONE else "",
+        always=user is not None and user.always,
+        keys=[
+            OwnKey(key, [(s, ends) for s, ends in live if s.credential in (key.fingerprint, "")])
+            for key in keys
+        ],
+        browsers=[
+            one for one in signed_in if 0 <= here.moment.age_of(one.signed_in) < browsers.BROWSER_SECONDS
+        ],
+        waiting=requests.shown(here.site, here.person, here.moment),
+        events=events,
+        verified=verified,
+    )
+
+
+def _typed() -> bytes | None:
+    """The code of the form, None where it had no field for one."""
+    return request.form["code"].encode("utf-8", "replace") if "code" in request.form else None
+
+
+def _code() -> bytes:
+    """The code of the form; asks for one where it had no field. Raises ProofWanted."""
+    typed = _typed()
+    if typed is None:
+        raise ProofWanted
+    return typed
+
+
+def _back(done: str, followed: Followed | None = None) -> ResponseReturnValue:
+    if followed is not None and followed.fault is not None:
+        raise followed.fault
+    return redirect(url_for("account.account", done=done), 303)
+
+
+@pages.post("/leave")
+@needs(SIGNED_IN)
+def leave() -> ResponseReturnValue:
+    """End this browser's session; it stays signed in."""
+    here = visit()
+    return _back("left", own.leave(here.site, here.person, here.moment, None).followed)
+
+
+@pages.post("/leave-all")
+@needs(SIGNED_IN)
+def leave_all() -> ResponseReturnValue:
+    """End every session, of all keys and browsers."""
+    here = visit()
+    return _back(
+        "left-all", own.leave(here.site, here.person, here.moment, _typed(), everywhere=True).followed
+    )
+
+
+@pages.post("/leave-key")
+@needs(SIGNED_IN)
+def leave_key() -> ResponseReturnValue:
+    """End the sessions of one of one's keys."""
+    here, key = visit(), request.form.get("key", "")
+    if not key:
+        raise Refusal("usage")
+    return _back("key-left", own.leave(here.site, here.person, here.moment, _typed(), key=key).followed)
+
+
+@pages.post("/remove-key")
+@needs(SIGNED_IN)
+def remove_key() -> ResponseReturnValue:
+    """Take one of one's keys away, for a code. A browser that it signed in is signed out with it."""
+    here, key = visit(), request.form.get("key", "")
+    own_keys.check_allowed(here.site)
+    with here.site.store.reading() as tx:
+        own_keys.check_own(tx.keys(here.person.user), key)
+    return _back("key-removed", own_keys.remove(here.site, here.person, key, _code(), here.moment)[1])
+
+
+@pages.post("/browser-out")
+@needs(SIGNED_IN)
+def browser_out() -> ResponseReturnValue:
+    """Sign out another browser of one's own."""
+    here = visit()
+    if here.visitor is not None:
+        browsers.sign_out(here.site, here.visitor, request.form.get("browser", ""), here.moment)
+    return _back("browser-out")
+
+
+@pages.post("/always")
+@needs(SIGNED_IN)
+def always() -> ResponseReturnValue:
+    """2FA for everything I do: on or off."""
+    here, switch = visit(), request.form.get("switch", "")
+    if switch not in ("on", "off"):
+        raise Refusal("usage")
+    _, followed = own.always(here.site, here.person, here.moment, _typed(), on=switch == "on")
+    return _back(f"always-{switch}", followed)
+
+
+@pages.post("/recovery-codes")
+@needs(SIGNED_IN)
+def recovery_codes() -> ResponseReturnValue:
+    """A new set, shown once; the old set is void."""
+    here = visit()
+    if here.settings.second_factor.recovery_codes == 0:
+        raise Refusal("not-available")
+    codes = own.replace_recovery_codes(here.site, here.person, _code(), here.moment)
+    return show("recovery_codes.html", codes=codes, setting_up=False)
+
+
+@pages.get("/remove")
+@needs(SIGNED_IN)
+def before_removing() -> ResponseReturnValue:
+    """What removing means. MUST: numbers, no names, before the code: whoever has the key alone reads this."""
+    here = visit()
+    _check_removal()
+    closed = own.closed_without_factor(here.site, here.person.user, here.moment, here.peer.address)
+    return show("remove.html", closed={operation: len(names) for operation, names in closed.items()})
+
+
+@pages.post("/remove")
+@needs(SIGNED_IN)
+def remove() -> ResponseReturnValue:
+    """Remove the second factor, for a code."""
+    here = visit()
+    _check_removal()
+    done = own.remove(here.site, here.person, _code(), here.moment)
+    renew()
+    return _back("removed", done.followed)
+
+
+def _check_removal() -> None:
+    here = visit()
+    if not here.settings.account.allow_remove:
+        raise Refusal("forbidden")
+    if here.stand is None or not here.stand.enrolled:
+        raise Refusal("enrolment-required")

@@ -1,0 +1,56 @@
+"""The rule tester: what a request would be answered, and what made it so. The gate's own question."""
+
+from __future__ import annotations
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from gitguard.action.explaining import Question, answer
+from gitguard.config.types import format_duration
+from gitguard.decision.explain import VERBS, facts
+from gitguard.message.reasons import Refusal
+from gitguard.web.showing import refusal_in_words, show
+from gitguard.web.visit import SERVER_ADMIN, needs, visit
+
+pages = Blueprint("policy", __name__)
+ASKED = ("user", "repository", "operation", "key", "address", "ref")
+
+
+@pages.get("/rules")
+@needs(SERVER_ADMIN)
+def rules() -> ResponseReturnValue:
+    """Ask about a request that nobody has sent; it changes nothing."""
+    asked = {name: request.args.get(name, "").strip() for name in ASKED}
+    told, error = None, ""
+    if asked["user"] or asked["repository"]:
+        try:
+            told = _answer(asked)
+        except Refusal as refusal:
+            error = refusal_in_words(refusal)
+    return show(
+        "admin/rules.html",
+        asked=asked,
+        operations=tuple(VERBS),
+        answer=told,
+        error=error,
+        status=400 if error else 200,
+        rules=visit().settings.rules,
+        enforcement=visit().settings.git.enforcement,
+    )
+
+
+def _answer(asked: dict[str, str]) -> dict[str, object]:
+    here = visit()
+    refs = tuple(asked["ref"].split()) if asked["operation"] == "push" else ()
+    question = Question(
+        asked["user"],
+        asked["repository"],
+        asked["operation"],
+        asked["key"] or None,
+        asked["address"] or None,
+        refs,
+    )
+    known = facts(*answer(here.site, question, here.moment))
+    lifetime = known["lifetime_seconds"]
+    known["lifetime"] = format_duration(lifetime) if isinstance(lifetime, int) else ""
+    return known

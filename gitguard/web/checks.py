@@ -1,0 +1,104 @@
+"""Who may come in, and what is said when something is refused. MUST: whatever is not known here is a refusal."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, current_app, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+
+from gitguard.config.faults import ConfigurationError
+from gitguard.factor.change import ProofWanted
+from gitguard.message.reasons import Refusal, told_of
+from gitguard.web.around import FREE
+from gitguard.web.showing import refusal_in_words, show
+from gitguard.web.visit import ANYONE, SERVER_ADMIN, SIGNED_IN, visit
+
+LOG = logging.getLogger("gitguard.web")
+STATUS = {"throttled": 429, "no-such-repository": 404, "usage": 400, "not-a-code": 400}
+
+
+def install(app: Flask) -> None:
+    """Ask at each route who comes, and answer what is raised."""
+    app.before_request(_check_need)
+    app.register_error_handler(Refusal, refused)
+    app.register_error_handler(ConfigurationError, _unreadable)
+    app.register_error_handler(ProofWanted, _proof_wanted)
+    app.register_error_handler(CSRFError, _stale_form)
+    app.register_error_handler(HTTPException, _plain)
+    app.register_error_handler(Exception, _broken)
+
+
+def _check_need() -> ResponseReturnValue | None:
+    if request.endpoint in FREE or request.endpoint is None:
+        return None
+    need = getattr(current_app.view_functions[request.endpoint], "needs", None)
+    here = visit()
+    if need == ANYONE:
+        return None
+    if need not in (SIGNED_IN, SERVER_ADMIN):
+        raise Refusal("internal-error", f"{request.endpoint} does not say whom it lets in")
+    if here.visitor is None:
+        return show("sign_in.html", status=401, link="", user="", login_user="")
+    if need == SERVER_ADMIN and not here.is_admin:
+        raise Refusal("forbidden")
+    if need == SERVER_ADMIN and not here.is_fresh:
+        if request.method == "GET":
+            return redirect(url_for("verify.verify", then="admin"), 303)
+        raise ProofWanted
+    return None
+
+
+def refused(refusal: Refusal) -> ResponseReturnValue:
+    """A page that says why; a code that was typed may be typed again there."""
+    if refusal.is_our_fault:
+        LOG.error("%s: %s", refusal.reason, refusal.detail or refusal.text)
+        return show("unavailable.html", status=503, bare=True)
+    status = STATUS.get(refusal.reason, 403)
+    typed_again = refusal.reason in ("code-rejected", "not-a-code", "throttled")
+    if typed_again and "code" in request.form and visit().visitor is not None:
+        return confirm(refusal_in_words(refusal), status)
+    return show("refused.html", status=status, error=refusal_in_words(refusal))
+
+
+def confirm(error: str = "", status: int = 200) -> ResponseReturnValue:
+    """The same form once more, with a field for the code that it needs."""
+    kept = [
+        (name, value) for name, value in request.form.items(multi=True) if name not in ("code", "csrf_token")
+    ]
+    return show("confirm.html", status=status, action=request.path, kept=kept, error=error)
+
+
+def _proof_wanted(_: ProofWanted) -> ResponseReturnValue:
+    here = visit()
+    if here.stand is None or not here.stand.enrolled:
+        return refused(Refusal("enrolment-required"))
+    need = getattr(current_app.view_functions[str(request.endpoint)], "needs", None)
+    if need == SERVER_ADMIN:  # a code opens the door there; the form is filled in again behind it
+        return redirect(url_for("verify.verify", then="admin"), 303)
+    return confirm()
+
+
+def _unreadable(error: ConfigurationError) -> ResponseReturnValue:
+    LOG.error("%s: %d faults in the configuration", error.path, len(error.faults))
+    return show("unavailable.html", status=503, bare=True)
+
+
+def _stale_form(_: CSRFError) -> ResponseReturnValue:
+    return show("stale.html", status=400)
+
+
+def _plain(error: HTTPException) -> ResponseReturnValue:
+    code = error.code or 500
+    if 300 <= code < 400:
+        return error.get_response()
+    known = {404: "not_found", 405: "not_found", 413: "too_large", 421: "wrong_host"}.get(code, "not_allowed")
+    return show("plain.html", status=code, what=known, bare=True)
+
+
+def _broken(error: Exception) -> ResponseReturnValue:
+    """MUST: neither values nor paths leave; the log has the kind and the place."""
+    LOG.error("internal-error: %s", told_of(error))
+    return show("broken.html", status=500, bare=True)

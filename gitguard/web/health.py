@@ -1,0 +1,28 @@
+"""`/healthz`: whether requests get an answer, for whoever watches the service. It says nothing of anybody."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, current_app
+
+from gitguard.action.site import open_site
+from gitguard.config.faults import ConfigurationError
+from gitguard.message.reasons import Refusal
+from gitguard.web.visit import ANYONE, needs
+
+pages = Blueprint("health", __name__)
+
+
+@pages.get("/healthz")
+@needs(ANYONE)
+def healthz() -> Response:
+    """200 `ok` while configuration, keys and store can be used, else 503."""
+    try:
+        site = open_site(current_app.config["CONFIG"], current_app.config["NOW"](), "configuration")
+        try:
+            with site.store.reading() as tx:
+                tx.latest_at()
+        finally:
+            site.store.close()
+    except (ConfigurationError, Refusal):
+        return Response("unavailable\n", 503, mimetype="text/plain")
+    return Response("ok\n", 200, mimetype="text/plain")

@@ -1,0 +1,68 @@
+"""Enrolments that a browser has begun: in memory, never on disk, and gone when the server stops.
+
+That is why the page is served by one process (docs/web.md). MUST: a secret and recovery codes are given out once.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from gitguard.factor.enrolment import Pending
+from gitguard.session.moment import Moment
+
+MOST = 1000  # at once; the oldest go
+
+
+@dataclass(slots=True)
+class Held:
+    """`request`: the pending request that led here, or ""; `codes_shown` and `secret_shown`: what was given out."""
+
+    pending: Pending
+    request: str
+    codes_shown: bool = False
+    secret_shown: bool = False
+
+
+class HeldEnrolments:
+    """By browser: one at a time, until it is confirmed or runs out."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Held] = {}
+        self._lock = threading.Lock()
+
+    def put(self, browser: str, held: Held) -> None:
+        """Begin one, in place of any before it."""
+        with self._lock:
+            self._held.pop(browser, None)
+            self._held[browser] = held
+            while len(self._held) > MOST:
+                del self._held[next(iter(self._held))]
+
+    def get(self, browser: str, moment: Moment) -> Held | None:
+        """The one of this browser, None for none or one that has run out."""
+        with self._lock:
+            held = self._held.get(browser)
+            if held is not None and moment.at >= held.pending.ends_at:
+                del self._held[browser]
+                return None
+            return held
+
+    def take_codes(self, held: Held) -> tuple[str, ...]:
+        """The recovery codes, the first time; nothing after that."""
+        with self._lock:
+            if held.codes_shown:
+                return ()
+            held.codes_shown = True
+            return held.pending.recovery_codes
+
+    def take_secret(self, held: Held) -> bool:
+        """Whether the secret may be shown: it is the first time."""
+        with self._lock:
+            first, held.secret_shown = not held.secret_shown, True
+            return first
+
+    def drop(self, browser: str) -> None:
+        """Forget the one of this browser."""
+        with self._lock:
+            self._held.pop(browser, None)

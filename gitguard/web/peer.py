@@ -1,0 +1,85 @@
+"""Who sent a request: the browser's address, and whether what a proxy says about it is believed.
+
+MUST: what is not from a trusted proxy is a stranger: its headers about address and login count for nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import pwd
+import socket
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gitguard.config.schema import Settings
+
+_FORWARDED = "HTTP_X_FORWARDED_FOR"
+_MOST_HOPS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """`address`: the browser's, "" where it is not known; `login`: who a trusted proxy says it is, "" for nobody."""
+
+    address: str
+    login: str
+
+
+def peer_of(environ: Mapping[str, Any], settings: Settings) -> Peer:
+    """Who sent the request that WSGI describes in `environ`."""
+    near = str(environ.get("REMOTE_ADDR", ""))
+    account = _account_of(environ.get("gunicorn.socket")) if not near else ""
+    if not _is_trusted(near, account, settings):
+        return Peer(near, "")
+    header = str(settings.web.trusted_header)
+    login = str(environ.get("HTTP_" + header.upper().replace("-", "_"), "")).strip() if header else ""
+    return Peer(_first_stranger(str(environ.get(_FORWARDED, "")), near, settings), login)
+
+
+def _account_of(connection: object) -> str:
+    """The account at the other end of a Unix socket, as the kernel says; "" where it says nothing."""
+    if not isinstance(connection, socket.socket):
+        connection = getattr(connection, "sock", connection)
+    if not isinstance(connection, socket.socket) or connection.family != socket.AF_UNIX:
+        return ""
+    size = struct.calcsize("3i")
+    try:
+        _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        return pwd.getpwuid(uid).pw_name
+    except (OSError, KeyError):
+        return ""
+
+
+def _is_trusted(address: str, account: str, settings: Settings) -> bool:
+    for proxy in settings.web.trusted_proxies:
+        if proxy.startswith("unix:"):
+            if account and proxy == f"unix:{account}":
+                return True
+        elif address and _lies_in(address, proxy):
+            return True
+    return False
+
+
+def _lies_in(address: str, network: str) -> bool:
+    try:
+        here = ipaddress.ip_address(address.partition("%")[0])
+        if isinstance(here, ipaddress.IPv6Address) and here.ipv4_mapped is not None:
+            here = here.ipv4_mapped
+        return here in ipaddress.ip_network(network)
+    except (ValueError, TypeError):
+        return False
+
+
+def _first_stranger(forwarded: str, near: str, settings: Settings) -> str:
+    """The last address of the chain that is no trusted proxy's: what lies before it, anybody can have written."""
+    for hop in reversed(forwarded.split(",")[-_MOST_HOPS:]):
+        address = hop.strip()
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            return near
+        if not _is_trusted(address, "", settings):
+            return address
+    return near

@@ -1,0 +1,123 @@
+"""Serve the page: one gunicorn worker with threads, on a loopback address, a Unix socket, or what systemd hands over.
+
+One worker, since a begun enrolment and the rate of sign-ins live in its memory (held.py, limit.py); its threads
+wait for the store and for pushes that go on, and Python is quick enough for what people type (docs/web.md has figures).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+from gitguard.message.reasons import Refusal, printable
+from gitguard.web.app import create_app
+
+BIND = "127.0.0.1:8321"
+THREADS = 8
+GRACEFUL_SECONDS = 20
+SOCKET_UMASK = 0o007  # the web server in front is in the account's group
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where to listen. `certificate` and `key` are PEM files, "" for none."""
+
+    bind: str = ""
+    socket: str = ""
+    certificate: str = ""
+    key: str = ""
+    behind_proxy: bool = False
+
+    @property
+    def place(self) -> str:
+        """As gunicorn writes it."""
+        return f"unix:{self.socket}" if self.socket else self.bind or BIND
+
+
+def check(listening: Listening) -> None:
+    """Raises Refusal("usage") for what must not be: passwords of a day over the wire in clear."""
+    if listening.bind and listening.socket:
+        raise Refusal("usage", text="--bind or --socket, not both")
+    if bool(listening.certificate) != bool(listening.key):
+        raise Refusal("usage", text="--tls-cert and --tls-key belong together")
+    for path in (listening.certificate, listening.key):
+        if path and not os.access(path, os.R_OK):
+            raise Refusal("usage", text=f"{path} cannot be read by the Git account")
+    if listening.socket:
+        if not os.path.isabs(listening.socket):
+            raise Refusal("usage", text="--socket takes an absolute path")
+        return
+    host, colon, port = listening.place.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise Refusal("usage", text=f"--bind takes HOST:PORT, not {printable(listening.place, 60)}")
+    if _is_loopback(host.strip("[]")) or listening.certificate or listening.behind_proxy:
+        return
+    raise Refusal(
+        "usage",
+        text=f"{printable(host, 60)} is not an address of this machine alone, and codes would go over the wire in clear",
+        hint="listen on 127.0.0.1 behind a web server, give --tls-cert and --tls-key, or say --behind-proxy",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _Service(BaseApplication):  # type: ignore[misc]
+    """Our application under gunicorn, configured by us alone."""
+
+    def __init__(self, config: str, listening: Listening, ready: Callable[[], None]) -> None:
+        self._config = config
+        self._listening = listening
+        self._ready = ready
+        super().__init__()
+
+    def init(self, parser: Any, opts: Any, args: Any) -> None:
+        """Nothing of the command line is gunicorn's."""
+
+    def load_config(self) -> None:
+        """What gunicorn may not guess. MUST: no header of a client moves the page or its scheme."""
+        options: dict[str, Any] = {
+            "bind": self._listening.place,
+            "certfile": self._listening.certificate or None,
+            "keyfile": self._listening.key or None,
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "graceful_timeout": GRACEFUL_SECONDS,
+            "preload_app": True,
+            "umask": SOCKET_UMASK,
+            "accesslog": None,
+            "loglevel": "warning",
+            "proc_name": "gitguard-web",
+            "control_socket_disable": True,
+            "forwarder_headers": "",
+            "secure_scheme_headers": {},
+            "server_software": "gitguard",
+            "when_ready": lambda _: self._ready(),
+        }
+        for name, value in options.items():
+            if name in self.cfg.settings:  # older ones have no control socket
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The page."""
+        return create_app(self._config)
+
+
+def serve(config: str, listening: Listening, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `ready` is called when it listens. Raises Refusal, ConfigurationError, SystemExit."""
+    check(listening)
+    create_app(config)  # a fault is said here, in words
+    os.environ.pop("GUNICORN_CMD_ARGS", None)
+    _Service(config, listening, ready).run()

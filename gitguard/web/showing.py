@@ -1,0 +1,82 @@
+"""Templates, and the words, times and numbers in them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from flask import Flask, Response, current_app, g, make_response, render_template
+from markupsafe import Markup
+
+from gitguard.factor.code import in_groups
+from gitguard.message.moments import clock, duration, until
+from gitguard.message.reasons import Refusal, readable
+from gitguard.web.texts import Texts
+
+
+def show_with(app: Flask, texts: Texts) -> None:
+    """Give the templates what they all use."""
+    app.extensions["texts"] = texts
+    app.jinja_env.globals.update(t=texts, lang=texts.lang, duration=duration, in_groups=in_groups)
+    app.jinja_env.filters.update(readable=readable, moment=_moment, clock=_clock, until=_until)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.undefined = _strict()
+
+
+def _strict() -> Any:
+    from jinja2 import StrictUndefined
+
+    return StrictUndefined
+
+
+def texts() -> Texts:
+    """The catalogue in use."""
+    found: Texts = current_app.extensions["texts"]
+    return found
+
+
+def show(template: str, *, status: int = 200, bare: bool = False, **facts: object) -> Response:
+    """The page of `template`; `bare` ones know nothing of whoever looks, and need no store."""
+    visit = None if bare else g.get("visit")
+    return make_response(render_template(template, visit=visit, **facts), status)
+
+
+def refusal_in_words(refusal: Refusal) -> Markup:
+    """Why, for people: the refusal's own words, or the catalogue's for its reason; and what helps."""
+    said = texts()
+    key = f"reason.{refusal.reason}"
+    if refusal.text:
+        words = Markup("{}").format(readable(refusal.text, 400))
+    elif said.has(key):
+        retry_at = refusal.facts.get("retry_at")
+        words = said(
+            key,
+            digits=refusal.facts.get("digits", 6),
+            retry=clock(retry_at, _now()) if isinstance(retry_at, int) else "",
+        )
+    else:
+        words = said("reason.other")
+    if refusal.hint:
+        words += Markup(" ({})").format(readable(refusal.hint, 300))
+    return words
+
+
+def _now() -> int:
+    visit = g.get("visit")
+    return visit.moment.at if visit is not None else int(time.time())
+
+
+def _moment(at: int) -> Markup:
+    """When, and how long ago: `14:32 UTC+1, 3 minutes ago`, with the machine's form beside it."""
+    return Markup('<time datetime="{}">{}</time>').format(
+        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
+        texts()("common.ago", at=clock(at, _now()), ago=duration(max(_now() - at, 0))),
+    )
+
+
+def _clock(at: int) -> str:
+    return clock(at, _now())
+
+
+def _until(at: int) -> str:
+    return until(at, _now())

@@ -1,0 +1,123 @@
+"""One request: the installation, the moment, who it comes from and who is signed in; and what a route asks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from flask import current_app, g, request, session
+
+from gitguard.action.browsers import Visitor, visitor_of
+from gitguard.action.site import Site, open_site
+from gitguard.config.schema import Settings
+from gitguard.decision.standing import Standing, standing
+from gitguard.factor.change import FRESH_SECONDS
+from gitguard.factor.proof import Person
+from gitguard.session.moment import Moment
+from gitguard.web.peer import Peer, peer_of
+
+ANYONE = "anyone"
+SIGNED_IN = "signed in"
+SERVER_ADMIN = "server admin"  # in [git] admins, with a factor proved in this browser a short while ago
+
+COOKIE_KEY = "browser"  # in the cookie: what this browser is known by
+VIEW = TypeVar("VIEW", bound=Callable[..., Any])
+
+
+def needs(who: str) -> Callable[[VIEW], VIEW]:
+    """Who may come to a route. MUST: each says it; one that does not is closed."""
+
+    def marked(view: VIEW) -> VIEW:
+        view.needs = who  # type: ignore[attr-defined]
+        return view
+
+    return marked
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """`visitor` and `stand` are None for whoever is not signed in."""
+
+    site: Site
+    moment: Moment
+    peer: Peer
+    visitor: Visitor | None
+    stand: Standing | None
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration."""
+        return self.site.settings
+
+    @property
+    def person(self) -> Person:
+        """Who acts. Only for routes that need somebody who is signed in."""
+        if self.visitor is None:
+            raise LookupError("nobody is signed in")
+        return self.visitor.person
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the visitor is one of the server's admins, verified or not."""
+        return self.visitor is not None and self.settings.is_server_admin(self.visitor.person.user)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether a factor was proved in this browser within the last five minutes."""
+        if self.stand is None or self.stand.session is None or self.stand.session.method == "admin":
+            return False
+        return 0 <= self.moment.age_of(self.stand.session.verified) <= FRESH_SECONDS
+
+
+def begin() -> Visit:
+    """The visit of the present request. Raises ConfigurationError, Refusal."""
+    moment: Moment = current_app.config["NOW"]()
+    site = open_site(current_app.config["CONFIG"], moment, "configuration")
+    peer = peer_of(request.environ, site.settings)
+    visitor = _visitor(site, peer, moment)
+    stand = None
+    if visitor is not None:
+        with site.store.reading() as tx:
+            stand = standing(tx, site.settings, visitor.person, moment)
+    g.visit = Visit(site, moment, peer, visitor, stand)
+    return visit()
+
+
+def _visitor(site: Site, peer: Peer, moment: Moment) -> Visitor | None:
+    token = session.get(COOKIE_KEY)
+    if not isinstance(token, str):
+        return None
+    visitor = visitor_of(site, token, peer.address, moment)
+    if visitor is not None and not _still_says_so(site, peer, visitor):
+        return None
+    return visitor
+
+
+def _still_says_so(site: Site, peer: Peer, visitor: Visitor) -> bool:
+    """MUST: who was signed in by a proxy is only that one as long as the proxy says so."""
+    from gitguard.action.browsers import user_of_login
+
+    if not visitor.browser.origin.startswith("http:"):
+        return True
+    return bool(peer.login) and user_of_login(site, peer.login) == visitor.person.user
+
+
+def renew() -> None:
+    """Look again where the visitor stands, after something has changed."""
+    here = visit()
+    with here.site.store.reading() as tx:
+        g.visit = replace(here, stand=standing(tx, here.settings, here.person, here.moment))
+
+
+def end() -> None:
+    """Let go of what the visit holds."""
+    held = g.pop("visit", None)
+    if held is not None:
+        held.site.store.close()
+
+
+def visit() -> Visit:
+    """The visit of the present request."""
+    found: Visit = g.visit
+    return found
