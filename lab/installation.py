@@ -29,7 +29,7 @@ class Installation:
         self.accept_env = accept_env
         self.account = ACCOUNT
         self.people: dict[str, Person] = {}
-        self.port = _free_port()
+        self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -80,7 +80,8 @@ class Installation:
         return [json.loads(line) for line in self.access_log.read_text().splitlines()]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

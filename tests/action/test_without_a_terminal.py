@@ -16,6 +16,7 @@ from gitguard.action import (
     break_glass,
     browsers,
     exemptions,
+    explaining,
     importing,
     keys,
     own,
@@ -28,6 +29,7 @@ from gitguard.action import (
     roster,
     sessions,
     statistics,
+    tally,
     toggles,
     uninstall,
     upkeep,
@@ -440,6 +442,13 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "requests.deny": (_deny, "request-denied"),
     "requests.answered": (_answered, ""),
     "requests.waits": (_answered, ""),
+    "explaining.answer": (
+        lambda h: explaining.answer(
+            h.site, explaining.Question(h.enrolled()[0].user, h.repository(), "push"), h.moment
+        ),
+        "",
+    ),
+    "tally.tally": (lambda h: tally.tally(h.site, h.moment).days, ""),
     "own_keys.add": (_add_own_key, "key-added"),
     "own_keys.remove": (_remove_own_key, "key-removed"),
     "keys.add": (_add_key, "key-added"),

@@ -92,7 +92,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("decision",),
     ("answer",),
     ("action",),
-    ("doctor",),
+    ("doctor", "web"),
     ("command_line",),
     ENTRIES,
     ("__main__",),
@@ -167,7 +167,13 @@ def test_libraries_stay_in_their_rooms() -> None:
         "sqlite3": ("store/sqlite.py",),
         "_sqlite3": ("store/driver.py",),
         "pyotp": ("factor/totp.py",),
-        "segno": ("cli/qr.py",),
+        "segno": ("cli/qr.py", "web/set_up.py"),
+        "flask": ("web",),
+        "flask_wtf": ("web",),
+        "werkzeug": ("web",),
+        "jinja2": ("web",),
+        "markupsafe": ("web",),
+        "gunicorn": ("web/serving.py",),
         "tomli_w": ("host/install.py", "cli/admin/export.py"),
         "msgspec": ("config",),
     }
@@ -181,11 +187,23 @@ def test_libraries_stay_in_their_rooms() -> None:
                 )
 
 
+def test_the_page_decides_nothing() -> None:
+    """No transaction and no record in web/: what changes something is an action, for a terminal and a browser alike."""
+    for path, tree in modules():
+        if room(path) == "web":
+            called = {
+                node.func.attr
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            }
+            assert not called & {"writing", "record"}, path
+
+
 def test_the_client_needs_click_alone() -> None:
     """The workstation's side loads without any of the server's libraries."""
     probe = (
         "import sys\n"
-        "for name in ('cryptography', 'msgspec', 'pyotp', 'segno', 'tomli_w'): sys.modules[name] = None\n"
+        "for name in ('cryptography', 'msgspec', 'pyotp', 'segno', 'tomli_w', 'flask', 'gunicorn'): sys.modules[name] = None\n"
         "import gitguard.__main__ as m\n"
         "sys.exit(m.run(m.root(), ['--help'], 'gitguard'))\n"
     )

@@ -1,0 +1,212 @@
+"""What people do on the page, request by request, against the really served one."""
+
+from __future__ import annotations
+
+import re
+
+import pyotp
+
+from lab.page import Browser, sign_in
+from tests.web.conftest import Hall
+
+
+def test_refused_verified_and_let_in(hall: Hall) -> None:
+    """The refusal names the page; signed in, the request stands there; a code lets the push go on."""
+    guest = hall.signed_in()
+    path = hall.refused(guest.person)
+    shown = guest.browser.get(path)
+    assert "push to app" in shown.text
+    assert "127.0.0.1" in shown.text
+    assert guest.person.fingerprint in shown.text
+    assert "Not verified" in shown.text
+    code = hall.server.fresh_code(guest.person)
+    done = guest.browser.post("/verify", {"request": path.rpartition("/")[2], "code": code})
+    assert "Now run your Git command again." in done.text
+    assert "Not verified" not in done.text
+    assert hall.may_push(guest.person)
+
+
+def test_the_link_of_a_refusal_carries_no_authority(hall: Hall) -> None:
+    """Who is not signed in is told the command that signs in, and sees nothing of the request."""
+    person = hall.server.new_user(hall.name())
+    hall.server.ssh(person, "2fa leave", status=0)
+    shown = Browser(hall.page).get(hall.refused(person))
+    assert shown.status == 401
+    assert "2fa web" in shown.text
+    assert "app" not in shown.text.replace("app that", "").split()
+    assert person.name not in shown.text
+
+
+def test_a_first_enrolment_in_the_browser(hall: Hall) -> None:
+    """Never seen gitguard: refused, signed in, apps, codes, secret, first code, and the push goes on."""
+    person = hall.server.add_user(hall.name())
+    browser = Browser(hall.page)
+    path = hall.refused(person)
+    sign_in(browser, hall.link(person))
+    shown = browser.follow(browser.get(path))
+    assert shown.title == "Set up your second factor"
+    assert "Aegis" in shown.text
+    wrong = browser.post("/set-up/begin", {"given": "INV-AAAA", "request": shown.value("request")})
+    assert wrong.status == 400
+    assert 'aria-invalid="true"' in wrong.body
+    codes = browser.post("/set-up/begin", {"given": person.invite, "request": shown.value("request")})
+    kept = re.findall(r"<code>([A-Z2-9-]{19})</code>", codes.body)
+    assert len(kept) == 6
+    assert "otpauth" not in codes.body
+    app = browser.post("/set-up/kept")
+    secret = re.search(r"secret=([A-Z2-7]+)", app.body)
+    assert secret is not None
+    assert app.body.count("otpauth://") == 2
+    assert "<svg" in app.body
+    again = browser.post("/set-up/kept")
+    assert "otpauth" not in again.body
+    assert secret[1] not in again.body.replace(" ", "")
+    bad = browser.post("/set-up/confirm", {"code": "000000"})
+    assert bad.status == 400
+    assert "otpauth" not in bad.body
+    done = browser.post("/set-up/confirm", {"code": pyotp.TOTP(secret[1]).now()})
+    assert "Now run your Git command again." in done.text, done.text
+    assert hall.may_push(person)
+    assert "2fa" not in browser.get("/account").title
+
+
+def test_another_address_needs_the_number(hall: Hall) -> None:
+    """A push from elsewhere: without its number nothing opens, with it the session is for that address alone."""
+    guest = hall.signed_in()
+    path = hall.refused(guest.person, host="203.0.113.9")
+    number = hall.number(guest.person, host="203.0.113.9")
+    shown = guest.browser.get(path)
+    assert number not in shown.text
+    assert "another address" in shown.text
+    form = {"request": path.rpartition("/")[2], "code": hall.server.fresh_code(guest.person)}
+    wrong = guest.browser.post("/verify", {**form, "number": str(int(number) - 1)})
+    assert wrong.status == 400
+    assert number not in wrong.body
+    done = guest.browser.post("/verify", {**form, "number": f" {number[:2]} {number[2:]} "})
+    assert "run your Git command again" in done.text
+    assert hall.may_push(guest.person, host="203.0.113.9")
+    assert not hall.may_push(guest.person)
+
+
+def test_not_me(hall: Hall) -> None:
+    """The request dies, and the trail and the page say so."""
+    guest = hall.signed_in()
+    path = hall.refused(guest.person, host="203.0.113.9")
+    guest.browser.get(path)
+    done = guest.browser.post("/verify/not-me", {"request": path.rpartition("/")[2]})
+    assert "The request is dead" in done.text
+    assert "answered already" in guest.browser.get(path).text
+    trail = hall.server.admin("audit", "show", "--json").out
+    assert "request-denied" in trail
+
+
+def test_everything_of_an_account(hall: Hall) -> None:
+    """Leave, always, new codes, a key's session, other browsers: each with the code that it needs, none without."""
+    guest = hall.verified()
+    browser, server = guest.browser, hall.server
+    other = hall.signed_in(guest.person)
+    page = browser.get("/account")
+    assert page.text.count("Signed in from") == 2
+    assert "Your latest events" in page.text
+    assert "Your latest events" not in other.browser.get("/account").text
+    third = browser.post("/account/browser-out", {"browser": page.value("browser")})
+    assert "That browser is signed out" in browser.follow(third).text
+    assert other.browser.get("/account").status == 401
+    assert "Always is now on" in browser.follow(browser.post("/account/always", {"switch": "on"})).text
+    server.age_sessions(301)
+    asked = browser.post("/account/always", {"switch": "off"})
+    assert asked.title == "A code for this"
+    assert asked.value("switch") == "off"
+    wrong = browser.post("/account/always", {"switch": "off", "code": "000000"})
+    assert wrong.status == 403
+    assert wrong.title == "A code for this"
+    server.clear_watermark(guest.person)
+    done = browser.post("/account/always", {"switch": "off", "code": server.fresh_code(guest.person)})
+    assert "Always is now off" in browser.follow(done).text
+    asked = browser.post("/account/recovery-codes")
+    assert asked.title == "A code for this"
+    codes = browser.post("/account/recovery-codes", {"code": server.fresh_code(guest.person)})
+    assert codes.title == "Recovery codes"
+    left = browser.follow(browser.post("/account/leave", token=browser.get("/account").token))
+    assert "You are still signed in" in left.text
+    assert "Not verified" in left.text
+
+
+def test_removing_the_factor(hall: Hall) -> None:
+    """It says what it means first, in numbers, takes a code, and opens the padlock."""
+    guest = hall.signed_in()
+    shown = guest.browser.get("/account/remove")
+    assert "push to any more: " in shown.text
+    assert guest.browser.post("/account/remove").title == "A code for this"
+    done = guest.browser.post("/account/remove", {"code": hall.server.fresh_code(guest.person)})
+    assert "is removed" in guest.browser.follow(done).text
+    assert guest.browser.follow(guest.browser.get("/")).title == "Set up your second factor"
+
+
+def test_a_repository_admin(hall: Hall) -> None:
+    """Their repositories and nobody else's; the toggle with a fresh factor or a code."""
+    guest = hall.verified()
+    name = f"of-{guest.person.name}"
+    hall.server.admin("repo", "create", name, "--admin", guest.person.name)
+    listed = guest.browser.get("/repositories")
+    assert name in listed.text
+    assert "app" not in re.findall(r'name=([\w-]+)"', listed.body)
+    assert guest.browser.get("/repository?name=app").status == 403
+    assert guest.browser.get("/repository?name=none-such").status == 403
+    guest.browser.get(f"/repository?name={name}")
+    done = guest.browser.follow(guest.browser.post("/repository/require", {"name": name, "require": "all"}))
+    assert "What it demands is set." in done.text
+    done = guest.browser.follow(guest.browser.post("/repository/lifetime", {"name": name, "lifetime": "1h"}))
+    assert "all, lifetime 1h" in done.text
+    bad = guest.browser.post("/repository/lifetime", {"name": name, "lifetime": "soon"})
+    assert bad.status == 400
+    hall.server.age_sessions(301)
+    guest.browser.get(f"/repository?name={name}")
+    asked = guest.browser.post("/repository/admins", {"name": name, "verb": "add", "user": "guest1"})
+    assert asked.title == "A code for this"
+    assert hall.server.admin("repo", "show", name).out.count("all, lifetime 1h")
+
+
+def test_the_servers_admin(hall: Hall) -> None:
+    """People, rules, sessions, trail, log, doctor, charts: behind a factor of the last five minutes."""
+    server, admin = hall.server, hall.server.new_user(hall.name())
+    server.configure(git={"admins": [admin.name]})
+    server.ssh(admin, "2fa leave", status=0)
+    server.clear_watermark(admin)
+    guest = hall.signed_in(admin)
+    assert guest.browser.get("/admin").headers["location"].endswith("/verify?then=admin")
+    shown = guest.browser.get("/verify?then=admin")
+    done = guest.browser.post(
+        "/verify", {"request": "", "then": shown.value("then"), "code": server.fresh_code(admin)}
+    )
+    assert guest.browser.follow(done).title == "Server"
+    victim = server.new_user(hall.name())
+    for path, word in {
+        "/admin": "Refusals by reason",
+        f"/admin/people?q={victim.name}": victim.name,
+        "/admin/people?which=not-enrolled": "Keys",
+        f"/admin/person?name={victim.name}": victim.fingerprint,
+        f"/admin/rules?user={victim.name}&repository=app&operation=push": "Allowed:",
+        "/admin/rules?user=nobody&repository=app&operation=push": "no user",
+        "/admin/sessions": victim.name,
+        f"/admin/audit?user={victim.name}": "enrolled",
+        "/admin/log": "Verdict",
+        "/admin/doctor": "Nobody has looked",
+        "/repositories": "app",
+    }.items():
+        shown = guest.browser.get(path)
+        assert word in shown.text, (path, shown.text)
+    form = {"name": victim.name, "reason": "phone lost"}
+    page = guest.browser.post("/admin/person/reset", form)
+    assert re.search(r"INV(-[A-Z2-9]{4}){6}", page.text)
+    assert "INV-" not in guest.browser.get(f"/admin/person?name={victim.name}").text
+    assert guest.browser.post("/admin/person/suspend", {"name": victim.name}).status == 400
+    done = guest.browser.follow(guest.browser.post("/admin/person/suspend", form))
+    assert "Suspended" in done.text
+    assert "Resumed" in guest.browser.follow(guest.browser.post("/admin/person/resume", form)).text
+    server.age_sessions(301)
+    assert guest.browser.get("/admin/people").status == 303
+    assert guest.browser.post("/admin/person/suspend", form).headers["location"].endswith("then=admin")
+    assert "suspended" not in server.admin("user", "show", victim.name).out
+    server.configure(git={"admins": []})
+    assert guest.browser.get("/admin/people").status == 403
