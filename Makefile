@@ -13,8 +13,16 @@ help: ## Show these targets
 demo: $(READY) sshd ## Show the main job on a throw-away sshd: refused, enrol, verify, pushed
 	@$(BIN)/python tools/demo.py
 
+.PHONY: demo-web
+demo-web: $(READY) sshd chromium ## Show the web page: a refused push, a browser, a code, and the push goes on
+	@$(BIN)/python tools/demo_web.py
+
+.PHONY: screenshots
+screenshots: $(READY) sshd chromium ## Take the pictures of docs/web.md anew
+	@$(BIN)/python tools/screenshots.py
+
 .PHONY: test
-test: $(READY) sshd gitolite logrotate compiler ## Run everything, with real sshd and real git
+test: $(READY) sshd gitolite logrotate compiler chromium ## Run everything, with real sshd and real git
 	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
 .PHONY: check
@@ -83,6 +91,10 @@ gitolite:
 .PHONY: compiler
 compiler:
 	@sh tools/need cc gcc
+
+.PHONY: chromium
+chromium:
+	@sh tools/need chromium chromium
 
 .PHONY: logrotate
 logrotate:

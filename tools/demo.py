@@ -14,13 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lab.server import Done, Person, Server
-
-BOLD, DIM, PLAIN = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if sys.stdout.isatty() else ("", "", "")
-
-
-def tell(text: str) -> None:
-    """A sentence of the story."""
-    print(f"\n{BOLD}{text}{PLAIN}", flush=True)
+from lab.telling import DIM, PLAIN, tell
 
 
 def show(command: str, done: Done, *, expect: int) -> None:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from gitguard.factor.code import in_groups
 from gitguard.message.moments import clock, duration, until
 from gitguard.message.reasons import Refusal, readable
+from gitguard.store.rows import Recorded
 from gitguard.web.texts import Texts
 
 
@@ -18,6 +19,7 @@ def show_with(app: Flask, texts: Texts) -> None:
     """Give the templates what they all use."""
     app.extensions["texts"] = texts
     app.jinja_env.globals.update(t=texts, lang=texts.lang, duration=duration, in_groups=in_groups)
+    app.jinja_env.globals.update(request_at=_now, event_in_words=event_in_words)
     app.jinja_env.filters.update(readable=readable, moment=_moment, clock=_clock, until=_until)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.undefined = _strict()
@@ -59,6 +61,14 @@ def refusal_in_words(refusal: Refusal) -> Markup:
     if refusal.hint:
         words += Markup(" ({})").format(readable(refusal.hint, 300))
     return words
+
+
+def event_in_words(record: Recorded) -> Markup:
+    """What a record of the trail says to the person whom it is about; its own word where the catalogue has none."""
+    event = str(record.get("event", ""))
+    key = f"event.{event}"
+    facts = {name: readable(str(record.get(name, "?")), 100) for name in ("repository", "method", "left")}
+    return texts()(key, **facts) if texts().has(key) else Markup("{}").format(readable(event))
 
 
 def _now() -> int:

@@ -135,20 +135,23 @@ def test_modules_are_small() -> None:
 
 
 def test_every_unit_runs_a_command_that_is_there() -> None:
-    """The timers of etc/systemd start what the reference names, as the right account; the page names each."""
-    page = (ROOT / "docs" / "operations.md").read_text()
+    """The timers and the socket of etc/systemd start what the reference names, as the right account; a page names each."""
+    page = (ROOT / "docs" / "operations.md").read_text() + (ROOT / "docs" / "web.md").read_text()
     reference_page = (ROOT / "docs" / "reference.md").read_text()
     units = sorted((ROOT / "etc" / "systemd").glob("*.service"))
-    assert len(units) == 3
+    assert len(units) == 4
     for unit in units:
         text = unit.read_text()
         found = re.search(r"/usr/local/bin/gitguard admin ([a-z-]+(?: [a-z]+)?)", text)
         assert found is not None
         assert f"| `{found[1]} " in reference_page
-        timer = unit.with_suffix(".timer")
-        assert f"systemctl enable --now {timer.name}" in timer.read_text()
+        timer = (
+            unit.with_suffix(".timer") if unit.with_suffix(".timer").exists() else unit.with_suffix(".socket")
+        )
+        assert f"systemctl enable --now {timer.name}" in timer.read_text() + text
         assert timer.name in page
     assert "User=git" in units[2].read_text()
+    assert "User=git" in units[3].read_text()
 
 
 def test_the_page_of_policy_says_what_the_code_does() -> None:

@@ -1,0 +1,331 @@
+"""A real browser at one end, a real push over sshd at the other."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pyotp
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from lab.chromium import DESKTOP, PHONE, barriers, chromium, is_too_wide, window
+from lab.page import Page as Served
+from lab.person import Person
+from lab.server import Server
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+MOST_SECONDS = 30
+
+
+class Street:
+    """A server with sshd, its page, and what is typed and clicked."""
+
+    def __init__(self, server: Server, page: Served) -> None:
+        self.server, self.page, self.count = server, page, 0
+
+    def person(self, *, enrolled: bool = True) -> Person:
+        """Somebody, not in a session."""
+        self.count += 1
+        name = f"walker{self.count}"
+        if not enrolled:
+            return self.server.add_user(name)
+        person = self.server.new_user(name)
+        self.server.end_sessions()
+        self.server.clear_watermark(person)
+        return person
+
+    def sign_in(self, context: BrowserContext, person: Person) -> Page:
+        """Type `2fa web`, open its link, press its button."""
+        tab = context.new_page()
+        tab.goto(self.server.ssh(person, "2fa web", status=0).out.strip())
+        tab.get_by_role("button", name=f"Sign in as {person.name}").click()
+        tab.wait_for_load_state()
+        return tab
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
+    """One for this file; pushes wait."""
+    server = Server(tmp_path_factory.mktemp("street") / "server")
+    server.install()
+    server.configure(session={"wait": f"{MOST_SECONDS}s"})
+    server.start()
+    server.admin("repo", "create", "team/app")
+    server.admin("repo", "require", "team/app", "push")
+    page = Served(server)
+    page.start()
+    yield Street(server, page)
+    page.stop()
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium."""
+    with chromium() as running:
+        yield running
+
+
+class Push:
+    """`git push`, typed, with its terminal's words."""
+
+    def __init__(self, street: Street, person: Person, *options: str, wait: bool = True) -> None:
+        street.count += 1
+        label = f"b{street.count}"
+        tree = street.server.work_tree(person, "team/app", label)
+        self.street, self.seen = street, tree / "seen"
+        env = street.server.git_env(person, *options)
+        if not wait:
+            env |= {"GIT_PROTOCOL": "gitguard=no-wait"}
+            env["GIT_SSH_COMMAND"] += " -o SendEnv=GIT_PROTOCOL"
+        with open(self.seen, "wb") as err:
+            self.process = subprocess.Popen(
+                ["git", "push", "--quiet", "origin", f"HEAD:refs/heads/{label}"],
+                cwd=tree, stderr=err, stdin=subprocess.DEVNULL, env=env, start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def said(self) -> str:
+        """What the terminal shows by now."""
+        return self.seen.read_text()
+
+    def link(self) -> str:
+        """The page that the refusal names."""
+        return self._find(re.escape(self.street.page.url) + r"/verify/\w+")
+
+    def number(self) -> str:
+        """The number that the terminal shows."""
+        return self._find(r"number (?:is )?(\d{4})|it is (\d{4})")[-4:]
+
+    def _find(self, pattern: str) -> str:
+        ends = time.monotonic() + MOST_SECONDS
+        while time.monotonic() < ends:
+            if found := re.search(pattern, self.said):
+                return found[0]
+            time.sleep(0.05)
+        raise AssertionError(self.said)
+
+    def status(self) -> int:
+        """How it ended."""
+        return self.process.wait(MOST_SECONDS + 10)
+
+
+def test_a_push_that_waits_goes_on_by_itself(street: Street, browser: Browser) -> None:
+    """Refused, one link, one code: the page says that it has just gone on, and the terminal's push is in."""
+    person = street.person()
+    with window(browser) as context:
+        tab = street.sign_in(context, person)
+        push = Push(street, person)
+        tab.goto(push.link())
+        expect(tab.get_by_role("heading", level=1)).to_have_text("Verify")
+        expect(tab.locator("main")).to_contain_text("push to team/app")
+        expect(tab.locator("main")).to_contain_text("goes on by itself")
+        code = tab.get_by_label("Code from your app")
+        expect(code).to_be_focused()
+        expect(code).to_have_attribute("autocomplete", "one-time-code")
+        code.fill(street.server.fresh_code(person))
+        tab.get_by_role("button", name="Verify").click()
+        expect(tab.get_by_role("status")).to_contain_text("has just gone on")
+        expect(tab.locator(".padlock")).to_contain_text("Verified")
+        assert push.status() == 0, push.said
+
+
+def test_a_push_from_elsewhere_is_asked_for_its_number(street: Street, browser: Browser) -> None:
+    """The thief's address is not the browser's: only who sees the thief's terminal knows the number."""
+    person = street.person()
+    with window(browser) as context:
+        tab = street.sign_in(context, person)
+        push = Push(street, person, "-o", "BindAddress=127.0.0.2")
+        tab.goto(push.link())
+        expect(tab.locator("main")).to_contain_text("127.0.0.2")
+        expect(tab.locator("main")).to_contain_text("another address")
+        assert push.number() not in tab.content()
+        tab.get_by_label("Number that your terminal shows").fill("0000")
+        code = street.server.fresh_code(person)
+        tab.get_by_label("Code from your app").fill(code)
+        tab.get_by_role("button", name="Verify").click()
+        expect(tab.get_by_role("alert")).to_contain_text("nothing was let through")
+        expect(tab.get_by_label("Number that your terminal shows")).to_have_attribute("aria-invalid", "true")
+        assert push.process.poll() is None
+        tab.get_by_label("Number that your terminal shows").fill(push.number())
+        tab.get_by_label("Code from your app").fill(code)
+        tab.get_by_role("button", name="Verify").click()
+        expect(tab.get_by_role("status")).to_contain_text("has just gone on")
+        assert push.status() == 0, push.said
+
+
+def test_not_me_kills_the_push(street: Street, browser: Browser) -> None:
+    """The push that waits ends at once, refused; the page says what to do."""
+    person = street.person()
+    with window(browser, PHONE) as context:
+        tab = street.sign_in(context, person)
+        push = Push(street, person, "-o", "BindAddress=127.0.0.2")
+        tab.goto(push.link())
+        tab.get_by_role("button", name="This is not me").click()
+        expect(tab.get_by_role("status")).to_contain_text("The request is dead")
+        began = time.monotonic()
+        assert push.status() != 0
+        assert time.monotonic() - began < MOST_SECONDS / 2
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_who_has_never_seen_it_sets_up_on_a_phone(
+    street: Street, browser: Browser, *, javascript: bool
+) -> None:
+    """From the refusal to the push, following what is said; without JavaScript as well."""
+    person = street.person(enrolled=False)
+    with window(browser, PHONE, javascript=javascript) as context:
+        push = Push(street, person, wait=False)
+        assert push.status() != 0
+        tab = context.new_page()
+        tab.goto(push.link())
+        expect(tab.locator("main")).to_contain_text("2fa web")
+        street.sign_in(context, person).close()
+        tab.goto(push.link())
+        expect(tab.get_by_role("heading", level=1)).to_have_text("Set up your second factor")
+        tab.get_by_label("Invite from your server admin").fill(person.invite)
+        tab.get_by_role("button", name="I have an app").click()
+        expect(tab.get_by_role("heading", level=1)).to_have_text("Recovery codes")
+        person.recovery_codes = tab.locator("#codes li").all_inner_texts()
+        assert len(person.recovery_codes) == 6
+        tab.get_by_role("button", name="I have kept them").click()
+        link = tab.get_by_role("link", name="QR code")
+        target = link.get_attribute("href") or ""
+        assert target.startswith("otpauth://totp/")
+        expect(link.locator("svg")).to_be_visible()
+        secret = re.search(r"secret=([A-Z2-7]+)", target)
+        assert secret is not None
+        tab.get_by_label("Code that the app shows now").fill(pyotp.TOTP(secret[1]).now())
+        tab.get_by_role("button", name="Confirm").click()
+        expect(tab.get_by_role("status")).to_contain_text("run your Git command again")
+        again = Push(street, person)
+        assert again.status() == 0, again.said
+
+
+def test_with_the_keyboard_alone(street: Street, browser: Browser) -> None:
+    """Skip link, padlock, code and button, in the order of reading; the focus is always seen."""
+    person = street.person()
+    with window(browser) as context:
+        tab = street.sign_in(context, person)
+        push = Push(street, person)
+        tab.goto(push.link())
+        tab.keyboard.type(street.server.fresh_code(person))
+        tab.keyboard.press("Enter")
+        expect(tab.get_by_role("status")).to_contain_text("has just gone on")
+        assert push.status() == 0
+        tab.keyboard.press("Tab")
+        expect(tab.get_by_role("link", name="Skip to content")).to_be_focused()
+        tab.keyboard.press("Enter")
+        tab.keyboard.press("Tab")
+        focused = tab.evaluate("document.activeElement.closest('main') !== null")
+        assert focused, "the skip link leads into the page"
+        for _ in range(12):
+            tab.keyboard.press("Tab")
+            seen = tab.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert seen != "none" or tab.evaluate("document.activeElement === document.body")
+
+
+def test_back_after_signing_out_shows_nothing(street: Street, browser: Browser) -> None:
+    """The browser asks the server anew, and is told to sign in."""
+    person = street.person()
+    with window(browser) as context:
+        tab = street.sign_in(context, person)
+        tab.goto(f"{street.page.url}/account")
+        tab.get_by_role("button", name="Sign out").click()
+        expect(tab.get_by_role("heading", level=1)).to_have_text("Sign in")
+        tab.go_back()
+        expect(tab.get_by_role("heading", level=1)).to_have_text("Sign in")
+        assert person.fingerprint not in tab.content()
+        assert context.cookies() == [] or not any(
+            c["value"] for c in context.cookies() if "browser" in c["name"]
+        )
+
+
+def test_barriers_are_found(browser: Browser) -> None:
+    """What looks for barriers finds some: a field without a label, words that are hard to read, a page too wide."""
+    with window(browser) as context:
+        tab = context.new_page()
+        tab.set_content(
+            "<title>x</title><input><p style='color:#ccc'>pale</p><div style='width:3000px'>wide</div>"
+        )
+        found = " ".join(barriers(tab))
+        assert "label" in found
+        assert "color-contrast" in found
+        assert is_too_wide(tab)
+
+
+PAGES = ("/account", "/verify", "/set-up", "/account/remove", "/repositories", "/repository?name=team/app", "/admin", "/admin/people",
+         "/admin/person?name={name}", "/admin/rules?user={name}&repository=team/app&operation=push", "/admin/sessions",
+         "/admin/audit", "/admin/log", "/admin/doctor", "/sign-in", "/nothing", "/verify/none")  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "dark"), [("phone", False), ("desktop", True)])
+def test_no_barriers(street: Street, browser: Browser, kind: str, *, dark: bool) -> None:
+    """Axe finds nothing on any page, light or dark, on phone and desktop; nothing scrolls sideways, at 200 % neither."""
+    admin = street.person()
+    street.server.configure(git={"admins": [admin.name]})
+    with window(browser, PHONE if kind == "phone" else DESKTOP, dark=dark) as context:
+        tab = street.sign_in(context, admin)
+        tab.goto(f"{street.page.url}/verify")
+        tab.get_by_label("Code from your app").fill("000000")
+        tab.get_by_role("button", name="Verify").click()
+        expect(tab.get_by_role("alert")).to_be_visible()
+        found = {"/verify with a wrong code": barriers(tab)}
+        tab.get_by_label("Code from your app").fill(street.server.fresh_code(admin))
+        tab.get_by_role("button", name="Verify").click()
+        expect(tab.get_by_role("heading", level=1)).to_have_text("Your account")
+        for path in PAGES:
+            tab.goto(street.page.url + path.format(name=admin.name))
+            found[path] = barriers(tab)
+            if is_too_wide(tab):
+                found[path].append("too wide")
+            if kind == "desktop":
+                tab.set_viewport_size({"width": 550, "height": 400})  # 1100 at 200 %
+                if is_too_wide(tab):
+                    found[path].append("too wide at 200 %")
+                tab.set_viewport_size(DESKTOP["viewport"])  # type: ignore[arg-type]
+        tab.goto(f"{street.page.url}/account")
+        tab.get_by_role("button", name="New recovery codes").click()
+        found["a code for this"] = barriers(tab)
+    street.server.configure(git={"admins": []})
+    assert {path: broken for path, broken in found.items() if broken} == {}
+
+
+def test_no_barriers_while_setting_up(street: Street, browser: Browser) -> None:
+    """The pages that are shown once: codes, secret, a wrong first code; and the sheet on paper holds the codes alone."""
+    person = street.person(enrolled=False)
+    with window(browser, PHONE) as context:
+        tab = street.sign_in(context, person)
+        found = [barriers(tab)]
+        tab.get_by_label("Invite").fill(person.invite)
+        tab.get_by_role("button", name="I have an app").click()
+        found.append(barriers(tab))
+        tab.emulate_media(media="print")
+        expect(tab.get_by_text("Recovery codes for")).to_be_visible()
+        expect(tab.get_by_role("button", name="I have kept them")).to_be_hidden()
+        tab.emulate_media(media="screen", forced_colors="active", reduced_motion="reduce")
+        tab.get_by_role("button", name="I have kept them").click()
+        found.append(barriers(tab))
+        tab.get_by_label("Code that the app shows now").fill("000000")
+        tab.get_by_role("button", name="Confirm").click()
+        found.append(barriers(tab))
+    assert [broken for broken in found if broken] == []
+
+
+def test_nothing_is_asked_of_anybody_else(street: Street, browser: Browser) -> None:
+    """Every request of every page goes to the page's own address; nothing is refused by its own policy."""
+    person = street.person()
+    with window(browser) as context:
+        asked: list[str] = []
+        complaints: list[str] = []
+        tab = street.sign_in(context, person)
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        for path in ("/account", "/verify", "/set-up", "/repositories", "/account/remove"):
+            tab.goto(street.page.url + path)
+        assert all(url.startswith(street.page.url) for url in asked), asked
+        assert complaints == []
