@@ -7,6 +7,8 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -22,9 +24,12 @@ def test_no_page_and_no_message_names_a_strangers_package() -> None:
             assert not re.search(r"(pip|pipx|uv) install[^\n]*[ '\"]gitguard([\[ '\"\n]|$)", text), name
 
 
-def test_the_servers_libraries_are_locked() -> None:
+@pytest.mark.parametrize(
+    ("file", "more"), [("server.txt", set[str]()), ("web.txt", {"flask", "flask-wtf", "gunicorn"})]
+)
+def test_the_servers_libraries_are_locked(file: str, more: set[str]) -> None:
     """What a server installs is pinned by hashes alone, at the versions that the tests ran with."""
-    server, dev = ((ROOT / "requirements" / name).read_text() for name in ("server.txt", "dev.txt"))
+    server, dev = ((ROOT / "requirements" / name).read_text() for name in (file, "dev.txt"))
     pins = re.findall(r"^([a-z0-9-]+==[0-9.]+)", server, re.MULTILINE)
     assert {pin.partition("==")[0] for pin in pins} >= {
         "click",
@@ -33,6 +38,7 @@ def test_the_servers_libraries_are_locked() -> None:
         "pyotp",
         "segno",
         "tomli-w",
+        *more,
     }
     assert all(pin in dev for pin in pins)
     assert "://" not in server

@@ -143,6 +143,31 @@ def test_a_store_of_the_first_schema_is_taken_along(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_store_of_the_third_schema_is_taken_along(tmp_path: Path) -> None:
+    """What commit 74fddd9 wrote is all there afterwards, and nobody is signed in to a page that was not there."""
+    path = tmp_path / "old.db"
+    connection = sqlite3.connect(path)
+    connection.executescript((Path(__file__).parents[1] / "data" / "store-3.sql").read_text())
+    connection.close()
+    path.chmod(0o600)
+    assert sqlite.create(str(path)) == [f"{number:04d}.sqlite.sql" for number in range(4, SCHEMA + 1)]
+    store = sqlite.SqliteStore(str(path), str(tmp_path / "head"))
+    assert store.integrity() == ""
+    with store.reading() as tx:
+        assert [(user.name, user.always) for user in tx.users()] == [("alice", True), ("bob", False)]
+        assert tx.factor("alice") is not None
+        assert tx.invite("bob") is not None
+        app = tx.repository("team/app")
+        assert app is not None
+        assert (app.require, app.lifetime_seconds, app.floor_require) == ("push", 3600, "push")
+        assert tx.repository_admins("team/app") == ["alice"]
+        assert len(tx.sessions()) == 1
+        assert len(tx.failures("alice", 0)) == 1
+        assert tx.all_browsers() == []
+        assert chain.faults(tx.audit(), None, outside=False) == ([], 0)
+    store.close()
+
+
 def test_the_gate_and_the_store_answer_alike(bench: Bench) -> None:
     """The gate's own query reads the same facts that the full store holds."""
     scope = ("address", bench.alice.credential.text, "192.0.2.1")
