@@ -211,11 +211,15 @@ def _migrate(connection: sqlite3.Connection) -> list[str]:
 def _is_closed_to_us(path: str) -> bool:
     """Whether owner or mode keep us from a file that is there; a read-only file system is another matter.
 
-    Asked without opening it: closing a second handle would drop the locks of a connection of this process.
+    Asked without opening it: closing a second handle would drop the locks of a connection of this process. One that
+    goes while we ask was taken away by whoever closed the store last.
     """
     if not os.path.exists(path) or os.access(path, os.R_OK | os.W_OK):
         return False
-    return not os.statvfs(path).f_flag & os.ST_RDONLY
+    try:
+        return not os.statvfs(path).f_flag & os.ST_RDONLY
+    except FileNotFoundError:
+        return False
 
 
 def _connect(path: str) -> sqlite3.Connection:

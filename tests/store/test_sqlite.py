@@ -345,3 +345,26 @@ def test_a_head_that_cannot_be_written_is_said_after_what_was_done(
     assert str(bench.folder) not in said
     with bench.desk.store.reading() as asked:
         assert asked.audit()[-1].record["event"] == "probe"
+
+
+def test_a_log_that_goes_while_somebody_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever closes last takes the log beside the store away; somebody who comes just then is not refused."""
+    path = str(tmp_path / "store.db")
+    sqlite.create(path)
+    keeper = sqlite.SqliteStore(path, str(tmp_path / "head"))
+    with keeper.writing() as tx:
+        tx.record("probe", NOW, "test")
+    assert Path(f"{path}-wal").exists()
+    may_access = os.access
+
+    def goes(asked: str, mode: int) -> bool:
+        if asked.endswith("-wal") and Path(asked).exists():
+            keeper.close()
+            return False
+        return may_access(asked, mode)
+
+    monkeypatch.setattr(sqlite.os, "access", goes)
+    store = sqlite.SqliteStore(path, str(tmp_path / "head"))
+    with store.reading() as tx:
+        assert len(tx.audit()) == 1
+    store.close()
