@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pwd
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gitguard.action.notices import listener
@@ -61,11 +62,16 @@ class Site:
         return self.settings.paths.lock
 
 
-def open_site(config: str, moment: Moment, actor: str) -> Site:
-    """The installation of the configuration at `config`, as its Git account. Raises ConfigurationError, Refusal."""
-    settings = read_settings(config)
+def open_site(
+    config: str, moment: Moment, actor: str, reading: Callable[[str], Settings] = read_settings
+) -> Site:
+    """The installation of the configuration at `config`, as its Git account. Raises ConfigurationError, Refusal.
+
+    `reading`: how the file is read, for who opens it again and again (config/kept.py).
+    """
+    settings = reading(config)
     store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))
-    desk = Desk(store, keyring.read(settings.paths.key_ring), settings, lambda: read_settings(config))
+    desk = Desk(store, keyring.read(settings.paths.key_ring), settings, lambda: reading(config))
     store.heard = listener(settings)
     void_recovery_codes_if_off(desk, moment.at, actor)
     return Site(places_of(config), desk)

@@ -13,7 +13,18 @@ from gitguard.policy.situation import Policy
 
 
 def policy_of(settings: Settings) -> Policy:
-    """What decides what is demanded."""
+    """What decides what is demanded; made once for as long as the same settings ask."""
+    if _last and _last[0][0] is settings:
+        return _last[0][1]
+    made = _made(settings)
+    _last[:] = [(settings, made)]
+    return made
+
+
+_last: list[tuple[Settings, Policy]] = []  # the settings asked for last, with what was made of them
+
+
+def _made(settings: Settings) -> Policy:
     return Policy(
         settings.git.enforcement,
         settings.session.lifetime,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from flask import Flask
 from flask_wtf.csrf import CSRFProtect
 
+from gitguard.config.kept import Kept
 from gitguard.config.parse import read_settings
 from gitguard.factor import keyring
 from gitguard.session.moment import Moment, now
@@ -48,6 +49,7 @@ def create_app(config: str, clock: Callable[[], Moment] = now) -> Flask:
         WTF_CSRF_SSL_STRICT=False,  # it asks for a Referer, which we forbid; around.py asks for Origin
     )
     app.url_map.strict_slashes = app.url_map.merge_slashes = False  # no redirection that is not our own
+    app.extensions["settings"] = Kept()
     app.extensions["held"] = HeldEnrolments()
     app.extensions["limiter"] = Limiter()
     app.extensions["doctor"] = doctor.Looks()

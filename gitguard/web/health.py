@@ -17,7 +17,12 @@ pages = Blueprint("health", __name__)
 def healthz() -> Response:
     """200 `ok` while configuration, keys and store can be used, else 503."""
     try:
-        site = open_site(current_app.config["CONFIG"], current_app.config["NOW"](), "configuration")
+        site = open_site(
+            current_app.config["CONFIG"],
+            current_app.config["NOW"](),
+            "configuration",
+            current_app.extensions["settings"],
+        )
         try:
             with site.store.reading() as tx:
                 tx.latest_at()

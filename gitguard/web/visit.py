@@ -73,7 +73,9 @@ class Visit:
 def begin() -> Visit:
     """The visit of the present request. Raises ConfigurationError, Refusal."""
     moment: Moment = current_app.config["NOW"]()
-    site = open_site(current_app.config["CONFIG"], moment, "configuration")
+    site = open_site(
+        current_app.config["CONFIG"], moment, "configuration", current_app.extensions["settings"]
+    )
     peer = peer_of(request.environ, site.settings)
     visitor = _visitor(site, peer, moment)
     stand = None
