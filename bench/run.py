@@ -20,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.page import measure_page
 from lab.server import ACCOUNT, Person, Server, run
 
 GITOLITE = Path("/usr/share/gitolite3/gitolite-shell")
@@ -346,6 +347,9 @@ def measure(folder: Path, site: Site, small: Site, large: Site) -> list[Row]:
             note,
         )
     )
+
+    print("the web page, at 10 000 users ...", flush=True)
+    rows += measure_page(large.server, large.alice, quick=QUICK)
     return rows
 
 
