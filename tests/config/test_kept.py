@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gitguard.config import kept
+from gitguard.config import kept, parse
 from gitguard.config.faults import ConfigurationError
 
 
 def test_a_change_counts_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same object while nothing changes; another file, a broken one, a missing one counts from the next question on."""
-    read = kept.read_settings
+    read = parse.read_settings
     parsed: list[str] = []
 
     def counted(path: str) -> object:

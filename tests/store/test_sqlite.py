@@ -365,6 +365,6 @@ def test_a_log_that_goes_while_somebody_asks(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(sqlite.os, "access", goes)
     store = sqlite.SqliteStore(path, str(tmp_path / "head"))
-    with store.reading() as tx:
-        assert len(tx.audit()) == 1
+    with store.reading() as seen:
+        assert len(seen.audit()) == 1
     store.close()
