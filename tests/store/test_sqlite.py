@@ -363,7 +363,7 @@ def test_a_log_that_goes_while_somebody_asks(tmp_path: Path, monkeypatch: pytest
             return False
         return may_access(asked, mode)
 
-    monkeypatch.setattr(sqlite.os, "access", goes)
+    monkeypatch.setattr(os, "access", goes)
     store = sqlite.SqliteStore(path, str(tmp_path / "head"))
     with store.reading() as seen:
         assert len(seen.audit()) == 1
