@@ -35,8 +35,11 @@ class Sshd(Installation):
             f"Port {self.port}\nListenAddress 127.0.0.1\nListenAddress ::1\nHostKey {host_key}\nPidFile {ssh}/pid\n"
             "UsePAM no\nStrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
             "PermitRootLogin prohibit-password\nMaxStartups 200\nLogLevel VERBOSE\nMaxSessions 200\n"
+            # The start-up files of whoever runs this are not part of it: bash reads ~/.bashrc below sshd, and some take long.
+            f"SetEnv HOME={ssh}/home\n"
             f"{self.handshake}\nAcceptEnv {self.accept_env}\n{self.sshd_lines}\nAuthorizedKeysFile {self.key_file}\n"
         )
+        (ssh / "home").mkdir(exist_ok=True)
         known = " ".join((host_key.with_suffix(".pub")).read_text().split()[:2])
         hosts = (f"[127.0.0.1]:{self.port}", f"[::1]:{self.port}", f"[localhost]:{self.port}")
         (self.folder / "known_hosts").write_text("".join(f"{host} {known}\n" for host in hosts))
