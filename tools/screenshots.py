@@ -84,7 +84,7 @@ def story(server: Server, page: Page) -> None:
             tab = sign_in(context, server, newcomer)
             take(tab, "phone-set-up")
             tab.get_by_label("Invite").fill(newcomer.invite)
-            tab.get_by_role("button", name="I have an app").click()
+            tab.get_by_role("button", name="Go on").click()
             take(tab, "phone-recovery-codes")
             tab.get_by_role("button", name="I have kept them").click()
             take(tab, "phone-app")

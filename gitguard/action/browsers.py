@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gitguard.action import users
 from gitguard.action.site import Site
 from gitguard.exchange.offer import name_of_login
+from gitguard.factor.change import with_proof
 from gitguard.factor.proof import Person, check_person, record
 from gitguard.message.reasons import Refusal, printable
 from gitguard.session.credential import Credential, credential_of
@@ -21,8 +22,8 @@ from gitguard.store.rows import Browser, SignInLink
 
 LINK_SECONDS = 300
 BROWSER_SECONDS = 12 * 3600  # whatever is done with it meanwhile
-MOST_LINKS = 5  # open at once, of one user
-MOST_BROWSERS = 20  # of one user; the oldest is signed out
+MOST_LINKS = 5  # open at once, of one key
+MOST_BROWSERS = 10  # signed in by one key; the oldest of them is signed out, and none of another key's
 SIGN_IN = "sign-in"
 _TOKEN_BYTES = 32
 
@@ -53,7 +54,15 @@ def new_link(site: Site, person: Person, moment: Moment) -> str:
     link = SignInLink(person.user, SIGN_IN, person.credential.text, ends_at)
     with site.store.writing() as tx:
         check_person(tx, person)
-        tx.put_link(_link_hash(site, token), link, MOST_LINKS)
+        tx.forget_links(moment.at)
+        there = tx.links(person.user, link.origin)
+        if len(there) >= MOST_LINKS:
+            raise Refusal(
+                "throttled",
+                text=f"{MOST_LINKS} links of this key are open; use one of them, or wait until the oldest runs out",
+                retry_at=min(one.expires_at for one in there),
+            )
+        tx.put_link(_link_hash(site, token), link)
         record(tx, "sign-in-link", person, moment)
     return token
 
@@ -83,10 +92,11 @@ def _is_good(tx: Reading, link: SignInLink, moment: Moment) -> bool:
 
 def sign_in_by_link(site: Site, token: str, address: str, moment: Moment) -> SignedIn:
     """Use the link up and sign a browser in. Raises Refusal("forbidden") for a link that is not good (any more)."""
-    with site.store.writing() as tx:
-        link = tx.take_link(_link_hash(site, token))
-        if link is not None and _is_good(tx, link, moment):
-            return _sign_in(site, tx, link.user, credential_of(link.origin), address, moment)
+    if user_of_link(site, token, moment):  # what is made up costs no transaction
+        with site.store.writing() as tx:
+            link = tx.take_link(_link_hash(site, token))
+            if link is not None and _is_good(tx, link, moment):
+                return _sign_in(site, tx, link.user, credential_of(link.origin), address, moment)
     raise Refusal(
         "forbidden", text="this link was used, or is older than five minutes; get a new one: 2fa web"
     )
@@ -121,7 +131,10 @@ def _sign_in(
     person = Person(user, credential, address, origin)
     tx.add_browser(Browser(credential.text, user, origin.text, address, moment))
     check_person(tx, person)
-    for old in tx.browsers(user)[MOST_BROWSERS:]:
+    others = [
+        one for one in tx.browsers(user) if one.origin == origin.text and one.credential != credential.text
+    ]
+    for old in others[MOST_BROWSERS - 1 :]:
         tx.end_browsers(user, old.credential)
     record(tx, "signed-in", person, moment, origin=origin.text)
     return SignedIn(user, token)
@@ -143,13 +156,29 @@ def visitor_of(site: Site, token: str, address: str, moment: Moment) -> Visitor 
     return Visitor(Person(browser.user, credential_of(browser.credential), address, origin), browser)
 
 
-def sign_out(site: Site, visitor: Visitor, credential: str, moment: Moment) -> bool:
-    """Sign out the visitor's own browser, or another one of theirs; whether it was signed in."""
-    with site.store.writing() as tx:
-        ended = tx.end_browsers(visitor.person.user, credential)
+def sign_out(
+    site: Site, visitor: Visitor, credential: str, moment: Moment, typed: bytes | None = None
+) -> bool:
+    """Sign out the visitor's own browser, or another one of theirs; whether it was signed in.
+
+    One that another key signed in needs a live session of this browser or a code. Raises Refusal, ProofWanted.
+    """
+    person = visitor.person
+
+    def change(tx: Writing) -> bool:
+        ended = tx.end_browsers(person.user, credential) > 0
         if ended:
-            record(tx, "signed-out", visitor.person, moment, browser=credential)
-    return ended > 0
+            record(tx, "signed-out", person, moment, browser=credential)
+        return ended
+
+    with site.store.reading() as tx:
+        other = tx.browser(credential)
+    if other is None or other.user != person.user:
+        return False
+    if other.origin != visitor.browser.origin:
+        return with_proof(site.desk, person, moment, typed, change, at_most_seconds=None)
+    with site.store.writing() as tx:
+        return change(tx)
 
 
 def sweep(site: Site, moment: Moment) -> None:

@@ -58,11 +58,10 @@ def confirm(
 
     def also(tx: Writing) -> None:
         if wanted is not None:
+            requests.claim(site, wanted, moment)
             requests.session_for(site, tx, person, wanted, moment, "enrolment")
 
     done = enrolment.confirm(site.desk, person, pending, typed, moment, also)
-    if wanted is not None:
-        requests.answered(site, wanted)
     # A first enrolment is what a push may be waiting for; it asks again by itself.
     mine = frozenset({person.user})
     whose = Whose(users=mine) if done.again else Whose(prompts=mine)

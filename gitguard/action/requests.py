@@ -1,7 +1,7 @@
 """Pending requests: what a person was refused for want of a verification, and may let through in their browser.
 
 MUST: a request from another address than the browser's goes on only with the number that its terminal shows, so
-that nobody lets a thief's push through by habit; and it opens the session of that very key and address, no wider one.
+that nobody lets a thief's push through by habit; and it opens the session of that very key and address, as the server's scope has it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 
+from gitguard.action import users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
 from gitguard.action.site import Site
+from gitguard.answer.reading_log import entries_before
+from gitguard.factor.change import with_proof
 from gitguard.factor.proof import Person, Proof, check_person, open_session, prove, record
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.session import pending, waiting
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment
@@ -22,12 +25,14 @@ from gitguard.session.scope import network_of
 from gitguard.store.contract import Writing
 from gitguard.store.rows import Key, Session
 
+LATEST = 200  # decisions of the log, among which one that has just gone on is looked for
+
 
 @dataclass(frozen=True, slots=True)
 class PendingRequest:
-    """A pending request. `key`: what asked; `elsewhere`: from another address than the browser's, so that the number is
+    """A pending request. `key`: what asked; `waits`: it is held at this moment, and goes on by itself.
 
-    asked for; `waits`: it is held at this moment, and goes on by itself.
+    `elsewhere`: it is not known to come from the browser's address, so that its number is asked for.
     """
 
     asked: Asked
@@ -56,7 +61,7 @@ def requests(site: Site, person: Person, moment: Moment) -> list[PendingRequest]
         PendingRequest(
             asked,
             keys[asked.credential],
-            _network(asked.address) != _network(person.address),
+            not person.address or _network(asked.address) != _network(person.address),
             (asked.user, asked.credential, asked.number) in held,
         )
         for asked in found
@@ -68,12 +73,14 @@ def _network(address: str) -> str:
     return network_of(address) or address
 
 
-def shown(site: Site, person: Person, moment: Moment) -> list[PendingRequest]:
-    """Those that are recent or wait."""
+def shown(site: Site, person: Person, moment: Moment, *, verified: bool) -> list[PendingRequest]:
+    """Those that are recent or wait. MUST: of keys that did not sign the browser in, only to who has verified in it."""
+    own = person.signed_in_by.text if person.signed_in_by is not None else ""
     return [
         one
         for one in requests(site, person, moment)
-        if one.waits or moment.at - one.asked.at < pending.SHOWN_SECONDS
+        if (one.waits or moment.at - one.asked.at < pending.SHOWN_SECONDS)
+        and (verified or one.asked.credential == own or not own.startswith("SHA256:"))
     ]
 
 
@@ -125,37 +132,68 @@ def approve(site: Site, person: Person, id_: str, number: str, typed: bytes, mom
     """Let the request go on, for a code: its session opens, and the browser's own. Raises Refusal."""
     wanted = request_of(site, person, id_, moment)
     if wanted is None:
-        raise Refusal(
-            "usage", text="this request is gone: it was answered, or is too old; run the command again"
-        )
+        raise _gone()
     check_number(wanted, number)
 
     def change(tx: Writing, proof: Proof) -> Approved:
+        claim(site, wanted, moment)
         session = session_for(site, tx, person, wanted, moment, proof.method)
         open_session(site.desk.renewed(), tx, person, moment, proof.method)
         return Approved(wanted, session, proof)
 
-    done = prove(site.desk, person, typed, moment, change)
-    answered(site, wanted)
-    return done
+    return prove(site.desk, person, typed, moment, change)
 
 
-def answered(site: Site, wanted: PendingRequest) -> None:
-    """The request needs nothing any more."""
+def _gone() -> Refusal:
+    return Refusal(
+        "usage", "gone", text="this request is gone: it was answered, or is too old; run the command again"
+    )
+
+
+def claim(site: Site, wanted: PendingRequest, moment: Moment) -> None:
+    """Answer the request, inside the transaction that does so. Raises Refusal if somebody has answered it meanwhile.
+
+    MUST: whoever said "not me" a moment ago is heard: both answers are given inside a transaction, one after the other.
+    """
+    _check_there(site, wanted.asked, moment)
     pending.drop(str(site.settings.paths.state), wanted.asked.id)
 
 
-def deny(
-    site: Site, person: Person, id_: str, moment: Moment
-) -> tuple[PendingRequest, list[Session], Followed]:
-    """The person says that it is not them: the request dies, the sessions of its key end, and the admin hears of it. Raises Refusal."""
+def _check_there(site: Site, asked: Asked, moment: Moment) -> None:
+    """Raises Refusal unless the very note still stands."""
+    there = pending.pending(str(site.settings.paths.state), asked.user, moment.at)
+    if (asked.id, asked.number) not in [(one.id, one.number) for one in there]:
+        raise _gone()
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A request that is dead, the sessions that ended with it, and what followed."""
+
+    request: PendingRequest
+    sessions: list[Session]
+    followed: Followed
+
+
+def deny(site: Site, person: Person, id_: str, moment: Moment, typed: bytes | None = None) -> Denied:
+    """The person says that it is not them: the request dies, the sessions and browsers of its key end, the admin hears of it.
+
+    Where another key signed this browser in, that needs a live session here or a code, as `leave --key` does; who has no
+    second factor has no sessions to end. Raises Refusal, ProofWanted.
+    """
     wanted = request_of(site, person, id_, moment)
     if wanted is None:
-        raise Refusal("usage", text="this request is gone: it was answered, or is too old")
+        raise _gone()
     asked = wanted.asked
-    with site.store.writing() as tx:
-        check_person(tx, person)
+
+    def change(tx: Writing) -> list[Session]:
+        _check_there(site, asked, moment)
         ended = tx.end_sessions(person.user, asked.credential)
+        users.end_signed_in_by(tx, person.user, asked.credential, spared=person.credential.text)
+        try:
+            pending.deny(str(site.settings.paths.state), asked)
+        except OSError as error:
+            raise machine_fault("cannot note that it was denied", error) from None
         tx.record(
             "request-denied",
             moment.at,
@@ -169,14 +207,28 @@ def deny(
             browser_address=person.address,
             sessions=[session.id for session in ended],
         )
-    answered(site, wanted)
-    return wanted, ended, follow(site, moment, Whose(keys=frozenset({asked.credential})))
+        return ended
+
+    by_itself = person.signed_in_by is not None and person.signed_in_by.text == asked.credential
+    with site.store.reading() as tx:
+        enrolled = tx.factor(person.user) is not None
+    if by_itself or not enrolled:
+        with site.store.writing() as tx:
+            check_person(tx, person)
+            ended = change(tx)
+    else:
+        ended = with_proof(site.desk, person, moment, typed, change, at_most_seconds=None)
+    return Denied(wanted, ended, follow(site, moment, Whose(keys=frozenset({asked.credential}))))
 
 
-def waits(site: Site, wanted: PendingRequest) -> bool:
-    """Whether the request is still held at this moment."""
+def went_on(site: Site, wanted: PendingRequest, moment: Moment) -> bool:
+    """Whether the log says that the request was let in, since `moment`."""
     asked = wanted.asked
     return any(
-        (note.user, note.credential, note.number) == (asked.user, asked.credential, asked.number)
-        for note in waiting.notes(str(site.settings.paths.state))
+        entry.get("verdict") == "allowed"
+        and (entry.get("user"), entry.get("key"), entry.get("repository"))
+        == (asked.user, asked.credential, asked.repository)
+        and isinstance(at := entry.get("at"), int)
+        and at >= moment.at
+        for entry in entries_before(str(site.settings.paths.access_log), None, LATEST)[0]
     )

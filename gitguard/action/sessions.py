@@ -118,6 +118,6 @@ def sweep(site: Site, moment: Moment) -> int:
     ended = judge_again(site, moment)
     exemptions.look(site, moment)
     browsers.sweep(site, moment)
-    tally.tally(site, moment, most=None)
     pending.sweep(str(site.settings.paths.state), moment.at)
+    tally.tally(site, moment, most=None)
     return ended

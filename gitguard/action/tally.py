@@ -21,6 +21,8 @@ FILE = "tally.json"  # in the state folder
 DAYS = 30
 DAY_SECONDS = 86400
 MOST_BYTES = 4 << 20  # of the log, that a page counts by itself
+MOST_RECORDS = 5_000  # of the trail
+LATEST_MOMENT = 1 << 40  # further on no calendar goes
 
 
 @dataclass(slots=True)
@@ -35,10 +37,11 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The last `DAYS` days, the oldest first. `behind`: more of the log is not counted yet than a page counts."""
+    """The last `DAYS` days, the oldest first. `behind`: more is not counted yet than a page counts; `fault`: why nothing new could be, or ""."""
 
     days: tuple[Day, ...]
     behind: bool
+    fault: str = ""
 
 
 def _date(at: int) -> str:
@@ -48,17 +51,17 @@ def _date(at: int) -> str:
 def tally(site: Site, moment: Moment, most: int | None = MOST_BYTES) -> Tally:
     """The numbers at `moment`, with what is new counted; `most` bytes of the log at most, None for all of it."""
     counted = _read(site)
-    behind = False
+    before, behind, fault = _written(counted), False, ""
     try:
-        behind = not _count_log(site, moment, counted, most)
-        _count_trail(site, counted)
+        behind = not (_count_log(site, moment, counted, most) and _count_trail(site, counted, most))
         first = _date(moment.at - (DAYS - 1) * DAY_SECONDS)
         counted.days = {date: day for date, day in counted.days.items() if date >= first}
-        replace(f"{site.settings.paths.state}/{FILE}", _written(counted), 0o600)
-    except Refusal:
-        behind = True  # a log or a folder that cannot be used just now: what was counted before is shown
+        if (now := _written(counted)) != before:
+            replace(f"{site.settings.paths.state}/{FILE}", now, 0o600)
+    except Refusal as refusal:
+        fault = refusal.detail or refusal.reason  # what was counted before is shown
     dates = [_date(moment.at - ago * DAY_SECONDS) for ago in range(DAYS - 1, -1, -1)]
-    return Tally(tuple(counted.days.get(date, Day(date)) for date in dates), behind)
+    return Tally(tuple(counted.days.get(date, Day(date)) for date in dates), behind, fault)
 
 
 @dataclass(slots=True)
@@ -71,8 +74,8 @@ class _Counted:
     days: dict[str, Day] = field(default_factory=dict)
 
     def day(self, at: object) -> Day:
-        """The day of the moment `at`."""
-        date = _date(at if isinstance(at, int) else 0)
+        """The day of the moment `at`, whatever stands there."""
+        date = _date(at if isinstance(at, int) and 0 <= at < LATEST_MOMENT else 0)
         return self.days.setdefault(date, Day(date))
 
 
@@ -100,22 +103,20 @@ def _count_log(site: Site, moment: Moment, counted: _Counted, most: int | None) 
     if not counted.inode:
         if most is not None and written(path, since) > most:
             return False
-        for entry in read_log(path, since):
-            if entry is not None:
-                _count(counted, entry)
-        counted.inode, counted.offset = inode, size
-        return True
-    grown = size - counted.offset if inode == counted.inode else size
-    if most is not None and grown > most:
+        for entry in read_log(path, since, live=False):
+            _count(counted, entry)
+        counted.inode = inode
+    elif most is not None and (size - counted.offset if inode == counted.inode else size) > most:
         return False
     for entry, number, offset in lines_after(path, counted.inode, counted.offset):
         counted.inode, counted.offset = number, offset
-        if entry is not None:
-            _count(counted, entry)
+        _count(counted, entry)
     return True
 
 
-def _count(counted: _Counted, entry: Entry) -> None:
+def _count(counted: _Counted, entry: Entry | None) -> None:
+    if entry is None or entry.get("verdict") not in ("allowed", "refused"):
+        return
     day = counted.day(entry.get("at"))
     if entry.get("verdict") == "allowed":
         day.allowed += 1
@@ -124,7 +125,8 @@ def _count(counted: _Counted, entry: Entry) -> None:
         day.refused[reason] = day.refused.get(reason, 0) + 1
 
 
-def _count_trail(site: Site, counted: _Counted) -> None:
+def _count_trail(site: Site, counted: _Counted, most: int | None) -> bool:
+    """Count the trail's new records; False if they are more than a page counts, and `most` is given."""
     with site.store.reading() as tx:
         newest = tx.newest_audit(None, 1)
         last = newest[0].seq if newest else 0
@@ -132,6 +134,8 @@ def _count_trail(site: Site, counted: _Counted) -> None:
             counted.seq = 0  # a restored store: its records have other numbers
             for day in counted.days.values():
                 day.verified = 0
+        if most is not None and last - counted.seq > MOST_RECORDS:
+            return False
         records = tx.audit(counted.seq)
     for record in records:
         event, day = record.record.get("event"), counted.day(record.record.get("at"))
@@ -140,3 +144,4 @@ def _count_trail(site: Site, counted: _Counted) -> None:
         elif event == "request-approved":
             day.verified -= 1  # the request's session and the browser's own are one verification
     counted.seq = last
+    return True

@@ -142,10 +142,11 @@ def add_key(tx: Writing, key: Key, at: int, actor: str) -> bool:
     return True
 
 
-def end_signed_in_by(tx: Writing, user: str, origin: str) -> None:
-    """Sign out the browsers that the credential `origin` of `user` signed in."""
+def end_signed_in_by(tx: Writing, user: str, origin: str, spared: str = "") -> None:
+    """Sign out the browsers that the credential `origin` of `user` signed in, but `spared`; void the links it asked for."""
+    tx.forget_links(0, user, origin)
     for browser in tx.browsers(user):
-        if browser.origin == origin:
+        if browser.origin == origin and browser.credential != spared:
             tx.end_browsers(user, browser.credential)
 
 

@@ -17,16 +17,19 @@ from gitguard.message.reasons import Refusal
 Entry = dict[str, object]
 
 _SAME = ("user", "key", "address", "repository", "operation", "verdict", "reason", "because")
+MOST_WINDOWS = 16  # that are looked through for one page
 QUIET_SECONDS = 600  # a repeat that comes later begins a new line
 _LONGEST_LINE = 1 << 16
 
 
-def read_log(path: str, after: int = 0) -> Iterator[Entry | None]:
+def read_log(path: str, after: int = 0, *, live: bool = True) -> Iterator[Entry | None]:
     """Every decision of the log and its rotations (plain or gzip), oldest first; None for a line that is not JSON.
+
+    Without `live` of the rotations alone.
 
     Rotations that ended before `after` (Unix seconds) are passed over. Raises Refusal("log-unavailable").
     """
-    for name in [*sorted(_rotations(path), key=_written_at), path]:
+    for name in [*sorted(_rotations(path), key=_written_at), *([path] if live else [])]:
         if name == path and not os.path.exists(name):
             continue
         try:
@@ -160,18 +163,41 @@ def lines_after(path: str, inode: int, offset: int) -> Iterator[tuple[Entry | No
             raise Refusal("log-unavailable", f"{name}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def newest_entries(path: str, most: int, window: int = 1 << 18) -> list[Entry]:
-    """The newest `most` decisions among the last `window` bytes of the log, the newest first. Raises Refusal."""
-    _, size = place_of(path)
-    if not size:
-        return []
+def entries_before(
+    path: str, before: int | None, most: int, holding: str = "", window: int = 1 << 18
+) -> tuple[list[Entry], int]:
+    """At most `most` decisions of the live log before the byte `before` (None: its end), the newest first; and where older ones end.
+
+    With `holding` those whose line holds it. Looks through at most `MOST_WINDOWS` windows; 0 where the log begins. Raises Refusal.
+    """
+    _, end = place_of(path)
+    end = min(before, end) if before is not None else end
+    found: list[Entry] = []
+    wanted = json.dumps(holding, ensure_ascii=False)[1:-1].encode("utf-8", "replace")
+    for _ in range(MOST_WINDOWS):
+        if not end or len(found) == most:
+            break
+        for begins, line in reversed(_lines(path, max(end - window, 0), end)):
+            end = begins
+            entry = _entry(line) if wanted in line else None
+            if entry is not None:
+                found.append(entry)
+            if len(found) == most:
+                break
+    return found, end
+
+
+def _lines(path: str, start: int, end: int) -> list[tuple[int, bytes]]:
+    """(where it begins, the line) of each whole line from `start` to `end`; what `start` cuts belongs to what is before."""
     try:
         with _opened(path) as file:
-            file.seek(max(size - window, 0))
-            if size > window:
-                file.readline()  # the rest of a line
-            lines = file.read(window).splitlines()
+            file.seek(start)
+            data = file.read(end - start)
     except OSError as error:
         raise Refusal("log-unavailable", f"{path}: {error.strerror or error}") from None
-    found = [entry for line in reversed(lines) if (entry := _entry(line)) is not None]
-    return found[:most]
+    place = start
+    lines = []
+    for line in data.splitlines(keepends=True):
+        lines.append((place, line))
+        place += len(line)
+    return lines[1:] if start and len(lines) > 1 else lines

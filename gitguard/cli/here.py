@@ -88,10 +88,14 @@ def say_waiting(here: Here, rest: str) -> None:
         if note.user != person.user:
             continue
         covered = scope_of(kind, credential_of(note.credential), note.address) == mine
-        other = f"from {printable(note.address, 60)} waits for a verification there; if it is not yours, tell your server admin"
-        click.echo(
-            f"push to {readable(note.repository, 100)}, number {note.number}, {rest if covered else other}"
-        )
+        what = f"push to {readable(note.repository, 100)}"
+        if covered:
+            click.echo(f"{what}, number {note.number}, {rest}")
+        else:
+            # MUST: without its number. The web page asks for it, so that nobody lets through what another terminal shows.
+            click.echo(
+                f"{what} from {printable(note.address, 60)} waits for a verification there; if it is not yours, tell your server admin"
+            )
 
 
 def say_followed(followed: Followed, *, rest: str = "ended") -> None:

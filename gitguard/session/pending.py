@@ -1,7 +1,8 @@
 """Pending requests: what was refused for want of a verification, noted so that the web page can name it.
 
-A note is a file in the state folder, one for each user, credential, repository and network; its name is the
-request's id, which carries no authority. MUST: it says nothing that decides. Written at most once a minute, for
+A note is a file in the state folder, one for each user, credential, repository and network. A request's id is the
+file's name and a random tag: whoever follows its link knows it, and it carries no authority. MUST: it says nothing
+that decides. Written at most once a minute, for
 reading once an hour: what fetches in the background costs next to nothing. Plain dialect: a gate that refuses loads this file.
 """
 
@@ -13,9 +14,13 @@ from gitguard.session.scope import network_of
 FOLDER = "pending"  # below the state folder
 KEPT_SECONDS = 3600
 SHOWN_SECONDS = 600  # how long it is shown to whoever does not come by its link
-MOST_OF_USER = 20
+MOST_OF_KEY = 20
+DENIED = (
+    "denied"  # in the place of the number: it stays until it may be written again, and is shown to nobody
+)
 AGAIN_SECONDS = {"push": 60}  # how soon it is written again, and has a number of its own
 AGAIN_READ_SECONDS = 3600
+_NAME_LENGTH = 36
 
 
 class Asked:
@@ -61,16 +66,34 @@ def note(
 
 def _note(
     state: str, user: str, credential: str, address: str, repository: str, operation: str, at: int
-) -> Asked:
+) -> "Asked | None":
     folder = f"{state}/{FOLDER}"
-    id_ = _of_user(user) + _digest(f"{credential}\n{network_of(address) or address}\n{repository}", 8)
-    there = _read(folder, id_)
-    if there is not None and 0 <= at - there.at < AGAIN_SECONDS.get(operation, AGAIN_READ_SECONDS):
-        return there
+    name = _of_key(user, credential) + _digest(f"{network_of(address) or address}\n{repository}", 8)
+    there = _read(folder, name)
+    if there is not None and not _is_due(there, operation, at):
+        return None if there.number == DENIED else there
     _make(folder)
-    _make_room(folder, user, id_)
-    asked = Asked(id_, at, new_number(), user, credential, address, repository, operation)
-    fields = (at, asked.number, user, credential, address, repository, operation)
+    _make_room(folder, user, credential, name)
+    tag = posix.urandom(4).hex()
+    asked = Asked(name + tag, at, new_number(), user, credential, address, repository, operation)
+    _write(folder, asked)
+    return asked
+
+
+def _is_due(there: Asked, operation: str, at: int) -> bool:
+    """Whether the note is written anew: a push that was noted as a read at once, all else in its time."""
+    age = at - there.at
+    if there.operation == "read" and operation == "push" and there.number != DENIED:
+        return True
+    return not 0 <= age < AGAIN_SECONDS.get(operation, AGAIN_READ_SECONDS)
+
+
+def _write(folder: str, asked: Asked) -> None:
+    """Whole or not at all. Raises OSError."""
+    fields = (
+        asked.at, asked.number, asked.user, asked.credential, asked.address, asked.repository, asked.operation,
+        asked.id[_NAME_LENGTH:],
+    )  # fmt: skip
     data = "\n".join([str(field) for field in fields]).encode("utf-8", "surrogateescape")
     beside = f"{folder}/.{posix.getpid()}"
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC
@@ -82,8 +105,7 @@ def _note(
     if written != len(data):
         posix.unlink(beside)
         raise OSError("a full disk")
-    posix.rename(beside, f"{folder}/{id_}")
-    return asked
+    posix.rename(beside, f"{folder}/{asked.id[:_NAME_LENGTH]}")
 
 
 def _make(folder: str) -> None:
@@ -102,18 +124,21 @@ def _of_user(user: str) -> str:
     return _digest(user, 6)
 
 
-def _make_room(folder: str, user: str, id_: str) -> None:
-    """Take the user's oldest away where they have as many as are kept."""
-    mine = [name for name in _names(folder, user) if name != id_]
-    if len(mine) < MOST_OF_USER:
+def _of_key(user: str, credential: str) -> str:
+    return _of_user(user) + _digest(credential, 4)
+
+
+def _make_room(folder: str, user: str, credential: str, name: str) -> None:
+    """Take the key's oldest away where it has as many as are kept; those of other keys stay."""
+    mine = [other for other in _names(folder, _of_key(user, credential)) if other != name]
+    if len(mine) < MOST_OF_KEY:
         return
-    dated = sorted([(posix.stat(f"{folder}/{name}").st_mtime, name) for name in mine])
-    for _, name in dated[: len(mine) - MOST_OF_USER + 1]:
-        _unlink(f"{folder}/{name}")
+    dated = sorted([(posix.stat(f"{folder}/{other}").st_mtime, other) for other in mine])
+    for _, other in dated[: len(mine) - MOST_OF_KEY + 1]:
+        _unlink(f"{folder}/{other}")
 
 
-def _names(folder: str, user: str) -> "list[str]":
-    beginning = _of_user(user)
+def _names(folder: str, beginning: str) -> "list[str]":
     return [name for name in posix.listdir(folder) if name.startswith(beginning)]
 
 
@@ -121,11 +146,15 @@ def pending(state: str, user: str, at: int) -> "list[Asked]":
     """The pending requests of `user` that are kept at `at`, the newest first."""
     folder = f"{state}/{FOLDER}"
     try:
-        names = _names(folder, user)
+        names = _names(folder, _of_user(user))
     except OSError:
         return []
     found = [asked for name in names if (asked := _read(folder, name)) is not None]
-    found = [asked for asked in found if asked.user == user and 0 <= at - asked.at < KEPT_SECONDS]
+    found = [
+        asked
+        for asked in found
+        if asked.user == user and asked.number != DENIED and 0 <= at - asked.at < KEPT_SECONDS
+    ]
     found.sort(key=lambda asked: (-asked.at, asked.id))
     return found
 
@@ -133,7 +162,24 @@ def pending(state: str, user: str, at: int) -> "list[Asked]":
 def drop(state: str, id_: str) -> None:
     """Take the note of a request away, if there is one. `id_` as a note has it."""
     if is_id(id_):
-        _unlink(f"{state}/{FOLDER}/{id_}")
+        _unlink(f"{state}/{FOLDER}/{id_[:_NAME_LENGTH]}")
+
+
+def deny(state: str, asked: Asked) -> None:
+    """Show the request to nobody from now on; it is not noted again before its time. Raises OSError."""
+    _write(
+        f"{state}/{FOLDER}",
+        Asked(
+            asked.id,
+            asked.at,
+            DENIED,
+            asked.user,
+            asked.credential,
+            asked.address,
+            asked.repository,
+            asked.operation,
+        ),
+    )
 
 
 def sweep(state: str, at: int) -> None:
@@ -154,7 +200,7 @@ def sweep(state: str, at: int) -> None:
 
 def is_id(text: str) -> bool:
     """Whether `text` has the form of a request's id."""
-    return len(text) == 28 and all(c in "0123456789abcdef" for c in text)
+    return len(text) == _NAME_LENGTH + 8 and all(c in "0123456789abcdef" for c in text)
 
 
 def _unlink(path: str) -> None:
@@ -164,16 +210,16 @@ def _unlink(path: str) -> None:
         return
 
 
-def _read(folder: str, id_: str) -> "Asked | None":
+def _read(folder: str, name: str) -> "Asked | None":
     try:
-        handle = posix.open(f"{folder}/{id_}", posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK)
+        handle = posix.open(f"{folder}/{name}", posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK)
     except OSError:
         return None
     try:
         fields = posix.read(handle, 65536).decode("utf-8", "surrogateescape").split("\n")
     finally:
         posix.close(handle)
-    if len(fields) != 7 or not fields[0].isdigit():
+    if len(fields) != 8 or not fields[0].isdigit():
         return None
-    at, number, user, credential, address, repository, operation = fields
-    return Asked(id_, int(at), number, user, credential, address, repository, operation)
+    at, number, user, credential, address, repository, operation, tag = fields
+    return Asked(name + tag, int(at), number, user, credential, address, repository, operation)

@@ -23,9 +23,8 @@ def scope_of(kind: str, credential: Credential, address: str) -> "tuple[str, str
 
     `kind` is one of `SCOPES`, `address` the client's as sshd wrote it.
     """
-    if credential.kind == "web":
-        # A browser's session is its own under each scope: it closes the padlock there, and covers no key.
-        return ("key", credential.text, "") if credential.id else None
+    if credential.kind == "web" and kind == "user":
+        kind = "key"  # a browser's session is its own: it closes the padlock there, and covers no key
     if kind == "user":
         return ("user", "", "")
     if not credential.id:

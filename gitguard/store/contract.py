@@ -119,6 +119,9 @@ class Reading(Protocol):
     def all_browsers(self) -> list[Browser]:
         """Everybody's signed-in browsers, by user."""
 
+    def links(self, user: str, origin: str) -> list[SignInLink]:
+        """The sign-in links of `user` that `origin` asked for, run out or not."""
+
     def link(self, hash_: bytes) -> SignInLink | None:
         """The sign-in link of this hash, run out or not, without using it up; None for none."""
 
@@ -209,8 +212,11 @@ class Writing(Reading, Protocol):
     def end_all_browsers(self) -> int:
         """Sign out everybody's, and void every sign-in link; how many browsers."""
 
-    def put_link(self, hash_: bytes, link: SignInLink, most: int) -> None:
-        """A new sign-in link; of the user's open ones, the oldest beyond `most` are void."""
+    def put_link(self, hash_: bytes, link: SignInLink) -> None:
+        """A new sign-in link."""
+
+    def forget_links(self, until: int, user: str = "", origin: str = "") -> int:
+        """Void the links that ran out by `until`; with a user all that `origin` asked for. How many."""
 
     def take_link(self, hash_: bytes) -> SignInLink | None:
         """The sign-in link of this hash, run out or not, which is used up by that; None for none."""

@@ -85,6 +85,10 @@ class Reader:
     def all_browsers(self) -> list[Browser]:
         return [_browser(row) for row in self._all(f"{_BROWSER} ORDER BY user_name, credential")]
 
+    def links(self, user: str, origin: str) -> list[SignInLink]:
+        sql = "SELECT user_name, purpose, origin, expires_at FROM sign_in_links WHERE user_name = ? AND origin = ?"
+        return [SignInLink(*row) for row in self._all(sql, user, origin)]
+
     def link(self, hash_: bytes) -> SignInLink | None:
         row = self._one(
             "SELECT user_name, purpose, origin, expires_at FROM sign_in_links WHERE hash = ?", hash_

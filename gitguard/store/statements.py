@@ -119,16 +119,17 @@ class Writer(Reader):
         self._change("DELETE FROM sign_in_links")
         return self._change("DELETE FROM credentials WHERE credential IN (SELECT credential FROM browsers)")
 
-    def put_link(self, hash_: bytes, link: SignInLink, most: int) -> None:
+    def put_link(self, hash_: bytes, link: SignInLink) -> None:
         self._change(
             "INSERT INTO sign_in_links (hash, user_name, purpose, origin, expires_at) VALUES (?, ?, ?, ?, ?)",
             hash_, link.user, link.purpose, link.origin, link.expires_at,
         )  # fmt: skip
-        self._change(
-            "DELETE FROM sign_in_links WHERE user_name = ? AND hash NOT IN"
-            " (SELECT hash FROM sign_in_links WHERE user_name = ? ORDER BY expires_at DESC, hash LIMIT ?)",
-            link.user, link.user, most,
-        )  # fmt: skip
+
+    def forget_links(self, until: int, user: str = "", origin: str = "") -> int:
+        gone = self._change("DELETE FROM sign_in_links WHERE expires_at <= ?", until)
+        if user:
+            gone += self._change("DELETE FROM sign_in_links WHERE user_name = ? AND origin = ?", user, origin)
+        return gone
 
     def take_link(self, hash_: bytes) -> SignInLink | None:
         link = self.link(hash_)

@@ -13,16 +13,12 @@ from gitguard.decision.standing import remaining
 from gitguard.factor.change import ProofWanted
 from gitguard.message.reasons import Refusal
 from gitguard.store.rows import AuditRecord, Browser, Key, Session
-from gitguard.web.showing import show
+from gitguard.web.showing import say, say_not_all, show, typed_code
 from gitguard.web.visit import SIGNED_IN, needs, renew, visit
 
 pages = Blueprint("account", __name__, url_prefix="/account")
 EVENTS = 15
-# What was done, as the address of the page says it; a word that is not here says nothing.
-DONE = (
-    "enrolled", "enrolled-again", "left", "left-all", "key-left", "always-on", "always-off", "browser-out", "key-removed",
-    "removed",
-)  # fmt: skip
+FEW_REPOSITORIES = 1000  # so many are counted while somebody waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +38,7 @@ def account() -> ResponseReturnValue:
         user = tx.user(here.person.user)
         keys, sessions = tx.keys(here.person.user), tx.sessions(here.person.user)
         signed_in: list[Browser] = tx.browsers(here.person.user)
-        verified = here.stand is not None and here.stand.verified
+        verified = here.is_verified
         events: list[AuditRecord] = tx.newest_audit(None, EVENTS, here.person.user) if verified else []
     live = [
         (session, here.moment.at + left)
@@ -53,7 +49,6 @@ def account() -> ResponseReturnValue:
     ]
     return show(
         "account.html",
-        done=request.args.get("done", "") if request.args.get("done") in DONE else "",
         always=user is not None and user.always,
         keys=[
             OwnKey(key, [(s, ends) for s, ends in live if s.credential in (key.fingerprint, "")])
@@ -62,29 +57,24 @@ def account() -> ResponseReturnValue:
         browsers=[
             one for one in signed_in if 0 <= here.moment.age_of(one.signed_in) < browsers.BROWSER_SECONDS
         ],
-        waiting=requests.shown(here.site, here.person, here.moment),
+        waiting=requests.shown(here.site, here.person, here.moment, verified=verified),
         events=events,
         verified=verified,
     )
 
 
-def _typed() -> bytes | None:
-    """The code of the form, None where it had no field for one."""
-    return request.form["code"].encode("utf-8", "replace") if "code" in request.form else None
-
-
 def _code() -> bytes:
     """The code of the form; asks for one where it had no field. Raises ProofWanted."""
-    typed = _typed()
+    typed = typed_code()
     if typed is None:
         raise ProofWanted
     return typed
 
 
 def _back(done: str, followed: Followed | None = None) -> ResponseReturnValue:
-    if followed is not None and followed.fault is not None:
-        raise followed.fault
-    return redirect(url_for("account.account", done=done), 303)
+    say(f"account.done.{done}")
+    say_not_all(followed.fault if followed is not None else None)
+    return redirect(url_for("account.account"), 303)
 
 
 @pages.post("/leave")
@@ -101,7 +91,7 @@ def leave_all() -> ResponseReturnValue:
     """End every session, of all keys and browsers."""
     here = visit()
     return _back(
-        "left-all", own.leave(here.site, here.person, here.moment, _typed(), everywhere=True).followed
+        "left-all", own.leave(here.site, here.person, here.moment, typed_code(), everywhere=True).followed
     )
 
 
@@ -112,7 +102,8 @@ def leave_key() -> ResponseReturnValue:
     here, key = visit(), request.form.get("key", "")
     if not key:
         raise Refusal("usage")
-    return _back("key-left", own.leave(here.site, here.person, here.moment, _typed(), key=key).followed)
+    left = own.leave(here.site, here.person, here.moment, typed_code(), key=key)
+    return _back("key-left" if left.sessions else "nothing-left", left.followed)
 
 
 @pages.post("/remove-key")
@@ -131,8 +122,10 @@ def remove_key() -> ResponseReturnValue:
 def browser_out() -> ResponseReturnValue:
     """Sign out another browser of one's own."""
     here = visit()
-    if here.visitor is not None:
-        browsers.sign_out(here.site, here.visitor, request.form.get("browser", ""), here.moment)
+    if here.visitor is None or not browsers.sign_out(
+        here.site, here.visitor, request.form.get("browser", ""), here.moment, typed_code()
+    ):
+        return _back("no-browser")
     return _back("browser-out")
 
 
@@ -143,7 +136,9 @@ def always() -> ResponseReturnValue:
     here, switch = visit(), request.form.get("switch", "")
     if switch not in ("on", "off"):
         raise Refusal("usage")
-    _, followed = own.always(here.site, here.person, here.moment, _typed(), on=switch == "on")
+    if not here.settings.account.allow_always:
+        raise Refusal("forbidden")
+    _, followed = own.always(here.site, here.person, here.moment, typed_code(), on=switch == "on")
     return _back(f"always-{switch}", followed)
 
 
@@ -164,7 +159,11 @@ def before_removing() -> ResponseReturnValue:
     """What removing means. MUST: numbers, no names, before the code: whoever has the key alone reads this."""
     here = visit()
     _check_removal()
-    closed = own.closed_without_factor(here.site, here.person.user, here.moment, here.peer.address)
+    with here.site.store.reading() as tx:
+        few = len(tx.find_repositories("", "", FEW_REPOSITORIES + 1)) <= FEW_REPOSITORIES
+    closed = (
+        own.closed_without_factor(here.site, here.person.user, here.moment, here.peer.address) if few else {}
+    )
     return show("remove.html", closed={operation: len(names) for operation, names in closed.items()})
 
 

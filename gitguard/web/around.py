@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import Forbidden, MisdirectedRequest
 
 from gitguard.config.schema import Settings
@@ -37,10 +37,11 @@ def stand_around(app: Flask) -> None:
 def _before() -> None:
     if request.endpoint in FREE:
         return
-    here = visit.begin()
-    _check_host(here.settings)
+    settings = current_app.extensions["settings"](current_app.config["CONFIG"])
+    _check_host(settings)
     if request.method not in ("GET", "HEAD"):
-        _check_origin(here.settings)
+        _check_origin(settings)
+    visit.begin()
 
 
 def _check_host(settings: Settings) -> None:
@@ -69,5 +70,4 @@ def _after(response: Response) -> Response:
         response.headers["Cache-Control"] = "no-store"
     response.headers.pop("Server", None)
     response.vary.add("Cookie")
-    g.pop("texts", None)
     return response

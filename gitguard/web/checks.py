@@ -13,11 +13,13 @@ from gitguard.config.faults import ConfigurationError
 from gitguard.factor.change import ProofWanted
 from gitguard.message.reasons import Refusal, told_of
 from gitguard.web.around import FREE
-from gitguard.web.showing import refusal_in_words, show
+from gitguard.web.showing import refusal_in_words, show, texts, typed_code
+from gitguard.web.sign_in import sign_in_page
+from gitguard.web.verify import to_verify
 from gitguard.web.visit import ANYONE, SERVER_ADMIN, SIGNED_IN, visit
 
 LOG = logging.getLogger("gitguard.web")
-STATUS = {"throttled": 429, "no-such-repository": 404, "usage": 400, "not-a-code": 400}
+STATUS = {"throttled": 429, "no-such-repository": 404, "usage": 400, "not-a-code": 400, "code-rejected": 400}
 
 
 def install(app: Flask) -> None:
@@ -41,13 +43,11 @@ def _check_need() -> ResponseReturnValue | None:
     if need not in (SIGNED_IN, SERVER_ADMIN):
         raise Refusal("internal-error", f"{request.endpoint} does not say whom it lets in")
     if here.visitor is None:
-        return show("sign_in.html", status=401, link="", user="", login_user="")
+        return sign_in_page(401, back=str((request.view_args or {}).get("id_") or ""))
     if need == SERVER_ADMIN and not here.is_admin:
         raise Refusal("forbidden")
     if need == SERVER_ADMIN and not here.is_fresh:
-        if request.method == "GET":
-            return redirect(url_for("verify.verify", then="admin"), 303)
-        raise ProofWanted
+        return to_verify(str(request.endpoint))
     return None
 
 
@@ -58,7 +58,7 @@ def refused(refusal: Refusal) -> ResponseReturnValue:
         return show("unavailable.html", status=503, bare=True)
     status = STATUS.get(refusal.reason, 403)
     typed_again = refusal.reason in ("code-rejected", "not-a-code", "throttled")
-    if typed_again and "code" in request.form and visit().visitor is not None:
+    if typed_again and typed_code() is not None and visit().visitor is not None:
         return confirm(refusal_in_words(refusal), status)
     return show("refused.html", status=status, error=refusal_in_words(refusal))
 
@@ -66,18 +66,23 @@ def refused(refusal: Refusal) -> ResponseReturnValue:
 def confirm(error: str = "", status: int = 200) -> ResponseReturnValue:
     """The same form once more, with a field for the code that it needs."""
     kept = [
-        (name, value) for name, value in request.form.items(multi=True) if name not in ("code", "csrf_token")
+        (name, value)
+        for name, value in request.form.items(multi=True)
+        if name not in ("code", "recovery", "csrf_token")
     ]
-    return show("confirm.html", status=status, action=request.path, kept=kept, error=error)
+    what = f"confirm.what.{str(request.endpoint).replace('.', '-')}"
+    return show(
+        "confirm.html", status=status, action=request.path, kept=kept, error=error,
+        what=texts()(what) if texts().has(what) else "",
+    )  # fmt: skip
 
 
 def _proof_wanted(_: ProofWanted) -> ResponseReturnValue:
     here = visit()
     if here.stand is None or not here.stand.enrolled:
         return refused(Refusal("enrolment-required"))
-    need = getattr(current_app.view_functions[str(request.endpoint)], "needs", None)
-    if need == SERVER_ADMIN:  # a code opens the door there; the form is filled in again behind it
-        return redirect(url_for("verify.verify", then="admin"), 303)
+    if request.method == "GET":
+        return to_verify(str(request.endpoint))
     return confirm()
 
 
@@ -94,6 +99,8 @@ def _plain(error: HTTPException) -> ResponseReturnValue:
     code = error.code or 500
     if 300 <= code < 400:
         return error.get_response()
+    if code == 405 and request.method == "GET":
+        return redirect(url_for("sign_in.home"), 303)  # the address of a form that was sent
     known = {404: "not_found", 405: "not_found", 413: "too_large", 421: "wrong_host"}.get(code, "not_allowed")
     return show("plain.html", status=code, what=known, bare=True)
 

@@ -29,8 +29,11 @@ class Peer:
 
 def peer_of(environ: Mapping[str, Any], settings: Settings) -> Peer:
     """Who sent the request that WSGI describes in `environ`."""
-    near = str(environ.get("REMOTE_ADDR", ""))
-    account = _account_of(environ.get("gunicorn.socket")) if not near else ""
+    connection = _socket_of(environ.get("gunicorn.socket"))
+    is_unix = connection is not None and connection.family == socket.AF_UNIX
+    # Who connects to a Unix socket may bind a name of their choice, which looks like an address: it counts for nothing.
+    near = "" if is_unix else str(environ.get("REMOTE_ADDR", ""))
+    account = _account_of(connection) if is_unix and connection is not None else ""
     if not _is_trusted(near, account, settings):
         return Peer(near, "")
     header = str(settings.web.trusted_header)
@@ -38,12 +41,13 @@ def peer_of(environ: Mapping[str, Any], settings: Settings) -> Peer:
     return Peer(_first_stranger(str(environ.get(_FORWARDED, "")), near, settings), login)
 
 
-def _account_of(connection: object) -> str:
+def _socket_of(given: object) -> socket.socket | None:
+    found = given if isinstance(given, socket.socket) else getattr(given, "sock", None)
+    return found if isinstance(found, socket.socket) else None
+
+
+def _account_of(connection: socket.socket) -> str:
     """The account at the other end of a Unix socket, as the kernel says; "" where it says nothing."""
-    if not isinstance(connection, socket.socket):
-        connection = getattr(connection, "sock", connection)
-    if not isinstance(connection, socket.socket) or connection.family != socket.AF_UNIX:
-        return ""
     size = struct.calcsize("3i")
     try:
         _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))

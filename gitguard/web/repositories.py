@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from markupsafe import Markup
 
 from gitguard.action import toggles
 from gitguard.action.follow import Followed
 from gitguard.config.types import format_duration
 from gitguard.decision.standing import exempted
+from gitguard.factor.change import ProofWanted
 from gitguard.message.reasons import Refusal
 from gitguard.policy.requirement import TOGGLES
 from gitguard.repository import toggle
 from gitguard.repository.registry import known
 from gitguard.store.rows import Repository
-from gitguard.web.showing import show
+from gitguard.web.showing import refusal_in_words, say, say_not_all, show, typed_code
 from gitguard.web.visit import SIGNED_IN, needs, visit
 
 pages = Blueprint("repositories", __name__)
 PAGE = 50
-DONE = ("require", "lifetime", "admins")
 
 
 @pages.get("/repositories")
@@ -29,7 +32,7 @@ def repositories() -> ResponseReturnValue:
     here, after = visit(), request.args.get("after", "")
     holding = request.args.get("q", "")
     with here.site.store.reading() as tx:
-        if here.is_admin:
+        if here.is_admin and here.is_fresh:
             rows = tx.find_repositories(holding, after, PAGE + 1)
         else:
             names = [name for name in tx.administered_by(here.person.user) if holding in name]
@@ -41,6 +44,7 @@ def repositories() -> ResponseReturnValue:
         more=rows[PAGE - 1].name if len(rows) > PAGE else "",
         q=holding,
         why=why_not_offered(),
+        all=here.is_admin and here.is_fresh,
     )
 
 
@@ -62,24 +66,35 @@ def why_not_offered() -> str:
 @needs(SIGNED_IN)
 def repository() -> ResponseReturnValue:
     """What one repository demands. MUST: only its admins and the server's see it here."""
+    return _show(_administered(request.args.get("name", "")))
+
+
+def _show(
+    row: Repository, error: Markup | str = "", field: str = "", status: int = 200
+) -> ResponseReturnValue:
     here = visit()
-    row = _administered(request.args.get("name", ""))
     with here.site.store.reading() as tx:
         admins = tx.repository_admins(row.name)
+    lowest = TOGGLES.index(row.floor_require)
+    limit = row.floor_lifetime_seconds or int(here.settings.session.lifetime)
     return show(
         "repository.html",
+        status=status,
         row=row,
         demands=described(row),
         floor=toggle.describe(row.floor_require, row.floor_lifetime_seconds)
         if row.floor_require != "none" or row.floor_lifetime_seconds is not None
         else "",
         admins=admins,
-        lifetime=format_duration(row.lifetime_seconds) if row.lifetime_seconds is not None else "default",
+        lifetime=request.form.get("lifetime")
+        or (format_duration(row.lifetime_seconds) if row.lifetime_seconds is not None else "default"),
+        longest=format_duration(limit),
         exempt=exempted(here.settings, row.name, here.moment),
         why=why_not_offered(),
-        words=TOGGLES,
-        done=request.args.get("done", "") if request.args.get("done") in DONE else "",
+        words=TOGGLES[lowest:],
         enforcement=here.settings.git.enforcement,
+        error=error,
+        field=field,
     )
 
 
@@ -91,46 +106,58 @@ def _administered(name: str) -> Repository:
             row = known(tx, here.settings, name)
         except Refusal:
             row = None
-        if row is None or not toggle.may_administer(tx, here.settings, row, here.person.user):
-            raise Refusal("forbidden")
+        own = row is not None and here.person.user in tx.repository_admins(row.name)
+    if row is None or not (own or here.is_admin):
+        raise Refusal("forbidden")
+    if not own and not here.is_fresh:
+        raise ProofWanted  # a server's admin, who looks at all of them with a fresh factor alone
     return row
 
 
-def _typed() -> bytes | None:
-    return request.form["code"].encode("utf-8", "replace") if "code" in request.form else None
-
-
-def _back(name: str, done: str, followed: Followed | None = None) -> ResponseReturnValue:
-    if followed is not None and followed.fault is not None:
-        raise followed.fault
-    return redirect(url_for("repositories.repository", name=name, done=done), 303)
+def _set(field: str, act: Callable[[str], Followed | None]) -> ResponseReturnValue:
+    """Change the repository of the form; what was filled in wrongly is said beside its field."""
+    row = _administered(request.form.get("name", ""))
+    try:
+        followed = act(row.name)
+    except Refusal as refusal:
+        if refusal.reason not in ("usage", "forbidden", "not-available"):
+            raise
+        return _show(row, refusal_in_words(refusal), field, 403 if refusal.reason != "usage" else 400)
+    say(f"repository.done.{field}")
+    say_not_all(followed.fault if followed is not None else None)
+    return redirect(url_for("repositories.repository", name=row.name), 303)
 
 
 @pages.post("/repository/require")
 @needs(SIGNED_IN)
 def require() -> ResponseReturnValue:
     """Set what is demanded, with a factor of the last five minutes or a code."""
-    here, row = visit(), _administered(request.form.get("name", ""))
-    word = request.form.get("require", "")
-    _, followed = toggles.set_require(here.site, here.person, row.name, word, here.moment, _typed())
-    return _back(row.name, "require", followed)
+    here, word = visit(), request.form.get("require", "")
+    return _set(
+        "require",
+        lambda name: toggles.set_require(here.site, here.person, name, word, here.moment, typed_code())[1],
+    )
 
 
 @pages.post("/repository/lifetime")
 @needs(SIGNED_IN)
 def lifetime() -> ResponseReturnValue:
     """Set how long a verification counts here."""
-    here, row = visit(), _administered(request.form.get("name", ""))
-    word = request.form.get("lifetime", "").strip()
-    _, followed = toggles.set_lifetime(here.site, here.person, row.name, word, here.moment, _typed())
-    return _back(row.name, "lifetime", followed)
+    here, word = visit(), request.form.get("lifetime", "").strip()
+    return _set(
+        "lifetime",
+        lambda name: toggles.set_lifetime(here.site, here.person, name, word, here.moment, typed_code())[1],
+    )
 
 
 @pages.post("/repository/admins")
 @needs(SIGNED_IN)
 def admins() -> ResponseReturnValue:
     """Add or remove an admin of the repository."""
-    here, row = visit(), _administered(request.form.get("name", ""))
-    verb, user = request.form.get("verb", ""), request.form.get("user", "").strip()
-    toggles.change_admin(here.site, here.person, row.name, verb, user, here.moment, _typed())
-    return _back(row.name, "admins")
+    here, verb = visit(), request.form.get("verb", "")
+    user = request.form.get("user", "").strip()
+
+    def act(name: str) -> None:
+        toggles.change_admin(here.site, here.person, name, verb, user, here.moment, typed_code())
+
+    return _set("user", act)

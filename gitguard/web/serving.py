@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
+import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +21,8 @@ from gitguard.message.reasons import Refusal, printable
 from gitguard.web.app import create_app
 
 BIND = "127.0.0.1:8321"
-THREADS = 8
+THREADS = 32  # they wait more than they work: for the store, for a push that goes on, for slow clients
+SILENT_SECONDS = 10  # a client that says nothing for so long, half way through, is let go
 GRACEFUL_SECONDS = 20
 SOCKET_UMASK = 0o007  # the web server in front is in the account's group
 
@@ -104,11 +108,19 @@ class _Service(BaseApplication):  # type: ignore[misc]
             "forwarder_headers": "",
             "secure_scheme_headers": {},
             "server_software": "gitguard",
-            "when_ready": lambda _: self._ready(),
+            "forwarded_allow_ips": "",
+            "when_ready": self._listens,
         }
         for name, value in options.items():
             if name in self.cfg.settings:  # older ones have no control socket
                 self.cfg.set(name, value)
+
+    def _listens(self, arbiter: Any) -> None:
+        """What is accepted from here on has the listener's patience (Linux passes SO_RCVTIMEO on, for TCP)."""
+        patience = struct.pack("ll", SILENT_SECONDS, 0)
+        for listener in arbiter.LISTENERS:
+            listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
+        self._ready()
 
     def load(self) -> Any:
         """The page."""
@@ -120,4 +132,7 @@ def serve(config: str, listening: Listening, ready: Callable[[], None]) -> None:
     check(listening)
     create_app(config)  # a fault is said here, in words
     os.environ.pop("GUNICORN_CMD_ARGS", None)
+    # The server's own zone, once: reading dates must not switch it while other threads tell the time.
+    os.environ.pop("TZ", None)
+    time.tzset()
     _Service(config, listening, ready).run()

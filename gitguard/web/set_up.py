@@ -12,7 +12,7 @@ from gitguard.action.requests import PendingRequest
 from gitguard.factor import enrolment
 from gitguard.message.reasons import Refusal
 from gitguard.web.held import Held, HeldEnrolments
-from gitguard.web.showing import refusal_in_words, show
+from gitguard.web.showing import refusal_in_words, say, say_not_all, show, texts
 from gitguard.web.verify import went_on
 from gitguard.web.visit import SIGNED_IN, needs, visit
 
@@ -42,14 +42,16 @@ def _first_page(error: Markup | str = "", status: int = 200) -> ResponseReturnVa
     with here.site.store.reading() as tx:
         needed = enrolment.needs_basis(here.site.desk, tx, here.person)
     enrolled = here.stand is not None and here.stand.enrolled
-    asked = request.values.get("request", "")
+    # Another app voids all that rides on the one before it, so it lets nothing go on: that takes a code afterwards.
+    asked = "" if enrolled else request.values.get("request", "")
+    wanted = requests.request_of(here.site, here.person, asked, here.moment) if asked else None
     return show(
         "set_up.html",
         status=status,
         apps=here.settings.apps,
         needed=needed,
         enrolled=enrolled,
-        asked=asked,
+        wanted=wanted,
         error=error,
     )
 
@@ -60,13 +62,14 @@ def start() -> ResponseReturnValue:
     """A fresh secret and recovery codes, which are shown now or, where there are none, the secret."""
     here = visit()
     given = request.form.get("given", "").strip()
+    enrolled = here.stand is not None and here.stand.enrolled
     try:
         pending = own.begin_enrolment(here.site, here.person, given.encode() if given else None, here.moment)
     except Refusal as refusal:
         if refusal.reason not in ("invite-required", "code-rejected", "not-a-code", "throttled"):
             raise
         return _first_page(refusal_in_words(refusal), 429 if refusal.reason == "throttled" else 400)
-    held = Held(pending, request.form.get("request", ""))
+    held = Held(pending, "" if enrolled else request.form.get("request", ""))
     _held().put(here.person.credential.text, held)
     codes = _held().take_codes(held)
     if not codes:
@@ -106,6 +109,7 @@ def _code_page(
         wanted=_wanted(held),
         error=error,
         field=field,
+        number=request.form.get("number", ""),
     )
 
 
@@ -135,16 +139,19 @@ def confirm() -> ResponseReturnValue:
     try:
         if wanted is not None:
             requests.check_number(wanted, request.form.get("number", ""))
-        done, _ = own.confirm(here.site, here.person, held.pending, typed, here.moment, wanted)
+        done, followed = own.confirm(here.site, here.person, held.pending, typed, here.moment, wanted)
     except Refusal as refusal:
-        if refusal.reason not in ("code-rejected", "not-a-code", "forbidden"):
+        if refusal.reason not in ("code-rejected", "not-a-code", "forbidden", "usage", "invite-required"):
             raise
         field = "number" if refusal.detail == "number" else "code"
-        return _code_page(held, error=refusal_in_words(refusal), field=field, status=400)
+        words = texts()("app.not_a_code") if refusal.reason == "not-a-code" else refusal_in_words(refusal)
+        return _code_page(held, error=words, field=field, status=400)
     _held().drop(here.person.credential.text)
+    say_not_all(followed.fault)
     if wanted is not None:
         return went_on(wanted)
-    return redirect(url_for("account.account", done="enrolled-again" if done.again else "enrolled"), 303)
+    say("account.done.enrolled-again" if done.again else "account.done.enrolled")
+    return redirect(url_for("account.account"), 303)
 
 
 def _over() -> ResponseReturnValue:

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from gitguard.action import browsers
 from gitguard.message.reasons import Refusal
+from gitguard.session.pending import is_id
 from gitguard.session.scope import network_of
 from gitguard.web.limit import Limiter
 from gitguard.web.showing import show
@@ -31,9 +32,14 @@ def home() -> ResponseReturnValue:
 @needs(ANYONE)
 def sign_in() -> ResponseReturnValue:
     """The command that signs in, or the button where a proxy says who it is."""
+    return sign_in_page()
+
+
+def sign_in_page(status: int = 200, link: str = "", user: str = "", back: str = "") -> ResponseReturnValue:
+    """How to sign in. `link` and `user`: a good link and whom it signs in; `back`: the request that led here, or ""."""
     here = visit()
     login_user = browsers.user_of_login(here.site, here.peer.login) if here.peer.login else ""
-    return show("sign_in.html", link="", user="", login_user=login_user)
+    return show("sign_in.html", status=status, link=link, user=user, login_user=login_user, back=back)
 
 
 @pages.get("/sign-in/<token>")
@@ -44,8 +50,8 @@ def by_link(token: str) -> ResponseReturnValue:
     user = browsers.user_of_link(here.site, token, here.moment)
     if not user:
         _check_rate()
-        return show("sign_in.html", status=403, link="gone", user="", login_user="")
-    return show("sign_in.html", link=token, user=user, login_user="")
+        return sign_in_page(403, link="gone")
+    return sign_in_page(link=token, user=user)
 
 
 @pages.post("/sign-in/link")
@@ -70,7 +76,9 @@ def use_login() -> ResponseReturnValue:
     if not here.peer.login:
         _check_rate()
         raise Refusal("forbidden")
-    return _signed_in(browsers.sign_in_by_login(here.site, here.peer.login, here.peer.address, here.moment))
+    back = request.form.get("back", "")
+    done = browsers.sign_in_by_login(here.site, here.peer.login, here.peer.address, here.moment)
+    return _signed_in(done, url_for("verify.verify", id_=back) if is_id(back) else "")
 
 
 def _check_rate() -> None:
@@ -82,14 +90,14 @@ def _check_rate() -> None:
         raise Refusal("throttled", retry_at=retry_at)
 
 
-def _signed_in(done: browsers.SignedIn) -> ResponseReturnValue:
+def _signed_in(done: browsers.SignedIn, target: str = "") -> ResponseReturnValue:
     """MUST: nothing of what the browser held before is kept (session fixation), its form tokens neither."""
     here = visit()
     if here.visitor is not None:
         browsers.sign_out(here.site, here.visitor, here.visitor.browser.credential, here.moment)
     session.clear()
     session[COOKIE_KEY] = done.token
-    return redirect(url_for("sign_in.home"), 303)
+    return redirect(target or url_for("sign_in.home"), 303)
 
 
 @pages.post("/sign-out")

@@ -10,24 +10,39 @@ from markupsafe import Markup
 
 from gitguard.action import own, requests
 from gitguard.action.requests import PendingRequest
+from gitguard.factor.proof import Proof
+from gitguard.message.moments import day
 from gitguard.message.reasons import Refusal
-from gitguard.web.showing import refusal_in_words, show, texts
+from gitguard.web.showing import refusal_in_words, say, say_not_all, show, typed_code
 from gitguard.web.visit import SIGNED_IN, needs, renew, visit
 
 pages = Blueprint("verify", __name__)
-THEN = {
-    "admin": "overview.overview",
-    "account": "account.account",
-}  # where it goes on; nothing else is a target
 CONTINUES_SECONDS = 2.0  # a push that waits looks twice a second
 LOOK_SECONDS = 0.1
+# Where it goes on after a code that was asked for elsewhere; nothing else is a target.
+THEN = (
+    "account.account", "overview.overview", "people.listing", "policy.rules", "records.sessions", "records.audit", "records.log",
+    "doctor.findings", "repositories.repositories",
+)  # fmt: skip
+
+
+def to_verify(endpoint: str) -> ResponseReturnValue:
+    """A server admin's page wants a fresh code: on to verifying, and then to that page, or to the first of them."""
+    target = (
+        endpoint
+        if endpoint in THEN
+        else "repositories.repositories"
+        if endpoint.startswith("repositor")
+        else "overview.overview"
+    )
+    return redirect(url_for("verify.verify", then=target), 303)
 
 
 @pages.get("/verify", defaults={"id_": ""})
 @pages.get("/verify/<id_>")
 @needs(SIGNED_IN)
 def verify(id_: str) -> ResponseReturnValue:
-    """The pending requests, one of them in front; or only the padlock of this browser."""
+    """The request that was named, or this browser alone; what else waits is listed. MUST: no request goes on that was not chosen."""
     here = visit()
     if here.stand is None or not here.stand.enrolled:
         return redirect(url_for("set_up.begin", request=id_ or None), 303)
@@ -36,22 +51,20 @@ def verify(id_: str) -> ResponseReturnValue:
 
 def _form(id_: str, error: Markup | str = "", field: str = "", status: int = 200) -> ResponseReturnValue:
     here = visit()
-    shown = requests.shown(here.site, here.person, here.moment)
+    shown = requests.shown(here.site, here.person, here.moment, verified=here.is_verified)
     named = requests.request_of(here.site, here.person, id_, here.moment) if id_ else None
-    if not id_ and len(shown) == 1:
-        named = shown[0]
     then = request.values.get("then", "")
     return show(
         "verify.html",
         status=status,
-        gone=bool(id_) and named is None and not error,
+        gone=bool(id_) and named is None,
         wanted=named,
         others=[one for one in shown if named is None or one.asked.id != named.asked.id],
         then=then if then in THEN else "",
+        for_admin=then in THEN and then != "account.account",
         error=error,
         field=field,
-        digits=here.settings.second_factor.digits,
-        recovery=here.settings.second_factor.recovery_codes > 0,
+        number=request.form.get("number", ""),
     )
 
 
@@ -61,22 +74,46 @@ def give_code() -> ResponseReturnValue:
     """A code: the session that the request needs, and this browser's own."""
     here = visit()
     id_ = request.form.get("request", "")
-    typed = request.form.get("code", "").encode("utf-8", "replace")
+    typed = typed_code() or b""
     try:
         if not id_:
-            own.verify(here.site, here.person, typed, here.moment)
-            target = THEN.get(request.form.get("then", ""), THEN["account"])
-            return redirect(url_for(target), 303)
-        done = requests.approve(
+            done = own.verify(here.site, here.person, typed, here.moment)
+            say("verify.done")
+            _say_rest(done.proof)
+            then = request.form.get("then", "")
+            return redirect(url_for(then if then in THEN else "account.account"), 303)
+        approved = requests.approve(
             here.site, here.person, id_, request.form.get("number", ""), typed, here.moment
         )
     except Refusal as refusal:
-        if refusal.reason not in ("code-rejected", "not-a-code", "throttled", "forbidden", "usage"):
+        if refusal.reason not in (
+            "code-rejected",
+            "not-a-code",
+            "throttled",
+            "forbidden",
+            "usage",
+            "not-available",
+        ):
             raise
-        field = "number" if refusal.detail == "number" else "code"
+        field = {"number": "number", "gone": ""}.get(refusal.detail, "code")
         status = 429 if refusal.reason == "throttled" else 400
-        return _form(id_, refusal_in_words(refusal), field if refusal.reason != "usage" else "", status)
-    return went_on(done.wanted)
+        return _form(id_, refusal_in_words(refusal), field, status)
+    _say_rest(approved.proof)
+    return went_on(approved.wanted)
+
+
+def _say_rest(proof: Proof) -> None:
+    """Wrong codes since the last time: the owner is the one who can tell whether they were theirs. And codes left."""
+    rejected = proof.rejected
+    if rejected is not None:
+        say(
+            "verify.rejected",
+            count=rejected.failures,
+            address=rejected.last_address or "?",
+            day=day(rejected.last_at, visit().moment.at),
+        )
+    if proof.method == "recovery-code":
+        say("account.codes_left", left=proof.recovery_codes_left)
 
 
 def went_on(wanted: PendingRequest) -> ResponseReturnValue:
@@ -90,7 +127,7 @@ def _continues(wanted: PendingRequest) -> bool:
     """Whether the push that waits has gone on, watched for a moment."""
     here, ends = visit(), time.monotonic() + CONTINUES_SECONDS
     while time.monotonic() < ends:
-        if not requests.waits(here.site, wanted):
+        if requests.went_on(here.site, wanted, here.moment):
             return True
         time.sleep(LOOK_SECONDS)
     return False
@@ -99,10 +136,12 @@ def _continues(wanted: PendingRequest) -> bool:
 @pages.post("/verify/not-me")
 @needs(SIGNED_IN)
 def not_me() -> ResponseReturnValue:
-    """The request dies, the sessions of its key end, the server's admin hears of it."""
+    """The request dies, the sessions and browsers of its key end, the server's admin hears of it."""
     here = visit()
-    wanted, ended, followed = requests.deny(
-        here.site, here.person, request.form.get("request", ""), here.moment
-    )
-    problem = texts()("not_me.not_all") if followed.fault is not None else ""
-    return show("not_me.html", wanted=wanted, ended=len(ended), transfers=followed.ended, problem=problem)
+    done = requests.deny(here.site, here.person, request.form.get("request", ""), here.moment, typed_code())
+    say_not_all(done.followed.fault)
+    renew()
+    with here.site.store.reading() as tx:
+        keys = len(tx.keys(here.person.user))
+    may = here.settings.account.allow_keys and keys > 1 and here.stand is not None and here.stand.enrolled
+    return show("not_me.html", done=done, may_remove=may)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from flask import current_app, g, request, session
 
-from gitguard.action.browsers import Visitor, visitor_of
+from gitguard.action.browsers import Visitor, user_of_login, visitor_of
 from gitguard.action.site import Site, open_site
 from gitguard.config.schema import Settings
 from gitguard.decision.standing import Standing, standing
@@ -63,9 +63,18 @@ class Visit:
         return self.visitor is not None and self.settings.is_server_admin(self.visitor.person.user)
 
     @property
+    def is_verified(self) -> bool:
+        """Whether the padlock is closed."""
+        return self.stand is not None and self.stand.verified
+
+    @property
     def is_fresh(self) -> bool:
         """Whether a factor was proved in this browser within the last five minutes."""
-        if self.stand is None or self.stand.session is None or self.stand.session.method == "admin":
+        if (
+            self.stand is None
+            or self.stand.session is None
+            or self.stand.session.method in ("admin", "enrolment")
+        ):
             return False
         return 0 <= self.moment.age_of(self.stand.session.verified) <= FRESH_SECONDS
 
@@ -98,8 +107,6 @@ def _visitor(site: Site, peer: Peer, moment: Moment) -> Visitor | None:
 
 def _still_says_so(site: Site, peer: Peer, visitor: Visitor) -> bool:
     """MUST: who was signed in by a proxy is only that one as long as the proxy says so."""
-    from gitguard.action.browsers import user_of_login
-
     if not visitor.browser.origin.startswith("http:"):
         return True
     return bool(peer.login) and user_of_login(site, peer.login) == visitor.person.user

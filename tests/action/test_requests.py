@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
-from gitguard.action import browsers, people, requests, sessions, users
+from gitguard.action import browsers, keys, people, requests, sessions, users
 from gitguard.action.requests import PendingRequest
 from gitguard.action.sessions import Which
+from gitguard.config.types import UserOrGroup
+from gitguard.factor import enrolment
+from gitguard.factor.change import ProofWanted
 from gitguard.factor.proof import Person
+from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
-from gitguard.session.credential import credential_of
+from gitguard.session.credential import credential_of, ssh_key
 from gitguard.session.moment import Moment
 from gitguard.session.pending import note, pending
 from tests.action.test_without_a_terminal import ACTOR, House, house
@@ -145,7 +150,7 @@ def test_approving_opens_what_the_request_needs_and_no_more(house: House) -> Non
         there = {(s.scope, s.credential, s.network) for s in tx.sessions(person.user)}
     assert there == {
         ("address", person.credential.text, "192.0.2.1"),
-        ("key", browser.credential.text, ""),
+        ("address", browser.credential.text, "192.0.2.1"),
     }
     assert done.session.method == "totp"
     with pytest.raises(Refusal, match="gone"):
@@ -158,9 +163,9 @@ def test_this_is_not_me(house: House) -> None:
     browser, _ = signed_in(house, person)
     request = refused(house, replace(person, address="203.0.113.9"))
     before = house.newest
-    _, ended, followed = requests.deny(house.site, browser, request.asked.id, house.moment)
-    assert [s.credential for s in ended] == [person.credential.text]
-    assert followed.fault is None
+    done = requests.deny(house.site, browser, request.asked.id, house.moment)
+    assert [s.credential for s in done.sessions] == [person.credential.text]
+    assert done.followed.fault is None
     assert house.events(before) == ["request-denied"]
     assert requests.request_of(house.site, browser, request.asked.id, house.moment) is None
 
@@ -193,7 +198,8 @@ def test_one_request_for_each_key_repository_and_network(house: House) -> None:
     assert refused(house, person, operation="read").asked.at == first.asked.at
     later(house, 1)
     again = refused(house, person)
-    assert (again.asked.id, again.asked.at) == (first.asked.id, house.moment.at)
+    assert again.asked.at == house.moment.at
+    assert again.asked.id != first.asked.id, "whoever has not seen its refusal does not know it"
     assert len(requests.requests(house.site, person, house.moment)) == 1
     refused(house, person, "other")
     refused(house, replace(person, address="203.0.113.9"))
@@ -207,7 +213,7 @@ def test_what_fetches_in_the_background_is_noted_once_an_hour(house: House) -> N
     for _ in range(19):
         later(house, 180)
         assert refused(house, person, operation="read").asked.at == first.asked.at
-    assert requests.shown(house.site, person, house.moment) == []
+    assert requests.shown(house.site, person, house.moment, verified=True) == []
     later(house, 180)
     assert refused(house, person, operation="read").asked.at == house.moment.at
 
@@ -236,3 +242,135 @@ def test_a_proxys_login_signs_in_its_user_alone(house: House) -> None:
     visitor = browsers.visitor_of(house.site, done.token, "192.0.2.1", house.moment)
     assert visitor is not None
     assert visitor.person.signed_in_by == credential_of(f"http:{person.user}")
+
+
+def second_key(house: House, person: Person) -> Person:
+    """The same user with another key."""
+    key = house.key()
+    keys.add(house.site, person.user, [NewKey(key)], house.moment, ACTOR)
+    return replace(person, credential=ssh_key(key.fingerprint))
+
+
+def test_a_thief_with_one_key_ends_nothing_of_another(house: House) -> None:
+    """Saying "not me" about another key's request, and signing out another key's browser, need a factor in this browser."""
+    person, _ = house.enrolled()
+    thief = second_key(house, person)
+    owner_visitor = _visitor(house, person)
+    browser, _ = signed_in(house, thief)
+    request = refused(house, person)
+    with pytest.raises(ProofWanted):
+        requests.deny(house.site, browser, request.asked.id, house.moment)
+    visitor = _visitor(house, thief)
+    with pytest.raises(ProofWanted):
+        browsers.sign_out(house.site, visitor, owner_visitor.browser.credential, house.moment)
+    with house.site.store.reading() as tx:
+        assert [s.credential for s in tx.sessions(person.user)] == [person.credential.text]
+    for _ in range(browsers.MOST_BROWSERS + 5):
+        signed_in(house, thief)
+    with house.site.store.reading() as tx:
+        assert tx.browser(owner_visitor.browser.credential) is not None, (
+            "a flood of sign-ins evicts its own alone"
+        )
+
+
+def _visitor(house: House, person: Person) -> browsers.Visitor:
+    token = browsers.new_link(house.site, person, house.moment)
+    done = browsers.sign_in_by_link(house.site, token, person.address, house.moment)
+    visitor = browsers.visitor_of(house.site, done.token, person.address, house.moment)
+    assert visitor is not None
+    return visitor
+
+
+def test_links_of_one_key_leave_those_of_another_alone(house: House) -> None:
+    """Five open links of a key are enough; the sixth is refused until one is used or runs out, and nobody else's goes."""
+    person, _ = house.enrolled()
+    thief = second_key(house, person)
+    token = browsers.new_link(house.site, person, house.moment)
+    for _ in range(browsers.MOST_LINKS):
+        browsers.new_link(house.site, thief, house.moment)
+    with pytest.raises(Refusal) as told:
+        browsers.new_link(house.site, thief, house.moment)
+    assert told.value.reason == "throttled"
+    assert browsers.user_of_link(house.site, token, house.moment) == person.user
+    browsers.new_link(house.site, thief, later(house, browsers.LINK_SECONDS))
+
+
+def test_not_me_ends_the_thiefs_browsers_and_links(house: House) -> None:
+    """What the key has signed in is signed out, but the browser that says so; its open links are void; it is noted no more for a minute."""
+    person, _ = house.enrolled()
+    browser, _ = signed_in(house, person)
+    _, thief_cookie = signed_in(house, person)
+    link = browsers.new_link(house.site, person, house.moment)
+    thief = replace(person, address="203.0.113.9")
+    request = refused(house, thief)
+    requests.deny(house.site, browser, request.asked.id, house.moment)
+    assert browsers.visitor_of(house.site, thief_cookie, "203.0.113.9", house.moment) is None
+    assert browsers.user_of_link(house.site, link, house.moment) == ""
+    with house.site.store.reading() as tx:
+        assert [one.credential for one in tx.browsers(person.user)] == [browser.credential.text]
+    state = str(house.site.settings.paths.state)
+    asked = (state, thief.user, thief.credential.text, thief.address, "app", "push")
+    assert note(*asked, later(house, 59).at) is None
+    assert note(*asked, later(house, 1).at) is not None
+
+
+def test_not_me_is_heard_by_an_approval_under_way(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tabs: one types the code, the other says that it is not them a moment before. The request stays dead."""
+    person, code = house.enrolled()
+    browser, _ = signed_in(house, person)
+    request = refused(house, replace(person, address="203.0.113.9"))
+    typed = code()
+    check = requests.check_number
+
+    def denied_meanwhile(wanted: PendingRequest, number: str) -> None:
+        check(wanted, number)
+        requests.deny(house.site, browser, wanted.asked.id, house.moment)
+
+    monkeypatch.setattr(requests, "check_number", denied_meanwhile)
+    with pytest.raises(Refusal, match="gone"):
+        requests.approve(house.site, browser, request.asked.id, request.asked.number, typed, house.moment)
+    with house.site.store.reading() as tx:
+        assert tx.sessions(person.user) == []
+
+
+def test_requests_of_other_keys_are_shown_to_who_has_verified(house: House) -> None:
+    """A stolen key lists what was asked for with itself alone; by its link a request is shown to its user."""
+    person, _ = house.enrolled()
+    thief, _ = signed_in(house, second_key(house, person))
+    request = refused(house, person, "secret-project")
+    assert requests.shown(house.site, thief, house.moment, verified=False) == []
+    assert requests.shown(house.site, thief, house.moment, verified=True) != []
+    assert requests.request_of(house.site, thief, request.asked.id, house.moment) is not None
+
+
+def test_a_browser_without_an_address_is_elsewhere(house: House) -> None:
+    """Behind a proxy that is not believed nothing is known of where the browser is: the number is asked for."""
+    person, _ = house.invited()
+    browser, _ = signed_in(house, person)
+    nowhere = replace(person, address="")
+    request = refused(house, nowhere)
+    found = requests.request_of(house.site, replace(browser, address=""), request.asked.id, house.moment)
+    assert found is not None
+    assert found.elsewhere
+
+
+def test_a_push_that_came_after_a_read_is_shown_as_a_push(house: House) -> None:
+    """The same key, network and repository within the minute: what is let through is named as what it is."""
+    person, _ = house.invited()
+    refused(house, person, operation="read")
+    assert refused(house, person, operation="push").asked.operation == "push"
+
+
+def test_a_server_admin_who_has_not_enrolled_needs_an_invite(house: House) -> None:
+    """ATTACK: the stolen key of a server admin without a factor, under open enrolment. EXPECTED: invite-required."""
+    person, _ = house.invited()
+    settings = house.site.settings
+    second_factor = msgspec.structs.replace(settings.second_factor, self_enrolment="open")
+    git = msgspec.structs.replace(settings.git, admins=[UserOrGroup(person.user)])
+    opened = msgspec.structs.replace(settings, second_factor=second_factor, git=git)
+    desk = replace(house.site.desk, settings=opened, reread=None)
+    with house.site.store.reading() as tx:
+        assert enrolment.needs_basis(desk, tx, person)
+        assert not enrolment.needs_basis(
+            replace(desk, settings=msgspec.structs.replace(opened, git=settings.git)), tx, person
+        )

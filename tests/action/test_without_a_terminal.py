@@ -393,19 +393,22 @@ def _approve(h: House) -> object:
 
 def _deny(h: House) -> object:
     person, _ = h.enrolled()
-    return requests.deny(h.site, _signed_in(h, person).person, _refused(h, person), h.moment)[1]
+    return requests.deny(h.site, _signed_in(h, person).person, _refused(h, person), h.moment).sessions
 
 
 def _shown(h: House) -> object:
     person, _ = h.invited()
     id_ = _refused(h, person)
-    return [one.asked.id for one in requests.shown(h.site, person, h.moment)] == [id_]
+    return [one.asked.id for one in requests.shown(h.site, person, h.moment, verified=True)] == [id_]
 
 
-def _answered(h: House) -> object:
-    wanted = _request(h)
-    requests.answered(h.site, wanted)
-    return not requests.waits(h.site, wanted)
+def _claim(h: House) -> object:
+    requests.claim(h.site, _request(h), h.moment)
+    return True
+
+
+def _went_on(h: House) -> object:
+    return not requests.went_on(h.site, _request(h), h.moment)
 
 
 def _session_for(h: House) -> object:
@@ -440,8 +443,8 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "requests.session_for": (_session_for, "request-approved"),
     "requests.approve": (_approve, "request-approved"),
     "requests.deny": (_deny, "request-denied"),
-    "requests.answered": (_answered, ""),
-    "requests.waits": (_answered, ""),
+    "requests.claim": (_claim, ""),
+    "requests.went_on": (_went_on, ""),
     "explaining.answer": (
         lambda h: explaining.answer(
             h.site, explaining.Question(h.enrolled()[0].user, h.repository(), "push"), h.moment

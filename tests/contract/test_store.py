@@ -245,7 +245,7 @@ def test_a_browser_ends_with_its_session_and_its_links(bench: Bench) -> None:
             tx.add_browser(browser_of("alice", name, at))
             tx.put_session("alice", ("key", f"web:{name}", ""), Moment(NOW), "totp")
         key = tx.put_session("alice", ("key", "SHA256:one", ""), Moment(NOW), "totp")
-        tx.put_link(b"l" * 32, SignInLink("alice", "sign-in", "SHA256:one", NOW + 300), 5)
+        tx.put_link(b"l" * 32, SignInLink("alice", "sign-in", "SHA256:one", NOW + 300))
         kept, given = tx.browser("web:a"), browser_of("alice", "a")
         assert kept is not None
         assert kept == replace(given, signed_in=kept.signed_in)
@@ -269,7 +269,7 @@ def test_everybodys_browsers_end_at_once(bench: Bench) -> None:
         for user in ("alice", "bob"):
             tx.add_browser(browser_of(user, user))
             tx.put_session(user, ("key", f"web:{user}", ""), Moment(NOW), "totp")
-            tx.put_link(user.encode(), SignInLink(user, "sign-in", "k", NOW + 300), 5)
+            tx.put_link(user.encode(), SignInLink(user, "sign-in", "k", NOW + 300))
         assert [one.user for one in tx.all_browsers()] == ["alice", "bob"]
         assert tx.end_all_browsers() == 2
         assert tx.all_browsers() == []
@@ -277,15 +277,21 @@ def test_everybodys_browsers_end_at_once(bench: Bench) -> None:
         assert tx.link(b"bob") is None
 
 
-def test_a_link_is_taken_once_and_only_so_many_are_open(bench: Bench) -> None:
-    """The newest stay; looking at one uses nothing up; taking it does."""
+def test_a_link_is_taken_once(bench: Bench) -> None:
+    """Looking at one uses nothing up; taking it does; those that ran out are forgotten, and all of one key at once."""
     with bench.desk.store.writing() as tx:
         for number in range(4):
-            tx.put_link(bytes([number]), SignInLink("alice", "sign-in", "k", NOW + number), 3)
+            tx.put_link(bytes([number]), SignInLink("alice", "sign-in", "k", NOW + number))
+        assert tx.forget_links(NOW) == 1
         assert tx.link(bytes([0])) is None
+        assert [one.expires_at for one in tx.links("alice", "k")] == [NOW + 1, NOW + 2, NOW + 3]
+        tx.put_link(b"other", SignInLink("alice", "sign-in", "k2", NOW + 9))
+        assert tx.links("alice", "k2") == [tx.link(b"other")]
         assert tx.link(bytes([3])) == tx.link(bytes([3]))
         assert tx.take_link(bytes([3])) == SignInLink("alice", "sign-in", "k", NOW + 3)
         assert tx.take_link(bytes([3])) is None
+        assert tx.forget_links(0, "alice", "k") == 2
+        assert tx.link(b"other") is not None
 
 
 def test_people_and_repositories_come_a_page_at_a_time(bench: Bench) -> None:

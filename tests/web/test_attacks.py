@@ -415,3 +415,172 @@ def test_on_a_socket_the_kernel_says_who_connects(tmp_path: Path) -> None:
         process.stderr.read()
         assert process.wait(30) == 0
         process.stderr.close()
+
+
+def test_a_name_that_a_client_of_the_socket_chose(tmp_path: Path) -> None:
+    """ATTACK: whoever may connect to the Unix socket binds its own end to a path named `127.0.0.1`. EXPECTED: no address, no trust."""
+    import socket
+
+    from gitguard.config.parse import parse
+    from gitguard.web.peer import peer_of
+
+    settings = parse(b'[web]\ntrusted_header = "X-User"\ntrusted_proxies = ["unix:www-data", "127.0.0.1"]\n')
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours, theirs:
+        environ = {
+            "gunicorn.socket": ours,
+            "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_X_USER": "alice",
+            "HTTP_X_FORWARDED_FOR": "192.0.2.1",
+        }
+        found = peer_of(environ, settings)
+    assert (found.address, found.login) == ("", "")
+
+
+def test_clients_that_say_nothing_stop_nobody(own_hall: Hall) -> None:
+    """ATTACK: as many connections as there are threads, each half way through its head. EXPECTED: the page answers, and lets them go."""
+    import socket
+
+    from gitguard.web.serving import SILENT_SECONDS, THREADS
+
+    page = own_hall.page
+    page.stop()
+    page.start("--bind", f"127.0.0.1:{page.port}")
+    held = []
+    for _ in range(THREADS):
+        one = socket.create_connection(("127.0.0.1", page.port))
+        one.sendall(b"POST /sign-in/link HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n")
+        held.append(one)
+    plain = Browser(page)
+    page.scheme = "http"
+    assert plain.get("/healthz").status == 200
+    held[0].settimeout(SILENT_SECONDS + 10)
+    held[0].recv(4096)
+    for one in held:
+        one.close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"at":99999999999999999,"verdict":"refused","user":"x"}',
+        b"[]",
+        b"{}",
+        b'{"at":-5,"verdict":"allowed"}',
+        b"\xff\xfe",
+        b'{"at":true}',
+    ],
+)
+def test_a_log_line_of_any_kind(own_hall: Hall, line: bytes) -> None:
+    """What stands in the log breaks no page and no sweep."""
+    with open(own_hall.server.access_log, "ab") as log:
+        log.write(line + b"\n")
+    guest = own_hall.signed_in()
+    own_hall.server.configure(git={"admins": [guest.person.name]})
+    guest.browser.get("/verify")
+    guest.browser.post("/verify", {"request": "", "code": own_hall.server.fresh_code(guest.person)})
+    for path in ("/admin", "/admin/log", "/admin/log?q=x"):
+        assert guest.browser.get(path).status == 200
+    own_hall.server.admin("session", "sweep")
+
+
+def test_what_is_not_allowed_is_not_offered_and_not_done(own_hall: Hall) -> None:
+    """No always, no removing, no keys of one's own, no recovery codes: nowhere on the account, and refused if posted."""
+    server = own_hall.server
+    guest = own_hall.verified()
+    server.add_key(guest.person, "second")
+    offered = {
+        "/account/always": "Switch always on",
+        "/account/remove": "Remove the second factor",
+        "/account/remove-key": "Remove this key",
+        "/account/recovery-codes": "New recovery codes",
+    }
+    shown = guest.browser.get("/account")
+    assert all(words in shown.text for words in offered.values())
+    server.configure(
+        account={"allow_always": False, "allow_remove": False, "allow_keys": False},
+        second_factor={"recovery_codes": 0},
+    )
+    shown = guest.browser.get("/account")
+    form = {"switch": "on", "key": guest.person.fingerprint, "code": "123456"}
+    for path, words in offered.items():
+        assert words not in shown.text
+        assert guest.browser.post(path, form).status == 403, path
+    assert guest.browser.get("/account/remove").status == 403
+
+
+@pytest.mark.parametrize("enforcement", ["enforced", "rules", "off"])
+def test_a_toggle_that_is_not_offered_says_why(own_hall: Hall, enforcement: str) -> None:
+    """Under `enforced` and `rules` the reason stands there instead of the form, and a form that is posted does nothing."""
+    server = own_hall.server
+    guest = own_hall.verified()
+    server.admin("repo", "admin", "app", "add", guest.person.name)
+    server.configure(git={"enforcement": enforcement})
+    shown = guest.browser.get("/repository?name=app")
+    assert ('name="require"' in shown.body) == (enforcement == "off")
+    if enforcement != "off":
+        assert enforcement in shown.text
+        done = guest.browser.post("/repository/require", {"name": "app", "require": "all"})
+        assert done.status == 403
+        assert "require all" not in server.admin("repo", "show", "app").out
+
+
+def test_a_change_that_stands_is_said_although_not_all_could_follow(own_hall: Hall) -> None:
+    """The key file cannot be written, or the state folder is odd: the reset stands, and its invite is shown."""
+    server = own_hall.server
+    victim = server.new_user("victim")
+    guest = own_hall.signed_in()
+    server.configure(git={"admins": [guest.person.name]})
+    guest.browser.get("/verify")
+    guest.browser.post("/verify", {"request": "", "code": server.fresh_code(guest.person)})
+    guest.browser.get(f"/admin/person?name={victim.name}")
+    (server.home / "state" / "config.compiled").unlink(missing_ok=True)
+    hook = server.home / "hooks" / "pre-receive"
+    kept = hook.read_bytes()
+    hook.unlink()  # without it the configuration does not compile, so nothing that rides can be judged
+    done = guest.browser.post("/admin/person/reset", {"name": victim.name, "reason": "lost"})
+    hook.write_bytes(kept)
+    hook.chmod(0o755)
+    assert done.status == 200
+    assert "INV-" in done.text
+
+
+def test_socket_activation(tmp_path: Path) -> None:
+    """What systemd hands over is served: descriptor 3, named by LISTEN_FDS and LISTEN_PID; --bind is not needed."""
+    import http.client
+    import os
+    import socket
+
+    server = Direct(tmp_path / "server")
+    server.install()
+    page = Page(server)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", page.port))
+    listener.listen()
+    code = (
+        "import os, sys\n"
+        f"os.dup2({listener.fileno()}, 3)\n"
+        "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))\n"
+        f"os.execv(sys.executable, [sys.executable, '-m', 'gitguard', '--config', {str(server.config)!r}, 'admin', 'serve'])\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        pass_fds=[listener.fileno()],
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    listener.close()
+    try:
+        assert process.stderr is not None
+        assert b"serving" in process.stderr.readline()
+        connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=10)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read() == b"ok\n"
+        connection.close()
+    finally:
+        process.terminate()
+        assert process.stderr is not None
+        process.stderr.read()
+        assert process.wait(30) == 0
+        process.stderr.close()
+    assert os.path.exists(server.config)

@@ -165,7 +165,7 @@ def test_not_me_kills_the_push(street: Street, browser: Browser) -> None:
         push = Push(street, person, "-o", "BindAddress=127.0.0.2")
         tab.goto(push.link())
         tab.get_by_role("button", name="This is not me").click()
-        expect(tab.get_by_role("status")).to_contain_text("The request is dead")
+        expect(tab.get_by_role("status")).to_contain_text("The request is void")
         began = time.monotonic()
         assert push.status() != 0
         assert time.monotonic() - began < MOST_SECONDS / 2
@@ -187,7 +187,7 @@ def test_who_has_never_seen_it_sets_up_on_a_phone(
         tab.goto(push.link())
         expect(tab.get_by_role("heading", level=1)).to_have_text("Set up your second factor")
         tab.get_by_label("Invite from your server admin").fill(person.invite)
-        tab.get_by_role("button", name="I have an app").click()
+        tab.get_by_role("button", name="Go on").click()
         expect(tab.get_by_role("heading", level=1)).to_have_text("Recovery codes")
         person.recovery_codes = tab.locator("#codes li").all_inner_texts()
         assert len(person.recovery_codes) == 6
@@ -301,7 +301,7 @@ def test_no_barriers_while_setting_up(street: Street, browser: Browser) -> None:
         tab = street.sign_in(context, person)
         found = [barriers(tab)]
         tab.get_by_label("Invite").fill(person.invite)
-        tab.get_by_role("button", name="I have an app").click()
+        tab.get_by_role("button", name="Go on").click()
         found.append(barriers(tab))
         tab.emulate_media(media="print")
         expect(tab.get_by_text("Recovery codes for")).to_be_visible()

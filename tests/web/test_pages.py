@@ -94,7 +94,7 @@ def test_not_me(hall: Hall) -> None:
     path = hall.refused(guest.person, host="203.0.113.9")
     guest.browser.get(path)
     done = guest.browser.post("/verify/not-me", {"request": path.rpartition("/")[2]})
-    assert "The request is dead" in done.text
+    assert "The request is void" in done.text
     assert "answered already" in guest.browser.get(path).text
     trail = hall.server.admin("audit", "show", "--json").out
     assert "request-denied" in trail
@@ -115,16 +115,16 @@ def test_everything_of_an_account(hall: Hall) -> None:
     assert "Always is now on" in browser.follow(browser.post("/account/always", {"switch": "on"})).text
     server.age_sessions(301)
     asked = browser.post("/account/always", {"switch": "off"})
-    assert asked.title == "A code for this"
+    assert asked.title == "Change the switch always"
     assert asked.value("switch") == "off"
     wrong = browser.post("/account/always", {"switch": "off", "code": "000000"})
-    assert wrong.status == 403
-    assert wrong.title == "A code for this"
+    assert wrong.status == 400
+    assert wrong.title == "Change the switch always"
     server.clear_watermark(guest.person)
     done = browser.post("/account/always", {"switch": "off", "code": server.fresh_code(guest.person)})
     assert "Always is now off" in browser.follow(done).text
     asked = browser.post("/account/recovery-codes")
-    assert asked.title == "A code for this"
+    assert asked.title == "Make new recovery codes"
     codes = browser.post("/account/recovery-codes", {"code": server.fresh_code(guest.person)})
     assert codes.title == "Recovery codes"
     left = browser.follow(browser.post("/account/leave", token=browser.get("/account").token))
@@ -137,7 +137,7 @@ def test_removing_the_factor(hall: Hall) -> None:
     guest = hall.signed_in()
     shown = guest.browser.get("/account/remove")
     assert "push to any more: " in shown.text
-    assert guest.browser.post("/account/remove").title == "A code for this"
+    assert guest.browser.post("/account/remove").title == "Remove the second factor"
     done = guest.browser.post("/account/remove", {"code": hall.server.fresh_code(guest.person)})
     assert "is removed" in guest.browser.follow(done).text
     assert guest.browser.follow(guest.browser.get("/")).title == "Set up your second factor"
@@ -163,7 +163,7 @@ def test_a_repository_admin(hall: Hall) -> None:
     hall.server.age_sessions(301)
     guest.browser.get(f"/repository?name={name}")
     asked = guest.browser.post("/repository/admins", {"name": name, "verb": "add", "user": "guest1"})
-    assert asked.title == "A code for this"
+    assert asked.title == "Change a repository's admins"
     assert hall.server.admin("repo", "show", name).out.count("all, lifetime 1h")
 
 
@@ -174,8 +174,8 @@ def test_the_servers_admin(hall: Hall) -> None:
     server.ssh(admin, "2fa leave", status=0)
     server.clear_watermark(admin)
     guest = hall.signed_in(admin)
-    assert guest.browser.get("/admin").headers["location"].endswith("/verify?then=admin")
-    shown = guest.browser.get("/verify?then=admin")
+    assert guest.browser.get("/admin").headers["location"].endswith("/verify?then=overview.overview")
+    shown = guest.browser.get("/verify?then=overview.overview")
     done = guest.browser.post(
         "/verify", {"request": "", "then": shown.value("then"), "code": server.fresh_code(admin)}
     )
@@ -191,7 +191,7 @@ def test_the_servers_admin(hall: Hall) -> None:
         "/admin/sessions": victim.name,
         f"/admin/audit?user={victim.name}": "enrolled",
         "/admin/log": "Verdict",
-        "/admin/doctor": "Nobody has looked",
+        "/admin/doctor": "Nothing was checked",
         "/repositories": "app",
     }.items():
         shown = guest.browser.get(path)
@@ -205,8 +205,13 @@ def test_the_servers_admin(hall: Hall) -> None:
     assert "Suspended" in done.text
     assert "Resumed" in guest.browser.follow(guest.browser.post("/admin/person/resume", form)).text
     server.age_sessions(301)
-    assert guest.browser.get("/admin/people").status == 303
-    assert guest.browser.post("/admin/person/suspend", form).headers["location"].endswith("then=admin")
+    assert guest.browser.get("/admin/people").headers["location"].endswith("then=people.listing")
+    assert (
+        guest.browser.post("/admin/person/suspend", form)
+        .headers["location"]
+        .endswith("then=overview.overview")
+    )
+    assert "Nothing was done yet" in guest.browser.get("/verify?then=overview.overview").text
     assert "suspended" not in server.admin("user", "show", victim.name).out
     server.configure(git={"admins": []})
     assert guest.browser.get("/admin/people").status == 403

@@ -27,6 +27,7 @@ def overview() -> ResponseReturnValue:
         enrolled=enrolled,
         days=counted.days,
         behind=counted.behind,
+        fault=counted.fault,
         verified=chart_of([(day.date, {"verified": day.verified}) for day in counted.days]),
         refused=chart_of([(day.date, day.refused) for day in counted.days]),
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from markupsafe import Markup
 
 from gitguard.action import people, users
 from gitguard.action.follow import Followed
@@ -11,13 +14,12 @@ from gitguard.action.roster import entry_of
 from gitguard.action.sessions import Which, revoke
 from gitguard.decision.standing import remaining
 from gitguard.message.reasons import Refusal
-from gitguard.web.showing import show
+from gitguard.web.showing import say, say_not_all, show, texts
 from gitguard.web.visit import SERVER_ADMIN, needs, visit
 
 pages = Blueprint("people", __name__)
 PAGE = 50
 EVENTS = 20
-DONE = ("suspended", "resumed", "unthrottled", "revoked")
 FILTERS = {"": None, "enrolled": True, "not-enrolled": False}
 
 
@@ -52,7 +54,7 @@ def person() -> ResponseReturnValue:
     return _show(request.args.get("name", ""))
 
 
-def _show(name: str, invite: str = "") -> ResponseReturnValue:
+def _show(name: str, invite: str = "", error: Markup | str = "", status: int = 200) -> ResponseReturnValue:
     here, lifetime = visit(), visit().settings.session.lifetime
     with here.site.store.reading() as tx:
         user = users.present(tx, name)
@@ -72,25 +74,25 @@ def _show(name: str, invite: str = "") -> ResponseReturnValue:
         sessions=sessions,
         events=events,
         invite=invite,
-        done=request.args.get("done", "") if request.args.get("done") in DONE else "",
+        error=error,
+        status=status,
+        reason=request.form.get("reason", ""),
+        is_self=name == here.person.user,
     )
 
 
-def _back(name: str, done: str, followed: Followed | None = None) -> ResponseReturnValue:
-    if followed is not None and followed.fault is not None:
-        raise followed.fault
-    return redirect(url_for("people.person", name=name, done=done), 303)
-
-
-def _reason() -> str:
-    reason = request.form.get("reason", "").strip()
+def _act(done: str, act: Callable[[str, str], people.Changed | Followed | None]) -> ResponseReturnValue:
+    """Do it to the person of the form, with the reason that was given; an invite is shown this once."""
+    name, reason = request.form.get("name", ""), request.form.get("reason", "").strip()
     if not reason:
-        raise Refusal("usage", text="say why: the audit trail is for people who ask")
-    return reason
-
-
-def _name() -> str:
-    return request.form.get("name", "")
+        return _show(name, error=texts()("person.why"), status=400)
+    changed = act(name, reason)
+    followed = changed.followed if isinstance(changed, people.Changed) else changed
+    say(f"person.done.{done}")
+    say_not_all(followed.fault if followed is not None else None)
+    if isinstance(changed, people.Changed) and changed.token:
+        return _show(name, changed.token)
+    return redirect(url_for("people.person", name=name), 303)
 
 
 @pages.post("/person/reset")
@@ -98,10 +100,7 @@ def _name() -> str:
 def reset() -> ResponseReturnValue:
     """Take the second factor away; the invite that lets them come back is shown once."""
     here = visit()
-    (done,) = people.reset(here.site, [_name()], here.moment, actor(), _reason())
-    if done.followed.fault is not None:
-        raise done.followed.fault
-    return _show(done.name, done.token)
+    return _act("reset", lambda name, why: people.reset(here.site, [name], here.moment, actor(), why)[0])
 
 
 @pages.post("/person/invite")
@@ -109,7 +108,7 @@ def reset() -> ResponseReturnValue:
 def invite() -> ResponseReturnValue:
     """A fresh invite, shown once; the one before it is void."""
     here = visit()
-    (done,) = people.invite(here.site, [_name()], here.moment, actor())
+    (done,) = people.invite(here.site, [request.form.get("name", "")], here.moment, actor())
     return _show(done.name, done.token)
 
 
@@ -118,8 +117,10 @@ def invite() -> ResponseReturnValue:
 def suspend() -> ResponseReturnValue:
     """Nothing of theirs is let in, and what runs ends."""
     here = visit()
-    done = people.set_state(here.site, _name(), "suspended", here.moment, actor(), _reason())
-    return _back(done.name, "suspended", done.followed)
+    return _act(
+        "suspended",
+        lambda name, why: people.set_state(here.site, name, "suspended", here.moment, actor(), why),
+    )
 
 
 @pages.post("/person/resume")
@@ -127,25 +128,30 @@ def suspend() -> ResponseReturnValue:
 def resume() -> ResponseReturnValue:
     """Let them in again."""
     here = visit()
-    done = people.set_state(here.site, _name(), "active", here.moment, actor(), _reason())
-    return _back(done.name, "resumed", done.followed)
+    return _act(
+        "resumed", lambda name, why: people.set_state(here.site, name, "active", here.moment, actor(), why)
+    )
 
 
 @pages.post("/person/unthrottle")
 @needs(SERVER_ADMIN)
 def unthrottle() -> ResponseReturnValue:
     """Forget their wrong codes."""
-    here, name = visit(), _name()
-    people.unthrottle(here.site, name, here.moment, actor(), _reason())
-    return _back(name, "unthrottled")
+    here = visit()
+
+    def act(name: str, why: str) -> None:
+        people.unthrottle(here.site, name, here.moment, actor(), why)
+
+    return _act("unthrottled", act)
 
 
 @pages.post("/person/revoke")
 @needs(SERVER_ADMIN)
 def revoke_sessions() -> ResponseReturnValue:
     """End all their sessions, with what rides on them; their browsers are signed out."""
-    here, name = visit(), _name()
-    if not name:
+    here = visit()
+    if not request.form.get("name"):
         raise Refusal("usage")
-    _, followed = revoke(here.site, Which(user=name), here.moment, actor(), _reason())
-    return _back(name, "revoked", followed)
+    return _act(
+        "revoked", lambda name, why: revoke(here.site, Which(user=name), here.moment, actor(), why)[1]
+    )

@@ -4,44 +4,42 @@ from __future__ import annotations
 
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from markupsafe import Markup
 
 from gitguard.action.sessions import Which, revoke
-from gitguard.answer.reading_log import newest_entries
+from gitguard.answer.reading_log import Entry, entries_before
 from gitguard.decision.standing import remaining
 from gitguard.message.reasons import Refusal
 from gitguard.web.admin.people import actor
-from gitguard.web.showing import show
+from gitguard.web.showing import say, say_not_all, show, texts
 from gitguard.web.visit import SERVER_ADMIN, needs, visit
 
 pages = Blueprint("records", __name__)
 PAGE = 50
-WINDOW = 1 << 19  # bytes of the log that a page looks through
 
 
 def _number(name: str) -> int:
     """A whole number of the address, 0 for what is none."""
     text = request.args.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
 
 
 @pages.get("/sessions")
 @needs(SERVER_ADMIN)
 def sessions() -> ResponseReturnValue:
-    """The sessions, the newest verification first; those that have run out are left out."""
-    here, skipping = visit(), _number("skip")
+    """The sessions, the newest verification first, or one user's; those that have run out are left out."""
+    here, skipping, user = visit(), _number("skip"), request.args.get("user", "").strip()
     lifetime, scope = here.settings.session.lifetime, here.settings.session.scope
     with here.site.store.reading() as tx:
-        rows = tx.newest_sessions(skipping, PAGE + 1)
-    return show(
-        "admin/sessions.html",
-        rows=[
-            (session, here.moment.at + left)
-            for session in rows[:PAGE]
-            if session.counts_under(scope) and (left := remaining(session, lifetime, here.moment)) > 0
-        ],
-        more=skipping + PAGE if len(rows) > PAGE else 0,
-        done="revoked" if request.args.get("done") == "revoked" else "",
-    )
+        rows = tx.sessions(user) if user else tx.newest_sessions(skipping, PAGE + 1)
+    live = [
+        (session, here.moment.at + left)
+        for session in rows[:PAGE]
+        if session.counts_under(scope) and (left := remaining(session, lifetime, here.moment)) > 0
+    ]
+    # By their age they are in order: behind a page of sessions that have all run out there is none that lives.
+    more = skipping + PAGE if len(rows) > PAGE and live and not user else 0
+    return show("admin/sessions.html", rows=live, more=more, user=user)
 
 
 @pages.post("/sessions/revoke")
@@ -53,9 +51,9 @@ def revoke_one() -> ResponseReturnValue:
     if not (number.isascii() and number.isdigit() and len(number) < 19 and user and reason):
         raise Refusal("usage", text="say which session, whose it is, and why")
     _, followed = revoke(here.site, Which(user=user, number=int(number)), here.moment, actor(), reason)
-    if followed.fault is not None:
-        raise followed.fault
-    return redirect(url_for("records.sessions", done="revoked"), 303)
+    say("person.done.revoked")
+    say_not_all(followed.fault)
+    return redirect(url_for("records.sessions"), 303)
 
 
 @pages.get("/audit")
@@ -71,14 +69,15 @@ def audit() -> ResponseReturnValue:
 @pages.get("/log")
 @needs(SERVER_ADMIN)
 def log() -> ResponseReturnValue:
-    """The latest decisions; with words, those that name them."""
-    here, about = visit(), request.args.get("q", "").strip()
-    path = str(here.settings.paths.access_log)
-    entries = newest_entries(path, PAGE if not about else WINDOW, WINDOW)
-    if about:
-        entries = [
-            entry
-            for entry in entries
-            if about in (entry.get("user"), entry.get("repository"), entry.get("id"), entry.get("reason"))
-        ]
-    return show("admin/log.html", entries=entries[:PAGE], q=about)
+    """The decisions, the newest first, a piece of the log at a time; with words, those that hold them."""
+    here, holding = visit(), request.args.get("q", "").strip()
+    error: Markup | str = ""
+    entries: list[Entry] = []
+    older = 0
+    try:
+        entries, older = entries_before(
+            str(here.settings.paths.access_log), _number("before") or None, PAGE, holding
+        )
+    except Refusal as refusal:
+        error = texts()("log.unreadable", why=refusal.detail)
+    return show("admin/log.html", entries=entries, older=older, q=holding, error=error)

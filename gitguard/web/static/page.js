@@ -14,6 +14,7 @@
       const left = ends - Date.now() / 1000;
       place.textContent = left > 0 ? `(${words(left)})` : "";
       if (left > 0) setTimeout(tick, 1000);
+      else if (place.closest("[data-when-over]")) window.location.replace(place.closest("[data-when-over]").dataset.whenOver);
     };
     tick();
   }
@@ -23,7 +24,11 @@
   for (const button of document.querySelectorAll("[data-copy]")) {
     if (!navigator.clipboard) continue;
     button.hidden = false;
-    button.addEventListener("click", () => navigator.clipboard.writeText(text(button.dataset.copy)));
+    button.setAttribute("aria-live", "polite");
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(text(button.dataset.copy));
+      button.textContent = button.dataset.done;
+    });
   }
 
   for (const button of document.querySelectorAll("[data-print]")) {
@@ -35,7 +40,7 @@
     button.hidden = false;
     button.addEventListener("click", () => {
       const link = document.createElement("a");
-      link.href = URL.createObjectURL(new Blob([`${text(button.dataset.save)}\n`], { type: "text/plain" }));
+      link.href = URL.createObjectURL(new Blob([`${document.getElementById(button.dataset.title).textContent}\n\n${text(button.dataset.save)}\n`], { type: "text/plain" }));
       link.download = button.dataset.name;
       link.click();
       URL.revokeObjectURL(link.href);

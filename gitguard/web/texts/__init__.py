@@ -19,7 +19,7 @@ class Texts:
         self.lang = lang
         self._sentences = flat(tomllib.loads(data))
 
-    def __call__(self, key: str, **facts: object) -> Markup:
+    def __call__(self, key: str, /, **facts: object) -> Markup:
         """The sentence of `key` with `facts` filled in, each made safe. Raises KeyError for one that is not there."""
         return escape(self._sentences[key]).format(**facts)
 
