@@ -169,6 +169,10 @@ GAPS = [
     Gap("admins-unknown", "an admin whom nobody knows", swap(CONFIG, 'enforcement = "opt-in"', 'enforcement = "opt-in"\nadmins = ["nobody-here"]')),
     Gap("group-unknown", "a group member whom nobody knows", text(CONFIG, '+\n[groups]\nteam = ["alice", "ghost"]\n')),
     Gap("enforcement-off", "enforcement is off while something is demanded", swap(CONFIG, '"opt-in"', '"off"')),
+    Gap("web-login", "any account says who is signed in to the page", both(
+        swap(CONFIG, 'enforcement = "opt-in"', 'enforcement = "opt-in"\n[web]\ntrusted_header = "X-User"\ntrusted_proxies = ["127.0.0.1"]'),
+        swap(CONFIG, "[host]", '[host]\nweb_url = "https://git.example.com"'),
+    )),
     # files of the installation
     Gap("access", "root's rotation made the log", owner(f"{LOG}/access.log", 0)),
     Gap("access", "the log's folder is root's", owner(LOG, 0)),

@@ -288,6 +288,8 @@ def open_session(desk: Desk, tx: Writing, person: Person, moment: Moment, method
     scope = scope_of(desk.settings.session.scope, person.credential, person.address)
     if scope is None:
         text = "no session: the client's address is not known, and sessions here are bound to it"
+        if person.credential.kind == "web":
+            text = "the address of your browser is not known here, and sessions are bound to it; tell your server admin ([web] trusted_proxies)"
         raise Refusal("not-available", "scope data missing", text=text)
     session = tx.put_session(person.user, scope, moment, method)
     record(tx, "session-opened", person, moment, session=session.id, scope=session.scope, method=method)

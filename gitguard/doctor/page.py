@@ -1,0 +1,37 @@
+"""The web page, as it is configured: who may say who is signed in, and from where a browser comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from gitguard.config.schema import Settings
+from gitguard.doctor.finding import Finding, gap, note, ok
+
+
+def page_findings(settings: Settings) -> Iterator[Finding]:
+    """What `[host] web_url` and `[web]` make of each other."""
+    if not settings.host.web_url:
+        return
+    proxies = [str(proxy) for proxy in settings.web.trusted_proxies]
+    addresses = [proxy for proxy in proxies if not proxy.startswith("unix:")]
+    if settings.web.trusted_header and addresses:
+        yield gap(
+            "web-login",
+            f"whoever connects from {', '.join(addresses)} can say who is signed in to the web page, other accounts of this machine included",
+            "gitguard admin config edit: in [web] trusted_proxies name the web server's account alone, such as unix:www-data",
+        )
+        return
+    if settings.web.trusted_header and not proxies:
+        yield note(
+            "web-login", "[web] trusted_header is believed from nobody, because trusted_proxies is empty"
+        )
+    local = urlsplit(settings.host.web_url).hostname in ("localhost", "127.0.0.1", "::1")
+    if not proxies and not local:
+        yield note(
+            "web-proxies",
+            "the web page knows no browser's address, so it opens no session under scope address and always asks for a request's number",
+            "gitguard admin config edit: in [web] trusted_proxies name the web server in front, such as unix:www-data",
+        )
+        return
+    yield ok("web-login", f"the web page is {settings.host.web_url}")
