@@ -10,6 +10,12 @@ from pathlib import Path
 
 import pyotp
 
+from gitguard.action import own
+from gitguard.action.site import open_site
+from gitguard.factor.code import in_groups
+from gitguard.factor.proof import Person as Acting
+from gitguard.session.credential import ssh_key
+from gitguard.session.moment import now
 from lab.clock import Clock, step
 from lab.installation import ACCOUNT
 from lab.person import Person
@@ -52,10 +58,26 @@ class People(Clock):
         person.last_step = step()
         return done
 
-    def new_user(self, name: str) -> Person:
-        """A user who is added and enrolled (and so verified from 127.0.0.1)."""
+    def new_user(self, name: str, *, in_session: bool = True) -> Person:
+        """A user who is added and enrolled, and in a session from 127.0.0.1 unless told otherwise.
+
+        By the actions that `2fa enroll` and `2fa leave` call, so that stories that begin behind them wait for no ssh.
+        """
         person = self.add_user(name)
-        self.enroll(person)
+        site, me = (
+            open_site(str(self.config), now(), "lab"),
+            Acting(name, ssh_key(person.fingerprint), "127.0.0.1"),
+        )
+        pending = own.begin_enrolment(site, me, person.invite.encode(), now())
+        app = pending.parameters
+        person.secret = app.secret
+        person.recovery_codes = [in_groups(code) for code in pending.recovery_codes]
+        moment = now()
+        own.confirm(site, me, pending, app.code(app.step(moment.at)).encode(), moment)
+        person.last_step = step()
+        if not in_session:
+            own.leave(site, me, now(), None)
+        site.store.close()
         return person
 
     def ssh_options(self, person: Person) -> list[str]:

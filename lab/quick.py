@@ -84,6 +84,7 @@ class Quick:
 
 def serve(address: str) -> None:
     """Fork a child for each connection until stdin ends."""
+    import gc
     import select
 
     import gitguard.__main__
@@ -91,6 +92,8 @@ def serve(address: str) -> None:
 
     for place in NOUNS.values():
         import_module(f"gitguard.cli.admin.{place.partition('.')[0]}")
+    gc.collect()
+    gc.freeze()  # or each child would copy the pages of all that is loaded, to look whether it is garbage
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are the kernel's to bury
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(address)

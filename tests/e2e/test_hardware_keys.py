@@ -99,8 +99,7 @@ def test_a_key_that_is_only_touched_does_not_count(place: Place) -> None:
 
 def test_an_ordinary_key_that_claims_to_be_one(place: Place) -> None:
     """Adversary: talked the admin into --verify-required for a key on disk. sshd asks such a key for nothing."""
-    dan = place.server.new_user("dan")
-    place.server.ssh(dan, "2fa leave", status=0)
+    dan = place.server.new_user("dan", in_session=False)
     other = place.server.new_key("dan-other")
     refused = place.server.admin("key", "add", "dan", f"{other.key}.pub", "--verify-required", status=2)
     assert "is not a hardware key" in refused.err

@@ -86,8 +86,7 @@ def test_a_key_thief_cannot_enrol_first(shared_server: Server) -> None:
 def test_success_goes_to_stdout_and_prompts_to_stderr(shared_server: Server) -> None:
     """Scripts read stdout: the success text alone, no prompt."""
     server = shared_server
-    carol = server.new_user("carol")
-    server.ssh(carol, "2fa leave", status=0)
+    carol = server.new_user("carol", in_session=False)
     done = server.verify(carol)
     assert done.out.startswith("verified until ")
     assert "code from your app" in done.err
@@ -280,8 +279,7 @@ def test_allowed_in_every_protocol(shared_server: Server, version: str, tmp_path
 def test_verify_wrong_then_push(shared_server: Server) -> None:
     """`gitguard verify && git push` does not push after a wrong code."""
     server = shared_server
-    nora = server.new_user("nora")
-    server.ssh(nora, "2fa leave", status=0)
+    nora = server.new_user("nora", in_session=False)
     server.ssh(nora, "2fa verify 000000", status=12)
 
 

@@ -44,8 +44,7 @@ def gate(
 @pytest.fixture
 def alice(server: Server) -> Person:
     """An enrolled user without a session; `closed` demands 2FA, `open` nothing."""
-    person = server.new_user("alice")
-    server.ssh(person, "2fa leave", status=0)
+    person = server.new_user("alice", in_session=False)
     for name, require in (("closed", "all"), ("open", "none")):
         server.admin("repo", "create", name)
         server.admin("repo", "require", name, require)

@@ -35,8 +35,7 @@ class Hall:
     def signed_in(self, person: Person | None = None) -> Guest:
         """A browser that is signed in, as an enrolled person of its own or as `person`; not verified."""
         if person is None:
-            person = self.server.new_user(self.name())
-            self.server.ssh(person, "2fa leave", status=0)
+            person = self.server.new_user(self.name(), in_session=False)
             self.server.clear_watermark(person)
         browser = Browser(self.page)
         sign_in(browser, self.link(person))

@@ -460,27 +460,20 @@ def test_clients_that_say_nothing_stop_nobody(own_hall: Hall) -> None:
         one.close()
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        b'{"at":99999999999999999,"verdict":"refused","user":"x"}',
-        b"[]",
-        b"{}",
-        b'{"at":-5,"verdict":"allowed"}',
-        b"\xff\xfe",
-        b'{"at":true}',
-    ],
-)
-def test_a_log_line_of_any_kind(own_hall: Hall, line: bytes) -> None:
+def test_log_lines_of_any_kind(own_hall: Hall) -> None:
     """What stands in the log breaks no page and no sweep."""
-    with open(own_hall.server.access_log, "ab") as log:
-        log.write(line + b"\n")
     guest = own_hall.signed_in()
     own_hall.server.configure(git={"admins": [guest.person.name]})
     guest.browser.get("/verify")
     guest.browser.post("/verify", {"request": "", "code": own_hall.server.fresh_code(guest.person)})
-    for path in ("/admin", "/admin/log", "/admin/log?q=x"):
-        assert guest.browser.get(path).status == 200
+    for line in (
+        b'{"at":99999999999999999,"verdict":"refused","user":"x"}', b"[]", b"{}", b'{"at":-5,"verdict":"allowed"}',
+        b"\xff\xfe", b'{"at":true}', b"",
+    ):  # fmt: skip
+        with open(own_hall.server.access_log, "ab") as log:
+            log.write(line + b"\n")
+        for path in ("/admin", "/admin/log", "/admin/log?q=x"):
+            assert guest.browser.get(path).status == 200, line
     own_hall.server.admin("session", "sweep")
 
 

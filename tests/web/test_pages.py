@@ -28,8 +28,7 @@ def test_refused_verified_and_let_in(hall: Hall) -> None:
 
 def test_the_link_of_a_refusal_carries_no_authority(hall: Hall) -> None:
     """Who is not signed in is told the command that signs in, and sees nothing of the request."""
-    person = hall.server.new_user(hall.name())
-    hall.server.ssh(person, "2fa leave", status=0)
+    person = hall.server.new_user(hall.name(), in_session=False)
     shown = Browser(hall.page).get(hall.refused(person))
     assert shown.status == 401
     assert "2fa web" in shown.text
