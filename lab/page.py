@@ -147,6 +147,11 @@ class Browser:
         self.page = page
         self.cookies: dict[str, str] = {}
         self.last = Answer(0, [], "")
+        self._connection: http.client.HTTPConnection | None = None
+
+    def __del__(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
         """GET a path below the page's own."""
@@ -183,27 +188,36 @@ class Browser:
     def _origin(self) -> str:
         return f"{self.page.scheme}://{NAME}:{self.page.port}"
 
+    def _answer(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> Answer:
+        """One request over the connection that is kept, as browsers keep it."""
+        if self._connection is None:
+            self._connection = self._connect()
+        self._connection.request(method, self.page.prefix + path, body, headers)
+        response = self._connection.getresponse()
+        return Answer(response.status, response.getheaders(), response.read().decode())
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self.page.scheme == "http":
+            return http.client.HTTPConnection("127.0.0.1", self.page.port, timeout=WAIT_SECONDS)
+        trust = ssl.create_default_context(cafile=str(self.page.server.folder / "web.crt"))
+        return http.client.HTTPSConnection(NAME, self.page.port, timeout=WAIT_SECONDS, context=trust)
+
     def _ask(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> Answer:
-        connection: http.client.HTTPConnection
-        if self.page.scheme == "https":
-            trust = ssl.create_default_context(cafile=str(self.page.server.folder / "web.crt"))
-            connection = http.client.HTTPSConnection(
-                NAME, self.page.port, timeout=WAIT_SECONDS, context=trust
-            )
-        else:
-            connection = http.client.HTTPConnection("127.0.0.1", self.page.port, timeout=WAIT_SECONDS)
         sent = {"Host": f"{NAME}:{self.page.port}"}
         if self.cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         if body is not None:
             sent |= {"Content-Type": "application/x-www-form-urlencoded", "Origin": self._origin}
         sent |= headers
+        kept = {name: value for name, value in sent.items() if value}
         try:
-            connection.request(method, self.page.prefix + path, body, {k: v for k, v in sent.items() if v})
-            response = connection.getresponse()
-            answer = Answer(response.status, response.getheaders(), response.read().decode())
-        finally:
-            connection.close()
+            answer = self._answer(method, path, body, kept)
+        except (
+            http.client.RemoteDisconnected,
+            ConnectionError,
+        ):  # it was kept too long, or the page began anew
+            self._connection = None
+            answer = self._answer(method, path, body, kept)
         for name, value in answer.all_headers:
             if name.lower() == "set-cookie":
                 cookie, _, held = value.partition(";")[0].partition("=")

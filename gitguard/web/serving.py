@@ -22,7 +22,7 @@ from gitguard.web.app import create_app
 
 BIND = "127.0.0.1:8321"
 THREADS = 32  # they wait more than they work: for the store, for a push that goes on, for slow clients
-SILENT_SECONDS = 10  # a client that says nothing for so long, half way through, is let go
+SILENT_SECONDS = 5  # a client that says nothing for so long, half way through, is let go
 GRACEFUL_SECONDS = 20
 SOCKET_UMASK = 0o007  # the web server in front is in the account's group
 
