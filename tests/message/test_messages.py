@@ -164,3 +164,30 @@ def test_a_machine_fault_is_nobodys_usage(tmp_path: Path) -> None:
         # What somebody typed is theirs: typed_file.py, and the editor that they named.
         if path.name not in ("typed_file.py", "configuration.py"):
             assert not re.search(r'Refusal\(\s*"usage"[^)]*strerror', path.read_text()), path
+
+
+@pytest.mark.parametrize("reason", ["verification-required", "verification-expired", "enrolment-required"])
+def test_one_line_names_page_and_command(reason: str) -> None:
+    """Where there is a web page, the first line names the page of this very request, and the command that does the same."""
+    page = "https://git.example.com/2fa/verify/" + "0" * 44
+    view = View(host="git.example.com", operation="push", repository="team/app", page=page, number="4711")
+    text = refusal_text(Refusal(reason), view)
+    first, *rest = text.splitlines()
+    command = "2fa enroll" if reason == "enrolment-required" else "2fa verify"
+    assert first.endswith(f"{page} or: ssh -T git@git.example.com {command} [{reason}]")
+    assert any("4711" in line for line in rest)
+    assert len(text.encode()) <= 1024
+    plain = refusal_text(
+        Refusal(reason), View(host="git.example.com", operation="push", repository="team/app")
+    )
+    assert "http" not in plain
+    assert "number" not in plain
+
+
+@pytest.mark.parametrize(
+    "reason", ["forbidden", "throttled", "no-such-repository", "store-unavailable", "no-grant"]
+)
+def test_what_no_code_mends_names_no_page(reason: str) -> None:
+    """The page is for what a verification lets through; other refusals do not send anybody there."""
+    view = View(host="git.example.com", page="https://git.example.com/verify/x")
+    assert "http" not in refusal_text(Refusal(reason), view)
