@@ -21,7 +21,7 @@ from gitguard.session import pending, waiting
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment
 from gitguard.session.pending import Asked
-from gitguard.session.scope import network_of
+from gitguard.session.scope import neighbours_of, network_of
 from gitguard.store.contract import Writing
 from gitguard.store.rows import Key, Session
 
@@ -61,16 +61,12 @@ def requests(site: Site, person: Person, moment: Moment) -> list[PendingRequest]
         PendingRequest(
             asked,
             keys[asked.credential],
-            not person.address or _network(asked.address) != _network(person.address),
+            not person.address or neighbours_of(asked.address) != neighbours_of(person.address),
             (asked.user, asked.credential, asked.number) in held,
         )
         for asked in found
         if asked.credential in keys
     ]
-
-
-def _network(address: str) -> str:
-    return network_of(address) or address
 
 
 def shown(site: Site, person: Person, moment: Moment, *, verified: bool) -> list[PendingRequest]:

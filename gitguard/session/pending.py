@@ -9,7 +9,7 @@ reading once an hour: what fetches in the background costs next to nothing. Plai
 import posix
 from _blake2 import blake2b
 
-from gitguard.session.scope import network_of
+from gitguard.session.scope import neighbours_of
 
 FOLDER = "pending"  # below the state folder
 KEPT_SECONDS = 3600
@@ -68,7 +68,7 @@ def _note(
     state: str, user: str, credential: str, address: str, repository: str, operation: str, at: int
 ) -> "Asked | None":
     folder = f"{state}/{FOLDER}"
-    name = _of_key(user, credential) + _digest(f"{network_of(address) or address}\n{repository}", 8)
+    name = _of_key(user, credential) + _digest(f"{neighbours_of(address)}\n{repository}", 8)
     there = _read(folder, name)
     if there is not None and not _is_due(there, operation, at):
         return None if there.number == DENIED else there

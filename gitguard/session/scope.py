@@ -62,6 +62,11 @@ def network_of(address: str) -> "str | None":
     return "{:x}:{:x}:{:x}:{:x}::/64".format(*groups[:4])
 
 
+def neighbours_of(address: str) -> str:
+    """The network of `address`, or what stands there where it is no address: for comparing, where no session hangs on it."""
+    return network_of(address) or address
+
+
 def number_of(address: str) -> "tuple[int, int] | None":
     """(4 or 6, the address as a number), None for what is not an address. One that stands for IPv4 is that IPv4 address."""
     address = address.partition("%")[0]

@@ -16,6 +16,7 @@ from gitguard.factor import keyring
 from gitguard.session.moment import Moment, now
 from gitguard.web import account, around, checks, health, repositories, set_up, sign_in, verify
 from gitguard.web.admin import doctor, overview, people, policy, records
+from gitguard.web.around import HEADERS
 from gitguard.web.held import HeldEnrolments
 from gitguard.web.limit import Limiter
 from gitguard.web.showing import show_with
@@ -77,7 +78,10 @@ class Below:
         path = str(environ.get("PATH_INFO", ""))
         if self._path and path != "/healthz":
             if path != self._path and not path.startswith(f"{self._path}/"):
-                start("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", "10")])
+                start(
+                    "404 Not Found",
+                    [("Content-Type", "text/plain"), ("Content-Length", "10"), *HEADERS.items()],
+                )
                 return [b"not found\n"]
             environ["SCRIPT_NAME"] = self._path
             environ["PATH_INFO"] = path[len(self._path) :] or "/"

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from gitguard.action import browsers
 from gitguard.message.reasons import Refusal
 from gitguard.session.pending import is_id
-from gitguard.session.scope import network_of
+from gitguard.session.scope import neighbours_of
 from gitguard.web.limit import Limiter
 from gitguard.web.showing import show
 from gitguard.web.visit import ANYONE, COOKIE_KEY, SIGNED_IN, needs, visit
@@ -85,7 +85,7 @@ def _check_rate() -> None:
     """Count what was not good, from the browser's network. MUST: what is good is never held up by others' tries."""
     here = visit()
     limiter: Limiter = current_app.extensions["limiter"]
-    retry_at = limiter.retry_at(network_of(here.peer.address) or here.peer.address, here.moment.at)
+    retry_at = limiter.retry_at(neighbours_of(here.peer.address), here.moment.at)
     if retry_at is not None:
         raise Refusal("throttled", retry_at=retry_at)
 

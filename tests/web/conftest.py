@@ -72,10 +72,9 @@ class Hall:
         return said.text.partition("a number, it is ")[2][:4]
 
 
-@pytest.fixture(scope="session")
-def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
-    """One for all tests of a worker, each with people of its own."""
-    server = Direct(tmp_path_factory.mktemp("hall") / "server")
+def opened(folder: Path) -> Iterator[Hall]:
+    """An installation below `folder` with a repository that demands 2FA for pushes, and its page."""
+    server = Direct(folder)
     server.install()
     server.admin("repo", "create", "app")
     server.admin("repo", "require", "app", "push")
@@ -83,16 +82,15 @@ def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
     page.start()
     yield Hall(server, page)
     page.stop()
+
+
+@pytest.fixture(scope="session")
+def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
+    """One for all tests of a worker, each with people of its own."""
+    yield from opened(tmp_path_factory.mktemp("hall") / "server")
 
 
 @pytest.fixture
 def own_hall(tmp_path: Path) -> Iterator[Hall]:
     """One of the test's own, to break or configure as it likes."""
-    server = Direct(tmp_path / "server")
-    server.install()
-    server.admin("repo", "create", "app")
-    server.admin("repo", "require", "app", "push")
-    page = Page(server)
-    page.start()
-    yield Hall(server, page)
-    page.stop()
+    yield from opened(tmp_path / "server")
