@@ -93,8 +93,14 @@ def _run(verb: Verb, path: list[str]) -> Run:
         if options.get("if_needed") and not options.get("for"):
             options["for"] = server.path  # live by this clone's repository, whose lifetime may be shorter
         known = is_known(server, ssh)
-        asks = options.get("all") or options.get("key") or (path == ["keys"] and values)
-        if asks or verb.name in ASKING or (path[0], verb.name) in ASKING:
+        asks = bool(
+            options.get("all")
+            or options.get("key")
+            or (path == ["keys"] and values)
+            or verb.name in ASKING
+            or (path[0], verb.name) in ASKING
+        )
+        if asks:
             click.echo(f"to {server.shown}", err=True)
         if values and not known and verb.name in ("verify", "enroll"):
             what = "code" if verb.name == "verify" else "invite"
@@ -114,7 +120,7 @@ def _run(verb: Verb, path: list[str]) -> Run:
         sent = ["2fa", *path, *values, *_sent(verb, options)]
         status = _over_ssh(ssh, server, sent, typed, attached=known or verb.name in ("verify", "enroll"))
         _note(verb, server, ssh, url, status)
-        if status not in (0, UNREACHED_STATUS) and not known and not options.get("check"):
+        if status not in (0, UNREACHED_STATUS) and asks and not known:
             there = (
                 f" {shlex.quote(where)}" if where else f" --remote {shlex.quote(remote)}" if remote else ""
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -112,6 +113,20 @@ def test_verify_and_push_from_a_clone(shared_server: Server) -> None:
         "require all"
         in gitguard(server, alice, "repo", "show", "client/app", "--remote", "origin", cwd=tree, status=0).out
     )
+
+
+@e2e
+def test_a_link_to_the_web_page(server: Server) -> None:
+    """`gitguard web` in a clone prints the link alone on stdout; where there is no page it says so, and nothing of codes."""
+    alice = server.new_user("alice")
+    server.admin("repo", "create", "app")
+    tree = server.work_tree(alice, "app")
+    refused = gitguard(server, alice, "web", cwd=tree, status=14)
+    assert refused.err == "gitguard: there is no web page on this server [not-available]\n"
+    server.configure(host={"web_url": "https://git.example.com/2fa/"})
+    done = gitguard(server, alice, "web", cwd=tree, status=0)
+    assert re.fullmatch(r"https://git\.example\.com/2fa/sign-in/[\w-]{43}\n", done.out)
+    assert "once" in done.err
 
 
 @e2e
