@@ -17,6 +17,8 @@ from lab.page import NAME, Browser, Page, sign_in
 from lab.server import Direct
 from tests.web.conftest import Hall
 
+pytestmark = pytest.mark.slow  # many begin and end a server
+
 SECRETIVE = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
@@ -437,7 +439,6 @@ def test_a_name_that_a_client_of_the_socket_chose(tmp_path: Path) -> None:
     assert (found.address, found.login) == ("", "")
 
 
-@pytest.mark.slow
 def test_clients_that_say_nothing_stop_nobody(own_hall: Hall) -> None:
     """ATTACK: as many connections as there are threads, each half way through its head. EXPECTED: it lets them go, and answers."""
     import socket
