@@ -58,8 +58,8 @@ def confirm(
 
     def also(tx: Writing) -> None:
         if wanted is not None:
-            requests.claim(site, wanted, moment)
             requests.session_for(site, tx, person, wanted, moment, "enrolment")
+            requests.claim(site, wanted, moment)
 
     done = enrolment.confirm(site.desk, person, pending, typed, moment, also)
     # A first enrolment is what a push may be waiting for; it asks again by itself.

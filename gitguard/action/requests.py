@@ -129,12 +129,13 @@ def approve(site: Site, person: Person, id_: str, number: str, typed: bytes, mom
     wanted = request_of(site, person, id_, moment)
     if wanted is None:
         raise _gone()
-    check_number(wanted, number)
 
     def change(tx: Writing, proof: Proof) -> Approved:
-        claim(site, wanted, moment)
+        # Behind the code: whoever has none cannot try numbers. A wrong one takes all of it back, the used code too.
+        check_number(wanted, number)
         session = session_for(site, tx, person, wanted, moment, proof.method)
         open_session(site.desk.renewed(), tx, person, moment, proof.method)
+        claim(site, wanted, moment)
         return Approved(wanted, session, proof)
 
     return prove(site.desk, person, typed, moment, change)
@@ -147,12 +148,15 @@ def _gone() -> Refusal:
 
 
 def claim(site: Site, wanted: PendingRequest, moment: Moment) -> None:
-    """Answer the request, inside the transaction that does so. Raises Refusal if somebody has answered it meanwhile.
+    """Answer the request, as the last act of the transaction that does so. Raises Refusal if somebody has answered it meanwhile.
 
     MUST: whoever said "not me" a moment ago is heard: both answers are given inside a transaction, one after the other.
     """
     _check_there(site, wanted.asked, moment)
-    pending.drop(str(site.settings.paths.state), wanted.asked.id)
+    try:
+        pending.take(str(site.settings.paths.state), wanted.asked.id)
+    except OSError as error:
+        raise machine_fault("the request cannot be taken away", error) from None
 
 
 def _check_there(site: Site, asked: Asked, moment: Moment) -> None:
@@ -164,30 +168,36 @@ def _check_there(site: Site, asked: Asked, moment: Moment) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """A request that is dead, the sessions that ended with it, and what followed."""
+    """A request that is dead (None if its note was gone already), the sessions that ended with it, and what followed."""
 
-    request: PendingRequest
+    request: PendingRequest | None
     sessions: list[Session]
     followed: Followed
 
 
-def deny(site: Site, person: Person, id_: str, moment: Moment, typed: bytes | None = None) -> Denied:
-    """The person says that it is not them: the request dies, the sessions and browsers of its key end, the admin hears of it.
+def deny(
+    site: Site, person: Person, id_: str, key: str, moment: Moment, typed: bytes | None = None
+) -> Denied:
+    """The person says that it is not them: all requests of the `key` die, its sessions and browsers end, the admin hears of it.
 
-    Where another key signed this browser in, that needs a live session here or a code, as `leave --key` does; who has no
-    second factor has no sessions to end. Raises Refusal, ProofWanted.
+    It goes by the key, so that it works whatever became of the request `id_` meanwhile. Where another key signed this
+    browser in, that needs a live session here or a code, as `leave --key` does; who has no second factor has no
+    sessions to end. Raises Refusal, ProofWanted.
     """
     wanted = request_of(site, person, id_, moment)
-    if wanted is None:
-        raise _gone()
-    asked = wanted.asked
+    if wanted is not None:
+        key = wanted.asked.credential
+    state = str(site.settings.paths.state)
 
     def change(tx: Writing) -> list[Session]:
-        _check_there(site, asked, moment)
-        ended = tx.end_sessions(person.user, asked.credential)
-        users.end_signed_in_by(tx, person.user, asked.credential, spared=person.credential.text)
+        if tx.owner(credential_of(key)) != person.user:
+            raise _gone()
+        ended = tx.end_sessions(person.user, key)
+        users.end_signed_in_by(tx, person.user, key, spared=person.credential.text)
         try:
-            pending.deny(str(site.settings.paths.state), asked)
+            for asked in pending.pending(state, person.user, moment.at):
+                if asked.credential == key:
+                    pending.deny(state, asked, moment.at)
         except OSError as error:
             raise machine_fault("cannot note that it was denied", error) from None
         tx.record(
@@ -195,26 +205,28 @@ def deny(site: Site, person: Person, id_: str, moment: Moment, typed: bytes | No
             moment.at,
             person.user,
             user=person.user,
-            key=asked.credential,
-            address=asked.address,
-            repository=asked.repository,
-            request=id_,
+            key=key,
+            address=wanted.asked.address if wanted is not None else "",
+            repository=wanted.asked.repository if wanted is not None else "",
+            request=id_ if wanted is not None else "",
             browser=person.credential.text,
             browser_address=person.address,
             sessions=[session.id for session in ended],
         )
         return ended
 
-    by_itself = person.signed_in_by is not None and person.signed_in_by.text == asked.credential
+    by_itself = person.signed_in_by is not None and person.signed_in_by.text == key
     with site.store.reading() as tx:
         enrolled = tx.factor(person.user) is not None
+        if tx.owner(credential_of(key)) != person.user:
+            raise _gone()
     if by_itself or not enrolled:
         with site.store.writing() as tx:
             check_person(tx, person)
             ended = change(tx)
     else:
         ended = with_proof(site.desk, person, moment, typed, change, at_most_seconds=None)
-    return Denied(wanted, ended, follow(site, moment, Whose(keys=frozenset({asked.credential}))))
+    return Denied(wanted, ended, follow(site, moment, Whose(keys=frozenset({key}))))
 
 
 def went_on(site: Site, wanted: PendingRequest, moment: Moment) -> bool:

@@ -23,7 +23,7 @@ from gitguard.message.refusals import View
 from gitguard.session import waiting
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment, now
-from gitguard.session.scope import scope_of
+from gitguard.session.scope import network_of, scope_of
 from gitguard.store.rows import Session
 
 T = TypeVar("T")
@@ -87,10 +87,17 @@ def say_waiting(here: Here, rest: str) -> None:
     for note in waiting.notes(str(here.settings.paths.state)):
         if note.user != person.user:
             continue
-        covered = scope_of(kind, credential_of(note.credential), note.address) == mine
+        covered = mine is not None and scope_of(kind, credential_of(note.credential), note.address) == mine
+        here_too = note.credential == person.credential.text and network_of(note.address) == network_of(
+            person.address
+        )
         what = f"push to {readable(note.repository, 100)}"
-        if covered:
+        if covered and here_too and person.address:
             click.echo(f"{what}, number {note.number}, {rest}")
+        elif covered:
+            click.echo(
+                f"{what} from {printable(note.address, 60)} {rest}; if it is not yours, tell your server admin"
+            )
         else:
             # MUST: without its number. The web page asks for it, so that nobody lets through what another terminal shows.
             click.echo(

@@ -14,13 +14,13 @@ from gitguard.session.scope import neighbours_of
 FOLDER = "pending"  # below the state folder
 KEPT_SECONDS = 3600
 SHOWN_SECONDS = 600  # how long it is shown to whoever does not come by its link
-MOST_OF_KEY = 20
-DENIED = (
-    "denied"  # in the place of the number: it stays until it may be written again, and is shown to nobody
-)
+MOST_OF_PLACE = 20  # of one key in one network: whoever has a copy of it elsewhere crowds out nothing here
+MOST_OF_USER = 400
+DENIED = "denied"  # in the place of the number: it is shown to nobody
+DENIED_SECONDS = 60  # and is not noted anew for so long
 AGAIN_SECONDS = {"push": 60}  # how soon it is written again, and has a number of its own
 AGAIN_READ_SECONDS = 3600
-_NAME_LENGTH = 36
+_NAME_LENGTH = 44
 
 
 class Asked:
@@ -68,14 +68,23 @@ def _note(
     state: str, user: str, credential: str, address: str, repository: str, operation: str, at: int
 ) -> "Asked | None":
     folder = f"{state}/{FOLDER}"
-    name = _of_key(user, credential) + _digest(f"{neighbours_of(address)}\n{repository}", 8)
+    place = _of_place(user, credential, address)
+    name = place + _digest(repository, 8)
     there = _read(folder, name)
     if there is not None and not _is_due(there, operation, at):
         return None if there.number == DENIED else there
     _make(folder)
-    _make_room(folder, user, credential, name)
-    tag = posix.urandom(4).hex()
-    asked = Asked(name + tag, at, new_number(), user, credential, address, repository, operation)
+    if not (
+        _has_room(folder, place, name, MOST_OF_PLACE, at)
+        and _has_room(folder, _of_user(user), name, MOST_OF_USER, at)
+    ):
+        return None
+    # No two of a user have one number: or a thief would draw until theirs is what the owner's terminal shows.
+    taken = [one.number for one in pending(state, user, at)]
+    number = new_number()
+    while number in taken:
+        number = new_number()
+    asked = Asked(name + posix.urandom(4).hex(), at, number, user, credential, address, repository, operation)
     _write(folder, asked)
     return asked
 
@@ -83,7 +92,9 @@ def _note(
 def _is_due(there: Asked, operation: str, at: int) -> bool:
     """Whether the note is written anew: a push that was noted as a read at once, all else in its time."""
     age = at - there.at
-    if there.operation == "read" and operation == "push" and there.number != DENIED:
+    if there.number == DENIED:
+        return not 0 <= age < DENIED_SECONDS
+    if there.operation == "read" and operation == "push":
         return True
     return not 0 <= age < AGAIN_SECONDS.get(operation, AGAIN_READ_SECONDS)
 
@@ -124,18 +135,22 @@ def _of_user(user: str) -> str:
     return _digest(user, 6)
 
 
-def _of_key(user: str, credential: str) -> str:
-    return _of_user(user) + _digest(credential, 4)
+def _of_place(user: str, credential: str, address: str) -> str:
+    """How the ids of the requests of a key in one network begin."""
+    return _of_user(user) + _digest(f"{credential}\n{neighbours_of(address)}", 8)
 
 
-def _make_room(folder: str, user: str, credential: str, name: str) -> None:
-    """Take the key's oldest away where it has as many as are kept; those of other keys stay."""
-    mine = [other for other in _names(folder, _of_key(user, credential)) if other != name]
-    if len(mine) < MOST_OF_KEY:
-        return
-    dated = sorted([(posix.stat(f"{folder}/{other}").st_mtime, other) for other in mine])
-    for _, other in dated[: len(mine) - MOST_OF_KEY + 1]:
-        _unlink(f"{folder}/{other}")
+def _has_room(folder: str, beginning: str, name: str, most: int, at: int) -> bool:
+    """Whether one more may be noted; the oldest goes for it where it is old enough to be written anew."""
+    there = [other for other in _names(folder, beginning) if other != name]
+    if len(there) < most:
+        return True
+    dated = [(one.at if (one := _read(folder, other)) is not None else 0, other) for other in there]
+    written, oldest = min(dated)
+    if at - written < AGAIN_SECONDS["push"]:
+        return False
+    _unlink(f"{folder}/{oldest}")
+    return True
 
 
 def _names(folder: str, beginning: str) -> "list[str]":
@@ -159,19 +174,21 @@ def pending(state: str, user: str, at: int) -> "list[Asked]":
     return found
 
 
-def drop(state: str, id_: str) -> None:
-    """Take the note of a request away, if there is one. `id_` as a note has it."""
-    if is_id(id_):
-        _unlink(f"{state}/{FOLDER}/{id_[:_NAME_LENGTH]}")
+def take(state: str, id_: str) -> None:
+    """Take the note of a request away, which is answered. Raises OSError where it would stay."""
+    try:
+        posix.unlink(f"{state}/{FOLDER}/{id_[:_NAME_LENGTH]}")
+    except FileNotFoundError:
+        return
 
 
-def deny(state: str, asked: Asked) -> None:
-    """Show the request to nobody from now on; it is not noted again before its time. Raises OSError."""
+def deny(state: str, asked: Asked, at: int) -> None:
+    """Show the request to nobody from now on; it is not noted again within `DENIED_SECONDS` of `at`. Raises OSError."""
     _write(
         f"{state}/{FOLDER}",
         Asked(
             asked.id,
-            asked.at,
+            at,
             DENIED,
             asked.user,
             asked.credential,

@@ -81,7 +81,7 @@ def _proof_wanted(_: ProofWanted) -> ResponseReturnValue:
     here = visit()
     if here.stand is None or not here.stand.enrolled:
         return refused(Refusal("enrolment-required"))
-    if request.method == "GET":
+    if request.method in ("GET", "HEAD"):
         return to_verify(str(request.endpoint))
     return confirm()
 

@@ -38,7 +38,7 @@ def peer_of(environ: Mapping[str, Any], settings: Settings) -> Peer:
         return Peer(near, "")
     header = str(settings.web.trusted_header)
     login = str(environ.get("HTTP_" + header.upper().replace("-", "_"), "")).strip() if header else ""
-    return Peer(_first_stranger(str(environ.get(_FORWARDED, "")), near, settings), login)
+    return Peer(_first_stranger(str(environ.get(_FORWARDED, "")), settings), login)
 
 
 def _socket_of(given: object) -> socket.socket | None:
@@ -76,14 +76,14 @@ def _lies_in(address: str, network: str) -> bool:
         return False
 
 
-def _first_stranger(forwarded: str, near: str, settings: Settings) -> str:
-    """The last address of the chain that is no trusted proxy's: what lies before it, anybody can have written."""
+def _first_stranger(forwarded: str, settings: Settings) -> str:
+    """The last address of the chain that is no trusted proxy's: what lies before it, anybody can have written. "" for none."""
     for hop in reversed(forwarded.split(",")[-_MOST_HOPS:]):
         address = hop.strip()
         try:
             ipaddress.ip_address(address)
         except ValueError:
-            return near
+            return ""
         if not _is_trusted(address, "", settings):
             return address
-    return near
+    return ""

@@ -138,7 +138,14 @@ def _continues(wanted: PendingRequest) -> bool:
 def not_me() -> ResponseReturnValue:
     """The request dies, the sessions and browsers of its key end, the server's admin hears of it."""
     here = visit()
-    done = requests.deny(here.site, here.person, request.form.get("request", ""), here.moment, typed_code())
+    done = requests.deny(
+        here.site,
+        here.person,
+        request.form.get("request", ""),
+        request.form.get("key", ""),
+        here.moment,
+        typed_code(),
+    )
     say_not_all(done.followed.fault)
     renew()
     with here.site.store.reading() as tx:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from gitguard.action.sessions import Which
 from gitguard.config.types import UserOrGroup
 from gitguard.factor import enrolment
 from gitguard.factor.change import ProofWanted
-from gitguard.factor.proof import Person
+from gitguard.factor.proof import Person, prove
 from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import credential_of, ssh_key
@@ -163,7 +164,7 @@ def test_this_is_not_me(house: House) -> None:
     browser, _ = signed_in(house, person)
     request = refused(house, replace(person, address="203.0.113.9"))
     before = house.newest
-    done = requests.deny(house.site, browser, request.asked.id, house.moment)
+    done = requests.deny(house.site, browser, request.asked.id, "", house.moment)
     assert [s.credential for s in done.sessions] == [person.credential.text]
     assert done.followed.fault is None
     assert house.events(before) == ["request-denied"]
@@ -182,7 +183,7 @@ def test_nobody_sees_or_answers_anothers_request(house: House) -> None:
         lambda: requests.approve(
             house.site, browser, request.asked.id, request.asked.number, typed, house.moment
         ),
-        lambda: requests.deny(house.site, browser, request.asked.id, house.moment),
+        lambda: requests.deny(house.site, browser, request.asked.id, "", house.moment),
     ):
         with pytest.raises(Refusal, match="gone"):
             act()
@@ -218,16 +219,103 @@ def test_what_fetches_in_the_background_is_noted_once_an_hour(house: House) -> N
     assert refused(house, person, operation="read").asked.at == house.moment.at
 
 
-def test_a_flood_of_requests_keeps_the_newest(house: House) -> None:
-    """A thief who asks for a hundred repositories leaves twenty notes, and none of other people's goes."""
+def test_a_flood_of_requests_crowds_out_nothing_elsewhere(house: House) -> None:
+    """A thief who asks for a hundred repositories at once leaves twenty notes of their own network; the owner's, with the same key, stands."""
     person, _ = house.invited()
-    owner, _ = house.invited()
-    mine = refused(house, owner)
-    for number in range(30):
-        refused(house, person, f"r{number}")
+    mine = refused(house, person)
+    thief = replace(person, address="203.0.113.9")
     state = str(house.site.settings.paths.state)
-    assert len(pending(state, person.user, house.moment.at)) == 20
-    assert [one.asked.id for one in requests.requests(house.site, owner, house.moment)] == [mine.asked.id]
+
+    def asks(number: int) -> bool:
+        asked = (thief.credential.text, thief.address, f"r{number}", "push", house.moment.at)
+        return note(state, thief.user, *asked) is not None
+
+    assert sum([asks(number) for number in range(100)]) == 20
+    assert not any(asks(number) for number in range(200, 210)), "none of them is drawn anew within the minute"
+    assert requests.request_of(house.site, person, mine.asked.id, house.moment) is not None
+    later(house, 60)
+    assert asks(300), "an old one goes for it"
+    assert len(pending(state, person.user, house.moment.at)) == 21
+
+
+def test_no_two_requests_have_one_number(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thief who asks again and again never comes to show the number that stands in the owner's terminal."""
+    person, _ = house.invited()
+    mine = refused(house, person)
+    drawn = iter([mine.asked.number, mine.asked.number, "1234"])
+    monkeypatch.setattr("gitguard.session.pending.new_number", lambda: next(drawn))
+    thief = refused(house, replace(person, address="203.0.113.9"))
+    assert thief.asked.number == "1234"
+
+
+def test_numbers_are_tried_by_nobody_without_a_code(house: House) -> None:
+    """Right number or wrong, without a right code the answer is the same, and it is charged."""
+    person, code = house.enrolled()
+    browser, _ = signed_in(house, person)
+    request = refused(house, replace(person, address="203.0.113.9"))
+    typed = code()
+    told = []
+    for number in ("0000", request.asked.number):
+        with pytest.raises(Refusal) as refusal:
+            requests.approve(house.site, browser, request.asked.id, number, b"000000", house.moment)
+        told.append((refusal.value.reason, refusal.value.text))
+    assert told[0] == told[1]
+    assert told[0][0] == "code-rejected"
+    with pytest.raises(Refusal) as refusal:
+        requests.approve(house.site, browser, request.asked.id, "0000", typed, house.moment)
+    assert refusal.value.detail == "number"
+    requests.approve(house.site, browser, request.asked.id, request.asked.number, typed, house.moment)
+
+
+def test_not_me_works_whatever_became_of_the_request(house: House) -> None:
+    """Let through a moment ago, renewed or gone: the key's sessions end all the same, and the admin hears of it."""
+    person, code = house.enrolled()
+    browser, _ = signed_in(house, person)
+    thief = replace(person, address="203.0.113.9")
+    request = refused(house, thief)
+    typed = code()
+    requests.approve(house.site, browser, request.asked.id, request.asked.number, typed, house.moment)
+    before = house.newest
+    done = requests.deny(house.site, browser, request.asked.id, person.credential.text, house.moment)
+    assert done.request is None
+    assert (person.credential.text, "203.0.113.9") in [(s.credential, s.network) for s in done.sessions]
+    assert house.events(before) == ["request-denied"]
+    stranger, _ = house.enrolled()
+    with pytest.raises(Refusal, match="gone"):
+        requests.deny(house.site, browser, "x", stranger.credential.text, house.moment)
+
+
+def test_what_was_denied_is_noted_again_after_a_minute(house: House) -> None:
+    """A thief who denies the owner's read takes it from the page for a minute, not for an hour; a note's age does not shorten it."""
+    person, _ = house.enrolled()
+    browser, _ = signed_in(house, person)
+    request = refused(house, person, operation="read")
+    later(house, 50)
+    requests.deny(house.site, browser, request.asked.id, "", house.moment)
+    state = str(house.site.settings.paths.state)
+    asked = (state, person.user, person.credential.text, person.address, "app", "read")
+    assert note(*asked, later(house, 59).at) is None
+    assert note(*asked, later(house, 1).at) is not None
+
+
+def test_an_answer_that_cannot_be_noted_is_none(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The note cannot be taken away (a read-only disk): no session opens, or the request could be answered twice."""
+    person, code = house.enrolled()
+    with house.site.store.writing() as tx:
+        tx.end_sessions(person.user)
+    browser, _ = signed_in(house, person)
+    request = refused(house, person)
+    typed = code()
+
+    def full(*_: object) -> None:
+        raise OSError(30, "read-only file system")
+
+    monkeypatch.setattr("gitguard.session.pending.take", full)
+    with pytest.raises(Refusal) as told:
+        requests.approve(house.site, browser, request.asked.id, "", typed, house.moment)
+    assert told.value.is_our_fault
+    with house.site.store.reading() as seen:
+        assert seen.sessions(person.user) == []
 
 
 def test_a_proxys_login_signs_in_its_user_alone(house: House) -> None:
@@ -259,7 +347,7 @@ def test_a_thief_with_one_key_ends_nothing_of_another(house: House) -> None:
     browser, _ = signed_in(house, thief)
     request = refused(house, person)
     with pytest.raises(ProofWanted):
-        requests.deny(house.site, browser, request.asked.id, house.moment)
+        requests.deny(house.site, browser, request.asked.id, "", house.moment)
     visitor = _visitor(house, thief)
     with pytest.raises(ProofWanted):
         browsers.sign_out(house.site, visitor, owner_visitor.browser.credential, house.moment)
@@ -303,7 +391,7 @@ def test_not_me_ends_the_thiefs_browsers_and_links(house: House) -> None:
     link = browsers.new_link(house.site, person, house.moment)
     thief = replace(person, address="203.0.113.9")
     request = refused(house, thief)
-    requests.deny(house.site, browser, request.asked.id, house.moment)
+    requests.deny(house.site, browser, request.asked.id, "", house.moment)
     assert browsers.visitor_of(house.site, thief_cookie, "203.0.113.9", house.moment) is None
     assert browsers.user_of_link(house.site, link, house.moment) == ""
     with house.site.store.reading() as tx:
@@ -320,13 +408,13 @@ def test_not_me_is_heard_by_an_approval_under_way(house: House, monkeypatch: pyt
     browser, _ = signed_in(house, person)
     request = refused(house, replace(person, address="203.0.113.9"))
     typed = code()
-    check = requests.check_number
+    proved = prove
 
-    def denied_meanwhile(wanted: PendingRequest, number: str) -> None:
-        check(wanted, number)
-        requests.deny(house.site, browser, wanted.asked.id, house.moment)
+    def denied_meanwhile(*given: Any) -> object:
+        requests.deny(house.site, browser, request.asked.id, "", house.moment)
+        return proved(*given)
 
-    monkeypatch.setattr(requests, "check_number", denied_meanwhile)
+    monkeypatch.setattr("gitguard.action.requests.prove", denied_meanwhile)
     with pytest.raises(Refusal, match="gone"):
         requests.approve(house.site, browser, request.asked.id, request.asked.number, typed, house.moment)
     with house.site.store.reading() as tx:

@@ -393,7 +393,8 @@ def _approve(h: House) -> object:
 
 def _deny(h: House) -> object:
     person, _ = h.enrolled()
-    return requests.deny(h.site, _signed_in(h, person).person, _refused(h, person), h.moment).sessions
+    browser = _signed_in(h, person).person
+    return requests.deny(h.site, browser, _refused(h, person), "", h.moment).sessions
 
 
 def _shown(h: House) -> object:
