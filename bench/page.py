@@ -17,7 +17,7 @@ from lab.server import Person, Server
 BUDGET_SECONDS = 0.1
 CLIENTS = 8
 PAGES = (
-    "/account", "/repositories", "/repository?name=closed", "/admin", "/admin/people", "/admin/people?q=77&which=not-enrolled",
+    "/account", "/account/remove", "/repositories", "/repository?name=closed", "/admin", "/admin/people", "/admin/people?q=77&which=not-enrolled",
     "/admin/person?name=user77", "/admin/rules?user=user77&repository=closed&operation=push", "/admin/sessions",
     "/admin/sessions?skip=90000", "/admin/audit", "/admin/audit?user=nobody", "/admin/log", "/admin/doctor", "/set-up",
 )  # fmt: skip

@@ -131,6 +131,7 @@ def test_a_push_that_waits_goes_on_by_itself(street: Street, browser: Browser) -
         expect(tab.get_by_role("status")).to_contain_text("has just gone on")
         expect(tab.locator(".padlock")).to_contain_text("Verified")
         assert push.status() == 0, push.said
+        assert barriers(tab) == []
 
 
 def test_a_push_from_elsewhere_is_asked_for_its_number(street: Street, browser: Browser) -> None:
@@ -149,6 +150,7 @@ def test_a_push_from_elsewhere_is_asked_for_its_number(street: Street, browser: 
         tab.get_by_role("button", name="Verify").click()
         expect(tab.get_by_role("alert")).to_contain_text("nothing was let through")
         expect(tab.get_by_label("Number that your terminal shows")).to_have_attribute("aria-invalid", "true")
+        assert barriers(tab) == []
         assert push.process.poll() is None
         tab.get_by_label("Number that your terminal shows").fill(push.number())
         tab.get_by_label("Code from your app").fill(code)
@@ -169,6 +171,7 @@ def test_not_me_kills_the_push(street: Street, browser: Browser) -> None:
         began = time.monotonic()
         assert push.status() != 0
         assert time.monotonic() - began < MOST_SECONDS / 2
+        assert barriers(tab) == []
 
 
 @pytest.mark.parametrize("javascript", [True, False])
