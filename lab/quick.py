@@ -34,11 +34,17 @@ class Quick:
         self._owner = 0
 
     def run(
-        self, words: list[str], stdin: bytes, environ: dict[str, str] | None = None, cwd: str = ""
+        self,
+        words: list[str],
+        stdin: bytes,
+        environ: dict[str, str] | None = None,
+        cwd: str = "",
+        gate: tuple[str, ...] = (),
     ) -> tuple[int, bytes, bytes]:
         """(exit status, stdout, stderr) of `gitguard WORDS`; a negative status is the signal it died of.
 
-        With the environment and the folder of this moment, unless others are given.
+        With the environment and the folder of this moment, unless others are given. `gate`: the launcher and its three
+        places, for what sshd starts with WORDS as the key line's arguments.
         """
         self._start()
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel, contextlib.ExitStack() as files:
@@ -52,7 +58,7 @@ class Quick:
             os.umask(umask)
             environ = dict(os.environ) if environ is None else environ
             asked = json.dumps(
-                {"words": words, "environ": environ, "cwd": cwd or os.getcwd(), "umask": umask}
+                {"words": words, "environ": environ, "cwd": cwd or os.getcwd(), "umask": umask, "gate": gate}
             ).encode("utf-8", "surrogateescape")
             socket.send_fds(channel, [len(asked).to_bytes(8, "big")], [stream.fileno() for stream in streams])
             channel.sendall(asked)
@@ -88,6 +94,8 @@ def serve(address: str) -> None:
     import select
 
     import gitguard.__main__
+    import gitguard.cli.over_ssh
+    import gitguard.gate.main
     from gitguard.cli.admin import NOUNS
 
     for place in NOUNS.values():
@@ -127,11 +135,14 @@ def _serve_one(channel: socket.socket, program: ModuleType) -> None:
     os.environ.update(wanted["environ"])
     os.chdir(wanted["cwd"])
     os.umask(wanted["umask"])
-    sys.argv = [str(program.__file__), *wanted["words"]]
+    sys.argv = [wanted["gate"][0] if wanted["gate"] else str(program.__file__), *wanted["words"]]
     status, ours = 1, os.getpid()
     try:
-        program.main()
-        status = 0
+        if wanted["gate"]:
+            status = _gate(wanted["gate"][1:], wanted["environ"])
+        else:
+            program.main()
+            status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
@@ -143,6 +154,17 @@ def _serve_one(channel: socket.socket, program: ModuleType) -> None:
         with contextlib.suppress(OSError):
             channel.sendall(str(status).encode())
     os._exit(status & 0xFF)
+
+
+def _gate(places: list[str], environ: dict[str, str]) -> int:
+    """What the launcher does: the gate's main, with what it reads of its environment as a new process finds it."""
+    import posix
+
+    from gitguard.gate.main import main
+
+    posix.environ.clear()
+    posix.environ.update({os.fsencode(name): os.fsencode(value) for name, value in environ.items()})
+    return main(*places)
 
 
 QUICK = Quick()
