@@ -115,16 +115,24 @@ def test_migrations_run_once(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_a_store_of_the_first_schema_is_taken_along(tmp_path: Path) -> None:
-    """What commit a8fb403 wrote is all there afterwards: people, keys, sessions, the toggle, the trail."""
+def taken_along(tmp_path: Path, schema: int) -> sqlite.SqliteStore:
+    """The store that tests/data holds of an older schema, brought to the present one by each migration since."""
     path = tmp_path / "old.db"
     connection = sqlite3.connect(path)
-    connection.executescript((Path(__file__).parents[1] / "data" / "store-1.sql").read_text())
+    connection.executescript((Path(__file__).parents[1] / "data" / f"store-{schema}.sql").read_text())
     connection.close()
     path.chmod(0o600)
-    assert sqlite.create(str(path)) == [f"{number:04d}.sqlite.sql" for number in range(2, SCHEMA + 1)]
+    assert sqlite.create(str(path)) == [
+        f"{number:04d}.sqlite.sql" for number in range(schema + 1, SCHEMA + 1)
+    ]
     store = sqlite.SqliteStore(str(path), str(tmp_path / "head"))
     assert store.integrity() == ""
+    return store
+
+
+def test_a_store_of_the_first_schema_is_taken_along(tmp_path: Path) -> None:
+    """What commit a8fb403 wrote is all there afterwards: people, keys, sessions, the toggle, the trail."""
+    store = taken_along(tmp_path, 1)
     with store.reading() as tx:
         assert [(user.name, user.state, user.always) for user in tx.users()] == [
             ("alice", "active", True), ("bob", "active", False), ("carol", "suspended", False),
@@ -145,14 +153,7 @@ def test_a_store_of_the_first_schema_is_taken_along(tmp_path: Path) -> None:
 
 def test_a_store_of_the_third_schema_is_taken_along(tmp_path: Path) -> None:
     """What commit 74fddd9 wrote is all there afterwards, and nobody is signed in to a page that was not there."""
-    path = tmp_path / "old.db"
-    connection = sqlite3.connect(path)
-    connection.executescript((Path(__file__).parents[1] / "data" / "store-3.sql").read_text())
-    connection.close()
-    path.chmod(0o600)
-    assert sqlite.create(str(path)) == [f"{number:04d}.sqlite.sql" for number in range(4, SCHEMA + 1)]
-    store = sqlite.SqliteStore(str(path), str(tmp_path / "head"))
-    assert store.integrity() == ""
+    store = taken_along(tmp_path, 3)
     with store.reading() as tx:
         assert [(user.name, user.always) for user in tx.users()] == [("alice", True), ("bob", False)]
         assert tx.factor("alice") is not None

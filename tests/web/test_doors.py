@@ -52,6 +52,7 @@ def test_every_route_says_whom_it_lets_in(routes: list[Route]) -> None:
         if route.needs == ANYONE:
             assert route.rule == "/" or route.rule.startswith("/sign-in"), route
         assert len(route.methods) == 1, f"{route}: one address, one meaning"
+    assert {r.rule for r in routes if r.needs == ANYONE and r.methods == ("POST",)} == SIGNING_IN
 
 
 @pytest.mark.parametrize("who", ["signed out", "signed in", "verified", "repository admin", "server admin"])
