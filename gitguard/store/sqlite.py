@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
@@ -18,6 +19,7 @@ from gitguard.store.questions import Reader
 from gitguard.store.rows import Recorded
 from gitguard.store.statements import Writer
 
+WHOLE = "schema.sqlite.sql"  # the present schema, for a new store
 WAIT_SECONDS = 1.2  # a refusal within two seconds, never a hang; half a second goes to start the command
 
 
@@ -130,7 +132,7 @@ def audit_head(access_log: str) -> str:
 
 
 def create(path: str) -> list[str]:
-    """Create the store or bring it to the present schema; the names of the migrations that ran.
+    """Create the store, or bring it to the present schema; the names of the files of SQL that ran.
 
     The file is 0600 whatever the umask. Raises Refusal.
     """
@@ -139,7 +141,7 @@ def create(path: str) -> list[str]:
         connection = _connect(path)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-            return _migrate(connection)
+            return _made_whole(connection) or _migrate(connection)
         finally:
             connection.close()
 
@@ -194,6 +196,14 @@ def _backed_up_into(origin: sqlite3.Connection, target: str) -> bool:
     return True
 
 
+def _made_whole(connection: sqlite3.Connection) -> list[str]:
+    """Make an empty database a store of the present schema; [] if it is not empty."""
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+        return []
+    _run(connection, resources.files("gitguard.store") / WHOLE, SCHEMA)
+    return [WHOLE]
+
+
 def _migrate(connection: sqlite3.Connection) -> list[str]:
     ran = []
     folder = resources.files("gitguard.store") / "migrations"
@@ -201,11 +211,16 @@ def _migrate(connection: sqlite3.Connection) -> list[str]:
         number = int(file.name[:4])
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if number > version and file.name.endswith(".sqlite.sql"):
-            connection.executescript(
-                f"BEGIN IMMEDIATE;\n{file.read_text()}\nPRAGMA user_version = {number};\nCOMMIT;"
-            )
+            _run(connection, file, number)
             ran.append(file.name)
     return ran
+
+
+def _run(connection: sqlite3.Connection, file: Traversable, schema: int) -> None:
+    """Run a file of SQL in one transaction, after which the store has that schema."""
+    connection.executescript(
+        f"BEGIN IMMEDIATE;\n{file.read_text()}\nPRAGMA user_version = {schema};\nCOMMIT;"
+    )
 
 
 def _is_closed_to_us(path: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -104,15 +105,47 @@ def test_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
     assert (tmp_path / "new.db").stat().st_mode & 0o777 == 0o600
 
 
-def test_migrations_run_once(tmp_path: Path) -> None:
-    """Safe to run again; the newest migration sets the schema that this code knows."""
+def test_a_new_store_is_made_whole_and_once(tmp_path: Path) -> None:
+    """In one step, with the schema that this code knows; safe to run again."""
     path = str(tmp_path / "new.db")
-    ran = sqlite.create(path)
-    assert ran == [f"{number:04d}.sqlite.sql" for number in range(1, SCHEMA + 1)]
+    assert sqlite.create(path) == [sqlite.WHOLE]
     assert sqlite.create(path) == []
+    assert shape_of(path)["version"] == SCHEMA
+
+
+def test_migrations_lead_to_the_same_as_a_new_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every table, column, key, index and condition: whoever adds to the one adds to the other."""
+    new, old = str(tmp_path / "new.db"), str(tmp_path / "old.db")
+    sqlite.create(new)
+    monkeypatch.setattr(sqlite, "_made_whole", lambda _: [])
+    assert sqlite.create(old) == [f"{number:04d}.sqlite.sql" for number in range(1, SCHEMA + 1)]
+    assert sqlite.create(old) == []
+    assert shape_of(old) == shape_of(new)
+
+
+def shape_of(path: str) -> dict[str, object]:
+    """All that a database is but for its rows' values, and the order and words in which it was made."""
     connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+
+    def pragma(name: str, about: str) -> list[tuple[object, ...]]:
+        return connection.execute(f"PRAGMA {name}({about})").fetchall()
+
+    made = connection.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master").fetchall()
+    shape: dict[str, object] = {"version": connection.execute("PRAGMA user_version").fetchone()[0]}
+    for kind, name, table, sql in made:
+        words = re.sub(r"--.*", "", sql).replace('"', "").upper()
+        shape[f"{kind} {name}"] = (
+            table,
+            pragma("table_xinfo", name),
+            sorted(pragma("foreign_key_list", name)),
+            pragma("index_xinfo", name),
+            sorted(row[1:] for row in pragma("index_list", name)),
+            sorted(re.findall(r"CHECK\s*\(.*?\)\)", words)),
+            [word for word in ("STRICT", "WITHOUT ROWID", "AUTOINCREMENT") if word in words],
+            connection.execute(f"SELECT count(*) FROM {name}").fetchall() if kind == "table" else [],
+        )
     connection.close()
+    return shape
 
 
 def taken_along(tmp_path: Path, schema: int) -> sqlite.SqliteStore:
