@@ -50,7 +50,7 @@ class Quick:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel, contextlib.ExitStack() as files:
             channel.settimeout(WAIT_SECONDS)
             channel.connect(self._address)
-            streams = [files.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
+            streams = [files.enter_context(open(os.memfd_create("stream"), "w+b")) for _ in range(3)]
             streams[0].write(stdin)
             streams[0].flush()
             streams[0].seek(0)
@@ -97,9 +97,11 @@ def serve(address: str) -> None:
     import gitguard.cli.over_ssh
     import gitguard.gate.main
     from gitguard.cli.admin import NOUNS
+    from gitguard.host import launcher
 
     for place in NOUNS.values():
         import_module(f"gitguard.cli.admin.{place.partition('.')[0]}")
+    launcher.gate_bundle(), launcher.hook_bundle()  # compiled once here, for every `init` and `doctor`
     gc.collect()
     gc.freeze()  # or each child would copy the pages of all that is loaded, to look whether it is garbage
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are the kernel's to bury
