@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
 import subprocess
@@ -33,8 +35,7 @@ class People(Clock):
         folder.mkdir(exist_ok=True)
         key = folder / name
         keygen(key, f"{name}@laptop")
-        line = run(["ssh-keygen", "-lf", str(key)]).out
-        return Person(name, key, line.split()[1])
+        return Person(name, key, fingerprint(key))
 
     def add_user(self, name: str) -> Person:
         """`admin user add NAME --key ...`; the invite is kept."""
@@ -204,3 +205,9 @@ def keygen(path: Path, comment: str) -> None:
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], check=True
     )
+
+
+def fingerprint(key: Path) -> str:
+    """What `ssh-keygen -lf` says of it."""
+    blob = base64.b64decode(Path(f"{key}.pub").read_text().split()[1])
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")

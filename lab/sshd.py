@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
+import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 from lab.installation import Installation
@@ -28,7 +29,9 @@ class Sshd(Installation):
         ssh.mkdir(exist_ok=True)
         host_key = ssh / "host_key"
         if not host_key.exists():
-            keygen(host_key, "host")
+            for path, text in zip((host_key, host_key.with_suffix(".pub")), _host_key(), strict=True):
+                path.touch(0o600)
+                path.write_text(text)
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         (ssh / "config").write_text(
@@ -55,18 +58,17 @@ class Sshd(Installation):
         if SSHD is None:
             raise RuntimeError("sshd is not installed (Debian: apt-get install openssh-server)")
         ssh = self.folder / "sshd"
+        listens = ssh / "pid"  # written once it listens
+        listens.unlink(missing_ok=True)
         with open(ssh / "log", "ab") as log:
             self._sshd = subprocess.Popen(
                 [SSHD, "-D", "-e", "-f", str(ssh / "config")], stderr=log, stdin=subprocess.DEVNULL
             )
         ends = time.monotonic() + WAIT_SECONDS
-        while time.monotonic() < ends:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    break
+        while not listens.exists() and time.monotonic() < ends:
             if self._sshd.poll() is not None:
                 raise RuntimeError(f"sshd did not start: {(ssh / 'log').read_text()}")
-            time.sleep(0.02)
+            time.sleep(0.005)
 
     def stop(self) -> None:
         """Stop sshd, by its pid."""
@@ -74,3 +76,12 @@ class Sshd(Installation):
             self._sshd.terminate()
             self._sshd.wait(WAIT_SECONDS)
             self._sshd = None
+
+
+@cache
+def _host_key() -> tuple[str, str]:
+    """A host key, private and public, for every sshd of this process: none of them has another's clients."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "host_key")
+        keygen(path, "host")
+        return path.read_text(), path.with_suffix(".pub").read_text()
