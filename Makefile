@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE  # what is compiled once is not compiled again by each of two thousand commands
 
 .PHONY: help
 help: ## Show these targets
