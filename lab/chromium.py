@@ -58,7 +58,8 @@ def window(
 
 def barriers(page: Page) -> list[str]:
     """What axe finds on the page as it stands: rule and element."""
-    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}}).response
+    options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
+    found = Axe().run(page, options=options).response
     return [
         f"{violation['id']}: {node['html'][:120]}"
         for violation in found["violations"]

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cached_property
 from pathlib import Path
 
 from lab.quick import Quick
@@ -57,11 +58,10 @@ class Host:
         if MARK not in os.environ:
             raise RuntimeError("only in a private mount namespace: call inside() first")
         self.folder = Path(tempfile.mkdtemp(prefix="gitguard-host-"))
-        self.folder.chmod(0o755)
+        run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", str(self.folder)])
         self.people: dict[str, Person] = {}
         self.port = _free_port()
         self._sshd: subprocess.Popen[bytes] | None = None
-        self._quick: Quick | None = None
         copy = self.folder / "etc"
         run(["cp", "-a", "/etc", str(copy)])
         run(["mount", "--bind", str(copy), "/etc"])
@@ -102,7 +102,8 @@ class Host:
         site = next(Path(p) for p in sys.path if p.endswith("site-packages"))
         target = Path("/opt/gitguard/lib")
         target.mkdir(parents=True)
-        run(["cp", "-r", str(SOURCE / "gitguard"), str(target)])
+        copy = ["cp", "-r", "--preserve=timestamps"]  # or what Python compiled would not fit
+        run([*copy, str(SOURCE / "gitguard"), str(target)])
         for name in (
             "click",
             "cryptography",
@@ -115,7 +116,7 @@ class Host:
             "*.libs",
         ):
             for path in site.glob(name):
-                run(["cp", "-r", str(path), str(target)])
+                run([*copy, str(path), str(target)])
         run(["chown", "-R", "root:root", "/opt/gitguard"])
         run(["chmod", "-R", "go+rX,go-w", "/opt/gitguard"])
 
@@ -129,9 +130,15 @@ class Host:
 
     def gitguard(self, *words: str, status: int | None = 0, stdin: str = "") -> Done:
         """`gitguard ...` typed by root."""
-        if self._quick is None:
-            self._quick = Quick("/opt/gitguard/lib", str(Path(sys.executable).resolve()))
-        return typed(self._quick, words, status=status, stdin=stdin, environ=self.env, cwd="/")
+        return typed(self._kept_ready, words, status=status, stdin=stdin, environ=self.env, cwd="/")
+
+    def program(self, path: Path) -> None:
+        """`gitguard` at `path`, for lines that are typed in a shell."""
+        self._kept_ready.program(path)
+
+    @cached_property
+    def _kept_ready(self) -> Quick:
+        return Quick("/opt/gitguard/lib", str(Path(sys.executable).resolve()))
 
     def admin(self, *words: str, status: int | None = 0, stdin: str = "") -> Done:
         """`gitguard admin ...` typed by root."""
@@ -172,8 +179,8 @@ class Host:
         if self._sshd is not None:
             self._sshd.terminate()
             self._sshd.wait(20)
-        for path in ("/etc", "/usr/local/bin"):
-            subprocess.run(["umount", path], check=False, stderr=subprocess.DEVNULL)
+        for path in ("/etc", "/usr/local/bin", self.folder):
+            subprocess.run(["umount", "--lazy", path], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # -- people -----------------------------------------------------------------------------------
@@ -183,7 +190,8 @@ class Host:
         folder = self.folder / "people"
         folder.mkdir(exist_ok=True)
         path = folder / name
-        run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", f"{name}@laptop", "-f", str(path)])
+        size = ["-b", "2048"] if kind == "rsa" else []  # the longer, the slower to make
+        run(["ssh-keygen", "-q", "-t", kind, *size, "-N", "", "-C", f"{name}@laptop", "-f", str(path)])
         return Person(name, path, run(["ssh-keygen", "-lf", str(path)]).out.split()[1])
 
     def add_user(self, name: str) -> Person:

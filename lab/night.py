@@ -73,12 +73,6 @@ class Town:
         env["PATH"] = f"{self.host.folder}:{self.host.env['PATH']}"
         return run(["sh", "-ec", line], env=env, cwd=Path("/"), status=None)
 
-    def shim(self) -> None:
-        """`gitguard` on the PATH, as after the install."""
-        path = self.host.folder / "gitguard"
-        path.write_text(f'#!/bin/sh\nexec {Path(sys.executable).resolve()} -m gitguard "$@"\n')
-        path.chmod(0o755)
-
     def back_in(self) -> None:
         """Alice verifies again, where a remedy ended the sessions."""
         done = self.verify()
@@ -294,7 +288,7 @@ def main() -> int:
     inside("lab.night")
     wanted = sys.argv[1:]
     town = Town()
-    town.shim()
+    town.host.program(town.host.folder / "gitguard")
     helper = town.host.folder / "sqlite3py"
     helper.write_text(
         f"#!{Path(sys.executable).resolve()}\nimport sqlite3, sys\n"

@@ -41,9 +41,8 @@ class Admin:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.folder = host.folder / "desk"
-        run(["cp", "-r", str(SOURCE), str(self.folder)]) if not self.folder.exists() else None
-        for name in (".git", ".venv", "build"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        if not self.folder.exists():
+            shutil.copytree(SOURCE, self.folder, ignore=shutil.ignore_patterns(".*", "build", "__pycache__"))
         reload = Path("/usr/local/bin/systemctl")
         pid = f"{host.folder}/sshd.pid"  # written anew once sshd listens again
         reload.write_text(
@@ -85,11 +84,7 @@ class Admin:
         """
         if "--copied" in sys.argv:
             self.host.copy_package()
-            program = Path("/usr/local/bin/gitguard")
-            program.write_text(
-                f'#!/bin/sh\nPYTHONPATH=/opt/gitguard/lib exec {Path(sys.executable).resolve()} -m gitguard "$@"\n'
-            )
-            program.chmod(0o755)
+            self.host.program(Path("/usr/local/bin/gitguard"))
             return
         for line in self.block("Install on an empty server"):
             if line.startswith("gitguard admin init"):

@@ -20,8 +20,9 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from lab.asking import WAIT_SECONDS, ask
+
 ROOT = Path(__file__).resolve().parents[1]
-WAIT_SECONDS = 60
 
 
 class Quick:
@@ -43,29 +44,26 @@ class Quick:
     ) -> tuple[int, bytes, bytes]:
         """(exit status, stdout, stderr) of `gitguard WORDS`; a negative status is the signal it died of.
 
-        With the environment and the folder of this moment, unless others are given. `gate`: the launcher and its three
-        places, for what sshd starts with WORDS as the key line's arguments.
+        `gate`: the launcher and its three places, for what sshd starts with WORDS as the key line's arguments.
         """
         self._start()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel, contextlib.ExitStack() as files:
-            channel.settimeout(WAIT_SECONDS)
-            channel.connect(self._address)
+        with contextlib.ExitStack() as files:
             streams = [files.enter_context(open(os.memfd_create("stream"), "w+b")) for _ in range(3)]
             streams[0].write(stdin)
-            streams[0].flush()
             streams[0].seek(0)
-            umask = os.umask(0)
-            os.umask(umask)
-            environ = dict(os.environ) if environ is None else environ
-            asked = json.dumps(
-                {"words": words, "environ": environ, "cwd": cwd or os.getcwd(), "umask": umask, "gate": gate}
-            ).encode("utf-8", "surrogateescape")
-            socket.send_fds(channel, [len(asked).to_bytes(8, "big")], [stream.fileno() for stream in streams])
-            channel.sendall(asked)
-            said = channel.recv(16)
+            status = ask(self._address, words, [stream.fileno() for stream in streams], environ, cwd, gate)
             for stream in streams[1:]:
                 stream.seek(0)
-            return int(said) if said else -signal.SIGKILL, streams[1].read(), streams[2].read()
+            return status, streams[1].read(), streams[2].read()
+
+    def program(self, path: Path) -> None:
+        """Put a `gitguard` at `path` that asks this process."""
+        self._start()
+        path.write_text(
+            f"#!{self._python} -ISB\nimport sys\nsys.path.append({str(ROOT)!r})\nfrom lab.asking import ask\n"
+            f"sys.exit(ask({self._address!r}, sys.argv[1:], (0, 1, 2)))\n"
+        )
+        path.chmod(0o755)
 
     def _start(self) -> None:
         if self._process is not None and self._owner == os.getpid() and self._process.poll() is None:

@@ -1,0 +1,38 @@
+"""How a process that keeps gitguard loaded (lab/quick.py) is asked to be one command. Imports little: `gitguard` on a PATH may be this."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Sequence
+
+WAIT_SECONDS = 60
+
+
+def ask(
+    address: str,
+    words: list[str],
+    streams: Sequence[int],
+    environ: dict[str, str] | None = None,
+    cwd: str = "",
+    gate: tuple[str, ...] = (),
+) -> int:
+    """The exit status of `gitguard WORDS` with the handles `streams` as its three; negative: the signal it died of.
+
+    With the environment and the folder of this moment, unless others are given.
+    """
+    umask = os.umask(0)
+    os.umask(umask)
+    asked = json.dumps({
+        "words": words, "environ": dict(os.environ) if environ is None else environ, "cwd": cwd or os.getcwd(), "umask": umask,
+        "gate": gate,
+    }).encode("utf-8", "surrogateescape")  # fmt: skip
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        channel.settimeout(WAIT_SECONDS)
+        channel.connect(address)
+        socket.send_fds(channel, [len(asked).to_bytes(8, "big")], streams)
+        channel.sendall(asked)
+        said = channel.recv(16)
+    return int(said) if said else -signal.SIGKILL
