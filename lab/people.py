@@ -7,15 +7,18 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyotp
 
-from gitguard.action import own
-from gitguard.action.site import open_site
+from gitguard.account.public_key import parse_public_key
+from gitguard.action import own, people, repositories, toggles
+from gitguard.action.site import Site, open_site
 from gitguard.factor.code import in_groups
 from gitguard.factor.proof import Person as Acting
+from gitguard.host.key_options import NewKey
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import now
 from lab.clock import Clock, step
@@ -62,24 +65,38 @@ class People(Clock):
     def new_user(self, name: str, *, in_session: bool = True) -> Person:
         """A user who is added and enrolled, and in a session from 127.0.0.1 unless told otherwise.
 
-        By the actions that `2fa enroll` and `2fa leave` call, so that stories that begin behind them wait for no ssh.
+        By the actions that `admin user add`, `2fa enroll` and `2fa leave` call, so that stories that begin behind them
+        wait for no command.
         """
-        person = self.add_user(name)
-        site, me = (
-            open_site(str(self.config), now(), "lab"),
-            Acting(name, ssh_key(person.fingerprint), "127.0.0.1"),
-        )
-        pending = own.begin_enrolment(site, me, person.invite.encode(), now())
-        app = pending.parameters
-        person.secret = app.secret
-        person.recovery_codes = [in_groups(code) for code in pending.recovery_codes]
-        moment = now()
-        own.confirm(site, me, pending, app.code(app.step(moment.at)).encode(), moment)
-        person.last_step = step()
-        if not in_session:
-            own.leave(site, me, now(), None)
-        site.store.close()
+        person = self.people[name] = self.new_key(name)
+        key = parse_public_key(Path(f"{person.key}.pub").read_text())
+        with self.acting() as site:
+            person.invite = people.add(site, name, [NewKey(key)], now(), "lab", if_missing=False).token
+            me = Acting(name, ssh_key(person.fingerprint), "127.0.0.1")
+            pending = own.begin_enrolment(site, me, person.invite.encode(), now())
+            app = pending.parameters
+            person.secret = app.secret
+            person.recovery_codes = [in_groups(code) for code in pending.recovery_codes]
+            moment = now()
+            own.confirm(site, me, pending, app.code(app.step(moment.at)).encode(), moment)
+            person.last_step = step()
+            if not in_session:
+                own.leave(site, me, now(), None)
         return person
+
+    def new_repository(self, name: str, require: str = "none", *admins: str) -> None:
+        """A new repository as `admin repo create` makes it and `admin repo require` leaves it, by their actions."""
+        with self.acting() as site:
+            repositories.create(site, name, admins, now(), "lab", if_missing=False)
+            if require != "none":
+                toggles.demand(site, name, require, now(), "lab")
+
+    @contextmanager
+    def acting(self) -> Iterator[Site]:
+        """The installation, opened for actions in this process."""
+        site = open_site(str(self.config), now(), "lab")
+        yield site
+        site.store.close()
 
     def ssh_options(self, person: Person) -> list[str]:
         """Options that pin everything to this server and this key."""

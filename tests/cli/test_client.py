@@ -92,8 +92,7 @@ def test_verify_and_push_from_a_clone(shared_server: Server) -> None:
     """`gitguard verify && git push` is the whole story; server, port and key come from the remote."""
     server = shared_server
     alice = server.new_user("client-alice")
-    server.admin("repo", "create", "client/app", "--admin", "client-alice")
-    server.admin("repo", "require", "client/app", "push")
+    server.new_repository("client/app", "push", "client-alice")
     tree = server.work_tree(alice, "client/app")
     gitguard(server, alice, "leave", cwd=tree, status=0)
     server.git(alice, "push", "origin", "main", cwd=tree, status=128)

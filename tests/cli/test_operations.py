@@ -47,8 +47,7 @@ def doctor(server: Server, *, sshd: str = SAFE, status: int | None = None, files
 def site(server: Server) -> Server:
     """A healthy host: one enrolled user, one repository that demands 2FA."""
     server.new_user("alice")
-    server.admin("repo", "create", "app")
-    server.admin("repo", "require", "app", "push")
+    server.new_repository("app", "push")
     return server
 
 

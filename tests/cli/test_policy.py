@@ -123,8 +123,7 @@ def test_the_past_by_another_policy(tmp_path: Path) -> None:
     alice, bob = site.new_user("alice"), site.add_user("bob")
     site.admin("repo", "create", "team/app")
     site.admin("repo", "create", "free")
-    site.admin("repo", "create", "closed")
-    site.admin("repo", "require", "closed", "all")
+    site.new_repository("closed", "all")
     for person, name, times in (
         (alice, "team/app", 2),
         (bob, "team/app", 3),

@@ -113,8 +113,7 @@ def test_what_somebody_put_beside_the_kept_hook_stays(site: Direct) -> None:
 def test_people_keep_working(server: Server) -> None:
     """Over a real sshd: a person who had to verify pushes by the whole path without; no shell, no other command."""
     alice = server.new_user("alice")
-    server.admin("repo", "create", "app")
-    server.admin("repo", "require", "app", "all")
+    server.new_repository("app", "all")
     server.ssh(alice, "2fa leave", status=0)
     tree = server.work_tree(alice, "app")
     url = f"ssh://{server.account}@127.0.0.1:{server.port}{server.directory('app')}"
@@ -132,8 +131,7 @@ def test_statistics(site: Direct) -> None:
     ann = site.add_user("ann")
     site.add_user("ben")
     site.admin("user", "suspend", "ben")
-    site.admin("repo", "create", "app")
-    site.admin("repo", "require", "app", "push")
+    site.new_repository("app", "push")
     site.access_log.parent.mkdir(exist_ok=True)
     lines = [
         {"id": "1", "at": 1, "user": "ann", "verdict": "refused", "reason": "old"},

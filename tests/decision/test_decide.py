@@ -32,8 +32,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Direct:
     server = Direct(tmp_path_factory.mktemp("decide") / "server")
     server.install()
     server.new_user("alice")
-    server.admin("repo", "create", "app")
-    server.admin("repo", "require", "app", "push")
+    server.new_repository("app", "push")
     server.admin("repo", "create", "open")
     return server
 
@@ -272,8 +271,7 @@ BEHIND = ("/bin/true",)
 
 def test_a_name_that_only_the_program_knows_demands_the_shortest(site: Direct, alice: Person) -> None:
     """It may be another name of a repository that demands: so the shortest lifetime of all that demand counts."""
-    site.admin("repo", "create", "strict")
-    site.admin("repo", "require", "strict", "all")
+    site.new_repository("strict", "all")
     site.admin("repo", "lifetime", "strict", "90s")
     line = "git-upload-pack 'an/alias'"
     decision = asked(site, alice, line, behind=BEHIND, address=ELSEWHERE)

@@ -28,8 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Direct:
     """Alice enrolled, and a repository that demands for pushes."""
     server = Direct(tmp_path_factory.mktemp("telling") / "server")
     server.install()
-    server.admin("repo", "create", "app")
-    server.admin("repo", "require", "app", "push")
+    server.new_repository("app", "push")
     return server
 
 

@@ -59,8 +59,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     server.install()
     server.configure(second_factor={"hardware_keys": True})
     server.start()
-    server.admin("repo", "create", "app")
-    server.admin("repo", "require", "app", "all")
+    server.new_repository("app", "all")
     yield Place(server, Authenticator(folder))
     server.stop()
 
@@ -173,8 +172,7 @@ def test_a_parked_login_ends_when_hardware_keys_count_no_more(place: Place) -> N
 def test_many_commands_over_one_login_grow_old_with_it(place: Place, tmp_path: Path) -> None:
     """Adversary: holds the laptop's control socket. One touch counts for the requirement's lifetime, by the login, not for ever."""
     hal = place.person("hal", verify_required=True)
-    place.server.admin("repo", "create", "short")
-    place.server.admin("repo", "require", "short", "all")
+    place.server.new_repository("short", "all")
     place.server.admin("repo", "lifetime", "short", "2s")
     socket = ("-o", f"ControlPath={tmp_path}/socket", "-o", "ControlMaster=auto", "-o", "ControlPersist=60")
     env = {

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from lab.person import Person
-from lab.run import Done, run
-from lab.server import GITGUARD, Server
+from lab.quick import QUICK
+from lab.run import Done, run, typed
+from lab.server import Server
 
 pytestmark = pytest.mark.e2e
 
@@ -56,7 +57,7 @@ class Desk:
 
     def gitguard(self, *words: str, cwd: Path, status: int | None = 0, stdin: str = "") -> Done:
         """Gitguard, typed."""
-        return run([*GITGUARD, *words], cwd=cwd, status=status, env=self.env(), stdin=stdin)
+        return typed(QUICK, words, status=status, stdin=stdin, environ=self.env(), cwd=str(cwd))
 
     def fresh(self) -> str:
         """A code of the person's that was not used."""
@@ -90,8 +91,7 @@ def waiting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
     server.configure(session={"wait": "30s"})
     server.start()
     for name in ("app", "lib"):
-        server.admin("repo", "create", name)
-        server.admin("repo", "require", name, "all")
+        server.new_repository(name, "all")
     yield server
     server.stop()
 

@@ -228,8 +228,7 @@ def test_scope_address(shared_server: Server) -> None:
     """A copy of the key from another address does not ride on the owner's session, and learns where one is."""
     server = shared_server
     mia = server.new_user("mia")
-    server.admin("repo", "create", "mia/app")
-    server.admin("repo", "require", "mia/app", "all")
+    server.new_repository("mia/app", "all")
     server.git(mia, "ls-remote", server.url("mia/app"), status=0)
     elsewhere = server.url("mia/app").replace("127.0.0.1", "[::1]")
     done = server.git(mia, "ls-remote", elsewhere, status=128)
@@ -243,8 +242,7 @@ def test_refusals_in_every_protocol(shared_server: Server, version: str, tmp_pat
     server = shared_server
     name = f"closed/v{version}"
     user = server.add_user(f"v{version}-user")
-    server.admin("repo", "create", name)
-    server.admin("repo", "require", name, "all")
+    server.new_repository(name, "all")
     tree = server.work_tree(user, name)
     url = server.url(name)
     for command in (["clone", url, str(tmp_path / "c")], ["push", "origin", "main"], ["push", "--dry-run", "origin", "main"], ["ls-remote", url], ["fetch", "origin"], ["archive", f"--remote={url}", "HEAD"]):  # fmt: skip
@@ -262,8 +260,7 @@ def test_allowed_in_every_protocol(shared_server: Server, version: str, tmp_path
     server = shared_server
     name = f"closed/w{version}"
     user = server.new_user(f"w{version}-user")
-    server.admin("repo", "create", name)
-    server.admin("repo", "require", name, "all")
+    server.new_repository(name, "all")
     tree = server.work_tree(user, name)
     protocol = ["-c", f"protocol.version={version}"]
     server.git(user, *protocol, "push", "--quiet", "origin", "main", cwd=tree, status=0)
@@ -289,8 +286,7 @@ def test_many_connections_at_once(shared_server: Server, tmp_path: Path) -> None
 
     server = shared_server
     olga = server.new_user("olga")
-    server.admin("repo", "create", "olga/app")
-    server.admin("repo", "require", "olga/app", "all")
+    server.new_repository("olga/app", "all")
     with ThreadPoolExecutor(10) as pool:
         answers = list(
             pool.map(lambda _: server.git(olga, "ls-remote", server.url("olga/app")).status, range(20))
@@ -309,8 +305,7 @@ def test_partial_clone_and_submodules(shared_server: Server, tmp_path: Path) -> 
     server = shared_server
     pia = server.new_user("pia")
     for name in ("pia/lib", "pia/app"):
-        server.admin("repo", "create", name)
-        server.admin("repo", "require", name, "all")
+        server.new_repository(name, "all")
         server.git(
             pia,
             "config",

@@ -113,8 +113,7 @@ def test_status_says_what_is_demanded(shared_server: Server) -> None:
     """Numbers to whoever has the key, names within a session (or a stolen key would learn what is worth stealing)."""
     server = shared_server
     alice = server.new_user("asker")
-    server.admin("repo", "create", "asked/secret")
-    server.admin("repo", "require", "asked/secret", "push")
+    server.new_repository("asked/secret", "push")
     inside = server.ssh(alice, "2fa status", status=0).out
     assert "pushing to" in inside
     assert "asked/secret" in inside

@@ -45,8 +45,7 @@ def test_the_lifetime_of_a_toggle_counts(shared_server: Server) -> None:
     """A verification that is fresh for the server is too old for the repository."""
     server = shared_server
     tom = server.new_user("tom")
-    server.admin("repo", "create", "tom/app")
-    server.admin("repo", "require", "tom/app", "push")
+    server.new_repository("tom/app", "push")
     server.admin("repo", "lifetime", "tom/app", "10m")
     tree = server.work_tree(tom, "tom/app")
     server.git(tom, "push", "--quiet", "origin", "main", cwd=tree, status=0)
@@ -66,8 +65,7 @@ def test_toggles_need_a_fresh_factor(shared_server: Server) -> None:
     """With the key alone each change asks for a code, and without one nothing changes."""
     server = shared_server
     uma = server.new_user("uma")
-    server.admin("repo", "create", "uma/app", "--admin", "uma")
-    server.admin("repo", "require", "uma/app", "push")
+    server.new_repository("uma/app", "push", "uma")
     server.ssh(uma, "2fa leave", status=0)
     for command in ("require uma/app none", "lifetime uma/app default", "admin uma/app add uma"):
         server.ssh(uma, f"2fa repo {command}", stdin="\n", status=12)

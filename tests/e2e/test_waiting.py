@@ -28,8 +28,7 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.install()
     server.configure(session={"wait": f"{MOST_SECONDS}s"})
     server.start()
-    server.admin("repo", "create", "app")
-    server.admin("repo", "require", "app", "push")
+    server.new_repository("app", "push")
     yield server
     server.stop()
 
@@ -211,8 +210,7 @@ def test_six_at_once_are_one_too_many(patient: Server) -> None:
 def test_what_never_waits(patient: Server) -> None:
     """Reads, what no verification mends, and a client that says that it asks its person by itself."""
     person = member(patient, "quick")
-    patient.admin("repo", "create", "closed")
-    patient.admin("repo", "require", "closed", "all")
+    patient.new_repository("closed", "all")
     began = time.monotonic()
     patient.git(person, "ls-remote", patient.url("closed"), status=128)
     patient.git(

@@ -46,8 +46,7 @@ class Repository:
 
     def __init__(self, server: Server, name: str, require: str) -> None:
         self.server = server
-        server.admin("repo", "create", name)
-        server.admin("repo", "require", name, require)
+        server.new_repository(name, require)
         self.name = name
         self.directory = server.directory(name)
 

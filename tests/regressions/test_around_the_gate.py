@@ -36,8 +36,7 @@ def thief(careless: Server) -> Person:
     """Alice's key without her phone; `closed` demands 2FA, `open` nothing."""
     alice = careless.new_user("alice")
     for name, require in (("closed", "all"), ("open", "none")):
-        careless.admin("repo", "create", name)
-        careless.admin("repo", "require", name, require)
+        careless.new_repository(name, require)
     tree = careless.work_tree(alice, "closed")
     careless.git(alice, "push", "-q", "origin", "main", cwd=tree, status=0)
     careless.git(alice, "push", "-q", careless.url("open"), "main", cwd=tree, status=0)
@@ -173,8 +172,7 @@ def test_user_rc_and_environment_files(careless: Server, thief: Person) -> None:
 def alice(server: Server) -> Person:
     """A verified user; `closed` demands 2FA."""
     person = server.new_user("alice")
-    server.admin("repo", "create", "closed")
-    server.admin("repo", "require", "closed", "all")
+    server.new_repository("closed", "all")
     return person
 
 

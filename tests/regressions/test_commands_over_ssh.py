@@ -21,8 +21,7 @@ def thief(shared_server: Server) -> Person:
     server = shared_server
     alice = server.new_user("stolen")
     for name, require in (("closed/app", "all"), ("open/app", "none")):
-        server.admin("repo", "create", name)
-        server.admin("repo", "require", name, require)
+        server.new_repository(name, require)
     tree = server.work_tree(alice, "closed/app")
     server.git(alice, "push", "--quiet", "origin", "main", cwd=tree, status=0)
     server.git(alice, "push", "--quiet", server.url("open/app"), "main", cwd=tree, status=0)

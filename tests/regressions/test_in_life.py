@@ -119,8 +119,7 @@ def test_a_lost_store_is_not_a_new_one(site: Direct) -> None:
 def test_a_floor_is_only_tightened(site: Direct) -> None:
     """ATTACK: a repository's admin undoes what the server's admin demanded. EXPECTED: refused; tightening works."""
     alice = site.new_user("alice")
-    site.admin("repo", "create", "app", "--admin", "alice")
-    site.admin("repo", "require", "app", "push")
+    site.new_repository("app", "push", "alice")
     site.admin("repo", "lifetime", "app", "1h")
     for words in ("require app none", "lifetime app default", "lifetime app 2h"):
         assert "[forbidden]" in site.ssh(alice, f"2fa repo {words}", status=14).err
@@ -213,8 +212,7 @@ def test_people_come_back_and_come_in_bulk(site: Direct) -> None:
 def test_no_address_is_said_at_once(site: Direct) -> None:
     """Sshd over a pipe tells no address; no verification can count, and the first refusal says so."""
     alice = site.new_user("alice")
-    site.admin("repo", "create", "app")
-    site.admin("repo", "require", "app", "push")
+    site.new_repository("app", "push")
     done = site.ssh(alice, "git-receive-pack 'app'", host="UNKNOWN", status=10)
     assert "sessions here are bound to the client's address, and sshd names none" in done.out
 
@@ -237,8 +235,7 @@ def test_tuning_is_not_our_business(site: Direct) -> None:
 def test_removing_names_nothing_before_the_code(site: Direct) -> None:
     """ATTACK: the key alone, asking `2fa remove` for the names of protected repositories. EXPECTED: numbers, no names."""
     alice = site.new_user("alice")
-    site.admin("repo", "create", "secret-project")
-    site.admin("repo", "require", "secret-project", "all")
+    site.new_repository("secret-project", "all")
     done = site.ssh(alice, "2fa remove", stdin="000000\n", status=12)
     assert "secret-project" not in done.text
     assert "reading 1 repository is refused" in done.err

@@ -241,8 +241,7 @@ def test_a_gate_that_is_killed_leaves_whole_lines(tmp_path: Path) -> None:
     server = Direct(tmp_path / "site")
     server.install()
     alice = server.add_user("alice")
-    server.admin("repo", "create", "app")
-    server.admin("repo", "require", "app", "all")
+    server.new_repository("app", "all")
     instants = Instants(9)
     before = 0
     for trial in range(FEW):

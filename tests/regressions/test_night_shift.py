@@ -28,8 +28,7 @@ def site(tmp_path: Path) -> Direct:
     server.install()
     server.prepare_sshd()
     server.new_user("alice")
-    server.admin("repo", "create", "app", "--admin", "alice")
-    server.admin("repo", "require", "app", "push")
+    server.new_repository("app", "push", "alice")
     return server
 
 

@@ -46,8 +46,7 @@ def alice(server: Server) -> Person:
     """An enrolled user without a session; `closed` demands 2FA, `open` nothing."""
     person = server.new_user("alice", in_session=False)
     for name, require in (("closed", "all"), ("open", "none")):
-        server.admin("repo", "create", name)
-        server.admin("repo", "require", name, require)
+        server.new_repository(name, require)
     return person
 
 

@@ -28,8 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_people_who_are_not_enrolled_are_a_note(site: Direct) -> None:
     """A nightly job does not mail for ever because somebody has not set up yet."""
     site.add_user("alice")
-    site.admin("repo", "create", "app")
-    site.admin("repo", "require", "app", "push")
+    site.new_repository("app", "push")
     findings = json.loads(site.admin("doctor", "--json", status=None).out)["findings"]
     about = [f for f in findings if f["name"] == "not-enrolled"]
     assert about
@@ -89,8 +88,7 @@ def test_an_admins_own_words_keep_their_letters(site: Direct) -> None:
     """The help line in a refusal, and a reason in the trail, in people's own language."""
     alice = site.add_user("alice")
     site.configure(help={"line": "Hilfe: büro@beispiel.de, Łódź, 手伝い"})
-    site.admin("repo", "create", "app")
-    site.admin("repo", "require", "app", "push")
+    site.new_repository("app", "push")
     assert "Hilfe: büro@beispiel.de, Łódź, 手伝い" in site.ssh(alice, "git-receive-pack 'app'").text
     site.admin("user", "suspend", "alice", "--reason", "Gerät gestohlen, ß")
     assert "Gerät gestohlen, ß" in site.admin("audit", "show", "--user", "alice").out
@@ -244,8 +242,7 @@ def test_logrotate_with_the_file_that_we_ship(site: Direct) -> None:
     """After a real rotation what is open and what demands 2FA are both logged, and the log is read over both files."""
     alice = site.new_user("alice")
     for name, require in (("open", "none"), ("closed", "all")):
-        site.admin("repo", "create", name)
-        site.admin("repo", "require", name, require)
+        site.new_repository(name, require)
     user, group = getpass.getuser(), grp.getgrgid(os.getegid()).gr_name
     text = (ROOT / "etc" / "logrotate.gitguard").read_text()
     text = text.replace("/var/log/gitguard/access.log", str(site.access_log)).replace(

@@ -30,8 +30,7 @@ def site(tmp_path: Path) -> Direct:
     server.install()
     server.new_user("alice")
     for name, demand in (("app", "all"), ("open", "none")):
-        server.admin("repo", "create", name, "--admin", "alice")
-        server.admin("repo", "require", name, demand)
+        server.new_repository(name, demand, "alice")
     return server
 
 

@@ -76,8 +76,7 @@ def opened(folder: Path) -> Iterator[Hall]:
     """An installation below `folder` with a repository that demands 2FA for pushes, and its page."""
     server = Direct(folder)
     server.install()
-    server.admin("repo", "create", "app")
-    server.admin("repo", "require", "app", "push")
+    server.new_repository("app", "push")
     page = Page(server)
     page.start()
     yield Hall(server, page)
