@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyotp
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from gitguard.account.public_key import parse_public_key
 from gitguard.action import own, people, repositories, toggles
@@ -218,10 +220,13 @@ def enroll_by(
 
 
 def keygen(path: Path, comment: str) -> None:
-    """A key pair without a passphrase, at `path` and `path`.pub."""
-    subprocess.run(
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], check=True
-    )
+    """What `ssh-keygen -t ed25519 -N "" -C COMMENT -f PATH` writes, without a process for it."""
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    path.touch(0o600)
+    path.write_bytes(private)
+    Path(f"{path}.pub").write_text(f"{public.decode()} {comment}\n")
 
 
 def fingerprint(key: Path) -> str:
