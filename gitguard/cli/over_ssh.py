@@ -43,6 +43,7 @@ def serve(decision: Decision, id_: str, config: Config, config_path: str, store:
         if isinstance(stream, io.TextIOWrapper):  # whatever LC_ALL the client sent, half blocks are UTF-8
             stream.reconfigure(encoding="utf-8", errors="replace")
     view = view_of(decision, id_, config, store)
+    store.close()
     if decision.command is not None and decision.command.words[:1] != ("verify",):
         view.words = " ".join(quote(word) if not word.isalnum() else word for word in decision.command.words)
 
@@ -56,9 +57,10 @@ def serve(decision: Decision, id_: str, config: Config, config_path: str, store:
     except Refusal as refusal:
         told(refusal)
         return tell(refusal, view)
-    command, words = _command(here, decision)
-    status = run(command, words, "2fa", view, told)
-    say_lag(here.site)
+    with contextlib.closing(here.site.store):  # the launcher ends without taking anything down
+        command, words = _command(here, decision)
+        status = run(command, words, "2fa", view, told)
+        say_lag(here.site)
     return status
 
 

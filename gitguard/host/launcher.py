@@ -19,6 +19,7 @@ _LAUNCHER = """\
 #!{interpreter} -IS
 # {what}
 # Written by `gitguard admin init`; run it again after an upgrade.
+import posix
 import sys
 
 sys.path += {path!r}
@@ -38,7 +39,13 @@ try:
 except Exception:  # a package half upgraded, or worse: closed, and without a traceback
     sys.stderr.write("gitguard: closed, because its installation is not whole; tell your server admin [internal-error]\\n")
     status = 1
-sys.exit(status)
+for stream in (sys.stdout, sys.stderr):
+    try:
+        if stream is not None:
+            stream.flush()
+    except Exception:  # nobody reads it any more
+        status = status or 1
+posix._exit(status)  # to take every module down again takes longer than most of what was done
 """
 BUNDLE = ".bundle"  # behind the launcher's name
 _GATE = ("gitguard-shell: the forced command of every key line that gitguard writes.", "gitguard.gate.main")
