@@ -56,6 +56,12 @@ def window(
     context.close()
 
 
+def press(page: Page, button: str) -> None:
+    """Press a button that leads to another page, and wait until that is there with all that it is drawn by."""
+    with page.expect_navigation():
+        page.get_by_role("button", name=button).click()
+
+
 def barriers(page: Page) -> list[str]:
     """What axe finds on the page as it stands: rule and element."""
     options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}

@@ -11,7 +11,7 @@ import pyotp
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from lab.chromium import PHONE, barriers, chromium, is_too_wide, window
+from lab.chromium import PHONE, barriers, chromium, is_too_wide, press, window
 from lab.page import Page as Served
 from lab.person import Person
 from lab.server import Server
@@ -41,8 +41,7 @@ class Street:
         """Type `2fa web`, open its link, press its button."""
         tab = context.new_page()
         tab.goto(self.server.ssh(person, "2fa web", status=0).out.strip())
-        tab.get_by_role("button", name=f"Sign in as {person.name}").click()
-        tab.wait_for_load_state()
+        press(tab, f"Sign in as {person.name}")
         return tab
 
 
@@ -126,7 +125,7 @@ def test_a_push_that_waits_goes_on_by_itself(street: Street, browser: Browser) -
         expect(code).to_be_focused()
         expect(code).to_have_attribute("autocomplete", "one-time-code")
         code.fill(street.server.fresh_code(person))
-        tab.get_by_role("button", name="Verify").click()
+        press(tab, "Verify")
         expect(tab.get_by_role("status")).to_contain_text("has just gone on")
         expect(tab.locator(".padlock")).to_contain_text("Verified")
         assert push.status() == 0, push.said
@@ -146,14 +145,14 @@ def test_a_push_from_elsewhere_is_asked_for_its_number(street: Street, browser: 
         tab.get_by_label("Number that your terminal shows").fill("0000")
         code = street.server.fresh_code(person)
         tab.get_by_label("Code from your app").fill(code)
-        tab.get_by_role("button", name="Verify").click()
+        press(tab, "Verify")
         expect(tab.get_by_role("alert")).to_contain_text("nothing was let through")
         expect(tab.get_by_label("Number that your terminal shows")).to_have_attribute("aria-invalid", "true")
         assert barriers(tab) == []
         assert push.process.poll() is None
         tab.get_by_label("Number that your terminal shows").fill(push.number())
         tab.get_by_label("Code from your app").fill(code)
-        tab.get_by_role("button", name="Verify").click()
+        press(tab, "Verify")
         expect(tab.get_by_role("status")).to_contain_text("has just gone on")
         assert push.status() == 0, push.said
 
@@ -165,7 +164,7 @@ def test_not_me_kills_the_push(street: Street, browser: Browser) -> None:
         tab = street.sign_in(context, person)
         push = Push(street, person, "-o", "BindAddress=127.0.0.2")
         tab.goto(push.link())
-        tab.get_by_role("button", name="This is not me").click()
+        press(tab, "This is not me")
         expect(tab.get_by_role("status")).to_contain_text("The request is void")
         began = time.monotonic()
         assert push.status() != 0
@@ -189,11 +188,11 @@ def test_who_has_never_seen_it_sets_up_on_a_phone(
         tab.goto(push.link())
         expect(tab.get_by_role("heading", level=1)).to_have_text("Set up your second factor")
         tab.get_by_label("Invite from your server admin").fill(person.invite)
-        tab.get_by_role("button", name="Go on").click()
+        press(tab, "Go on")
         expect(tab.get_by_role("heading", level=1)).to_have_text("Recovery codes")
         person.recovery_codes = tab.locator("#codes li").all_inner_texts()
         assert len(person.recovery_codes) == 6
-        tab.get_by_role("button", name="I have kept them").click()
+        press(tab, "I have kept them")
         link = tab.get_by_role("link", name="QR code")
         target = link.get_attribute("href") or ""
         assert target.startswith("otpauth://totp/")
@@ -201,7 +200,7 @@ def test_who_has_never_seen_it_sets_up_on_a_phone(
         secret = re.search(r"secret=([A-Z2-7]+)", target)
         assert secret is not None
         tab.get_by_label("Code that the app shows now").fill(pyotp.TOTP(secret[1]).now())
-        tab.get_by_role("button", name="Confirm").click()
+        press(tab, "Confirm")
         expect(tab.get_by_role("status")).to_contain_text("run your Git command again")
         again = Push(street, person)
         assert again.status() == 0, again.said
@@ -236,7 +235,7 @@ def test_back_after_signing_out_shows_nothing(street: Street, browser: Browser) 
     with window(browser) as context:
         tab = street.sign_in(context, person)
         tab.goto(f"{street.page.url}/account")
-        tab.get_by_role("button", name="Sign out").click()
+        press(tab, "Sign out")
         expect(tab.get_by_role("heading", level=1)).to_have_text("Sign in")
         tab.go_back()
         expect(tab.get_by_role("heading", level=1)).to_have_text("Sign in")
@@ -284,17 +283,17 @@ def test_no_barriers(street: Street, browser: Browser) -> None:
         tab = street.sign_in(context, admin)
         tab.goto(f"{street.page.url}/verify")
         tab.get_by_label("Code from your app").fill("000000")
-        tab.get_by_role("button", name="Verify").click()
+        press(tab, "Verify")
         expect(tab.get_by_role("alert")).to_be_visible()
         look("/verify with a wrong code")
         tab.get_by_label("Code from your app").fill(street.server.fresh_code(admin))
-        tab.get_by_role("button", name="Verify").click()
+        press(tab, "Verify")
         expect(tab.get_by_role("heading", level=1)).to_have_text("Your account")
         for path in PAGES:
             tab.goto(street.page.url + path.format(name=admin.name))
             look(path)
         tab.goto(f"{street.page.url}/account")
-        tab.get_by_role("button", name="New recovery codes").click()
+        press(tab, "New recovery codes")
         look("a code for this")
     street.server.configure(git={"admins": []})
     assert {path: broken for path, broken in found.items() if broken} == {}
@@ -307,16 +306,16 @@ def test_no_barriers_while_setting_up(street: Street, browser: Browser) -> None:
         tab = street.sign_in(context, person)
         found = [barriers(tab)]
         tab.get_by_label("Invite").fill(person.invite)
-        tab.get_by_role("button", name="Go on").click()
+        press(tab, "Go on")
         found.append(barriers(tab))
         tab.emulate_media(media="print")
         expect(tab.get_by_text("Recovery codes for")).to_be_visible()
         expect(tab.get_by_role("button", name="I have kept them")).to_be_hidden()
         tab.emulate_media(media="screen", forced_colors="active", reduced_motion="reduce")
-        tab.get_by_role("button", name="I have kept them").click()
+        press(tab, "I have kept them")
         found.append(barriers(tab))
         tab.get_by_label("Code that the app shows now").fill("000000")
-        tab.get_by_role("button", name="Confirm").click()
+        press(tab, "Confirm")
         found.append(barriers(tab))
     assert [broken for broken in found if broken] == []
 
