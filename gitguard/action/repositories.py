@@ -13,6 +13,8 @@ from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.repository import adopting, registry, toggle
 from gitguard.repository.adopting import Obstacle
 from gitguard.repository.directory import borrowed
+from gitguard.repository.hook_file import hook_fault
+from gitguard.repository.kept_hook import others_fault
 from gitguard.repository.registry import Found
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Reading
@@ -64,6 +66,45 @@ def create(
             toggle.change_admin(tx, site.settings, plain, "add", admin, moment.at, actor)
     directory = there.directory if there is not None else found.directory
     return Created(plain, directory, there is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A known repository, and what its next push would meet: no live hook, or another hook that cannot run; "" for none."""
+
+    row: Repository
+    hook_fault: str
+    others_fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Every known repository, those on disk that are not known, and the directories that an admin took out."""
+
+    known: list[Listed]
+    strangers: list[Found]
+    forgotten: set[str]
+
+
+def listing(site: Site, holding: str = "") -> Listing:
+    """The repositories whose name holds `holding`. Raises Refusal."""
+    hook, uid = live_hook(site), os.geteuid()
+    with site.store.reading() as tx:
+        rows, forgotten = tx.repositories(), set(tx.forgotten())
+    directories = {row.directory for row in rows}
+    return Listing(
+        [
+            Listed(row, hook_fault(row.directory, hook, uid), others_fault(row.directory, uid))
+            for row in rows
+            if holding in row.name
+        ],
+        [
+            found
+            for found in registry.on_disk(site.settings)
+            if found.directory not in directories and holding in found.name
+        ],
+        forgotten,
+    )
 
 
 def live_hook(site: Site) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gitguard.config.compiled import Config
 from gitguard.decision.command import quote
 from gitguard.decision.decide import decide
@@ -34,32 +36,59 @@ def explain(
     return decide(request, config, store, updates)
 
 
-def facts(decision: Decision, config: Config) -> dict[str, object]:
-    """The facts of one decision, as `explain --json` prints them; times are Unix seconds."""
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One decision in the words of `explain --json`. Times are Unix seconds; None: there is none, or it was not judged."""
+
+    user: str
+    key: str
+    address: str
+    repository: str
+    directory: str
+    operation: str
+    at: int
+    verdict: str
+    reason: str
+    because: str
+    rule: str | None
+    depends_on_refs: bool
+    detail: str
+    enforcement: str
+    judged: bool
+    required: bool | None
+    lifetime_seconds: int | None
+    session: int | None
+    session_age_seconds: int | None
+    require: str | None
+    always: bool | None
+    enrolled: bool | None
+
+
+def facts(decision: Decision, config: Config) -> Facts:
+    """What `decision` by `config` came to, and what made it so."""
     request, verdict, refusal, state = decision.request, decision.verdict, decision.refusal, decision.state
-    allowed = refusal is None and verdict is not None
     reason = "internal-error" if verdict is None else verdict.reason
-    return {
-        "user": request.user,
-        "key": request.credential.text,
-        "address": request.address,
-        "repository": decision.name,
-        "directory": decision.directory,
-        "operation": decision.operation,
-        "at": request.moment.at,
-        "verdict": "allowed" if allowed else "refused",
-        "reason": refusal.reason if refusal is not None else reason,
-        "because": decision.requirement.because,
-        "rule": decision.requirement.rule or None,
-        "depends_on_refs": decision.requirement.depends_on_refs,
-        "detail": refusal.detail if refusal is not None else "",
-        "enforcement": config.enforcement,
-        "judged": verdict is not None,
-        "required": decision.requirement.required if verdict is not None else None,
-        "lifetime_seconds": decision.requirement.lifetime_seconds,
-        "session": decision.session if decision.session > 0 else None,
-        "session_age_seconds": decision.session_age_seconds,
-        "require": state.require if state is not None else None,
-        "always": bool(state.always) if state is not None else None,
-        "enrolled": bool(state.enrolled) if state is not None else None,
-    }
+    return Facts(
+        user=request.user,
+        key=request.credential.text,
+        address=request.address,
+        repository=decision.name,
+        directory=decision.directory,
+        operation=decision.operation,
+        at=request.moment.at,
+        verdict="allowed" if refusal is None and verdict is not None else "refused",
+        reason=refusal.reason if refusal is not None else reason,
+        because=decision.requirement.because,
+        rule=decision.requirement.rule or None,
+        depends_on_refs=decision.requirement.depends_on_refs,
+        detail=refusal.detail if refusal is not None else "",
+        enforcement=config.enforcement,
+        judged=verdict is not None,
+        required=decision.requirement.required if verdict is not None else None,
+        lifetime_seconds=decision.requirement.lifetime_seconds,
+        session=decision.session if decision.session > 0 else None,
+        session_age_seconds=decision.session_age_seconds,
+        require=state.require if state is not None else None,
+        always=bool(state.always) if state is not None else None,
+        enrolled=bool(state.enrolled) if state is not None else None,
+    )

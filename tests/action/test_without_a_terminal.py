@@ -498,6 +498,10 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "repositories.live_hook": (lambda h: repositories.live_hook(h.site), ""),
     "repositories.adopt": (_adopt, "repository-adopted"),
     "repositories.would_adopt": (_would_adopt, "repository-forgotten"),
+    "repositories.listing": (
+        lambda h: h.repository() in {entry.row.name for entry in repositories.listing(h.site).known},
+        "",
+    ),
     "repositories.rename": (
         lambda h: repositories.rename(h.site, h.repository(), f"new{h.count}", h.moment, ACTOR),
         "repository-renamed",

@@ -206,7 +206,7 @@ def test_one_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         }
         gated = by_gate(place, ["--user", user, "--key", key], environ, moment, monkeypatch)
         wanted = expected(facts, operation)
-        assert (explained["reason"], gated) == (wanted, wanted), (number, facts, operation)
+        assert (explained.reason, gated) == (wanted, wanted), (number, facts, operation)
         seen.add(wanted)
     assert seen == {
         "user-unknown", "user-suspended", "no-identity", "no-such-repository", "hook-not-live", "not-required",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 
 import click
@@ -65,7 +66,7 @@ def explain(
     decision, config = explaining.answer(office.site, asked, moment)
     known = asking.facts(decision, config)
     if as_json:
-        say_json(known)
+        say_json(asdict(known))
         return 0
     for line in _lines(office, decision, known):
         click.echo(line)
@@ -81,24 +82,24 @@ def _time(text: str) -> int:
         raise Refusal("usage", text=f"{text} is not a time; write Unix seconds or 2026-11-25T14:30") from None
 
 
-def _lines(office: Office, decision: Decision, facts: dict[str, object]) -> list[str]:
+def _lines(office: Office, decision: Decision, facts: asking.Facts) -> list[str]:
     request = decision.request
     at = clock(request.moment.at, now().at)
     lines = [
-        f"{facts['verdict']} [{facts['reason']}]: {request.user} {facts['operation']} {facts['repository']} at {at}",
+        f"{facts.verdict} [{facts.reason}]: {request.user} {facts.operation} {facts.repository} at {at}",
         f"  key {request.credential.text}, from {request.address or 'an unknown address'}",
     ]
-    if facts["detail"]:
-        lines.append(f"  detail: {facts['detail']}")
+    if facts.detail:
+        lines.append(f"  detail: {facts.detail}")
     lines.append(
-        f"  enforcement: {facts['enforcement']}; toggle: {facts['require'] or 'none'}; always: {'on' if facts['always'] else 'off'}"
+        f"  enforcement: {facts.enforcement}; toggle: {facts.require or 'none'}; always: {'on' if facts.always else 'off'}"
     )
     lifetime = decision.requirement.lifetime_seconds
     if decision.verdict is None:
         lines.append("  what is required was not judged: it was refused before that")
     elif lifetime is None:
         why = {"off": "enforcement is off", "opt-in": "the repository's admins demand nothing for this"}
-        said = why.get(str(facts["enforcement"]), "nothing demands it")
+        said = why.get(facts.enforcement, "nothing demands it")
         if decision.requirement.rule:
             said = f"by the rule {decision.requirement.rule}"
         lines.append(f"  {'exempt' if decision.requirement.exempt else 'nothing is required'}: {said}")
@@ -112,7 +113,7 @@ def _lines(office: Office, decision: Decision, facts: dict[str, object]) -> list
             )
         else:
             lines.append(f"  no session in scope ({office.settings.session.scope})")
-        lines.append(f"  second factor: {'set up' if facts['enrolled'] else 'none'}")
+        lines.append(f"  second factor: {'set up' if facts.enrolled else 'none'}")
     if decision.requirement.depends_on_refs:
         demanding = ", ".join(f"{ref} ({rule})" for ref, rule in decision.requirement.refs[:5])
         lines.append(f"  some refs demand more, which the hook judges: {demanding}; ask with --ref")

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import click
 
 from gitguard.action import repositories, toggles
+from gitguard.action.repositories import Listed
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, in_office, open_office
 from gitguard.cli.here import check_followed, say_followed
@@ -17,10 +18,7 @@ from gitguard.cli.printing import counted, say_json, say_table
 from gitguard.command_line import Group, say
 from gitguard.message.reasons import Refusal, readable
 from gitguard.repository import registry, toggle
-from gitguard.repository.hook_file import hook_fault
-from gitguard.repository.kept_hook import others_fault
 from gitguard.session.moment import now
-from gitguard.store.rows import Repository
 
 
 @click.group(cls=Group)
@@ -150,57 +148,50 @@ def forget(office: Office, name: str) -> None:
 @in_office
 def list_(office: Office, word: str | None, as_json: bool) -> None:
     """Every known repository (or those whose name holds WORD) with its toggle, and those on disk that are not known."""
-    hook = repositories.live_hook(office.site)
-    with office.site.store.reading() as tx:
-        rows = tx.repositories()
-        out = set(tx.forgotten())
-    known = {row.directory for row in rows}
-    rows = [row for row in rows if word is None or word in row.name]
-    strangers = [
-        found
-        for found in registry.on_disk(office.settings)
-        if found.directory not in known and (word is None or word in found.name)
-    ]
+    found = repositories.listing(office.site, word or "")
     if as_json:
         say_json(
-            [_as_json(row, hook) for row in rows]
-            + [{"repository": f.name, "directory": f.directory, "known": False} for f in strangers]
+            [_as_json(entry) for entry in found.known]
+            + [{"repository": f.name, "directory": f.directory, "known": False} for f in found.strangers]
         )
         return
     table = [
-        (row.name, toggle.describe(row.require, row.lifetime_seconds), _hook_state(row.directory, hook))
-        for row in rows
+        (
+            entry.row.name,
+            toggle.describe(entry.row.require, entry.row.lifetime_seconds),
+            _hook_state(entry),
+        )
+        for entry in found.known
     ]
     table += [
         (
-            found.name,
-            "NOT KNOWN (forgotten), so refused" if found.directory in out else "NOT KNOWN, so refused",
-            found.directory,
+            f.name,
+            "NOT KNOWN (forgotten), so refused"
+            if f.directory in found.forgotten
+            else "NOT KNOWN, so refused",
+            f.directory,
         )
-        for found in strangers
+        for f in found.strangers
     ]
     nothing = "no repositories yet" if word is None else f"no repository's name holds {readable(word)}"
     say_table(("repository", "require", "hook"), table, nothing)
 
 
-def _hook_state(directory: str, hook: bytes) -> str:
-    if fault := hook_fault(directory, hook, os.geteuid()):
-        return f"NO LIVE HOOK: {fault}"
-    if fault := others_fault(directory, os.geteuid()):
-        return f"PUSHES REFUSED: {fault}"
-    return "live"
+def _hook_state(entry: Listed) -> str:
+    if entry.hook_fault:
+        return f"NO LIVE HOOK: {entry.hook_fault}"
+    return f"PUSHES REFUSED: {entry.others_fault}" if entry.others_fault else "live"
 
 
-def _as_json(row: Repository, hook: bytes) -> dict[str, object]:
-    uid = os.geteuid()
+def _as_json(entry: Listed) -> dict[str, object]:
     return {
-        "repository": row.name,
-        "directory": row.directory,
+        "repository": entry.row.name,
+        "directory": entry.row.directory,
         "known": True,
-        "require": row.require,
-        "lifetime_seconds": row.lifetime_seconds,
-        "floor": row.floor_require,
-        "hook": hook_fault(row.directory, hook, uid) or others_fault(row.directory, uid) or "live",
+        "require": entry.row.require,
+        "lifetime_seconds": entry.row.lifetime_seconds,
+        "floor": entry.row.floor_require,
+        "hook": entry.hook_fault or entry.others_fault or "live",
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
@@ -50,7 +52,6 @@ def _answer(asked: dict[str, str]) -> dict[str, object]:
         asked["address"] or None,
         refs,
     )
-    known = facts(*answer(here.site, question, here.moment))
-    lifetime = known["lifetime_seconds"]
-    known["lifetime"] = format_duration(lifetime) if isinstance(lifetime, int) else ""
-    return known
+    found = facts(*answer(here.site, question, here.moment))
+    lifetime = found.lifetime_seconds
+    return {**asdict(found), "lifetime": "" if lifetime is None else format_duration(lifetime)}
