@@ -8,8 +8,6 @@ import shlex
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import resources
-from importlib.resources.abc import Traversable
 
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
@@ -19,6 +17,7 @@ from gitguard.store.questions import Reader
 from gitguard.store.rows import Recorded
 from gitguard.store.statements import Writer
 
+FOLDER = os.path.dirname(__file__)
 WHOLE = "schema.sqlite.sql"  # the present schema, for a new store
 WAIT_SECONDS = 1.2  # a refusal within two seconds, never a hang; half a second goes to start the command
 
@@ -200,27 +199,26 @@ def _made_whole(connection: sqlite3.Connection) -> list[str]:
     """Make an empty database a store of the present schema; [] if it is not empty."""
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
         return []
-    _run(connection, resources.files("gitguard.store") / WHOLE, SCHEMA)
+    _run(connection, os.path.join(FOLDER, WHOLE), SCHEMA)
     return [WHOLE]
 
 
 def _migrate(connection: sqlite3.Connection) -> list[str]:
     ran = []
-    folder = resources.files("gitguard.store") / "migrations"
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        number = int(file.name[:4])
+    folder = os.path.join(FOLDER, "migrations")
+    for name in sorted(os.listdir(folder)):
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if number > version and file.name.endswith(".sqlite.sql"):
-            _run(connection, file, number)
-            ran.append(file.name)
+        if name.endswith(".sqlite.sql") and int(name[:4]) > version:
+            _run(connection, os.path.join(folder, name), int(name[:4]))
+            ran.append(name)
     return ran
 
 
-def _run(connection: sqlite3.Connection, file: Traversable, schema: int) -> None:
+def _run(connection: sqlite3.Connection, path: str, schema: int) -> None:
     """Run a file of SQL in one transaction, after which the store has that schema."""
-    connection.executescript(
-        f"BEGIN IMMEDIATE;\n{file.read_text()}\nPRAGMA user_version = {schema};\nCOMMIT;"
-    )
+    with open(path, encoding="utf-8") as file:
+        sql = file.read()
+    connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {schema};\nCOMMIT;")
 
 
 def _is_closed_to_us(path: str) -> bool:
