@@ -312,8 +312,8 @@ def _keys_and_store(
         say(f"made {grant}")
     if not os.path.exists(store):
         Head(audit_head(settings.paths.access_log)).write(0, GENESIS)
-    for migration in create(store):
-        say(f"store {store}: ran {migration}")
+    for file in create(store):
+        say(f"store {store}: ran {file}")
     if not os.path.exists(keys):
         key_file.write(keys, [], places.gate)
         say(f"made {keys}")

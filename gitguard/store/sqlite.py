@@ -196,8 +196,9 @@ def _backed_up_into(origin: sqlite3.Connection, target: str) -> bool:
 
 
 def _made_whole(connection: sqlite3.Connection) -> list[str]:
-    """Make an empty database a store of the present schema; [] if it is not empty."""
-    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+    """Make an empty database a store of the present schema; [] if it is not empty, or ever was a store."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version or connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
         return []
     _run(connection, os.path.join(FOLDER, WHOLE), SCHEMA)
     return [WHOLE]
