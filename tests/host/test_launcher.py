@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from gitguard.host.launcher import render
+from gitguard.host.places import Places
 from lab.run import run
 from lab.server import Direct
 
@@ -38,6 +42,22 @@ def test_nobody_reads_it(site: Direct, words: str) -> None:
     assert broken.returncode == 1
     assert broken.stderr.startswith(b"gitguard: the output could not be written (No space left on device)")
     assert b"Exception" not in broken.stderr
+
+
+def test_what_a_program_leaves_in_its_buffers_is_written(tmp_path: Path) -> None:
+    """The end is ours: it writes what is left, and says so by its status if nobody takes it."""
+    (tmp_path / "stand_in.py").write_text(
+        "import sys\ndef main(*places):\n    sys.stdout.write('said')\n    sys.stderr.write('told')\n    return 0\n"
+    )
+    places = Places("config", "compiled", "gate", "hook", "snippet", "cron")
+    text = render(("a stand-in", "stand_in"), places, "nowhere", sys.executable, [str(tmp_path)])
+    program = tmp_path / "program"
+    program.write_bytes(text)
+    program.chmod(0o755)
+    done = run([str(program)])
+    assert (done.out, done.err) == ("said", "told")
+    with open("/dev/full", "wb") as full:
+        assert subprocess.run([str(program)], stdout=full, check=False).returncode == 1
 
 
 def test_a_closed_stdout_is_no_fault(site: Direct) -> None:
