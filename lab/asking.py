@@ -1,4 +1,4 @@
-"""How a process that keeps gitguard loaded (lab/quick.py) is asked to be one command. Imports little: `gitguard` on a PATH may be this."""
+"""How a process that keeps gitguard loaded (lab/quick.py) is asked to be one command. Imports little, because it may stand in for `gitguard` on the PATH."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def ask(
     environ: dict[str, str] | None = None,
     cwd: str = "",
     gate: tuple[str, ...] = (),
+    timeout: float | None = WAIT_SECONDS,
 ) -> int:
     """The exit status of `gitguard WORDS` with the handles `streams` as its three; negative: the signal it died of.
 
@@ -30,9 +31,15 @@ def ask(
         "gate": gate,
     }).encode("utf-8", "surrogateescape")  # fmt: skip
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
-        channel.settimeout(WAIT_SECONDS)
+        channel.settimeout(timeout)
         channel.connect(address)
         socket.send_fds(channel, [len(asked).to_bytes(8, "big")], streams)
         channel.sendall(asked)
         said = channel.recv(16)
     return int(said) if said else -signal.SIGKILL
+
+
+def stand_in(address: str, words: list[str]) -> int:
+    """Be `gitguard WORDS` with this process's own streams, for as long as it takes; its exit status as a shell has it."""
+    status = ask(address, words, (0, 1, 2), timeout=None)
+    return status if status >= 0 else 128 - status

@@ -57,7 +57,7 @@ def window(
 
 
 def press(page: Page, button: str) -> None:
-    """Press a button that leads to another page, and wait until that is there with all that it is drawn by."""
+    """Press a button that leads to another page, and wait until that and its style sheet have loaded."""
     with page.expect_navigation():
         page.get_by_role("button", name=button).click()
 

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pyotp
@@ -67,8 +67,8 @@ class People(Clock):
     def new_user(self, name: str, *, in_session: bool = True) -> Person:
         """A user who is added and enrolled, and in a session from 127.0.0.1 unless told otherwise.
 
-        By the actions that `admin user add`, `2fa enroll` and `2fa leave` call, so that stories that begin behind them
-        wait for no command.
+        By the actions that `admin user add`, `2fa enroll` and `2fa leave` call, so that stories that start after those
+        steps need not run the commands.
         """
         person = self.people[name] = self.new_key(name)
         key = parse_public_key(Path(f"{person.key}.pub").read_text())
@@ -95,10 +95,14 @@ class People(Clock):
 
     @contextmanager
     def acting(self) -> Iterator[Site]:
-        """The installation, opened for actions in this process."""
+        """The installation, opened for actions in this process, with the umask that our commands set."""
         site = open_site(str(self.config), now(), "lab")
-        yield site
-        site.store.close()
+        before = os.umask(0o077)
+        try:
+            with closing(site.store):
+                yield site
+        finally:
+            os.umask(before)
 
     def ssh_options(self, person: Person) -> list[str]:
         """Options that pin everything to this server and this key."""
@@ -220,7 +224,7 @@ def enroll_by(
 
 
 def keygen(path: Path, comment: str) -> None:
-    """What `ssh-keygen -t ed25519 -N "" -C COMMENT -f PATH` writes, without a process for it."""
+    """What `ssh-keygen -t ed25519 -N "" -C COMMENT -f PATH` writes, but for the comment inside the private key."""
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)

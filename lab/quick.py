@@ -57,11 +57,11 @@ class Quick:
             return status, streams[1].read(), streams[2].read()
 
     def program(self, path: Path) -> None:
-        """Put a `gitguard` at `path` that asks this process."""
+        """Put a `gitguard` at `path` that asks this process. For this process's user alone: commands run as that user."""
         self._start()
         path.write_text(
-            f"#!{self._python} -ISB\nimport sys\nsys.path.append({str(ROOT)!r})\nfrom lab.asking import ask\n"
-            f"sys.exit(ask({self._address!r}, sys.argv[1:], (0, 1, 2)))\n"
+            f"#!{self._python} -ISB\nimport sys\nsys.path.append({str(ROOT)!r})\nfrom lab.asking import stand_in\n"
+            f"sys.exit(stand_in({self._address!r}, sys.argv[1:]))\n"
         )
         path.chmod(0o755)
 

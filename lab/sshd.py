@@ -62,7 +62,7 @@ class Sshd(Installation):
         listens.unlink(missing_ok=True)
         with open(ssh / "log", "ab") as log:
             self._sshd = subprocess.Popen(
-                # -r: a connection is a fork, not a new start of sshd each time, a tenth of what it takes
+                # -r: a connection is a fork alone; to start sshd anew for it takes a tenth of the whole connection
                 [SSHD, "-D", "-e", "-r", "-f", str(ssh / "config")],
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -72,6 +72,8 @@ class Sshd(Installation):
             if self._sshd.poll() is not None:
                 raise RuntimeError(f"sshd did not start: {(ssh / 'log').read_text()}")
             time.sleep(0.005)
+        if not listens.exists():
+            raise RuntimeError(f"sshd does not listen after {WAIT_SECONDS} s: {(ssh / 'log').read_text()}")
 
     def stop(self) -> None:
         """Stop sshd, by its pid."""

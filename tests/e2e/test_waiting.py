@@ -71,7 +71,7 @@ def until(true: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether the process is no more; one that its new parent has not buried yet is no more, too."""
+    """Whether the process has ended; one that nobody has reaped yet has."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
