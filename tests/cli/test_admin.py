@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.server import GITGUARD, Server, run
+from lab.server import GITGUARD, Direct, Server, run
 
 pytestmark = pytest.mark.e2e
 
@@ -25,6 +25,22 @@ def test_init_again_changes_nothing(server: Server) -> None:
     assert f"kept {server.config}" in done.out
     assert "every key is gated and every repository has its hook" in done.out
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_first_init_says_what_it_made(tmp_path: Path) -> None:
+    """In words of the admin's: a new store is made, nothing was run; the second time there is nothing to say of it."""
+    site = Direct(tmp_path / "new")
+    words = ("init", "--home", str(site.home), "--account", site.account, "--host", "127.0.0.1",
+             "--repositories", str(site.repositories), "--authorized-keys", str(site.key_file))  # fmt: skip
+    first = site.raw_admin(*words).out
+    for made in (
+        "the key file " + str(site.home / "state/secret.keys"),
+        f"the store {site.store}",
+        site.key_file,
+    ):
+        assert f"made {made}" in first
+    assert ".sql" not in first
+    assert str(site.store) not in site.raw_admin(*words).out
 
 
 def test_init_does_not_overwrite_by_flag(server: Server) -> None:
