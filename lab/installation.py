@@ -11,6 +11,7 @@ from pathlib import Path
 
 import tomli_w
 
+from gitguard.config.in_force import vouch
 from lab.person import Person
 from lab.run import Done, gitguard
 
@@ -63,11 +64,16 @@ class Installation:
         return gitguard("--config", str(self.config), "admin", *words, status=status, stdin=stdin)
 
     def configure(self, **tables: dict[str, object]) -> None:
-        """Change keys of the configuration: `configure(git={"enforcement": "enforced"})`."""
+        """Change keys of the configuration, and vouch for it: `configure(git={"enforcement": "enforced"})`."""
         data = tomllib.loads(self.config.read_text())
         for table, values in tables.items():
             data.setdefault(table, {}).update(values)
-        self.config.write_text(tomli_w.dumps(data))
+        self.write(tomli_w.dumps(data))
+
+    def write(self, text: str) -> None:
+        """Put `text` into the configuration, and say that it is whole, as `config edit` does."""
+        vouch(str(self.home / "state" / "config.compiled"), text.encode())
+        self.config.write_text(text)
 
     def directory(self, name: str) -> Path:
         """Where the repository `name` lies."""

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
-from gitguard.action.site import open_site
-from gitguard.config.parse import read_settings
+from gitguard.action.site import open_site, settings_of
 from gitguard.factor.totp import WINDOW
 from gitguard.machine.files import locked, replace
 from gitguard.message.reasons import Refusal
@@ -40,7 +39,7 @@ def restore(
 
     It takes the configuration's path and not an open installation: the store that is there may be the fault.
     """
-    settings = read_settings(config)
+    settings = settings_of(config)
     live = settings.store.url.path
     head = audit_head(settings.paths.access_log)
     candidate = f"{os.path.dirname(live)}/.restore-{os.getpid()}"

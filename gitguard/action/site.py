@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gitguard.action.notices import listener
-from gitguard.config.parse import read_settings
+from gitguard.config.in_force import settings_in_force
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
 from gitguard.factor.proof import Desk, void_recovery_codes_if_off
@@ -62,8 +62,13 @@ class Site:
         return self.settings.paths.lock
 
 
+def settings_of(config: str) -> Settings:
+    """The settings of the installation whose configuration is at `config`, as they are in force. Raises ConfigurationError."""
+    return settings_in_force(config, places_of(config).compiled)
+
+
 def open_site(
-    config: str, moment: Moment, actor: str, reading: Callable[[str], Settings] = read_settings
+    config: str, moment: Moment, actor: str, reading: Callable[[str], Settings] = settings_of
 ) -> Site:
     """The installation of the configuration at `config`, as its Git account. Raises ConfigurationError, Refusal.
 

@@ -8,33 +8,27 @@ import pwd
 import re
 import shutil
 import subprocess
-import tempfile
 from typing import Any
 
 from gitguard.config.compiled import STAMP, Config, identity
-from gitguard.config.faults import ConfigurationError, Fault
-from gitguard.config.parse import parse
+from gitguard.config.in_force import in_force
 from gitguard.config.rules import compiled_groups, compiled_rules
 from gitguard.config.schema import Settings
 from gitguard.machine.environment import PATH
+from gitguard.machine.files import put_quietly
 from gitguard.message.reasons import Refusal
 
 
 def compile_file(path: str, compiled: str, hook: str) -> Config:
-    """Parse `path`, write its `compiled` form and return it; `hook` is the file every live hook equals.
+    """The configuration that is in force, with its `compiled` form written where it is the file's; `hook` is the file every live hook equals.
 
     A folder that cannot be written only costs the next request the same work again. Raises
     ConfigurationError, or Refusal("config-invalid") for a missing hook, account or git-shell.
     """
-    try:
-        with open(path, "rb") as file:
-            entry = os.fstat(file.fileno())
-            data = file.read()
-    except OSError as error:
-        raise ConfigurationError(path, [Fault(0, "file", error.strerror or str(error))]) from None
-    settings = parse(data, path)
-    values = _values(path, settings, hook)
-    _write(compiled, marshal.dumps((STAMP, path, identity(entry), values)))
+    found = in_force(path, compiled)
+    values = _values(path, found.settings, hook)
+    if found.entry is not None:
+        put_quietly(compiled, marshal.dumps((STAMP, path, identity(found.entry), values)))
     return Config(values)
 
 
@@ -99,18 +93,3 @@ def _system_git_config() -> str:
     )  # fmt: skip
     found = re.search(r"^file:(/.*?)\t|'(/[^']*)'", done.stdout + done.stderr)
     return (found[1] or found[2]) if found else "/etc/gitconfig"
-
-
-def _write(compiled: str, data: bytes) -> None:
-    """Put `data` in place in one step, 0600; give up quietly where the folder is not ours to write."""
-    folder = os.path.dirname(compiled)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".compiled-")
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, compiled)
-    except OSError:
-        os.unlink(temporary)

@@ -82,10 +82,17 @@ class _Reader:
                 self.fault(name, "", f"expected a table, [{name}]")
             else:
                 values[name] = self.table(name, fields[name].type, content)
+        self.enforcement(tables.get("git", {}))
         # What no single key shows is looked at even beside other faults, so that all are said at once.
         settings = Settings(**values)
         self.meaning(settings)
         return None if self.faults else settings
+
+    def enforcement(self, git: Any) -> None:
+        """MUST: a file says it. Of all defaults it is the one that opens, and a file that was emptied or cut off is a file."""
+        # A misspelt one is a fault of its own.
+        if isinstance(git, dict) and not any(nearest(key, ["enforcement"]) for key in git):
+            self.fault("git", "enforcement", "it is missing; say off, rules, opt-in or enforced")
 
     def table(self, name: str, kind: Any, content: dict[str, Any], index: int = 0) -> Any:
         """One table as its struct, without the keys that have faults; these are collected."""

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import msgspec
 
 from gitguard.config.types import (
+    Domain,
     Folder,
     HeaderName,
     Lifetime,
@@ -75,7 +76,7 @@ class StoreTable(Table, frozen=True):
 
 
 class Git(Table, frozen=True):
-    """The base answer, and who administers."""
+    """The base answer, and who administers. A file must say `enforcement`: what was emptied or cut off does not."""
 
     enforcement: Literal["off", "rules", "opt-in", "enforced"] = "opt-in"
     admins: list[UserOrGroup] = msgspec.field(default_factory=list)
@@ -116,6 +117,7 @@ class Web(Table, frozen=True):
 
     trusted_header: HeaderName = HeaderName("")
     trusted_proxies: list[Proxy] = msgspec.field(default_factory=list)
+    login_domains: list[Domain] = msgspec.field(default_factory=list)
 
 
 class Throttle(Table, frozen=True):

@@ -67,6 +67,12 @@ class Proxy(str):
     __slots__ = ()
 
 
+class Domain(str):
+    """The part of a login behind its @, in small letters."""
+
+    __slots__ = ()
+
+
 class Pattern(str):
     """A pattern of names, as policy/glob.py reads it."""
 
@@ -179,6 +185,15 @@ def _proxy(value: str) -> Proxy:
     return Proxy(value)
 
 
+def _domain(value: str) -> Domain:
+    if (
+        not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)*", value)
+        or len(value) > 253
+    ):
+        raise ValueError(f"{value!r} is not a domain; write what stands behind the @, such as example.com")
+    return Domain(value.lower())
+
+
 def _pattern(value: str) -> Pattern:
     if fault := glob_fault(value) or name_fault(value):
         raise ValueError(f"{value!r} is not a pattern: {fault}")
@@ -256,6 +271,7 @@ _DECODERS: dict[type, Callable[[str], object]] = {
     Duration: lambda value: Duration(seconds_of(value)),
     Limit: _limit,
     Folder: _folder,
+    Domain: _domain,
     Pattern: _pattern,
     HeaderName: _header_name,
     Proxy: _proxy,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from gitguard.action.judge_again import last_look
 from gitguard.action.site import Site
+from gitguard.config.in_force import in_force
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, note, ok, remedy_of
 from gitguard.host import bundle, launcher, notices
@@ -59,6 +60,17 @@ def file_findings(settings: Settings, places: Places) -> Iterator[Finding]:
         yield gap("file-mode", fault, remedy_of(fault, str(settings.host.account), plain))
     if not faults:
         yield ok("file-mode", f"{len(others) + len(private)} files and their folders are closed to others")
+
+
+def configuration_findings(places: Places) -> Iterator[Finding]:
+    """Whether what counts is what stands in the file."""
+    found = in_force(places.config, places.compiled)
+    if found.doubt:
+        yield note(
+            "configuration",
+            f"{places.config} does not count yet: {found.doubt}; the form before it goes on",
+            "gitguard admin config check",
+        )
 
 
 def code_findings() -> Iterator[Finding]:

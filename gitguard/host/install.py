@@ -19,16 +19,17 @@ from dataclasses import dataclass
 import tomli_w
 
 from gitguard.config.compile import compile_file
-from gitguard.config.faults import ConfigurationError
-from gitguard.config.parse import parse, read_settings
-from gitguard.config.schema import Settings
+from gitguard.config.faults import ConfigurationError, read_toml
+from gitguard.config.in_force import last_good, read, vouch
+from gitguard.config.parse import parse
+from gitguard.config.schema import Git, Settings
 from gitguard.factor import keyring
 from gitguard.host import key_file, launcher
 from gitguard.host.places import SYSTEM_CONFIG, Places, authorized_keys, places_of
 from gitguard.machine import made
 from gitguard.machine.account import account, become, check_owner, check_reachable
 from gitguard.machine.environment import PATH
-from gitguard.machine.files import replace
+from gitguard.machine.files import replace, replace_like
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 from gitguard.session.grant import KEY_BYTES
@@ -85,8 +86,10 @@ class Wishes:
 def install(wishes: Wishes, say: Callable[[str], None], command_line: str) -> Settings:
     """Install for `wishes`; returns the settings, running as the Git account. Raises Refusal."""
     places = places_of(wishes.config)
+    added = ""
     if os.path.exists(places.config):
-        settings = read_settings(places.config)
+        data, added = renewed_configuration(places)
+        settings = parse(data, places.config)
         check_owner(places.config, settings.host.account)
         _check_wishes(wishes, settings, places)
         say(f"kept {places.config}")
@@ -94,6 +97,42 @@ def install(wishes: Wishes, say: Callable[[str], None], command_line: str) -> Se
     else:
         name = wishes.account or _default_account(places)
         settings = None
+    first = settings is None
+    entry = _may_install(name, places, say, command_line)
+    if settings is None:
+        data = _first_configuration(wishes, places, entry)
+    _folder(os.path.dirname(places.config), name, "root", 0o755, say)
+    if settings is None:
+        made.file(places.config, data, name, mode=0o644)
+        say(f"wrote {places.config}")
+        settings = parse(data, places.config)
+        if not wishes.host:
+            say(
+                f"the server's name is {settings.host.name}, by what this machine calls itself; if people reach it by another, set [host] name"
+            )
+    if os.geteuid() == 0 and fault_on_the_way(places.config, 0):
+        become(name, command_line)  # what the account wrote, the account carries out
+    if added:
+        replace_like(places.config, data, os.lstat(places.config))
+        say(
+            f"added {added} under [git] of {places.config}, the default until now; from this version on a file must say it"
+        )
+    _folders(settings, places, name, say)
+    _launchers(places, settings, name, say)
+    become(name, command_line)
+    for path in (places.config, str(settings.paths.state), os.path.dirname(settings.paths.access_log)):
+        if fault := fault_on_the_way(path, entry.pw_uid):
+            raise Refusal("config-invalid", fault, text=fault)
+    if added or first:
+        vouch(places.compiled, data)
+    _keys_and_store(settings, places, say, new_store=wishes.new_store)
+    return settings
+
+
+def _may_install(
+    name: str, places: Places, say: Callable[[str], None], command_line: str
+) -> pwd.struct_passwd:
+    """The account's entry, once nothing stands in the way of installing for it. Raises Refusal."""
     entry = account(name)
     if os.geteuid() not in (0, entry.pw_uid):
         become(name, command_line)  # refuses, with the line to type
@@ -107,26 +146,35 @@ def install(wishes: Wishes, say: Callable[[str], None], command_line: str) -> Se
     check_git()
     if os.geteuid() == 0:
         check_reachable(entry)
-    data = b"" if settings is not None else _first_configuration(wishes, places, entry)
-    _folder(os.path.dirname(places.config), name, "root", 0o755, say)
-    if settings is None:
-        made.file(places.config, data, name, mode=0o644)
-        say(f"wrote {places.config}")
-        settings = read_settings(places.config)
-        if not wishes.host:
-            say(
-                f"the server's name is {settings.host.name}, by what this machine calls itself; if people reach it by another, set [host] name"
-            )
-    if os.geteuid() == 0 and fault_on_the_way(places.config, 0):
-        become(name, command_line)  # what the account wrote, the account carries out
-    _folders(settings, places, name, say)
-    _launchers(places, settings, name, say)
-    become(name, command_line)
-    for path in (places.config, str(settings.paths.state), os.path.dirname(settings.paths.access_log)):
-        if fault := fault_on_the_way(path, entry.pw_uid):
-            raise Refusal("config-invalid", fault, text=fault)
-    _keys_and_store(settings, places, say, new_store=wishes.new_store)
-    return settings
+    return entry
+
+
+def renewed_configuration(places: Places) -> tuple[bytes, str]:
+    """(the configuration's bytes, the line that they got because a file of an earlier version need not have it, or "").
+
+    Raises Refusal where the file lost it: what was emptied or cut off is put back by who knows it, never opened by us.
+    """
+    _, data = read(places.config)
+    text, tables = read_toml(data, places.config)
+    table = tables.get("git", {})
+    if not isinstance(table, dict) or "enforcement" in table:
+        return data, ""
+    line = f'enforcement = "{Git().enforcement}"'
+    head = re.search(r"^[ \t]*\[[ \t]*git[ \t]*\][^\n]*$", text, re.MULTILINE)
+    if head is not None:
+        whole = f"{text[: head.end()]}\n{line}{text[head.end() :]}"
+    else:
+        whole = f"{text.rstrip()}\n\n[git]\n{line}\n"
+    settings = parse(whole.encode(), places.config)
+    had = tables and last_good(places.config, places.compiled, account(settings.host.account).pw_uid)
+    if not tables or had or os.path.islink(places.config):
+        was = f"; it was {had.git.enforcement!r}" if had else ""
+        raise Refusal(
+            "config-invalid",
+            text=f"{places.config} says no [git] enforcement{was}; was it emptied or cut off?",
+            hint="put the whole file back, or write the line: gitguard admin config edit",
+        )
+    return whole.encode(), line
 
 
 def _first_configuration(wishes: Wishes, places: Places, entry: pwd.struct_passwd) -> bytes:

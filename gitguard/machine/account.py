@@ -23,6 +23,14 @@ def account(name: str) -> pwd.struct_passwd:
         raise Refusal("usage", text=f"no account {name} on this machine", hint=hint) from None
 
 
+def is_account(name: str) -> bool:
+    """Whether we are the account `name`."""
+    try:
+        return pwd.getpwnam(name).pw_uid == os.geteuid()
+    except KeyError:
+        return False
+
+
 def become(name: str, command_line: str) -> None:
     """Go on as the account `name`: a no-op if we are it, a change of uid for root.
 

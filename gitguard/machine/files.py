@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import tempfile
@@ -30,6 +31,23 @@ def replace(path: str, data: bytes, mode: int) -> bool:
 def replace_like(path: str, data: bytes, like: os.stat_result) -> None:
     """Put `data` at `path` in one step, with owner and mode as in `like`. Raises Refusal as `replace`."""
     _put(path, data, like.st_mode & 0o7777, owner=like if os.geteuid() == 0 else None)
+
+
+def put_quietly(path: str, data: bytes) -> bool:
+    """Put `data` at `path` in one step, 0600; False where that cannot be: what it is for goes on without."""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".quiet-")
+    except OSError:
+        return False
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        return False
+    return True
 
 
 def _put(path: str, data: bytes, mode: int, owner: os.stat_result | None = None) -> None:

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from flask import Flask
 from flask_wtf.csrf import CSRFProtect
 
+from gitguard.action.site import settings_of
 from gitguard.config.kept import Kept
-from gitguard.config.parse import read_settings
 from gitguard.factor import keyring
 from gitguard.session.moment import Moment, now
 from gitguard.web import account, around, checks, health, repositories, set_up, sign_in, verify
@@ -31,7 +31,7 @@ Start = Callable[..., Any]
 
 def create_app(config: str, clock: Callable[[], Moment] = now) -> Flask:
     """The page of the installation whose configuration is at `config`. Raises ConfigurationError, Refusal."""
-    settings = read_settings(config)
+    settings = settings_of(config)
     app = Flask(__name__)
     app.config.update(
         CONFIG=config,
@@ -50,7 +50,7 @@ def create_app(config: str, clock: Callable[[], Moment] = now) -> Flask:
         WTF_CSRF_SSL_STRICT=False,  # it asks for a Referer, which we forbid; around.py asks for Origin
     )
     app.url_map.strict_slashes = app.url_map.merge_slashes = False  # no redirection that is not our own
-    app.extensions["settings"] = Kept()
+    app.extensions["settings"] = Kept(settings_of)
     app.extensions["held"] = HeldEnrolments()
     app.extensions["limiter"] = Limiter()
     app.extensions["doctor"] = doctor.Looks()

@@ -199,9 +199,7 @@ def test_an_exemption_is_told_when_it_is_first_used_and_before_it_ends(site: Dir
         notify={"command": [str(program(tmp_path, f'cat >> "{seen}"'))]}, host={"name": "git.example.com"}
     )
     text = site.config.read_text()
-    site.config.write_text(
-        text + f'\n[[rules]]\nname = "robots"\nusers = ["robot"]\nexempt = true\nuntil = {ends}\n'
-    )
+    site.write(text + f'\n[[rules]]\nname = "robots"\nusers = ["robot"]\nexempt = true\nuntil = {ends}\n')
     place = open_site(str(site.config), now(), ACTOR)
     line = {
         "id": "x", "at": at, "user": "robot", "key": "k", "address": "192.0.2.7", "repository": "app", "operation": "push",

@@ -546,7 +546,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
 # What actions are made of, called by each of them.
 PARTS = {
     "follow.follow", "judge_again.judge_again", "judge_again.look_path", "judge_again.last_look",
-    "roster.entry_of", "site.open_site", "own_keys.check_allowed",
+    "roster.entry_of", "site.open_site", "site.settings_of", "own_keys.check_allowed",
 }  # fmt: skip
 
 

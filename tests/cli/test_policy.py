@@ -10,6 +10,8 @@ import pytest
 from lab.server import Direct, gitguard
 
 CONFIG = """
+[git]
+enforcement = "opt-in"
 [groups]
 ops = ["alice"]
 [[rules]]

@@ -23,11 +23,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def faults(text: str) -> list[tuple[int, str]]:
-    """(line, what) of every fault."""
+    """(line, what) of every fault, but for an `enforcement` that these snippets do not care to say."""
     with pytest.raises(ConfigurationError) as caught:
         parse(text.encode())
     assert caught.value.reason == "config-invalid"
-    return [(fault.line, f"{fault.where}: {fault.what}") for fault in caught.value.faults]
+    return [
+        (fault.line, f"{fault.where}: {fault.what}") for fault in caught.value.faults if fault.what != MISSING
+    ]
+
+
+MISSING = "it is missing; say off, rules, opt-in or enforced"
 
 
 def test_the_shipped_file_documents_every_key_with_its_default() -> None:
@@ -42,9 +47,15 @@ def test_the_shipped_file_documents_every_key_with_its_default() -> None:
         assert named == {key.name for key in msgspec.structs.fields(field.type)}, field.name
 
 
-def test_an_empty_file_is_all_defaults() -> None:
-    """Nothing has to be said."""
-    assert parse(b"") == Settings()
+def test_what_a_file_must_say() -> None:
+    """The base answer, and nothing else: so that a file which was emptied or cut off before it is no configuration."""
+    assert parse(b"[git]\nenforcement = 'opt-in'\n") == Settings()
+    for text, line in (("", 0), ("# only this\n", 0), ("[git]\n", 1), ("[host]\n[git]\nadmins = []\n", 2)):
+        with pytest.raises(ConfigurationError) as caught:
+            parse(text.encode())
+        assert [(f.line, f.where, f.what) for f in caught.value.faults] == [
+            (line, "[git] enforcement", MISSING)
+        ]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +169,7 @@ class Installation:
     def write(self, lifetime: str, *, age_seconds: int = 10) -> None:
         """Write the configuration and make it `age_seconds` old."""
         self.config.write_text(
-            f"[host]\naccount = '{self.account}'\n[paths]\nstate = '{self.folder}/state'\n[session]\nlifetime = '{lifetime}'\n"
+            f"[git]\nenforcement = 'opt-in'\n[host]\naccount = '{self.account}'\n[paths]\nstate = '{self.folder}/state'\n[session]\nlifetime = '{lifetime}'\n"
         )
         self.age(age_seconds)
 
@@ -204,10 +215,10 @@ def test_a_change_within_the_clocks_grain_is_seen(installation: Installation) ->
     """ATTACK on freshness: same size, same times, same inode, changed right after compiling. EXPECTED: seen."""
     load(*installation.places())
     with open(installation.config, "r+") as file:
-        text = file.read().replace("8h", "9h")
+        text = file.read().replace("8h", "7h")
         file.seek(0)
         file.write(text)
-    assert installation.lifetime() == 9 * 3600
+    assert installation.lifetime() == 7 * 3600
 
 
 @pytest.mark.parametrize("damage", ["truncate", "garbage", "empty", "folder", "writable", "other-file"])
@@ -275,7 +286,7 @@ def test_what_others_may_write_is_refused_by_name(installation: Installation, wh
 
 def test_an_unknown_account_is_refused(installation: Installation) -> None:
     """The account must be on this machine."""
-    installation.config.write_text("[host]\naccount = 'nobody-at-all'\n")
+    installation.config.write_text("[git]\nenforcement = 'opt-in'\n[host]\naccount = 'nobody-at-all'\n")
     assert "nobody-at-all" in refusal(installation).detail
 
 

@@ -12,9 +12,14 @@ NOW = 1_800_000_000  # 2027-01-15
 ANY = "[[rules]]\nname = 'any'\nrequire = true\n"
 
 
+GIT = "[git]\nenforcement = 'opt-in'\n"
+
+
 def notes(text: str) -> str:
     """All of them."""
-    return "\n".join(what for _, what in rule_notes(parse(text.encode()), NOW))
+    return "\n".join(
+        what for _, what in rule_notes(parse((text if "[git]" in text else GIT + text).encode()), NOW)
+    )
 
 
 @pytest.mark.parametrize(
@@ -32,7 +37,7 @@ def notes(text: str) -> str:
         ("[[rules]]\nname = 'a'\nrequire = false\n", "frees everybody everywhere"),
         ("[git]\nenforcement = 'off'\n" + ANY, "enforcement is off"),
         (
-            "[git]\nadmins = ['@ops']\n[groups]\nops = ['alice']\n[[rules]]\nname = 'a'\nusers = ['alice', 'ci']\nexempt = true\nuntil = 2028-01-01\n",
+            "[git]\nenforcement = 'rules'\nadmins = ['@ops']\n[groups]\nops = ['alice']\n[[rules]]\nname = 'a'\nusers = ['alice', 'ci']\nexempt = true\nuntil = 2028-01-01\n",
             "exempts alice, who may administer",
         ),
         (
@@ -92,5 +97,5 @@ KNOWN = Known(frozenset({"alice", "bob"}), frozenset({"team/app", "infra/dns"}))
 )
 def test_names_that_nothing_answers_to(text: str, said: str) -> None:
     """A slip of the pen, or somebody who has left: said where the store can be asked, and never a fault."""
-    found = rule_notes(parse(("[[rules]]\nname = 'a'\nrequire = true\n" + text).encode()), NOW, KNOWN)
+    found = rule_notes(parse((GIT + "[[rules]]\nname = 'a'\nrequire = true\n" + text).encode()), NOW, KNOWN)
     assert "\n".join(what for _, what in found) == (f"rule {said}" if said else "")

@@ -12,6 +12,7 @@ import pytest
 
 from gitguard.action import users
 from gitguard.action.keys import key_row
+from gitguard.config.in_force import vouch
 from gitguard.config.load import load
 from gitguard.decision.explain import explain
 from gitguard.decision.explain import facts as facts_of
@@ -150,7 +151,9 @@ def test_one_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if number % 100 == 0:
             facts["enforcement"] = ("off", "rules", "opt-in", "enforced")[number // 100 % 4]
             tables["git"]["enforcement"] = facts["enforcement"]
-            config.write_text(tomli_w.dumps(tables))
+            text = tomli_w.dumps(tables)
+            vouch(str(home / "state" / "config.compiled"), text.encode())
+            config.write_text(text)
             os.utime(config, (NOW - 10**8, NOW - 10**8))
         facts |= {
             "state": dice.choice(["active"] * 6 + ["suspended", "removed", "none"]),

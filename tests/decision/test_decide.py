@@ -258,7 +258,7 @@ def test_a_refusal_under_a_broken_configuration_is_logged(site: Direct, alice: P
     try:
         assert site.ssh(alice, PUSH, status=None).status == 30
     finally:
-        site.config.write_text(kept)
+        site.write(kept)
     last = site.log()[-1]
     assert (last["reason"], last["user"], last["address"]) == ("config-invalid", "alice", "127.0.0.1")
     assert os.path.exists(site.config)

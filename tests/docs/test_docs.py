@@ -166,7 +166,7 @@ def test_the_page_of_policy_says_what_the_code_does() -> None:
         if "[[expect]]" in block:
             assert read_expectations(block.encode(), "page")
         else:
-            assert parse(block.encode())
+            assert parse((block if "[git]" in block else f"[git]\nenforcement = 'rules'\n{block}").encode())
 
 
 def test_the_policy_for_a_company_is_as_expected() -> None:

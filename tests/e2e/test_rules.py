@@ -37,7 +37,7 @@ def rules(server: Server, text: str, enforcement: str = "rules") -> None:
     tables = tomllib.loads(server.config.read_text())
     tables["git"]["enforcement"] = enforcement
     tables.pop("rules", None)
-    server.config.write_text(tomli_w.dumps(tables) + text)
+    server.write(tomli_w.dumps(tables) + text)
     server.admin("config", "check")
 
 
@@ -179,7 +179,7 @@ def test_a_broken_rule_closes_everything(house: Server) -> None:
     assert "[config-invalid]" in house.git(alice, "ls-remote", "origin", cwd=made, status=128).err
     told = house.admin("config", "check", status=30)
     assert "did you mean 'require'" in told.out
-    house.config.write_text(whole)
+    house.write(whole)
 
 
 def test_a_person_reads_what_applies_to_them(house: Server) -> None:

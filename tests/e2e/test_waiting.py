@@ -168,7 +168,7 @@ def test_it_stays_small_when_the_configuration_changes(patient: Server) -> None:
     patient.config.write_text(text + "\n[broken\n")
     time.sleep(1.5)  # two looks and more
     assert push.process.poll() is None, push.said
-    patient.config.write_text(text.replace('"6h"', '"5h"'))
+    patient.write(text.replace('"6h"', '"5h"'))
     time.sleep(1.5)
     assert push.process.poll() is None
     assert resident() <= 15 * 1024

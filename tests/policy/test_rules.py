@@ -160,7 +160,7 @@ def test_dates_are_the_servers_whole_days(monkeypatch: pytest.MonkeyPatch) -> No
 
     from gitguard.config import parse as parsing
 
-    until = "[[rules]]\nname = 'a'\nuntil = 2027-01-10\nrequire = true\n"
+    until = "[git]\nenforcement = 'opt-in'\n[[rules]]\nname = 'a'\nuntil = 2027-01-10\nrequire = true\n"
     here = parse(until.encode()).rules[0].until
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     assert parse(until.encode()).rules[0].until == here, "a TZ that somebody brought along changes nothing"
@@ -561,8 +561,8 @@ def test_the_ref_that_is_named_is_one_that_is_refused() -> None:
 def test_what_could_never_match_is_a_fault(line: str) -> None:
     """With its line: a rule that looks right and matches nothing would be silently open."""
     with pytest.raises(ConfigurationError) as caught:
-        parse(f"[[rules]]\nname = 'a'\nrequire = true\n{line}\n".encode())
-    assert [fault.line for fault in caught.value.faults] == [4]
+        parse(f"[git]\nenforcement = 'opt-in'\n[[rules]]\nname = 'a'\nrequire = true\n{line}\n".encode())
+    assert [fault.line for fault in caught.value.faults] == [6]
 
 
 def test_what_rules_a_rule_out_early_rules_out_none_that_fits() -> None:

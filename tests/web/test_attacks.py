@@ -241,7 +241,7 @@ def test_what_breaks_shows_nothing(own_hall: Hall) -> None:
         assert guest.browser.get("/healthz").status == 200
     own_hall.server.config.write_text(config + "\n[nonsense]\n")
     assert guest.browser.get("/account").status == 503
-    own_hall.server.config.write_text(config)
+    own_hall.server.write(config)
     assert guest.browser.get("/account").status == 200
 
 
@@ -426,7 +426,9 @@ def test_a_name_that_a_client_of_the_socket_chose(tmp_path: Path) -> None:
     from gitguard.config.parse import parse
     from gitguard.web.peer import peer_of
 
-    settings = parse(b'[web]\ntrusted_header = "X-User"\ntrusted_proxies = ["unix:www-data", "127.0.0.1"]\n')
+    settings = parse(
+        b'[git]\nenforcement = "opt-in"\n[web]\ntrusted_header = "X-User"\ntrusted_proxies = ["unix:www-data", "127.0.0.1"]\n'
+    )
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with ours, theirs:
         environ = {

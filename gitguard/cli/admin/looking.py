@@ -109,6 +109,7 @@ def findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
         ("sshrc", lambda: environment.sshrc_findings(entry.pw_name)),
         ("access", lambda: access.access_findings(settings, places)),
         ("the web page", lambda: page.page_findings(settings)),
+        ("configuration", lambda: files.configuration_findings(places)),
         ("files", lambda: files.file_findings(settings, places)),
         ("launchers", lambda: files.launcher_findings(places)),
         ("code", files.code_findings),
