@@ -15,9 +15,10 @@ from gitguard.decision.decision import Decision
 from gitguard.decision.push import Push, decide_push, of_push
 from gitguard.decision.request import Request
 from gitguard.hook.running import is_running
-from gitguard.hook.updates import LONGEST_INPUT, parse_updates, with_targets
+from gitguard.hook.updates import LONGEST_INPUT, parse_updates
 from gitguard.machine.process import is_ancestor, receive_packs_above
 from gitguard.message.reasons import Refusal, told_of
+from gitguard.repository.refs import with_targets
 from gitguard.session.credential import NONE, credential_of
 from gitguard.session.grant import (
     BREAK_GLASS,

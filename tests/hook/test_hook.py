@@ -386,7 +386,7 @@ def test_a_grant_without_a_directory_is_for_the_first_push_alone(
 @pytest.mark.parametrize("kind", ["text", "link"])
 def test_what_a_symbolic_ref_stands_for_is_judged(tmp_path: Path, kind: str) -> None:
     """Git keeps one as a text, or (core.preferSymlinkRefs) as a link, and writes through both."""
-    from gitguard.hook.updates import with_targets
+    from gitguard.repository.refs import with_targets
 
     (tmp_path / "refs/heads").mkdir(parents=True)
     (tmp_path / "refs/heads/main").write_text("1" * 40 + "\n")
@@ -407,7 +407,7 @@ def test_a_refs_name_leads_nowhere_else(tmp_path: Path, ref: str) -> None:
     """ATTACK: Git checks names only after this hook, so a client may send a path. EXPECTED: refused, at once, also at a pipe."""
     import os
 
-    from gitguard.hook.updates import with_targets
+    from gitguard.repository.refs import with_targets
 
     (tmp_path / "refs/heads").mkdir(parents=True)
     os.mkfifo(tmp_path / "refs/heads/pipe")
