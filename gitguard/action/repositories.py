@@ -169,6 +169,7 @@ def adopt(site: Site, found: Found, hook: bytes, moment: Moment, actor: str, *, 
         steps.insert(0, "adopted, requires none")
     if lenders:
         steps.append(f"borrows objects from {', '.join(lenders)}")
+    steps += _noted(found)
     return Adopted(found, steps)
 
 
@@ -181,7 +182,14 @@ def would_adopt(site: Site, found: Found, hook: bytes, also: set[str]) -> Adopte
     if hindrance is not None:
         return Adopted(found, [], hindrance)
     steps = [f"would {step.would}" for step in adopting.plan(found, uid, hook)]
+    steps += _noted(found)
     return Adopted(found, steps if known else ["would be adopted", *steps])
+
+
+def _noted(found: Found) -> list[str]:
+    """What whoever writes rules should know of it."""
+    taken = ", ".join(adopting.moved_by_hook(found.directory))
+    return [f"its hook proc-receive takes {taken}, which every rule for refs is asked about"] if taken else []
 
 
 def _hindrance(

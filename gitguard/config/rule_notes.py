@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gitguard.config.schema import RuleTable, Settings
+from gitguard.config.types import format_duration
 from gitguard.message.moments import day
-from gitguard.policy.glob import fits, whole_ref
+from gitguard.policy.containment import lies_within
+from gitguard.policy.glob import HEADS, fits, whole_ref
 
 SOON_SECONDS = 30 * 86400
+KINDS = (
+    "heads",
+    "tags",
+    "notes",
+    "remotes",
+    "replace",
+    "for",
+    "changes",
+    "meta",
+    "pull",
+    "merge-requests",
+    "keep-around",
+    "stash",
+)
+REMOTES = ("origin", "upstream")
+USUAL = ("main", "master", "develop", "trunk", "production", "release")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +45,8 @@ def rule_notes(settings: Settings, at: int, known: Known | None = None) -> list[
     if settings.rules and settings.git.enforcement == "off":
         notes.append((0, "enforcement is off, so no rule is looked at"))
     for index, rule in enumerate(settings.rules):
-        notes += [(index, f"rule {rule.name!r} {what}") for what in _of_one(settings, rule, at)]
+        odd = [*_of_one(settings, rule, at), *_of_refs(rule), *_frees_stand_ins(settings, index)]
+        notes += [(index, f"rule {rule.name!r} {what}") for what in odd]
         if known is not None:
             notes += [(index, f"rule {rule.name!r} {what}") for what in _of_nobody(settings, rule, known)]
         for earlier in settings.rules[:index]:
@@ -47,6 +67,9 @@ def _of_one(settings: Settings, rule: RuleTable, at: int) -> list[str]:
         found.append("has ended, so it matches nothing any more")
     elif rule.until is not None and rule.until - at <= SOON_SECONDS:
         found.append(f"ends within 30 days, at the end of {day(rule.until - 1, at)}")
+    if rule.lifetime is not None and rule.lifetime > settings.session.lifetime:
+        longest = format_duration(settings.session.lifetime)
+        found.append(f"has a lifetime longer than [session] lifetime, {longest}, which counts")
     if rule.since is not None and rule.since > at:
         found.append(f"has not begun: it begins on {day(rule.since, at)}")
     if rule.exempt:
@@ -104,16 +127,77 @@ def _covers(settings: Settings, earlier: RuleTable, later: RuleTable, at: int) -
         and users
         and certain
         and _within(later.repositories, earlier.repositories)
-        and _within(later.operations, earlier.operations)
+        and (
+            not earlier.operations
+            or bool(later.operations and set(later.operations) <= set(earlier.operations))
+        )
         and _within(
             [whole_ref(ref) for ref in later.refs], [whole_ref(ref) for ref in earlier.refs], "refs/**"
         )
-        and _within(later.from_, earlier.from_)
+        and _networks_within(later.from_, earlier.from_)
     )
 
 
 def _within(later: Sequence[str], earlier: Sequence[str], everything: str = "**") -> bool:
-    """Whether one list of conditions lies within another: an empty one is any; names are compared as written."""
+    """Whether one list of patterns lies within another: an empty one is any."""
     if not earlier or everything in earlier:
         return True
-    return bool(later) and set(later) <= set(earlier)
+    return bool(later) and all(any(lies_within(one, other) for other in earlier) for one in later)
+
+
+def _networks_within(later: Sequence[str], earlier: Sequence[str]) -> bool:
+    if not earlier:
+        return True
+    inner, outer = ([ipaddress.ip_network(one) for one in some] for some in (later, earlier))
+    return bool(inner) and all(
+        any(one.version == other.version and one.subnet_of(other) for other in outer)  # type: ignore[arg-type]
+        for one in inner
+    )
+
+
+def _of_refs(rule: RuleTable) -> list[str]:
+    """Patterns of refs that are in order, and hardly what somebody means."""
+    found = []
+    for pattern in map(str, rule.refs):
+        whole = whole_ref(pattern)
+        kind, branch = whole.split("/")[1], whole.removeprefix(HEADS)
+        if kind not in KINDS and "*" not in kind:
+            found.append(
+                f"has refs {pattern!r}: refs/{kind}/ is no kind of ref that Git has; branches are in refs/heads/"
+            )
+        if whole.startswith(HEADS) and branch.partition("/")[0] in REMOTES:
+            found.append(
+                f"has refs {pattern!r}, as a clone calls it; here it is {branch.partition('/')[2] or 'main'!r}"
+            )
+        if whole.startswith(HEADS) and branch.lower() in USUAL and branch not in USUAL:
+            found.append(f"has refs {pattern!r}: capital letters count, so it is not {branch.lower()!r}")
+        if "," in pattern:
+            found.append(
+                f"has refs {pattern!r}: a comma is a letter of the name; write each pattern as a text of its own"
+            )
+        if not pattern.isascii():
+            found.append(
+                f"has refs {pattern!r}: letters outside ASCII have more than one spelling, and only this one fits"
+            )
+        if rule.require and whole.endswith("/*"):
+            found.append(f"has refs {pattern!r}, which a/b does not fit below it; {pattern}* does")
+    return found
+
+
+def _frees_stand_ins(settings: Settings, index: int) -> list[str]:
+    """A rule that frees tags (or another folder) beside one that demands branches: what is looked up first is free."""
+    rule = settings.rules[index]
+    freed = [
+        str(one) for one in rule.refs if rule.require is False and not whole_ref(str(one)).startswith(HEADS)
+    ]
+    found = []
+    for pattern in freed:
+        rest = HEADS + pattern.split("/", 2)[-1]
+        for other in settings.rules:
+            taken = [one for one in other.refs if other.require and lies_within(whole_ref(str(one)), rest)]
+            if taken:
+                found.append(
+                    f"frees {pattern!r}: a ref of that name stands for the branch {taken[0]} of the rule {other.name!r} wherever people ask by its short name"
+                )
+                break
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import datetime as dt
 import ipaddress
 import os.path
@@ -229,8 +230,32 @@ def _seconds_of(value: object, *, ends: bool) -> int:
         return int(value.astimezone().timestamp())  # one without an offset is the server's own time
     if isinstance(value, dt.date):
         day = value + dt.timedelta(days=1) if ends else value
-        return int(dt.datetime.combine(day, dt.time()).astimezone().timestamp())
+        return _begin_of(day)
     raise ValueError(f"{value!r} is not a date; write it without quotes, such as 2027-01-31")
+
+
+def _begin_of(day: dt.date) -> int:
+    """The first second whose local date is `day`; of the next day that has one, where clocks passed it over.
+
+    Midnight need not exist: in some zones clocks go forward just then.
+    """
+
+    def has_begun(at: int) -> bool:
+        return dt.datetime.fromtimestamp(at).astimezone().date() >= day
+
+    try:
+        midnight = int(dt.datetime.combine(day, dt.time()).timestamp())
+        if has_begun(midnight) and not has_begun(midnight - 1):
+            return midnight
+        middle = calendar.timegm(day.timetuple())
+        after = next(filter(has_begun, range(middle - _FURTHEST, middle + 2 * _FURTHEST, _STEP)))
+        return next(filter(has_begun, range(after - _STEP + 1, after + 1)))
+    except ValueError as error:
+        raise OverflowError(error) from None
+
+
+_FURTHEST = 15 * 3600  # seconds between a local clock and UTC, and more
+_STEP = 900
 
 
 def _network(value: str) -> Network:

@@ -77,6 +77,12 @@ def _decide(decision: Decision, config: Config, store: GateQuery) -> None:
         _find_repository(decision, config, state, below)
         if command.verb == "git-receive-pack" and decision.directory:
             check_hook(decision.directory, config.hook, config.uid)
+        if (
+            decision.updates and decision.directory
+        ):  # asked for by name, so that nobody has looked yet what they move
+            from gitguard.repository.refs import moved_by
+
+            decision.updates = moved_by(decision.updates, decision.directory, config.git_configs)
     judge(decision, config, store)
     _check_other_forms(decision, command, store)
 

@@ -74,6 +74,7 @@ def _by_refs(decision: Decision) -> str:
     if not refs:
         return ""
     ref, rule = refs[0]
+    ref = ref or "a ref that a hook of this repository moves"
     more = f", and {len(refs) - 1} more" if len(refs) > 1 else ""
     return f"{ref}{more}: 2FA is demanded by the rule {rule}; nothing of this push was taken"
 

@@ -11,7 +11,7 @@ from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, note, ok, remedy_of
 from gitguard.message.reasons import Refusal
 from gitguard.policy.requirement import toggle_requires
-from gitguard.repository.adopting import hooks_elsewhere, left_overs, obstacle
+from gitguard.repository.adopting import hooks_elsewhere, left_overs, moved_by_hook, obstacle
 from gitguard.repository.directory import borrowed
 from gitguard.repository.hook_file import hook_fault
 from gitguard.repository.kept_hook import LEFT_ALONE, in_folder, others_fault
@@ -93,6 +93,11 @@ def _faults(
                 )
     except Refusal:
         pass  # said above: obstacle asks the same question
+    if taken := moved_by_hook(repository.directory):
+        yield note(
+            "proc-receive",
+            f"{name}: receive.procReceiveRefs gives {', '.join(taken)} to a hook that may move any ref; every rule for refs is asked about such a push",
+        )
     if os.path.exists(f"{repository.directory}/git-daemon-export-ok"):
         yield gap(
             "git-daemon",

@@ -12,7 +12,7 @@ from gitguard.decision.decision import Decision
 from gitguard.machine.environment import PATH
 from gitguard.machine.process import parent_and_start
 from gitguard.message.reasons import Refusal
-from gitguard.repository.hook_file import has_hooks_path
+from gitguard.repository.git_config import HOOKS_PATH, files_of, may_name, values_of
 from gitguard.session.grant import ENVIRONMENT_NAME, PUSH, Grant, read_key, seal
 
 
@@ -42,9 +42,14 @@ def program(decision: Decision, config: Config, id_: str) -> "tuple[str, list[st
         environment["GIT_PROTOCOL"] = request.protocol
     if command.verb == "git-receive-pack":
         environment[ENVIRONMENT_NAME] = _grant(decision, config, id_)
-        own = (f"{decision.directory}/config", f"{decision.directory}/config.worktree")
         plain = {name: environment[name] for name in ("PATH", "HOME", "USER", "LANG")}
-        if decision.directory and has_hooks_path(decision.directory, (*config.git_configs, *own), plain):
+        directory = decision.directory
+        # The files hardly ever name it; whatever goes wrong counts as if they did.
+        if (
+            directory
+            and may_name(files_of(directory, config.git_configs), HOOKS_PATH)
+            and values_of(directory, HOOKS_PATH, plain) != ()
+        ):
             # Command scope beats every configuration file. It also reaches what later hooks start elsewhere, so it
             # is set only where a file that Git reads could point the hooks away.
             environment["GIT_CONFIG_COUNT"] = "1"

@@ -96,11 +96,21 @@ def _become(decision: Decision, config: Config, id_: str) -> None:
 
 
 def _announce(decision: Decision, config: Config) -> None:
-    """Before the upload, to those without a session: which refs the hook would refuse, and the way out."""
+    """Before the upload, once a day to those without a session: which refs the hook would refuse, and the way out.
+
+    Most pushes are of other refs, so it is no news at the next one; whoever pushes those is told exactly by the hook.
+    """
     age, refs = decision.session_age_seconds, decision.requirement.refs
     if decision.operation != "push" or not refs or (age is not None and 0 <= age < config.lifetime_seconds):
         return
+    from _blake2 import blake2b
+
+    from gitguard.answer.once import is_news
     from gitguard.message.refusals import View
+
+    about = blake2b(decision.name.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+    if not is_news(config.state, f"{decision.request.user}@refs-{about}", decision.request.moment.at):
+        return
 
     view = View(account=config.account, host=config.host, port=config.port)
     named = ", ".join([f"{ref} (rule {rule})" for ref, rule in refs[:3]])

@@ -5,6 +5,7 @@ Loaded only where a rule that demands begins within the next days. Plain dialect
 
 import posix
 
+from gitguard.answer.once import is_news
 from gitguard.config.compiled import Config
 from gitguard.decision.decision import Decision
 from gitguard.decision.judge import situation_of
@@ -17,8 +18,6 @@ from gitguard.session.moment import Moment
 from gitguard.store.gate_query import GateQuery
 
 AHEAD_SECONDS = 14 * 86400
-AGAIN_SECONDS = 86400
-FOLDER = "announced"  # below the state folder: a file for each user and rule, as old as the last word
 
 
 def ahead(config: Config, moment: Moment) -> "list[tuple[int, str]]":
@@ -48,38 +47,9 @@ def announce(decision: Decision, config: Config, store: GateQuery, moment: Momen
         )
         if answer.allowed or f"rule:{name}" not in demanded.because.split("+"):
             continue
-        if _is_news(f"{config.state}/{FOLDER}", f"{decision.request.user}@{name}", moment):
+        if is_news(config.state, f"{decision.request.user}@{name}", moment.at):
             _say(decision, config, since, name, moment, enrolled=enrolled)
         return
-
-
-def _is_news(folder: str, name: str, moment: Moment) -> bool:
-    """Whether this was not said within a day; notes that it is said now. What cannot be noted is not said at each push."""
-    try:
-        if posix.stat(f"{folder}/{name}").st_mtime > moment.at - AGAIN_SECONDS:
-            return False
-    except OSError:
-        pass
-    try:
-        if not _is_there(folder):
-            posix.mkdir(folder, 0o700)
-        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_CLOEXEC
-        handle = posix.open(f"{folder}/{name}", flags, 0o600)
-        try:
-            posix.utime(handle, (moment.at, moment.at))
-        finally:
-            posix.close(handle)
-    except OSError:
-        return False
-    return True
-
-
-def _is_there(path: str) -> bool:
-    try:
-        posix.stat(path)
-    except OSError:
-        return False
-    return True
 
 
 def _say(

@@ -18,7 +18,8 @@ from gitguard.hook.running import is_running
 from gitguard.hook.updates import LONGEST_INPUT, parse_updates
 from gitguard.machine.process import is_ancestor, receive_packs_above
 from gitguard.message.reasons import Refusal, told_of
-from gitguard.repository.refs import with_targets
+from gitguard.policy import ref_names as _  # noqa: F401 - situation.py asks for it where refs are known
+from gitguard.repository.refs import moved_by
 from gitguard.session.credential import NONE, credential_of
 from gitguard.session.grant import (
     BREAK_GLASS,
@@ -52,7 +53,7 @@ def main(config_path: str, compiled: str, hook: str) -> int:
         if grant is not None:
             request, id_ = _request(grant, moment), grant.decision
         decision = of_push(request, directory)
-        updates, fault = _updates(data, directory, refs_matter=config.policy.rules.has_refs)
+        updates, fault = _updates(data, directory, config)
         push = Push(directory, updates, fault, grant, no_grant, _upload_began(moment))
         store = GateQuery(config.store)
         decision = decide_push(request, push, config, store)
@@ -96,12 +97,13 @@ def _begins_soon(config: Config, moment: Moment) -> bool:
 
 
 def _updates(
-    data: bytes, directory: str, *, refs_matter: bool
+    data: bytes, directory: str, config: Config
 ) -> "tuple[tuple[tuple[str, str, str], ...], Refusal | None]":
     """What is to change, or why that cannot be read, which is told only after what policy says."""
     try:
         updates = parse_updates(data)
-        return (with_targets(updates, directory) if refs_matter else updates), None
+        matters = config.policy.rules.has_refs
+        return (moved_by(updates, directory, config.git_configs) if matters else updates), None
     except Refusal as refusal:
         return (), refusal
 

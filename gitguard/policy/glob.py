@@ -82,6 +82,9 @@ def ref_fault(pattern: str) -> str:
         return "there is no `not`; write a rule above this one for what is left out"
     if any(c in pattern for c in " ~^:\\$") or ".." in pattern or "@{" in pattern:
         return "a ref holds no blank, ~ ^ : \\ $ or .., and this is not a regular expression"
+    parts = whole_ref(pattern).split("/")
+    if len(parts) < 3 and "**" not in parts:
+        return "no ref has fewer than three parts; write refs/** for every ref, ** for every branch"
     if any(part.startswith(".") or part.endswith((".lock", ".")) for part in pattern.split("/")):
         return "no part of a ref begins with a dot, or ends with one or with .lock"
     return ""

@@ -144,7 +144,7 @@ class Policy:
             answers = [self._answer(rule, added) for rule in [*found, *([None] if open_end else [])]]
             answer = self._all(answers)
         elif operation == "push" and s.refs:
-            answer = self._by_refs(found, s.refs, added)
+            answer = self._by_refs(found, s.refs, added, open_end=open_end)
         else:
             answer = self._whatever_refs([*found, *([None] if open_end else [])], added)
         if operation != "push" or answer.exempt:
@@ -167,20 +167,40 @@ class Policy:
         if kind == EXEMPT:
             return Requirement(None, "", rule=name, exempt=True)
         if kind == REQUIRE:
-            return strictest(Requirement(lifetime or self.lifetime_seconds, f"rule:{name}", rule=name), added)
+            longest = self.lifetime_seconds
+            seconds = longest if lifetime is None else min(lifetime, longest)
+            return strictest(Requirement(seconds, f"rule:{name}", rule=name), added)
         return strictest(Requirement(None, "", rule=name), added)
 
     def _by_refs(
-        self, found: "list[Any]", updates: "tuple[tuple[str, str, str], ...]", added: Requirement
+        self,
+        found: "list[Any]",
+        updates: "tuple[tuple[str, str, str], ...]",
+        added: Requirement,
+        *,
+        open_end: bool,
     ) -> Requirement:
-        """In the hook: every ref is judged, and the strictest counts for all."""
+        """In the hook: every ref is judged by every name that it can stand for, and the strictest counts for all."""
+        from gitguard.policy.ref_names import EVERY, keeps_out, names_of
+
         answers, refs = [], []
         for _, _, ref in updates:
-            rule = first(found, ref)
-            answers.append(self._answer(rule, added))
-            if rule is not None and rule[1] == REQUIRE and rule[6]:
-                refs.append((rule[2] or self.lifetime_seconds, ref, rule[0]))
-        named = [(ref, rule) for _, ref, rule in sorted(refs, key=lambda one: one[0])]  # the strictest first
+            names = names_of(ref, found)
+            rules = [first(found, name) for name in (ref, *names) if name != EVERY]
+            if EVERY in names:
+                rules += [*found, *([None] if open_end else [])]
+            else:
+                rules += [
+                    rule
+                    for rule in found
+                    if rule[1] == REQUIRE and any(keeps_out(ref, pattern) for pattern in rule[6])
+                ]
+            for rule in rules:
+                answers.append(self._answer(rule, added))
+                if rule is not None and rule[1] == REQUIRE and rule[6]:
+                    refs.append((answers[-1].lifetime_seconds or 0, ref, rule[0]))
+        refs.sort(key=lambda one: one[0])
+        named = dict.fromkeys([(ref, rule) for _, ref, rule in refs])  # the strictest first
         strict = self._all(answers)
         if not strict.required:
             return strict

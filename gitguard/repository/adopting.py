@@ -19,6 +19,7 @@ from gitguard.message.reasons import Refusal, machine_fault, printable
 from gitguard.repository.directory import borrowed, check
 from gitguard.repository.hook_file import hook_fault
 from gitguard.repository.kept_hook import FOLDER, KEPT, KEPT_FOLDER, LEFT_ALONE, others_fault
+from gitguard.repository.refs import refs_of_proc_receive, stored_otherwise
 from gitguard.repository.registry import GIT, Found
 from gitguard.repository.spelling import name_of
 
@@ -73,6 +74,11 @@ def obstacle(
             )
     if elsewhere := hooks_elsewhere(found.directory):
         return elsewhere
+    if stored_otherwise(found.directory):
+        return Obstacle(
+            "its refs are stored in another way than as files (extensions.refStorage), so symbolic ones cannot be judged",
+            "make a copy that keeps them as files: git clone --mirror --ref-format=files",
+        )
     return _hook_obstacle(found.directory, uid, mended)
 
 
@@ -98,6 +104,13 @@ def hooks_elsewhere(directory: str) -> Obstacle | None:
         f"core.hooksPath is {value} (set in {origin}), so its hooks would fall silent",
         f"move those hooks into {shlex.quote(directory + '/hooks')} and unset core.hooksPath there",
     )
+
+
+def moved_by_hook(directory: str) -> tuple[str, ...]:
+    """The beginnings of refs that a proc-receive hook of the repository is given, which may move any ref then."""
+    home = os.path.expanduser("~")
+    configs = ("/etc/gitconfig", f"{home}/.gitconfig", f"{home}/.config/git/config")
+    return refs_of_proc_receive(directory, configs)
 
 
 def _hook_obstacle(directory: str, uid: int, mended: tuple[str, ...]) -> Obstacle | None:

@@ -1,15 +1,66 @@
 """Which refs an update of a repository really moves: Git writes through symbolic ones, and names only the first.
 
+What a hook of the repository may move, or what cannot be read, is EVERY ref. (As what a ref is looked up afterwards:
+policy/ref_names.py.)
+
 Plain dialect: the hook loads this file.
 """
 
 import posix
 from _stat import S_ISDIR, S_ISLNK, S_ISREG
 
+from gitguard.machine.environment import PATH
 from gitguard.message.reasons import Refusal
+from gitguard.repository.git_config import PROC_RECEIVE, files_of, may_name, values_of
 
 LONGEST_LINE = 8192  # a ref is a path; the file system ends it long before
+EVERY = ""  # in the place of a name: any ref may be moved
 _MOST_LINKS = 5  # as Git follows them
+
+
+def moved_by(
+    updates: "tuple[tuple[str, str, str], ...]", directory: str, git_configs: "tuple[str, ...]"
+) -> "tuple[tuple[str, str, str], ...]":
+    """`updates`, with all that they move beside what they name. `git_configs`: the files of system and account that Git reads.
+
+    Raises Refusal("malformed-command") for a name that leads elsewhere, cannot be read or does not end.
+    """
+    found = with_targets(updates, directory)
+    taken = refs_of_proc_receive(directory, git_configs)
+    unreadable = stored_otherwise(directory)
+    for old, new, ref in updates:
+        if unreadable or any(ref == one or ref.startswith(one + "/") for one in taken):
+            return (*found, (old, new, EVERY))
+    return found
+
+
+def stored_otherwise(directory: str) -> bool:
+    """Whether the refs lie in no files, so that symbolic ones cannot be seen (extensions.refStorage)."""
+    try:
+        posix.stat(f"{directory}/reftable")
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def refs_of_proc_receive(directory: str, git_configs: "tuple[str, ...]") -> "tuple[str, ...]":
+    """Beginnings of refs that a proc-receive hook is given instead of being moved: it moves what it likes.
+
+    The letters before a colon (which kinds of update) and what is taken out again by `!` make it only narrower, so they
+    are passed over; where Git does not say, it is every ref. Source: git-config(1), receive.procReceiveRefs.
+    """
+    if not may_name(files_of(directory, git_configs), PROC_RECEIVE):
+        return ()
+    plain = {
+        "PATH": PATH,
+        "HOME": posix.environ.get(b"HOME", b"/").decode("utf-8", "surrogateescape"),
+        "LANG": "C.UTF-8",
+    }
+    values = values_of(directory, PROC_RECEIVE, plain)
+    if values is None:
+        return ("refs",)
+    named = [value.rpartition(":")[2].strip().rstrip("/") for value in values]
+    return tuple([one or "refs" for one in named])
 
 
 def with_targets(
@@ -42,12 +93,24 @@ def _target(directory: str, ref: str) -> str:
     if any(part in ("", ".", "..") for part in ref.split("/")):
         raise Refusal("malformed-command", f"{ref} is not a ref's name")
     path = f"{directory}/{ref}"
+    above = directory
+    for part in ref.split("/")[:-1]:
+        above += "/" + part
+        try:
+            if S_ISLNK(posix.lstat(above).st_mode):
+                raise Refusal("malformed-command", f"{above} is a link: what {ref} moves lies elsewhere")
+        except (FileNotFoundError, NotADirectoryError):
+            break
+        except OSError as error:
+            raise Refusal("malformed-command", f"{above} cannot be read: {error.strerror}") from None
     try:
         mode = posix.lstat(path).st_mode
         if S_ISLNK(mode):
-            # Git takes a link to refs/... for a symbolic ref; any other it replaces. Source: refs/files-backend.c.
+            # Git takes a link to refs/... for a symbolic ref. Source: refs/files-backend.c.
             named = posix.readlink(path)
-            return named if named.startswith("refs/") else ""
+            if not named.startswith("refs/"):
+                raise Refusal("malformed-command", f"{path} is a link to {named}")
+            return named
         if S_ISDIR(mode):
             return ""
         if not S_ISREG(mode):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import pwd
+import time
 import tomllib
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from gitguard.config.faults import ConfigurationError
 from gitguard.config.load import load
 from gitguard.config.parse import parse
 from gitguard.config.schema import Settings
-from gitguard.config.types import format_duration, seconds_of
+from gitguard.config.types import Since, decode, format_duration, seconds_of
 from gitguard.message.reasons import Refusal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -316,3 +318,27 @@ def test_a_fault_says_its_column(text: str, said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse(text.encode())
     assert said in "; ".join(str(fault) for fault in caught.value.faults)
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "begins"),
+    [
+        ("Asia/Beirut", "2027-03-28", "2027-03-28 01:00:00"),  # clocks go from 23:59:59 to 01:00
+        ("America/Sao_Paulo", "2018-11-04", "2018-11-04 01:00:00"),
+        ("Pacific/Apia", "2011-12-30", "2011-12-31 00:00:00"),  # a day that never was
+        ("Europe/Berlin", "2027-10-31", "2027-10-31 00:00:00"),
+    ],
+)
+def test_a_date_begins_with_its_first_second(
+    zone: str, day: str, begins: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever clocks do at midnight: the first second whose local date is that day, and not the one before it."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        at = int(decode(Since, dt.date.fromisoformat(day)))  # type: ignore[call-overload]
+        assert time.strftime("%F %T", time.localtime(at)) == begins
+        assert time.strftime("%F", time.localtime(at - 1)) < day
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gitguard.action.expectations import read_expectations, tried
 from gitguard.config.parse import parse
 from gitguard.config.rule_notes import Known, rule_notes
 
@@ -99,3 +100,52 @@ def test_names_that_nothing_answers_to(text: str, said: str) -> None:
     """A slip of the pen, or somebody who has left: said where the store can be asked, and never a fault."""
     found = rule_notes(parse((GIT + "[[rules]]\nname = 'a'\nrequire = true\n" + text).encode()), NOW, KNOWN)
     assert "\n".join(what for _, what in found) == (f"rule {said}" if said else "")
+
+
+@pytest.mark.parametrize(
+    ("refs", "said"),
+    [
+        ("['Main']", "capital letters count, so it is not 'main'"),
+        ("['origin/main']", "as a clone calls it; here it is 'main'"),
+        ("['refs/head/main']", "refs/head/ is no kind of ref that Git has"),
+        ("['release/*']", "which a/b does not fit below it; release/** does"),
+        ("['main,release/x']", "a comma is a letter of the name"),
+        ("['m\u00e4in']", "letters outside ASCII"),
+        ("['main', 'release/**', 'refs/tags/v*', 'PROJ-1/**', 'refs/notes/**']", ""),
+    ],
+)
+def test_patterns_that_hardly_mean_what_they_say(refs: str, said: str) -> None:
+    """In order, and protecting something else than somebody thinks: a note each, and none for the usual ones."""
+    found = notes(f"[[rules]]\nname = 'a'\nrequire = true\nrefs = {refs}\n")
+    assert said in found if said else found == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "never"),
+    [
+        ("repositories = ['ops/**']", "repositories = ['ops/dns']", True),
+        ("repositories = ['ops/*']", "repositories = ['ops/a/b']", False),
+        ("refs = ['release/**']", "refs = ['release/1', 'release/2/*']", True),
+        ("refs = ['release/*']", "refs = ['release/1/x']", False),
+        ("from = ['10.0.0.0/8']", "from = ['10.1.0.0/16', '10.2.3.4']", True),
+        ("from = ['10.0.0.0/8']", "from = ['10.1.0.0/16', '2001:db8::1']", False),
+        ("from = ['10.0.0.0/8']", "", False),
+        ("operations = ['push']", "operations = ['push']", True),
+        ("operations = ['push']", "", False),
+        ("users = ['a', 'b']", "users = ['b']", True),
+    ],
+)
+def test_a_rule_that_can_never_be_first(first: str, second: str, never: bool) -> None:
+    """By what its patterns, networks and people can stand for, not by how they are written."""
+    text = f"[[rules]]\nname = 'one'\nrequire = true\n{first}\n[[rules]]\nname = 'two'\nrequire = true\n{second}\n"
+    assert ("'two' can never be first" in notes(text)) is never
+
+
+def test_a_lifetime_longer_than_the_servers() -> None:
+    """The smaller counts, in the gate as in an expectation; a note says so."""
+    rule = "[[rules]]\nname = 'a'\nrequire = true\nlifetime = '{}'\n"
+    assert "longer than [session] lifetime, 8h, which counts" in notes(rule.format("9h"))
+    assert "longer" not in notes(rule.format("8h"))
+    settings = parse((GIT + rule.format("9h")).encode())
+    rows = read_expectations(b'[[expect]]\nuser = "a"\nrepository = "b"\nlifetime = "9h"\n', "e")
+    assert tried(settings, rows, NOW)[0].got["lifetime"] == "8h"

@@ -65,6 +65,8 @@ def test_refs_are_judged_in_the_hook(house: Server) -> None:
         "pushing to refs/heads/main (rule protect-main), refs/tags/* (rule protect-main) needs 2FA"
         in topic.err
     )
+    again = house.git(alice, "push", "origin", "topic:topic3", cwd=made, status=0)
+    assert "needs 2FA" not in again.err, "once a day is news"
     refused = house.git(alice, "push", "origin", "main", "topic:topic2", "refs/tags/one", cwd=made, status=1)
     assert "[verification-required]" in refused.err
     assert refused.err.count("2FA is demanded by the rule protect-main") == 1

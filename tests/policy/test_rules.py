@@ -9,6 +9,7 @@ import random
 import re
 from typing import Any
 
+import msgspec
 import pytest
 
 from gitguard.config.faults import ConfigurationError
@@ -124,9 +125,10 @@ def test_off_looks_at_no_rule(enforcement: str) -> None:
 
 
 def test_a_rule_has_its_own_lifetime() -> None:
-    """Longer or shorter than the server's; of all that require the shortest counts."""
+    """Shorter than the server's, which bounds it; of all that require the shortest counts."""
+    assert asked(policy("[[rules]]\nname = 'a'\nrequire = true\nlifetime = '2h'\n")).lifetime_seconds == 7200
     rules = policy("[[rules]]\nname = 'a'\nrequire = true\nlifetime = '24h'\n")
-    assert asked(rules).lifetime_seconds == DAY
+    assert asked(rules).lifetime_seconds == 8 * 3600
     assert asked(rules, repository=("team/app", "push", None)).lifetime_seconds == 8 * 3600
     assert asked(rules, repository=("team/app", "push", 600)).lifetime_seconds == 600
 
@@ -233,7 +235,7 @@ def test_the_gate_lets_on_what_its_refs_decide() -> None:
     assert before.depends_on_refs
     assert before.refs == (("refs/heads/main", "main"), ("refs/tags/*", "main"))
     both = asked(policy(REFS + "[[rules]]\nname = 'rest'\nrequire = true\nlifetime = '24h'\n"))
-    assert both.lifetime_seconds == DAY, "the longest that a ref could bring: the hook judges exactly"
+    assert both.lifetime_seconds == 8 * 3600, "the longest that a ref could bring: the hook judges exactly"
     assert not asked(policy(REFS), "read").depends_on_refs
 
 
@@ -281,6 +283,9 @@ def test_a_lender_demands_by_its_own_name_and_rules() -> None:
 # -- the model ------------------------------------------------------------------------------------
 
 
+REFS_PUSHED = ["refs/heads/main", "refs/heads/topic", "refs/tags/v1", "refs/tags/main", "refs/replace/1"]
+
+
 class Model:
     """The contract once more, read from the settings: sets and exhaustive choice instead of a first candidate."""
 
@@ -299,7 +304,7 @@ class Model:
         if rule is None and enforcement == "enforced":
             demands.add(("enforcement", lifetime))
         if rule is not None and rule.require:
-            demands.add((f"rule:{rule.name}", int(rule.lifetime or lifetime)))
+            demands.add((f"rule:{rule.name}", min(int(rule.lifetime or lifetime), lifetime)))
         require, shorter = toggle
         if enforcement != "off" and (require == "all" or (require == "push" and operation == "push")):
             demands.add(("toggle", min(lifetime, shorter or lifetime)))
@@ -310,6 +315,28 @@ class Model:
         if self.settings.git.enforcement == "off":
             return None
         return next((rule for rule in self.settings.rules if self.matches(rule, operation, ref, facts)), None)
+
+    def each(self, operation: str, ref: str | None, facts: dict[str, Any]) -> list[Any]:
+        """The first rule for each name that the ref can stand for; all that may be first, for what replaces objects."""
+        if ref is None or self.settings.git.enforcement == "off":
+            return [self.first(operation, ref, facts)]
+        near: list[Any] = []
+        for rule in self.settings.rules:
+            if self.matches(msgspec.structs.replace(rule, refs=[]), operation, None, facts):
+                near.append(rule)
+                if not rule.refs:
+                    break
+        else:
+            near.append(None)
+        if ref.startswith("refs/replace/"):
+            return near
+        patterns = {whole_ref(p) for rule in near if rule is not None for p in rule.refs}
+        names = {ref}
+        if ref.startswith("refs/tags/") and not any(
+            p.startswith("refs/tags/") and fnmatch.fnmatchcase(ref, p) for p in patterns
+        ):
+            names.add(ref.replace("refs/tags/", "refs/heads/"))
+        return [self.first(operation, name, facts) for name in names]
 
     def matches(self, rule: Any, operation: str, ref: str | None, facts: dict[str, Any]) -> bool:
         """Every condition that is given."""
@@ -339,10 +366,8 @@ class Model:
     ) -> tuple[bool, int | None]:
         """(exempt, the lifetime or None) of one request whose refs are known."""
         lifetime = int(self.settings.session.lifetime)
-        chosen: tuple[str | None, ...] = refs or (None,)
-        answers = [
-            self.answer(self.first(operation, ref, facts), facts["toggle"], operation) for ref in chosen
-        ]
+        chosen = [rule for ref in refs or (None,) for rule in self.each(operation, ref, facts)]
+        answers = [self.answer(rule, facts["toggle"], operation) for rule in chosen]
         exempt = all(free for free, _ in answers)
         demands = set().union(*(found for _, found in answers))
         if operation == "push" and not exempt:
@@ -409,9 +434,7 @@ def test_the_model_and_the_policy_agree() -> None:
         for _ in range(4):
             facts = _facts(dice)
             operation = dice.choice(["read", "push", "push"])
-            refs = tuple(
-                dice.sample(["refs/heads/main", "refs/heads/topic", "refs/tags/v1"], dice.randint(1, 3))
-            )
+            refs = tuple(dice.sample(REFS_PUSHED, dice.randint(1, 3)))
             if operation == "read":
                 refs = ()
             situation = Situation(
@@ -433,7 +456,7 @@ def test_the_model_and_the_policy_agree() -> None:
 def test_the_gate_never_refuses_what_some_ref_would_be_allowed() -> None:
     """ATTACK on the user: the gate guesses. EXPECTED: it demands less than or as much as each single ref, and says if less."""
     dice = random.Random(4)
-    refs = ["refs/heads/main", "refs/heads/topic", "refs/tags/v1", "refs/notes/x"]
+    refs = [*REFS_PUSHED, "refs/notes/x", "refs/heads/x"]
     for _ in range(2000):
         settings = parse(
             f"[git]\nenforcement = '{dice.choice(['rules', 'opt-in', 'enforced'])}'\n{_rules(dice)}".encode()

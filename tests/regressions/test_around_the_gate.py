@@ -292,14 +292,15 @@ def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
 def test_what_counts_as_naming_hooks_path(tmp_path: Path, text: str, forced: bool) -> None:
     """Forced only where Git itself would read one, by whatever way; so deployments are left alone."""
     from gitguard.machine.environment import PATH
-    from gitguard.repository.hook_file import has_hooks_path
+    from gitguard.repository.git_config import HOOKS_PATH, may_name, values_of
 
     run(["git", "init", "-q", "--bare", str(tmp_path / "r.git")])
     (tmp_path / "other").write_text("[core]\n\thooksPath = /elsewhere\n")
     (tmp_path / ".gitconfig").write_text(text.format(other=tmp_path / "other"))
     environment = {"PATH": PATH, "HOME": str(tmp_path)}
     files = (str(tmp_path / ".gitconfig"), str(tmp_path / "r.git/config"))
-    assert has_hooks_path(str(tmp_path / "r.git"), files, environment) is forced
+    named = may_name(files, HOOKS_PATH)
+    assert (named and values_of(str(tmp_path / "r.git"), HOOKS_PATH, environment) != ()) is forced
 
 
 def test_copied_repositories_are_refused(server: Server, alice: Person) -> None:
