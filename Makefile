@@ -23,7 +23,7 @@ screenshots: $(READY) sshd chromium ## Take the pictures of docs/web.md anew
 	@$(BIN)/python tools/screenshots.py
 
 .PHONY: test
-test: $(READY) sshd gitolite logrotate compiler chromium ## Run everything, with real sshd and real git
+test: $(READY) sshd gitolite gcrypt logrotate compiler chromium ## Run everything, with real sshd and real git
 	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
 .PHONY: check
@@ -70,7 +70,7 @@ format: $(READY) ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 .PHONY: coverage
-coverage: $(READY) sshd compiler ## Branch coverage of gitguard/ over the whole suite
+coverage: $(READY) sshd gcrypt compiler ## Branch coverage of gitguard/ over the whole suite
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -q
 	@$(BIN)/coverage combine --quiet
@@ -88,6 +88,11 @@ sshd:
 .PHONY: gitolite
 gitolite:
 	@sh tools/need gitolite gitolite3
+
+.PHONY: gcrypt
+gcrypt:
+	@sh tools/need git-remote-gcrypt git-remote-gcrypt
+	@sh tools/need gpg gnupg
 
 .PHONY: compiler
 compiler:

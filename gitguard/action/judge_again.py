@@ -118,7 +118,7 @@ def judge_again(site: Site, moment: Moment, whose: Whose = NOBODY) -> int:
 
 def _answer(config: Config, store: GateQuery, rider: Rider, moment: Moment) -> str:
     try:
-        if rider.kind != GIT:
+        if rider.kind != GIT and not rider.directory:
             return _answer_gate(config, store, rider, moment)
         return _answer_git(config, store, rider, moment)
     except Refusal:

@@ -55,6 +55,7 @@ def view_of(decision: Decision, id_: str, config: "Config | None", store: "GateQ
     view.account, view.host, view.port = config.account, config.host, config.port
     view.help_line, view.help_url = config.help_line, config.help_url
     view.needs_invite = config.self_enrolment != "open"
+    _note_read(decision, config)
     _name_page(view, decision, config)
     lifetime = decision.requirement.lifetime_seconds
     if lifetime is not None and store is not None:
@@ -68,6 +69,24 @@ def view_of(decision: Decision, id_: str, config: "Config | None", store: "GateQ
             view.ended_at = min(decision.state.verified_at + lasted, request.moment.at)
         view.others = _elsewhere(decision, store, config.scope, lifetime)
     return view
+
+
+def _note_read(decision: Decision, config: Config) -> None:
+    """For a push that may come right behind this read, where pushes may wait."""
+    wanting = decision.refusal is not None and decision.refusal.reason in WANTING
+    if not config.wait_seconds or not wanting or decision.operation != "read":
+        return
+    from gitguard.session import refused_reads
+
+    request = decision.request
+    refused_reads.note(
+        config.state,
+        request.user,
+        request.credential.text,
+        request.address,
+        decision.repository,
+        request.moment.at,
+    )
 
 
 def _name_page(view: View, decision: Decision, config: Config) -> None:

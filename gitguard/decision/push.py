@@ -7,13 +7,14 @@ Plain dialect: the hook loads this file.
 
 from gitguard.config.compiled import Config
 from gitguard.decision.command import Command
-from gitguard.decision.decision import NEVER, Decision, Freshness
+from gitguard.decision.decision import NEVER, Decision, Freshness, of_session
 from gitguard.decision.judge import check_user, judge, situation_of
 from gitguard.decision.request import Request
 from gitguard.message.reasons import Refusal
 from gitguard.policy.verdict import Verdict
 from gitguard.session.credential import BY_KEY
 from gitguard.session.grant import BREAK_GLASS, Grant
+from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
 from gitguard.store.gate_query import GateQuery, State
 
@@ -22,10 +23,10 @@ class Push:
     """What the hook knows of a push.
 
     The repository's directory; the updates, or why they cannot be read (`fault`); the grant, or why there is none
-    (`no_grant`); and when the upload began (Unix seconds).
+    (`no_grant`); and when the upload began (Unix seconds). `waits_since`: from when on it has waited for its person.
     """
 
-    __slots__ = ("began", "directory", "fault", "grant", "no_grant", "updates")
+    __slots__ = ("began", "directory", "fault", "grant", "no_grant", "updates", "waits_since")
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Push:
         self.grant = grant
         self.no_grant = no_grant
         self.began = began
+        self.waits_since: Moment | None = None
 
 
 def of_push(request: Request, directory: str) -> Decision:
@@ -86,6 +88,11 @@ def _decide(decision: Decision, push: Push, config: Config, store: GateQuery) ->
         return
     check_user(state, request.user, request.credential)
     decision.freshness = _freshness(grant, state, push.began, hardware_keys=config.hardware_keys)
+    if push.waits_since is not None:
+        verified = of_session(state, request.moment)
+        waited = request.moment.age_of(push.waits_since)
+        if verified.age_seconds is not None and 0 <= verified.age_seconds <= waited:
+            decision.freshness = verified  # that is what it waited for
     judge(decision, config, store)
 
 

@@ -42,9 +42,11 @@ def main(config_path: str, compiled: str, hook: str) -> int:
         store = GateQuery(config.store)
         decision = decide(request, config, store)
         if decision.refusal is not None and config.wait_seconds:
-            from gitguard.gate.waiting import may_wait, wait
+            from gitguard.answer.hold import may_wait
 
-            if may_wait(decision, config):
+            if may_wait(decision, config, request.protocol):
+                from gitguard.gate.waiting import wait
+
                 store.close()
                 decision, config = wait(decision, id_, config, (config_path, compiled, hook))
         if decision.refusal is None:

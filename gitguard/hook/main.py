@@ -57,6 +57,8 @@ def main(config_path: str, compiled: str, hook: str) -> int:
         push = Push(directory, updates, fault, grant, no_grant, _upload_began(moment))
         store = GateQuery(config.store)
         decision = decide_push(request, push, config, store)
+        if decision.refusal is not None and config.wait_seconds and grant is not None and grant.kind == PUSH:
+            decision, config = _waited(decision, id_, config, push, (config_path, compiled, hook), store)
         if decision.refusal is None:
             if grant is not None and grant.kind == BREAK_GLASS:
                 append(config, line_of(decision, id_))
@@ -79,6 +81,28 @@ def main(config_path: str, compiled: str, hook: str) -> int:
     from gitguard.answer.telling import tell_refusal
 
     return tell_refusal(decision, id_, "", config or last_known(config_path, compiled), store)
+
+
+def _waited(
+    decision: Decision,
+    id_: str,
+    config: Config,
+    push: Push,
+    places: "tuple[str, str, str]",
+    store: GateQuery,
+) -> "tuple[Decision, Config]":
+    """The answer once its person has verified elsewhere, or the refusal; what was let in by waiting has a line of its own."""
+    from gitguard.answer.hold import may_wait
+
+    if not may_wait(decision, config, posix.environ.get(b"GIT_PROTOCOL", b"").decode("utf-8", "replace")):
+        return decision, config
+    from gitguard.hook.waiting import wait
+
+    store.close()
+    decision, config = wait(decision, id_, config, push, places)
+    if decision.refusal is None:
+        append(config, line_of(decision, id_))
+    return decision, config
 
 
 def _announce(decision: Decision, config: Config, store: GateQuery, moment: Moment) -> None:

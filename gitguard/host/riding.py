@@ -32,7 +32,7 @@ class Rider:
 
     `began` is the process that the gate was: riders that share it are one connection.
     `kind` is `git` (it became Git, or a program behind the gate) or `gate` (still the gate: it decides, or serves a
-    command of our own, perhaps at its prompt) or `held` (a gate whose push waits for its person). `session` is 0 where it rides on none, BY_KEY where on a hardware key's login;
+    command of our own, perhaps at its prompt) or `held` (a gate, or a hook of ours, whose push waits for its person). `session` is 0 where it rides on none, BY_KEY where on a hardware key's login;
     `login_counts`: its key line demands user verification of a hardware key.
     `repository` and `directory` are empty where the gate knew none; `line` is the client's command.
     """
@@ -74,7 +74,9 @@ class Riding:
                 # A job that a hook left behind inherits the environment, but not the process that was let in.
                 began = int(environment.get("GITGUARD_PID", "0"))
                 inside = began in _way_up(pid, parents)
-                return _begun(pid, parents[pid][1], began, environment) if inside else None
+                held = waiting.read(self.state, pid) is not None
+                kind = HELD if held else GIT
+                return _begun(pid, parents[pid][1], began, environment, kind) if inside else None
             return self._gate(pid, parents[pid][1], environment)
         except (OSError, ValueError):
             return None  # gone meanwhile, or not ours to read
@@ -170,12 +172,12 @@ def _is_hook(pid: int) -> bool:
     return not git and any(_HOOK.search(word) for word in words)
 
 
-def _begun(pid: int, started: int, began: int, environment: dict[str, str]) -> Rider:
+def _begun(pid: int, started: int, began: int, environment: dict[str, str], kind: str) -> Rider:
     return Rider(
         pid,
         started,
         began,
-        GIT,
+        kind,
         environment.get("GITGUARD_USER", ""),
         credential_of(environment.get("GITGUARD_KEY", "")),
         environment.get("SSH_CONNECTION", "").partition(" ")[0],

@@ -19,6 +19,13 @@ def parent_and_start(pid: "int | str") -> "tuple[int, int]":
     return int(fields[1]), int(fields[19])
 
 
+def threads_of(pid: int) -> int:
+    """How many threads a live process has. Raises as `parent_and_start`."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        line = file.read(4096)
+    return int(line[line.rindex(b")") + 2 :].split()[17])
+
+
 def is_ancestor(pid: int, started: int, of_pid: int) -> bool:
     """Whether the process `pid` that began at `started` is `of_pid` or one of its ancestors."""
     current = of_pid
