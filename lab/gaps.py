@@ -173,6 +173,11 @@ GAPS = [
         swap(CONFIG, 'enforcement = "opt-in"', 'enforcement = "opt-in"\n[web]\ntrusted_header = "X-User"\ntrusted_proxies = ["127.0.0.1"]'),
         swap(CONFIG, "[host]", '[host]\nweb_url = "https://git.example.com"'),
     )),
+    Gap("web-logins", "nobody says whose logins with an @ are", both(
+        swap(CONFIG, 'enforcement = "opt-in"', 'enforcement = "opt-in"\n[web]\ntrusted_header = "X-User"\ntrusted_proxies = ["unix:www-data"]'),
+        swap(CONFIG, "[host]", '[host]\nweb_url = "https://git.example.com"'),
+    )),
+    Gap("configuration", "the configuration was emptied", text(CONFIG, "")),
     # files of the installation
     Gap("access", "root's rotation made the log", owner(f"{LOG}/access.log", 0)),
     Gap("access", "the log's folder is root's", owner(LOG, 0)),

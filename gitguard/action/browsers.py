@@ -104,7 +104,7 @@ def sign_in_by_link(site: Site, token: str, address: str, moment: Moment) -> Sig
 
 def user_of_login(site: Site, login: str) -> str:
     """The active user whom a proxy's login names, "" for nobody."""
-    name = name_of_login(login, {alias: str(user) for alias, user in site.settings.aliases.items()})
+    name = name_of_login(login, site.settings.aliases, site.settings.web.login_domains)
     with site.store.reading() as tx:
         user = tx.user(name) if name else None
     return name if user is not None and user.state == "active" else ""

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 
-from gitguard.config.faults import ConfigurationError, Fault, nearest, read_toml
+from gitguard.config.faults import LONGEST_LIST, ConfigurationError, Fault, check_end, nearest, read_toml
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.config.types import format_duration, seconds_of
@@ -45,7 +45,8 @@ class Outcome:
 
 def read_expectations(data: bytes, path: str) -> list[Expected]:
     """The rows of `data`. Raises ConfigurationError with every fault and its line."""
-    text, tables = read_toml(data, path)
+    text, tables = read_toml(data, path, LONGEST_LIST)
+    check_end(data, path)
     lines = [n for n, line in enumerate(text.splitlines(), 1) if re.match(r"\s*\[\[\s*expect\s*\]\]", line)]
     faults = [
         Fault(0, name, "unknown table" + nearest(name, ["expect"])) for name in tables if name != "expect"

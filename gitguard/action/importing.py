@@ -12,9 +12,10 @@ from gitguard.action import users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.keys import key_row
 from gitguard.action.site import Site
-from gitguard.exchange.offer import LeftOut, Offer, Offered, OfferedFactor, name_of_login
+from gitguard.exchange.offer import LeftOut, Offer, Offered, OfferedFactor, name_of_login, plain_name
 from gitguard.factor.totp import WINDOW
 from gitguard.host import key_file
+from gitguard.message.reasons import readable
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing
 from gitguard.store.rows import Factor
@@ -53,22 +54,21 @@ def take(site: Site, offered: Offered, moment: Moment, actor: str, *, dry_run: b
     taken: list[Taken] = []
     left_out = list(offered.left_out)
     foreign = site.key_files
-    aliases = {alias: str(name) for alias, name in site.settings.aliases.items()}
-    known = frozenset(alias.casefold() for alias in aliases)
     logins: dict[str, str] = {}
     try:
         with site.store.writing() as tx:
             for offer in offered.offers:
-                name = name_of_login(offer.login, aliases)
+                sure = name_of_login(offer.login, site.settings.aliases, site.settings.web.login_domains)
+                # An address says what to call a new person, and not that they are one who is there.
+                name = sure or (plain_name(offer.login.partition("@")[0]) if offer.by_email else "")
                 before = logins.setdefault(name, offer.login)
                 if not name:
-                    why = "it gives no user's name; give it one under [aliases]"
-                    left_out.append(LeftOut(offer.line, offer.login, why))
+                    left_out.append(LeftOut(offer.line, offer.login, _no_name(offer.login)))
                 elif before.casefold() != offer.login.casefold():
                     why = f"{before} is {name} already; give one of them another name under [aliases]"
                     left_out.append(LeftOut(offer.line, offer.login, why))
                 else:
-                    done = _person(site, tx, offer, name, moment, actor, foreign, known, left_out)
+                    done = _person(site, tx, offer, name, moment, actor, foreign, left_out, sure=bool(sure))
                     if done is not None:
                         taken.append(Taken(offer.line, offer.login, name, tuple(done)))
             _end(dry_run=dry_run)
@@ -76,6 +76,13 @@ def take(site: Site, offered: Offered, moment: Moment, actor: str, *, dry_run: b
         return Imported(tuple(taken), tuple(sorted(left_out, key=lambda one: one.line)), Followed())
     followed = follow(site, moment, keys=True)
     return Imported(tuple(taken), tuple(sorted(left_out, key=lambda one: one.line)), followed)
+
+
+def _no_name(login: str) -> str:
+    _, at, domain = login.strip().rpartition("@")
+    if at and domain:
+        return f"{readable(domain, 80)} is not one of [web] login_domains; name it there, or give the login a name under [aliases]"
+    return "it gives no user's name; give it one under [aliases]"
 
 
 def _end(*, dry_run: bool) -> None:
@@ -91,8 +98,9 @@ def _person(
     moment: Moment,
     actor: str,
     foreign: list[str],
-    aliases: frozenset[str],
     left_out: list[LeftOut],
+    *,
+    sure: bool,
 ) -> list[str] | None:
     """What was done for one person; None where nothing can be, because they were removed."""
     done = []
@@ -118,8 +126,8 @@ def _person(
         elif owner is not None and not same:
             why = f"it is stored with other limits or another program; first: gitguard admin key remove {owner.fingerprint}"
             left_out.append(LeftOut(offer.line, what, why))
-        elif owner is None and there is not None and offer.by_email and offer.login.casefold() not in aliases:
-            why = f"{name} is there already, and an address alone does not say that it is the same person; give a login, or an alias"
+        elif owner is None and there is not None and not sure:
+            why = f"{name} is there already, and an address alone does not say that it is the same person; give a login, an alias, or its domain under [web] login_domains"
             left_out.append(LeftOut(offer.line, what, why))
         elif owner is None and any(key_file.carries(path, key.key.blob) for path in foreign):
             why = (

@@ -8,7 +8,7 @@ from typing import Any
 
 from gitguard.account.names import is_user_name
 from gitguard.account.public_key import parse_public_key
-from gitguard.config.faults import ConfigurationError, Fault, nearest, read_toml
+from gitguard.config.faults import LONGEST_LIST, ConfigurationError, Fault, check_end, nearest, read_toml
 from gitguard.config.types import seconds_of
 from gitguard.host.key_options import NewKey, program_fault, understand
 from gitguard.message.reasons import Refusal
@@ -76,7 +76,8 @@ _KEY = ("key", "limits", "verify_required", "behind")
 
 def read_wanted(data: bytes, path: str) -> Wanted:
     """What `data` wants. Raises ConfigurationError with every fault, its line and the nearest right word."""
-    text, tables = read_toml(data, path)
+    text, tables = read_toml(data, path, LONGEST_LIST)
+    check_end(data, path)
     reader = _Reader(text)
     wanted = reader.wanted(tables)
     if reader.faults:

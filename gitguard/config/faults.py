@@ -12,6 +12,7 @@ import msgspec
 from gitguard.message.reasons import Refusal
 
 LONGEST_FILE = 4 * 1024 * 1024
+LONGEST_LIST = 64 * 1024 * 1024  # of people and keys: the export of 100 000 people is 20 MB
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -36,10 +37,10 @@ class ConfigurationError(Refusal):
         super().__init__("config-invalid", "; ".join(f"{path}: {fault}" for fault in faults[:5]))
 
 
-def read_toml(data: bytes, path: str) -> tuple[str, dict[str, Any]]:
-    """(the text, its tables). Raises ConfigurationError with the line, however odd the file."""
-    if len(data) > LONGEST_FILE:
-        raise ConfigurationError(path, [Fault(0, "file", "larger than 4 MB")])
+def read_toml(data: bytes, path: str, most: int = LONGEST_FILE) -> tuple[str, dict[str, Any]]:
+    """(the text, its tables) of at most `most` bytes. Raises ConfigurationError with the line, however odd the file."""
+    if len(data) > most:
+        raise ConfigurationError(path, [Fault(0, "file", f"longer than {most >> 20} MiB")])
     try:
         text = data.decode("utf-8")
         return text, tomllib.loads(text)
@@ -49,6 +50,13 @@ def read_toml(data: bytes, path: str) -> tuple[str, dict[str, Any]]:
         found = re.search(r"at line (\d+)", str(error))
         line = int(found[1]) if found else len(text.splitlines())
         raise ConfigurationError(path, [Fault(line, "syntax", str(error))]) from None
+
+
+def check_end(data: bytes, path: str) -> None:
+    """Raises ConfigurationError for a text whose last line has no end: what is cut off there may be what limits."""
+    if data and not data.endswith(b"\n"):
+        what = "its last line has no end: was it cut off? Let an empty line be its last"
+        raise ConfigurationError(path, [Fault(data.count(b"\n") + 1, "file", what)])
 
 
 def nearest(word: str, words: list[str]) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from gitguard.account.names import is_user_name
+from gitguard.message.numbers import number
 from gitguard.policy.glob import glob_fault, name_fault, ref_fault
 
 # IPv6 addresses that count as the IPv4 address in them: session/scope.py.
@@ -123,12 +124,12 @@ class SqliteUrl(str):
 
 def seconds_of(text: str) -> int:
     """Seconds of `text` (`90s`, `15m`, `8h`, `7d`). Raises ValueError with what is expected."""
-    number, unit = text[:-1], text[-1:]
-    if not (number.isascii() and number.isdigit() and len(number) < 10) or unit not in UNITS:
+    count, unit = number(text[:-1], 10**9), text[-1:]
+    if count is None or unit not in UNITS:
         raise ValueError(
             f"{text!r} is not a duration; write a whole number and a unit, such as 90s, 15m, 8h or 7d"
         )
-    return int(number) * UNITS[unit]
+    return count * UNITS[unit]
 
 
 def format_duration(seconds: int) -> str:
@@ -271,13 +272,14 @@ def _network(value: str) -> Network:
 
 
 def _limit(value: str) -> Limit:
-    count, slash, window = value.partition("/")
-    if not slash or not (count.isascii() and count.isdigit() and len(count) < 7) or int(count) < 1:
+    failures, slash, window = value.partition("/")
+    count = number(failures, 10**6)
+    if not slash or not count:
         raise ValueError(f"{value!r} is not a limit; write failures and a window, such as 5/5m")
     seconds = seconds_of(window)
     if not 1 <= seconds <= LONGEST_LIFETIME:
         raise ValueError(f"{value!r}: a window is 1s to 30d")
-    return Limit(int(count), seconds)
+    return Limit(count, seconds)
 
 
 def _store_url(value: str) -> SqliteUrl:

@@ -22,6 +22,12 @@ def page_findings(settings: Settings) -> Iterator[Finding]:
             "gitguard admin config edit: in [web] trusted_proxies name the web server's account alone, such as unix:www-data",
         )
         return
+    if settings.web.trusted_header and not settings.web.login_domains and not settings.aliases:
+        yield gap(
+            "web-logins",
+            f"neither [web] login_domains nor [aliases] say whose logins {settings.web.trusted_header} brings, so one that holds an @ is nobody's",
+            'gitguard admin config edit: in [web] write login_domains = ["your.domain"]',
+        )
     if settings.web.trusted_header and not proxies:
         yield note(
             "web-login", "[web] trusted_header is believed from nobody, because trusted_proxies is empty"

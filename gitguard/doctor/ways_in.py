@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 
 from gitguard.doctor.finding import Finding, gap, note, ok
+from gitguard.message.numbers import number
 
 SUDOERS = ("/etc/sudoers", "/etc/sudoers.d/*", "/etc/doas.conf")
 SHADOW = "/etc/shadow"
@@ -110,7 +111,7 @@ def _shadow_findings(account: str) -> Iterator[Finding]:
             f"usermod -p '*' {account}",
         )
     today = int(time.time()) // 86400
-    if fields[7].isdigit() and int(fields[7]) <= today:
+    if number(fields[7], today) is not None:
         yield gap(
             "account-expired",
             f"the account {account} has expired, so nobody gets in",

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 
 from gitguard.exchange.offer import LeftOut, Offer, Offered, OfferedFactor, base32_of, secret_fault
+from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
+
+_LONGEST_PERIOD = 86400  # seconds; what is longer is no period at all
 
 _FORGOTTEN = {  # options that mean nothing here, since ours are stricter or elsewhere
     "RATE_LIMIT": "[throttle] holds here",
@@ -25,33 +28,33 @@ _TYPE = re.compile(r"HOTP(?:/(?:(E)|T(\d+)))?(?:/(\d))?$")
 def read_google_authenticator(data: bytes, login: str) -> Offered:
     """The secret of one person's file, whose first line it is. Raises Refusal("usage") for anything else."""
     lines = data.decode("ascii", "replace").splitlines()
-    if not lines or not re.fullmatch(r"[A-Za-z2-7]{8,}=*", lines[0].strip()):
+    secret = "".join(lines[0].split()).rstrip("=").upper() if lines else ""  # some write it in groups of four
+    if not re.fullmatch(r"[A-Z2-7]{8,}", secret):
         raise Refusal("usage", text="line 1, column 1: the file does not begin with a secret in base32")
-    secret = lines[0].strip().rstrip("=").upper()
     left_out, period, timed = [], 30, False
-    for number, line in enumerate(lines[1:], 2):
+    for at, line in enumerate(lines[1:], 2):
         word, _, value = line.removeprefix('" ').partition(" ")
         if not line.strip():
             continue
         if not line.startswith('" '):
             left_out.append(
                 LeftOut(
-                    number,
+                    at,
                     "a scratch code",
                     "eight digits are too few for a recovery code here; make new ones with: 2fa recovery-codes",
                 )
             )
         elif word == "TOTP_AUTH":
             timed = True
-        elif word == "STEP_SIZE" and value.strip().isdigit():
-            period = int(value)
+        elif word == "STEP_SIZE" and (step := number(value.strip(), _LONGEST_PERIOD)) is not None:
+            period = step
         elif word == "HOTP_COUNTER":
             timed = False
         else:
             known = next(
                 (why for option, why in _FORGOTTEN.items() if word.startswith(option)), "it is not known here"
             )
-            left_out.append(LeftOut(number, word, known))
+            left_out.append(LeftOut(at, word, known))
     if not timed:
         return Offered(
             (),
@@ -68,35 +71,44 @@ def read_google_authenticator(data: bytes, login: str) -> Offered:
 def read_oath(data: bytes) -> Offered:
     """`TYPE USER PIN SECRET ...`, a line each; the secret in hexadecimal digits."""
     offers, left_out = [], []
-    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+    for line_number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         if len(words) < 4:
-            left_out.append(LeftOut(number, words[0], "it is not a line of TYPE USER PIN SECRET"))
+            left_out.append(LeftOut(line_number, words[0], "it is not a line of TYPE USER PIN SECRET"))
             continue
         kind, login, pin, secret = words[:4]
         found = _TYPE.fullmatch(kind)
-        digits = int(found[3] or 6) if found else 0
-        period = int(found[2] or 0) if found else 0
-        if found is None or not period:
+        digits = number(found[3] or "6", 9) or 0 if found else 0
+        period = (number(found[2] or "0", _LONGEST_PERIOD) or 0) if found else 0
+        if found is None:
+            why = "its type is not known here; time-based codes are HOTP/T30"
+            left_out.append(LeftOut(line_number, f"{kind} of {login}", why))
+        elif not period:
             why = "it is counter-based, and only time-based codes (HOTP/T30) are taken"
-            left_out.append(LeftOut(number, f"{kind} of {login}", why))
+            left_out.append(LeftOut(line_number, f"{kind} of {login}", why))
         elif pin not in ("-", "+"):
             left_out.append(
-                LeftOut(number, f"{kind} of {login}", "it has a PIN, which nobody would be asked for here")
+                LeftOut(
+                    line_number, f"{kind} of {login}", "it has a PIN, which nobody would be asked for here"
+                )
             )
         elif not re.fullmatch(r"(?:[0-9A-Fa-f]{2})+", secret):
-            left_out.append(LeftOut(number, f"{kind} of {login}", "its secret is not in hexadecimal digits"))
+            left_out.append(
+                LeftOut(line_number, f"{kind} of {login}", "its secret is not in hexadecimal digits")
+            )
         elif (
             fault := secret_fault(base32_of(bytes.fromhex(secret)))
             or _period_fault(period)
             or _digits_fault(digits)
         ):
-            left_out.append(LeftOut(number, f"{kind} of {login}", fault))
+            left_out.append(LeftOut(line_number, f"{kind} of {login}", fault))
         else:
             offers.append(
-                Offer(number, login, factor=OfferedFactor(base32_of(bytes.fromhex(secret)), digits, period))
+                Offer(
+                    line_number, login, factor=OfferedFactor(base32_of(bytes.fromhex(secret)), digits, period)
+                )
             )
     return Offered(tuple(offers), tuple(left_out))
 

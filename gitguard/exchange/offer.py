@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from gitguard.account.names import is_user_name
@@ -52,16 +53,26 @@ class Offered:
     left_out: tuple[LeftOut, ...]
 
 
-def name_of_login(login: str, aliases: dict[str, str]) -> str:
-    """The user's name for a login of another system: `Alice@EXAMPLE.com` is alice, `Alice Doe` alice.doe; "" for none.
+def name_of_login(login: str, aliases: Mapping[str, str], domains: Collection[str]) -> str:
+    """The user's name for a login of another system: `Alice Doe` is alice.doe; "" for nobody.
 
-    An alias of the configuration comes first, whatever its letters' case; else the part before the @, in small letters.
+    An alias of the configuration comes first, whatever its letters' case. MUST: a login that holds an @ is unique in its
+    domain alone, so it counts by an alias or where `domains` ([web] login_domains, in small letters) name the domain:
+    or whoever signs up as alice elsewhere would be our alice.
     """
     wanted = " ".join(login.split()).casefold()
     for alias, name in aliases.items():
         if " ".join(alias.split()).casefold() == wanted:
-            return name
-    plain = ".".join(wanted.partition("@")[0].split())
+            return str(name)
+    local, at, domain = login.strip().rpartition("@")
+    if at and domain.lower() not in domains:
+        return ""
+    return plain_name(local if at else login)
+
+
+def plain_name(login: str) -> str:
+    """A name made of `login` in small letters, "" where it gives none. Letters that only fold to ASCII ones give none."""
+    plain = ".".join(login.split()).lower() if login.isascii() else ""
     return plain if is_user_name(plain) else ""
 
 

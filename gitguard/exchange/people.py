@@ -4,80 +4,144 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 from gitguard.account.names import is_fingerprint
 from gitguard.account.public_key import parse_public_key
+from gitguard.exchange.limits import is_limit, limited
 from gitguard.exchange.offer import LeftOut, Offer, Offered
 from gitguard.host.key_file import parse_line
 from gitguard.host.key_options import NewKey, understand
 from gitguard.message.reasons import Refusal, readable
 
-# What a column holds -> its possible heads, in small letters, the surest first: forges and directories name them so.
+# What a column holds -> its possible heads, the surest first: forges and directories name them so. Heads are compared in
+# small letters, with _ for blanks and hyphens.
 _HEADS = {
-    "login": ("login", "username", "user name", "user", "nickname", "name"),
-    "email": ("email", "e-mail", "mail", "email address"),
-    "key": ("key", "public_key", "public key", "ssh_key", "ssh key"),
+    "login": ("login", "username", "user_name", "samaccountname", "uid", "user", "nickname", "name"),
+    "email": ("email", "e_mail", "mail", "email_address", "userprincipalname"),
 }
+_KEYS = re.compile(r"(ssh_?)?(public_?)?keys?(_?\d+)?")
+# Words in a head that nobody knows, which make it too dangerous to pass over.
+_OF_PEOPLE = re.compile(r"(?:.*_)?(?:login|username|uid|account)(?:_?name|_?\d+)?")
+_OF_KEYS = re.compile(r".*(?:ssh|pubkey|public_?key|authorized_?key).*|(?:.*_)?keys?(?:_?\d+)?")
+_OF_LIMITS = re.compile(
+    r".*(?:block|disab|lock|suspend|enabl|activ|expir|state|status|prohibit|archiv|delet|banned|valid).*"
+)
 
 
-def _columns(heads: list[str]) -> dict[str, int]:
-    """Which column holds what, by the surest of its heads."""
-    plain = [head.strip().strip("\ufeff").casefold() for head in heads]
-    found = {
-        what: next(plain.index(name) for name in names if name in plain)
-        for what, names in _HEADS.items()
-        if any(name in plain for name in names)
-    }
-    if "login" not in found and "email" not in found:
-        raise Refusal(
-            "usage",
-            text="line 1: the head line names no column of people",
-            hint="begin the file with a line such as: login,email,key",
-        )
-    return found
+def read_csv(data: bytes, at: int) -> Offered:
+    """One person a line; columns by their heads: a login (user, username, uid), email, keys, and what limits them.
 
-
-def read_csv(data: bytes) -> Offered:
-    """One person a line; columns by their heads: a login (user, username, name), email, key; others are passed over.
-
-    Without a login the email's first part stands for it. Raises Refusal("usage") where the head line names neither.
+    Without a login the email's first part stands for it. Who is not plainly active at `at` (Unix seconds) is left out, and
+    so is each column that is not known. Raises Refusal("usage") for a head line that names no people, or a column that may
+    say who somebody is, what key they have or whether they are blocked, and is not known.
     """
-    text = _text(data)
-    separator = max(",;\t", key=text.partition("\n")[0].count)
+    text, begins, separator = _table(_text(data))
     rows = csv.reader(io.StringIO(text, newline=None), delimiter=separator, strict=True)
     offers: list[Offer] = []
     left_out: list[LeftOut] = []
     try:
-        columns = _columns(next(rows, []))
+        columns = _Columns(next(rows, []), begins)
+        if columns.others:
+            what = "the column" if len(columns.others) == 1 else "the columns"
+            left_out.append(
+                LeftOut(begins, f"{what} {', '.join(columns.others)}", "nothing is known of it here")
+            )
         for row in rows:
-            _person(row, rows.line_num, columns, separator, offers, left_out)
+            _person(row, rows.line_num + begins - 1, columns, separator, at, offers, left_out)
     except csv.Error as error:
-        raise Refusal("usage", text=f"line {rows.line_num}: {error}") from None
+        raise Refusal("usage", text=f"line {rows.line_num + begins - 1}: {error}") from None
     return Offered(tuple(offers), tuple(left_out))
+
+
+def _table(text: str) -> tuple[str, int, str]:
+    """(the text from its head line on, the line of that, the separator): blank lines and a spreadsheet's `sep=;` come first."""
+    begins, separator = 1, ""
+    while text:
+        line, _, rest = text.partition("\n")
+        if line.strip().lower().startswith("sep=") and len(line.strip()) == len("sep=") + 1:
+            separator = line.strip()[-1]
+        elif line.strip("\r \t"):
+            break
+        text, begins = rest, begins + 1
+    return text, begins, separator or max(",;\t", key=text.partition("\n")[0].count)
+
+
+class _Columns:
+    """Which column holds what. `login` and `email`: its place, or None; `keys` places; `limits` (place, head)."""
+
+    def __init__(self, heads: list[str], line: int) -> None:
+        plain = [re.sub(r"[\s-]+", "_", head.strip().casefold()) for head in heads]
+        places = {
+            what: next((plain.index(name) for name in names if name in plain), None)
+            for what, names in _HEADS.items()
+        }
+        self.login, self.email = places["login"], places["email"]
+        if self.login is None and self.email is None:
+            raise Refusal(
+                "usage",
+                text=f"line {line}: the head line names no column of people",
+                hint="begin the file with a line such as: login,email,key",
+            )
+        self.keys = [place for place, head in enumerate(plain) if _KEYS.fullmatch(head)]
+        self.limits = [(place, head) for place, head in enumerate(plain) if is_limit(head)]
+        taken = {self.login, self.email, *self.keys, *(place for place, _ in self.limits)}
+        known = {name for names in _HEADS.values() for name in names}
+        left = [(plain[place], heads[place].strip()) for place in range(len(heads)) if place not in taken]
+        for head, written in left:
+            for what, looks in (
+                ("whose a line is", _OF_PEOPLE),
+                ("a key", _OF_KEYS),
+                ("who is blocked", _OF_LIMITS),
+            ):
+                if head not in known and looks.fullmatch(head):
+                    raise Refusal(
+                        "usage",
+                        text=f"line {line}: the column {readable(written, 60)} looks as if it says {what}, and is not known",
+                        hint="give it a head that is (login, email, key, state, blocked, expires), or take it out",
+                    )
+        self.others = [readable(written, 60) for _, written in left if written]
 
 
 def _person(
     row: list[str],
     line: int,
-    columns: dict[str, int],
+    columns: _Columns,
     separator: str,
+    at: int,
     offers: list[Offer],
     left_out: list[LeftOut],
 ) -> None:
     """One line of a CSV file."""
-    values = {what: row[at].strip() for what, at in columns.items() if at < len(row)}
-    login = values.get("login") or values.get("email", "")
+
+    def cell(place: int | None) -> str:
+        return row[place].strip() if place is not None and place < len(row) else ""
+
+    login = cell(columns.login) or cell(columns.email)
     if not login:
-        if any(cell.strip() for cell in row):
+        if any(value.strip() for value in row):
             left_out.append(LeftOut(line, separator.join(row), "it names nobody"))
         return
-    keys: tuple[NewKey, ...] = ()
-    if values.get("key"):
+    for place, head in columns.limits:
+        if why := limited(head, cell(place), at):
+            left_out.append(LeftOut(line, login, why))
+            return
+    keys = []
+    for text in [one for place in columns.keys for one in _each_key(cell(place))]:
         try:
-            keys = (NewKey(parse_public_key(values["key"])),)
+            keys.append(NewKey(parse_public_key(text)))
         except Refusal as refusal:
             left_out.append(LeftOut(line, f"the key of {login}", refusal.text))
-    offers.append(Offer(line, login, keys, by_email=not values.get("login")))
+    offers.append(Offer(line, login, tuple(keys), by_email=not cell(columns.login)))
+
+
+def _each_key(cell: str) -> list[str]:
+    """The keys of one cell: a line each, or one behind the other."""
+    begins = [found.start() for found in re.finditer(r"(?:^|(?<=[\s,;|]))(?:ssh-|ecdsa-|sk-)", cell)]
+    if not begins:
+        return [cell] if cell else []
+    ends = [*begins[1:], len(cell)]
+    return [cell[start:end].strip(" \t\r\n,;|") for start, end in zip([0, *begins[1:]], ends, strict=True)]
 
 
 def read_map(data: bytes) -> dict[str, str]:

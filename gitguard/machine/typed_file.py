@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
 
 _OTHERS_WRITE = 0o022
@@ -20,18 +21,27 @@ _MOST_LINKS = 40  # as many as the kernel follows
 
 
 def read_typed(path: str, account: str, most: int) -> bytes:
-    """At most `most` bytes of the file at `path`; `-` is stdin. Raises Refusal("usage") naming the file."""
+    """The file at `path`, whole; `-` is stdin. Raises Refusal("usage") naming it, for one of more than `most` bytes too.
+
+    A bound refuses, it never cuts: the rest of a list would be people who were never looked at.
+    """
     if path == "-":
-        return sys.stdin.buffer.read(most)
+        return _bounded(sys.stdin.buffer.read(most + 1), "stdin", most)
     try:
         with _rights_for(path, account):
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 os.set_blocking(handle, True)  # a pipe, as of <(...)
-            return file.read(most)
+            return _bounded(file.read(most + 1), path, most)
     except OSError as error:
         raise Refusal("usage", text=f"cannot read {path}: {error.strerror}") from None
+
+
+def _bounded(data: bytes, path: str, most: int) -> bytes:
+    if len(data) > most:
+        raise Refusal("usage", text=f"{path} is longer than {most >> 20} MiB; nothing was done")
+    return data
 
 
 def create_typed(path: str, account: str) -> int:
@@ -68,8 +78,8 @@ def _rights_for(path: str, account: str) -> Iterator[None]:
 def _is_own_way(path: str) -> bool:
     """Whether everything on the way to `path`, each link and what it leads over, belongs to root or the person at the keyboard alone."""
     trusted = {0}
-    if os.environ.get("SUDO_UID", "").isdigit():
-        trusted.add(int(os.environ["SUDO_UID"]))
+    if (typed_by := number(os.environ.get("SUDO_UID", ""), 1 << 32)) is not None:
+        trusted.add(typed_by)
     current, links = "/", 0
     parts = path.split("/")
     while parts:

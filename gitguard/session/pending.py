@@ -9,6 +9,7 @@ reading once an hour: what fetches in the background costs next to nothing. Plai
 import posix
 from _blake2 import blake2b
 
+from gitguard.message.numbers import number as whole
 from gitguard.session.scope import neighbours_of
 
 FOLDER = "pending"  # below the state folder
@@ -21,6 +22,7 @@ DENIED_SECONDS = 60  # and is not noted anew for so long
 AGAIN_SECONDS = {"push": 60}  # how soon it is written again, and has a number of its own
 AGAIN_READ_SECONDS = 3600
 _NAME_LENGTH = 44
+_LATEST = 10**11  # Unix seconds
 
 
 class Asked:
@@ -236,7 +238,8 @@ def _read(folder: str, name: str) -> "Asked | None":
         fields = posix.read(handle, 65536).decode("utf-8", "surrogateescape").split("\n")
     finally:
         posix.close(handle)
-    if len(fields) != 8 or not fields[0].isdigit():
+    at = whole(fields[0], _LATEST)
+    if len(fields) != 8 or at is None:
         return None
-    at, number, user, credential, address, repository, operation, tag = fields
-    return Asked(name + tag, int(at), number, user, credential, address, repository, operation)
+    _, number, user, credential, address, repository, operation, tag = fields
+    return Asked(name + tag, at, number, user, credential, address, repository, operation)

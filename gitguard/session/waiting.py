@@ -8,11 +8,13 @@ import errno
 import posix
 
 from gitguard.machine.process import parent_and_start
+from gitguard.message.numbers import number
 from gitguard.session.pending import new_number
 
 FOLDER = "waiting"  # below the state folder
 MOST = 100  # of one server
 MOST_OF_USER = 5
+_HIGHEST_PID = 1 << 22  # the kernel gives out none above
 
 
 class Note:
@@ -101,7 +103,8 @@ def notes(state: str) -> "list[Note]":
     except OSError:
         return []
     for name in names:
-        note = read(state, int(name)) if name.isascii() and name.isdigit() else None
+        pid = number(name, _HIGHEST_PID)
+        note = read(state, pid) if pid else None
         if note is not None:
             found.append(note)
     found.sort(key=lambda note: (note.at, note.pid))

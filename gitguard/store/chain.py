@@ -6,14 +6,17 @@ file may lag behind a crash; an ancestor of the newest record is in order.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
 from hashlib import blake2b
 
+from gitguard.message.numbers import number
 from gitguard.store.rows import AuditRecord
 
 GENESIS = b"\0" * 32
+_HIGHEST = 1 << 62  # records; a store counts no further
 
 
 def text_of(record: dict[str, object]) -> str:
@@ -41,11 +44,11 @@ class Head:
                 words = file.read(200).split()
         except FileNotFoundError:
             return None
-        try:
+        with contextlib.suppress(ValueError):
             seq, digest = words
-            return int(seq), bytes.fromhex(digest)
-        except ValueError:
-            raise ValueError(f"{self.path} does not hold one line of a number and a hash") from None
+            if (found := number(seq, _HIGHEST)) is not None:
+                return found, bytes.fromhex(digest)
+        raise ValueError(f"{self.path} does not hold one line of a number and a hash")
 
     def write(self, seq: int, digest: bytes) -> None:
         """Put the newest hash in place in one step. Raises OSError."""

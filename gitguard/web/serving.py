@@ -17,6 +17,7 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
+from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal, printable
 from gitguard.web.app import create_app
 
@@ -57,7 +58,7 @@ def check(listening: Listening) -> None:
             raise Refusal("usage", text="--socket takes an absolute path")
         return
     host, colon, port = listening.place.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    if not colon or not number(port, 65535):
         raise Refusal("usage", text=f"--bind takes HOST:PORT, not {printable(listening.place, 60)}")
     if _is_loopback(host.strip("[]")) or listening.certificate or listening.behind_proxy:
         return

@@ -319,10 +319,17 @@ def test_an_answer_that_cannot_be_noted_is_none(house: House, monkeypatch: pytes
 
 
 def test_a_proxys_login_signs_in_its_user_alone(house: House) -> None:
-    """By the part before the @; who is suspended or unknown is nobody."""
+    """By the part before the @ of a domain that is named; who is suspended or unknown, or of another domain, is nobody."""
     person, _ = house.invited()
     assert browsers.user_of_login(house.site, f"{person.user.upper()}@example.com") == person.user
-    for login in ("nobody", "", "../x", "root@x"):
+    for login in (
+        "nobody",
+        "",
+        "../x",
+        "root@x",
+        f"{person.user}@guest.example",
+        f"{person.user}@example.com@guest.example",
+    ):
         assert browsers.user_of_login(house.site, login) == ""
         with pytest.raises(Refusal):
             browsers.sign_in_by_login(house.site, login, "192.0.2.1", house.moment)

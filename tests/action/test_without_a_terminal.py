@@ -112,6 +112,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     """One installation for this file."""
     server = Direct(tmp_path_factory.mktemp("house") / "server")
     server.install()
+    server.configure(web={"login_domains": ["example.com"]})
     return House(server)
 
 
@@ -306,7 +307,9 @@ def _uninstall(h: House) -> object:
 
 def _import_person(h: House) -> object:
     h.count += 1
-    return importing.take(h.site, Offered((Offer(1, f"Person{h.count}@x.org"),), ()), h.moment, ACTOR).changed
+    return importing.take(
+        h.site, Offered((Offer(1, f"Person{h.count}@example.com"),), ()), h.moment, ACTOR
+    ).changed
 
 
 def _demand_both(h: House) -> object:

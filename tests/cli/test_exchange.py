@@ -29,12 +29,12 @@ def export(site: Direct) -> str:
 def test_a_list_of_people_is_taken_once(site: Direct) -> None:
     """The dry run says the same and changes nothing; a second time finds all there; what is not taken is said by line."""
     ann = site.new_key("ann")
-    site.configure(aliases={"Robert Smith": "rob"})
+    site.configure(aliases={"Robert Smith": "rob"}, web={"login_domains": ["example.com"]})
     text = f"login,email,key\nAnn@EXAMPLE.com,,{ann.public_line.strip()}\nRobert Smith,,\n,Ann@other.org,\nünal,,\n"
     file, before = typed(site, text), export(site)
     dry = site.admin("user", "import", "csv", file, "--dry-run")
     assert export(site) == before
-    assert "line 2, Ann@EXAMPLE.com: would have added the user ann" in dry.out
+    assert "line 2, Ann@EXAMPLE.com: would add the user ann" in dry.out
     assert "2 people would be taken over, 0 there already, 2 lines not taken" in dry.out
     done = site.admin("user", "import", "csv", file)
     assert "line 4: not taken: Ann@other.org: Ann@EXAMPLE.com is ann already" in done.err
@@ -112,6 +112,12 @@ def test_an_authenticator_comes_along(server: Server) -> None:
     secret = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     file = server.folder / "google"
     file.write_text(f'{secret}\n" TOTP_AUTH\n12345678\n')
+    stranger = server.admin(
+        "user", "import", "google-authenticator", str(file), "--user", "Alice@EXAMPLE.com"
+    )
+    assert "EXAMPLE.com is not one of [web] login_domains" in stranger.err
+    assert "0 people taken over" in stranger.out
+    server.configure(web={"login_domains": ["example.com"]})
     done = server.admin("user", "import", "google-authenticator", str(file), "--user", "Alice@EXAMPLE.com")
     assert "took the second factor over" in done.out
     assert "eight digits are too few" in done.err
@@ -277,4 +283,72 @@ def test_a_file_with_a_fault_changes_nothing(text: str, said: list[str], site: D
     refused = site.admin("apply", typed(site, good + text), status=2)
     for words in said:
         assert words in refused.text
+    assert export(site) == before
+
+
+def test_a_login_of_another_domain_is_nobody(site: Direct) -> None:
+    """ATTACK: signed up as alice at a guest's domain. EXPECTED: no key and no factor of theirs comes to our alice, by any list."""
+    site.add_user("alice")
+    evil = site.new_key("evil")
+    before = export(site)
+    csv = f"login,key\nalice@guest.example,{evil.public_line.strip()}\n"
+    done = site.admin("user", "import", "csv", typed(site, csv))
+    assert "guest.example is not one of [web] login_domains" in done.err
+    oath = "HOTP/T30 alice@guest.example - 00112233445566778899aabbccddeeff\n"
+    assert "login_domains" in site.admin("user", "import", "users.oath", typed(site, oath)).err
+    assert export(site) == before
+    site.configure(web={"login_domains": ["Example.com"]})
+    ours = csv.replace("guest.example", "EXAMPLE.com")
+    assert "login_domains" in site.admin("user", "import", "csv", typed(site, csv)).err
+    assert "added the key" in site.admin("user", "import", "csv", typed(site, ours)).out
+
+
+def test_who_is_blocked_elsewhere_gets_in_nowhere(site: Direct) -> None:
+    """A forge's export with its column `state`: the blocked person is named and left out, with their key."""
+    ann, bob = site.new_key("ann"), site.new_key("bob")
+    text = (
+        f"username,state,key\nann,active,{ann.public_line.strip()}\nbob,blocked,{bob.public_line.strip()}\n"
+    )
+    done = site.admin("user", "import", "csv", typed(site, text))
+    assert "line 3: not taken: bob: not plainly active: its state is blocked" in done.err
+    assert bob.fingerprint not in site.key_file.read_text()
+    assert ann.fingerprint in site.key_file.read_text()
+
+
+@pytest.mark.parametrize("words", [("apply",), ("user", "import", "csv")])
+def test_a_bound_refuses_and_never_cuts(site: Direct, words: tuple[str, ...]) -> None:
+    """A file that is too long is not done in part: whoever stands at its end would never be looked at."""
+    site.add_user("alice")
+    before = export(site)
+    long = site.folder / "long"
+    with open(long, "wb") as file:
+        file.write(b"login\n" if words[0] == "user" else b"")
+        file.truncate(64 * 1024 * 1024 + 1)
+    refused = site.admin(*words, str(long), status=2)
+    assert "is longer than 64 MiB; nothing was done" in refused.err
+    assert export(site) == before
+
+
+def test_a_list_of_more_than_four_megabytes_is_whole(site: Direct) -> None:
+    """The person at the very end of an export of many is suspended as it says."""
+    site.add_user("zoe")
+    filler = "".join(f"# {number:060d}\n" for number in range(80_000))
+    text = filler + '[[users]]\nname = "zoe"\nstate = "suspended"\n'
+    assert len(text) > 5_000_000
+    assert "suspend zoe" in site.admin("apply", typed(site, text)).out
+
+
+@pytest.mark.parametrize("name", ["apply", "expectations"])
+def test_a_list_whose_last_line_has_no_end(site: Direct, name: str) -> None:
+    """What is cut off there may be what limits: `lifetime`, `floor`, the row that would have failed."""
+    site.new_repository("app", "all")
+    before = export(site)
+    if name == "apply":
+        refused = site.admin(
+            "apply", typed(site, '[[repositories]]\nname = "app"\nrequire = "none"'), status=2
+        )
+    else:
+        text = '[[expect]]\nuser = "a"\nrepository = "app"\nverdict = "not-required"'
+        refused = site.admin("policy", "test", typed(site, text), status=2)
+    assert "its last line has no end" in refused.err
     assert export(site) == before

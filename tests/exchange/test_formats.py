@@ -8,7 +8,7 @@ from gitguard.exchange.authenticators import read_google_authenticator, read_oat
 from gitguard.exchange.offer import name_of_login
 from gitguard.exchange.people import read_authorized_keys, read_csv, read_map
 from gitguard.message.reasons import Refusal
-from tests.conftest import key_of
+from tests.conftest import NOW, key_of
 
 GATE = "/usr/local/lib/gitguard/gitguard-shell"
 KEYS = [key_of(number) for number in range(5)]
@@ -25,6 +25,11 @@ LINES = [f"{key.type} {key.blob} k{number}@x" for number, key in enumerate(KEYS)
         ("DOMAIN\\bob", ""),
         ("ünal", ""),
         ("@example.com", ""),
+        ("alice@guest.example", ""),
+        ("alice@example.com.evil", ""),
+        ("alice@x@example.com", ""),
+        ("\u212aim@example.com", ""),  # a Kelvin sign, which folds to k
+        ("bo\u017f", ""),
         ("", ""),
         ("-rf", ""),
         ("alias@corp", "carol"),
@@ -34,24 +39,28 @@ LINES = [f"{key.type} {key.blob} k{number}@x" for number, key in enumerate(KEYS)
     ],
 )
 def test_logins_become_names(login: str, name: str) -> None:
-    """An alias first, else the part before the @ in small letters; what cannot be a name is none, never something near."""
+    """An alias first, else the part before the @ of a domain that is ours, in small letters; what cannot be a name is none, never something near."""
     aliases = {"Alias@Corp": "carol", "Robert Smith": "rsmith"}
-    assert name_of_login(login, aliases) == name
+    assert name_of_login(login, aliases, ["example.com"]) == name
 
 
 def test_csv() -> None:
     """Heads in any order and spelling, commas or semicolons; a bad key costs the key alone; an empty line nothing."""
     text = f"Name,E-Mail,Team,SSH Key\nann,ann@x.org,a,{LINES[0]}\n,Ben.B@x.org,b,\n\ncay,,c,ssh-rsa broken\n,,d,\n"
-    found = read_csv(text.encode())
+    found = read_csv(text.encode(), NOW)
     assert [(offer.line, offer.login, len(offer.keys)) for offer in found.offers] == [
         (2, "ann", 1),
         (3, "Ben.B@x.org", 0),
         (5, "cay", 0),
     ]
-    assert [(left.line, left.what) for left in found.left_out] == [(5, "the key of cay"), (6, ",,d,")]
-    semicolons = read_csv("\ufeffEmail;Username\nx@y.org;dan\n".encode())
+    assert [(left.line, left.what) for left in found.left_out] == [
+        (1, "the column Team"),
+        (5, "the key of cay"),
+        (6, ",,d,"),
+    ]
+    semicolons = read_csv("\ufeffEmail;Username\nx@y.org;dan\n".encode(), NOW)
     assert [offer.login for offer in semicolons.offers] == ["dan"]
-    quoted = read_csv(b'user,note\n"eve","two\nlines"\nfay,x\n')
+    quoted = read_csv(b'user,note\n"eve","two\nlines"\nfay,x\n', NOW)
     assert [(offer.line, offer.login) for offer in quoted.offers] == [(3, "eve"), (4, "fay")]
 
 
@@ -61,23 +70,23 @@ def test_csv_takes_the_surest_column() -> None:
         ("username,name,email", "asmith,Alice Smith,a@x"),
         ("name,email,login", "Alice Smith,a@x,asmith"),
     ):
-        assert [offer.login for offer in read_csv(f"{heads}\n{cells}\n".encode()).offers] == ["asmith"]
-    assert read_csv(b"email\na@x\n").offers[0].by_email
-    assert [offer.login for offer in read_csv(b"login\rann\rben\r").offers] == ["ann", "ben"]
+        assert [offer.login for offer in read_csv(f"{heads}\n{cells}\n".encode(), NOW).offers] == ["asmith"]
+    assert read_csv(b"email\na@x\n", NOW).offers[0].by_email
+    assert [offer.login for offer in read_csv(b"login\rann\rben\r", NOW).offers] == ["ann", "ben"]
 
 
 @pytest.mark.parametrize("text", ['login,note\nann,"open\nben,x\ncay,y\n', "login\n" + "x" * 200_000 + "\n"])
 def test_csv_that_is_damaged_is_refused_whole(text: str) -> None:
     """A quote that is never closed would swallow everybody after it."""
     with pytest.raises(Refusal, match="line"):
-        read_csv(text.encode())
+        read_csv(text.encode(), NOW)
 
 
 @pytest.mark.parametrize("data", [b"", b"ann\nben\n", b"a,b\n1,2\n", b"\xff\xfe\n"])
 def test_csv_without_a_head_is_refused(data: bytes) -> None:
     """Nothing is guessed from columns: the line and the way out are said."""
     with pytest.raises(Refusal, match="line 1"):
-        read_csv(data)
+        read_csv(data, NOW)
 
 
 def test_authorized_keys_with_a_map() -> None:
@@ -177,3 +186,88 @@ def test_oath() -> None:
     ]
     assert [left.line for left in found.left_out] == [4, 5, 6, 7, 8, 9, 10]
     assert secret not in str(found.left_out)
+
+
+@pytest.mark.parametrize(
+    ("head", "good", "bad"),
+    [
+        ("state", ["active", "Active"], ["blocked", "", "ldap_blocked", "deactivated", "CA"]),
+        ("Status", ["enabled"], ["pending"]),
+        ("active", ["true", "1", "Yes"], ["false", "0", "", "maybe"]),
+        ("Is Active", ["t"], ["f"]),
+        ("blocked", ["", "false", "0"], ["true", "1", "x"]),
+        ("prohibit_login", ["false"], ["true"]),
+        ("disabled", ["no"], ["yes"]),
+        ("locked", ["0"], ["1"]),
+        ("expires", ["", "never", "2027-01-15", "2999-01-01T00:00:00Z"], ["2026-12-31", "soon", "1"]),
+        ("accountExpires", ["0", "9223372036854775807"], ["132223104000000000"]),
+        ("userAccountControl", ["512", "66048"], ["514", "", "x"]),
+    ],
+)
+def test_who_is_not_plainly_active_is_left_out(head: str, good: list[str], bad: list[str]) -> None:
+    """A column that limits is not passed over like one that decorates: whoever it stops there is nobody here, by name."""
+    for value in good:
+        assert [one.login for one in read_csv(f"login,{head}\nann,{value}\n".encode(), NOW).offers] == [
+            "ann"
+        ], value
+    for value in bad:
+        found = read_csv(f"login,{head}\nann,{value}\n".encode(), NOW)
+        assert found.offers == (), value
+        assert [(left.line, left.what) for left in found.left_out] == [(2, "ann")]
+        assert "not plainly active" in found.left_out[0].why
+
+
+@pytest.mark.parametrize(
+    ("head", "says"),
+    [
+        ("account_lock", "who is blocked"),
+        ("Valid From", "who is blocked"),
+        ("deploy_key", "a key"),
+        ("ssh fingerprint", "a key"),
+        ("second_login", "whose a line is"),
+        ("account_name", "whose a line is"),
+    ],
+)
+def test_a_column_that_may_matter_is_no_decoration(head: str, says: str) -> None:
+    """What may say who, which key or whether blocked, and is not known, is a fault with its line; others are said once."""
+    with pytest.raises(Refusal, match="line 1") as refused:
+        read_csv(f"login,{head}\nann,x\n".encode(), NOW)
+    assert says in refused.value.text
+    found = read_csv(b"login,team,Full Name\nann,a,Ann\nben,b,Ben\n", NOW)
+    assert [left.what for left in found.left_out] == ["the columns team, Full Name"]
+
+
+def test_heads_of_directories_and_cells_with_several_keys() -> None:
+    """uid, sAMAccountName, sshPublicKey and mail; every key of a cell, a line each or one behind the other."""
+    cell = f'"{LINES[0]}\n{LINES[1]}"'
+    found = read_csv(f"uid,sshPublicKey,mail\nann,{cell},a@x\n".encode(), NOW)
+    assert [(one.login, [key.key.blob for key in one.keys]) for one in found.offers] == [
+        ("ann", [KEYS[0].blob, KEYS[1].blob])
+    ]
+    for joined in (f"{LINES[0]} {LINES[1]}", f"{LINES[0]}; {LINES[1]}"):
+        (one,) = read_csv(f'sAMAccountName,key\nann,"{joined}"\n'.encode(), NOW).offers
+        assert [key.key.blob for key in one.keys] == [KEYS[0].blob, KEYS[1].blob]
+    (one,) = read_csv(f"login,key1,key2\nann,{LINES[0]},{LINES[1]}\n".encode(), NOW).offers
+    assert len(one.keys) == 2
+    (one,) = read_csv(b"mail,cn\nann@x.org,Ann\n", NOW).offers
+    assert (one.login, one.by_email) == ("ann@x.org", True)
+    for before in ("\n", "sep=;\r\n", "\ufeffsep=;\n\n"):
+        got = read_csv(f"{before}login;note\nann;a,b,c\n".encode(), NOW)
+        assert [(one.login, one.line) for one in got.offers] == [("ann", before.count("\n") + 2)]
+
+
+def test_secrets_in_groups_and_types_nobody_knows() -> None:
+    """Blanks are dropped; a type that is not known is not called counter-based; numbers have an end."""
+    grouped = GOOGLE.replace(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcd efgh ijkl mnop qrst uvwx yz")
+    (offer,) = read_google_authenticator(grouped, "ann").offers
+    assert offer.factor is not None
+    assert offer.factor.secret == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    found = read_oath(
+        b"TOTP alice - 00112233445566778899aabbccddeeff\nHOTP bob - 00112233445566778899aabbccddeeff\n"
+    )
+    assert "its type is not known here" in found.left_out[0].why
+    assert "counter-based" in found.left_out[1].why
+    for step in (b"9" * 5000, "\u00b2".encode(), b"-5"):
+        odd = read_google_authenticator(GOOGLE + b'" STEP_SIZE ' + step + b"\n", "ann")
+        assert "STEP_SIZE" in [left.what for left in odd.left_out]
+    read_oath(b"HOTP/T" + b"9" * 5000 + b" alice - 00112233445566778899aabbccddeeff\n")

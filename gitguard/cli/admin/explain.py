@@ -15,6 +15,7 @@ from gitguard.config.types import format_duration
 from gitguard.decision import explain as asking
 from gitguard.decision.decision import Decision
 from gitguard.message.moments import clock, duration
+from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment, now
 
@@ -73,9 +74,12 @@ def explain(
     return 0
 
 
+_LATEST = 10**11  # Unix seconds; no date lies further off
+
+
 def _time(text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) < 12:
-        return int(text)
+    if (seconds := number(text, _LATEST)) is not None:
+        return seconds
     try:
         return int(datetime.fromisoformat(text).astimezone().timestamp())
     except (ValueError, OverflowError):

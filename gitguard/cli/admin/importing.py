@@ -58,10 +58,11 @@ def import_(
             }
         )
     else:
-        would = "would have " if dry_run else ""
         for one in done.taken:
             for what in one.done:
-                click.echo(f"line {one.line}, {readable(one.login, 100)}: {would}{what}")
+                click.echo(
+                    f"line {one.line}, {readable(one.login, 100)}: {_would(what) if dry_run else what}"
+                )
         for left in done.left_out:
             click.echo(
                 f"line {left.line}: not taken: {readable(left.what, 200)}: {readable(left.why, 300)}",
@@ -77,9 +78,15 @@ def import_(
     check_followed(done.followed, "what was taken over stands")
 
 
+def _would(did: str) -> str:
+    """What was taken back at the end of a dry run, as what would be done."""
+    verb, _, rest = did.partition(" ")
+    return f"would {({'added': 'add', 'took': 'take'}).get(verb, verb)} {rest}"
+
+
 def _read(office: Office, form: str, data: bytes, owners: dict[str, str], login: str) -> Offered:
     if form == "csv":
-        return people.read_csv(data)
+        return people.read_csv(data, now().at)
     if form == "authorized-keys":
         return people.read_authorized_keys(data, owners, office.site.places.gate)
     if form == "google-authenticator":

@@ -15,7 +15,7 @@ from gitguard.action import break_glass
 from gitguard.action.site import Site, open_site
 from gitguard.cli.here import say_lag
 from gitguard.cli.printing import number
-from gitguard.config.faults import ConfigurationError
+from gitguard.config.faults import LONGEST_LIST, ConfigurationError
 from gitguard.config.parse import read_settings
 from gitguard.config.schema import Settings
 from gitguard.machine.account import become, check_owner, own_command_line
@@ -102,7 +102,7 @@ def open_settings_or_say(ctx: click.Context) -> Settings:
         raise say_faults(error) from None
 
 
-def read_file(ctx: click.Context, path: str, most: int = 1 << 22) -> bytes:
+def read_file(ctx: click.Context, path: str, most: int = LONGEST_LIST) -> bytes:
     """What the admin named on the command line, read before we become the Git account. Raises Refusal."""
     return read_typed(path, str(open_settings_or_say(ctx).host.account), most)
 

@@ -14,7 +14,7 @@ from gitguard.cli.admin import options
 from gitguard.cli.admin.office import config_of, open_office, read_file, say_faults
 from gitguard.cli.printing import number, say_json
 from gitguard.command_line import Group
-from gitguard.config.faults import ConfigurationError
+from gitguard.config.faults import LONGEST_FILE, LONGEST_LIST, ConfigurationError
 from gitguard.config.parse import parse, read_settings
 from gitguard.config.types import seconds_of
 from gitguard.machine.typed_file import read_typed
@@ -42,7 +42,9 @@ def test(ctx: click.Context, expectations: str, other: str | None, as_json: bool
     except ConfigurationError as error:
         raise say_faults(error) from None
     try:
-        rows = read_expectations(read_typed(expectations, str(settings.host.account), 1 << 22), expectations)
+        rows = read_expectations(
+            read_typed(expectations, str(settings.host.account), LONGEST_LIST), expectations
+        )
     except ConfigurationError as error:
         for fault in error.faults:
             click.echo(f"{readable(expectations)}: {fault}", err=True)
@@ -96,7 +98,9 @@ def replay(ctx: click.Context, other: str | None, since: str, as_json: bool) -> 
     except ValueError as error:
         raise Refusal("usage", text=f"--since: {error}") from None
     try:
-        settings = None if other is None else parse(read_file(ctx, other), os.path.abspath(other))
+        settings = (
+            None if other is None else parse(read_file(ctx, other, LONGEST_FILE), os.path.abspath(other))
+        )
     except ConfigurationError as error:
         raise say_faults(error) from None
     office = open_office(ctx)

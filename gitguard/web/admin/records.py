@@ -9,6 +9,7 @@ from markupsafe import Markup
 from gitguard.action.sessions import Which, revoke
 from gitguard.answer.reading_log import Entry, entries_before
 from gitguard.decision.standing import remaining
+from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
 from gitguard.web.admin.people import actor
 from gitguard.web.showing import say, say_not_all, show, texts
@@ -18,10 +19,12 @@ pages = Blueprint("records", __name__)
 PAGE = 50
 
 
+_MOST = 10**15  # what SQLite still counts exactly, as a browser does
+
+
 def _number(name: str) -> int:
     """A whole number of the address, 0 for what is none."""
-    text = request.args.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+    return number(request.args.get(name, ""), _MOST) or 0
 
 
 @pages.get("/sessions")
@@ -46,11 +49,11 @@ def sessions() -> ResponseReturnValue:
 @needs(SERVER_ADMIN)
 def revoke_one() -> ResponseReturnValue:
     """End one session, with what rides on it."""
-    here, number = visit(), request.form.get("session", "")
+    here, session = visit(), number(request.form.get("session", ""), _MOST)
     user, reason = request.form.get("user", ""), request.form.get("reason", "").strip()
-    if not (number.isascii() and number.isdigit() and len(number) < 19 and user and reason):
+    if session is None or not (user and reason):
         raise Refusal("usage", text="say which session, whose it is, and why")
-    _, followed = revoke(here.site, Which(user=user, number=int(number)), here.moment, actor(), reason)
+    _, followed = revoke(here.site, Which(user=user, number=session), here.moment, actor(), reason)
     say("person.done.revoked")
     say_not_all(followed.fault)
     return redirect(url_for("records.sessions"), 303)
