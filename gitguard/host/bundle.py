@@ -1,6 +1,7 @@
 """The gate's own modules in one file, ready to run: to look for some thirty small files costs a third of a request.
 
-The launcher believes a bundle only while every file in it is, by size and times, the one that is there; anything else
+The launcher believes a bundle only while every file in it is, by inode, size and times (the one that nobody can set among
+them), the one that is there; anything else
 is imported the long way. So it can be old or missing, and never wrong; the folder that holds it is the launcher's own.
 """
 
@@ -13,7 +14,7 @@ import sys
 from functools import cache
 from types import CodeType
 
-Row = tuple[str, str, str, tuple[int, int, int], CodeType]
+Row = tuple[str, str, str, tuple[int, int, int, int], CodeType]
 
 # What stands in a launcher to put a bundle's modules in place. It knows nothing of ours but the bundle's path.
 LOADER = """\
@@ -28,7 +29,7 @@ def load(path):
     modules = marshal.loads(rest) if stamp == b"%x" % sys.hexversion else ()
     for _, source, _, seen, _ in modules:
         entry = posix.stat(source)
-        if seen != (entry.st_ino, entry.st_size, entry.st_mtime_ns):
+        if seen != (entry.st_ino, entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns):
             return
     for name, source, folder, _, code in modules:
         spec = machinery.ModuleSpec(name, files.SourceFileLoader(name, source), origin=source, is_package=bool(folder))
@@ -61,7 +62,7 @@ def bundle(entry: str, package: str) -> bytes:
         folder = path if os.path.isdir(path) else ""
         source = os.path.join(path, "__init__.py") if folder else f"{path}.py"
         found = os.stat(source)
-        seen = (found.st_ino, found.st_size, found.st_mtime_ns)
+        seen = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         imports, code = _compiled(source, seen)
         for imported in imports:
             add(imported)
@@ -86,7 +87,7 @@ def same(one: bytes, other: bytes) -> bool:
 
 
 @cache
-def _compiled(source: str, seen: tuple[int, int, int]) -> tuple[list[str], CodeType]:
+def _compiled(source: str, seen: tuple[int, int, int, int]) -> tuple[list[str], CodeType]:
     """(the modules of ours that it imports, its code) of a file, which gate and hook share most of; `seen` is its version."""
     del seen
     with open(source, "rb") as file:

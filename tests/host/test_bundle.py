@@ -93,6 +93,23 @@ def test_a_file_put_in_place_with_the_old_time_and_size_is_another(package: Path
     assert started(package, path)[-1].startswith("('ADDRESS'")
 
 
+def test_a_file_changed_in_place_with_its_size_and_time_kept_is_another(
+    package: Path, tmp_path: Path
+) -> None:
+    """ATTACK: the very file is written over, as long as before, and its time set back. EXPECTED: the time that nobody can set tells."""
+    path = tmp_path / "bundle"
+    path.write_bytes(bundle("gitguard.gate.main", str(package)))
+    source = package / "gitguard" / "session" / "scope.py"
+    before = source.stat()
+    with open(source, "r+") as file:
+        text = file.read().replace('"address", "key"', '"ADDRESS", "KEY"', 1)
+        file.seek(0)
+        file.write(text)
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (source.stat().st_ino, source.stat().st_size) == (before.st_ino, before.st_size)
+    assert started(package, path)[-1].startswith("('ADDRESS'")
+
+
 def _missing(path: Path) -> None:
     path.unlink()
 
