@@ -22,6 +22,8 @@ TYPES = (
 
 
 LONGEST_COMMENT = 200
+LEAST_RSA_BITS = 2048
+_POINT_BYTES = {"nistp256": 65, "nistp384": 97, "nistp521": 133}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,47 @@ def parse_public_key(line: str) -> PublicKey:
         blob = base64.b64decode(words[1], validate=True)
     except (binascii.Error, ValueError):
         raise Refusal("usage", text="the key is damaged: its second word is not base64") from None
-    length = int.from_bytes(blob[:4], "big")
-    if blob[4 : 4 + length] != words[0].encode() or len(blob) <= 4 + length:
+    fields = _fields(blob)
+    if fields is None or not fields or fields[0] != words[0].encode() or not _is_whole(words[0], fields[1:]):
         raise Refusal("usage", text="the key is damaged: its second word is not of the type that it claims")
+    if words[0] == "ssh-rsa" and (bits := int.from_bytes(fields[2], "big").bit_length()) < LEAST_RSA_BITS:
+        raise Refusal(
+            "usage",
+            text=f"an RSA key of {bits} bits is too short; make one of ed25519: ssh-keygen -t ed25519",
+        )
     return PublicKey(words[0], base64.b64encode(blob).decode(), comment)
+
+
+def _fields(blob: bytes) -> list[bytes] | None:
+    """The strings that a key blob holds, None if their lengths do not add up to it. Source: RFC 4251 section 5."""
+    fields = []
+    while blob:
+        length = int.from_bytes(blob[:4], "big")
+        if len(blob) < 4 + length or len(blob) < 4:
+            return None
+        fields.append(blob[4 : 4 + length])
+        blob = blob[4 + length :]
+    return fields
+
+
+def _is_whole(type_: str, fields: list[bytes]) -> bool:
+    """Whether the fields behind the type's name are those of such a key. Source: RFC 4253, 5656, 8709; PROTOCOL.u2f."""
+    hardware = type_.startswith("sk-")
+    if hardware:
+        if not fields or not fields[-1]:
+            return False  # the application, such as ssh:
+        fields = fields[:-1]
+    if type_ in ("ssh-ed25519", "sk-ssh-ed25519@openssh.com"):
+        return [len(field) for field in fields] == [32]
+    if type_ == "ssh-rsa":
+        return len(fields) == 2 and all(fields) and all(field[0] < 0x80 for field in fields)
+    curve = next(name for name in _POINT_BYTES if name in type_)
+    return (
+        len(fields) == 2
+        and fields[0] == curve.encode()
+        and len(fields[1]) == _POINT_BYTES[curve]
+        and fields[1][0] == 4  # not compressed
+    )
 
 
 def parse_key_file(data: bytes) -> list[PublicKey]:
