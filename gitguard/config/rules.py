@@ -14,14 +14,16 @@ from gitguard.policy.situation import Policy
 
 def policy_of(settings: Settings) -> Policy:
     """What decides what is demanded; made once for as long as the same settings ask."""
-    if _last and _last[0][0] is settings:
-        return _last[0][1]
+    global _last  # noqa: PLW0603 - one pair, read and replaced in one step: threads ask by different settings
+    last = _last
+    if last is not None and last[0] is settings:
+        return last[1]
     made = _made(settings)
-    _last[:] = [(settings, made)]
+    _last = (settings, made)
     return made
 
 
-_last: list[tuple[Settings, Policy]] = []  # the settings asked for last, with what was made of them
+_last: tuple[Settings, Policy] | None = None  # the settings asked for last, with what was made of them
 
 
 def _made(settings: Settings) -> Policy:
