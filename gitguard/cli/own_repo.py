@@ -11,7 +11,7 @@ from gitguard.cli.printing import say_json
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.config.types import format_duration
-from gitguard.decision.standing import demanded, exempted, standing
+from gitguard.decision.standing import demanded_of, exempted, standing
 from gitguard.factor.proof import Person
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal, readable
@@ -127,8 +127,9 @@ def _of_person(
     always = Requirement(int(settings.session.lifetime), "always")
     found = {}
     for operation in ("read", "push"):
-        rows = demanded(tx, policy_of(settings), person.user, operation, moment, address=person.address)
-        demand = next(demand for row, demand in rows if row.name == repository.name)
+        demand = demanded_of(
+            tx, policy_of(settings), repository, person.user, operation, moment, address=person.address
+        )
         if user is not None and user.always and settings.account.allow_always:
             demand = strictest(demand, always)
         found[operation] = demand

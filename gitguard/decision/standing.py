@@ -8,6 +8,7 @@ from gitguard.config.rules import policy_of
 from gitguard.config.schema import RuleTable, Settings
 from gitguard.factor.proof import Person
 from gitguard.policy.glob import fits
+from gitguard.policy.narrowed import narrowed
 from gitguard.policy.requirement import Requirement
 from gitguard.policy.situation import Policy, Situation
 from gitguard.session.moment import Moment
@@ -96,7 +97,11 @@ def standing(tx: Reading, settings: Settings, person: Person, moment: Moment) ->
 def demanded(
     tx: Reading, policy: Policy, user: str, operation: str, moment: Moment, *, address: str = ""
 ) -> list[tuple[Repository, Requirement]]:
-    """What each repository demands of `user` for `operation`, with what it borrows and lends; their own switch left out."""
+    """What each repository demands of `user` for `operation`, with what it borrows and lends; their own switch left out.
+
+    It looks at all of them; of one, `demanded_of` does.
+    """
+    policy = narrowed(policy, user, address, moment.at)
     repositories = tx.repositories()
     by_name = {repository.name: repository for repository in repositories}
     by_directory = {repository.directory: repository for repository in repositories}
@@ -110,20 +115,63 @@ def demanded(
     return [
         (
             repository,
-            policy.demands(
-                Situation(
-                    user,
-                    operation,
-                    repository=_demand(repository),
-                    borrows=tuple(_demand(one) for one in borrows.get(repository.name, ())),
-                    lends=tuple(_demand(one) for one in lends.get(repository.name, ())),
-                    address=address,
-                    at=moment.at,
-                )
+            _demands(
+                policy,
+                repository,
+                borrows.get(repository.name, []),
+                lends.get(repository.name, []),
+                Asking(user, operation, address, moment.at),
             ),
         )
         for repository in repositories
     ]
+
+
+def demanded_of(
+    tx: Reading,
+    policy: Policy,
+    repository: Repository,
+    user: str,
+    operation: str,
+    moment: Moment,
+    *,
+    address: str = "",
+) -> Requirement:
+    """What one repository demands, at the cost of one."""
+    lenders = [tx.repository_at(directory) for directory in tx.lenders(repository.name)]
+    return _demands(
+        policy,
+        repository,
+        [lender for lender in lenders if lender is not None],
+        tx.borrowers(repository.directory),
+        Asking(user, operation, address, moment.at),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks, for what, from where, when."""
+
+    user: str
+    operation: str
+    address: str
+    at: int
+
+
+def _demands(
+    policy: Policy, repository: Repository, borrows: list[Repository], lends: list[Repository], asking: Asking
+) -> Requirement:
+    return policy.demands(
+        Situation(
+            asking.user,
+            asking.operation,
+            repository=_demand(repository),
+            borrows=tuple(_demand(one) for one in borrows),
+            lends=tuple(_demand(one) for one in lends),
+            address=asking.address,
+            at=asking.at,
+        )
+    )
 
 
 def exempted(settings: Settings, repository: str, moment: Moment) -> list[RuleTable]:

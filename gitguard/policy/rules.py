@@ -49,7 +49,7 @@ class Rules:
 
     `by_user`: name -> the part of the rules that name nobody but a few people, for each of them. `parts`: (operations,
     users, networks, bytes): the rules with these very conditions. MUST: leaving a part out answers no question, it only
-    leaves out rules that `_matches` would pass over; what is unknown of a request leaves nothing out.
+    leaves out rules that `matches` would pass over; what is unknown of a request leaves nothing out.
     """
 
     __slots__ = ("_by_user", "_parts", "count", "has_refs", "last_since")
@@ -146,7 +146,7 @@ def candidates(rules: Rules, groups: "dict[str, str]", asked: Asked) -> "tuple[l
                 continue
         if rule[4] is not None and not rule[4][1] and asked.user and asked.word not in rule[4][0]:
             continue
-        if _matches(rule, groups, asked):
+        if matches(rule, groups, asked):
             if rule[6]:
                 if operation == "push":
                     found.append(rule)
@@ -166,7 +166,7 @@ def first(found: "list[Any]", ref: str) -> "Any":
     return None
 
 
-def _matches(rule: "Any", groups: "dict[str, str]", asked: Asked) -> bool:
+def matches(rule: "Any", groups: "dict[str, str]", asked: Asked) -> bool:
     """Whether everything but the refs fits."""
     _, kind, _, repositories, users, operations, _, networks, since, until = rule
     requires: bool = kind == REQUIRE

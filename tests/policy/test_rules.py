@@ -17,6 +17,7 @@ from gitguard.config.parse import parse
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.policy.glob import fits, glob_fault, whole_ref
+from gitguard.policy.narrowed import narrowed
 from gitguard.policy.requirement import Requirement
 from gitguard.policy.rules import is_listed
 from gitguard.policy.situation import PASSED, UNKNOWN, Policy, Situation
@@ -442,6 +443,10 @@ def test_the_model_and_the_policy_agree() -> None:
                 address=facts["address"], at=facts["at"], refs=tuple(("0", "1", ref) for ref in refs),
             )  # fmt: skip
             got = real.demands(situation)
+            fast = narrowed(real, facts["user"], facts["address"], facts["at"]).demands(situation)
+            assert (fast.lifetime_seconds, fast.because, fast.refs, fast.exempt) == (
+                got.lifetime_seconds, got.because, got.refs, got.exempt,
+            )  # fmt: skip
             exempt, lifetime = model.demanded(operation, refs, facts)
             assert (got.exempt, got.lifetime_seconds) == (exempt, lifetime), (
                 settings,
@@ -596,7 +601,7 @@ def test_what_rules_a_rule_out_early_rules_out_none_that_fits() -> None:
     from gitguard.config.schema import RuleTable
     from gitguard.config.types import Network, Pattern, UserOrGroup
     from gitguard.policy.glob import fits
-    from gitguard.policy.rules import Asked, Rules, _matches
+    from gitguard.policy.rules import Asked, Rules, matches
 
     chance = random.Random(11)
     parts = ["a", "b", "team", "*", "**", "x*", "*y", "te*m"]
@@ -630,7 +635,7 @@ def test_what_rules_a_rule_out_early_rules_out_none_that_fits() -> None:
         )
         may = {rule[0] for rule in compiled.may_match(groups, asked)}
         for rule in everything:
-            if _matches(rule, groups, asked):
+            if matches(rule, groups, asked):
                 assert rule[0] in may
                 if rule[3] and asked.repository:
                     assert asked.repository.startswith(rule[3][0])
