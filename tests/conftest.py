@@ -100,7 +100,8 @@ class Bench:
         users.add_key(tx, key_row(person.user, NewKey(key_of(number)), NOW), NOW, "test")
 
     def enrol(self, tx: Writing, name: str) -> None:
-        """Enrol with the known secret, long ago."""
+        """Enrol with the known secret, long ago, from the address that `person` has by default."""
+        tx.note_network(name, "192.0.2.1", NOW - 1000, enrolled=True)
         cipher_key, sealed = self.desk.keyring.encrypt(name, "e1", SECRET)
         tx.put_factor(Factor(name, "e1", sealed, cipher_key, 6, 30, "SHA1", 0, NOW - 1000))
 

@@ -1,4 +1,6 @@
-"""What can be a user's name, and what looks like a key's fingerprint. Pure; plain dialect: the gate loads this file."""
+"""What can be a user's name, what looks like a key's fingerprint, and which names of repositories some program may take
+for one. Pure; plain dialect: the gate loads this file.
+"""
 
 _NAME_START = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _NAME_REST = _NAME_START | frozenset("._-")
@@ -18,3 +20,14 @@ def is_fingerprint(key: str) -> bool:
         and all(c.isalnum() or c in "+/" for c in key[7:])
         and key.isascii()
     )
+
+
+def fold(name: str) -> str:
+    """A repository's `name` without case, blanks around it and suffixes: what a program may take for the same name.
+
+    The one fold there is: a database that folds ASCII alone would take `Ärger` and `ärger` for two.
+    """
+    plain = name.strip().casefold()
+    while plain.endswith((".git", "/")):
+        plain = plain.removesuffix("/").removesuffix(".git").strip()
+    return plain

@@ -15,6 +15,7 @@ from gitguard.exchange.offer import name_of_login
 from gitguard.factor.change import with_proof
 from gitguard.factor.proof import Person, check_person, record
 from gitguard.message.reasons import Refusal, printable
+from gitguard.session import budget
 from gitguard.session.credential import Credential, credential_of
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Reading, Writing
@@ -62,6 +63,10 @@ def new_link(site: Site, person: Person, moment: Moment) -> str:
                 text=f"{MOST_LINKS} links of this key are open; use one of them, or wait until the oldest runs out",
                 retry_at=min(one.expires_at for one in there),
             )
+        state, by = str(site.settings.paths.state), person.credential.text
+        if (retry_at := budget.retry_at(state, person.user, by, moment.at)) is not None:
+            text = f"{budget.MOST} links of this key were made within the hour; use the browser that is signed in"
+            raise Refusal("throttled", text=text, retry_at=retry_at)
         tx.put_link(_link_hash(site, token), link)
         record(tx, "sign-in-link", person, moment)
     return token

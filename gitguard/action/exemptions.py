@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 
-from gitguard.action.notices import tell
+from gitguard.action.notices import tell, tell_again
 from gitguard.action.site import Site
 from gitguard.config.schema import Settings
 from gitguard.host import notices
@@ -31,6 +31,7 @@ def look(site: Site, moment: Moment) -> None:
         return
     with contextlib.suppress(OSError):
         notices.work(str(settings.paths.state), tuple(settings.notify.command))
+    tell_again(settings, moment.at)
     rules = {rule.name for rule in settings.rules if rule.exempt}
     if not rules:
         return

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 from gitguard.config.schema import Settings
 from gitguard.host import notices
+from gitguard.host.told import due, news
+from gitguard.session.moment import now
 from gitguard.store.rows import Recorded
 
 FEW = 2  # recovery codes left, from which on it is told
@@ -21,6 +23,10 @@ _TOLD = {
     "factor-removed": ("removed", "{user} removed their second factor"),
     "user-removed": ("removed", "the user {user} was removed"),
     "recovery-code-burned": ("recovery-code-used", "{user} used a recovery code; {left} left"),
+    "recovery-codes-replaced": (
+        "recovery-codes",
+        "{user} has new recovery codes, by the key {key} from {address}",
+    ),
     "key-added": ("new-key", "{user} has a new key {key}"),
     "new-network": ("new-address", "{user} verified from {address}, for the first time"),
     "throttled": ("throttled", "too many wrong codes for {user} with the key {key}, the last from {address}"),
@@ -50,8 +56,17 @@ def listener(settings: Settings) -> Callable[[list[Recorded]], None]:
 def tell(settings: Settings, told: list[dict[str, object]]) -> None:
     """Hand over those of `told` that the admin wants to hear of."""
     wanted = [notice for notice in told if notice["event"] in settings.notify.events]
-    if not settings.notify.command or not wanted:
-        return
+    if settings.notify.command and wanted:
+        _hand_over(settings, news(str(settings.paths.state), wanted, now().at))
+
+
+def tell_again(settings: Settings, at: int) -> None:
+    """Hand over what came again since it was told, with its count."""
+    if settings.notify.command:
+        _hand_over(settings, due(str(settings.paths.state), at))
+
+
+def _hand_over(settings: Settings, wanted: list[dict[str, object]]) -> None:
     server = {"server": settings.host.name}
     try:
         notices.add(

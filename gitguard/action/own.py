@@ -50,14 +50,17 @@ def confirm(
     typed: bytes,
     moment: Moment,
     wanted: PendingRequest | None = None,
+    number: str = "",
 ) -> tuple[Enrolled, Followed]:
     """Confirm an enrolment; enrolling again ends everything that rides on the factor before it. Raises Refusal.
 
-    `wanted`: the pending request that led here, which may go on with it; its number was checked.
+    `wanted`: the pending request that led here, which may go on with it by its `number`. MUST: that is looked at behind
+    the code, and a wrong one takes all of it back: whoever has no code cannot try numbers.
     """
 
     def also(tx: Writing) -> None:
         if wanted is not None:
+            requests.check_number(wanted, number)
             requests.session_for(site, tx, person, wanted, moment, "enrolment")
             requests.claim(site, wanted, moment)
 

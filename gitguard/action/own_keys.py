@@ -12,7 +12,7 @@ from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
 from gitguard.action.keys import key_row
 from gitguard.action.site import Site
-from gitguard.factor.proof import Person, Proof, prove, record
+from gitguard.factor.proof import Lasting, Person, Proof, note_change, prove, record
 from gitguard.host import key_file
 from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
@@ -52,9 +52,10 @@ def add(site: Site, person: Person, key: PublicKey, typed: bytes, moment: Moment
             raise Refusal("usage", text=text)
         row = _limited_like(tx.key(person.credential.text), key, person.user, moment)
         users.add_key(tx, row, moment.at, person.user)
+        note_change(tx, "key-added", person, moment, row.fingerprint)
         return row
 
-    added = prove(site.desk, person, typed, moment, change)
+    added = prove(site.desk, person, typed, moment, change, Lasting.YES)
     if isinstance(added, Refusal):
         raise added
     return added, follow(site, moment, keys=True)
@@ -78,9 +79,10 @@ def remove(
     def change(tx: Writing, _: Proof) -> Key:
         check_allowed(site)
         check_own(tx.keys(person.user), fingerprint)
+        note_change(tx, "key-removed", person, moment, fingerprint)
         return users.remove_key(tx, fingerprint, moment.at, person.user)
 
-    gone = prove(site.desk, person, typed, moment, change)
+    gone = prove(site.desk, person, typed, moment, change, Lasting.YES)
     return gone, follow(site, moment, Whose(keys=frozenset({fingerprint})), keys=True)
 
 

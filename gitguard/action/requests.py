@@ -15,7 +15,7 @@ from gitguard.action.judge_again import Whose
 from gitguard.action.site import Site
 from gitguard.answer.reading_log import entries_before
 from gitguard.factor.change import with_proof
-from gitguard.factor.proof import Person, Proof, check_person, open_session, prove, record
+from gitguard.factor.proof import TOLD_SECONDS, Person, Proof, check_person, open_session, prove, record
 from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.session import pending, waiting
 from gitguard.session.credential import credential_of
@@ -168,11 +168,15 @@ def _check_there(site: Site, asked: Asked, moment: Moment) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """A request that is dead (None if its note was gone already), the sessions that ended with it, and what followed."""
+    """A request that is dead (None if its note was gone already), the sessions that ended with it, and what followed.
+
+    `added`: keys that this key has added within a month, which are whoever's it is.
+    """
 
     request: PendingRequest | None
     sessions: list[Session]
     followed: Followed
+    added: tuple[Key, ...] = ()
 
 
 def deny(
@@ -193,13 +197,15 @@ def deny(
         if tx.owner(credential_of(key)) != person.user:
             raise _gone()
         ended = tx.end_sessions(person.user, key)
-        users.end_signed_in_by(tx, person.user, key, spared=person.credential.text)
+        out = users.end_signed_in_by(tx, person.user, key, spared=person.credential.text)
+        there = [asked for asked in pending.pending(state, person.user, moment.at) if asked.credential == key]
         try:
-            for asked in pending.pending(state, person.user, moment.at):
-                if asked.credential == key:
-                    pending.deny(state, asked, moment.at)
+            for asked in there:
+                pending.deny(state, asked, moment.at)
         except OSError as error:
             raise machine_fault("cannot note that it was denied", error) from None
+        if not (ended or out or there):
+            return ended  # nothing was denied, so there is nothing to tell of
         tx.record(
             "request-denied",
             moment.at,
@@ -226,7 +232,11 @@ def deny(
             ended = change(tx)
     else:
         ended = with_proof(site.desk, person, moment, typed, change, at_most_seconds=None)
-    return Denied(wanted, ended, follow(site, moment, Whose(keys=frozenset({key}))))
+    with site.store.reading() as tx:
+        changes = tx.changes(person.user, moment.at - TOLD_SECONDS)
+        subjects = {one.subject for one in changes if one.event == "key-added" and one.credential == key}
+        added = tuple(own for own in tx.keys(person.user) if own.fingerprint in subjects)
+    return Denied(wanted, ended, follow(site, moment, Whose(keys=frozenset({key}))), added)
 
 
 def went_on(site: Site, wanted: PendingRequest, moment: Moment) -> bool:

@@ -142,12 +142,16 @@ def add_key(tx: Writing, key: Key, at: int, actor: str) -> bool:
     return True
 
 
-def end_signed_in_by(tx: Writing, user: str, origin: str, spared: str = "") -> None:
-    """Sign out the browsers that the credential `origin` of `user` signed in, but `spared`; void the links it asked for."""
-    tx.forget_links(0, user, origin)
+def end_signed_in_by(tx: Writing, user: str, origin: str, spared: str = "") -> int:
+    """Sign out the browsers that the credential `origin` of `user` signed in, but `spared`; void the links it asked for.
+
+    How many browsers and links there were.
+    """
+    count = tx.forget_links(0, user, origin)
     for browser in tx.browsers(user):
         if browser.origin == origin and browser.credential != spared:
-            tx.end_browsers(user, browser.credential)
+            count += tx.end_browsers(user, browser.credential)
+    return count
 
 
 def remove_key(tx: Writing, fingerprint: str, at: int, actor: str, reason: str = "") -> Key:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,23 +12,31 @@ import click
 from gitguard.action.follow import Followed
 from gitguard.action.site import Site
 from gitguard.cli.printing import counted
-from gitguard.cli.prompt import Places, ask
+from gitguard.cli.prompt import Places, aside, ask
 from gitguard.config.schema import Settings
 from gitguard.decision.standing import remaining
 from gitguard.factor.change import ProofWanted
-from gitguard.factor.proof import Person
-from gitguard.message.moments import until
+from gitguard.factor.proof import Person, SecondCodeWanted
+from gitguard.message.moments import clock, until
 from gitguard.message.reasons import printable, readable
 from gitguard.message.refusals import View
 from gitguard.session import waiting
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment, now
 from gitguard.session.scope import network_of, scope_of
-from gitguard.store.rows import Session
+from gitguard.store.rows import Change, Session
 
 T = TypeVar("T")
 
 DOING = {"read": "reading", "push": "pushing to"}
+CHANGED = {  # event of a change -> in words
+    "recovery-codes-replaced": "new recovery codes",
+    "key-added": "{subject} was added to your keys",
+    "key-removed": "{subject} was taken from your keys",
+    "enrolled": "another authenticator app was set up",
+    "factor-removed": "your second factor was removed",
+    "always-off": "always was switched off",
+}
 FEW = 2  # recovery codes left, from which on it is said
 
 
@@ -62,13 +70,39 @@ def ask_code(here: Here, *, aloud: bool = True) -> bytes:
     return ask(question if aloud else "", places=here.places)
 
 
+def with_codes(here: Here, action: Callable[[bytes, Moment], T]) -> T:
+    """What `action` gives for a code, or for two, one after the other, where the network that it comes from is not known."""
+    typed = ask_code(here)
+    try:
+        return action(typed, now())
+    except SecondCodeWanted:
+        return action(ask_second(here), now())
+
+
+def ask_second(here: Here) -> bytes:
+    """The second of two codes, and why it is asked for. Raises as `ask_code`."""
+    aside(
+        "you have not verified from this network for a day yet, so this takes a second code: wait for the next one that your app shows"
+    )
+    return ask_code(here)
+
+
 def with_code(here: Here, action: Callable[[bytes | None, Moment], T]) -> T:
     """What `action` gives; if it wants a proof that is not there, a code is asked for and it is called again with it."""
     try:
         return action(None, now())
     except ProofWanted:
-        typed = ask_code(here)
-        return action(typed, now())
+        return with_codes(here, action)
+
+
+def say_changes(changes: Sequence[Change], moment: Moment) -> None:
+    """What changed that outlives a session, made elsewhere: the owner is the one who can tell whether it was them."""
+    for change in changes:
+        what = CHANGED.get(change.event, change.event).format(subject=change.subject)
+        where = f" from {printable(change.address, 60)}" if change.address else ""
+        click.echo(f"changed at {clock(change.at, moment.at)}: {what}, by the key {change.credential}{where}")
+    if changes:
+        click.echo("if that was not you, tell your server admin now")
 
 
 def say_session(here: Here, session: Session, moment: Moment) -> None:

@@ -13,21 +13,24 @@ from gitguard.cli.here import (
     FEW,
     Here,
     ask_code,
+    ask_second,
     check_followed,
     more_codes,
+    say_changes,
     say_followed,
     say_session,
     say_waiting,
     with_code,
+    with_codes,
 )
 from gitguard.cli.printing import counted, number
 from gitguard.cli.prompt import aside, ask
 from gitguard.config.rules import policy_of
-from gitguard.decision.standing import Standing, demanded, remaining, standing
+from gitguard.decision.standing import Standing, demanded_of, remaining, standing
 from gitguard.factor import enrolment
 from gitguard.factor.change import require_enrolled
 from gitguard.factor.code import in_groups, read_code
-from gitguard.factor.proof import Proof
+from gitguard.factor.proof import Proof, SecondCodeWanted
 from gitguard.message.moments import day, until
 from gitguard.message.reasons import Refusal
 from gitguard.repository.registry import known
@@ -62,6 +65,7 @@ def verify(here: Here, code: tuple[str, ...], if_needed: bool, no_prompt: bool, 
     say_session(here, done.session, moment)
     say_waiting(here, "goes on now")
     _say_rejected(here, done.proof, moment)
+    say_changes(done.proof.changes, moment)
     left = done.proof.recovery_codes_left
     used = done.proof.method == "recovery-code"
     if here.settings.second_factor.recovery_codes and (used or left <= FEW):
@@ -100,18 +104,19 @@ def _live_until(here: Here, stand: Standing, repository: str, moment: Moment) ->
     lifetime: int = here.settings.session.lifetime
     if repository:
         with here.site.store.reading() as tx, contextlib.suppress(Refusal):
-            name = known(tx, here.settings, repository).name
+            row = known(tx, here.settings, repository)
             for operation in ("read", "push"):
-                for row, demand in demanded(
+                demand = demanded_of(
                     tx,
                     policy_of(here.settings),
+                    row,
                     here.person.user,
                     operation,
                     moment,
                     address=here.person.address,
-                ):
-                    if row.name == name and demand.lifetime_seconds is not None:
-                        lifetime = min(lifetime, demand.lifetime_seconds)
+                )
+                if demand.lifetime_seconds is not None:
+                    lifetime = min(lifetime, demand.lifetime_seconds)
     return moment.at + remaining(stand.session, lifetime, moment)
 
 
@@ -130,7 +135,10 @@ def enroll(here: Here, invite: str | None, qr: str) -> int:
             "first come, first served: whoever holds this key may enrol it now (self_enrolment is open)",
             err=True,
         )
-    pending = own.begin_enrolment(here.site, here.person, given, now())
+    try:
+        pending = own.begin_enrolment(here.site, here.person, given, now())
+    except SecondCodeWanted:
+        pending = own.begin_enrolment(here.site, here.person, ask_second(here), now())
     show_pending(here, pending, qr)
     done, followed, moment = confirm_pending(here, pending)
     click.echo(
@@ -194,7 +202,9 @@ def recovery_codes(here: Here) -> int:
     if here.settings.second_factor.recovery_codes == 0:
         raise Refusal("not-available", text="recovery codes are switched off on this server")
     _require_enrolled(here)
-    codes = own.replace_recovery_codes(here.site, here.person, ask_code(here), now())
+    codes = with_codes(
+        here, lambda typed, moment: own.replace_recovery_codes(here.site, here.person, typed, moment)
+    )
     click.echo("new recovery codes; the old set is void. Keep them where your phone is not:\n")
     for code in codes:
         click.echo(f"    {in_groups(code)}")
@@ -238,7 +248,7 @@ def remove(here: Here) -> int:
             verb = DOING[operation]
             what = number(len(names), "repository", "repositories")
             aside(f"without a second factor, {verb} {what} is refused")
-    done = own.remove(here.site, here.person, ask_code(here), now())
+    done = with_codes(here, lambda typed, moment: own.remove(here.site, here.person, typed, moment))
     click.echo("your second factor is removed, and all your sessions have ended")
     for operation, names in closed.items():
         if names:

@@ -8,7 +8,7 @@ import click
 
 from gitguard.account.public_key import parse_public_key
 from gitguard.action import own_keys
-from gitguard.cli.here import Here, ask_code, check_followed, say_followed
+from gitguard.cli.here import Here, check_followed, say_followed, with_codes
 from gitguard.cli.printing import say_json
 from gitguard.decision.standing import remaining
 from gitguard.factor.change import require_enrolled
@@ -36,7 +36,9 @@ def _add(here: Here, words: tuple[str, ...]) -> int:
         paste = here.view.ssh("keys add") + ' "$(cat ~/.ssh/id_ed25519.pub)"'
         raise Refusal("usage", text="give the public key", hint=f"as in: {paste}")
     new = parse_public_key(" ".join(words))
-    added, followed = own_keys.add(here.site, here.person, new, ask_code(here), now())
+    added, followed = with_codes(
+        here, lambda typed, moment: own_keys.add(here.site, here.person, new, typed, moment)
+    )
     kept = f", limited as the key that you use: {added.limits}" if added.limits else ""
     click.echo(f"added {added.fingerprint} {readable(added.comment, 100)}".rstrip() + kept)
     click.echo("it opens no 2FA session by itself; each key verifies when it is used")
@@ -49,7 +51,9 @@ def _remove(here: Here, words: tuple[str, ...]) -> int:
         raise Refusal("usage", text="give one fingerprint, SHA256:...; list them with: 2fa keys")
     with here.site.store.reading() as tx:
         own_keys.check_own(tx.keys(here.person.user), words[0])
-    gone, followed = own_keys.remove(here.site, here.person, words[0], ask_code(here), now())
+    gone, followed = with_codes(
+        here, lambda typed, moment: own_keys.remove(here.site, here.person, words[0], typed, moment)
+    )
     click.echo(f"removed {gone.fingerprint}; its sessions ended")
     say_followed(followed)
     check_followed(followed, f"{gone.fingerprint} is removed")

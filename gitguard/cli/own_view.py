@@ -5,13 +5,15 @@ from __future__ import annotations
 import click
 
 from gitguard.action import own
-from gitguard.cli.here import DOING, Here, more_codes, say_waiting
+from gitguard.cli.here import DOING, Here, more_codes, say_changes, say_waiting
 from gitguard.cli.own_factor import invite_hint
 from gitguard.cli.printing import number, say_json
 from gitguard.decision.standing import Standing, standing
+from gitguard.factor.proof import TOLD_SECONDS
 from gitguard.message.moments import until
 from gitguard.message.reasons import readable
-from gitguard.session.moment import now
+from gitguard.session.moment import Moment, now
+from gitguard.session.scope import network_of
 from gitguard.verbs import VERBS
 
 
@@ -88,8 +90,25 @@ def status(here: Here, json: bool, check: bool) -> int:
         click.echo(f"{number(left, 'recovery code')} left{more_codes(here, left)}")
     _say_demanded(stand, closed)
     say_waiting(here, "waits for you to verify")
+    _say_changed(here, moment, verified=stand.verified)
     click.echo(f"always: {'on' if stand.always else 'off'}; enforcement: {here.settings.git.enforcement}")
     return 0
+
+
+def _say_changed(here: Here, moment: Moment, *, verified: bool) -> None:
+    """What another key, or this one elsewhere, changed within a month. MUST: whoever has the key alone learns how much."""
+    network, own_key = network_of(here.person.address) or "", here.person.credential.text
+    with here.site.store.reading() as tx:
+        changes = tx.changes(here.person.user, moment.at - TOLD_SECONDS)
+    elsewhere = [
+        one for one in changes if (one.credential, network_of(one.address) or "") != (own_key, network)
+    ]
+    if verified:
+        say_changes(elsewhere, moment)
+    elif elsewhere:
+        click.echo(
+            f"{number(len(elsewhere), 'thing')} changed elsewhere within a month; verify, and this says what"
+        )
 
 
 def _say_demanded(stand: Standing, closed: dict[str, list[str]]) -> None:

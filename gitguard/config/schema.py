@@ -137,7 +137,7 @@ class Help(Table, frozen=True):
 
 
 Event = Literal[
-    "enrolled", "reset", "removed", "recovery-code-used", "few-recovery-codes", "new-key", "new-address", "throttled",
+    "enrolled", "reset", "removed", "recovery-codes", "recovery-code-used", "few-recovery-codes", "new-key", "new-address", "throttled",
     "suspended", "toggle", "exemption-used", "exemption-ends", "break-glass", "not-me",
 ]  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -181,6 +182,7 @@ def notice_findings(settings: Settings) -> Iterator[Finding]:
         )
     elif fault := fault_on_the_way(os.path.realpath(program), os.geteuid()):
         yield gap("notify", fault, remedy_of(fault, "root", "close it to others"))
+    yield from dropped_findings(str(settings.paths.state))
     failed = notices.last_failure(str(settings.paths.state))
     if failed is not None:
         yield gap(
@@ -190,6 +192,17 @@ def notice_findings(settings: Settings) -> Iterator[Finding]:
         )
     elif os.access(program, os.X_OK):
         yield ok("notify", f"{program} is told of events")
+
+
+def dropped_findings(state: str) -> Iterator[Finding]:
+    """Notices that nobody will ever be told, until an admin has seen that."""
+    dropped = notices.last_dropped(state)
+    if dropped is not None:
+        yield gap(
+            "notices-dropped",
+            f"{dropped.count} notices were dropped since {clock(dropped.since, now().at)}, most of them {dropped.event}, because too many waited; the trail has them all",
+            f"gitguard admin audit show; then: rm {shlex.quote(f'{state}/{notices.DROPPED}')}",
+        )
 
 
 def clock_findings(latest_at: int, moment: Moment) -> Iterator[Finding]:

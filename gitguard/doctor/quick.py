@@ -47,6 +47,9 @@ def quick_findings(config_path: str, moment: Moment) -> Iterator[Finding]:
     yield from _log(config)
     yield from _room(config)
     yield from _sweep(config, moment)
+    dropped = notices.last_dropped(config.state)
+    if dropped is not None:
+        yield gap("notices-dropped", f"{dropped.count} notices were dropped", "gitguard admin doctor")
     failed = notices.last_failure(config.state)
     if failed is not None:
         what = (

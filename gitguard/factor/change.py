@@ -12,7 +12,17 @@ from typing import TypeVar
 
 from gitguard.factor.code import new_recovery_code
 from gitguard.factor.enrolment import put_recovery_codes
-from gitguard.factor.proof import Desk, Person, Proof, check_person, prove, record
+from gitguard.factor.proof import (
+    Desk,
+    Lasting,
+    Person,
+    Proof,
+    check_person,
+    is_known_network,
+    note_change,
+    prove,
+    record,
+)
 from gitguard.message.reasons import Refusal, printable
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
@@ -42,6 +52,7 @@ def with_proof(
     change: Callable[[Writing], T],
     *,
     at_most_seconds: int | None = FRESH_SECONDS,
+    lasting: Lasting = Lasting.NO,
 ) -> T:
     """Apply `change` if a verification in scope is at most `at_most_seconds` old (None: live at all), or `typed` is right.
 
@@ -49,14 +60,15 @@ def with_proof(
     is, and what `prove` raises.
     """
     if typed is not None:
-        return prove(desk, person, typed, moment, lambda tx, _: change(tx))
+        return prove(desk, person, typed, moment, lambda tx, _: change(tx), lasting)
     with desk.store.writing() as tx:
         desk = desk.renewed()
         check_person(tx, person)
         require_enrolled(tx, person)
         scope = scope_of(desk.settings.session.scope, person.credential, person.address)
         session = tx.session(person.user, scope) if scope is not None else None
-        if session is None or not _is_good(desk, session, moment, at_most_seconds):
+        strange = lasting is not Lasting.NO and not is_known_network(tx, person, moment)
+        if session is None or strange or not _is_good(desk, session, moment, at_most_seconds):
             raise ProofWanted
         return change(tx)
 
@@ -78,9 +90,10 @@ def replace_recovery_codes(desk: Desk, person: Person, typed: bytes, moment: Mom
         codes = tuple(new_recovery_code() for _ in range(count))
         put_recovery_codes(desk, tx, person.user, codes)
         record(tx, "recovery-codes-replaced", person, moment, method=proof.method)
+        note_change(tx, "recovery-codes-replaced", person, moment)
         return codes
 
-    return prove(desk, person, typed, moment, change)
+    return prove(desk, person, typed, moment, change, Lasting.YES)
 
 
 def remove(desk: Desk, person: Person, typed: bytes, moment: Moment) -> list[Session]:
@@ -94,9 +107,10 @@ def remove(desk: Desk, person: Person, typed: bytes, moment: Moment) -> list[Ses
         tx.set_always(person.user, on=False)
         ended = tx.end_sessions(person.user)
         record(tx, "factor-removed", person, moment, method=proof.method)
+        note_change(tx, "factor-removed", person, moment)
         return ended
 
-    return prove(desk, person, typed, moment, change)
+    return prove(desk, person, typed, moment, change, Lasting.YES)
 
 
 def set_always(desk: Desk, person: Person, moment: Moment, typed: bytes | None, *, on: bool) -> bool:
@@ -110,9 +124,12 @@ def set_always(desk: Desk, person: Person, moment: Moment, typed: bytes | None, 
             return False
         tx.set_always(person.user, on=on)
         record(tx, "always-on" if on else "always-off", person, moment)
+        if not on:
+            note_change(tx, "always-off", person, moment)
         return True
 
-    return with_proof(desk, person, moment, typed, change, at_most_seconds=None if on else FRESH_SECONDS)
+    recent, lasting = (None, Lasting.NO) if on else (FRESH_SECONDS, Lasting.YES)
+    return with_proof(desk, person, moment, typed, change, at_most_seconds=recent, lasting=lasting)
 
 
 def leave(

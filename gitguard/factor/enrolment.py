@@ -16,12 +16,14 @@ from gitguard.factor import invite
 from gitguard.factor.code import new_recovery_code, read_code
 from gitguard.factor.proof import (
     Desk,
+    Lasting,
     Person,
     Proof,
     charge,
     check_clock,
     check_person,
     check_throttle,
+    note_change,
     open_session,
     prove,
     record,
@@ -29,6 +31,7 @@ from gitguard.factor.proof import (
 from gitguard.factor.totp import Parameters, fitting_steps, new_secret
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
+from gitguard.session.scope import network_of
 from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Factor, Session
 
@@ -120,7 +123,7 @@ def _by_factor(desk: Desk, person: Person, typed: bytes, moment: Moment) -> Basi
         record(tx, "enrolment-begun", person, moment, method=proof.method)
         return Basis("factor", proof.enrolment.encode())
 
-    return prove(desk, person, typed, moment, change)
+    return prove(desk, person, typed, moment, change, Lasting.BUT_FOR_RECOVERY)
 
 
 def begin(desk: Desk, person: Person, basis: Basis, moment: Moment) -> Pending:
@@ -166,6 +169,10 @@ def confirm(
         tx.forget_guesses(person.user)
         tx.forget_rejections(person.user)
         record(tx, "enrolled", person, moment, basis=pending.basis.kind, again=before is not None)
+        note_change(tx, "enrolled", person, moment)
+        network = network_of(person.address)
+        if network is not None:
+            tx.note_network(person.user, network, moment.at, enrolled=before is None)
         try:
             session = open_session(desk, tx, person, moment, "enrolment")
         except Refusal:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TypeVar
 
 from gitguard.config.schema import Settings
@@ -22,9 +23,14 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.credential import Credential
 from gitguard.session.moment import CLOCK_BACK_SECONDS, Moment
 from gitguard.session.scope import network_of, scope_of
-from gitguard.store.contract import Store, Writing
-from gitguard.store.rows import Factor, Guessing, NearMiss, Session
+from gitguard.store.contract import Reading, Store, Writing
+from gitguard.store.rows import Change, Factor, Guessing, NearMiss, Session
 
+KNOWN_AFTER_SECONDS = 86400  # from the first verification on, a network is not known for so long
+SECOND_CODE_SECONDS = 180  # between the two codes; an app shows another one every half minute
+TOLD_SECONDS = 30 * 86400  # what changed longer ago is not told any more
+REPEATED_SECONDS = 60
+REPEATED = "repeated"  # the code that has just verified this very credential
 MANY_USERS = (10, 30, 100, 300, 1000, 3000)  # users with failures within a day, at which the trail says so
 
 T = TypeVar("T")
@@ -50,12 +56,28 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A second factor was proved. `method` is totp or recovery-code; `rejected`: the wrong codes since the last proof."""
+    """A second factor was proved. `method` is totp or recovery-code; `rejected`: the wrong codes since the last proof.
+
+    `changes`: what changed since the last proof by this credential from this network, made elsewhere.
+    """
 
     method: str
     enrolment: str
     recovery_codes_left: int
     rejected: Guessing | None = None
+    changes: tuple[Change, ...] = ()
+
+
+class SecondCodeWanted(Exception):  # noqa: N818 - a question, not an error
+    """The first of two codes was right: ask for another one, and call again with it."""
+
+
+class Lasting(Enum):
+    """What a proof allows: does it outlive a session, so that one phished code must not be enough from a strange network?"""
+
+    NO = "no"
+    YES = "yes"
+    BUT_FOR_RECOVERY = "but for recovery"  # a recovery code is enough by itself: the phone is lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +99,17 @@ class Desk:
 
 
 def prove(
-    desk: Desk, person: Person, typed: bytes, moment: Moment, change: Callable[[Writing, Proof], T]
+    desk: Desk,
+    person: Person,
+    typed: bytes,
+    moment: Moment,
+    change: Callable[[Writing, Proof], T],
+    lasting: Lasting = Lasting.NO,
 ) -> T:
     """Check `typed` as a code of `person` and, if it is right, apply `change` in the same transaction.
 
-    Raises Refusal: `not-a-code` (costs nothing), `enrolment-required`, `throttled` (with `retry_at`; the
+    From a network that is not known a `lasting` change takes two codes, one after the other: the first is used up and
+    raises SecondCodeWanted. Raises Refusal: `not-a-code` (costs nothing), `enrolment-required`, `throttled` (with `retry_at`; the
     code is neither compared nor burned), `code-rejected` (charged), and whatever `check_person` raises.
     """
     with desk.store.writing() as tx:
@@ -99,13 +127,50 @@ def prove(
         check_throttle(desk, tx, person, moment)
         answer = _compare(desk, tx, person, code, factor, moment)
         if isinstance(answer, Refusal):
-            charge(tx, person, moment)
-            _record_throttled(desk, tx, person, moment)
-        else:
+            if answer.detail != REPEATED:
+                charge(tx, person, moment)
+                _record_throttled(desk, tx, person, moment)
+        elif enough := _is_enough(desk, tx, person, moment, answer, lasting):
             result = change(tx, _succeeded(tx, person, moment, answer))
+        else:
+            tx.put_first_code(person.user, person.account, moment.at)
+            record(tx, "first-code", person, moment, method=answer.method)
     if isinstance(answer, Refusal):
         raise answer
+    if not enough:
+        raise SecondCodeWanted
     return result
+
+
+def _is_enough(
+    desk: Desk, tx: Writing, person: Person, moment: Moment, proof: Proof, lasting: Lasting
+) -> bool:
+    """Whether one code is enough, or this is the second of two. Source of the rule: a code that was phished is one code."""
+    if lasting is Lasting.NO or is_known_network(tx, person, moment):
+        return True
+    if lasting is Lasting.BUT_FOR_RECOVERY and proof.method == "recovery-code":
+        return True
+    first_at = tx.first_code(person.user, person.account)
+    if first_at is not None and 0 <= moment.at - first_at <= SECOND_CODE_SECONDS:
+        tx.drop_first_code(person.user, person.account)
+        return True
+    scope = scope_of(desk.settings.session.scope, person.credential, person.address)
+    session = tx.session(person.user, scope) if scope is not None else None
+    by_code = session is not None and session.method in ("totp", "recovery-code")
+    return by_code and session is not None and 0 <= moment.age_of(session.verified) <= SECOND_CODE_SECONDS
+
+
+def is_known_network(tx: Reading, person: Person, moment: Moment) -> bool:
+    """Whether the person enrolled from where they are now, or verified from there a day ago and more."""
+    network = network_of(person.address)
+    since = tx.network_known_since(person.user, network) if network is not None else None
+    return since is not None and moment.at - since >= KNOWN_AFTER_SECONDS
+
+
+def note_change(tx: Writing, event: str, person: Person, moment: Moment, subject: str = "") -> None:
+    """Something changed about `person`, by themselves, that outlives a session: they are told of it elsewhere."""
+    change = Change(moment.at, event, subject, person.account, person.address)
+    tx.note_change(person.user, change, network_of(person.address) or "")
 
 
 def _succeeded(tx: Writing, person: Person, moment: Moment, proof: Proof) -> Proof:
@@ -120,7 +185,9 @@ def _succeeded(tx: Writing, person: Person, moment: Moment, proof: Proof) -> Pro
     tx.set_near_miss(person.user, person.account, None)
     rejected = tx.rejections(person.user)
     tx.forget_rejections(person.user)
-    return replace(proof, rejected=rejected)
+    changes = tx.untold_changes(person.user, person.account, network or "", moment.at - TOLD_SECONDS)
+    tx.mark_told(person.user, person.account, network or "")
+    return replace(proof, rejected=rejected, changes=tuple(changes))
 
 
 def void_recovery_codes_if_off(desk: Desk, at: int, actor: str) -> None:
@@ -232,8 +299,34 @@ def _totp(
     if fits:
         cause = "replayed" if max(fits) <= factor.last_step else "burned"
         tx.set_near_miss(person.user, person.account, None)
+        if cause == "replayed" and _has_just_verified(
+            desk, tx, person, parameters, max(fits), factor, moment
+        ):
+            record(tx, "code-rejected", person, moment, cause=cause)
+            return Refusal("code-rejected", REPEATED)  # no failure; the text is that of any other
         return _rejected(tx, person, moment, cause)
     return _outside(tx, person, near, now, factor, moment)
+
+
+def _has_just_verified(
+    desk: Desk,
+    tx: Writing,
+    person: Person,
+    parameters: Parameters,
+    step: int,
+    factor: Factor,
+    moment: Moment,
+) -> bool:
+    """Whether the code of `step` is what opened this very credential's session, a minute ago at most: a form sent twice."""
+    scope = scope_of(desk.settings.session.scope, person.credential, person.address)
+    session = tx.session(person.user, scope) if scope is not None else None
+    return (
+        session is not None
+        and session.method == "totp"
+        and step == factor.last_step
+        and abs(parameters.step(session.verified.at) - step) <= WINDOW
+        and 0 <= moment.age_of(session.verified) <= REPEATED_SECONDS
+    )
 
 
 def _outside(

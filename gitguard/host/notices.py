@@ -12,10 +12,14 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections import Counter
 from dataclasses import dataclass
 
 from gitguard.host import notifier
 from gitguard.machine.environment import PATH
+
+DROPPED = "notices.dropped"  # below the state folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,30 +31,29 @@ class Failed:
     fault: str
 
 
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Notices that no room was left for, until an admin takes the note away: how many, since when (Unix seconds), of which event most."""
+
+    count: int
+    since: int
+    event: str
+
+
 def add(state: str, command: tuple[str, ...], notices: list[dict[str, object]]) -> None:
     """Leave `notices` for `command`. Raises OSError where they cannot be left; what a full queue does not take, doctor names."""
-    path = f"{state}/notices"
-    waiting = os.stat(path).st_size if os.path.exists(path) else 0
-    data, dropped = b"", 0
-    for notice in notices:
-        line = json.dumps(notice).encode() + b"\n"
-        if waiting + len(data) + len(line) > notifier.LONGEST_BYTES:
-            dropped += 1
-        else:
-            data += line
-    if dropped:
-        event = str(notices[-1]["event"])
-        notifier.note_failure(state, event, f"{dropped} notices were dropped, because too many wait already")
+    data = b"".join(json.dumps(notice).encode() + b"\n" for notice in notices)
     if not data:
         return
-    while not _appended(path, data):
+    while not _appended(state, data):
         pass  # it was taken away to be worked on while we opened it
     work(state, command)
 
 
-def _appended(path: str, data: bytes) -> bool:
-    """Add `data` to the very file at `path`; False if another has come into its place."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+def _appended(state: str, data: bytes) -> bool:
+    """Add `data` to the very file of the queue; False if another has come into its place."""
+    path = f"{state}/notices"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)  # whoever takes the file away waits for this before reading it
         try:
@@ -59,12 +62,63 @@ def _appended(path: str, data: bytes) -> bool:
             there = False
         if there:
             size = os.fstat(handle).st_size
+            if size + len(data) > notifier.LONGEST_BYTES:
+                data = _made_room(state, os.pread(handle, size, 0) + data)
+                os.ftruncate(handle, 0)
+                size = 0
             if os.write(handle, data) != len(data):
                 os.ftruncate(handle, size)  # half a notice would spoil the next one too
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return there
     finally:
         os.close(handle)
+
+
+def _made_room(state: str, data: bytes) -> bytes:
+    """The queue without the latest of whatever there is most of: a flood of one kind drops nothing of another."""
+    lines = data.splitlines(keepends=True)
+    kinds = [_kind(line) for line in lines]
+    counts = Counter(kinds)
+    room, dropped = len(data) - notifier.LONGEST_BYTES, Counter[str]()
+    while room > 0:
+        kind = counts.most_common(1)[0][0]
+        place = len(kinds) - 1 - kinds[::-1].index(kind)
+        room -= len(lines[place])
+        del lines[place], kinds[place]
+        counts[kind] -= 1
+        dropped[kind[0]] += 1
+    before = last_dropped(state)
+    event, _ = dropped.most_common(1)[0]
+    note = {
+        "count": dropped.total() + (before.count if before is not None else 0),
+        "since": before.since if before is not None else int(time.time()),
+        "event": event,
+    }
+    with open(f"{state}/{DROPPED}.new", "w", encoding="utf-8") as file:
+        json.dump(note, file)
+    os.replace(f"{state}/{DROPPED}.new", f"{state}/{DROPPED}")
+    notifier.note_failure(
+        state, event, f"{note['count']} notices were dropped, because too many wait already"
+    )
+    return b"".join(lines)
+
+
+def _kind(line: bytes) -> tuple[str, str]:
+    try:
+        notice = json.loads(line)
+        return str(notice["event"]), str(notice.get("user", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "", ""
+
+
+def last_dropped(state: str) -> Dropped | None:
+    """What no room was left for, None if nothing was, or an admin took the note away."""
+    try:
+        with open(f"{state}/{DROPPED}", encoding="utf-8") as file:
+            found = json.load(file)
+        return Dropped(int(found["count"]), int(found["since"]), str(found["event"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def work(state: str, command: tuple[str, ...]) -> None:

@@ -16,7 +16,8 @@ FOLDER = "pending"  # below the state folder
 KEPT_SECONDS = 3600
 SHOWN_SECONDS = 600  # how long it is shown to whoever does not come by its link
 MOST_OF_PLACE = 20  # of one key in one network: whoever has a copy of it elsewhere crowds out nothing here
-MOST_OF_USER = 400
+MOST_OF_KEY = 100  # of one key, from wherever
+MOST_OF_USER = 400  # then the key that has the most makes room
 DENIED = "denied"  # in the place of the number: it is shown to nobody
 DENIED_SECONDS = 60  # and is not noted anew for so long
 AGAIN_SECONDS = {"push": 60}  # how soon it is written again, and has a number of its own
@@ -78,7 +79,8 @@ def _note(
     _make(folder)
     if not (
         _has_room(folder, place, name, MOST_OF_PLACE, at)
-        and _has_room(folder, _of_user(user), name, MOST_OF_USER, at)
+        and _has_room(folder, _of_key(user, credential), name, MOST_OF_KEY, at)
+        and _has_room_beside_others(folder, user, credential, name, at)
     ):
         return None
     # No two of a user have one number: or a thief would draw until theirs is what the owner's terminal shows.
@@ -137,9 +139,14 @@ def _of_user(user: str) -> str:
     return _digest(user, 6)
 
 
+def _of_key(user: str, credential: str) -> str:
+    """How the ids of the requests of one key begin."""
+    return _of_user(user) + _digest(credential, 4)
+
+
 def _of_place(user: str, credential: str, address: str) -> str:
     """How the ids of the requests of a key in one network begin."""
-    return _of_user(user) + _digest(f"{credential}\n{neighbours_of(address)}", 8)
+    return _of_key(user, credential) + _digest(f"{credential}\n{neighbours_of(address)}", 4)
 
 
 def _has_room(folder: str, beginning: str, name: str, most: int, at: int) -> bool:
@@ -153,6 +160,19 @@ def _has_room(folder: str, beginning: str, name: str, most: int, at: int) -> boo
         return False
     _unlink(f"{folder}/{oldest}")
     return True
+
+
+def _has_room_beside_others(folder: str, user: str, credential: str, name: str, at: int) -> bool:
+    """Whether one more of the user's may be noted: the key that has the most makes room, and is hardly the owner's other one."""
+    there = [other for other in _names(folder, _of_user(user)) if other != name]
+    if len(there) < MOST_OF_USER:
+        return True
+    counts: dict[str, int] = {}
+    own = _of_key(user, credential)
+    for other in there:
+        counts[other[: len(own)]] = counts.get(other[: len(own)], 0) + 1
+    fullest = max(counts, key=lambda key: counts[key])
+    return _has_room(folder, fullest, name, 0, at if fullest == own else at + AGAIN_SECONDS["push"])
 
 
 def _names(folder: str, beginning: str) -> "list[str]":

@@ -13,7 +13,8 @@ from gitguard.session.pending import new_number
 
 FOLDER = "waiting"  # below the state folder
 MOST = 100  # of one server
-MOST_OF_USER = 5
+MOST_OF_KEY = 5
+MOST_OF_USER = 10  # so that a stolen second key keeps none of the first one's from waiting
 _HIGHEST_PID = 1 << 22  # the kernel gives out none above
 
 
@@ -71,10 +72,12 @@ def put(
     if written != len(data):
         drop(state, me)
         raise OSError(errno.ENOSPC, folder)
-    there = [other.user for other in notes(state)]
+    by_key = [(other.user, other.credential) for other in notes(state)]
     # Whoever comes with many at once, which are about to be refused, takes no more room than may wait.
-    all_told = sum([min(there.count(name), MOST_OF_USER) for name in {*there}])
-    if all_told > MOST or there.count(user) > MOST_OF_USER:
+    of_keys = [(key, min(by_key.count(key), MOST_OF_KEY)) for key in {*by_key}]
+    of_user = sum([count for (name, _), count in of_keys if name == user])
+    all_told = sum([count for _, count in of_keys])
+    if all_told > MOST or by_key.count((user, credential)) > MOST_OF_KEY or of_user > MOST_OF_USER:
         drop(state, me)
         return None
     return note

@@ -25,6 +25,7 @@ from gitguard.store.rows import (
     AuditRecord,
     BreakGlass,
     Browser,
+    Change,
     Factor,
     Failure,
     Guessing,
@@ -134,6 +135,9 @@ class Reading(Protocol):
     def borrowers(self, lender: str) -> list[Repository]:
         """The known repositories that borrow objects from the directory `lender`, by name."""
 
+    def lenders(self, borrower: str) -> list[str]:
+        """The directories that the repository of this name borrows objects from, in order."""
+
     def borrowings(self) -> list[tuple[str, str]]:
         """Every (borrower's name, lender's directory), in that order."""
 
@@ -148,6 +152,18 @@ class Reading(Protocol):
 
     def users_guessed_since(self, since: int) -> list[str]:
         """The users with a failure after `since`, by name."""
+
+    def network_known_since(self, user: str, network: str) -> int | None:
+        """When `user` first verified from this network: 0 where enrolment came from it, None for never."""
+
+    def changes(self, user: str, since: int) -> list[Change]:
+        """What changed about `user` from `since` on, the oldest first."""
+
+    def untold_changes(self, user: str, credential: str, network: str, since: int) -> list[Change]:
+        """Those of them that were made elsewhere, and not told to whoever verifies by `credential` from `network`."""
+
+    def first_code(self, user: str, credential: str) -> int | None:
+        """When the first of two codes was given by this credential, None if none was."""
 
     def has_verified_from(self, user: str, network: str) -> bool:
         """Whether `user` has ever verified from this network."""
@@ -266,8 +282,23 @@ class Writing(Reading, Protocol):
     def forget_rejections(self, user: str) -> None:
         """The user was told."""
 
-    def note_network(self, user: str, network: str, at: int) -> None:
-        """`user` has verified from here."""
+    def note_network(self, user: str, network: str, at: int, *, enrolled: bool = False) -> None:
+        """`user` has verified from here; `enrolled`: for the first time, by the enrolment itself."""
+
+    def note_change(self, user: str, change: Change, network: str) -> None:
+        """Something changed about `user`, to be told to them."""
+
+    def mark_told(self, user: str, credential: str, network: str) -> None:
+        """Whoever verifies by `credential` from `network` knows of every change so far."""
+
+    def forget_changes(self, before: int) -> int:
+        """Forget the changes before a moment, and who was told of what nobody can be told any more; how many."""
+
+    def put_first_code(self, user: str, credential: str, at: int) -> None:
+        """The first of two codes was right."""
+
+    def drop_first_code(self, user: str, credential: str) -> bool:
+        """It counts no more; whether it did."""
 
     def begin_break_glass(self, entry: BreakGlass) -> None:
         """Maintenance begins."""

@@ -7,12 +7,13 @@ most `WAIT_SECONDS`, and turns every fault into a refusal. Plain dialect: gate a
 import posix
 from _stat import S_ISREG
 
+from gitguard.account.names import fold
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import SSH_KEY, Credential
 from gitguard.store import driver
 
-SCHEMA = 4
+SCHEMA = 5
 WAIT_SECONDS = 1.0
 
 _STATE = """
@@ -127,11 +128,7 @@ class GateQuery:
 
     def is_known_by_another_form(self, name: str) -> bool:
         """Whether a repository is known whose name equals `name` but for case, blanks around it, or a suffix."""
-        plain = name.strip().lower()
-        while plain.endswith((".git", "/")):
-            plain = plain.removesuffix("/").removesuffix(".git").strip()
-        sql = "SELECT 1 FROM repositories WHERE lower(trim(name)) = ? LIMIT 1"
-        return self._one(sql, (plain,)) is not None
+        return self._one("SELECT 1 FROM repositories WHERE folded = ? LIMIT 1", (fold(name),)) is not None
 
     def borrowers(self, directory: str) -> "list[tuple[str, str, int | None]]":
         """(name, require, toggle's lifetime) of the repositories that borrow objects from the one in `directory`."""

@@ -14,6 +14,7 @@ from gitguard.store.rows import (
     AuditRecord,
     BreakGlass,
     Browser,
+    Change,
     Factor,
     Failure,
     Guessing,
@@ -31,6 +32,7 @@ _KEY = (
 )
 _FACTOR = "SELECT user_name, enrolment, secret, cipher_key, digits, period_seconds, algorithm, last_step, enrolled_at FROM factors"
 _SESSION = "SELECT id, user_name, scope, credential, network, verified_at, boot, boot_seconds, limit_seconds, method FROM sessions"
+_CHANGE = "SELECT id, at, event, subject, credential, address FROM changes"
 _BROWSER = "SELECT credential, user_name, origin, address, signed_in_at, boot, boot_seconds FROM browsers"
 _REPOSITORY = (
     "SELECT name, directory, require, lifetime_seconds, adopted_at, floor_require, floor_lifetime_seconds"
@@ -206,6 +208,10 @@ class Reader:
         found = (self.repository(name) for (name,) in names)
         return [repository for repository in found if repository is not None]
 
+    def lenders(self, borrower: str) -> list[str]:
+        rows = self._all("SELECT lender FROM borrowings WHERE borrower = ? ORDER BY lender", borrower)
+        return [row[0] for row in rows]
+
     def borrowings(self) -> list[tuple[str, str]]:
         return [
             (row[0], row[1]) for row in self._all("SELECT borrower, lender FROM borrowings ORDER BY 1, 2")
@@ -231,6 +237,33 @@ class Reader:
 
     def has_verified_anywhere(self, user: str) -> bool:
         return self._one("SELECT 1 FROM known_networks WHERE user_name = ? LIMIT 1", user) is not None
+
+    def network_known_since(self, user: str, network: str) -> int | None:
+        row = self._one(
+            "SELECT first_at FROM known_networks WHERE user_name = ? AND network = ?", user, network
+        )
+        return None if row is None else int(row[0])
+
+    def changes(self, user: str, since: int) -> list[Change]:
+        return [
+            Change(*row[1:])
+            for row in self._all(f"{_CHANGE} WHERE user_name = ? AND at >= ? ORDER BY id", user, since)
+        ]
+
+    def untold_changes(self, user: str, credential: str, network: str, since: int) -> list[Change]:
+        told = self._one(
+            "SELECT change_id FROM told WHERE user_name = ? AND credential = ? AND network = ?",
+            user, credential, network,
+        )  # fmt: skip
+        rows = self._all(
+            f"{_CHANGE} WHERE user_name = ? AND at >= ? AND id > ? AND NOT (credential = ? AND network = ?) ORDER BY id",
+            user, since, told[0] if told else 0, credential, network,
+        )  # fmt: skip
+        return [Change(*row[1:]) for row in rows]
+
+    def first_code(self, user: str, credential: str) -> int | None:
+        row = self._one("SELECT at FROM first_codes WHERE user_name = ? AND credential = ?", user, credential)
+        return None if row is None else int(row[0])
 
     def has_verified_from(self, user: str, network: str) -> bool:
         sql = "SELECT 1 FROM known_networks WHERE user_name = ? AND network = ?"

@@ -167,6 +167,20 @@ class Guessing:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What changed about a person that outlives a session. `event` as in the trail; `subject`: the key that came or went, or "".
+
+    `credential` and `address`: by which, from where.
+    """
+
+    at: int
+    event: str
+    subject: str
+    credential: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class BreakGlass:
     """Maintenance that was begun and not ended: the process that holds the grant."""
 

@@ -101,7 +101,37 @@ CREATE TABLE known_networks (                   -- where a user has verified fro
     user_name       TEXT NOT NULL REFERENCES users (name),
     network         TEXT NOT NULL,
     verified_at     INTEGER NOT NULL,
+    first_at        INTEGER NOT NULL DEFAULT 0, -- the first time; 0: enrolment came from it, or it was long ago
     PRIMARY KEY (user_name, network)
+) STRICT, WITHOUT ROWID;
+
+-- What changed about a person, to be told to them
+
+CREATE TABLE changes (                          -- codes, keys, apps, removals: what outlives a session
+    id              INTEGER PRIMARY KEY,
+    user_name       TEXT NOT NULL REFERENCES users (name),
+    at              INTEGER NOT NULL,
+    event           TEXT NOT NULL,              -- as in the trail
+    subject         TEXT NOT NULL,              -- the key that came or went, else ''
+    credential      TEXT NOT NULL,              -- by which, from which network and address
+    network         TEXT NOT NULL,
+    address         TEXT NOT NULL
+) STRICT;
+CREATE INDEX changes_by_user ON changes (user_name, id);
+
+CREATE TABLE told (                             -- up to which change whoever verifies by this, from there, was told
+    user_name       TEXT NOT NULL REFERENCES users (name),
+    credential      TEXT NOT NULL,
+    network         TEXT NOT NULL,
+    change_id       INTEGER NOT NULL,
+    PRIMARY KEY (user_name, credential, network)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE first_codes (                      -- the first of two codes was right, just now
+    user_name       TEXT NOT NULL REFERENCES users (name),
+    credential      TEXT NOT NULL,
+    at              INTEGER NOT NULL,
+    PRIMARY KEY (user_name, credential)
 ) STRICT, WITHOUT ROWID;
 
 -- 2FA sessions
@@ -153,8 +183,10 @@ CREATE TABLE repositories (
     adopted_at      INTEGER NOT NULL,
     floor_require   TEXT NOT NULL DEFAULT 'none' -- what the server's admin set: the toggle never falls below it
                     CHECK (floor_require IN ('none', 'push', 'all')),
-    floor_lifetime_seconds INTEGER
+    floor_lifetime_seconds INTEGER,
+    folded          TEXT NOT NULL DEFAULT ''    -- the name without case, blanks and suffixes: account/names.py, fold
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX repository_by_fold ON repositories (folded);
 
 CREATE TABLE repository_admins (
     repository      TEXT NOT NULL REFERENCES repositories (name) ON UPDATE CASCADE ON DELETE CASCADE,

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from gitguard.account.names import fold
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 from gitguard.store.chain import Head
@@ -219,6 +220,7 @@ def _run(connection: sqlite3.Connection, path: str, schema: int) -> None:
     """Run a file of SQL in one transaction, after which the store has that schema."""
     with open(path, encoding="utf-8") as file:
         sql = file.read()
+    connection.create_function("fold", 1, fold, deterministic=True)
     connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {schema};\nCOMMIT;")
 
 

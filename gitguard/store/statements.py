@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from gitguard.account.names import fold
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import Credential, credential_of
 from gitguard.session.moment import Moment
@@ -16,6 +17,7 @@ from gitguard.store.questions import Reader
 from gitguard.store.rows import (
     BreakGlass,
     Browser,
+    Change,
     Factor,
     Key,
     NearMiss,
@@ -228,12 +230,46 @@ class Writer(Reader):
     def forget_rejections(self, user: str) -> None:
         self._change("DELETE FROM rejections WHERE user_name = ?", user)
 
-    def note_network(self, user: str, network: str, at: int) -> None:
+    def note_network(self, user: str, network: str, at: int, *, enrolled: bool = False) -> None:
         self._change(
-            "INSERT INTO known_networks (user_name, network, verified_at) VALUES (?, ?, ?)"
-            " ON CONFLICT (user_name, network) DO UPDATE SET verified_at = excluded.verified_at",
-            user, network, at,
+            "INSERT INTO known_networks (user_name, network, verified_at, first_at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (user_name, network) DO UPDATE SET verified_at = excluded.verified_at,"
+            " first_at = min(known_networks.first_at, excluded.first_at)",
+            user, network, at, 0 if enrolled else at,
         )  # fmt: skip
+
+    def note_change(self, user: str, change: Change, network: str) -> None:
+        self._change(
+            "INSERT INTO changes (user_name, at, event, subject, credential, network, address) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            user, change.at, change.event, change.subject, change.credential, network, change.address,
+        )  # fmt: skip
+
+    def mark_told(self, user: str, credential: str, network: str) -> None:
+        newest = self._one("SELECT max(id) FROM changes WHERE user_name = ?", user)[0]
+        if newest is not None:
+            self._change(
+                "INSERT INTO told (user_name, credential, network, change_id) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (user_name, credential, network) DO UPDATE SET change_id = excluded.change_id",
+                user, credential, network, newest,
+            )  # fmt: skip
+
+    def forget_changes(self, before: int) -> int:
+        gone = self._change("DELETE FROM changes WHERE at < ?", before)
+        self._change("DELETE FROM told WHERE user_name NOT IN (SELECT user_name FROM changes)")
+        return gone
+
+    def put_first_code(self, user: str, credential: str, at: int) -> None:
+        self._change(
+            "INSERT INTO first_codes (user_name, credential, at) VALUES (?, ?, ?)"
+            " ON CONFLICT (user_name, credential) DO UPDATE SET at = excluded.at",
+            user, credential, at,
+        )  # fmt: skip
+
+    def drop_first_code(self, user: str, credential: str) -> bool:
+        return (
+            self._change("DELETE FROM first_codes WHERE user_name = ? AND credential = ?", user, credential)
+            > 0
+        )
 
     def begin_break_glass(self, entry: BreakGlass) -> None:
         self._change(
@@ -292,13 +328,17 @@ class Writer(Reader):
     def add_repository(self, repository: Repository) -> None:
         self._change(
             "INSERT INTO repositories (name, directory, require, lifetime_seconds, adopted_at, floor_require,"
-            " floor_lifetime_seconds) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            " floor_lifetime_seconds, folded) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             repository.name, repository.directory, repository.require, repository.lifetime_seconds,
             repository.adopted_at, repository.floor_require, repository.floor_lifetime_seconds,
+            fold(repository.name),
         )  # fmt: skip
 
     def rename_repository(self, old: str, new: str, directory: str) -> None:
-        self._change("UPDATE repositories SET name = ?, directory = ? WHERE name = ?", new, directory, old)
+        self._change(
+            "UPDATE repositories SET name = ?, directory = ?, folded = ? WHERE name = ?",
+            new, directory, fold(new), old,
+        )  # fmt: skip
 
     def forget_repository(self, name: str) -> bool:
         return self._change("DELETE FROM repositories WHERE name = ?", name) > 0

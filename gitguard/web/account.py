@@ -13,6 +13,7 @@ from gitguard.decision.standing import remaining
 from gitguard.factor.change import ProofWanted
 from gitguard.message.reasons import Refusal
 from gitguard.store.rows import AuditRecord, Browser, Key, Session
+from gitguard.web import repeats
 from gitguard.web.showing import say, say_not_all, show, typed_code
 from gitguard.web.visit import SIGNED_IN, needs, renew, visit
 
@@ -150,6 +151,7 @@ def recovery_codes() -> ResponseReturnValue:
     if here.settings.second_factor.recovery_codes == 0:
         raise Refusal("not-available")
     codes = own.replace_recovery_codes(here.site, here.person, _code(), here.moment)
+    repeats.done_here()
     return show("recovery_codes.html", codes=codes, setting_up=False)
 
 

@@ -14,7 +14,7 @@ from gitguard.action.site import settings_of
 from gitguard.config.kept import Kept
 from gitguard.factor import keyring
 from gitguard.session.moment import Moment, now
-from gitguard.web import account, around, checks, health, repositories, set_up, sign_in, verify
+from gitguard.web import account, around, checks, health, repeats, repositories, set_up, sign_in, verify
 from gitguard.web.admin import doctor, overview, people, policy, records
 from gitguard.web.around import HEADERS
 from gitguard.web.held import HeldEnrolments
@@ -57,6 +57,7 @@ def create_app(config: str, clock: Callable[[], Moment] = now) -> Flask:
     show_with(app, Texts())
     around.stand_around(app)
     CSRFProtect(app)
+    repeats.install(app)
     checks.install(app)
     for part in (sign_in, verify, set_up, account, repositories, health):
         app.register_blueprint(part.pages)

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from gitguard.config.faults import ConfigurationError
 from gitguard.factor.change import ProofWanted
+from gitguard.factor.proof import SecondCodeWanted
 from gitguard.message.reasons import Refusal, told_of
 from gitguard.web.around import FREE
 from gitguard.web.showing import refusal_in_words, show, texts, typed_code
@@ -28,6 +29,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(Refusal, refused)
     app.register_error_handler(ConfigurationError, _unreadable)
     app.register_error_handler(ProofWanted, _proof_wanted)
+    app.register_error_handler(SecondCodeWanted, _second_wanted)
     app.register_error_handler(CSRFError, _stale_form)
     app.register_error_handler(HTTPException, _plain)
     app.register_error_handler(Exception, _broken)
@@ -84,6 +86,10 @@ def _proof_wanted(_: ProofWanted) -> ResponseReturnValue:
     if request.method in ("GET", "HEAD"):
         return to_verify(str(request.endpoint))
     return confirm()
+
+
+def _second_wanted(_: SecondCodeWanted) -> ResponseReturnValue:
+    return confirm(texts()("confirm.second"), 200)
 
 
 def _unreadable(error: ConfigurationError) -> ResponseReturnValue:

@@ -6,19 +6,25 @@ That is why the page is served by one process (docs/web.md). MUST: a secret and 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass
 
 from gitguard.factor.enrolment import Pending
 from gitguard.session.moment import Moment
 
-MOST = 1000  # at once; the oldest go
+MOST = 1000  # at once; the oldest go, of whoever has begun the most
+MOST_OF_OWNER = 10  # of one user by one key, or one login
 
 
 @dataclass(slots=True)
 class Held:
-    """`request`: the pending request that led here, or ""; `codes_shown` and `secret_shown`: what was given out."""
+    """`owner`: user and what signed the browser in; `request`: the pending request that led here, or "".
+
+    `codes_shown` and `secret_shown`: what was given out.
+    """
 
     pending: Pending
+    owner: tuple[str, str]
     request: str
     codes_shown: bool = False
     secret_shown: bool = False
@@ -36,8 +42,16 @@ class HeldEnrolments:
         with self._lock:
             self._held.pop(browser, None)
             self._held[browser] = held
-            while len(self._held) > MOST:
-                del self._held[next(iter(self._held))]
+            self._shrink(held.owner, MOST_OF_OWNER)
+            if len(self._held) > MOST:
+                (most, count), *_ = Counter(one.owner for one in self._held.values()).most_common(1)
+                self._shrink(most, count - 1)
+
+    def _shrink(self, owner: tuple[str, str], most: int) -> None:
+        """Keep at most the newest `most` of `owner`'s: whoever fills the room loses what they filled it with."""
+        own = [browser for browser, one in self._held.items() if one.owner == owner]
+        for browser in own[: max(len(own) - most, 0)]:
+            del self._held[browser]
 
     def get(self, browser: str, moment: Moment) -> Held | None:
         """The one of this browser, None for none or one that has run out."""

@@ -10,7 +10,9 @@ from markupsafe import Markup
 from gitguard.action import own, requests
 from gitguard.action.requests import PendingRequest
 from gitguard.factor import enrolment
+from gitguard.factor.proof import SecondCodeWanted
 from gitguard.message.reasons import Refusal
+from gitguard.web import repeats
 from gitguard.web.held import Held, HeldEnrolments
 from gitguard.web.showing import refusal_in_words, say, say_not_all, show, texts
 from gitguard.web.verify import went_on
@@ -65,12 +67,17 @@ def start() -> ResponseReturnValue:
     enrolled = here.stand is not None and here.stand.enrolled
     try:
         pending = own.begin_enrolment(here.site, here.person, given.encode() if given else None, here.moment)
+    except SecondCodeWanted:
+        return _first_page(texts()("confirm.second"))
     except Refusal as refusal:
         if refusal.reason not in ("invite-required", "code-rejected", "not-a-code", "throttled"):
             raise
         return _first_page(refusal_in_words(refusal), 429 if refusal.reason == "throttled" else 400)
-    held = Held(pending, "" if enrolled else request.form.get("request", ""))
+    held = Held(
+        pending, (here.person.user, here.person.account), "" if enrolled else request.form.get("request", "")
+    )
     _held().put(here.person.credential.text, held)
+    repeats.done_here()
     codes = _held().take_codes(held)
     if not codes:
         return _secret_page(held)
@@ -84,6 +91,7 @@ def kept() -> ResponseReturnValue:
     held = _mine()
     if held is None:
         return _over()
+    repeats.done_here()
     return _secret_page(held)
 
 
@@ -137,9 +145,15 @@ def confirm() -> ResponseReturnValue:
     wanted = _wanted(held)
     typed = request.form.get("code", "").encode("utf-8", "replace")
     try:
-        if wanted is not None:
-            requests.check_number(wanted, request.form.get("number", ""))
-        done, followed = own.confirm(here.site, here.person, held.pending, typed, here.moment, wanted)
+        done, followed = own.confirm(
+            here.site,
+            here.person,
+            held.pending,
+            typed,
+            here.moment,
+            wanted,
+            request.form.get("number", ""),
+        )
     except Refusal as refusal:
         if refusal.reason not in ("code-rejected", "not-a-code", "forbidden", "usage", "invite-required"):
             raise

@@ -13,7 +13,8 @@ from gitguard.action.requests import PendingRequest
 from gitguard.factor.proof import Proof
 from gitguard.message.moments import day
 from gitguard.message.reasons import Refusal
-from gitguard.web.showing import refusal_in_words, say, say_not_all, show, typed_code
+from gitguard.web import repeats
+from gitguard.web.showing import refusal_in_words, say, say_not_all, show, texts, typed_code
 from gitguard.web.visit import SIGNED_IN, needs, renew, visit
 
 pages = Blueprint("verify", __name__)
@@ -35,6 +36,7 @@ def to_verify(endpoint: str) -> ResponseReturnValue:
         if endpoint.startswith("repositor")
         else "overview.overview"
     )
+    repeats.not_done()
     return redirect(url_for("verify.verify", then=target), 303)
 
 
@@ -112,6 +114,14 @@ def _say_rest(proof: Proof) -> None:
             address=rejected.last_address or "?",
             day=day(rejected.last_at, visit().moment.at),
         )
+    for change in proof.changes:
+        say(
+            "verify.changed",
+            what=texts()(f"changed.{change.event}", subject=change.subject),
+            credential=change.credential,
+            address=change.address or "?",
+            day=day(change.at, visit().moment.at),
+        )
     if proof.method == "recovery-code":
         say("account.codes_left", left=proof.recovery_codes_left)
 
@@ -120,6 +130,7 @@ def went_on(wanted: PendingRequest) -> ResponseReturnValue:
     """Let through: it has just gone on by itself, or is to be run again."""
     continued = wanted.waits and _continues(wanted)
     renew()
+    repeats.done_here()
     return show("done.html", wanted=wanted, continued=continued)
 
 
@@ -151,4 +162,5 @@ def not_me() -> ResponseReturnValue:
     with here.site.store.reading() as tx:
         keys = len(tx.keys(here.person.user))
     may = here.settings.account.allow_keys and keys > 1 and here.stand is not None and here.stand.enrolled
+    repeats.done_here()
     return show("not_me.html", done=done, may_remove=may)

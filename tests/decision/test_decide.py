@@ -345,3 +345,17 @@ def test_a_decision_is_a_value(site: Direct, alice: Person) -> None:
             continue
         assert line_of(again, "id") == line_of(decision, "id")
         assert reason(again) == reason(decision)
+
+
+def test_a_name_is_folded_in_one_way(site: Direct, alice: Person) -> None:
+    """\u00c4rger is known; asked for as \u00e4rger behind a program that folds, it is that one: no database folds it by itself."""
+    site.new_repository("\u00c4rger", "all")
+    session_from(site, alice, HOME, "10m")
+    for name in ("\u00e4rger", "\u00c4RGER.git"):
+        assert reason(asked(site, alice, f"git-receive-pack '{name}'", behind=BEHIND)) == "no-such-repository"
+    site.admin("repo", "rename", "\u00c4rger", "\u00d6l")
+    with site.acting() as place:
+        gate = GateQuery(place.settings.store.url.path)
+        assert gate.is_known_by_another_form("\u00f6l")
+        assert not gate.is_known_by_another_form("\u00e4rger")
+        gate.close()

@@ -196,7 +196,7 @@ def test_a_first_enrolment_lets_it_go_on(patient: Server) -> None:
 def test_six_at_once_are_one_too_many(patient: Server) -> None:
     """Of one user five wait; the sixth is refused at once, as if there were no waiting."""
     person = member(patient, "crowd")
-    first = [Push(patient, person, f"crowd{n}") for n in range(waiting.MOST_OF_USER)]
+    first = [Push(patient, person, f"crowd{n}") for n in range(waiting.MOST_OF_KEY)]
     for push in first:
         push.number()
     sixth = Push(patient, person, "crowd-last")

@@ -47,7 +47,7 @@ def test_a_server_lets_a_hundred_wait(sleepers: list[subprocess.Popen[bytes]], t
 
 def test_a_user_has_five(sleepers: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
     """Whoever floods keeps nobody else from waiting."""
-    for process in sleepers[: waiting.MOST_OF_USER]:
+    for process in sleepers[: waiting.MOST_OF_KEY]:
         note(tmp_path, process.pid, "thief")
     assert put(tmp_path, "thief") is None
     assert put(tmp_path, "alice") is not None

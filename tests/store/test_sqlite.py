@@ -188,6 +188,23 @@ def test_a_store_of_the_first_schema_is_taken_along(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_store_of_the_fourth_schema_is_taken_along(tmp_path: Path) -> None:
+    """What commit cc1f385 wrote is all there: networks of then are known, names are folded, browsers stay signed in."""
+    store = taken_along(tmp_path, 4)
+    with store.reading() as tx:
+        assert [user.name for user in tx.users()] == ["alice", "bob"]
+        assert tx.network_known_since("alice", "127.0.0.1") == 0
+        assert tx.changes("alice", 0) == []
+        assert len(tx.browsers("alice")) == 1
+        assert chain.faults(tx.audit(), None, outside=False) == ([], 0)
+    store.close()
+    gate = GateQuery(str(tmp_path / "old.db"))
+    assert gate.is_known_by_another_form("\u00e4rger.git")
+    assert gate.is_known_by_another_form("TEAM/APP")
+    assert not gate.is_known_by_another_form("arger")
+    gate.close()
+
+
 def test_a_store_of_the_third_schema_is_taken_along(tmp_path: Path) -> None:
     """What commit 74fddd9 wrote is all there afterwards, and nobody is signed in to a page that was not there."""
     store = taken_along(tmp_path, 3)

@@ -172,7 +172,7 @@ def test_no_open_redirection(hall: Hall) -> None:
 
 
 def test_a_form_twice(hall: Hall) -> None:
-    """A code replayed, a request answered twice: the second time changes nothing."""
+    """A code replayed, a request answered twice: the very same form is answered as the first time, another one is refused."""
     guest = hall.signed_in()
     path = hall.refused(guest.person)
     guest.browser.get(path)
@@ -180,7 +180,13 @@ def test_a_form_twice(hall: Hall) -> None:
     token = guest.browser.last.token
     assert "run your Git command again" in guest.browser.post("/verify", form, token=token).text
     again = guest.browser.post("/verify", form, token=token)
-    assert again.status == 400
+    assert again.status == 200
+    assert "run your Git command again" in again.text
+    with hall.server.acting() as site, site.store.reading() as tx:
+        assert tx.failures(guest.person.name, 0) == [], "nothing was tried a second time"
+    another = guest.browser.get("/verify").token
+    again = guest.browser.post("/verify", {**form, "number": "1"}, token=another)
+    assert again.status == 400, again.text
     assert "gone" in again.text
     again = guest.browser.post("/verify", {"request": "", "code": form["code"]}, token=token)
     assert again.status == 400

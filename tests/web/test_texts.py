@@ -10,7 +10,7 @@ from gitguard.web.texts import Texts, flat
 
 WEB = Path(__file__).resolve().parents[2] / "gitguard" / "web"
 # Keys that a template or a module puts together: what stands before the part that varies.
-MADE = ("account.done.", "repository.done.", "repository.words.", "person.done.", "people.states.", "people.filter.",
+MADE = ("changed.", "account.done.", "repository.done.", "repository.words.", "person.done.", "people.states.", "people.filter.",
         "rules.operations.", "rules.facts.", "doctor.levels.", "event.", "confirm.what.", "plain.", "reason.", "admin.")  # fmt: skip
 
 
