@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pyotp
+import pytest
 
 from lab.page import Browser, sign_in
 from tests.web.conftest import Hall
@@ -214,3 +215,72 @@ def test_the_servers_admin(hall: Hall) -> None:
     assert "suspended" not in server.admin("user", "show", victim.name).out
     server.configure(git={"admins": []})
     assert guest.browser.get("/admin/people").status == 403
+
+
+def test_signing_in_anew_ends_the_sign_in_before_it(hall: Hall) -> None:
+    """ATTACK: a cookie that was copied before its owner signed in again in the same browser. EXPECTED: it is nobody's."""
+    guest = hall.signed_in()
+    copied = dict(guest.browser.cookies)
+    sign_in(guest.browser, hall.link(guest.person))
+    thief = Browser(hall.page)
+    thief.cookies = copied
+    assert thief.get("/account").status == 401
+    assert guest.browser.get("/account").status == 200
+
+
+def test_the_session_of_a_key_ends_by_its_button(hall: Hall) -> None:
+    """It ends that key's session and no other; without a key nothing ends and it says so."""
+    guest = hall.verified()
+    laptop = hall.server.add_key(guest.person, f"{guest.person.name}-laptop")
+    hall.server.clear_watermark(guest.person)
+    hall.server.verify(laptop)
+    guest.browser.get("/account")
+    empty = guest.browser.post("/account/leave-key", {})
+    assert empty.status == 400
+    assert hall.server.ssh(laptop, "2fa status --check").status == 0, "nothing ended"
+    guest.browser.get("/account")
+    done = guest.browser.post("/account/leave-key", {"key": laptop.fingerprint})
+    assert done.status == 303
+    assert hall.server.ssh(laptop, "2fa status --check").status == 10
+    assert guest.browser.get("/account").status == 200
+
+
+@pytest.mark.parametrize("path", ["/set-up/kept", "/set-up/confirm"])
+def test_a_step_of_the_set_up_with_nothing_begun(hall: Hall, path: str) -> None:
+    """After a restart of the page, or in an old tab: it says to begin again, with its own status."""
+    person = hall.server.add_user(hall.name())
+    browser = Browser(hall.page)
+    sign_in(browser, hall.link(person))
+    browser.get("/set-up")
+    answer = browser.post(path, {"code": "123456"})
+    assert answer.status == 410
+    assert "Start over" in answer.text
+
+
+def test_who_has_no_factor_is_led_to_the_set_up(hall: Hall) -> None:
+    """By a redirection that browsers follow after a form: 303."""
+    person = hall.server.add_user(hall.name())
+    browser = Browser(hall.page)
+    first = sign_in(browser, hall.link(person))
+    del first
+    home = browser.get("/")
+    assert home.status == 303
+    assert home.headers["location"].endswith("/set-up")
+
+
+def test_a_confirmed_set_up_is_held_no_longer(hall: Hall) -> None:
+    """Neither its secret nor its codes stay in the page's memory, and a second confirmation begins again."""
+    person = hall.server.add_user(hall.name())
+    browser = Browser(hall.page)
+    sign_in(browser, hall.link(person))
+    browser.get("/set-up")
+    browser.post("/set-up/begin", {"given": person.invite})
+    found = re.search(r"secret=([A-Z2-7]+)", browser.post("/set-up/kept").body)
+    assert found
+    code = pyotp.TOTP(found[1]).now()
+    wrong = browser.post("/set-up/confirm", {"code": "000000"})
+    assert wrong.status == 400
+    assert 'id="code"' in wrong.body
+    assert browser.post("/set-up/confirm", {"code": code}).status == 303
+    token = browser.get("/account").token
+    assert browser.post("/set-up/confirm", {"code": code, "number": "1"}, token=token).status == 410

@@ -1,0 +1,82 @@
+"""What a workstation remembers of servers, and what it hands straight through."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+
+import pytest
+
+from gitguard.client import as_ssh, turns
+from gitguard.client.known import is_known, remember
+from gitguard.client.remote import Server, SshCommand
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the test's own."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_the_port_is_part_of_a_server() -> None:
+    """ATTACK: a clone names another port of a host that is known, where the thief's sshd listens. EXPECTED: not known."""
+    ways = [(), ("-p", "22"), ("-p", "2222")]
+    for known in ways:
+        remember(Server("git@host", known), SshCommand())
+        for asked, there in itertools.product(ways, ("git@host", "git@other", "git@hos")):
+            before = ways.index(asked) <= ways.index(known) and there == "git@host"
+            assert is_known(Server(there, asked), SshCommand()) is before, (known, asked, there)
+
+
+def test_a_clone_with_an_ssh_of_its_own_is_another_server() -> None:
+    """That command decides where the words really go."""
+    remember(Server("git@host", ()), SshCommand())
+    assert not is_known(
+        Server("git@host", ()), SshCommand("ssh -o ProxyCommand=evil", snippet=True, local=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["git@h", "git-lfs-authenticate", "app", "download"],
+        ["git@h"],
+        ["git@h", "git-upload-archive", "'app'"],
+        ["-V"],
+    ],
+)
+def test_what_is_neither_of_gits_conversations_goes_straight_through(
+    words: list[str], own_folder: Path
+) -> None:
+    """Run once, with its status, and what it said unchanged."""
+    log = own_folder / "ran"
+    program = own_folder / "ssh"
+    program.write_text(f'#!/bin/sh\necho "$@" >> "{log}"\nexit 7\n')
+    program.chmod(0o755)
+    assert as_ssh.run(SshCommand(str(program)), words) == 7
+    assert log.read_text().splitlines() == [" ".join(words)]
+
+
+def test_turns_are_taken_one_at_a_time(own_folder: Path) -> None:
+    """Of two who would ask for the same server one asks; a folder that cannot be written stops nobody from asking."""
+    import subprocess
+
+    server = Server("git@host", ())
+    probe = (
+        "import sys; from gitguard.client import turns; from gitguard.client.remote import Server\n"
+        "import fcntl, contextlib\n"
+        "with turns.turn(Server('git@host', ())) as mine: print(mine)\n"
+    )
+    with turns.turn(server) as mine:
+        assert mine
+        with turns.turn(Server("git@other", ())) as other:
+            assert other, "another server is another turn"
+        waiting = subprocess.Popen([sys.executable, "-c", probe], stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(0.5)
+    out, _ = waiting.communicate(timeout=10)
+    assert out.strip() == "True", "its turn comes when ours is over"
