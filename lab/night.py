@@ -129,6 +129,18 @@ NIGHTS = (
         "config-invalid", "configuration", ("gitguard admin config edit",),
     ),
     Night(
+        "the configuration was emptied",
+        ": > /etc/gitguard/gitguard.toml",
+        "config-invalid", "configuration",
+        ("install -m 644 /var/lib/gitguard/config.good /etc/gitguard/gitguard.toml",),
+    ),
+    Night(
+        "the configuration was cut off",
+        "truncate -s 150 /etc/gitguard/gitguard.toml",
+        "config-invalid", "configuration",
+        ("install -m 644 /var/lib/gitguard/config.good /etc/gitguard/gitguard.toml",),
+    ),
+    Night(
         "a variable that acts before the gate",
         "echo 'LD_BIND_NOW=1' >> /etc/environment",
         "config-invalid", "early-variable", ("sed -i /LD_BIND_NOW/d /etc/environment",),

@@ -111,6 +111,11 @@ def last_good(path: str, compiled: str, uid: int) -> Settings | None:
     return _parsed(found[1] if found is not None else None, path)
 
 
+def good_form(compiled: str) -> str:
+    """Where the last good form lies, if there is one."""
+    return _beside(compiled, "good")
+
+
 def _is_young(entry: os.stat_result, at: float | None) -> bool:
     """By the time of the last change of anything about the file, which nobody can set; a clock that was set back is no proof of age."""
     return (time.time() if at is None else at) - entry.st_ctime < SETTLED_SECONDS

@@ -464,5 +464,5 @@ def test_a_head_that_cannot_be_put_in_place_is_named(bench: Bench, monkeypatch: 
             tx.record("probe", NOW, "test")
     assert store.lags == "No space left on device"
     assert not list(bench.folder.glob(".audit-*"))
-    with store.reading() as tx:
-        assert tx.audit()[-1].record["event"] == "probe"
+    with store.reading() as seen:
+        assert seen.audit()[-1].record["event"] == "probe"

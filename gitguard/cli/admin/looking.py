@@ -11,6 +11,7 @@ import click
 from gitguard.action.repositories import live_hook
 from gitguard.cli.admin.office import Office, config_of, open_office, open_settings
 from gitguard.config.faults import ConfigurationError
+from gitguard.config.in_force import good_form
 from gitguard.config.schema import Settings
 from gitguard.doctor import (
     access,
@@ -64,11 +65,17 @@ def findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
         settings = open_settings(config)
         entry = pwd.getpwnam(settings.host.account)
     except ConfigurationError as error:
+        good = good_form(places_of(config).compiled)
+        whole = (
+            f", or take the last form that was whole: install -m 644 {good} {config}"
+            if os.path.exists(good)
+            else ""
+        )
         for fault in error.faults:
             yield gap(
                 "configuration",
                 f"{error.path}: {fault}",
-                "gitguard admin config edit; until then every request is refused",
+                f"gitguard admin config edit{whole}; until then every request is refused",
             )
         return
     except Refusal as refusal:
