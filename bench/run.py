@@ -107,6 +107,10 @@ class Site:
             *words,
         ], env
 
+    def own(self, line: str) -> dict[str, str]:
+        """The environment of one of our own commands."""
+        return {**self.gate("closed")[1], "SSH_ORIGINAL_COMMAND": line}
+
     def plain_url(self) -> str:
         """The ungated repository's address."""
         return f"ssh://{ACCOUNT}@127.0.0.1:{self.server.port}{self.server.directory('plain')}"
@@ -151,8 +155,7 @@ class Site:
             kind = kinds[n % len(kinds)].format(n=n, m=n % 3)
             text += f'[[rules]]\nname = "r{n}"\n{kind}\nrequire = true\n'
         text += '[[rules]]\nname = "last"\nrequire = true\n'
-        with open(self.server.config, "a") as file:
-            file.write(text)
+        self.server.write(self.server.config.read_text() + text)
 
 
 def gitolite(folder: Path, key: Path) -> tuple[list[str], dict[str, str]] | None:
@@ -280,6 +283,28 @@ def measure(folder: Path, site: Site, small: Site, large: Site) -> list[Row]:
             1.10,
             False,
             note,
+        )
+    )
+
+    print("what people type, at that size ...", flush=True)
+    verbs = (
+        "2fa status",
+        "2fa repo show r7",
+        "2fa keys",
+        "2fa verify --if-needed --for r7",
+        "2fa help",
+        "2fa",
+    )
+    typed = {verb: process(large.gate("closed")[0], large.own(verb)) for verb in verbs}
+    t = interleaved(16, **typed)
+    slowest = max(t, key=lambda verb: t[verb])
+    rows.append(
+        (
+            "slowest verb of a person's, over 1 s, at that size",
+            t[slowest],
+            1.0,
+            False,
+            f"{t[slowest] * ms:.0f} ms, {slowest}",
         )
     )
 
