@@ -186,21 +186,28 @@ class Policy:
         answers, refs = [], []
         for _, _, ref in updates:
             names = names_of(ref, found)
-            rules = [first(found, name) for name in (ref, *names) if name != EVERY]
+            # (how a refusal calls the ref, the rule that one of its names meets)
+            met = [
+                (ref if name == ref else f"{ref} (for {name})", first(found, name))
+                for name in (ref, *names)
+                if name != EVERY
+            ]
             if EVERY in names:
-                rules += [*found, *([None] if open_end else [])]
+                met += [(ref, rule) for rule in (*found, *([None] if open_end else []))]
             else:
-                rules += [
-                    rule
+                met += [
+                    (f"{ref} (in the place of {pattern})", rule)
                     for rule in found
-                    if rule[1] == REQUIRE and any(keeps_out(ref, pattern) for pattern in rule[6])
+                    if rule[1] == REQUIRE
+                    for pattern in rule[6]
+                    if keeps_out(ref, pattern)
                 ]
-            for rule in rules:
+            for shown, rule in met:
                 answers.append(self._answer(rule, added))
                 if rule is not None and rule[1] == REQUIRE and rule[6]:
-                    refs.append((answers[-1].lifetime_seconds or 0, ref, rule[0]))
+                    refs.append((answers[-1].lifetime_seconds or 0, shown, rule[0]))
         refs.sort(key=lambda one: one[0])
-        named = dict.fromkeys([(ref, rule) for _, ref, rule in refs])  # the strictest first
+        named = dict.fromkeys([(shown, rule) for _, shown, rule in refs])  # the strictest first
         strict = self._all(answers)
         if not strict.required:
             return strict

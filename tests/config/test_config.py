@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from gitguard.config.compile import compile_file
-from gitguard.config.compiled import GRAIN_NS
+from gitguard.config.compiled import GRAIN_NS, read
 from gitguard.config.faults import ConfigurationError
 from gitguard.config.load import load
 from gitguard.config.parse import parse
@@ -342,3 +342,16 @@ def test_a_date_begins_with_its_first_second(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_no_part_of_a_compiled_form_is_one(installation: Installation) -> None:
+    """A prefix of a file is a file: of the compiled form no beginning is believed, and it is made anew."""
+    load(*installation.places())
+    settle(installation)
+    whole = installation.compiled.read_bytes()
+    later = installation.config.stat().st_ctime_ns + 2 * GRAIN_NS
+    for length in range(0, len(whole), 7):
+        installation.compiled.write_bytes(whole[:length])
+        os.utime(installation.compiled, ns=(later, later))
+        entry = os.stat(installation.config)
+        assert read(str(installation.compiled), str(installation.config), entry, os.geteuid()) is None, length
