@@ -6,6 +6,7 @@ Over real sshd, by the clients that people have: git, dulwich, git-remote-gcrypt
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from gitguard.session import refused_reads
+from gitguard.session import pending, refused_reads
 from lab.server import Server
 from tests.e2e.test_waiting import MOST_SECONDS, Push, has_ended, held, member, until
 
@@ -80,6 +81,23 @@ def test_nothing_is_locked_or_taken_meanwhile(patient: Server) -> None:
     assert push.end() != 0
     assert "[verification-required]" in push.said
     assert not held(patient)
+
+
+def test_the_page_is_named_with_its_request(patient: Server) -> None:
+    """Where there is a page, what waits in the hook has its link and the number of that very request."""
+    patient.configure(host={"web_url": "https://git.example.com/2fa"})
+    try:
+        person = member(patient, "paged")
+        push = Push(patient, person, "paged")
+        number = push.number()
+        link = re.search(r"https://git\.example\.com/2fa/verify/([0-9a-f]+)", push.said)
+        assert link, push.said
+        (asked,) = pending.pending(str(patient.home / "state"), "paged", int(time.time()))
+        assert (asked.id, asked.number) == (link[1], number)
+        patient.verify(person)
+        assert push.end() == 0, push.said
+    finally:
+        patient.configure(host={"web_url": ""})
 
 
 @pytest.mark.parametrize("how", ["suspend", "toggle", "term"])
