@@ -12,7 +12,16 @@ from gitguard.action import users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.keys import key_row
 from gitguard.action.site import Site
-from gitguard.exchange.offer import LeftOut, Offer, Offered, OfferedFactor, name_of_login, plain_name
+from gitguard.config.schema import Settings
+from gitguard.exchange.offer import (
+    LeftOut,
+    Offer,
+    Offered,
+    OfferedFactor,
+    name_of_alias,
+    name_of_login,
+    plain_name,
+)
 from gitguard.factor.totp import WINDOW
 from gitguard.host import key_file
 from gitguard.message.reasons import readable
@@ -58,17 +67,18 @@ def take(site: Site, offered: Offered, moment: Moment, actor: str, *, dry_run: b
     try:
         with site.store.writing() as tx:
             for offer in offered.offers:
-                sure = name_of_login(offer.login, site.settings.aliases, site.settings.web.login_domains)
-                # An address says what to call a new person, and not that they are one who is there.
-                name = sure or (plain_name(offer.login.partition("@")[0]) if offer.by_email else "")
+                sure, name = _named(site.settings, offer)
                 before = logins.setdefault(name, offer.login)
                 if not name:
                     left_out.append(LeftOut(offer.line, offer.login, _no_name(offer.login)))
+                elif not sure and tx.user(name) is None and _stands_for_something(site.settings, name):
+                    why = f"{name} stands in the configuration, and {_unsure(offer)}"
+                    left_out.append(LeftOut(offer.line, offer.login, why))
                 elif before.casefold() != offer.login.casefold():
                     why = f"{before} is {name} already; give one of them another name under [aliases]"
                     left_out.append(LeftOut(offer.line, offer.login, why))
                 else:
-                    done = _person(site, tx, offer, name, moment, actor, foreign, left_out, sure=bool(sure))
+                    done = _person(site, tx, offer, name, moment, actor, foreign, left_out, sure=sure)
                     if done is not None:
                         taken.append(Taken(offer.line, offer.login, name, tuple(done)))
             _end(dry_run=dry_run)
@@ -76,6 +86,36 @@ def take(site: Site, offered: Offered, moment: Moment, actor: str, *, dry_run: b
         return Imported(tuple(taken), tuple(sorted(left_out, key=lambda one: one.line)), Followed())
     followed = follow(site, moment, keys=True)
     return Imported(tuple(taken), tuple(sorted(left_out, key=lambda one: one.line)), followed)
+
+
+def _unsure(offer: Offer) -> str:
+    what = "an address alone" if "@" in offer.login else "what somebody calls themselves"
+    return (
+        f"{what} does not say that it is the same person; "
+        "give a login, an alias, or its domain under [web] login_domains"
+    )
+
+
+def _named(settings: Settings, offer: Offer) -> tuple[bool, str]:
+    """(whether the offer's login says who it is, their name here; "" for none).
+
+    What does not say who somebody is says what to call a new person.
+    """
+    if offer.unsure and "@" not in offer.login:
+        named = name_of_alias(offer.login, settings.aliases)
+        return bool(named), named or plain_name(offer.login)
+    sure = name_of_login(offer.login, settings.aliases, settings.web.login_domains)
+    return bool(sure), sure or (plain_name(offer.login.partition("@")[0]) if offer.unsure else "")
+
+
+def _stands_for_something(settings: Settings, name: str) -> bool:
+    """Whether the configuration says something of `name`, so that nobody becomes them by what they call themselves."""
+    return (
+        settings.is_server_admin(name)
+        or name in settings.aliases.values()
+        or any(name in members for members in settings.groups.values())
+        or any(name in rule.users for rule in settings.rules)
+    )
 
 
 def _no_name(login: str) -> str:
@@ -127,7 +167,7 @@ def _person(
             why = f"it is stored with other limits or another program; first: gitguard admin key remove {owner.fingerprint}"
             left_out.append(LeftOut(offer.line, what, why))
         elif owner is None and there is not None and not sure:
-            why = f"{name} is there already, and an address alone does not say that it is the same person; give a login, an alias, or its domain under [web] login_domains"
+            why = f"{name} is there already, and {_unsure(offer)}"
             left_out.append(LeftOut(offer.line, what, why))
         elif owner is None and any(key_file.carries(path, key.key.blob) for path in foreign):
             why = (

@@ -31,7 +31,9 @@ def read_google_authenticator(data: bytes, login: str) -> Offered:
     secret = "".join(lines[0].split()).rstrip("=").upper() if lines else ""  # some write it in groups of four
     if not re.fullmatch(r"[A-Z2-7]{8,}", secret):
         raise Refusal("usage", text="line 1, column 1: the file does not begin with a secret in base32")
-    left_out, period, timed = [], 30, False
+    left_out: list[LeftOut] = []
+    period: int | None = 30
+    timed = False
     for at, line in enumerate(lines[1:], 2):
         word, _, value = line.removeprefix('" ').partition(" ")
         if not line.strip():
@@ -46,8 +48,8 @@ def read_google_authenticator(data: bytes, login: str) -> Offered:
             )
         elif word == "TOTP_AUTH":
             timed = True
-        elif word == "STEP_SIZE" and (step := number(value.strip(), _LONGEST_PERIOD)) is not None:
-            period = step
+        elif word == "STEP_SIZE":
+            period = number(value.strip(), _LONGEST_PERIOD)
         elif word == "HOTP_COUNTER":
             timed = False
         else:
@@ -63,6 +65,9 @@ def read_google_authenticator(data: bytes, login: str) -> Offered:
                 LeftOut(1, "the secret", "it is counter-based (HOTP), and only time-based codes are taken"),
             ),
         )
+    if period is None:
+        why = "how long its codes last (STEP_SIZE) cannot be read"
+        return Offered((), (*left_out, LeftOut(1, "the secret", why)))
     if fault := secret_fault(secret) or _period_fault(period):
         return Offered((), (*left_out, LeftOut(1, "the secret", fault)))
     return Offered((Offer(1, login, factor=OfferedFactor(secret, 6, period)),), tuple(left_out))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 
+from gitguard.message.numbers import number
+
 _ACTIVE = ("state", "status", "user_state", "user_status", "account_status")
 _ON = ("active", "is_active", "enabled", "is_enabled", "accountenabled", "account_enabled")
 _OFF = (
@@ -21,7 +23,8 @@ _DISABLED = 2
 
 _YES = ("true", "1", "yes", "y", "t", "on", "active", "enabled")
 _NO = ("", "false", "0", "no", "n", "f", "off", "-", "never", "none", "null")
-_NEVER = ("", "0", "-", "-1", "never", "none", "null", "9223372036854775807")
+_NEVER = ("", "-", "-1", "never", "none", "null")
+_NEVER_IN_WINDOWS = ("0", "9223372036854775807")  # accountExpires alone
 
 
 def is_limit(head: str) -> bool:
@@ -41,9 +44,18 @@ def limited(head: str, value: str, at: int) -> str:
     elif head == _FLAGS:
         active = bool(re.fullmatch(r"[0-9]{1,10}", word)) and not int(word) & _DISABLED
     else:
-        ends = _moment_of(word)
-        active = word in _NEVER or (ends is not None and at < ends)
+        ends = _days(word) if head == "shadowexpire" else _moment_of(word)
+        never = word in _NEVER or (
+            head in ("accountexpires", "account_expires") and word in _NEVER_IN_WINDOWS
+        )
+        active = never or (ends is not None and at < ends)
     return "" if active else f"not plainly active: its {head} is {value.strip()[:60] or 'empty'!s}"
+
+
+def _days(text: str) -> float | None:
+    """shadow(5): whole days since 1970, from whose first moment on the account is locked. 0 was long ago."""
+    days = number(text, 1 << 40)
+    return None if days is None else days * 86400.0
 
 
 def _moment_of(text: str) -> float | None:

@@ -27,13 +27,13 @@ class OfferedFactor:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one line says of one person. `login` as it stands there; `by_email`: only their address says who they are."""
+    """What one line says of one person. `login` as it stands there; `unsure`: an address, or what they call themselves."""
 
     line: int
     login: str
     keys: tuple[NewKey, ...] = ()
     factor: OfferedFactor | None = None
-    by_email: bool = False
+    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,24 @@ def name_of_login(login: str, aliases: Mapping[str, str], domains: Collection[st
     domain alone, so it counts by an alias or where `domains` ([web] login_domains, in small letters) name the domain:
     or whoever signs up as alice elsewhere would be our alice.
     """
-    wanted = " ".join(login.split()).casefold()
-    for alias, name in aliases.items():
-        if " ".join(alias.split()).casefold() == wanted:
-            return str(name)
+    if named := name_of_alias(login, aliases):
+        return named
     local, at, domain = login.strip().rpartition("@")
-    if at and domain.lower() not in domains:
+    if at and not (domain.isascii() and domain.lower() in domains):
         return ""
     return plain_name(local if at else login)
+
+
+def name_of_alias(login: str, aliases: Mapping[str, str]) -> str:
+    """The user's name that `[aliases]` gives the login, whatever its letters' case; "" for none."""
+    wanted = _as_compared(login)
+    return next((str(name) for alias, name in aliases.items() if _as_compared(alias) == wanted), "")
+
+
+def _as_compared(login: str) -> str:
+    """MUST: only what is small and large of one letter is the same; the Kelvin sign is no k, though its small letter is."""
+    words = " ".join(word for word in login.split(" ") if word)
+    return "".join(c if c.lower().isascii() and not c.isascii() else c.lower() for c in words)
 
 
 def plain_name(login: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from itertools import pairwise
 
 from gitguard.account.names import is_fingerprint
 from gitguard.account.public_key import parse_public_key
@@ -16,16 +17,20 @@ from gitguard.message.reasons import Refusal, readable
 
 # What a column holds -> its possible heads, the surest first: forges and directories name them so. Heads are compared in
 # small letters, with _ for blanks and hyphens.
+_CALLED = ("nickname", "name")  # what somebody calls themselves, as anybody may
 _HEADS = {
-    "login": ("login", "username", "user_name", "samaccountname", "uid", "user", "nickname", "name"),
+    "login": ("login", "username", "user_name", "samaccountname", "uid", "user", "handle", *_CALLED),
     "email": ("email", "e_mail", "mail", "email_address", "userprincipalname"),
 }
+_KEY_TYPE = re.compile(r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+")
+_BETWEEN_KEYS = re.compile(rf"[;,|](?=\s*(?:{_KEY_TYPE.pattern})\s)")
 _KEYS = re.compile(r"(ssh_?)?(public_?)?keys?(_?\d+)?")
 # Words in a head that nobody knows, which make it too dangerous to pass over.
 _OF_PEOPLE = re.compile(r"(?:.*_)?(?:login|username|uid|account)(?:_?name|_?\d+)?")
 _OF_KEYS = re.compile(r".*(?:ssh|pubkey|public_?key|authorized_?key).*|(?:.*_)?keys?(?:_?\d+)?")
 _OF_LIMITS = re.compile(
-    r".*(?:block|disab|lock|suspend|enabl|activ|expir|state|status|prohibit|archiv|delet|banned|valid).*"
+    r".*(?:block|bloqu|disab|lock|suspend|enabl|activ|aktiv|expir|state|status|prohibit|archiv|delet|ban|valid|terminat"
+    r"|end_?date|end_?time|_until|revok|remov|frozen|freez|clos|denied|deny|deprovision|allow|gesperrt|left_(?:at|on)|usercontrol).*"
 )
 
 
@@ -51,7 +56,21 @@ def read_csv(data: bytes, at: int) -> Offered:
             _person(row, rows.line_num + begins - 1, columns, separator, at, offers, left_out)
     except csv.Error as error:
         raise Refusal("usage", text=f"line {rows.line_num + begins - 1}: {error}") from None
+    offers = _nowhere_limited(offers, columns.limited, left_out)
     return Offered(tuple(offers), tuple(left_out))
+
+
+def _nowhere_limited(offers: list[Offer], limited_logins: set[str], left_out: list[LeftOut]) -> list[Offer]:
+    """Whom one line calls not active is not taken by another line."""
+    kept = []
+    for offer in offers:
+        if offer.login.casefold() in limited_logins:
+            left_out.append(
+                LeftOut(offer.line, offer.login, "another line says that it is not plainly active")
+            )
+        else:
+            kept.append(offer)
+    return kept
 
 
 def _table(text: str) -> tuple[str, int, str]:
@@ -76,7 +95,8 @@ class _Columns:
             what: next((plain.index(name) for name in names if name in plain), None)
             for what, names in _HEADS.items()
         }
-        self.login, self.email = places["login"], places["email"]
+        self.login, self.email, self.width = places["login"], places["email"], len(heads)
+        self.is_called = self.login is not None and plain[self.login] in _CALLED
         if self.login is None and self.email is None:
             raise Refusal(
                 "usage",
@@ -84,6 +104,7 @@ class _Columns:
                 hint="begin the file with a line such as: login,email,key",
             )
         self.keys = [place for place, head in enumerate(plain) if _KEYS.fullmatch(head)]
+        self.limited: set[str] = set()  # logins that a line calls not active
         self.limits = [(place, head) for place, head in enumerate(plain) if is_limit(head)]
         taken = {self.login, self.email, *self.keys, *(place for place, _ in self.limits)}
         known = {name for names in _HEADS.values() for name in names}
@@ -117,6 +138,10 @@ def _person(
     def cell(place: int | None) -> str:
         return row[place].strip() if place is not None and place < len(row) else ""
 
+    if len(row) != columns.width and any(value.strip() for value in row):
+        why = f"it has {len(row)} cells, and the head line has {columns.width}: which is which cannot be told"
+        left_out.append(LeftOut(line, separator.join(row), why))
+        return
     login = cell(columns.login) or cell(columns.email)
     if not login:
         if any(value.strip() for value in row):
@@ -125,23 +150,52 @@ def _person(
     for place, head in columns.limits:
         if why := limited(head, cell(place), at):
             left_out.append(LeftOut(line, login, why))
+            columns.limited.add(login.casefold())
             return
     keys = []
     for text in [one for place in columns.keys for one in _each_key(cell(place))]:
+        if _has_more(text):
+            why = (
+                "there is more than one key in it, and what stands between is not known; write one to a line"
+            )
+            left_out.append(LeftOut(line, f"the keys of {login}", why))
+            continue
         try:
             keys.append(NewKey(parse_public_key(text)))
         except Refusal as refusal:
             left_out.append(LeftOut(line, f"the key of {login}", refusal.text))
-    offers.append(Offer(line, login, tuple(keys), by_email=not cell(columns.login)))
+    offers.append(Offer(line, login, tuple(keys), unsure=columns.is_called or not cell(columns.login)))
 
 
 def _each_key(cell: str) -> list[str]:
-    """The keys of one cell: a line each, or one behind the other."""
-    begins = [found.start() for found in re.finditer(r"(?:^|(?<=[\s,;|]))(?:ssh-|ecdsa-|sk-)", cell)]
-    if not begins:
-        return [cell] if cell else []
-    ends = [*begins[1:], len(cell)]
-    return [cell[start:end].strip(" \t\r\n,;|") for start, end in zip([0, *begins[1:]], ends, strict=True)]
+    """The keys of one cell: a line each, with `;`, `,` or `|` between them, or one behind the other.
+
+    MUST: what stands before a key is never cut off it: it may be an option that limits the key, or `@revoked`.
+    """
+    parts = [part for line in cell.splitlines() for part in _BETWEEN_KEYS.split(line)]
+    return [key for part in parts if part.strip() for key in _behind_each_other(part.split())]
+
+
+def _behind_each_other(words: list[str]) -> list[str]:
+    """`TYPE BLOB [user@host] TYPE BLOB ...`, one each; where anything else stands between two keys, all as one text."""
+    begins = [at for at, word in enumerate(words) if _KEY_TYPE.fullmatch(word)]
+    for before, begin in pairwise(begins):
+        between = words[before + 2 : begin]
+        if (
+            begins[0] != 0
+            or len(between) > 1
+            or any(not word.partition("@")[0].isalnum() or "@" not in word for word in between)
+        ):
+            return [" ".join(words)]
+    return [
+        " ".join(words[begin:end])
+        for begin, end in pairwise([*(begins if begins[:1] == [0] else [0]), len(words)])
+    ]
+
+
+def _has_more(text: str) -> bool:
+    """Whether a second key stands in it."""
+    return any(_KEY_TYPE.fullmatch(word) for word in text.split()[1:])
 
 
 def read_map(data: bytes) -> dict[str, str]:

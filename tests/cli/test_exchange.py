@@ -68,6 +68,18 @@ def test_an_address_alone_gives_nobody_a_key(site: Direct) -> None:
     done = site.admin("user", "import", "csv", typed(site, text))
     assert "an address alone does not say that it is the same person" in done.err
     assert evil.fingerprint not in site.key_file.read_text()
+    named = f"name,key\nbob,{evil.public_line.strip()}\n"
+    done = site.admin("user", "import", "csv", typed(site, named))
+    assert "what somebody calls themselves does not say that it is the same person" in done.err
+    site.configure(git={"admins": ["root-of-all"]}, groups={"core": ["mallory-to-be"]})
+    for head, login in (
+        ("nickname", "root-of-all"),
+        ("email", "root-of-all@x.org"),
+        ("name", "mallory-to-be"),
+    ):
+        done = site.admin("user", "import", "csv", typed(site, f"{head}\n{login}\n"))
+        assert "stands in the configuration" in done.err
+    assert evil.fingerprint not in site.key_file.read_text()
     site.configure(aliases={"bob@evil.example": "bob"})
     site.admin("user", "import", "csv", typed(site, text))
     assert evil.fingerprint in site.key_file.read_text()

@@ -71,7 +71,7 @@ def test_csv_takes_the_surest_column() -> None:
         ("name,email,login", "Alice Smith,a@x,asmith"),
     ):
         assert [offer.login for offer in read_csv(f"{heads}\n{cells}\n".encode(), NOW).offers] == ["asmith"]
-    assert read_csv(b"email\na@x\n", NOW).offers[0].by_email
+    assert read_csv(b"email\na@x\n", NOW).offers[0].unsure
     assert [offer.login for offer in read_csv(b"login\rann\rben\r", NOW).offers] == ["ann", "ben"]
 
 
@@ -250,7 +250,7 @@ def test_heads_of_directories_and_cells_with_several_keys() -> None:
     (one,) = read_csv(f"login,key1,key2\nann,{LINES[0]},{LINES[1]}\n".encode(), NOW).offers
     assert len(one.keys) == 2
     (one,) = read_csv(b"mail,cn\nann@x.org,Ann\n", NOW).offers
-    assert (one.login, one.by_email) == ("ann@x.org", True)
+    assert (one.login, one.unsure) == ("ann@x.org", True)
     for before in ("\n", "sep=;\r\n", "\ufeffsep=;\n\n"):
         got = read_csv(f"{before}login;note\nann;a,b,c\n".encode(), NOW)
         assert [(one.login, one.line) for one in got.offers] == [("ann", before.count("\n") + 2)]
@@ -269,5 +269,102 @@ def test_secrets_in_groups_and_types_nobody_knows() -> None:
     assert "counter-based" in found.left_out[1].why
     for step in (b"9" * 5000, "\u00b2".encode(), b"-5"):
         odd = read_google_authenticator(GOOGLE + b'" STEP_SIZE ' + step + b"\n", "ann")
-        assert "STEP_SIZE" in [left.what for left in odd.left_out]
+        assert "STEP_SIZE" in odd.left_out[-1].why
     read_oath(b"HOTP/T" + b"9" * 5000 + b" alice - 00112233445566778899aabbccddeeff\n")
+
+
+# -- what a list may not say ----------------------------------------------------------------------
+
+ONE, TWO = LINES[0].rpartition(" ")[0], LINES[1].rpartition(" ")[0]
+
+
+@pytest.mark.parametrize(
+    ("cell", "taken", "why"),
+    [
+        (f"{ONE}\n{TWO}", 2, ""),
+        (f"{ONE} ann@x, {TWO} ann@y", 2, ""),
+        (f"{ONE}; {TWO}", 2, ""),
+        (f"{ONE} ann@x {TWO}", 2, ""),
+        (f'{ONE}; from="192.0.2.1" {TWO}', 0, "more than one key"),
+        (f"{ONE} c {TWO}", 0, "more than one key"),
+        (f"{ONE} @revoked {TWO}", 0, "more than one key"),
+        (f"{ONE} restrict {TWO}", 0, "more than one key"),
+        (f'{ONE}\nfrom="192.0.2.1" {TWO}', 1, "options"),
+        (f"@revoked {ONE}", 0, ""),
+        (f'command="x" {ONE}', 0, ""),
+    ],
+)  # fmt: skip
+def test_what_stands_before_a_key_of_a_cell_is_not_lost(cell: str, taken: int, why: str) -> None:
+    """An option or `@revoked` limits a key: with it the key is left out and named, never taken without it."""
+    quoted = '"' + cell.replace('"', '""') + '"'
+    found = read_csv(f"login,key\nann,{quoted}\n".encode(), NOW)
+    assert sum(len(one.keys) for one in found.offers) == taken
+    assert (taken == 2) == (not found.left_out)
+    if why == "more than one key":
+        assert why in found.left_out[0].why
+
+
+def test_rows_that_do_not_fit_the_head_are_left_out() -> None:
+    """A cell too few or too many, and which is which cannot be told: `blocked` may be under another head."""
+    found = read_csv(b"login,blocked,team\nann,true\nben,false,x,y\ncay,false,z\n", NOW)
+    assert [one.login for one in found.offers] == ["cay"]
+    assert [left.line for left in found.left_out if "cells" in left.why] == [2, 3]
+
+
+def test_whom_one_line_blocks_no_other_line_lets_in() -> None:
+    """A list that was joined from two: blocked once is blocked."""
+    found = read_csv(b"login,state\nann,active\nAnn,blocked\nben,active\n", NOW)
+    assert [one.login for one in found.offers] == ["ben"]
+    assert [left.line for left in found.left_out] == [3, 2]
+
+
+@pytest.mark.parametrize(
+    ("head", "value", "active"),
+    [
+        ("shadowExpire", "0", False),
+        ("shadowExpire", "-1", True),
+        ("shadowExpire", "", True),
+        ("shadowExpire", str(NOW // 86400 + 2), True),
+        ("shadowExpire", str(NOW // 86400 - 2), False),
+        ("accountExpires", "0", True),
+        ("accountExpires", "9223372036854775807", True),
+        ("expires_at", "0", False),
+        ("valid_until", "9223372036854775807", False),
+    ],
+)
+def test_a_nought_means_never_only_where_it_does(head: str, value: str, active: bool) -> None:
+    """0 is long ago for shadow(5), and never for Active Directory's accountExpires alone."""
+    assert bool(read_csv(f"login,{head}\nann,{value}\n".encode(), NOW).offers) == active
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["terminated", "termination_date", "end date", "revoked", "removed", "frozen", "closed", "denied", "gesperrt", "aktiv",
+     "bloqueado", "deprovisioned", "ban_reason", "login_allowed"],
+)  # fmt: skip
+def test_more_words_for_not_any_more(head: str) -> None:
+    """A column that may say who has left is a fault, until the admin says what it is."""
+    with pytest.raises(Refusal, match=r"who is blocked|whose a line is"):
+        read_csv(f"login,{head}\nann,x\n".encode(), NOW)
+
+
+def test_a_name_that_anybody_may_choose_is_not_sure() -> None:
+    """`name` and `nickname` say what somebody calls themselves; `handle` is what a forge signs them in by."""
+    for head, unsure in (("name", True), ("Nickname", True), ("handle", False), ("login", False)):
+        assert read_csv(f"{head}\nalice\n".encode(), NOW).offers[0].unsure == unsure
+
+
+def test_letters_that_only_look_the_same_are_no_alias() -> None:
+    """ATTACK: sign up with the Kelvin sign, a long s, a blank of another kind. EXPECTED: it is nobody."""
+    aliases = {"K Smith@Corp": "carol"}
+    assert name_of_login("k  smith@corp", aliases, []) == "carol"
+    for login in ("\u212a Smith@corp", "K \u017fmith@corp", "K\u00a0Smith@corp", "K Smith@corp\u200b"):
+        assert name_of_login(login, aliases, []) == ""
+    assert name_of_login("alice@exam\u212ale.com", {}, ["examkle.com"]) == ""
+
+
+def test_a_period_that_cannot_be_read_takes_no_secret() -> None:
+    """Or its codes would be computed for half a minute, and nobody could ever verify."""
+    found = read_google_authenticator(GOOGLE + b'" STEP_SIZE many\n', "ann")
+    assert found.offers == ()
+    assert "STEP_SIZE" in found.left_out[-1].why
