@@ -18,6 +18,7 @@ from gitguard.message.reasons import Refusal, printable
 from gitguard.session import budget
 from gitguard.session.credential import Credential, credential_of
 from gitguard.session.moment import Moment
+from gitguard.session.scope import neighbours_of
 from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Browser, SignInLink
 
@@ -123,6 +124,9 @@ def sign_in_by_login(site: Site, login: str, address: str, moment: Moment) -> Si
     origin = Credential("http", name)
     with site.store.writing() as tx:
         users.present(tx, name)
+        place = f"{origin.text} {neighbours_of(address)}"
+        if (retry_at := budget.retry_at(str(site.settings.paths.state), name, place, moment.at)) is not None:
+            raise Refusal("throttled", retry_at=retry_at)
         if tx.owner(origin) is None:
             tx.add_credential(origin, name, moment.at)
         return _sign_in(site, tx, name, origin, address, moment)

@@ -15,7 +15,8 @@ from gitguard.action.judge_again import Whose
 from gitguard.action.site import Site
 from gitguard.answer.reading_log import entries_before
 from gitguard.factor.change import with_proof
-from gitguard.factor.proof import TOLD_SECONDS, Person, Proof, check_person, open_session, prove, record
+from gitguard.factor.changes import TOLD_SECONDS, told
+from gitguard.factor.proof import Person, Proof, check_person, open_session, prove, record
 from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.session import pending, waiting
 from gitguard.session.credential import credential_of
@@ -136,6 +137,7 @@ def approve(site: Site, person: Person, id_: str, number: str, typed: bytes, mom
         session = session_for(site, tx, person, wanted, moment, proof.method)
         open_session(site.desk.renewed(), tx, person, moment, proof.method)
         claim(site, wanted, moment)
+        told(tx, person, moment)
         return Approved(wanted, session, proof)
 
     return prove(site.desk, person, typed, moment, change)
@@ -206,6 +208,8 @@ def deny(
             raise machine_fault("cannot note that it was denied", error) from None
         if not (ended or out or there):
             return ended  # nothing was denied, so there is nothing to tell of
+        # Whoever it was may have verified for a day: no other network counts as the person's own from now on.
+        tx.forget_networks(person.user, but=network_of(person.address) or "")
         tx.record(
             "request-denied",
             moment.at,

@@ -8,7 +8,7 @@ from typing import TypeVar
 from gitguard.action.follow import Followed, follow
 from gitguard.action.site import Site
 from gitguard.factor.change import with_proof
-from gitguard.factor.proof import Person
+from gitguard.factor.proof import Lasting, Person
 from gitguard.message.reasons import Refusal
 from gitguard.repository import toggle
 from gitguard.repository.registry import known
@@ -77,7 +77,7 @@ def _as_admin(
         if not toggle.may_administer(tx, site.settings, repository, person.user):
             raise Refusal("forbidden", text=f"only the admins of {repository.name} may do this")
     toggle.check_offered(site.settings)
-    return with_proof(site.desk, person, moment, typed, check)
+    return with_proof(site.desk, person, moment, typed, check, lasting=Lasting.YES)
 
 
 def demand(site: Site, name: str, word: str, moment: Moment, actor: str) -> tuple[toggle.Change, Followed]:

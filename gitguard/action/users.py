@@ -85,6 +85,7 @@ def reset(tx: Writing, keyring: Keyring, name: str, at: int, actor: str, reason:
     had = tx.drop_factor(name)
     ended = tx.end_sessions(name)
     tx.end_browsers(name)
+    tx.forget_networks(name)  # one of them may be the thief's
     _forget_failures(tx, name)
     tx.record("factor-reset", at, actor, user=name, had_factor=had, sessions_ended=len(ended), reason=reason)
     return new_invite(tx, keyring, name, at, actor)

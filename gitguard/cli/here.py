@@ -36,6 +36,7 @@ CHANGED = {  # event of a change -> in words
     "enrolled": "another authenticator app was set up",
     "factor-removed": "your second factor was removed",
     "always-off": "always was switched off",
+    "first-code": "a code was used up for a change, which takes a second one",
 }
 FEW = 2  # recovery codes left, from which on it is said
 

@@ -9,7 +9,7 @@ from gitguard.cli.here import DOING, Here, more_codes, say_changes, say_waiting
 from gitguard.cli.own_factor import invite_hint
 from gitguard.cli.printing import number, say_json
 from gitguard.decision.standing import Standing, standing
-from gitguard.factor.proof import TOLD_SECONDS
+from gitguard.factor.changes import TOLD_SECONDS
 from gitguard.message.moments import until
 from gitguard.message.reasons import readable
 from gitguard.session.moment import Moment, now

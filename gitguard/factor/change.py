@@ -10,19 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from gitguard.factor.changes import note_change
 from gitguard.factor.code import new_recovery_code
 from gitguard.factor.enrolment import put_recovery_codes
-from gitguard.factor.proof import (
-    Desk,
-    Lasting,
-    Person,
-    Proof,
-    check_person,
-    is_known_network,
-    note_change,
-    prove,
-    record,
-)
+from gitguard.factor.known_networks import is_known_network
+from gitguard.factor.proof import Desk, Lasting, Person, Proof, check_person, prove, record
 from gitguard.message.reasons import Refusal, printable
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
@@ -71,6 +63,19 @@ def with_proof(
         if session is None or strange or not _is_good(desk, session, moment, at_most_seconds):
             raise ProofWanted
         return change(tx)
+
+
+def prove_known(desk: Desk, person: Person, moment: Moment, typed: bytes | None) -> None:
+    """Whoever acts for others, with a fresh factor, does it from a network that is known, or gives a second code for it.
+
+    Raises ProofWanted where `typed` is None, and what `prove` raises.
+    """
+    with desk.store.reading() as tx:
+        if is_known_network(tx, person, moment):
+            return
+    if typed is None:
+        raise ProofWanted
+    prove(desk, person, typed, moment, lambda _tx, _proof: None, Lasting.YES)
 
 
 def _is_good(desk: Desk, session: Session, moment: Moment, at_most_seconds: int | None) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gitguard.factor import invite
+from gitguard.factor.changes import note_change
 from gitguard.factor.code import new_recovery_code, read_code
 from gitguard.factor.proof import (
     Desk,
@@ -23,7 +24,6 @@ from gitguard.factor.proof import (
     check_clock,
     check_person,
     check_throttle,
-    note_change,
     open_session,
     prove,
     record,
@@ -161,7 +161,8 @@ def confirm(
         desk = desk.renewed()
         check_person(tx, person)
         check_clock(tx, moment)
-        before = tx.factor(person.user)
+        before, user = tx.factor(person.user), tx.user(person.user)
+        was_enrolled = user is not None and user.enrolled_once
         _check_basis(desk, tx, person, pending.basis, moment)
         _store(desk, tx, person, pending, max(fits), moment)
         tx.drop_invite(person.user)
@@ -169,7 +170,8 @@ def confirm(
         tx.forget_guesses(person.user)
         tx.forget_rejections(person.user)
         record(tx, "enrolled", person, moment, basis=pending.basis.kind, again=before is not None)
-        note_change(tx, "enrolled", person, moment)
+        if was_enrolled:
+            note_change(tx, "enrolled", person, moment)
         network = network_of(person.address)
         if network is not None:
             tx.note_network(person.user, network, moment.at, enrolled=before is None)

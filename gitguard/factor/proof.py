@@ -14,8 +14,10 @@ from enum import Enum
 from typing import TypeVar
 
 from gitguard.config.schema import Settings
+from gitguard.factor.changes import TOLD_SECONDS, note_change
 from gitguard.factor.code import Code, read_code
 from gitguard.factor.keyring import Keyring
+from gitguard.factor.known_networks import is_known_network
 from gitguard.factor.throttle import longest_window, retry_at
 from gitguard.factor.totp import CLOCK_SEARCH, WINDOW, Parameters, fitting_steps
 from gitguard.message.moments import duration
@@ -23,12 +25,10 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.credential import Credential
 from gitguard.session.moment import CLOCK_BACK_SECONDS, Moment
 from gitguard.session.scope import network_of, scope_of
-from gitguard.store.contract import Reading, Store, Writing
+from gitguard.store.contract import Store, Writing
 from gitguard.store.rows import Change, Factor, Guessing, NearMiss, Session
 
-KNOWN_AFTER_SECONDS = 86400  # from the first verification on, a network is not known for so long
 SECOND_CODE_SECONDS = 180  # between the two codes; an app shows another one every half minute
-TOLD_SECONDS = 30 * 86400  # what changed longer ago is not told any more
 REPEATED_SECONDS = 60
 REPEATED = "repeated"  # the code that has just verified this very credential
 MANY_USERS = (10, 30, 100, 300, 1000, 3000)  # users with failures within a day, at which the trail says so
@@ -133,8 +133,9 @@ def prove(
         elif enough := _is_enough(desk, tx, person, moment, answer, lasting):
             result = change(tx, _succeeded(tx, person, moment, answer))
         else:
-            tx.put_first_code(person.user, person.account, moment.at)
+            tx.put_first_code(person.user, _place_of(person), moment.at)
             record(tx, "first-code", person, moment, method=answer.method)
+            note_change(tx, "first-code", person, moment)
     if isinstance(answer, Refusal):
         raise answer
     if not enough:
@@ -150,27 +151,21 @@ def _is_enough(
         return True
     if lasting is Lasting.BUT_FOR_RECOVERY and proof.method == "recovery-code":
         return True
-    first_at = tx.first_code(person.user, person.account)
+    first_at = tx.first_code(person.user, _place_of(person))
     if first_at is not None and 0 <= moment.at - first_at <= SECOND_CODE_SECONDS:
-        tx.drop_first_code(person.user, person.account)
+        tx.drop_first_code(person.user, _place_of(person))
         return True
     scope = scope_of(desk.settings.session.scope, person.credential, person.address)
     session = tx.session(person.user, scope) if scope is not None else None
-    by_code = session is not None and session.method in ("totp", "recovery-code")
-    return by_code and session is not None and 0 <= moment.age_of(session.verified) <= SECOND_CODE_SECONDS
+    if session is None or session.scope != "address":
+        return False  # of a wider one it is not known who opened it, and where
+    by_code = session.method in ("totp", "recovery-code")
+    return by_code and 0 <= moment.age_of(session.verified) <= SECOND_CODE_SECONDS
 
 
-def is_known_network(tx: Reading, person: Person, moment: Moment) -> bool:
-    """Whether the person enrolled from where they are now, or verified from there a day ago and more."""
-    network = network_of(person.address)
-    since = tx.network_known_since(person.user, network) if network is not None else None
-    return since is not None and moment.at - since >= KNOWN_AFTER_SECONDS
-
-
-def note_change(tx: Writing, event: str, person: Person, moment: Moment, subject: str = "") -> None:
-    """Something changed about `person`, by themselves, that outlives a session: they are told of it elsewhere."""
-    change = Change(moment.at, event, subject, person.account, person.address)
-    tx.note_change(person.user, change, network_of(person.address) or "")
+def _place_of(person: Person) -> str:
+    """Which credential, in which network: both codes come from there, or the owner's one would be the first of a thief's."""
+    return f"{person.credential.text} {network_of(person.address) or '-'}"
 
 
 def _succeeded(tx: Writing, person: Person, moment: Moment, proof: Proof) -> Proof:
@@ -183,11 +178,8 @@ def _succeeded(tx: Writing, person: Person, moment: Moment, proof: Proof) -> Pro
         tx.note_network(person.user, network, moment.at)
     tx.clear_short_failures(person.user, person.account)
     tx.set_near_miss(person.user, person.account, None)
-    rejected = tx.rejections(person.user)
-    tx.forget_rejections(person.user)
     changes = tx.untold_changes(person.user, person.account, network or "", moment.at - TOLD_SECONDS)
-    tx.mark_told(person.user, person.account, network or "")
-    return replace(proof, rejected=rejected, changes=tuple(changes))
+    return replace(proof, rejected=tx.rejections(person.user), changes=tuple(changes))
 
 
 def void_recovery_codes_if_off(desk: Desk, at: int, actor: str) -> None:
@@ -298,12 +290,16 @@ def _totp(
         return Proof("totp", factor.enrolment, tx.recovery_codes_left(person.user))
     if fits:
         cause = "replayed" if max(fits) <= factor.last_step else "burned"
-        tx.set_near_miss(person.user, person.account, None)
-        if cause == "replayed" and _has_just_verified(
+        before = tx.near_miss(person.user, person.account)
+        again = before is not None and (before.step, before.difference) == (max(fits), 0)
+        mine = cause == "replayed" and _has_just_verified(
             desk, tx, person, parameters, max(fits), factor, moment
-        ):
+        )
+        tx.set_near_miss(person.user, person.account, NearMiss(max(fits), 0) if mine else None)
+        if mine and not again:
+            # No failure, once; the text is that of any other.
             record(tx, "code-rejected", person, moment, cause=cause)
-            return Refusal("code-rejected", REPEATED)  # no failure; the text is that of any other
+            return Refusal("code-rejected", REPEATED)
         return _rejected(tx, person, moment, cause)
     return _outside(tx, person, near, now, factor, moment)
 

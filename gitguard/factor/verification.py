@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gitguard.factor.changes import told
 from gitguard.factor.proof import Desk, Person, Proof, open_session, prove
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing
@@ -25,6 +26,7 @@ def verify(desk: Desk, person: Person, typed: bytes, moment: Moment) -> Verified
     """
 
     def change(tx: Writing, proof: Proof) -> Verified:
+        told(tx, person, moment)
         return Verified(open_session(desk, tx, person, moment, proof.method), proof)
 
     return prove(desk, person, typed, moment, change)

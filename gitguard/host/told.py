@@ -50,7 +50,7 @@ def due(state: str, at: int) -> list[Notice]:
 def _one(table: dict[str, dict[str, Any]], notice: Notice, at: int) -> Notice | None:
     if notice.get("event") not in ONCE:
         return notice
-    kind = json.dumps([notice.get("event"), notice.get("user", "")])
+    kind = json.dumps([notice.get("event"), notice.get("user", ""), notice.get("key", "")])
     entry = table.get(kind)
     if entry is not None and 0 <= at - int(entry["at"]) < AGAIN_SECONDS:
         entry["count"] = int(entry["count"]) + 1

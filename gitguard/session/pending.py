@@ -16,7 +16,7 @@ FOLDER = "pending"  # below the state folder
 KEPT_SECONDS = 3600
 SHOWN_SECONDS = 600  # how long it is shown to whoever does not come by its link
 MOST_OF_PLACE = 20  # of one key in one network: whoever has a copy of it elsewhere crowds out nothing here
-MOST_OF_KEY = 100  # of one key, from wherever
+MOST_OF_KEY = 100  # of one key, from wherever; then the network that has the most makes room
 MOST_OF_USER = 400  # then the key that has the most makes room
 DENIED = "denied"  # in the place of the number: it is shown to nobody
 DENIED_SECONDS = 60  # and is not noted anew for so long
@@ -79,8 +79,8 @@ def _note(
     _make(folder)
     if not (
         _has_room(folder, place, name, MOST_OF_PLACE, at)
-        and _has_room(folder, _of_key(user, credential), name, MOST_OF_KEY, at)
-        and _has_room_beside_others(folder, user, credential, name, at)
+        and _has_room_beside_others(folder, _of_key(user, credential), place, MOST_OF_KEY, name, at)
+        and _has_room_beside_others(folder, _of_user(user), _of_key(user, credential), MOST_OF_USER, name, at)
     ):
         return None
     # No two of a user have one number: or a thief would draw until theirs is what the owner's terminal shows.
@@ -162,16 +162,17 @@ def _has_room(folder: str, beginning: str, name: str, most: int, at: int) -> boo
     return True
 
 
-def _has_room_beside_others(folder: str, user: str, credential: str, name: str, at: int) -> bool:
-    """Whether one more of the user's may be noted: the key that has the most makes room, and is hardly the owner's other one."""
-    there = [other for other in _names(folder, _of_user(user)) if other != name]
-    if len(there) < MOST_OF_USER:
+def _has_room_beside_others(folder: str, all_: str, own: str, most: int, name: str, at: int) -> bool:
+    """Whether one more of those that begin with `all_` may be noted: the part of them (as long as `own`) that has the most
+    makes room, and is hardly the owner's other one.
+    """
+    there = [other for other in _names(folder, all_) if other != name]
+    if len(there) < most:
         return True
     counts: dict[str, int] = {}
-    own = _of_key(user, credential)
     for other in there:
         counts[other[: len(own)]] = counts.get(other[: len(own)], 0) + 1
-    fullest = max(counts, key=lambda key: counts[key])
+    fullest = max(counts, key=lambda part: (counts[part], part != own))
     return _has_room(folder, fullest, name, 0, at if fullest == own else at + AGAIN_SECONDS["push"])
 
 

@@ -1,7 +1,7 @@
 """Reads that were refused within the last minute, by whom, from where, of which repository: a push behind one does not wait.
 
 `git ls-remote || git push --force` takes a refusal for an empty repository. A mark is an empty file in the state folder, as
-old as the refusal. MUST: where the marks of a user cannot be kept, none of their pushes waits. Plain dialect: a gate that
+old as the refusal. MUST: where the marks of a key cannot be kept, none of its pushes waits. Plain dialect: a gate that
 refuses loads this file.
 """
 
@@ -12,18 +12,18 @@ from gitguard.session.scope import neighbours_of
 
 FOLDER = "refused-reads"  # below the state folder
 COUNTS_SECONDS = 60
-MOST_OF_USER = 200
+MOST_OF_KEY = 200
 _FULL = "full"
 
 
 def note(state: str, user: str, credential: str, address: str, repository: str, at: int) -> None:
     """A read was refused. Call it before the client hears of it."""
-    folder, of_user = f"{state}/{FOLDER}", _digest(user, 6)
+    folder, of_key = f"{state}/{FOLDER}", _digest(f"{user}\n{credential}", 6)
     try:
         _make(folder)
-        name = of_user + _about(credential, address, repository)
-        if len([one for one in posix.listdir(folder) if one.startswith(of_user)]) >= MOST_OF_USER:
-            name = of_user + _FULL
+        name = of_key + _about(address, repository)
+        if len([one for one in posix.listdir(folder) if one.startswith(of_key)]) >= MOST_OF_KEY:
+            name = of_key + _FULL
         flags = posix.O_WRONLY | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_CLOEXEC
         handle = posix.open(f"{folder}/{name}", flags, 0o600)
         try:
@@ -43,10 +43,9 @@ def _make(folder: str) -> None:
 
 def was_refused(state: str, user: str, credential: str, address: str, repository: str, at: int) -> bool:
     """Whether such a read was refused within `COUNTS_SECONDS` before `at`; yes where that cannot be known."""
-    of_user = _digest(user, 6)
+    of_key = _digest(f"{user}\n{credential}", 6)
     return any(
-        _is_recent(f"{state}/{FOLDER}/{of_user}{name}", at)
-        for name in (_about(credential, address, repository), _FULL)
+        _is_recent(f"{state}/{FOLDER}/{of_key}{name}", at) for name in (_about(address, repository), _FULL)
     )
 
 
@@ -74,8 +73,8 @@ def _is_recent(path: str, at: int) -> bool:
         return True
 
 
-def _about(credential: str, address: str, repository: str) -> str:
-    return _digest(f"{credential}\n{neighbours_of(address)}\n{repository}", 10)
+def _about(address: str, repository: str) -> str:
+    return _digest(f"{neighbours_of(address)}\n{repository}", 10)
 
 
 def _digest(text: str, size: int) -> str:

@@ -285,6 +285,9 @@ class Writing(Reading, Protocol):
     def note_network(self, user: str, network: str, at: int, *, enrolled: bool = False) -> None:
         """`user` has verified from here; `enrolled`: for the first time, by the enrolment itself."""
 
+    def forget_networks(self, user: str, but: str = "") -> int:
+        """No network is known of `user` any more, but this one; how many were."""
+
     def note_change(self, user: str, change: Change, network: str) -> None:
         """Something changed about `user`, to be told to them."""
 

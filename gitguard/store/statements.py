@@ -238,6 +238,9 @@ class Writer(Reader):
             user, network, at, 0 if enrolled else at,
         )  # fmt: skip
 
+    def forget_networks(self, user: str, but: str = "") -> int:
+        return self._change("DELETE FROM known_networks WHERE user_name = ? AND network <> ?", user, but)
+
     def note_change(self, user: str, change: Change, network: str) -> None:
         self._change(
             "INSERT INTO changes (user_name, at, event, subject, credential, network, address) VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -10,7 +10,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
 from gitguard.config.faults import ConfigurationError
-from gitguard.factor.change import ProofWanted
+from gitguard.factor.change import ProofWanted, prove_known
 from gitguard.factor.proof import SecondCodeWanted
 from gitguard.message.reasons import Refusal, told_of
 from gitguard.web.around import FREE
@@ -38,7 +38,8 @@ def install(app: Flask) -> None:
 def _check_need() -> ResponseReturnValue | None:
     if request.endpoint in FREE or request.endpoint is None:
         return None
-    need = getattr(current_app.view_functions[request.endpoint], "needs", None)
+    view = current_app.view_functions[request.endpoint]
+    need = getattr(view, "needs", None)
     here = visit()
     if need == ANYONE:
         return None
@@ -50,6 +51,8 @@ def _check_need() -> ResponseReturnValue | None:
         raise Refusal("forbidden")
     if need == SERVER_ADMIN and not here.is_fresh:
         return to_verify(str(request.endpoint))
+    if getattr(view, "opens", False):
+        prove_known(here.site.desk, here.person, here.moment, typed_code())
     return None
 
 

@@ -67,6 +67,16 @@ class Repeats:
             for key in [k for k, one in self._answers.items() if one is answer]:
                 del self._answers[key]
 
+    def drop_others(self, answer: _Answer) -> None:
+        """Forget the browser's other answers: what they showed may be true no more, since this form did something."""
+        with self._lock:
+            for key in [
+                k
+                for k, one in self._answers.items()
+                if one.browser == answer.browser and one is not answer and one.ready.is_set()
+            ]:
+                del self._answers[key]
+
 
 def install(app: Flask) -> None:
     """Look for a repeated form behind the checks of host and form token, before anything is done."""
@@ -125,8 +135,10 @@ def _end(_: BaseException | None) -> None:
     answer: _Answer | None = g.pop("answer", None)
     if answer is None:
         return
+    repeats: Repeats = current_app.extensions["repeats"]
+    if g.get("succeeded", False):
+        repeats.drop_others(answer)
     if answer.response is None or g.get("not_done", False) or not g.get("succeeded", False):
         # Who waits for it already gets it; whoever sends it later types again.
-        repeats: Repeats = current_app.extensions["repeats"]
         repeats.drop(answer)
     answer.ready.set()

@@ -25,11 +25,15 @@ COOKIE_KEY = "browser"  # in the cookie: what this browser is known by
 VIEW = TypeVar("VIEW", bound=Callable[..., Any])
 
 
-def needs(who: str) -> Callable[[VIEW], VIEW]:
-    """Who may come to a route. MUST: each says it; one that does not is closed."""
+def needs(who: str, *, opens: bool = False) -> Callable[[VIEW], VIEW]:
+    """Who may come to a route. MUST: each says it; one that does not is closed.
+
+    `opens`: an admin's form that gives somebody a way in, so that one phished code of an admin is not enough for it.
+    """
 
     def marked(view: VIEW) -> VIEW:
         view.needs = who  # type: ignore[attr-defined]
+        view.opens = opens  # type: ignore[attr-defined]
         return view
 
     return marked

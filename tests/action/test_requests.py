@@ -8,15 +8,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from gitguard.action import browsers, keys, people, requests, sessions, users
+from gitguard.action import browsers, keys, people, requests, sessions, toggles, users
 from gitguard.action.requests import PendingRequest
 from gitguard.action.sessions import Which
 from gitguard.config.types import UserOrGroup
 from gitguard.factor import enrolment
 from gitguard.factor.change import ProofWanted
+from gitguard.factor.known_networks import KNOWN_AFTER_SECONDS, is_known_network
 from gitguard.factor.proof import Person, prove
+from gitguard.factor.verification import verify
 from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
+from gitguard.session import budget
 from gitguard.session.credential import credential_of, ssh_key
 from gitguard.session.moment import Moment
 from gitguard.session.pending import note, pending
@@ -469,3 +472,44 @@ def test_a_server_admin_who_has_not_enrolled_needs_an_invite(house: House) -> No
         assert not enrolment.needs_basis(
             replace(desk, settings=msgspec.structs.replace(opened, git=settings.git)), tx, person
         )
+
+
+def test_not_me_makes_every_other_network_a_strange_one(house: House) -> None:
+    """ATTACK: a phished code a day ago made the thief's network known. EXPECTED: once the owner says so, it is strange; theirs is not."""
+    person, _ = house.enrolled()
+    with house.site.store.writing() as tx:
+        tx.note_network(person.user, "203.0.113.9", house.moment.at - KNOWN_AFTER_SECONDS)
+    browser, _ = signed_in(house, person)
+    thief = replace(person, address="203.0.113.9")
+    with house.site.store.reading() as tx:
+        assert is_known_network(tx, thief, house.moment)
+        mine = is_known_network(tx, browser, house.moment)
+    requests.deny(house.site, browser, refused(house, thief).asked.id, "", house.moment)
+    with house.site.store.reading() as tx:
+        assert not is_known_network(tx, thief, house.moment)
+        assert is_known_network(tx, browser, house.moment) == mine
+
+
+def test_what_a_repository_demands_lasts(house: House) -> None:
+    """ATTACK: a repository admin's key and one phished code, elsewhere: switch it off. EXPECTED: that takes a second one."""
+    person, code = house.enrolled()
+    name = house.repository(person)
+    thief = replace(person, address="203.0.113.9")
+    verify(house.site.desk, thief, code(), house.moment)
+    for attempt in (
+        lambda: toggles.set_require(house.site, thief, name, "none", house.moment, None),
+        lambda: toggles.change_admin(house.site, thief, name, "remove", person.user, house.moment, None),
+    ):
+        with pytest.raises(ProofWanted):
+            attempt()
+
+
+def test_a_login_of_the_proxy_signs_in_so_often_and_no_more(house: House) -> None:
+    """ATTACK: a proxy's login in a loop. EXPECTED: thirty within the hour from one network, so the trail is not filled; another one may."""
+    person, _ = house.enrolled()
+    for _ in range(budget.MOST):
+        browsers.sign_in_by_login(house.site, person.user, "203.0.113.9", house.moment)
+    with pytest.raises(Refusal) as told:
+        browsers.sign_in_by_login(house.site, person.user, "203.0.113.9", house.moment)
+    assert told.value.reason == "throttled"
+    assert browsers.sign_in_by_login(house.site, person.user, "192.0.2.1", house.moment).user == person.user

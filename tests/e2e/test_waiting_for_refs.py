@@ -214,7 +214,7 @@ def test_a_read_of_a_minute_ago_counts_no_more(patient: Server) -> None:
     assert refused_reads.was_refused(state, "a", "SHA256:k", "2001:db8::2", "app", 1001), (
         "a /64 is one network"
     )
-    for number in range(refused_reads.MOST_OF_USER + 5):
+    for number in range(refused_reads.MOST_OF_KEY + 5):
         refused_reads.note(state, "many", "SHA256:k", "192.0.2.1", f"r{number}", 1000)
     assert refused_reads.was_refused(state, "many", "SHA256:k", "192.0.2.1", "never-read", 1001), (
         "full is closed"

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
 import pytest
 
+from gitguard.action import users
 from gitguard.factor import change, enrolment
-from gitguard.factor.proof import (
-    KNOWN_AFTER_SECONDS,
-    SECOND_CODE_SECONDS,
-    TOLD_SECONDS,
-    Person,
-    SecondCodeWanted,
-)
+from gitguard.factor.changes import TOLD_SECONDS
+from gitguard.factor.known_networks import KNOWN_AFTER_SECONDS
+from gitguard.factor.proof import SECOND_CODE_SECONDS, Person, SecondCodeWanted
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import ssh_key
@@ -166,3 +164,84 @@ def test_the_code_that_has_just_verified_is_no_failure(bench: Bench) -> None:
     with pytest.raises(Refusal):
         verify(bench.desk, bench.alice, code, bench.now)
     assert failures() == 2
+
+
+@pytest.mark.parametrize("scope", ["user", "key"])
+def test_the_owners_own_verification_is_no_first_code_of_a_thief(bench: Bench, scope: str) -> None:
+    """ATTACK: sessions count for a key or a user wherever they are; a thief phishes one code right behind the owner's own.
+
+    EXPECTED: it takes two codes of theirs all the same, from one network.
+    """
+    bench.set(session=msgspec.structs.replace(bench.desk.settings.session, scope=scope))
+    verify(bench.desk, bench.alice, bench.code(), bench.now)
+    bench.later(30)
+    with pytest.raises(SecondCodeWanted):
+        change.replace_recovery_codes(bench.desk, thief(bench), bench.code(), bench.now)
+
+
+def test_the_first_code_is_of_one_network(bench: Bench) -> None:
+    """ATTACK: the owner, travelling, gave a first code; a thief with the same key elsewhere phishes one. EXPECTED: it is a first one."""
+    travelling = replace(bench.alice, address="198.51.100.7")
+    with pytest.raises(SecondCodeWanted):
+        change.replace_recovery_codes(bench.desk, travelling, bench.code(), bench.now)
+    bench.later(30)
+    with pytest.raises(SecondCodeWanted):
+        change.replace_recovery_codes(bench.desk, thief(bench), bench.code(), bench.now)
+
+
+def test_a_first_code_is_told_to_the_owner(bench: Bench) -> None:
+    """Somebody had a code of theirs, and wanted to change something with it."""
+    with pytest.raises(SecondCodeWanted):
+        change.remove(bench.desk, thief(bench), bench.code(), bench.now)
+    bench.later(30)
+    (told,) = verify(bench.desk, bench.alice, bench.code(), bench.now).proof.changes
+    assert (told.event, told.address) == ("first-code", STRANGE)
+
+
+def test_a_thief_does_not_take_away_what_the_owner_is_told(bench: Bench) -> None:
+    """ATTACK: verify once from elsewhere, so that the owner hears of no wrong code. EXPECTED: only home forgets them."""
+    with pytest.raises(Refusal):
+        verify(bench.desk, thief(bench), bench.wrong(), bench.now)
+    verify(bench.desk, thief(bench), bench.code(), bench.now)
+    bench.later(30)
+    first = verify(bench.desk, bench.alice, bench.code(), bench.now).proof.rejected
+    assert first is not None
+    assert first.failures == 1
+    bench.later(30)
+    assert verify(bench.desk, bench.alice, bench.code(), bench.now).proof.rejected is None
+
+
+def test_what_is_not_shown_is_not_told(bench: Bench) -> None:
+    """A code for a change shows no list of changes, so the next verification still does."""
+    change.replace_recovery_codes(bench.desk, bench.alice, bench.code(), bench.now)
+    with bench.desk.store.writing() as tx:
+        tx.note_network("alice", STRANGE, bench.now.at - KNOWN_AFTER_SECONDS)
+    bench.later(30)
+    change.set_always(bench.desk, thief(bench), bench.now, bench.code(), on=True)
+    bench.later(30)
+    assert [one.event for one in verify(bench.desk, thief(bench), bench.code(), bench.now).proof.changes] == [
+        "recovery-codes-replaced"
+    ]
+
+
+def test_after_a_reset_no_network_is_known(bench: Bench) -> None:
+    """ATTACK: a thief's network has been known for a day; the admin resets the factor. EXPECTED: two codes from there again."""
+    away = thief(bench)
+    verify(bench.desk, away, bench.code(), bench.now)
+    bench.later(KNOWN_AFTER_SECONDS)
+    with bench.desk.store.writing() as tx:
+        users.reset(tx, bench.desk.keyring, "alice", bench.now.at, "admin")
+        bench.enrol(tx, "alice")
+    with pytest.raises(SecondCodeWanted):
+        change.replace_recovery_codes(bench.desk, away, bench.code(), bench.now)
+
+
+def test_a_repeated_code_is_free_once(bench: Bench) -> None:
+    """The second click is; whoever goes on sending it fills no log for nothing."""
+    code = bench.code()
+    verify(bench.desk, bench.alice, code, bench.now)
+    for expected in (0, 1, 2):
+        with pytest.raises(Refusal):
+            verify(bench.desk, bench.alice, code, bench.now)
+        with bench.desk.store.reading() as tx:
+            assert len(tx.failures("alice", 0)) == expected

@@ -32,7 +32,7 @@ from gitguard.message.reasons import Refusal
 from gitguard.policy.glob import fits
 from gitguard.policy.rules import is_listed
 from gitguard.policy.situation import Situation
-from gitguard.session import pending
+from gitguard.session import pending, refused_reads
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment, now
 from gitguard.store.gate_query import GateQuery
@@ -368,6 +368,28 @@ def test_many_keys_share_a_persons_room(tmp_path: Path) -> None:
     assert len(found) <= pending.MOST_OF_USER
     assert mine is not None
     assert mine.id in [one.id for one in found]
+
+
+def test_a_copy_of_a_key_crowds_out_nothing_at_home(tmp_path: Path) -> None:
+    """ATTACK: the same key from many networks. EXPECTED: its networks make room for each other, the owner's keeps what it has."""
+    state = str(tmp_path)
+    mine = pending.note(state, "a", "SHA256:k", "192.0.2.1", "app", "push", 1000)
+    for network in range(10):
+        for number in range(pending.MOST_OF_PLACE):
+            pending.note(state, "a", "SHA256:k", f"198.51.100.{network}", f"r{number}", "push", 1000 + number)
+    found = pending.pending(state, "a", 1100)
+    assert len(found) <= pending.MOST_OF_KEY
+    assert mine is not None
+    assert mine.id in [one.id for one in found]
+
+
+def test_one_key_stops_no_other_from_waiting(tmp_path: Path) -> None:
+    """ATTACK: more refused reads than are kept, by one key. EXPECTED: a push by the user's other key waits all the same."""
+    state = str(tmp_path)
+    for number in range(refused_reads.MOST_OF_KEY + 1):
+        refused_reads.note(state, "a", "SHA256:k", "192.0.2.1", f"r{number}", 1000)
+    assert refused_reads.was_refused(state, "a", "SHA256:k", "198.51.100.1", "other", 1001)
+    assert not refused_reads.was_refused(state, "a", "SHA256:other", "192.0.2.1", "other", 1001)
 
 
 @pytest.mark.parametrize("how", ["mode", "owner", "link"])

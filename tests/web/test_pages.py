@@ -284,3 +284,26 @@ def test_a_confirmed_set_up_is_held_no_longer(hall: Hall) -> None:
     assert browser.post("/set-up/confirm", {"code": code}).status == 303
     token = browser.get("/account").token
     assert browser.post("/set-up/confirm", {"code": code, "number": "1"}, token=token).status == 410
+
+
+def test_one_phished_code_of_an_admin_gives_nobody_a_way_in(hall: Hall) -> None:
+    """ATTACK: a server admin's key and one code, from a network that nobody knows. EXPECTED: each form that gives a way in takes a second code."""
+    server, admin = hall.server, hall.server.new_user(hall.name())
+    server.configure(git={"admins": [admin.name]})
+    victim = server.new_user(hall.name())
+    guest = hall.verified(admin)
+    with server.acting() as site, site.store.writing() as tx:
+        tx.forget_networks(admin.name)
+    form = {"name": victim.name, "reason": "phone lost"}
+    guest.browser.get(f"/admin/person?name={victim.name}")
+    for path in ("reset", "invite", "resume", "unthrottle"):
+        asked = guest.browser.post(f"/admin/person/{path}", form)
+        assert 'name="code"' in asked.body, path
+        assert "INV-" not in asked.text
+    with server.acting() as site, site.store.reading() as tx:
+        assert tx.factor(victim.name) is not None, "nothing was done"
+    server.clear_watermark(admin)
+    done = guest.browser.post("/admin/person/reset", {**form, "code": server.fresh_code(admin)})
+    assert re.search(r"INV(-[A-Z2-9]{4}){6}", done.text), done.text
+    assert "Suspended" in guest.browser.follow(guest.browser.post("/admin/person/suspend", form)).text
+    server.configure(git={"admins": []})

@@ -274,3 +274,17 @@ def test_a_flood_of_one_kind_drops_nothing_of_another(hall: Hall) -> None:
     assert notices.last_dropped(state) is not None, "a notice that goes well takes nothing away"
     (hall.server.home / "state" / notices.DROPPED).unlink()
     (hall.server.home / "state" / "notices").unlink(missing_ok=True)
+
+
+def test_what_was_done_since_is_not_answered_from_memory() -> None:
+    """A kept answer goes when the same browser does something else: what it shows may be true no more."""
+    kept = Repeats()
+    first, _ = kept.begin(b"on", "browser", 0)
+    first.ready.set()
+    other, _ = kept.begin(b"other", "another", 0)
+    other.ready.set()
+    second, _ = kept.begin(b"off", "browser", 1)
+    kept.drop_others(second)
+    assert kept.begin(b"off", "browser", 2) == (second, False)
+    assert kept.begin(b"on", "browser", 2)[1]
+    assert kept.begin(b"other", "another", 2) == (other, False), "another browser's stays"

@@ -96,7 +96,7 @@ def _act(done: str, act: Callable[[str, str], people.Changed | Followed | None])
 
 
 @pages.post("/person/reset")
-@needs(SERVER_ADMIN)
+@needs(SERVER_ADMIN, opens=True)
 def reset() -> ResponseReturnValue:
     """Take the second factor away; the invite that lets them come back is shown once."""
     here = visit()
@@ -104,7 +104,7 @@ def reset() -> ResponseReturnValue:
 
 
 @pages.post("/person/invite")
-@needs(SERVER_ADMIN)
+@needs(SERVER_ADMIN, opens=True)
 def invite() -> ResponseReturnValue:
     """A fresh invite, shown once; the one before it is void."""
     here = visit()
@@ -124,7 +124,7 @@ def suspend() -> ResponseReturnValue:
 
 
 @pages.post("/person/resume")
-@needs(SERVER_ADMIN)
+@needs(SERVER_ADMIN, opens=True)
 def resume() -> ResponseReturnValue:
     """Let them in again."""
     here = visit()
@@ -134,7 +134,7 @@ def resume() -> ResponseReturnValue:
 
 
 @pages.post("/person/unthrottle")
-@needs(SERVER_ADMIN)
+@needs(SERVER_ADMIN, opens=True)
 def unthrottle() -> ResponseReturnValue:
     """Forget their wrong codes."""
     here = visit()

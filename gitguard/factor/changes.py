@@ -1,0 +1,31 @@
+"""What lasts and was changed by somebody with the person's own code, kept to be told to them where they verify next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gitguard.factor.known_networks import is_known_network
+from gitguard.session.moment import Moment
+from gitguard.session.scope import network_of
+from gitguard.store.contract import Writing
+from gitguard.store.rows import Change
+
+if TYPE_CHECKING:
+    from gitguard.factor.proof import Person
+
+TOLD_SECONDS = 30 * 86400  # what changed longer ago is not told any more
+
+
+def note_change(tx: Writing, event: str, person: Person, moment: Moment, subject: str = "") -> None:
+    """Something changed about `person`, by themselves, that outlives a session: they are told of it elsewhere."""
+    change = Change(moment.at, event, subject, person.account, person.address)
+    tx.note_change(person.user, change, network_of(person.address) or "")
+
+
+def told(tx: Writing, person: Person, moment: Moment) -> None:
+    """What a proof brings to say is said now. MUST: only where it is shown; and whoever verified from a strange network does
+    not take the owner's wrong codes away.
+    """
+    tx.mark_told(person.user, person.account, network_of(person.address) or "")
+    if is_known_network(tx, person, moment):
+        tx.forget_rejections(person.user)
