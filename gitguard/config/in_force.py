@@ -7,6 +7,8 @@ it, an editor dies in the middle. So a file with a fault closes, and one without
 - if somebody vouched for these very bytes (`init`, `config check`, `config edit`), at once;
 - else once nobody has written it for `SETTLED_SECONDS`, unless it looks cut off; until then the last good form goes on.
 
+What ends where a page ends, and what cannot be noted as the last good form while it is new or looks cut off, closes too.
+
 What the other side may do in between: write on, a byte at a time, replace the file, or stop for good. The last good form
 and the vouch lie beside the compiled form, each replaced in one step, and count only if they are ours by owner and mode.
 A vouch is for the next change alone: of bytes that were good once, a later file may be longer by what matters.
@@ -33,11 +35,12 @@ SETTLED_SECONDS = 2
 VOUCHED_SECONDS = 3600  # from `config check` to the file's being put in place
 _TRIES = 3
 _BLOCK_BYTES = 512  # a full disk cuts a file where a block ends, and a buffer is written whole
+_PAGE_BYTES = 4096  # by which nearly every file system and buffer goes: what ends there is looked at whatever it demands
 
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """`entry` describes the file that `settings` are of; None where they are the last good form, and `doubt` says why."""
+    """`entry` describes the file that `settings` are of; None where they are not to be kept. `doubt`: why they are the last good form."""
 
     settings: Settings
     data: bytes
@@ -57,17 +60,41 @@ def in_force(path: str, compiled: str, at: float | None = None) -> InForce:
         return InForce(settings, data, entry)
     before = _parsed(good, path)
     less = demands_less(settings, before) if before is not None else ""
-    if before is not None and good is not None and less and not is_vouched(compiled, data, at):
-        if _is_young(entry, at):
+    vouched, young, cut = is_vouched(compiled, data, at), _is_young(entry, at), _cut(data)
+    if before is not None and good is not None and not vouched:
+        if less and young:
             doubt = f"it was changed less than {SETTLED_SECONDS} seconds ago and demands less in {less}"
             return InForce(before, good, None, doubt)
-        if cut := _cut(data):
-            what = f"it demands less than before in {less}, and looks cut off: {cut}; if it is whole: gitguard admin config check"
-            raise ConfigurationError(path, [Fault(0, "file", what)])
-    if is_account(str(settings.host.account)):
-        _put(compiled, "good", data)
-        _forget_vouch(compiled)
+        if cut and (less or len(data) % _PAGE_BYTES == 0):
+            what = f"it demands less than before in {less}, and looks" if less else "it looks"
+            raise _closed(path, f"{what} cut off: {cut}; if it is whole: gitguard admin config check")
+    if not is_account(str(settings.host.account)):
+        return InForce(settings, data, entry)
+    if young and cut and not vouched:
+        # Perhaps the beginning of what is being saved: it counts for now, since it demands no less, and is not kept.
+        return InForce(settings, data, None)
+    if _put(compiled, "good", data):
+        if vouched or not young:
+            _forget_vouch(compiled)
+    elif before is not None and not vouched and (young or cut):
+        # On a full disk the next file is cut, and would be compared with one that was in force long ago.
+        raise _closed(path, "it is new, and the form that counts cannot be noted; is the disk full?")
     return InForce(settings, data, entry)
+
+
+def _closed(path: str, what: str) -> ConfigurationError:
+    return ConfigurationError(path, [Fault(0, "file", what)])
+
+
+def less_than_before(compiled: str, data: bytes, path: str) -> str:
+    """In which setting `data` demands less than the last good form, and whether it looks cut off, in words; "" for none."""
+    before = _parsed(_good(compiled), path)
+    less = demands_less(parse(data, path), before) if before is not None else ""
+    if not less:
+        return ""
+    return f"it demands less than what was in force before, in {less}" + (
+        f", and looks cut off: {cut}" if (cut := _cut(data)) else ""
+    )
 
 
 def settings_in_force(path: str, compiled: str) -> Settings:

@@ -11,6 +11,7 @@ from gitguard.config.types import format_duration
 from gitguard.message.moments import day
 from gitguard.policy.containment import lies_within
 from gitguard.policy.glob import HEADS, fits, whole_ref
+from gitguard.policy.ref_names import REMOTES
 
 SOON_SECONDS = 30 * 86400
 KINDS = (
@@ -27,7 +28,6 @@ KINDS = (
     "keep-around",
     "stash",
 )
-REMOTES = ("origin", "upstream")
 USUAL = ("main", "master", "develop", "trunk", "production", "release")
 
 
@@ -188,7 +188,11 @@ def _frees_stand_ins(settings: Settings, index: int) -> list[str]:
     """A rule that frees tags (or another folder) beside one that demands branches: what is looked up first is free."""
     rule = settings.rules[index]
     freed = [
-        str(one) for one in rule.refs if rule.require is False and not whole_ref(str(one)).startswith(HEADS)
+        str(one)
+        for one in rule.refs
+        if not rule.require
+        and not whole_ref(str(one)).startswith(HEADS)
+        and "*" not in whole_ref(str(one)).split("/")[1]
     ]
     found = []
     for pattern in freed:

@@ -1,7 +1,7 @@
 """Whether one configuration demands no less than another: asked before a file that may be half written is believed.
 
 Cautious: what cannot be compared key by key counts as less. Two settings that differ in words for people alone (help,
-apps, names, links, notices, where logs go) demand the same.
+apps, names, links, where logs go) demand the same.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ def _less(new: Settings, old: Settings) -> Iterator[str]:
     yield from (where for where, holds in in_order.items() if not holds)
     yield from _people(new, old)
     yield from _web(new, old)
+    if old.notify.command and not (new.notify.command and set(new.notify.events) >= set(old.notify.events)):
+        yield "[notify]"  # it demands nothing, but a file that was cut off must not end it unheard
 
 
 def _places(settings: Settings) -> tuple[object, ...]:

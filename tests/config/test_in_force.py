@@ -200,6 +200,63 @@ def test_a_file_that_was_cut_for_good_stays_closed(place: Place, cut: str) -> No
     assert not place.found().settings.rules, "whoever looked may say that it is whole"
 
 
+def test_after_a_full_disk_a_cut_file_is_compared_with_nothing_old(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ATTACK: the form that counts could not be noted; the next save is cut, and demands no less than the one before that. EXPECTED: closed."""
+    place.put(place.text("enforcement = 'rules'"))
+    place.found(SETTLED)
+    monkeypatch.setattr("gitguard.config.in_force.put_quietly", lambda path, data: False)
+    whole = place.text("enforcement = 'rules'", RULE.format("ops") + "#" * 2990 + "\n" + RULE.format("web"))
+    place.put(whole)
+    with pytest.raises(ConfigurationError, match="disk"):
+        place.found(0.5)
+    assert refused(policy_of(place.found(SETTLED).settings)), "whole and settled, it counts all the same"
+    place.put((whole + "#" * 4096)[:4096])
+    for after in (0.5, SETTLED, 86400.0):
+        with pytest.raises(ConfigurationError, match="cut off"):
+            place.found(after)
+    monkeypatch.undo()
+    with pytest.raises(ConfigurationError, match="cut off"):
+        place.found(SETTLED)  # there is room again, and it is still cut
+    vouch(str(place.compiled), place.config.read_bytes())
+    assert place.found(SETTLED).doubt == ""
+
+
+def test_the_beginning_of_a_file_is_not_the_form_to_compare_with(place: Place) -> None:
+    """A request sees a strict prefix of a whole file that has no last line end: the whole file counts once it is there."""
+    hardware = "[second_factor]\nhardware_keys = true\n"
+    place.put(place.text("enforcement = 'enforced'", hardware))
+    place.found(SETTLED)
+    whole = place.text("enforcement = 'enforced'", "# a remark\n" + hardware).rstrip("\n")
+    vouch(str(place.compiled), whole.encode())
+    place.put(whole.partition("[second_factor]")[0].rstrip("\n"))
+    assert not place.found(0.1).settings.second_factor.hardware_keys, "it demands no less, so it counts"
+    place.put(whole)
+    assert place.found(0.2).settings.second_factor.hardware_keys
+    place.put(whole.partition("[second_factor]")[0])
+    assert not place.found(0.1).settings.second_factor.hardware_keys
+    vouch(str(place.compiled), whole.encode())
+    place.put(whole.partition("[second_factor]")[0] + "# b\n")
+    place.found(0.1)
+    place.put(whole)
+    assert place.found(0.2).settings.second_factor.hardware_keys, (
+        "a vouch for it is not used up by its beginning"
+    )
+
+
+def test_who_checks_is_told_what_demands_less(site: Direct) -> None:
+    """`config check` lets it count, and says what that gives away: a monitor that runs it opens nothing unsaid."""
+    site.write(site.config.read_text().replace('"opt-in"', '"enforced"'))
+    site.admin("config", "check")
+    site.admin("user", "list")
+    site.config.write_text(site.config.read_text().replace('"enforced"', '"opt-in"').rstrip("\n"))
+    said = site.admin("config", "check").out
+    assert "demands less than what was in force before, in [git] enforcement" in said
+    assert "looks cut off: its last line has no end" in said
+    assert "from now on it may" in said
+
+
 def test_an_emptied_file_is_closed(place: Place) -> None:
     """`: > gitguard.toml`, and what an editor leaves for an instant."""
     place.put(place.text('enforcement = "enforced"'))
@@ -246,6 +303,11 @@ def test_a_last_good_form_that_is_not_ours_is_none(place: Place) -> None:
 
 
 ORDER = [  # (stricter, laxer): the way back is in doubt
+    ("enforcement = 'rules'\n[notify]\ncommand = ['/n']", "enforcement = 'rules'"),
+    (
+        "enforcement = 'rules'\n[notify]\ncommand = ['/n']\nevents = ['reset', 'not-me']",
+        "enforcement = 'rules'\n[notify]\ncommand = ['/n']\nevents = ['reset']",
+    ),
     ("enforcement = 'enforced'", "enforcement = 'opt-in'"),
     ("enforcement = 'rules'", "enforcement = 'off'"),
     ("enforcement = 'rules'\nadmins = ['a']", "enforcement = 'rules'\nadmins = ['a', 'b']"),

@@ -19,7 +19,7 @@ from gitguard.cli.here import check_followed, say_followed
 from gitguard.cli.printing import counted, number, say_json
 from gitguard.command_line import Group
 from gitguard.config.faults import ConfigurationError, Fault
-from gitguard.config.in_force import vouch
+from gitguard.config.in_force import less_than_before, vouch
 from gitguard.config.parse import fault_at, parse
 from gitguard.config.rule_notes import Known, rule_notes
 from gitguard.config.schema import Settings
@@ -52,6 +52,8 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> int:
     faults = faults_of(data, path)
     notes = [] if faults else notes_of(data, path)
     if not faults:
+        less = less_than_before(places_of(config_of(ctx)).compiled, data, path)
+        notes += [Fault(0, "file", f"{less}; from now on it may")] if less else []
         _vouch(ctx, data)
     if as_json:
         rows = {
