@@ -77,9 +77,8 @@ def _decide(decision: Decision, config: Config, store: GateQuery) -> None:
         _find_repository(decision, config, state, below)
         if command.verb == "git-receive-pack" and decision.directory:
             check_hook(decision.directory, config.hook, config.uid)
-        if (
-            decision.updates and decision.directory
-        ):  # asked for by name, so that nobody has looked yet what they move
+        # Asked for by name, so that nobody has looked yet what they move; the hook looks where it matters, too.
+        if decision.updates and decision.directory and config.policy.rules.has_refs:
             from gitguard.repository.refs import moved_by
 
             decision.updates = moved_by(decision.updates, decision.directory, config.git_configs)

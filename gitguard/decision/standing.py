@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import RuleTable, Settings
-from gitguard.factor.proof import Person
+from gitguard.factor.person import Person
 from gitguard.policy.glob import fits
 from gitguard.policy.narrowed import narrowed
 from gitguard.policy.requirement import Requirement

@@ -25,7 +25,7 @@ def moved_by(
 
     Raises Refusal("malformed-command") for a name that leads elsewhere, cannot be read or does not end.
     """
-    found = with_targets(updates, directory)
+    found = with_tags(with_targets(updates, directory), directory)
     taken = refs_of_proc_receive(directory, git_configs)
     unreadable = stored_otherwise(directory)
     for old, new, ref in updates:
@@ -82,6 +82,54 @@ def with_targets(
         else:
             raise Refusal("malformed-command", f"{ref} is a symbolic ref that does not end")
     return tuple(found)
+
+
+def with_tags(
+    updates: "tuple[tuple[str, str, str], ...]", directory: str
+) -> "tuple[tuple[str, str, str], ...]":
+    """`updates`, with the tags beside which a branch of the same name is put: `git clone -b NAME` takes the branch.
+
+    Raises Refusal("malformed-command") where it cannot be known which tags there are.
+    """
+    made = {ref for _, _, ref in updates}
+    packed = None
+    found = list(updates)
+    for old, new, ref in updates:
+        if not ref.startswith("refs/heads/"):
+            continue
+        tag = "refs/tags/" + ref[11:]
+        try:
+            if packed is None:
+                packed = _packed(directory)
+            is_there = tag in made or f" {tag}\n".encode("utf-8", "surrogateescape") in packed
+            if is_there or _is_file(f"{directory}/{tag}"):
+                found.append((old, new, tag))
+        except OSError as error:
+            raise Refusal("malformed-command", f"{tag} cannot be looked for: {error.strerror}") from None
+    return tuple(found)
+
+
+def _packed(directory: str) -> bytes:
+    """The file of packed refs, b"" where there is none. Raises OSError."""
+    try:
+        handle = posix.open(f"{directory}/packed-refs", posix.O_RDONLY | posix.O_CLOEXEC)
+    except FileNotFoundError:
+        return b""
+    try:
+        parts = []
+        while part := posix.read(handle, 1 << 20):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        posix.close(handle)
+
+
+def _is_file(path: str) -> bool:
+    """Whether anything but a folder is there. Raises OSError."""
+    try:
+        return not S_ISDIR(posix.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _target(directory: str, ref: str) -> str:

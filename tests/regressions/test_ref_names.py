@@ -175,6 +175,78 @@ def test_a_rule_that_names_a_tag_was_written_for_it(yard: Yard) -> None:
     assert not yard.push("refs/tags/main"), "a rule for every ref names no tag"
 
 
+def test_no_tag_takes_over_what_a_clone_calls_the_branch(yard: Yard, tmp_path: Path) -> None:
+    """ATTACK: a tag origin/main beside a branch of the thief's, so that every clone fetches it. EXPECTED: origin/main is main in all of them."""
+    yard.rules(RULE)
+    old, tip = tmp_path / "old", git("-C", str(yard.directory), "rev-parse", "main").stdout
+    git("clone", "--quiet", str(yard.directory), str(old))
+    for tag in ("origin/main", "origin/release/1", "origin/HEAD", "origin", "upstream/main"):
+        git(
+            "push",
+            "--quiet",
+            str(yard.directory),
+            "HEAD:refs/heads/topic",
+            f"HEAD:refs/tags/{tag}",
+            cwd=yard.tree,
+            status=1,
+        )
+        assert not yard.push(f"refs/tags/{tag}"), tag
+    assert yard.push("refs/tags/component/main")
+    assert yard.push("refs/heads/topic")
+    new = tmp_path / "new"
+    git("clone", "--quiet", str(yard.directory), str(new))
+    git("fetch", "--quiet", cwd=old)
+    for clone in (old, new):
+        assert git("rev-parse", "origin/main", cwd=clone).stdout == tip
+        assert git("rev-parse", "origin", cwd=clone).stdout == tip
+
+
+def test_no_branch_takes_the_place_of_a_protected_tag(yard: Yard, tmp_path: Path) -> None:
+    """ATTACK: a branch v1 beside the tag v1, which `git clone -b` prefers. EXPECTED: refused where there is such a tag, loose, packed or in the same push."""
+    yard.rules(TAGS)
+    assert not yard.push("refs/heads/v1")
+    assert yard.push("refs/heads/v2-ideas"), "no tag is called that"
+    git("-C", str(yard.directory), "pack-refs", "--all")
+    assert not yard.push("refs/heads/v1")
+    done = git(
+        "push", str(yard.directory), "HEAD:refs/heads/v3", "HEAD:refs/tags/v3", cwd=yard.tree, status=1
+    )
+    assert "[no-grant]" in done.stderr
+    told = json.loads(yard.site.admin("explain", "alice", "app", "push", "--ref", "v1", "--json").out)
+    assert told["required"]
+    git("clone", "--quiet", "--depth", "1", "-b", "v1", f"file://{yard.directory}", str(tmp_path / "there"))
+    assert not (tmp_path / "there" / "theirs").exists()
+    yard.rules('\n[[rules]]\nname = "all"\nrefs = ["refs/tags/**"]\nrequire = true\n')
+    assert not yard.push("refs/heads/v1")
+    assert yard.push("refs/heads/v4")
+    (yard.directory / "packed-refs").unlink()
+    (yard.directory / "packed-refs").mkdir()
+    assert not yard.push("refs/heads/v4"), "what cannot be read may hold any tag"
+
+
+def test_what_was_a_branch_is_not_given_from_another_folder(yard: Yard) -> None:
+    """ATTACK: refs/remotes/release/9, where the branch release/9 was merged and deleted. EXPECTED: refused; other remotes' refs are taken."""
+    yard.rules(RULE)
+    for ref in ("refs/remotes/release/9", "refs/remotes/release/8/HEAD", "refs/remotes/main"):
+        assert not yard.push(ref), ref
+    assert yard.push("refs/remotes/elsewhere/topic")
+    assert git("-C", str(yard.directory), "rev-parse", "--verify", "release/9", status=None).returncode != 0
+
+
+def test_a_rule_that_demands_opens_nothing(yard: Yard) -> None:
+    """Wherever it stands: only the rule that a ref meets first says that this very ref was meant."""
+    free = '\n[[rules]]\nname = "all"\nrefs = ["refs/**"]\nrequire = false\n'
+    more = '\n[[rules]]\nname = "tag"\nrefs = ["refs/tags/main"]\nrequire = true\n'
+    for text in (RULE + free, RULE + free + more, RULE + more + free, more + RULE + free):
+        yard.rules(text)
+        assert not yard.push("refs/tags/main"), text
+    yard.rules(RULE + free)
+    assert "stands for the branch" not in yard.site.admin("config", "check").out
+    exempt = '\n[[rules]]\nname = "robot"\nusers = ["alice"]\nrefs = ["refs/tags/*"]\nexempt = true\nuntil = 2099-01-01\n'
+    yard.rules(exempt + RULE)
+    assert "a ref of that name stands for the branch main" in yard.site.admin("config", "check").out
+
+
 def test_a_folder_that_is_a_link_is_refused(yard: Yard) -> None:
     """ATTACK: `refs/alias -> heads`, so that refs/alias/main is main. EXPECTED: refused, in hook and explain; nothing moves."""
     yard.rules(RULE)
@@ -272,6 +344,13 @@ def test_names_and_places() -> None:
     assert names_of("refs/heads/main", []) == ()
     assert names_of("refs/replace/abc", []) == ("",)
     assert names_of("refs/a/b", []) == ("refs/tags/a/b", "refs/heads/a/b")
+    assert names_of("refs/tags/origin/a/b", []) == ("refs/heads/origin/a/b", "refs/heads/a/b")
+    assert names_of("refs/tags/component/a", []) == ("refs/heads/component/a",)
+    assert names_of("refs/tags/upstream/HEAD", []) == names_of("refs/tags/origin", []) == ("",)
+    remote = names_of("refs/remotes/release/8/HEAD", [])
+    assert {"refs/heads/release/8", "refs/heads/release/8/HEAD", "refs/heads/remotes/release/8/HEAD"} < set(
+        remote
+    )
     assert keeps_out("refs/heads/release", "refs/heads/release/**")
     assert keeps_out("refs/heads/a", "refs/heads/a/b*")
     assert not keeps_out("refs/heads/a", "refs/heads/ab/**")
