@@ -19,7 +19,7 @@ from gitguard.account.public_key import parse_public_key
 from gitguard.action import own, people, repositories, toggles
 from gitguard.action.site import Site, open_site
 from gitguard.factor.code import in_groups
-from gitguard.factor.proof import Person as Acting
+from gitguard.factor.person import Person as Acting
 from gitguard.host.key_options import NewKey
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import now

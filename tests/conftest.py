@@ -20,7 +20,8 @@ from gitguard.action import users
 from gitguard.action.keys import key_row
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
-from gitguard.factor.proof import Desk, Person
+from gitguard.factor.person import Person
+from gitguard.factor.proof import Desk
 from gitguard.factor.totp import Parameters
 from gitguard.host.key_options import NewKey
 from gitguard.session.credential import ssh_key

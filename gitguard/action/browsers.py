@@ -13,7 +13,8 @@ from gitguard.action import users
 from gitguard.action.site import Site
 from gitguard.exchange.offer import name_of_login
 from gitguard.factor.change import with_proof
-from gitguard.factor.proof import Person, check_person, record
+from gitguard.factor.person import Person
+from gitguard.factor.proof import check_person, record
 from gitguard.message.reasons import Refusal, printable
 from gitguard.session import budget
 from gitguard.session.credential import Credential, credential_of

@@ -16,7 +16,7 @@ from gitguard.config.rules import policy_of
 from gitguard.decision.standing import demanded
 from gitguard.factor import change, enrolment
 from gitguard.factor.enrolment import Enrolled, Pending
-from gitguard.factor.proof import Person
+from gitguard.factor.person import Person
 from gitguard.factor.verification import Verified
 from gitguard.factor.verification import verify as open_by_code
 from gitguard.session.moment import Moment

@@ -13,7 +13,8 @@ from gitguard.action.judge_again import Whose
 from gitguard.action.keys import key_row
 from gitguard.action.site import Site
 from gitguard.factor.changes import note_change
-from gitguard.factor.proof import Lasting, Person, Proof, prove, record
+from gitguard.factor.person import Person
+from gitguard.factor.proof import Lasting, Proof, prove, record
 from gitguard.host import key_file
 from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal

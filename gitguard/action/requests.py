@@ -16,7 +16,8 @@ from gitguard.action.site import Site
 from gitguard.answer.reading_log import entries_before
 from gitguard.factor.change import with_proof
 from gitguard.factor.changes import TOLD_SECONDS, told
-from gitguard.factor.proof import Person, Proof, check_person, open_session, prove, record
+from gitguard.factor.person import Person
+from gitguard.factor.proof import Proof, check_person, open_session, prove, record
 from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.session import pending, waiting
 from gitguard.session.credential import credential_of

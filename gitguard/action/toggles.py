@@ -8,7 +8,8 @@ from typing import TypeVar
 from gitguard.action.follow import Followed, follow
 from gitguard.action.site import Site
 from gitguard.factor.change import with_proof
-from gitguard.factor.proof import Lasting, Person
+from gitguard.factor.person import Person
+from gitguard.factor.proof import Lasting
 from gitguard.message.reasons import Refusal
 from gitguard.repository import toggle
 from gitguard.repository.registry import known

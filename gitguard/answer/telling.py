@@ -9,12 +9,15 @@ import sys
 
 from gitguard.answer.access_log import append, line_of
 from gitguard.config.compiled import Config
+from gitguard.decision.command import verb_of
 from gitguard.decision.decision import Decision
 from gitguard.message.reasons import WANTING, Refusal
 from gitguard.message.refusals import View, refusal_text
 from gitguard.session.moment import Moment
 from gitguard.session.pending import note
 from gitguard.store.gate_query import GateQuery
+
+READS = ("git-upload-pack", "git-upload-archive")
 
 
 def tell_refusal(
@@ -73,18 +76,18 @@ def view_of(decision: Decision, id_: str, config: "Config | None", store: "GateQ
 
 def _note_read(decision: Decision, config: Config) -> None:
     """For a push that may come right behind this read, where pushes may wait."""
-    wanting = decision.refusal is not None and decision.refusal.reason in WANTING
-    if not config.wait_seconds or not wanting or decision.operation != "read":
+    request = decision.request
+    if not config.wait_seconds or verb_of(request.line) not in READS:
         return
     from gitguard.session import refused_reads
 
-    request = decision.request
+    wanting = decision.refusal is not None and decision.refusal.reason in WANTING
     refused_reads.note(
         config.state,
         request.user,
         request.credential.text,
         request.address,
-        decision.repository,
+        decision.repository if wanting else refused_reads.ANY,
         request.moment.at,
     )
 

@@ -16,7 +16,8 @@ from gitguard.cli.prompt import Places, aside, ask
 from gitguard.config.schema import Settings
 from gitguard.decision.standing import remaining
 from gitguard.factor.change import ProofWanted
-from gitguard.factor.proof import Person, SecondCodeWanted
+from gitguard.factor.person import Person
+from gitguard.factor.proof import SecondCodeWanted
 from gitguard.message.moments import clock, until
 from gitguard.message.reasons import printable, readable
 from gitguard.message.refusals import View

@@ -19,7 +19,7 @@ from gitguard.command_line import Group, add_verbs, run, tell
 from gitguard.config.compiled import Config
 from gitguard.decision.command import quote
 from gitguard.decision.decision import Decision
-from gitguard.factor.proof import Person
+from gitguard.factor.person import Person
 from gitguard.machine.environment import PATH
 from gitguard.message.reasons import Refusal
 from gitguard.store.gate_query import GateQuery

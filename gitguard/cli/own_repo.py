@@ -12,7 +12,7 @@ from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.config.types import format_duration
 from gitguard.decision.standing import demanded_of, exempted, standing
-from gitguard.factor.proof import Person
+from gitguard.factor.person import Person
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal, readable
 from gitguard.policy.requirement import Requirement, strictest

@@ -14,7 +14,8 @@ from gitguard.factor.changes import note_change
 from gitguard.factor.code import new_recovery_code
 from gitguard.factor.enrolment import put_recovery_codes
 from gitguard.factor.known_networks import is_known_network
-from gitguard.factor.proof import Desk, Lasting, Person, Proof, check_person, prove, record
+from gitguard.factor.person import Person
+from gitguard.factor.proof import Desk, Lasting, Proof, check_person, prove, record
 from gitguard.message.reasons import Refusal, printable
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of

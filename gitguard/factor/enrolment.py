@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from gitguard.factor import invite
 from gitguard.factor.changes import note_change
 from gitguard.factor.code import new_recovery_code, read_code
+from gitguard.factor.person import Person
 from gitguard.factor.proof import (
     Desk,
     Lasting,
-    Person,
     Proof,
     charge,
     check_clock,

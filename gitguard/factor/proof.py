@@ -18,11 +18,11 @@ from gitguard.factor.changes import TOLD_SECONDS, note_change
 from gitguard.factor.code import Code, read_code
 from gitguard.factor.keyring import Keyring
 from gitguard.factor.known_networks import is_known_network
+from gitguard.factor.person import Person
 from gitguard.factor.throttle import longest_window, retry_at
 from gitguard.factor.totp import CLOCK_SEARCH, WINDOW, Parameters, fitting_steps
 from gitguard.message.moments import duration
 from gitguard.message.reasons import Refusal
-from gitguard.session.credential import Credential
 from gitguard.session.moment import CLOCK_BACK_SECONDS, Moment
 from gitguard.session.scope import network_of, scope_of
 from gitguard.store.contract import Store, Writing
@@ -34,24 +34,6 @@ REPEATED = "repeated"  # the code that has just verified this very credential
 MANY_USERS = (10, 30, 100, 300, 1000, 3000)  # users with failures within a day, at which the trail says so
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Who types, with which credential, from where: from the forced command, never from the client.
-
-    `signed_in_by`: what signed their browser in, whose budget of wrong codes is the browser's too.
-    """
-
-    user: str
-    credential: Credential
-    address: str
-    signed_in_by: Credential | None = None
-
-    @property
-    def account(self) -> str:
-        """The credential on whose account wrong codes are: or each sign-in would bring a budget of its own."""
-        return (self.signed_in_by or self.credential).text
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gitguard.factor.changes import told
-from gitguard.factor.proof import Desk, Person, Proof, open_session, prove
+from gitguard.factor.person import Person
+from gitguard.factor.proof import Desk, Proof, open_session, prove
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing
 from gitguard.store.rows import Session

@@ -66,14 +66,15 @@ def main(config_path: str, compiled: str, hook: str) -> int:
 
             status, which = run_others(directory, data, environ, config.uid)
             if status:
-                _log(
-                    decision.refused(Refusal("forbidden", f"another hook refused: {which} exited {status}")),
-                    config,
-                    id_,
-                )
-            elif grant is not None and grant.kind == PUSH and _begins_soon(config, moment):
-                _announce(decision, config, store, moment)
-            return status
+                refusal = Refusal("forbidden", f"another hook refused: {which} exited {status}")
+                _log(decision.refused(refusal), config, id_)
+                return status
+            if which and decision.requirement.required:
+                decision, config = _still(decision, push, (config_path, compiled, hook))
+            if decision.refusal is None:
+                if grant is not None and grant.kind == PUSH and _begins_soon(config, moment):
+                    _announce(decision, config, store, moment)
+                return 0
     except Refusal as refusal:
         decision = decision.refused(refusal)
     except Exception as error:
@@ -103,6 +104,19 @@ def _waited(
     if decision.refusal is None:
         append(config, line_of(decision, id_))
     return decision, config
+
+
+def _still(decision: Decision, push: Push, places: "tuple[str, str, str]") -> "tuple[Decision, Config]":
+    """The answer again, behind other hooks: they take what they take, in which session, user or key may have been ended.
+
+    For the moment that it was given for: what merely ran out meanwhile counts, as it does in a long upload.
+    """
+    config = load(*places)
+    store = GateQuery(config.store)
+    try:
+        return decide_push(decision.request, push, config, store), config
+    finally:
+        store.close()
 
 
 def _announce(decision: Decision, config: Config, store: GateQuery, moment: Moment) -> None:

@@ -16,7 +16,8 @@ _ENOEXEC = 8
 
 
 def run_others(directory: str, data: bytes, environ: "dict[bytes, bytes]", uid: int) -> "tuple[int, str]":
-    """(0, "") if every other hook consents, else (the first one's status, its path below `directory`).
+    """(0, the last one's path below `directory`, "" where there is none) if every other hook consents, else (the first one's
+    status that does not, its path).
 
     Raises Refusal("hook-not-live") for one that others may write, or that cannot be started.
     """
@@ -31,7 +32,7 @@ def run_others(directory: str, data: bytes, environ: "dict[bytes, bytes]", uid: 
     for path in paths:
         if status := _run(path, data, environment):
             return status, path
-    return 0, ""
+    return 0, paths[-1]
 
 
 def _run(path: str, data: bytes, environment: "dict[bytes, bytes]") -> int:

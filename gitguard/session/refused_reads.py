@@ -13,6 +13,7 @@ from gitguard.session.scope import neighbours_of
 FOLDER = "refused-reads"  # below the state folder
 COUNTS_SECONDS = 60
 MOST_OF_KEY = 200
+ANY = ""  # of a read that was refused before anybody knew which repository it is, or for a reason that may be gone by now
 _FULL = "full"
 
 
@@ -45,7 +46,8 @@ def was_refused(state: str, user: str, credential: str, address: str, repository
     """Whether such a read was refused within `COUNTS_SECONDS` before `at`; yes where that cannot be known."""
     of_key = _digest(f"{user}\n{credential}", 6)
     return any(
-        _is_recent(f"{state}/{FOLDER}/{of_key}{name}", at) for name in (_about(address, repository), _FULL)
+        _is_recent(f"{state}/{FOLDER}/{of_key}{name}", at)
+        for name in (_about(address, repository), _about(address, ANY), _FULL)
     )
 
 

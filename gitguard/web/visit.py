@@ -13,7 +13,7 @@ from gitguard.action.site import Site, open_site
 from gitguard.config.schema import Settings
 from gitguard.decision.standing import Standing, standing
 from gitguard.factor.change import FRESH_SECONDS
-from gitguard.factor.proof import Person
+from gitguard.factor.person import Person
 from gitguard.session.moment import Moment
 from gitguard.web.peer import Peer, peer_of
 

@@ -15,7 +15,8 @@ from gitguard.config.types import UserOrGroup
 from gitguard.factor import enrolment
 from gitguard.factor.change import ProofWanted
 from gitguard.factor.known_networks import KNOWN_AFTER_SECONDS, is_known_network
-from gitguard.factor.proof import Person, prove
+from gitguard.factor.person import Person
+from gitguard.factor.proof import prove
 from gitguard.factor.verification import verify
 from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal

@@ -39,7 +39,7 @@ from gitguard.action.sessions import Which
 from gitguard.action.site import Site, open_site
 from gitguard.action.wanted import Wanted
 from gitguard.exchange.offer import Offer, Offered
-from gitguard.factor.proof import Person
+from gitguard.factor.person import Person
 from gitguard.host.key_options import NewKey
 from gitguard.repository import registry
 from gitguard.session.credential import ssh_key

@@ -11,7 +11,7 @@ import pytest
 from gitguard.action import users
 from gitguard.action.keys import key_row
 from gitguard.config.schema import Settings
-from gitguard.factor.proof import Person
+from gitguard.factor.person import Person
 from gitguard.factor.verification import verify
 from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal

@@ -162,6 +162,63 @@ def test_who_hangs_up_on_a_warm_connection_is_noticed(patient: Server) -> None:
         master.wait()
 
 
+@pytest.mark.parametrize("how", ["waited", "in session"])
+def test_ended_while_another_hook_runs(patient: Server, how: str) -> None:
+    """ATTACK: the push is let in and a CI hook takes its time; the owner sees it, and ends everything. EXPECTED: it does not come in."""
+    person = member(patient, f"ci-{how.split(maxsplit=1)[0]}")
+    if how == "in session":
+        patient.verify(person)
+    folder = patient.directory("app") / "hooks" / "pre-receive.d"
+    begun, go_on = patient.folder / f"begun-{person.name}", patient.folder / f"go-on-{person.name}"
+    os.mkfifo(go_on)
+    folder.mkdir(exist_ok=True)
+    hook = folder / "10-ci"
+    hook.write_text(f"#!/bin/sh\ntouch {begun}\nread line < {go_on}\n")
+    hook.chmod(0o755)
+    for path in (folder, hook, go_on):
+        os.chown(path, folder.parent.stat().st_uid, folder.parent.stat().st_gid)
+    try:
+        push = Push(patient, person, person.name)
+        if how == "waited":
+            push.number()
+            patient.verify(person)
+        until(begun.exists)
+        patient.admin("session", "revoke", person.name)
+        if push.process.poll() is None:
+            with open(go_on, "w") as file:
+                file.write("on\n")
+        assert push.end() != 0, push.said
+        assert not (patient.directory("app") / "refs/heads" / person.name).exists()
+    finally:
+        hook.unlink()
+
+
+@pytest.mark.parametrize("how", ["configuration", "store"])
+def test_a_read_refused_for_another_reason_counts_too(patient: Server, how: str) -> None:
+    """The configuration is empty for an instant, or the store is away, while `ls-remote` asks. EXPECTED: the forced push behind it does not wait."""
+    person = member(patient, f"other-{how}")
+    tree = patient.work_tree(person, "closed", f"other-{how}")
+    path = patient.config if how == "configuration" else patient.store
+    kept = path.read_bytes()
+    away = path.with_name(f"{path.name}.away")
+    if how == "configuration":
+        path.write_bytes(b"")
+    else:
+        path.rename(away)
+    try:
+        read = patient.git(person, "ls-remote", patient.url("closed"), cwd=tree)
+    finally:
+        if how == "configuration":
+            patient.write(kept.decode())
+        else:
+            away.rename(path)
+    assert read.status != 0
+    pushed = patient.git(person, "push", "--force", patient.url("closed"), "HEAD:refs/heads/main", cwd=tree)
+    assert pushed.status != 0
+    assert "waits up to" not in pushed.err
+    assert "it does not wait, since a read" in pushed.err
+
+
 def test_a_client_that_wants_no_waiting(patient: Server) -> None:
     """It asks its person by itself, so the refusal comes at once, from the hook too."""
     person = member(patient, "at-once")

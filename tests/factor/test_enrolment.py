@@ -7,7 +7,7 @@ import pytest
 from gitguard.action import users
 from gitguard.config.schema import SecondFactor, SessionTable
 from gitguard.factor import change, enrolment
-from gitguard.factor.proof import Person
+from gitguard.factor.person import Person
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
 from tests.conftest import NOW, Bench

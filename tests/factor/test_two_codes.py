@@ -12,7 +12,8 @@ from gitguard.action import users
 from gitguard.factor import change, enrolment
 from gitguard.factor.changes import TOLD_SECONDS
 from gitguard.factor.known_networks import KNOWN_AFTER_SECONDS
-from gitguard.factor.proof import SECOND_CODE_SECONDS, Person, SecondCodeWanted
+from gitguard.factor.person import Person
+from gitguard.factor.proof import SECOND_CODE_SECONDS, SecondCodeWanted
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import ssh_key

@@ -10,7 +10,8 @@ from gitguard.config.schema import SecondFactor, SessionTable
 from gitguard.factor import change
 from gitguard.factor.code import new_recovery_code
 from gitguard.factor.enrolment import put_recovery_codes
-from gitguard.factor.proof import Person, void_recovery_codes_if_off
+from gitguard.factor.person import Person
+from gitguard.factor.proof import void_recovery_codes_if_off
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import ssh_key

@@ -23,7 +23,7 @@ from gitguard.decision.decide import decide
 from gitguard.decision.request import Request
 from gitguard.decision.standing import demanded, demanded_of, exempted, remaining, standing
 from gitguard.exchange.offer import Offer, Offered, OfferedFactor
-from gitguard.factor.proof import Person
+from gitguard.factor.person import Person
 from gitguard.factor.verification import verify
 from gitguard.host import notices
 from gitguard.host.key_options import NewKey

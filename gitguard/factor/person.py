@@ -1,0 +1,25 @@
+"""Who types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitguard.session.credential import Credential
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who types, with which credential, from where: from the forced command, never from the client.
+
+    `signed_in_by`: what signed their browser in, whose budget of wrong codes is the browser's too.
+    """
+
+    user: str
+    credential: Credential
+    address: str
+    signed_in_by: Credential | None = None
+
+    @property
+    def account(self) -> str:
+        """The credential on whose account wrong codes are: or each sign-in would bring a budget of its own."""
+        return (self.signed_in_by or self.credential).text
