@@ -19,6 +19,7 @@ from gitguard.factor.enrolment import Enrolled, Pending
 from gitguard.factor.person import Person
 from gitguard.factor.verification import Verified
 from gitguard.factor.verification import verify as open_by_code
+from gitguard.policy.narrowed import narrowed
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
@@ -110,13 +111,12 @@ def remove(site: Site, person: Person, typed: bytes, moment: Moment) -> Left:
 
 def closed_without_factor(site: Site, user: str, moment: Moment, address: str = "") -> dict[str, list[str]]:
     """Operation -> the repositories that refuse it to `user` (from `address`, if it is known) without a second factor."""
+    policy = narrowed(policy_of(site.settings), user, address, moment.at)
     with site.store.reading() as tx:
         return {
             operation: [
                 repository.name
-                for repository, requires in demanded(
-                    tx, policy_of(site.settings), user, operation, moment, address=address
-                )
+                for repository, requires in demanded(tx, policy, user, operation, moment, address=address)
                 if requires.required
             ]
             for operation in ("read", "push")
