@@ -37,6 +37,7 @@ REFUSED = {
     "store-unavailable": 40,
     "log-unavailable": 40,
     "store-schema": 41,
+    "busy": 43,
 }
 
 WANTING = (
@@ -93,7 +94,7 @@ class Refusal(Exception):  # noqa: N818 - the field's own word; it is raised, an
     @property
     def is_our_fault(self) -> bool:
         """Whether something is broken on the server, so that the person can only tell its admin."""
-        return self.exit_status == 1 or self.exit_status >= 30
+        return self.exit_status == 1 or (self.exit_status >= 30 and self.reason != "busy")
 
 
 def _refusal(reason: str, detail: str, text: str, hint: str, facts: "dict[str, object]") -> Refusal:

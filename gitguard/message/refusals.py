@@ -119,6 +119,7 @@ _SENTENCES = {
     "store-unavailable": "closed, because the server's store cannot be used; tell your server admin",
     "log-unavailable": "closed, because the server's access log cannot be written; tell your server admin",
     "store-schema": "closed, because the server's store has another version; tell your server admin",
+    "busy": "the server is busy; nothing was done, and a code that you typed was not used; try again",
 }
 
 

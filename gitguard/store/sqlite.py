@@ -17,6 +17,7 @@ from gitguard.store.gate_query import SCHEMA
 from gitguard.store.questions import Reader
 from gitguard.store.rows import Recorded
 from gitguard.store.statements import Writer
+from gitguard.store.turn import turn
 
 FOLDER = os.path.dirname(__file__)
 WHOLE = "schema.sqlite.sql"  # the present schema, for a new store
@@ -66,7 +67,7 @@ class SqliteStore:
     @contextmanager
     def writing(self) -> Iterator[Writer]:
         """One transaction: committed at the end of the block, rolled back by any exception."""
-        with _refusing(self.path):
+        with _refusing(self.path), turn(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             writer = Writer(self._connection)
             renew = False

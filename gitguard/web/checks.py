@@ -20,7 +20,14 @@ from gitguard.web.verify import to_verify
 from gitguard.web.visit import ANYONE, SERVER_ADMIN, SIGNED_IN, visit
 
 LOG = logging.getLogger("gitguard.web")
-STATUS = {"throttled": 429, "no-such-repository": 404, "usage": 400, "not-a-code": 400, "code-rejected": 400}
+STATUS = {
+    "throttled": 429,
+    "busy": 503,
+    "no-such-repository": 404,
+    "usage": 400,
+    "not-a-code": 400,
+    "code-rejected": 400,
+}
 
 
 def install(app: Flask) -> None:
@@ -62,7 +69,7 @@ def refused(refusal: Refusal) -> ResponseReturnValue:
         LOG.error("%s: %s", refusal.reason, refusal.detail or refusal.text)
         return show("unavailable.html", status=503, bare=True)
     status = STATUS.get(refusal.reason, 403)
-    typed_again = refusal.reason in ("code-rejected", "not-a-code", "throttled")
+    typed_again = refusal.reason in ("code-rejected", "not-a-code", "throttled", "busy")
     if typed_again and typed_code() is not None and visit().visitor is not None:
         return confirm(refusal_in_words(refusal), status)
     return show("refused.html", status=status, error=refusal_in_words(refusal))

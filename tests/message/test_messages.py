@@ -33,6 +33,7 @@ def test_the_table_is_the_contract() -> None:
         30: {"config-invalid"},
         40: {"store-unavailable", "log-unavailable"},
         41: {"store-schema"},
+        43: {"busy"},
     }
     assert set(ALLOWED) == {"not-required", "verified", "hardware-key", "exempt", "break-glass"}
     assert set(ALLOWED).isdisjoint(REFUSED)
