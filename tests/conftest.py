@@ -75,6 +75,7 @@ class Bench:
 
     def __init__(self, folder: Path, settings: Settings, kind: type[Backend] = SqliteBackend) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)  # as the state folder is
         self.folder = folder
         keyring.create(str(folder / "secret.keys"))
         self.backend = kind(folder)

@@ -1,15 +1,16 @@
 """One change after the other: whoever wants to change the store takes a turn, and waits for it with patience.
 
 SQLite lets one writer in and has the others try again, by chance, for a second or so: of sixty-four people who verify at
-once, some would be told that the store is broken. The turn is a lock on a file beside the store, so it ends with the process
-that holds it, however that ends. MUST: it decides nothing; where it cannot be had for want of a file (a full disk, say), SQLite's
-own lock still lets one writer in at a time.
+once, some would be told that the store is broken. The turn is a lock on the store's folder, which is the account's alone: it
+makes no file, and ends with the process that holds it, however that ends. MUST: it decides nothing; where it cannot be had,
+SQLite's own lock still lets one writer in at a time. Nor is it taken where others may open the folder, and hold it for ever.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from gitguard.message.reasons import Refusal
 
 PATIENCE_SECONDS = 10.0
+_FOR_OTHERS = stat.S_IRGRP | stat.S_IROTH
 _FIRST_SECONDS, _MOST_SECONDS = 0.002, 0.03  # between two looks
 
 
@@ -24,12 +26,13 @@ _FIRST_SECONDS, _MOST_SECONDS = 0.002, 0.03  # between two looks
 def turn(path: str) -> Iterator[None]:
     """The turn for the store at `path`. Raises Refusal("busy") where it has not come within the patience: nothing was done."""
     try:
-        handle = os.open(f"{path}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        handle = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         yield
         return
     try:
-        _wait(handle, PATIENCE_SECONDS)
+        if not os.fstat(handle).st_mode & _FOR_OTHERS:
+            _wait(handle, PATIENCE_SECONDS)
         yield
     finally:
         # Said, and not left to the closing: a process that was started meanwhile may hold the same file.

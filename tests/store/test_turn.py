@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,12 +55,22 @@ def test_sixty_four_people_verify_at_once_and_all_are_in(bench: Bench) -> None:
         assert len(after.sessions()) == MANY
 
 
+@contextlib.contextmanager
+def folder_of(bench: Bench) -> Iterator[int]:
+    """The folder of the store, opened."""
+    handle = os.open(bench.folder, os.O_RDONLY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
 def test_who_does_not_get_a_turn_is_told_that_nothing_was_used(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another change holds the turn for longer than the patience: `busy`; no failure, the same code is right a moment later, and reading goes on."""
     monkeypatch.setattr(turn, "PATIENCE_SECONDS", 0.2)
-    with open(next(bench.folder.glob("*-turn")), "rb") as held:
+    with folder_of(bench) as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(Refusal) as told:
             verify(bench.desk, bench.alice, bench.code(), bench.now)
@@ -89,12 +101,17 @@ def test_a_turn_ends_with_its_process(bench: Bench) -> None:
 
 
 def test_a_turn_that_cannot_be_had_stops_nothing(tmp_path: Path) -> None:
-    """No folder, a link in its place: SQLite's own lock is what keeps two changes apart."""
+    """No such folder: SQLite's own lock is what keeps two changes apart. And none leaves a file behind."""
     with turn.turn(str(tmp_path / "gone" / "store")):
         pass
-    (tmp_path / "store-turn").symlink_to("/etc/passwd")
+    tmp_path.chmod(0o755)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)  # as any account of the machine could
+    began = time.monotonic()
     with turn.turn(str(tmp_path / "store")):
-        pass
+        assert time.monotonic() - began < 1
+    os.close(handle)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_turn_is_given_back_though_a_child_lives_on(tmp_path: Path) -> None:
