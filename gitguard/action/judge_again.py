@@ -30,6 +30,7 @@ from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
 from gitguard.store.gate_query import GateQuery, State
 
+DECIDED_SECONDS = 1.0  # a gate is done in a hundredth of that
 FLOW_SECONDS = 2.0  # how long one that has run out is watched where no earlier sweep has looked at it
 OLDEST_LOOK_SECONDS = 2  # an earlier look must be at least this old to tell idle from flowing
 
@@ -105,15 +106,19 @@ def judge_again(site: Site, moment: Moment, whose: Whose = NOBODY) -> int:
         answers = {rider.pid: _answer(config, store, rider, moment) for rider in rest}
     finally:
         store.close()
-    gone += [rider for rider in rest if answers[rider.pid] == REFUSED]
+    refused = [rider for rider in rest if answers[rider.pid] == REFUSED]
+    deciding = [rider for rider in refused if rider.kind == GATE and not rider.directory and not waits(rider)]
+    gone += [rider for rider in refused if rider not in deciding]
+    end(gone)
+    late = site.riding.settled(deciding, DECIDED_SECONDS)
     run_out = {rider.began for rider in rest if answers[rider.pid] == RUN_OUT}
     idle = [rider for rider in rest if rider.began in run_out and rider.kind == GIT]
     if idle:
         flows = flowing(idle, _earlier(site, moment), FLOW_SECONDS)
-        gone += [rider for rider in idle if rider.began not in flows]
-    end(gone)
+        late += [rider for rider in idle if rider.began not in flows]
+    end(late)
     _note(site, [rider for rider in rest if rider.kind == GIT], moment)
-    return len({rider.began for rider in gone if not waits(rider)})
+    return len({rider.began for rider in (*gone, *late) if not waits(rider)})
 
 
 def _answer(config: Config, store: GateQuery, rider: Rider, moment: Moment) -> str:
@@ -126,7 +131,7 @@ def _answer(config: Config, store: GateQuery, rider: Rider, moment: Moment) -> s
 
 
 def _answer_gate(config: Config, store: GateQuery, rider: Rider, moment: Moment) -> str:
-    """A gate that still decides may have read the store a moment too early: its client only has to try again.
+    """A gate that still decides may have read the store a moment too early: it is let be to say its refusal, and ended if it goes on.
 
     One that is held asks again before it goes on, so that a verification that is still missing ends nothing.
     """

@@ -106,6 +106,29 @@ class Riding:
             login_counts=login_counts,
         )
 
+    def settled(self, deciding: list[Rider], seconds: float) -> list[Rider]:
+        """Of gates that decide, those that are there when each has come to its end, or after `seconds`: what has become Git meanwhile,
+        or hangs. A gate whose refusal is on its way says it, and is gone.
+        """
+        there: list[Rider] = []
+        ends = time.monotonic() + seconds
+        while deciding:
+            left: list[Rider] = []
+            for rider in deciding:
+                try:
+                    if parent_and_start(rider.pid)[1] != rider.started:
+                        continue
+                    has_become_git = _environment(rider.pid).get("GITGUARD_STATE") == self.state
+                except (OSError, ValueError):
+                    continue  # gone
+                (there if has_become_git else left).append(rider)
+            if left and time.monotonic() >= ends:
+                return [*there, *left]
+            deciding = left
+            if left:
+                time.sleep(0.005)
+        return there
+
 
 def end(riders: Iterable[Rider]) -> int:
     """End (SIGTERM) these; how many there were. One that is gone already is not counted."""
