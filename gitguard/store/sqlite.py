@@ -6,6 +6,7 @@ import os
 import pwd
 import shlex
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -228,15 +229,27 @@ def _run(connection: sqlite3.Connection, path: str, schema: int) -> None:
 def _is_closed_to_us(path: str) -> bool:
     """Whether owner or mode keep us from a file that is there; a read-only file system is another matter.
 
-    Asked without opening it: closing a second handle would drop the locks of a connection of this process. One that
-    goes while we ask was taken away by whoever closed the store last.
+    Asked without opening it: closing a second handle would drop the locks of a connection of this process. From one look at
+    it: the log beside a store goes when the last connection is closed, and comes with the next one, between any two.
     """
-    if not os.path.exists(path) or os.access(path, os.R_OK | os.W_OK):
-        return False
     try:
+        entry = os.stat(path)
+        if os.geteuid() == 0 or _is_open_to_us(entry):
+            return False
         return not os.statvfs(path).f_flag & os.ST_RDONLY
     except FileNotFoundError:
         return False
+
+
+def _is_open_to_us(entry: os.stat_result) -> bool:
+    """Whether the mode lets us read and write, as owner, in its group, or as anybody."""
+    if entry.st_uid == os.geteuid():
+        wanted = stat.S_IRUSR | stat.S_IWUSR
+    elif entry.st_gid in (os.getegid(), *os.getgroups()):
+        wanted = stat.S_IRGRP | stat.S_IWGRP
+    else:
+        wanted = stat.S_IROTH | stat.S_IWOTH
+    return entry.st_mode & wanted == wanted
 
 
 def _connect(path: str) -> sqlite3.Connection:
