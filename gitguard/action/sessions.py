@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gitguard.action import browsers, exemptions, tally, users
+from gitguard.action import browsers, exemptions, pruning, tally, users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose, judge_again
 from gitguard.action.site import Site
@@ -122,4 +122,6 @@ def sweep(site: Site, moment: Moment) -> int:
     for marks in (pending, refused_reads, once, budget):
         marks.sweep(str(site.settings.paths.state), moment.at)
     tally.tally(site, moment, most=None)
+    pruning.prune(site, moment)
+    pruning.clear_away(site)
     return ended

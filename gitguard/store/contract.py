@@ -45,6 +45,9 @@ class Reading(Protocol):
     def user(self, name: str) -> User | None:
         """The user of this name, removed ones too; None for nobody."""
 
+    def has_before(self, before: int) -> bool:
+        """Whether there is anything that `prune` would take away."""
+
     def users(self) -> list[User]:
         """Everybody, removed ones too, by name."""
 
@@ -294,8 +297,8 @@ class Writing(Reading, Protocol):
     def mark_told(self, user: str, credential: str, network: str) -> None:
         """Whoever verifies by `credential` from `network` knows of every change so far."""
 
-    def forget_changes(self, before: int) -> int:
-        """Forget the changes before a moment, and who was told of what nobody can be told any more; how many."""
+    def prune(self, before: int, most: int) -> int:
+        """Take away at most `most` sessions, failures, ended invites and changes each that are from before `before`; how many went."""
 
     def put_first_code(self, user: str, credential: str, at: int) -> None:
         """The first of two codes was right."""

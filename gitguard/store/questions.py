@@ -40,6 +40,14 @@ _REPOSITORY = (
 )
 
 
+PRUNED = (  # (table, its key, when what it holds was)
+    ("sessions", "id", "verified_at"),
+    ("failures", "id", "at"),
+    ("invites", "user_name", "expires_at"),
+    ("changes", "id", "at"),
+)
+
+
 class Reader:
     """Questions inside one transaction; see contract.Reading."""
 
@@ -86,6 +94,12 @@ class Reader:
 
     def all_browsers(self) -> list[Browser]:
         return [_browser(row) for row in self._all(f"{_BROWSER} ORDER BY user_name, credential")]
+
+    def has_before(self, before: int) -> bool:
+        return any(
+            self._one(f"SELECT 1 FROM {table} WHERE {at} < ? LIMIT 1", before) is not None  # noqa: S608 - names of our own
+            for table, _, at in PRUNED
+        )
 
     def links(self, user: str, origin: str) -> list[SignInLink]:
         sql = "SELECT user_name, purpose, origin, expires_at FROM sign_in_links WHERE user_name = ? AND origin = ?"

@@ -13,7 +13,7 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.credential import Credential, credential_of
 from gitguard.session.moment import Moment
 from gitguard.store.chain import GENESIS, link, text_of
-from gitguard.store.questions import Reader
+from gitguard.store.questions import PRUNED, Reader
 from gitguard.store.rows import (
     BreakGlass,
     Browser,
@@ -256,8 +256,15 @@ class Writer(Reader):
                 user, credential, network, newest,
             )  # fmt: skip
 
-    def forget_changes(self, before: int) -> int:
-        gone = self._change("DELETE FROM changes WHERE at < ?", before)
+    def prune(self, before: int, most: int) -> int:
+        gone = sum(
+            self._change(
+                f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {at} < ? LIMIT ?)",  # noqa: S608 - names of our own
+                before,
+                most,
+            )
+            for table, key, at in PRUNED
+        )
         self._change("DELETE FROM told WHERE user_name NOT IN (SELECT user_name FROM changes)")
         return gone
 

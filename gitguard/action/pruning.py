@@ -1,0 +1,60 @@
+"""What can no longer count, and is taken away by the sweep: a store that is used for years weighs what a month does."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from gitguard.action.site import Site
+from gitguard.factor.changes import TOLD_SECONDS
+from gitguard.factor.throttle import longest_window
+from gitguard.session.moment import Moment
+
+KEPT_SECONDS = (
+    30 * 86400
+)  # beyond the time in which it counts: so far may a clock be wrong, or somebody want to look
+MOST = 2000  # of a kind in one transaction, which is over within a few milliseconds
+LEFT_SECONDS = 3600  # a temporary name of ours that is older belongs to a command that was killed
+_OURS = (".quiet-", ".keys-", ".audit-", ".backup-", ".restore-")  # how they begin
+
+
+def prune(site: Site, moment: Moment) -> int:
+    """Take away sessions, failures, invites and changes that cannot count any more; how many. Raises Refusal.
+
+    MUST: nothing that any answer depends on, also where the clock is a month ahead.
+    """
+    settings = site.settings
+    longest = max(int(settings.session.lifetime), longest_window(settings.throttle), TOLD_SECONDS)
+    before = moment.at - longest - KEPT_SECONDS
+    with site.store.reading() as tx:
+        if not tx.has_before(before):
+            return 0
+    with site.store.writing() as tx:
+        return tx.prune(before, MOST)
+
+
+def clear_away(site: Site) -> int:
+    """Remove what killed commands of ours left in the state folder; how many names went."""
+    folder, gone = str(site.settings.paths.state), 0
+    with os.scandir(folder) as found:
+        old = [entry for entry in found if entry.name.startswith(_OURS) and _is_old(entry)]
+    for entry in old:
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                for inside in os.listdir(entry.path):
+                    os.unlink(f"{entry.path}/{inside}")
+                os.rmdir(entry.path)
+            else:
+                os.unlink(entry.path)
+        except OSError:
+            continue  # somebody else was quicker, or it is not ours after all
+        gone += 1
+    return gone
+
+
+def _is_old(entry: os.DirEntry[str]) -> bool:
+    """By the file system's own clock, which wrote the time that it is compared with."""
+    try:
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > LEFT_SECONDS
+    except FileNotFoundError:
+        return False

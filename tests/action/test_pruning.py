@@ -1,0 +1,119 @@
+"""What can no longer count goes with the sweep; what may still count, or is not ours, stays."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from gitguard.action import pruning, sessions, users
+from gitguard.factor.changes import TOLD_SECONDS
+from gitguard.session.moment import Moment
+from gitguard.session.scope import scope_of
+from gitguard.store.rows import Change
+from gitguard.store.sqlite import SqliteStore, _is_closed_to_us, audit_head
+from lab.server import Direct
+from tests.action.test_without_a_terminal import ACTOR, House, house
+
+__all__ = ["house"]
+
+LONG = TOLD_SECONDS + pruning.KEPT_SECONDS
+
+
+def counts(house: House) -> dict[str, int]:
+    """Rows of each table that is pruned."""
+    with sqlite3.connect(house.server.store) as store:
+        found = {
+            table: store.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("sessions", "failures", "invites", "changes")
+        }
+    store.close()
+    return found
+
+
+def test_a_year_is_pruned_to_what_counts(house: House) -> None:
+    """Sessions, failures, ended invites and told changes of before go, those of the last weeks stay, and answers are the same."""
+    person, _ = house.enrolled()
+    invited, _ = house.invited()
+    at = house.moment.at
+    with house.site.store.writing() as tx:
+        scope = scope_of("address", person.credential, "198.51.100.1")
+        assert scope is not None
+        tx.put_session(person.user, scope, Moment(at - LONG - 5, "", 0), "totp", None)
+        for age in (LONG + 5, LONG - 5, 5):
+            tx.add_failure(person.user, person.account, at - age)
+            tx.note_change(
+                person.user, Change(at - age, "always-off", "", person.account, "192.0.2.1"), "192.0.2.1"
+            )
+        users.new_invite(tx, house.site.desk.keyring, invited.user, at - LONG - 8 * 86400, ACTOR)
+    before = counts(house)
+    sessions.sweep(house.site, house.moment)
+    after = counts(house)
+    assert {table: before[table] - after[table] for table in before} == {
+        "sessions": 1,
+        "failures": 1,
+        "invites": 1,
+        "changes": 1,
+    }
+    with house.site.store.reading() as tx:
+        assert tx.sessions(person.user)
+        assert not tx.has_before(at - LONG)
+    assert pruning.prune(house.site, house.moment) == 0, "nothing to do is nothing written"
+
+
+def test_much_is_taken_away_in_parts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is shut out while a year's failures go: so many in one transaction, the rest at the next sweep."""
+    person, _ = house.enrolled()
+    while pruning.prune(house.site, house.moment):
+        pass
+    with house.site.store.writing() as tx:
+        for _ in range(25):
+            tx.add_failure(person.user, person.account, house.moment.at - LONG - 5)
+    monkeypatch.setattr(pruning, "MOST", 10)
+    assert [pruning.prune(house.site, house.moment) for _ in range(4)] == [10, 10, 5, 0]
+
+
+def test_what_killed_commands_left_is_cleared_away(house: House) -> None:
+    """Our own temporary names, once they are an hour old; younger ones are in use, other names are not ours."""
+    state = Path(str(house.site.settings.paths.state))
+    old = state / ".backup-abc"
+    old.mkdir()
+    (old / "copy").write_text("a whole store")
+    for name in (".quiet-1", ".keys-2", ".audit-3", ".restore-4"):
+        (state / name).write_text("half")
+    stays = [state / ".quiet-young", state / "mine", state / ".other"]
+    for path in stays:
+        path.write_text("x")
+    for name in (".quiet-1", ".keys-2", ".audit-3", ".restore-4", ".backup-abc", "mine", ".other"):
+        os.utime(state / name, (1, 1))
+    link = state / ".backup-link"
+    link.symlink_to("/etc")
+    os.utime(link, (1, 1), follow_symlinks=False)
+    assert pruning.clear_away(house.site) == 6
+    assert all(path.exists() for path in stays)
+    assert not link.is_symlink()
+    assert Path("/etc/passwd").exists()
+    assert not list(state.glob(".backup-*"))
+
+
+def test_a_log_that_comes_and_goes_closes_nothing(site: Direct) -> None:
+    """Fifty thousand page views beside commands that open and close the store: none is told that it may not read it."""
+    path = f"{site.store}-coming"
+    over = threading.Event()
+
+    def flicker() -> None:
+        while not over.is_set():
+            Path(path).touch(0o600)
+            os.unlink(path)
+
+    flickering = threading.Thread(target=flicker)
+    flickering.start()
+    try:
+        assert not any(_is_closed_to_us(path) for _ in range(20_000))
+    finally:
+        over.set()
+        flickering.join()
+    SqliteStore(str(site.store), audit_head(str(site.home / "log" / "access.log"))).close()
