@@ -29,7 +29,7 @@ _KEYS = re.compile(r"(ssh_?)?(public_?)?keys?(_?\d+)?")
 _OF_PEOPLE = re.compile(r"(?:.*_)?(?:login|username|uid|account)(?:_?name|_?\d+)?")
 _OF_KEYS = re.compile(r".*(?:ssh|pubkey|public_?key|authorized_?key).*|(?:.*_)?keys?(?:_?\d+)?")
 _OF_LIMITS = re.compile(
-    r".*(?:block|bloqu|disab|lock|suspend|enabl|activ|aktiv|expir|state|status|prohibit|archiv|delet|ban|valid|terminat"
+    r".*(?:block|bloqu|disab|lock|suspend|enabl|activ|aktiv|expir|state|status|prohibit|archiv|delet|(?<![a-z])ban|valid|terminat"
     r"|end_?date|end_?time|_until|revok|remov|frozen|freez|clos|denied|deny|deprovision|allow|gesperrt|left_(?:at|on)|usercontrol).*"
 )
 
@@ -138,7 +138,9 @@ def _person(
     def cell(place: int | None) -> str:
         return row[place].strip() if place is not None and place < len(row) else ""
 
-    if len(row) != columns.width and any(value.strip() for value in row):
+    # A line may end early, but not before what says whether somebody is blocked.
+    is_odd = len(row) > columns.width or any(place >= len(row) for place, _ in columns.limits)
+    if is_odd and any(value.strip() for value in row):
         why = f"it has {len(row)} cells, and the head line has {columns.width}: which is which cannot be told"
         left_out.append(LeftOut(line, separator.join(row), why))
         return

@@ -7,15 +7,22 @@ from gitguard.factor.person import Person
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of
 from gitguard.store.contract import Writing
-from gitguard.store.rows import Change
+from gitguard.store.rows import Change, Guessing
 
 TOLD_SECONDS = 30 * 86400  # what changed longer ago is not told any more
+REJECTED_SECONDS = 7 * 86400  # nor wrong codes, to somebody who is never at home
 
 
 def note_change(tx: Writing, event: str, person: Person, moment: Moment, subject: str = "") -> None:
     """Something changed about `person`, by themselves, that outlives a session: they are told of it elsewhere."""
     change = Change(moment.at, event, subject, person.account, person.address)
     tx.note_change(person.user, change, network_of(person.address) or "")
+
+
+def rejected(tx: Writing, person: Person, moment: Moment) -> Guessing | None:
+    """The wrong codes that the person is told of: since they verified from a network of theirs, and of this week."""
+    found = tx.rejections(person.user)
+    return found if found is not None and moment.at - found.last_at <= REJECTED_SECONDS else None
 
 
 def told(tx: Writing, person: Person, moment: Moment) -> None:

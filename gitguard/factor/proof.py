@@ -14,7 +14,7 @@ from enum import Enum
 from typing import TypeVar
 
 from gitguard.config.schema import Settings
-from gitguard.factor.changes import TOLD_SECONDS, note_change
+from gitguard.factor.changes import TOLD_SECONDS, note_change, rejected
 from gitguard.factor.code import Code, read_code
 from gitguard.factor.keyring import Keyring
 from gitguard.factor.known_networks import is_known_network
@@ -161,7 +161,7 @@ def _succeeded(tx: Writing, person: Person, moment: Moment, proof: Proof) -> Pro
     tx.clear_short_failures(person.user, person.account)
     tx.set_near_miss(person.user, person.account, None)
     changes = tx.untold_changes(person.user, person.account, network or "", moment.at - TOLD_SECONDS)
-    return replace(proof, rejected=tx.rejections(person.user), changes=tuple(changes))
+    return replace(proof, rejected=rejected(tx, person, moment), changes=tuple(changes))
 
 
 def void_recovery_codes_if_off(desk: Desk, at: int, actor: str) -> None:

@@ -305,10 +305,14 @@ def test_what_stands_before_a_key_of_a_cell_is_not_lost(cell: str, taken: int, w
 
 
 def test_rows_that_do_not_fit_the_head_are_left_out() -> None:
-    """A cell too few or too many, and which is which cannot be told: `blocked` may be under another head."""
+    """A cell too many, or none that says whether somebody is blocked: `blocked` may be under another head."""
     found = read_csv(b"login,blocked,team\nann,true\nben,false,x,y\ncay,false,z\n", NOW)
     assert [one.login for one in found.offers] == ["cay"]
-    assert [left.line for left in found.left_out if "cells" in left.why] == [2, 3]
+    assert [left.line for left in found.left_out if "cells" in left.why] == [3]
+    early = read_csv(b"login,email,blocked,team\nann\nben,b@x,false\n", NOW)
+    assert [one.login for one in early.offers] == ["ben"], "whether ann is blocked is not said"
+    assert [one.login for one in read_csv(b"login,email,key\nann\n", NOW).offers] == ["ann"]
+    assert read_csv(b"login,urban area\nann,x\n", NOW).offers
 
 
 def test_whom_one_line_blocks_no_other_line_lets_in() -> None:

@@ -17,7 +17,8 @@ from gitguard.factor.proof import SECOND_CODE_SECONDS, SecondCodeWanted
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import ssh_key
-from tests.conftest import Bench, key_of
+from gitguard.session.moment import Moment
+from tests.conftest import NOW, Bench, key_of
 
 STRANGE = "203.0.113.66"
 
@@ -210,6 +211,17 @@ def test_a_thief_does_not_take_away_what_the_owner_is_told(bench: Bench) -> None
     assert first.failures == 1
     bench.later(30)
     assert verify(bench.desk, bench.alice, bench.code(), bench.now).proof.rejected is None
+
+
+def test_who_is_never_at_home_is_not_told_for_ever(bench: Bench) -> None:
+    """Somebody with a new address each day hears of a wrong code for a week."""
+    with pytest.raises(Refusal):
+        verify(bench.desk, thief(bench), bench.wrong(), bench.now)
+    for day, is_told in ((1, True), (6, True), (8, False)):
+        elsewhere = replace(bench.alice, address=f"198.51.100.{day}")
+        bench.now = Moment(NOW + day * 86400, bench.now.boot, bench.now.boot_seconds + day * 86400)
+        rejected = verify(bench.desk, elsewhere, bench.code(), bench.now).proof.rejected
+        assert (rejected is not None) == is_told
 
 
 def test_what_is_not_shown_is_not_told(bench: Bench) -> None:
