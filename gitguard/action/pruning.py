@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
 from gitguard.action.site import Site
+from gitguard.answer import once
 from gitguard.factor.changes import TOLD_SECONDS
 from gitguard.factor.throttle import longest_window
+from gitguard.session import budget, pending, refused_reads
 from gitguard.session.moment import Moment
 
 KEPT_SECONDS = (
@@ -15,6 +18,12 @@ KEPT_SECONDS = (
 )  # beyond the time in which it counts: so far may a clock be wrong, or somebody want to look
 MOST = 2000  # of a kind in one transaction, which is over within a few milliseconds
 LEFT_SECONDS = 3600  # a temporary name of ours that is older belongs to a command that was killed
+_MARKS = {  # folder below the state folder -> seconds for which its files count
+    pending.FOLDER: pending.KEPT_SECONDS,
+    refused_reads.FOLDER: refused_reads.COUNTS_SECONDS,
+    once.FOLDER: once.AGAIN_SECONDS,
+    budget.FOLDER: 2 * budget.SECONDS,
+}
 _OURS = (".quiet-", ".keys-", ".audit-", ".backup-", ".restore-")  # how they begin
 
 
@@ -31,6 +40,27 @@ def prune(site: Site, moment: Moment) -> int:
             return 0
     with site.store.writing() as tx:
         return tx.prune(before, MOST)
+
+
+def clear_marks(state: str, at: int) -> None:
+    """Remove the small files of what was noted a while ago: pending requests, refused reads, what is said once, what was spent."""
+    for folder, seconds in _MARKS.items():
+        try:
+            with os.scandir(f"{state}/{folder}") as found:
+                old = [entry.path for entry in found if abs(at - _time_of(entry)) > seconds]
+        except FileNotFoundError:
+            continue  # none was ever noted
+        for path in old:
+            with contextlib.suppress(FileNotFoundError):  # answered, or noted anew, meanwhile
+                os.unlink(path)
+
+
+def _time_of(entry: os.DirEntry[str]) -> float:
+    """When it was written (Unix seconds); long ago for what is gone."""
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def clear_away(site: Site) -> int:
@@ -54,7 +84,4 @@ def clear_away(site: Site) -> int:
 
 def _is_old(entry: os.DirEntry[str]) -> bool:
     """By the file system's own clock, which wrote the time that it is compared with."""
-    try:
-        return time.time() - entry.stat(follow_symlinks=False).st_mtime > LEFT_SECONDS
-    except FileNotFoundError:
-        return False
+    return time.time() - _time_of(entry) > LEFT_SECONDS

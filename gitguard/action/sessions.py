@@ -8,10 +8,8 @@ from gitguard.action import browsers, exemptions, pruning, tally, users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose, judge_again
 from gitguard.action.site import Site
-from gitguard.answer import once
 from gitguard.config.types import format_duration
 from gitguard.message.reasons import Refusal, readable
-from gitguard.session import budget, pending, refused_reads
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of, scope_of
@@ -119,8 +117,7 @@ def sweep(site: Site, moment: Moment) -> int:
     ended = judge_again(site, moment)
     exemptions.look(site, moment)
     browsers.sweep(site, moment)
-    for marks in (pending, refused_reads, once, budget):
-        marks.sweep(str(site.settings.paths.state), moment.at)
+    pruning.clear_marks(str(site.settings.paths.state), moment.at)
     tally.tally(site, moment, most=None)
     pruning.prune(site, moment)
     pruning.clear_away(site)

@@ -34,18 +34,3 @@ def _is_there(path: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def sweep(state: str, at: int) -> None:
-    """Take away what would be news again."""
-    folder = f"{state}/{FOLDER}"
-    try:
-        names = posix.listdir(folder)
-    except OSError:
-        return
-    for name in names:
-        try:
-            if posix.stat(f"{folder}/{name}").st_mtime <= at - AGAIN_SECONDS:
-                posix.unlink(f"{folder}/{name}")
-        except OSError:
-            continue

@@ -33,18 +33,3 @@ def retry_at(state: str, user: str, credential: str, at: int) -> int | None:
         return (hour + 1) * SECONDS
     put_quietly(f"{folder}/{name}", f"{hour} {count + 1}\n".encode())
     return None
-
-
-def sweep(state: str, at: int) -> None:
-    """Take away what counts no longer."""
-    folder = f"{state}/{FOLDER}"
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return
-    for name in names:
-        try:
-            if at - os.stat(f"{folder}/{name}").st_mtime > 2 * SECONDS:
-                os.unlink(f"{folder}/{name}")
-        except OSError:
-            continue

@@ -222,22 +222,6 @@ def deny(state: str, asked: Asked, at: int) -> None:
     )
 
 
-def sweep(state: str, at: int) -> None:
-    """Take away what is kept no longer, and what was half written."""
-    folder = f"{state}/{FOLDER}"
-    try:
-        names = posix.listdir(folder)
-    except OSError:
-        return
-    for name in names:
-        try:
-            old = not 0 <= at - int(posix.stat(f"{folder}/{name}").st_mtime) < KEPT_SECONDS
-        except OSError:
-            continue
-        if old:
-            _unlink(f"{folder}/{name}")
-
-
 def is_id(text: str) -> bool:
     """Whether `text` has the form of a request's id."""
     return len(text) == _NAME_LENGTH + 8 and all(c in "0123456789abcdef" for c in text)

@@ -51,21 +51,6 @@ def was_refused(state: str, user: str, credential: str, address: str, repository
     )
 
 
-def sweep(state: str, at: int) -> None:
-    """Take away the marks that count no longer."""
-    folder = f"{state}/{FOLDER}"
-    try:
-        names = posix.listdir(folder)
-    except OSError:
-        return
-    for name in names:
-        if not _is_recent(f"{folder}/{name}", at):
-            try:
-                posix.unlink(f"{folder}/{name}")
-            except OSError:
-                continue
-
-
 def _is_recent(path: str, at: int) -> bool:
     try:
         return abs(at - int(posix.stat(path).st_mtime)) <= COUNTS_SECONDS

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from gitguard.action import pruning
 from gitguard.session import pending, refused_reads
 from lab.server import Server
 from tests.e2e.test_waiting import MOST_SECONDS, Push, has_ended, held, member, until
@@ -276,7 +277,7 @@ def test_a_read_of_a_minute_ago_counts_no_more(patient: Server) -> None:
     assert refused_reads.was_refused(state, "many", "SHA256:k", "192.0.2.1", "never-read", 1001), (
         "full is closed"
     )
-    refused_reads.sweep(state, 5000)
+    pruning.clear_marks(state, 5000)
     assert not refused_reads.was_refused(state, "many", "SHA256:k", "192.0.2.1", "r1", 1001)
 
 
