@@ -41,6 +41,10 @@ versions: $(READY) ## The fast tests on every Python from 3.11 on that this mach
 bench: $(READY) sshd gitolite ## Measure the budgets of docs/architecture.md, side by side in one run
 	@$(BIN)/python bench/run.py
 
+.PHONY: growth
+growth: $(READY) ## Measure how CPU and memory of each command grow, up to 10 000 people and a million records: ten minutes
+	@$(BIN)/python bench/growth.py
+
 .PHONY: soak
 soak: $(READY) ## The kill trials, a thousand and more: ten minutes
 	@GITGUARD_SOAK=1 $(BIN)/python -m pytest -n 2 tests/regressions/test_kills.py
