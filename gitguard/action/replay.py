@@ -46,7 +46,7 @@ class _Facts:
     def __init__(self, site: Site) -> None:
         with site.store.reading() as tx:
             self.users: dict[str, User] = {user.name: user for user in tx.users()}
-            self.enrolled = {factor.user for factor in tx.factors()}
+            self.enrolled = tx.enrolled()
             self.repositories: dict[str, Repository] = {row.name: row for row in tx.repositories()}
             by_directory = {row.directory: row for row in self.repositories.values()}
             self.borrows: dict[str, list[Repository]] = {}

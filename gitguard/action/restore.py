@@ -14,7 +14,7 @@ from gitguard.factor.totp import WINDOW
 from gitguard.machine.files import locked, replace
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
-from gitguard.store.chain import faults
+from gitguard.store.chain import check
 from gitguard.store.sqlite import SqliteStore, audit_head, copy_file, create, is_no_store
 
 
@@ -90,7 +90,7 @@ def _check(candidate: str, shown: str) -> None:
         found: list[str] = []
         if not damage:
             with store.reading() as tx:
-                found = faults(tx.audit(), None, outside=False)[0]
+                found = check(tx.audit(), None, begins=tx.archived(), outside=False).faults
     finally:
         store.close()
     if damage or found:

@@ -73,9 +73,8 @@ def roster(
 def _verified_since(tx: Reading, since: int) -> set[str]:
     """Who opened a session by a factor of their own since then, by the trail: sessions themselves are renewed or gone."""
     return {
-        str(record.record.get("user"))
+        str(said.get("user"))
         for record in tx.audit()
-        if record.record.get("event") == "session-opened"
-        and record.record.get("method") != "admin"
-        and int(str(record.record.get("at", 0))) >= since
+        if record.at >= since and record.is_about("session-opened")
+        if (said := record.record).get("method") != "admin"
     }

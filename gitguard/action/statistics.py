@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ from gitguard.store.rows import AuditRecord
 
 SAMPLED = 50  # different requests of the log that are decided again, to see how long that takes
 SHOWN = 3
+_METHOD = re.compile('"method":"([a-z-]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +99,13 @@ def statistics(site: Site, moment: Moment, period_seconds: int, entries: Iterabl
             asked[request] = None  # the latest last
     paths = site.settings.paths
     with site.store.reading() as tx:
-        people, records = _people(site, tx, moment), tx.audit()
+        people = _people(site, tx, moment)
+        period, ever = _trail(tx.audit(), moment.at - period_seconds)
     return Statistics(
         period_seconds,
         people,
-        _trail(records, moment.at - period_seconds),
-        _trail(records, 0),
+        period,
+        ever,
         dict(allowed.most_common()),
         dict(refused.most_common()),
         len(waiting.notes(str(paths.state))),
@@ -116,7 +119,7 @@ def _people(site: Site, tx: Reading, moment: Moment) -> People:
     lifetime, scope = site.settings.session.lifetime, site.settings.session.scope
     users, keys, repositories = tx.users(), tx.keys(), tx.repositories()
     active = [user.name for user in users if user.state == "active"]
-    factors = {factor.user for factor in tx.factors()}
+    factors = tx.enrolled()
     invites = [invite for name in active if (invite := tx.invite(name)) is not None]
     guessed = tx.users_guessed_since(moment.at - longest_window(site.settings.throttle))
     return People(
@@ -125,7 +128,10 @@ def _people(site: Site, tx: Reading, moment: Moment) -> People:
         suspended=sum(user.state == "suspended" for user in users),
         keys=len(keys),
         hardware_keys=sum(key.counts_by_itself for key in keys),
-        sessions=sum(s.counts_under(scope) and remaining(s, lifetime, moment) > 0 for s in tx.sessions()),
+        sessions=sum(
+            s.counts_under(scope) and remaining(s, lifetime, moment) > 0
+            for s in tx.sessions_since(moment.at - lifetime)
+        ),
         throttled=sum(_is_throttled(site, tx, name, moment) for name in guessed),
         open_invites=sum(expires_at > moment.at for _, expires_at in invites),
         repositories=len(repositories),
@@ -133,15 +139,27 @@ def _people(site: Site, tx: Reading, moment: Moment) -> People:
     )
 
 
-def _trail(records: list[AuditRecord], after: int) -> Trail:
-    methods: Counter[str] = Counter()
-    rejected = 0
+def _trail(records: Iterable[AuditRecord], after: int) -> tuple[Trail, Trail]:
+    """(since `after`, of all time), counted in one pass."""
+    methods: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    rejected, count = [0, 0], 0
     for record in records:
-        if int(str(record.record.get("at", 0))) >= after:
-            if record.record.get("event") == "session-opened":
-                methods[str(record.record.get("method"))] += 1
-            rejected += record.record.get("event") == "code-rejected"
-    return Trail(dict(methods.most_common()), rejected, len(records))
+        count += 1
+        if record.is_about("session-opened"):
+            method = _method_of(record)
+            methods[1][method] += 1
+            methods[0][method] += record.at >= after
+        elif record.is_about("code-rejected"):
+            rejected[1] += 1
+            rejected[0] += record.at >= after
+    period, ever = ({name: n for name, n in counts.most_common() if n} for counts in methods)
+    return Trail(period, rejected[0], count), Trail(ever, rejected[1], count)
+
+
+def _method_of(record: AuditRecord) -> str:
+    """By what a session was opened: cut out of the text, which costs a third of reading it all."""
+    found = _METHOD.search(record.text)
+    return found[1] if found is not None else "None"
 
 
 def _is_throttled(site: Site, tx: Reading, user: str, moment: Moment) -> bool:

@@ -136,12 +136,10 @@ def _count_trail(site: Site, counted: _Counted, most: int | None) -> bool:
                 day.verified = 0
         if most is not None and last - counted.seq > MOST_RECORDS:
             return False
-        records = tx.audit(counted.seq)
-    for record in records:
-        event, day = record.record.get("event"), counted.day(record.record.get("at"))
-        if event == "session-opened" and record.record.get("method") != "admin":
-            day.verified += 1
-        elif event == "request-approved":
-            day.verified -= 1  # the request's session and the browser's own are one verification
+        for record in tx.audit(counted.seq):
+            if record.is_about("session-opened") and '"method":"admin"' not in record.text:
+                counted.day(record.at).verified += 1
+            elif record.is_about("request-approved"):
+                counted.day(record.at).verified -= 1  # its session and the browser's own are one verification
     counted.seq = last
     return True

@@ -9,7 +9,7 @@ from gitguard.action.site import Site
 from gitguard.factor import keyring
 from gitguard.machine.files import locked
 from gitguard.session.moment import Moment
-from gitguard.store.chain import every_fault, faults
+from gitguard.store.chain import ACCEPTED, check
 from gitguard.store.sqlite import SqliteStore
 
 
@@ -59,11 +59,11 @@ def accept_chain(store: SqliteStore, moment: Moment, actor: str, reason: str) ->
     except (OSError, ValueError):
         head = None
     with store.reading() as tx:
-        records = tx.audit()
-    if not faults(records, head)[0]:
+        checked = check(tx.audit(), head, begins=tx.archived())
+    if not checked.faults:
         return 0
-    found, _ = every_fault(records, head)
+    found = checked.every
     with store.writing() as tx:
-        tx.record("audit-accepted", moment.at, actor, reason=reason, faults=found)
+        tx.record(ACCEPTED, moment.at, actor, reason=reason, faults=found)
     store.renew_head()
     return len(found)

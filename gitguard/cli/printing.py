@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 
@@ -42,3 +42,13 @@ def counted(count: int, noun: str, rest: str, plural: str = "") -> None:
 def say_json(value: object) -> None:
     """JSON for programs: indented, sorted as given, ASCII."""
     click.echo(json.dumps(value, indent=2))
+
+
+def say_json_each(values: Iterable[object]) -> int:
+    """A JSON array, an object at a time, for what may be longer than memory; how many they were."""
+    count = 0
+    for value in values:
+        click.echo(("[\n" if count == 0 else ",\n") + json.dumps(value, indent=2), nl=False)
+        count += 1
+    click.echo("[]" if count == 0 else "\n]")
+    return count

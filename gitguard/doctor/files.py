@@ -24,7 +24,6 @@ from gitguard.machine.python import PACKAGE, interpreter
 from gitguard.message.moments import clock, duration
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment, now
-from gitguard.store.rows import Session
 
 CLOCK_TOLERANCE_SECONDS = 60
 SHORTEST_SENSIBLE_LIFETIME = 60
@@ -233,21 +232,19 @@ def sweep_findings(site: Site) -> Iterator[Finding]:
         yield ok("sweep", "parked connections are looked at")
 
 
-def shared_address_findings(sessions: list[Session]) -> Iterator[Finding]:
-    """Several people behind one private address: a proxy may give everybody its own, and scope `address` then means little."""
-    people: dict[str, set[str]] = {}
-    for session in sessions:
-        if (
-            session.network
-            and "/" not in session.network
-            and ipaddress.ip_address(session.network.partition("%")[0]).is_private
-        ):
-            people.setdefault(session.network, set()).add(session.user)
-    for network, users in people.items():
-        if len(users) >= SHARED_BY and not ipaddress.ip_address(network.partition("%")[0]).is_loopback:
+def shared_address_findings(shared: list[tuple[str, int]]) -> Iterator[Finding]:
+    """Several people behind one private address: a proxy may give everybody its own, and scope `address` then means little.
+
+    `shared`: (network, how many have sessions from it) where they are at least `SHARED_BY`.
+    """
+    for network, people in shared:
+        if "/" in network:
+            continue
+        address = ipaddress.ip_address(network.partition("%")[0])
+        if address.is_private and not address.is_loopback:
             yield note(
                 "shared-address",
-                f"{len(users)} people have sessions from {network}: if that is a proxy or a container's bridge, sshd sees no other address, and scope address binds to nobody",
+                f"{people} people have sessions from {network}: if that is a proxy or a container's bridge, sshd sees no other address, and scope address binds to nobody",
                 "let sshd see the client's address (host networking, or no proxy in between)",
             )
 

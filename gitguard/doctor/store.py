@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.factor.keyring import Keyring
 from gitguard.message.reasons import Refusal
-from gitguard.store.chain import faults
+from gitguard.store.chain import check
 from gitguard.store.sqlite import SqliteStore
 
 
@@ -28,14 +28,15 @@ def store_findings(store: SqliteStore) -> Iterator[Finding]:
         )
         return
     with store.reading() as tx:
-        found, lag = faults(tx.audit(), head)
-    for fault in found:
+        checked = check(tx.audit(), head, begins=tx.archived())
+    lag = checked.lag
+    for fault in checked.faults:
         yield gap(
             "audit",
             fault,
             'keep a copy of store and log as they are, and see docs/operations.md, "The audit chain is broken"',
         )
-    if not found:
+    if not checked.faults:
         yield (
             note(
                 "audit",

@@ -10,12 +10,16 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
 from hashlib import blake2b
 
 from gitguard.message.numbers import number
 from gitguard.store.rows import AuditRecord
 
 GENESIS = b"\0" * 32
+ACCEPTED = "audit-accepted"  # an admin looked into the faults that the record names
+ARCHIVED = "audit-archived"  # older records were moved out: `steps` says up to which
 _HIGHEST = 1 << 62  # records; a store counts no further
 
 
@@ -62,82 +66,131 @@ class Head:
             raise
 
 
-def faults(
-    records: list[AuditRecord], head: tuple[int, bytes] | None, *, outside: bool = True
-) -> tuple[list[str], int]:
-    """(what is wrong with the chain, how many records the outside head lags behind).
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is wrong with the chain. `faults`: in words, without what an admin accepted; `every`: with it, what the next acceptance names.
 
-    What an admin accepted is not said again; `outside` is False where there is no head to compare with, as in a copy.
+    `records`: how many were looked at; `lag`: how many records the head outside lags behind.
     """
-    found, lag = every_fault(records, head, outside=outside)
-    accepted = _accepted(records, head) if outside else _accepted_inside(records)
-    return [fault for fault in found if fault not in accepted], lag
+
+    faults: list[str]
+    every: list[str]
+    records: int
+    lag: int
 
 
-def _accepted(records: list[AuditRecord], head: tuple[int, bytes] | None) -> set[str]:
-    """The faults that a record of acceptance names, if the head outside stands at it or behind it.
+def check(
+    records: Iterable[AuditRecord],
+    head: tuple[int, bytes] | None,
+    *,
+    begins: tuple[int, bytes] = (0, GENESIS),
+    outside: bool = True,
+) -> Checked:
+    """Go through the chain once, a record at a time, and compare it with the head outside.
 
-    Whoever can write the store alone can forge such a record, but not move the head past it.
+    `begins`: number and hash of the last record that was moved out; `outside` is False where there is no head to compare
+    with, as in a copy: its own last record is all there is.
     """
-    named: set[str] = set()
-    if head is None:
-        return named
-    place = next((at for at, record in enumerate(records) if record.seq == head[0]), None)
-    if place is None or records[place].hash != head[1]:
-        return named
-    for at in range(place, -1, -1):
-        record = records[at]
-        if record.record.get("event") == "audit-accepted":
-            listed = record.record.get("faults")
-            named |= {str(fault) for fault in listed} if isinstance(listed, list) else set()
-        previous = records[at - 1] if at else None
-        follows = previous is not None and previous.seq + 1 == record.seq
-        if not follows or previous is None or link(previous.hash, record.seq, record.text) != record.hash:
-            break  # what lies before a break is not vouched for by the head
-    return named
-
-
-def _accepted_inside(records: list[AuditRecord]) -> set[str]:
-    """The faults that the newest records of a copy accept: its own word is all there is."""
-    return _accepted(records, (records[-1].seq, records[-1].hash)) if records else set()
-
-
-def every_fault(
-    records: list[AuditRecord], head: tuple[int, bytes] | None, *, outside: bool = True
-) -> tuple[list[str], int]:
-    """As `faults`, with those that were accepted before: what the next acceptance has to name."""
-    found = []
-    head, lag_from = _before_restore(records, head)
-    previous, expected = GENESIS, 1
-    head_fits = head is None or head == (0, GENESIS)
+    walk = _Walk(head, begins, outside=outside)
     for record in records:
-        if record.seq != expected:
-            found.append(f"record {expected} is missing (deleted): the next one is {record.seq}")
-        digest = link(previous, record.seq, record.text)
-        if digest != record.hash:
-            found.append(f"record {record.seq} was changed, or the one before it was ({digest.hex()[:8]})")
-        if head is not None and record.seq == head[0]:
-            head_fits = record.hash == head[1]
-            if not head_fits:
-                found.append(f"record {record.seq} is not the one that the head outside the store names")
-        previous, expected = record.hash, record.seq + 1
-    last = records[-1].seq if records else 0
-    if head is not None and head[0] > last:
-        found.append(f"records {last + 1} to {head[0]} are missing: the tail was deleted")
-    elif head is None and records and outside:
-        found.append("the head outside the store is missing")
-    return found, last - (head[0] if head is not None else lag_from)
+        walk.take(record)
+    return walk.checked()
 
 
-def _before_restore(
-    records: list[AuditRecord], head: tuple[int, bytes] | None
-) -> tuple[tuple[int, bytes] | None, int]:
-    """A head that a restore has noted as the one before it counts as the record before that restore.
+class _Walk:
+    """One way through the chain.
 
-    So a restore that was interrupted before it renewed the head is a lag, not a fault.
+    What records say of the chain itself (faults that were accepted, records that were moved out) counts only if the head
+    stands at them or behind them: whoever can write the store alone can forge such a record, but not move the head past it.
+    What lies before a break is not vouched for by that head.
     """
-    for place, record in enumerate(records):
-        if head is not None and record.record.get("head_before") == f"{head[0]} {head[1].hex()}":
-            earlier = records[place - 1] if place else None
-            return (earlier.seq, earlier.hash) if earlier is not None else (0, GENESIS), 0
-    return head, records[-1].seq if records else 0
+
+    def __init__(self, head: tuple[int, bytes] | None, begins: tuple[int, bytes], *, outside: bool) -> None:
+        self.head, self.named, self.begins, self.outside = head, head, begins, outside
+        self.last, self.hash = begins
+        self.found: list[str] = []
+        self.misplaced: list[str] = []  # what does not fit the head, unless a restore explains it
+        self.records = 0
+        self.said = _Said(set(), set())  # since the last break
+        self.vouched = _Said(set(), set())
+        self.moved: set[tuple[int, str]] | None = (
+            None  # as of the record before a restore that explains the head
+        )
+
+    def take(self, record: AuditRecord) -> None:
+        """The next record."""
+        digest = link(self.hash, record.seq, record.text)
+        whole = digest == record.hash and record.seq == self.last + 1
+        if record.seq != self.last + 1:
+            self.found.append(f"record {self.last + 1} is missing (deleted): the next one is {record.seq}")
+        if digest != record.hash:
+            self.found.append(
+                f"record {record.seq} was changed, or the one before it was ({digest.hex()[:8]})"
+            )
+        if not whole:
+            self.said = _Said(set(), set())
+        if '"head_before":' in record.text:
+            self._explain(record)
+        if record.is_about(ACCEPTED) or record.is_about(ARCHIVED):
+            self.said = self.said.with_(record)
+        if self.head is not None and record.seq == self.head[0]:
+            if record.hash == self.head[1]:
+                self.vouched = self.said
+            else:
+                self.misplaced = [f"record {record.seq} is not the one that the head outside the store names"]
+        self.records += 1
+        self.last, self.hash = record.seq, record.hash
+
+    def _explain(self, record: AuditRecord) -> None:
+        """A head that a restore has noted as the one before it counts as the record before that restore.
+
+        So a restore that was interrupted before it renewed the head is a lag, not a fault.
+        """
+        before = self.named
+        if before is None or self.moved is not None:
+            return
+        if record.record.get("head_before") == f"{before[0]} {before[1].hex()}":
+            self.head, self.misplaced, self.moved = (self.last, self.hash), [], self.said.moved
+
+    def checked(self) -> Checked:
+        """The end of it."""
+        found = [*self.found, *self.misplaced]
+        if not self.outside:
+            self.vouched = self.said
+        moved = self.vouched.moved if self.moved is None else self.moved
+        begun, digest = self.begins
+        if begun and (begun, digest.hex()) not in moved:
+            found.insert(
+                0,
+                f"records 1 to {begun} are missing (deleted), and no record that counts says that they were archived",
+            )
+        if self.head is not None and self.head[0] > self.last:
+            found.append(f"records {self.last + 1} to {self.head[0]} are missing: the tail was deleted")
+        elif self.head is None and self.records and self.outside:
+            found.append("the head outside the store is missing")
+        lag = self.last - self.head[0] if self.head is not None else 0
+        return Checked(
+            [fault for fault in found if fault not in self.vouched.accepted], found, self.records, lag
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What records say of the chain: faults that were accepted; (number, hash) of each record up to which others were moved out."""
+
+    accepted: set[str]
+    moved: set[tuple[int, str]]
+
+    def with_(self, record: AuditRecord) -> _Said:
+        """The same, and what `record` says."""
+        said = record.record
+        faults, steps = said.get("faults"), said.get("steps")
+        if said.get("event") == ACCEPTED and isinstance(faults, list):
+            return _Said(self.accepted | {str(fault) for fault in faults}, self.moved)
+        if said.get("event") == ARCHIVED and isinstance(steps, list):
+            pairs = (str(step).partition(" ") for step in steps)
+            return _Said(
+                self.accepted,
+                self.moved | {(int(seq), digest) for seq, _, digest in pairs if seq.isdecimal()},
+            )
+        return self

@@ -15,7 +15,7 @@ A method's own sentence is what it promises; tests/contract holds every backend 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from gitguard.store.rows import (
     BreakGlass,
     Browser,
     Change,
+    Counts,
     Factor,
     Failure,
     Guessing,
@@ -59,6 +60,18 @@ class Reading(Protocol):
 
     def count_users(self) -> tuple[int, int]:
         """(users who are not removed, those of them with a second factor)."""
+
+    def counts(self) -> Counts:
+        """How many there are of each kind, removed users too."""
+
+    def enrolled(self) -> set[str]:
+        """The users with a second factor."""
+
+    def sessions_since(self, at: int) -> Iterator[Session]:
+        """Everybody's sessions that were verified after `at`, one at a time, while the transaction lasts."""
+
+    def shared_networks(self, by: int) -> list[tuple[str, int]]:
+        """(network, how many users have sessions from it) of each that so many share."""
 
     def browser(self, credential: str) -> Browser | None:
         """The signed-in browser of this credential (`web:HASH`), run out or not; None for none."""
@@ -177,8 +190,11 @@ class Reading(Protocol):
     def rejections(self, user: str) -> Guessing | None:
         """The wrong codes of `user` since they were last told, as one sum; None for none."""
 
-    def audit(self, after: int = 0) -> list[AuditRecord]:
-        """The records after number `after`, in the order of the chain."""
+    def audit(self, after: int = 0) -> Iterator[AuditRecord]:
+        """The records after number `after`, in the order of the chain, one at a time, while the transaction lasts."""
+
+    def archived(self) -> tuple[int, bytes]:
+        """(number, hash) of the last record that was moved out, which the chain goes on from; (0, GENESIS) for none."""
 
     def newest_audit(
         self, before: int | None, most: int, user: str = "", within: int = 20_000
@@ -197,6 +213,12 @@ class Writing(Reading, Protocol):
 
     def record(self, event: str, at: int, actor: str, **details: object) -> None:
         """Add one record at the end of the chain; details that are None or "" are left out."""
+
+    def move_out(self, until: int) -> int:
+        """Take the records up to number `until` out of the trail, and remember where it goes on from. How many went.
+
+        MUST: a record of the chain, which the head outside the store stands at or behind, says that they are elsewhere.
+        """
 
     def accept_clock(self, at: int) -> None:
         """Take `at` as the latest moment, and end the sessions that were verified after it."""

@@ -6,15 +6,16 @@ SQL that a second backend can share: no reserved names, `?` for each value; the 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from gitguard.session.credential import SSH_KEY, Credential
 from gitguard.session.moment import Moment
 from gitguard.store.rows import (
-    AuditRecord,
     BreakGlass,
     Browser,
     Change,
+    Counts,
     Factor,
     Failure,
     Guessing,
@@ -25,6 +26,8 @@ from gitguard.store.rows import (
     SignInLink,
     User,
 )
+from gitguard.store.sql import holding as like
+from gitguard.store.trail import TrailReader
 
 _USER = "SELECT name, state, always, enrolled_once, created_at FROM users"
 _KEY = (
@@ -48,18 +51,8 @@ PRUNED = (  # (table, its key, when what it holds was)
 )
 
 
-class Reader:
+class Reader(TrailReader):
     """Questions inside one transaction; see contract.Reading."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def _one(self, sql: str, *values: object) -> Any:
-        return self._connection.execute(sql, values).fetchone()
-
-    def _all(self, sql: str, *values: object) -> list[Any]:
-        rows: list[Any] = self._connection.execute(sql, values).fetchall()
-        return rows
 
     def user(self, name: str) -> User | None:
         row = self._one(f"{_USER} WHERE name = ?", name)
@@ -75,7 +68,7 @@ class Reader:
             f"{_USER} WHERE state <> 'removed' AND name > ? AND name LIKE ? ESCAPE '!'{having}{factor}"
             " ORDER BY name LIMIT ?"
         )
-        return [_user(row) for row in self._all(sql, after, _holding(holding), most)]
+        return [_user(row) for row in self._all(sql, after, like(holding), most)]
 
     def count_users(self) -> tuple[int, int]:
         row = self._one(
@@ -83,6 +76,24 @@ class Reader:
             " WHERE users.state <> 'removed'"
         )
         return int(row[0]), int(row[1])
+
+    def counts(self) -> Counts:
+        tables = ("users", "keys", "repositories", "sessions", "audit")
+        return Counts(*(int(self._one(f"SELECT COUNT(*) FROM {table}")[0]) for table in tables))  # noqa: S608 - names of our own
+
+    def enrolled(self) -> set[str]:
+        return {row[0] for row in self._each("SELECT user_name FROM factors")}
+
+    def sessions_since(self, at: int) -> Iterator[Session]:
+        return (Session(*row) for row in self._each(f"{_SESSION} WHERE verified_at > ?", at))
+
+    def shared_networks(self, by: int) -> list[tuple[str, int]]:
+        rows = self._all(
+            "SELECT network, COUNT(DISTINCT user_name) FROM sessions WHERE network <> '' GROUP BY network"
+            " HAVING COUNT(DISTINCT user_name) >= ? ORDER BY network",
+            by,
+        )
+        return [(str(row[0]), int(row[1])) for row in rows]
 
     def browser(self, credential: str) -> Browser | None:
         row = self._one(f"{_BROWSER} WHERE credential = ?", credential)
@@ -192,7 +203,7 @@ class Reader:
 
     def find_repositories(self, holding: str, after: str, most: int) -> list[Repository]:
         sql = f"{_REPOSITORY} WHERE name > ? AND name LIKE ? ESCAPE '!' ORDER BY name LIMIT ?"
-        return [Repository(*row) for row in self._all(sql, after, _holding(holding), most)]
+        return [Repository(*row) for row in self._all(sql, after, like(holding), most)]
 
     def newest_sessions(self, skipping: int, most: int) -> list[Session]:
         sql = f"{_SESSION} ORDER BY verified_at DESC, id DESC LIMIT ? OFFSET ?"
@@ -287,33 +298,6 @@ class Reader:
         row = self._one("SELECT failures, last_address, last_at FROM rejections WHERE user_name = ?", user)
         return None if row is None else Guessing("", *row)
 
-    def audit(self, after: int = 0) -> list[AuditRecord]:
-        rows = self._all("SELECT seq, record, hash FROM audit WHERE seq > ? ORDER BY seq", after)
-        return [AuditRecord(seq, _json(text), text, digest) for seq, text, digest in rows]
-
-    def newest_audit(
-        self, before: int | None, most: int, user: str = "", within: int = 20_000
-    ) -> list[AuditRecord]:
-        if before is None:
-            before = self._one("SELECT COALESCE(MAX(seq), 0) + 1 FROM audit")[0]
-        sql, values = "SELECT seq, record, hash FROM audit WHERE seq < ?", [before]
-        if user:
-            sql += " AND seq >= ? AND record LIKE ? ESCAPE '!'"
-            values += [before - within, _holding(json.dumps(user))]
-        found: list[AuditRecord] = []
-        for seq, text, digest in self._connection.execute(f"{sql} ORDER BY seq DESC", values):
-            record = AuditRecord(seq, _json(text), text, digest)
-            if len(found) == most:
-                break
-            if not user or record.record.get("user") == user:
-                found.append(record)
-        return found
-
-    def latest_at(self) -> int:
-        """The latest moment of any record, 0 for none: the store's own idea of how late it is."""
-        latest: int = self._one("SELECT latest_at FROM clock")[0]
-        return latest
-
 
 def _user(row: Any) -> User:
     return User(row[0], row[1], bool(row[2]), bool(row[3]), row[4])
@@ -323,16 +307,6 @@ def _browser(row: Any) -> Browser:
     return Browser(row[0], row[1], row[2], row[3], Moment(row[4], row[5], row[6]))
 
 
-def _holding(text: str) -> str:
-    """A LIKE pattern for what holds `text`, with `!` before what LIKE would read."""
-    return "%" + "".join("!" + c if c in "!%_" else c for c in text) + "%"
-
-
 def _key(row: Any) -> Key:
     behind = tuple(str(word) for word in json.loads(row[8])) if row[8] else ()
     return Key(row[0], row[1], row[2], row[3], row[4], bool(row[5]), row[6], row[7], behind)
-
-
-def _json(text: str) -> dict[str, object]:
-    value = json.loads(text)
-    return value if isinstance(value, dict) else {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitguard.session.moment import Moment
 
@@ -180,6 +182,16 @@ class Change:
     address: str
 
 
+class Counts(NamedTuple):
+    """How much a store holds."""
+
+    users: int
+    keys: int
+    repositories: int
+    sessions: int
+    records: int
+
+
 @dataclass(frozen=True, slots=True)
 class BreakGlass:
     """Maintenance that was begun and not ended: the process that holds the grant."""
@@ -191,11 +203,31 @@ class BreakGlass:
     boot: str
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRecord:
-    """One change: who did what to whom, and its link in the chain."""
+class AuditRecord(NamedTuple):
+    """One change: who did what to whom, as the chain hashes it, and its link. There may be millions, so it is read when asked."""
 
     seq: int
-    record: dict[str, object]
     text: str
     hash: bytes
+
+    @property
+    def record(self) -> Recorded:
+        """What the text says; {} for one that says nothing."""
+        try:
+            said = json.loads(self.text)
+        except ValueError:
+            return {}
+        return said if isinstance(said, dict) else {}
+
+    @property
+    def at(self) -> int:
+        """When it was made, 0 where it does not say."""
+        begins = (
+            self.text.find('"at":') + 5
+        )  # no string in JSON holds an unescaped quote, so this is the name itself
+        number = self.text[begins : self.text.find(",", begins)]
+        return int(number) if begins > 4 and number.isdecimal() else 0
+
+    def is_about(self, event: str) -> bool:
+        """Whether it records this event: without reading the rest."""
+        return f'"event":"{event}"' in self.text

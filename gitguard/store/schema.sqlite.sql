@@ -214,6 +214,11 @@ CREATE TABLE audit (
     hash            BLOB NOT NULL               -- over the previous hash and this record
 ) STRICT;
 
+CREATE TABLE archived (                         -- no row, or one: the last record that was moved out of the trail
+    seq             INTEGER NOT NULL,
+    hash            BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE break_glass (                      -- begun and not ended; a process is known by pid and start
     decision        TEXT PRIMARY KEY,
     actor           TEXT NOT NULL,

@@ -113,10 +113,10 @@ class SqliteStore:
     def renew_head(self) -> None:
         """Write the newest hash outside the store, whatever stood there. Raises Refusal."""
         with self.reading() as tx:
-            records = tx.audit()
+            newest = tx.newest_audit(None, 1)
         with _refusing(self.head.path):
-            if records:
-                self.head.write(records[-1].seq, records[-1].hash)
+            for record in newest:
+                self.head.write(record.seq, record.hash)
 
     def backup(self, target: str) -> None:
         """Copy the whole store to `target` by SQLite's own backup, while others go on. Raises Refusal."""

@@ -6,13 +6,11 @@ SQL that a second backend can share: no reserved names, `?` for each value; the 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from gitguard.account.names import fold
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import Credential, credential_of
 from gitguard.session.moment import Moment
-from gitguard.store.chain import GENESIS, link, text_of
 from gitguard.store.questions import PRUNED, Reader
 from gitguard.store.rows import (
     BreakGlass,
@@ -21,47 +19,15 @@ from gitguard.store.rows import (
     Factor,
     Key,
     NearMiss,
-    Recorded,
     Repository,
     Session,
     SignInLink,
 )
+from gitguard.store.trail import TrailWriter
 
 
-class Writer(Reader):
+class Writer(Reader, TrailWriter):
     """Changes inside one transaction; see contract.Writing."""
-
-    def __init__(self, connection: Any) -> None:
-        super().__init__(connection)
-        self.first = 0
-        self.newest: tuple[int, bytes] | None = None
-        self.recorded: list[Recorded] = []
-
-    def _change(self, sql: str, *values: object) -> int:
-        count: int = self._connection.execute(sql, values).rowcount
-        return count
-
-    def record(self, event: str, at: int, actor: str, **details: object) -> None:
-        row = self._one("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
-        seq, previous = (row[0] + 1, row[1]) if row is not None else (1, GENESIS)
-        kept = {name: value for name, value in details.items() if value not in (None, "")}
-        text = text_of({"event": event, "at": at, "actor": actor, **kept})
-        digest = link(previous, seq, text)
-        self._change("INSERT INTO audit (seq, record, hash) VALUES (?, ?, ?)", seq, text, digest)
-        self._change("UPDATE clock SET latest_at = ? WHERE latest_at < ?", at, at)
-        self.newest = (seq, digest)
-        self.recorded.append({"event": event, "at": at, "actor": actor, **kept})
-        self.first = self.first or seq
-
-    def is_ancestor(self, head: tuple[int, bytes] | None) -> bool:
-        """Whether the head outside the store, as it was before this transaction, is one of its records."""
-        if head is None:
-            return self.first <= 1
-        seq, digest = head
-        if seq == 0:
-            return digest == GENESIS
-        row = self._one("SELECT hash FROM audit WHERE seq = ?", seq)
-        return row is not None and row[0] == digest
 
     def accept_clock(self, at: int) -> None:
         self._change("UPDATE clock SET latest_at = ?", at)

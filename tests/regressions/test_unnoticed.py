@@ -494,4 +494,4 @@ def test_a_head_that_cannot_be_put_in_place_is_named(bench: Bench, monkeypatch: 
     assert store.lags == "No space left on device"
     assert not list(bench.folder.glob(".audit-*"))
     with store.reading() as seen:
-        assert seen.audit()[-1].record["event"] == "probe"
+        assert list(seen.audit())[-1].record["event"] == "probe"

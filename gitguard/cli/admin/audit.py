@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from collections.abc import Iterable, Iterator
 
 import click
 
-from gitguard.action import upkeep
+from gitguard.action import trail, upkeep
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
-from gitguard.cli.printing import counted, number, say_json
+from gitguard.cli.printing import counted, number, say_json, say_json_each
+from gitguard.cli.progress import watched
 from gitguard.command_line import Group
 from gitguard.config.types import seconds_of
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
-from gitguard.store.chain import faults
+from gitguard.store.chain import check
+from gitguard.store.rows import AuditRecord
 
 
 @click.group(cls=Group)
@@ -43,28 +47,43 @@ def show(
         after = now().at - seconds_of(since) if since else 0
     except ValueError as error:
         raise Refusal("usage", text=str(error)) from None
-    with office.site.store.reading() as tx:
-        records = tx.audit()
-    wanted = {"user": user, "repository": repository, "event": event}
-    chosen = [
-        r
-        for r in records
-        if all(value is None or r.record.get(name) == value for name, value in wanted.items())
-        and int(str(r.record.get("at", 0))) >= after
-    ]
+    wanted = {
+        name: value
+        for name, value in (("user", user), ("repository", repository), ("event", event))
+        if value is not None
+    }
+    chosen = _chosen(
+        watched(trail.records(office.site.store), "looking through the trail, records"), wanted, after
+    )
     if as_json:
-        say_json([{"seq": r.seq, **r.record} for r in chosen])
+        say_json_each({"seq": r.seq, **r.record} for r in chosen)
         return
     today = now().at
+    any_ = False
     for r in chosen:
-        at, what, actor = r.record.get("at"), r.record.get("event"), r.record.get("actor")
-        details = {name: value for name, value in r.record.items() if name not in ("at", "event", "actor")}
-        words = " ".join(f"{name}={_value(value)}" for name, value in sorted(details.items()))
-        click.echo(
-            f"{r.seq:>6}  {clock(at, today) if isinstance(at, int) else '?'}  {readable(str(actor), 80)}  {what}  {words}".rstrip()
-        )
-    if not chosen:
+        any_ = True
+        click.echo(_line(r, today))
+    if not any_:
         click.echo("no records", err=True)
+
+
+def _chosen(records: Iterable[AuditRecord], wanted: dict[str, str], after: int) -> Iterator[AuditRecord]:
+    """Those that say each of `wanted`, from `after` on. What does not hold the word at all is not read further."""
+    words = [json.dumps(value) for value in wanted.values()]
+    for r in records:
+        if r.at >= after and all(word in r.text for word in words):
+            said = r.record if wanted else {}
+            if all(said.get(name) == value for name, value in wanted.items()):
+                yield r
+
+
+def _line(r: AuditRecord, today: int) -> str:
+    said = r.record
+    at, what, actor = said.get("at"), said.get("event"), said.get("actor")
+    details = {name: value for name, value in said.items() if name not in ("at", "event", "actor")}
+    words = " ".join(f"{name}={_value(value)}" for name, value in sorted(details.items()))
+    when = clock(at, today) if isinstance(at, int) else "?"
+    return f"{r.seq:>6}  {when}  {readable(str(actor), 80)}  {what}  {words}".rstrip()
 
 
 def _value(value: object) -> str:
@@ -84,15 +103,15 @@ def verify(office: Office, as_json: bool) -> int:
     except (OSError, ValueError) as error:
         head, unread = None, f"the head outside the store cannot be read: {error}"
     with office.site.store.reading() as tx:
-        records = tx.audit()
-    found, lag = ([unread], 0) if unread else faults(records, head)
+        checked = check(watched(tx.audit(), "checking the chain, records"), head, begins=tx.archived())
+    found, lag = ([unread], 0) if unread else (checked.faults, checked.lag)
     if as_json:
-        say_json({"records": len(records), "faults": found, "lag": lag})
+        say_json({"records": checked.records, "faults": found, "lag": lag})
         return 1 if found else 0
     for fault in found:
         click.echo(f"FAULT: {fault}")
     if not found:
-        click.echo(f"{number(len(records), 'record')}, the chain is whole")
+        click.echo(f"{number(checked.records, 'record')}, the chain is whole")
         if lag:
             click.echo(
                 f"the head outside lags by {number(lag, 'record')}, as after a crash; the next change renews it"

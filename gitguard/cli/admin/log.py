@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pwd
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import click
 
 from gitguard.answer.reading_log import Entry, Fold, any_log, fold, read_log
 from gitguard.cli.admin.office import config_of, open_settings
+from gitguard.cli.printing import say_json_each
 from gitguard.config.faults import ConfigurationError
 from gitguard.config.load import last_known
 from gitguard.config.types import seconds_of
@@ -62,7 +62,7 @@ def log(ctx: click.Context, what: str | None, since: str, refused: bool, path: s
 
     count = 0
     if as_json:
-        count = _say_all_json(chosen())
+        count = say_json_each(chosen())
     else:
         for group in fold(chosen()):
             count += 1
@@ -72,16 +72,6 @@ def log(ctx: click.Context, what: str | None, since: str, refused: bool, path: s
     if not count and not as_json:
         about = f" about {readable(what)}" if what else ""
         click.echo(f"no decisions{about} in that time", err=True)
-
-
-def _say_all_json(entries: Iterator[Entry]) -> int:
-    """A JSON array, an object at a time."""
-    count = 0
-    for entry in entries:
-        click.echo(("[\n" if count == 0 else ",\n") + json.dumps(entry, indent=2), nl=False)
-        count += 1
-    click.echo("[]" if count == 0 else "\n]")
-    return count
 
 
 def _log_of(config: str, path: str) -> tuple[str, tuple[tuple[str, str], ...]]:

@@ -143,7 +143,7 @@ def _inside(
         keys, known, latest_at = tx.keys(), tx.repositories(), tx.latest_at()
         active = {user.name for user in tx.users() if user.state == "active"}
         everyone = {user.name for user in tx.users() if user.state != "removed"}
-        sessions = tx.sessions()
+        shared = tx.shared_networks(files.SHARED_BY)
         forgotten = set(tx.forgotten())
         demands = list(repositories.demand_findings(settings, tx, known))
         lending = list(repositories.lending_findings(tx, known))
@@ -160,7 +160,7 @@ def _inside(
         ("sweep", lambda: files.sweep_findings(site)),
         ("clock", lambda: files.clock_findings(latest_at, now())),
         ("people", lambda: files.people_findings(settings, everyone)),
-        ("sessions", lambda: files.shared_address_findings(sessions)),
+        ("sessions", lambda: files.shared_address_findings(shared)),
         ("repositories", lambda: repositories.repository_findings(settings, known, _hook(office), forgotten)),
         ("repositories' files", lambda: access.repository_access(known, entry.pw_name)),
         ("the gate", lambda: running.gate_findings(site.places.gate, entry, runnable, readable)),

@@ -134,11 +134,7 @@ def status(ctx: click.Context, as_json: bool) -> int:
             "bytes": os.path.getsize(office.site.sqlite.path),
             "whole": not damage,
             "damage": damage,
-            "users": len(tx.users()),
-            "keys": len(tx.keys()),
-            "repositories": len(tx.repositories()),
-            "sessions": len(tx.sessions()),
-            "records": len(tx.audit()),
+            **tx.counts()._asdict(),
             "latest_at": tx.latest_at(),
             "cipher_key": office.site.desk.keyring.newest,
         }

@@ -1,0 +1,83 @@
+"""The audit trail as SQL: one chain of records, its end where changes are written, its beginning where an admin moved older ones out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from gitguard.store.chain import GENESIS, link, text_of
+from gitguard.store.rows import AuditRecord, Recorded
+from gitguard.store.sql import Sql, holding
+
+_RECORD = "SELECT seq, record, hash FROM audit"
+
+
+class TrailReader(Sql):
+    """Questions about the trail; see contract.Reading."""
+
+    def audit(self, after: int = 0) -> Iterator[AuditRecord]:
+        return map(AuditRecord._make, self._each(f"{_RECORD} WHERE seq > ? ORDER BY seq", after))
+
+    def newest_audit(
+        self, before: int | None, most: int, user: str = "", within: int = 20_000
+    ) -> list[AuditRecord]:
+        if before is None:
+            before = self._one("SELECT COALESCE(MAX(seq), 0) + 1 FROM audit")[0]
+        sql, values = f"{_RECORD} WHERE seq < ?", [before]
+        if user:
+            sql += " AND seq >= ? AND record LIKE ? ESCAPE '!'"
+            values += [before - within, holding(json.dumps(user))]
+        found: list[AuditRecord] = []
+        for row in self._each(f"{sql} ORDER BY seq DESC", *values):
+            record = AuditRecord._make(row)
+            if len(found) == most:
+                break
+            if not user or record.record.get("user") == user:
+                found.append(record)
+        return found
+
+    def archived(self) -> tuple[int, bytes]:
+        row = self._one("SELECT seq, hash FROM archived")
+        return (int(row[0]), bytes(row[1])) if row is not None else (0, GENESIS)
+
+    def latest_at(self) -> int:
+        latest: int = self._one("SELECT latest_at FROM clock")[0]
+        return latest
+
+
+class TrailWriter(TrailReader):
+    """Changes to the trail; see contract.Writing."""
+
+    def __init__(self, connection: Any) -> None:
+        super().__init__(connection)
+        self.first = 0
+        self.newest: tuple[int, bytes] | None = None
+        self.recorded: list[Recorded] = []
+
+    def record(self, event: str, at: int, actor: str, **details: object) -> None:
+        row = self._one("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
+        seq, previous = (row[0] + 1, row[1]) if row is not None else (1, GENESIS)
+        kept = {name: value for name, value in details.items() if value not in (None, "")}
+        text = text_of({"event": event, "at": at, "actor": actor, **kept})
+        digest = link(previous, seq, text)
+        self._change("INSERT INTO audit (seq, record, hash) VALUES (?, ?, ?)", seq, text, digest)
+        self._change("UPDATE clock SET latest_at = ? WHERE latest_at < ?", at, at)
+        self.newest = (seq, digest)
+        self.recorded.append({"event": event, "at": at, "actor": actor, **kept})
+        self.first = self.first or seq
+
+    def is_ancestor(self, head: tuple[int, bytes] | None) -> bool:
+        """Whether the head outside the store, as it was before this transaction, is one of its records."""
+        if head is None:
+            return self.first <= 1
+        seq, digest = head
+        if seq == 0:
+            return digest == GENESIS
+        row = self._one("SELECT hash FROM audit WHERE seq = ?", seq)
+        return row is not None and row[0] == digest
+
+    def move_out(self, until: int) -> int:
+        self._change("DELETE FROM archived")
+        self._change("INSERT INTO archived (seq, hash) SELECT seq, hash FROM audit WHERE seq = ?", until)
+        return self._change("DELETE FROM audit WHERE seq <= ?", until)
