@@ -6,36 +6,48 @@ import glob
 import os
 import shutil
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
 from gitguard.action.site import open_site, settings_of
+from gitguard.factor import keyring
 from gitguard.factor.totp import WINDOW
-from gitguard.machine.files import locked, replace
-from gitguard.message.reasons import Refusal
+from gitguard.machine.files import locked
+from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.session.moment import Moment
 from gitguard.store.chain import check
-from gitguard.store.sqlite import SqliteStore, audit_head, copy_file, create, is_no_store
+from gitguard.store.sqlite import SqliteStore, audit_head, copy_file, create, is_no_store, keep_copy
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
     """How many sessions ended, recovery codes were voided (or kept) and invites voided, and what followed.
 
-    `before`: where the store that was there is kept, "" if there was none.
+    `factors_dropped`: second factors that the key file does not decrypt; `before`: where the store that was there is kept,
+    "" if there was none.
     """
 
     sessions: int
     recovery_codes: int
     invites: int
+    factors_dropped: int
     followed: Followed
     before: str
 
 
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What is kept that is not kept by itself: `recovery_codes`. `only_what_decrypts`: the key file of the rest is lost."""
+
+    recovery_codes: bool = False
+    only_what_decrypts: bool = False
+
+
 def restore(
-    config: str, data: bytes, shown: str, moment: Moment, actor: str, *, keep_recovery_codes: bool
+    config: str, source: BinaryIO, shown: str, moment: Moment, actor: str, keeping: Keeping = Keeping()
 ) -> Restored:
-    """Put the store in `data` in place. Ends all sessions, refuses codes up to now. Raises Refusal, and nothing changed.
+    """Put the store that `source` holds in place. Ends all sessions, refuses codes up to now. Raises Refusal, and nothing changed.
 
     It takes the configuration's path and not an open installation: the store that is there may be the fault.
     """
@@ -46,20 +58,21 @@ def restore(
     for stale in glob.glob(f"{glob.escape(os.path.dirname(live))}/.restore-*"):
         os.unlink(stale)  # of a restore that was interrupted
     try:
-        replace(candidate, data, 0o600)
+        _copied(source, candidate)
         _check(candidate, shown)
+        dropped = _check_secrets(candidate, str(settings.paths.key_ring), shown, keeping)
         details = {
             "file": os.path.basename(shown),
-            "recovery_codes_kept": keep_recovery_codes,
+            "recovery_codes_kept": keeping.recovery_codes,
+            "factors_dropped": len(dropped) or None,
             "head_before": _text_of(head),
         }
-        counts = _make_safe(candidate, moment, actor, details, keep_recovery_codes=keep_recovery_codes)
+        counts = _make_safe(candidate, moment, actor, details, dropped, keeping)
         before = ""
         with locked(settings.paths.lock):
             if os.path.exists(live):
                 before = f"{live}.before-restore"
-                shutil.copyfile(live, before)
-                os.chmod(before, 0o600)
+                keep_copy(live, before)
             copy_file(candidate, live)
     finally:
         for suffix in ("", "-wal", "-shm"):
@@ -67,7 +80,48 @@ def restore(
                 os.unlink(candidate + suffix)
     SqliteStore(live, head).renew_head()
     site = open_site(config, moment, actor)
-    return Restored(*counts, follow(site, moment, Whose(everyone=True)), before)
+    return Restored(*counts, len(dropped), follow(site, moment, Whose(everyone=True)), before)
+
+
+def _copied(source: BinaryIO, candidate: str) -> None:
+    """What is to be restored, beside the store, which must be on the same disk. Raises Refusal for a full one."""
+    try:
+        handle = os.open(candidate, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+            target.flush()
+            os.fsync(handle)
+    except OSError as error:
+        raise machine_fault(f"cannot copy it to {candidate}", error) from None
+
+
+def _check_secrets(candidate: str, key_file: str, shown: str, keeping: Keeping) -> list[str]:
+    """Whose second factor the key file does not decrypt. Raises Refusal where that is somebody, unless the rest is lost."""
+    store = SqliteStore(candidate, candidate + ".head")
+    try:
+        with store.reading() as tx:
+            factors = tx.factors()
+    finally:
+        store.close()
+    if not factors:
+        return []
+    try:
+        ring = keyring.read(key_file)
+    except Refusal as refusal:
+        fault = refusal.detail or refusal.text
+        raise Refusal(
+            "usage", text=f"without its key file {shown} opens nothing, and nothing was changed: {fault}",
+            hint=f"put the key file that belongs to it at {key_file} first (if it is lost: gitguard admin init makes a new one)",
+        ) from None  # fmt: skip
+    broken = [factor.user for factor in factors if not ring.can_decrypt(factor)]
+    if broken and not keeping.only_what_decrypts:
+        raise Refusal(
+            "usage",
+            text=f"{key_file} is not the key file of {shown}: it decrypts {len(factors) - len(broken)} of {len(factors)} secrets;"
+            " nothing was changed",
+            hint="put the one that belongs to it there first; if it is lost: --key-file-lost, and those people set up anew",
+        )
+    return broken
 
 
 def _text_of(head: str) -> str:
@@ -98,16 +152,23 @@ def _check(candidate: str, shown: str) -> None:
 
 
 def _make_safe(
-    candidate: str, moment: Moment, actor: str, details: dict[str, object], *, keep_recovery_codes: bool
+    candidate: str,
+    moment: Moment,
+    actor: str,
+    details: dict[str, object],
+    dropped: list[str],
+    keeping: Keeping,
 ) -> tuple[int, int, int]:
     """What was used since the backup must not be accepted again. (sessions, recovery codes, invites)."""
     old = SqliteStore(candidate, candidate + ".head")
     try:
         with old.writing() as tx:
-            ended = sum(len(tx.end_sessions(user.name)) for user in tx.users())
+            ended = sum(len(numbers) for _, numbers in tx.end_all_sessions())
             for factor in tx.factors():
                 tx.advance_step(factor.user, moment.at // factor.period_seconds + WINDOW)
-            codes = tx.recovery_codes_issued() if keep_recovery_codes else tx.void_recovery_codes()
+            for user in dropped:
+                tx.drop_factor(user)
+            codes = tx.recovery_codes_issued() if keeping.recovery_codes else tx.void_recovery_codes()
             invites = tx.void_invites()
             tx.end_all_browsers()
             tx.record("store-restored", moment.at, actor, **details)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gitguard.action.site import Site
@@ -52,22 +53,21 @@ def roster(
     holding: str = "",
     not_enrolled: bool = False,
     not_verified_since: int | None = None,
-) -> list[Entry]:
+) -> Iterator[Entry]:
     """Everyone whose name holds `holding`, by name; the two other conditions leave active users only.
 
     `not_verified_since` is Unix seconds UTC.
     """
     with site.store.reading() as tx:
         verified = set() if not_verified_since is None else _verified_since(tx, not_verified_since)
-        entries = [entry_of(site, tx, user, moment) for user in tx.users() if holding in user.name]
-    if not_enrolled or not_verified_since is not None:
-        entries = [entry for entry in entries if entry.state == "active"]
-    return [
-        entry
-        for entry in entries
-        if not (not_enrolled and entry.enrolled)
-        and (not_verified_since is None or entry.user not in verified)
-    ]
+        for user in tx.users():
+            if holding not in user.name or (
+                (not_enrolled or not_verified_since is not None) and user.state != "active"
+            ):
+                continue
+            entry = entry_of(site, tx, user, moment)
+            if not (not_enrolled and entry.enrolled) and entry.user not in verified:
+                yield entry
 
 
 def _verified_since(tx: Reading, since: int) -> set[str]:

@@ -68,35 +68,40 @@ def open_one(
     return opened
 
 
-def revoke(
-    site: Site, which: Which, moment: Moment, actor: str, reason: str
-) -> tuple[list[Session], Followed]:
-    """End sessions at once, with what rides on them and what waits at a prompt. Raises Refusal."""
-    ended: list[Session] = []
+def revoke(site: Site, which: Which, moment: Moment, actor: str, reason: str) -> tuple[int, Followed]:
+    """End sessions at once, with what rides on them and what waits at a prompt; how many. Raises Refusal."""
     with site.store.writing() as tx:
-        if which.user is not None:
-            users.present(tx, which.user)
-        owner = tx.key(which.key) if which.key else None
-        if which.key and owner is None:
-            raise Refusal("usage", text=f"no key {which.key}")
-        names = [which.user] if which.user else [owner.user] if owner else [user.name for user in tx.users()]
-        for name in names:
-            gone = tx.end_sessions(name, which.key, which.number)
-            ended += gone
-            _sign_out(tx, name, which)
-            if gone:
-                tx.record(
-                    "session-revoked",
-                    moment.at,
-                    actor,
-                    user=name,
-                    sessions=[s.id for s in gone],
-                    reason=reason,
-                )
+        ended = _end_all(tx) if which.everyone else _end(tx, which)
+        for name, numbers in ended:
+            tx.record("session-revoked", moment.at, actor, user=name, sessions=numbers, reason=reason)
     if which.number is not None and not ended:
         raise Refusal("usage", text=f"no session {which.number}")
-    people = {session.user for session in ended} | ({which.user} if which.user else set())
-    return ended, follow(site, moment, Whose(waiting=frozenset(people)))
+    people = {name for name, _ in ended} | ({which.user} if which.user else set())
+    return sum(len(numbers) for _, numbers in ended), follow(site, moment, Whose(waiting=frozenset(people)))
+
+
+def _end_all(tx: Writing) -> list[tuple[str, list[int]]]:
+    """Everybody's in a few statements: others wait while it lasts."""
+    ended = tx.end_all_sessions()
+    tx.end_all_browsers()
+    return ended
+
+
+def _end(tx: Writing, which: Which) -> list[tuple[str, list[int]]]:
+    """One person's, one by number, or a key's."""
+    if which.user is not None:
+        users.present(tx, which.user)
+    owner = tx.key(which.key) if which.key else None
+    if which.key and owner is None:
+        raise Refusal("usage", text=f"no key {which.key}")
+    names = [which.user] if which.user else [owner.user] if owner else [user.name for user in tx.users()]
+    ended = []
+    for name in names:
+        gone = tx.end_sessions(name, which.key, which.number)
+        _sign_out(tx, name, which)
+        if gone:
+            ended.append((name, [session.id for session in gone]))
+    return ended
 
 
 def _sign_out(tx: Writing, user: str, which: Which) -> None:

@@ -117,7 +117,7 @@ def statistics(site: Site, moment: Moment, period_seconds: int, entries: Iterabl
 
 def _people(site: Site, tx: Reading, moment: Moment) -> People:
     lifetime, scope = site.settings.session.lifetime, site.settings.session.scope
-    users, keys, repositories = tx.users(), tx.keys(), tx.repositories()
+    users, keys, repositories = list(tx.users()), tx.keys(), tx.repositories()
     active = [user.name for user in users if user.state == "active"]
     factors = tx.enrolled()
     invites = [invite for name in active if (invite := tx.invite(name)) is not None]

@@ -5,22 +5,31 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import click
 
 from gitguard.message.reasons import readable
 
+BLOCK = 1000  # rows that are lined up with one another: a table may be longer than memory
 
-def say_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], nothing: str) -> None:
+
+def say_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], nothing: str) -> None:
     """Print `rows` under `head`; `nothing` on stderr where there is none. What does not move a cursor is kept."""
-    if not rows:
+    coming = iter(rows)
+    shown: list[Sequence[str]] = [head]
+    widths = [0] * len(head)
+    count = 0
+    while block := list(islice(coming, BLOCK)):
+        count += len(block)
+        shown += ([readable(cell, 400) for cell in row] for row in block)
+        widths = [max(widths[place], *(columns(row[place]) for row in shown)) for place in range(len(head))]
+        for row in shown:
+            cells = [cell + " " * (widths[place] - columns(cell)) for place, cell in enumerate(row)]
+            click.echo("  ".join(cells).rstrip())
+        shown = []
+    if not count:
         click.echo(nothing, err=True)
-        return
-    shown = [head, *([readable(cell, 400) for cell in row] for row in rows)]
-    widths = [max(columns(row[place]) for row in shown) for place in range(len(head))]
-    for row in shown:
-        cells = [cell + " " * (widths[place] - columns(cell)) for place, cell in enumerate(row)]
-        click.echo("  ".join(cells).rstrip())
 
 
 def columns(text: str) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.factor.keyring import Keyring
-from gitguard.message.reasons import Refusal
 from gitguard.store.chain import check
 from gitguard.store.sqlite import SqliteStore
 
@@ -51,12 +50,7 @@ def secret_findings(store: SqliteStore, ring: Keyring) -> Iterator[Finding]:
     """Every TOTP secret decrypts under the key file that is there."""
     with store.reading() as tx:
         factors = tx.factors()
-    broken = []
-    for factor in factors:
-        try:
-            ring.decrypt(factor)
-        except Refusal:
-            broken.append(factor.user)
+    broken = [factor.user for factor in factors if not ring.can_decrypt(factor)]
     if broken:
         yield gap(
             "secrets",

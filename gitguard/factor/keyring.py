@@ -53,6 +53,14 @@ class Keyring:
             nonce, secret.encode(), _bound(user, enrolment, name)
         )
 
+    def can_decrypt(self, factor: Factor) -> bool:
+        """Whether the secret of `factor` was encrypted under one of these keys, for it."""
+        try:
+            self.decrypt(factor)
+        except Refusal:
+            return False
+        return True
+
     def decrypt(self, factor: Factor) -> str:
         """The secret of `factor`. Raises Refusal("store-unavailable") if it was not encrypted for it."""
         key = self._aes.get(factor.cipher_key)

@@ -12,6 +12,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
 from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
@@ -28,7 +29,7 @@ def read_typed(path: str, account: str, most: int) -> bytes:
     if path == "-":
         return _bounded(sys.stdin.buffer.read(most + 1), "stdin", most)
     try:
-        with _rights_for(path, account):
+        with rights_for(path, account):
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -44,20 +45,26 @@ def _bounded(data: bytes, path: str, most: int) -> bytes:
     return data
 
 
-def create_typed(path: str, account: str) -> int:
-    """A handle to the new file at `path`, 0600. Raises Refusal("usage") if it is there or cannot be made."""
+@contextmanager
+def typed_source(path: str, account: str) -> Iterator[BinaryIO]:
+    """The file at `path`, opened to be read a part at a time; `-` is stdin. Raises Refusal("usage") naming it."""
+    if path == "-":
+        yield sys.stdin.buffer
+        return
     try:
-        with _rights_for(os.path.dirname(os.path.abspath(path)), account):
-            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        raise Refusal("usage", text=f"{path} is there already") from None
+        with rights_for(path, account):
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        who = f" (it is written as {account})" if os.geteuid() == 0 else ""
-        raise Refusal("usage", text=f"cannot write {path}: {error.strerror}{who}") from None
+        raise Refusal("usage", text=f"cannot read {path}: {error.strerror}") from None
+    with os.fdopen(handle, "rb") as file:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise Refusal("usage", text=f"cannot read {path}: it is a folder")
+        os.set_blocking(handle, True)
+        yield file
 
 
 @contextmanager
-def _rights_for(path: str, account: str) -> Iterator[None]:
+def rights_for(path: str, account: str) -> Iterator[None]:
     """As root, the account's rights where the way to `path` is not root's or the typing person's own."""
     if os.geteuid() != 0 or _is_own_way(os.path.abspath(path)):
         yield

@@ -49,8 +49,8 @@ class Reading(Protocol):
     def has_before(self, before: int) -> bool:
         """Whether there is anything that `prune` would take away."""
 
-    def users(self) -> list[User]:
-        """Everybody, removed ones too, by name."""
+    def users(self) -> Iterator[User]:
+        """Everybody, removed ones too, by name, one at a time, while the transaction lasts."""
 
     def find_users(self, holding: str, after: str, most: int, *, enrolled: bool | None = None) -> list[User]:
         """At most `most` users who are not removed, by name from behind `after` on, whose name holds `holding`.
@@ -68,7 +68,7 @@ class Reading(Protocol):
         """The users with a second factor."""
 
     def sessions_since(self, at: int) -> Iterator[Session]:
-        """Everybody's sessions that were verified after `at`, one at a time, while the transaction lasts."""
+        """Everybody's sessions that were verified after `at`, by user, the newest first, while the transaction lasts."""
 
     def shared_networks(self, by: int) -> list[tuple[str, int]]:
         """(network, how many users have sessions from it) of each that so many share."""
@@ -357,6 +357,9 @@ class Writing(Reading, Protocol):
         self, user: str, credential: str | None = None, session: int | None = None
     ) -> list[Session]:
         """End the sessions of `user`: all, those that a credential may use, or one by number. Those that ended."""
+
+    def end_all_sessions(self) -> list[tuple[str, list[int]]]:
+        """End everybody's at once: (user, numbers of those that ended), by user."""
 
     def add_repository(self, repository: Repository) -> None:
         """A new repository; name and directory belong to one."""

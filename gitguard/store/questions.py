@@ -58,8 +58,8 @@ class Reader(TrailReader):
         row = self._one(f"{_USER} WHERE name = ?", name)
         return None if row is None else _user(row)
 
-    def users(self) -> list[User]:
-        return [_user(row) for row in self._all(f"{_USER} ORDER BY name")]
+    def users(self) -> Iterator[User]:
+        return map(_user, self._each(f"{_USER} ORDER BY name"))
 
     def find_users(self, holding: str, after: str, most: int, *, enrolled: bool | None = None) -> list[User]:
         having = {None: "", True: " AND EXISTS", False: " AND NOT EXISTS"}[enrolled]
@@ -85,7 +85,8 @@ class Reader(TrailReader):
         return {row[0] for row in self._each("SELECT user_name FROM factors")}
 
     def sessions_since(self, at: int) -> Iterator[Session]:
-        return (Session(*row) for row in self._each(f"{_SESSION} WHERE verified_at > ?", at))
+        sql = f"{_SESSION} WHERE verified_at > ? ORDER BY user_name, verified_at DESC, id"
+        return (Session(*row) for row in self._each(sql, at))
 
     def shared_networks(self, by: int) -> list[tuple[str, int]]:
         rows = self._all(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shlex
+import shutil
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
@@ -162,6 +164,26 @@ def is_no_store(path: str) -> bool:
     except sqlite3.Error:
         return True
     return version == 0 or "audit" not in named or named.isdisjoint({"users", "user"})
+
+
+def keep_copy(source: str, target: str) -> None:
+    """A copy of the store at `source`, with what stands in its log; of one that is none any more, of the file. Raises Refusal."""
+    with _refusing(target):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(target)
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        origin, copy = (
+            sqlite3.connect(source, isolation_level=None),
+            sqlite3.connect(target, isolation_level=None),
+        )
+        try:
+            origin.backup(copy)
+        except sqlite3.DatabaseError:
+            copy.close()
+            shutil.copyfile(source, target)
+        finally:
+            origin.close()
+            copy.close()
 
 
 def copy_file(source: str, target: str) -> None:

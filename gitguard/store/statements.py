@@ -6,6 +6,8 @@ SQL that a second backend can share: no reserved names, `?` for each value; the 
 from __future__ import annotations
 
 import json
+from itertools import groupby
+from operator import itemgetter
 
 from gitguard.account.names import fold
 from gitguard.message.reasons import Refusal
@@ -299,6 +301,12 @@ class Writer(Reader, TrailWriter):
         ]
         for s in ended:
             self._change("DELETE FROM sessions WHERE id = ?", s.id)
+        return ended
+
+    def end_all_sessions(self) -> list[tuple[str, list[int]]]:
+        rows = self._each("SELECT user_name, id FROM sessions ORDER BY user_name, id")
+        ended = [(user, [row[1] for row in theirs]) for user, theirs in groupby(rows, key=itemgetter(0))]
+        self._change("DELETE FROM sessions")
         return ended
 
     def add_repository(self, repository: Repository) -> None:

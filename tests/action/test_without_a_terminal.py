@@ -341,9 +341,9 @@ def _a_read(h: House) -> dict[str, object]:
 def _restore_store(h: House) -> object:
     copy = h.server.folder / "copy"
     h.site.sqlite.backup(str(copy))
-    return restore.restore(
-        str(h.server.config), copy.read_bytes(), str(copy), h.moment, ACTOR, keep_recovery_codes=True
-    ).before
+    with copy.open("rb") as source:
+        keeping = restore.Keeping(recovery_codes=True)
+        return restore.restore(str(h.server.config), source, str(copy), h.moment, ACTOR, keeping).before
 
 
 def _signed_in(h: House, person: Person) -> browsers.Visitor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from gitguard.action import sessions, users
@@ -9,13 +11,15 @@ from gitguard.action.sessions import Which
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
 from gitguard.cli.here import check_followed, say_followed
-from gitguard.cli.printing import counted, say_json, say_table
+from gitguard.cli.printing import counted, say_json_each, say_table
 from gitguard.command_line import Group
 from gitguard.config.types import seconds_of
 from gitguard.decision.standing import remaining
 from gitguard.message.moments import until
 from gitguard.message.reasons import Refusal
-from gitguard.session.moment import now
+from gitguard.session.moment import Moment, now
+from gitguard.store.contract import Reading
+from gitguard.store.rows import Session
 
 
 @click.group(cls=Group)
@@ -33,16 +37,9 @@ def list_(office: Office, user: str | None, as_json: bool) -> None:
     with office.site.store.reading() as tx:
         if user is not None:
             users.check_present(tx, user)
-        rows = tx.sessions(user)
-    lifetime, scope = office.settings.session.lifetime, office.settings.session.scope
-    live = [
-        (s, moment.at + left)
-        for s in rows
-        if s.counts_under(scope) and (left := remaining(s, lifetime, moment)) > 0
-    ]
-    if as_json:
-        say_json(
-            [
+        live = _live(office, tx, user, moment)
+        if as_json:
+            say_json_each(
                 {
                     "id": s.id,
                     "user": s.user,
@@ -54,17 +51,24 @@ def list_(office: Office, user: str | None, as_json: bool) -> None:
                     "ends_at": ends_at,
                 }
                 for s, ends_at in live
-            ]
+            )
+            return
+        say_table(
+            ("id", "user", "scope", "key", "network", "method", "until"),
+            (
+                (str(s.id), s.user, s.scope, s.credential, s.network, s.method, until(ends_at, moment.at))
+                for s, ends_at in live
+            ),
+            "no live sessions",
         )
-        return
-    say_table(
-        ("id", "user", "scope", "key", "network", "method", "until"),
-        [
-            (str(s.id), s.user, s.scope, s.credential, s.network, s.method, until(ends_at, moment.at))
-            for s, ends_at in live
-        ],
-        "no live sessions",
-    )
+
+
+def _live(office: Office, tx: Reading, user: str | None, moment: Moment) -> Iterator[tuple[Session, int]]:
+    """The sessions that count just now, each with when it ends."""
+    lifetime, scope = office.settings.session.lifetime, office.settings.session.scope
+    for one in tx.sessions_since(moment.at - lifetime) if user is None else tx.sessions(user):
+        if one.counts_under(scope) and (left := remaining(one, lifetime, moment)) > 0:
+            yield one, moment.at + left
 
 
 @session.command(name="open")
@@ -112,7 +116,7 @@ def revoke(
     office = open_office(ctx)
     which = Which(user, number, key, everyone)
     ended, followed = sessions.revoke(office.site, which, now(), office.actor, reason)
-    counted(len(ended), "session", "ended")
+    counted(ended, "session", "ended")
     say_followed(followed)
     check_followed(followed, "the sessions have ended")
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import tempfile
 
 import click
@@ -22,15 +20,18 @@ from gitguard.cli.admin.office import (
     in_office,
     open_office,
     open_settings_or_say,
-    read_file,
 )
 from gitguard.cli.here import check_followed, say_followed
 from gitguard.cli.printing import counted, number, say_json
+from gitguard.cli.progress import Progress
 from gitguard.command_line import Group, as_typed, say
-from gitguard.machine.typed_file import create_typed
+from gitguard.machine.new_file import NewFile
+from gitguard.machine.typed_file import typed_source
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.session.moment import now
+
+_PART = 1 << 20  # bytes that are copied between two looks at how far it is
 
 
 @click.group(cls=Group)
@@ -46,37 +47,27 @@ def backup(ctx: click.Context, file: str) -> None:
     if file == "-":
         raise Refusal("usage", text="a backup goes to a file, since it must be whole or not there; name one")
     path = os.path.abspath(file)
-    settings = open_settings_or_say(ctx)
-    handle = create_typed(path, str(settings.host.account))  # as who types: the folder may be root's
-    made = os.fstat(handle)
+    new = NewFile(path, str(open_settings_or_say(ctx).host.account))  # as who types: the folder may be root's
+    progress = Progress("copying, bytes")
     try:
         office = open_office(ctx)
-        with tempfile.TemporaryDirectory(dir=settings.paths.state, prefix=".backup-") as folder:
+        with tempfile.TemporaryDirectory(dir=office.settings.paths.state, prefix=".backup-") as folder:
             office.site.sqlite.backup(f"{folder}/copy")
-            with open(f"{folder}/copy", "rb") as copy, os.fdopen(handle, "wb", closefd=False) as target:
-                shutil.copyfileobj(copy, target)
-                target.flush()
-                os.fsync(handle)
-    except (OSError, Refusal) as error:
-        os.ftruncate(handle, 0)  # half a backup is none
-        _remove(path, made)
-        if isinstance(error, OSError):
-            raise machine_fault(f"cannot write {path}", error) from None
-        raise
-    size = os.fstat(handle).st_size
-    os.close(handle)
+            size = os.path.getsize(f"{folder}/copy")
+            with open(f"{folder}/copy", "rb") as copy, os.fdopen(new.handle, "wb", closefd=False) as target:
+                while part := copy.read(_PART):
+                    target.write(part)
+                    progress.at(target.tell(), size)
+        new.keep()
+    except OSError as error:
+        raise machine_fault(f"cannot write {path}", error) from None
+    finally:
+        progress.over()
+        new.close()
     click.echo(f"wrote {path} ({size} bytes)")
     click.echo(
         f"the key file is apart: keep a copy of {office.site.settings.paths.key_ring} elsewhere: without it the backup opens nothing"
     )
-
-
-def _remove(path: str, made: os.stat_result) -> None:
-    with contextlib.suppress(
-        OSError
-    ):  # we may be the account by now, and the folder root's; it is empty all the same
-        if os.path.samestat(os.lstat(path), made):
-            os.unlink(path)
 
 
 @store.command()
@@ -84,19 +75,32 @@ def _remove(path: str, made: os.stat_result) -> None:
 @click.option(
     "--keep-recovery-codes", is_flag=True, help="Keep recovery codes, although some may have been used since."
 )
+@click.option(
+    "--key-file-lost", is_flag=True, help="Restore although secrets do not decrypt: whose it is sets up anew."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
-def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, yes: bool) -> None:
+def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, key_file_lost: bool, yes: bool) -> None:
     """Put the store in FILE in place. Ends all sessions, refuses codes up to now, voids recovery codes and open invites."""
-    path = os.path.abspath(file)
-    data = read_file(ctx, path, 1 << 34)
+    path = file if file == "-" else os.path.abspath(file)
+    if path == "-" and not yes:
+        raise Refusal("usage", text="from stdin takes --yes: there is nobody to ask")
     if not yes:
         ends = "sessions" if keep_recovery_codes else "sessions, recovery codes"
         confirm(f"replace the store by {path}? {ends} and open invites end with it", "nothing was changed")
     who = actor()
-    enter(ctx)
-    done = action.restore(config_of(ctx), data, path, now(), who, keep_recovery_codes=keep_recovery_codes)
+    with typed_source(path, str(open_settings_or_say(ctx).host.account)) as source:
+        enter(ctx)
+        try:
+            done = action.restore(
+                config_of(ctx), source, path, now(), who,
+                action.Keeping(recovery_codes=keep_recovery_codes, only_what_decrypts=key_file_lost),
+            )  # fmt: skip
+        except OSError as error:
+            raise machine_fault(f"cannot read {path}", error) from None
     counted(done.sessions, "session", "ended")
+    if done.factors_dropped:
+        counted(done.factors_dropped, "second factor", "did not decrypt and went")
     counted(
         done.recovery_codes,
         "recovery code",

@@ -16,7 +16,7 @@ from gitguard.cli.admin.importing import import_
 from gitguard.cli.admin.key import BEHIND, read_key_files, read_program, say_program
 from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
 from gitguard.cli.here import check_followed, say_followed
-from gitguard.cli.printing import counted, number, say_json, say_table
+from gitguard.cli.printing import counted, number, say_json, say_json_each, say_table
 from gitguard.command_line import Group, say
 from gitguard.config.types import seconds_of
 from gitguard.decision.standing import remaining
@@ -105,11 +105,11 @@ def list_(ctx: click.Context, word: str | None, not_enrolled: bool, idle: str | 
         office.site, now(), holding=word or "", not_enrolled=not_enrolled, not_verified_since=since
     )
     if as_json:
-        say_json([asdict(entry) for entry in entries])
+        say_json_each(asdict(entry) for entry in entries)
         return
     say_table(
         ("user", "state", "second factor", "keys", "live sessions"),
-        [
+        (
             (
                 entry.user,
                 entry.state,
@@ -118,7 +118,7 @@ def list_(ctx: click.Context, word: str | None, not_enrolled: bool, idle: str | 
                 number(entry.sessions, "live session"),
             )
             for entry in entries
-        ],
+        ),
         "nobody"
         if not_enrolled or idle
         else "no users yet"
