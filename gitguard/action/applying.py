@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gitguard.action import keys, people, repositories, toggles
-from gitguard.action.follow import Followed
+from gitguard.action.follow import Followed, follow
 from gitguard.action.keys import key_row
 from gitguard.action.site import Site
 from gitguard.action.wanted import Demand, Repository, User, Wanted
@@ -57,6 +57,8 @@ def plan(site: Site, wanted: Wanted, moment: Moment, actor: str, may: May = May(
         faults = list(_faults(site, tx, wanted))
         if faults:
             raise Refusal("usage", text="; ".join(faults), hint="nothing was changed")
+        wanted_keys = [one.new.key for user in wanted.users for one in user.keys or ()]
+        keys.check_not_foreign(site, [key for key in wanted_keys if tx.key(key.fingerprint) is None])
         steps: list[Step] = []
         withheld: list[str] = []
         for user in wanted.users:
@@ -74,10 +76,17 @@ def plan(site: Site, wanted: Wanted, moment: Moment, actor: str, may: May = May(
     return Plan(tuple(steps), tuple(unnamed), tuple(withheld))
 
 
-def carry_out(planned: Plan) -> Iterator[tuple[Step, Followed]]:
-    """Do each step, and say when it is done. Raises Refusal, and what was done by then stands: run it again."""
-    for step in planned.steps:
-        yield step, step.do()
+def carry_out(planned: Plan, site: Site, moment: Moment) -> Iterator[tuple[Step, Followed]]:
+    """Do each step, and say when it is done. Raises Refusal, and what was done by then stands: run it again.
+
+    The key file follows once, at the end, also of a run that fails or has nothing to do: the one before may have been killed.
+    """
+    try:
+        for step in planned.steps:
+            yield step, step.do()
+    finally:
+        followed = follow(site, moment, keys=True)
+    yield Step("bring the key file in line", lambda: followed), followed
 
 
 def _faults(site: Site, tx: Reading, wanted: Wanted) -> Iterator[str]:
@@ -124,7 +133,9 @@ def _user(
             )
         return
     if there is None:
-        yield Step(f"add the user {name}", lambda: people.add(site, name, [], moment, actor).followed)
+        yield Step(
+            f"add the user {name}", lambda: people.add(site, name, [], moment, actor, of_many=True).followed
+        )
     if user.state == "active" and present_state == "suspended" and not may.resume:
         withheld.append(f"{name} is suspended here, and active in the file: --resume lets them in again")
     elif user.state is not None and present_state != user.state:
@@ -163,7 +174,8 @@ def _limit_key(site: Site, old: Key, new: NewKey, moment: Moment, actor: str) ->
 
 def _add_key(site: Site, name: str, new: NewKey, moment: Moment, actor: str) -> Step:
     return Step(
-        f"add the key {new.key.fingerprint} to {name}", lambda: keys.add(site, name, [new], moment, actor)[1]
+        f"add the key {new.key.fingerprint} to {name}",
+        lambda: keys.add(site, name, [new], moment, actor, of_many=True)[1],
     )
 
 

@@ -169,7 +169,7 @@ def _person(
         elif owner is None and there is not None and not sure:
             why = f"{name} is there already, and {_unsure(offer)}"
             left_out.append(LeftOut(offer.line, what, why))
-        elif owner is None and any(key_file.carries(path, key.key.blob) for path in foreign):
+        elif owner is None and any(key_file.carried(path, [key.key.blob]) for path in foreign):
             why = (
                 "it stands ungated in a file that sshd reads; take it over with: gitguard admin key adopt MAP"
             )

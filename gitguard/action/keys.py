@@ -65,23 +65,29 @@ def key_row(user: str, new: NewKey, at: int) -> Key:
 
 def check_not_foreign(site: Site, keys: list[PublicKey]) -> None:
     """Raises Refusal("usage") if a key stands ungated in a file that sshd reads: that line would win."""
-    for path in site.key_files:
-        for added in keys:
-            if key_file.carries(path, added.blob):
-                raise Refusal(
-                    "usage",
-                    text=f"{added.fingerprint} stands ungated in {path}, where sshd would let it past gitguard",
-                    hint="take it over with: gitguard admin key adopt MAP",
-                )
+    by_blob = {key.blob: key.fingerprint for key in keys}
+    for path in site.key_files if keys else ():
+        for blob in key_file.carried(path, by_blob):
+            raise Refusal(
+                "usage",
+                text=f"{by_blob[blob]} stands ungated in {path}, where sshd would let it past gitguard",
+                hint="take it over with: gitguard admin key adopt MAP",
+            )
 
 
-def add(site: Site, user: str, keys: list[NewKey], moment: Moment, actor: str) -> tuple[list[Key], Followed]:
-    """Give a user `keys`: (those that are new, what followed). Raises Refusal."""
-    check_not_foreign(site, [new.key for new in keys])
+def add(
+    site: Site, user: str, keys: list[NewKey], moment: Moment, actor: str, *, of_many: bool = False
+) -> tuple[list[Key], Followed]:
+    """Give a user `keys`: (those that are new, what followed). Raises Refusal.
+
+    `of_many`: the caller has asked `check_not_foreign`, and MUST `follow` with `keys` once all are added.
+    """
+    if not of_many:
+        check_not_foreign(site, [new.key for new in keys])
     with site.store.writing() as tx:
         rows = [key_row(user, new, moment.at) for new in keys]
         added = [row for row in rows if users.add_key(tx, row, moment.at, actor)]
-    return added, follow(site, moment, keys=True)
+    return added, Followed() if of_many else follow(site, moment, keys=True)
 
 
 def remove(site: Site, fingerprint: str, moment: Moment, actor: str, reason: str) -> tuple[Key, Followed]:

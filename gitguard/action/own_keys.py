@@ -37,7 +37,7 @@ def add(site: Site, person: Person, key: PublicKey, typed: bytes, moment: Moment
 
     Whose key it is otherwise is nobody else's business, and that it is in use is said after the code.
     """
-    foreign = any(key_file.carries(path, key.blob) for path in site.key_files)
+    foreign = any(key_file.carried(path, [key.blob]) for path in site.key_files)
 
     def change(tx: Writing, _: Proof) -> Key | Refusal:
         check_allowed(site)

@@ -9,7 +9,7 @@ from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import NOBODY, Whose
 from gitguard.action.keys import check_not_foreign, key_row
 from gitguard.action.site import Site
-from gitguard.answer.reading_log import Entry, read_log
+from gitguard.answer.reading_log import Entry, read_log, unread
 from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
@@ -30,10 +30,21 @@ class Changed:
 
 
 def add(
-    site: Site, name: str, keys: list[NewKey], moment: Moment, actor: str, *, if_missing: bool = False
+    site: Site,
+    name: str,
+    keys: list[NewKey],
+    moment: Moment,
+    actor: str,
+    *,
+    if_missing: bool = False,
+    of_many: bool = False,
 ) -> Changed:
-    """Add a user with `keys` and an invite. With `if_missing` one who is there only gets the keys. Raises Refusal."""
-    check_not_foreign(site, [new.key for new in keys])
+    """Add a user with `keys` and an invite. With `if_missing` one who is there only gets the keys. Raises Refusal.
+
+    `of_many`: as in `keys.add`.
+    """
+    if not of_many:
+        check_not_foreign(site, [new.key for new in keys])
     with site.store.writing() as tx:
         there = tx.user(name) is not None if if_missing else False
         if there:
@@ -43,7 +54,7 @@ def add(
         rows = [key_row(name, new, moment.at) for new in keys]
         added = [row for row in rows if users.add_key(tx, row, moment.at, actor)]
         token = "" if there else users.new_invite(tx, site.desk.keyring, name, moment.at, actor)
-    followed = follow(site, moment, keys=bool(added))
+    followed = Followed() if of_many else follow(site, moment, keys=bool(added))
     return Changed(name, followed, not there or bool(added), token, tuple(added))
 
 
@@ -100,16 +111,18 @@ def emergency(site: Site, name: str, moment: Moment, actor: str, reason: str) ->
         tx.record("emergency", moment.at, actor, user=name, reason=reason, sessions_ended=sessions)
     done = Changed(name, follow(site, moment, Whose(users=frozenset({name}))), changed)
     found: list[Entry] = []
-    unread = ""
+    path, since = str(site.settings.paths.access_log), moment.at - DAY_SECONDS
+    packed = unread(path, since)
+    cannot = f"{', '.join(packed)} cannot be unpacked here" if packed else ""
     try:
         found.extend(
             entry
-            for entry in read_log(str(site.settings.paths.access_log), moment.at - DAY_SECONDS)
-            if entry is not None and _is_transfer_of(entry, name, moment.at - DAY_SECONDS)
+            for entry in read_log(path, since)
+            if entry is not None and _is_transfer_of(entry, name, since)
         )
     except Refusal as refusal:
-        unread = refusal.detail
-    return Emergency(done, sessions, tuple(found), unread)
+        cannot = refusal.detail
+    return Emergency(done, sessions, tuple(found), cannot)
 
 
 def _is_transfer_of(entry: Entry, name: str, after: int) -> bool:

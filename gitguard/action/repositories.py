@@ -60,7 +60,7 @@ def create(
             users.check_present(tx, admin)
     if there is None:
         found = registry.create(site.settings, name)
-        adopt(site, found, live_hook(site), moment, actor, new=True).check()
+        adopt(site, found, live_hook(site), moment, actor, NOTHING_LOST).check()
     with site.store.writing() as tx:
         for admin in admins:
             toggle.change_admin(tx, site.settings, plain, "add", admin, moment.at, actor)
@@ -121,10 +121,10 @@ def live_hook(site: Site) -> bytes:
 def in_order(places: list[Found]) -> list[Found]:
     """`places` so that whoever lends comes before whoever borrows, in one pass."""
     by_directory = {found.directory: found for found in places}
-    ordered: list[Found] = []
+    ordered: dict[str, Found] = {}
 
     def add(found: Found, above: tuple[str, ...] = ()) -> None:
-        if found in ordered or found.directory in above:
+        if found.directory in ordered or found.directory in above:
             return
         try:
             lenders = borrowed(found.directory)
@@ -133,22 +133,51 @@ def in_order(places: list[Found]) -> list[Found]:
         for lender in lenders:
             if lender in by_directory:
                 add(by_directory[lender], (*above, found.directory))
-        ordered.append(found)
+        ordered[found.directory] = found
 
     for found in places:
         add(found)
-    return ordered
+    return list(ordered.values())
 
 
-def adopt(site: Site, found: Found, hook: bytes, moment: Moment, actor: str, *, new: bool = False) -> Adopted:
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Known repositories that somebody demanded something of, and that are missing on disk: looked for once in a run."""
+
+    names: tuple[str, ...]
+
+
+def lost(site: Site) -> Lost:
+    """Those that are missing now. Raises Refusal."""
+    with site.store.reading() as tx:
+        demanding = tx.demanding_repositories()
+    return Lost(tuple(row.name for row in demanding if not os.path.lexists(row.directory)))
+
+
+NOTHING_LOST = Lost(())  # what was made just now can be no directory that was moved by hand
+
+
+class _Known:
+    """The directories that the store knows, or will after this pass (`also`); each is looked up when it is asked for."""
+
+    def __init__(self, tx: Reading, also: set[str]) -> None:
+        self._tx, self._also = tx, also
+
+    def __contains__(self, directory: object) -> bool:
+        return directory in self._also or self._tx.repository_at(str(directory)) is not None
+
+
+def adopt(
+    site: Site, found: Found, hook: bytes, moment: Moment, actor: str, missing: Lost | None = None
+) -> Adopted:
     """Make `found` known and its hook live.
 
-    `new`: it was made just now, so it can be no directory that was moved by hand. Raises Refusal where a file or
-    the store cannot be written.
+    `missing`: what `lost` said, where many are adopted. Raises Refusal where a file or the store cannot be written.
     """
     uid = os.geteuid()
+    missing = lost(site) if missing is None else missing
     with site.store.reading() as tx:
-        hindrance = _hindrance(tx, site, found, uid, set(), new=new)
+        hindrance = _hindrance(tx, site, found, uid, set(), missing)
         there = tx.repository(found.name)
     if hindrance is not None:
         return Adopted(found, [], hindrance)
@@ -173,11 +202,14 @@ def adopt(site: Site, found: Found, hook: bytes, moment: Moment, actor: str, *, 
     return Adopted(found, steps)
 
 
-def would_adopt(site: Site, found: Found, hook: bytes, also: set[str]) -> Adopted:
+def would_adopt(
+    site: Site, found: Found, hook: bytes, also: set[str], missing: Lost | None = None
+) -> Adopted:
     """What `adopt` would do or refuse; `also`: directories that the same pass would have adopted before."""
     uid = os.geteuid()
+    missing = lost(site) if missing is None else missing
     with site.store.reading() as tx:
-        hindrance = _hindrance(tx, site, found, uid, also)
+        hindrance = _hindrance(tx, site, found, uid, also, missing)
         known = tx.repository(found.name) is not None
     if hindrance is not None:
         return Adopted(found, [], hindrance)
@@ -193,11 +225,9 @@ def _noted(found: Found) -> list[str]:
 
 
 def _hindrance(
-    tx: Reading, site: Site, found: Found, uid: int, also: set[str], *, new: bool = False
+    tx: Reading, site: Site, found: Found, uid: int, also: set[str], missing: Lost
 ) -> Obstacle | None:
-    repositories = tx.repositories()
-    known = {repository.directory for repository in repositories} | also
-    if hindrance := adopting.obstacle(found, site.settings, uid, known):
+    if hindrance := adopting.obstacle(found, site.settings, uid, _Known(tx, also)):
         return hindrance
     there, at_directory = tx.repository(found.name), tx.repository_at(found.directory)
     if there is not None and there.directory != found.directory:
@@ -210,24 +240,18 @@ def _hindrance(
             f"{found.directory} is known as {at_directory.name}",
             f"gitguard admin repo rename {shlex.quote(at_directory.name)} {shlex.quote(found.name)}",
         )
-    return None if there is not None or new else _moved(tx, found, repositories)
+    return None if there is not None else _moved(found, missing)
 
 
-def _moved(tx: Reading, found: Found, repositories: list[Repository]) -> Obstacle | None:
+def _moved(found: Found, missing: Lost) -> Obstacle | None:
     """A directory moved by hand must not come back without what its admins demanded of it."""
-    lost = [
-        r
-        for r in repositories
-        if not os.path.lexists(r.directory)
-        and (r.require != "none" or r.lifetime_seconds is not None or tx.repository_admins(r.name))
-    ]
-    if not lost:
+    if not missing.names:
         return None
-    names = ", ".join(repository.name for repository in lost[:3])
+    first, names = shlex.quote(missing.names[0]), ", ".join(missing.names[:3])
     return Obstacle(
         f"repositories with a switch or admins are missing on disk, and this may be one of them: {names}",
-        f"if this is one of them, say: gitguard admin repo rename {shlex.quote(lost[0].name)} {shlex.quote(found.name)}; "
-        f"if it is gone for good: gitguard admin repo forget {shlex.quote(lost[0].name)}",
+        f"if this is one of them, say: gitguard admin repo rename {first} {shlex.quote(found.name)}; "
+        f"if it is gone for good: gitguard admin repo forget {first}",
     )
 
 

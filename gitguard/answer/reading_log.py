@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
 import glob
 import gzip
 import heapq
 import json
+import lzma
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
@@ -20,10 +24,21 @@ _SAME = ("user", "key", "address", "repository", "operation", "verdict", "reason
 MOST_WINDOWS = 16  # that are looked through for one page
 QUIET_SECONDS = 600  # a repeat that comes later begins a new line
 _LONGEST_LINE = 1 << 16
+_MOMENT = re.compile(rb'"at": ?([0-9]{1,12})\b')
+_PACKED = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+_UNREAD = (
+    ".zst",
+    ".lz4",
+    ".lzo",
+    ".br",
+    ".Z",
+    ".zip",
+    ".7z",
+)  # packed in a way that takes a program of its own
 
 
 def read_log(path: str, after: int = 0, *, live: bool = True) -> Iterator[Entry | None]:
-    """Every decision of the log and its rotations (plain or gzip), oldest first; None for a line that is not JSON.
+    """Every decision of the log and its rotations (plain, gzip, xz or bzip2), oldest first; None for a line that is not JSON.
 
     Without `live` of the rotations alone.
 
@@ -36,10 +51,48 @@ def read_log(path: str, after: int = 0, *, live: bool = True) -> Iterator[Entry 
             if _written_at(name) < after and name != path:
                 continue
             with _opened(name) as file:
+                _go_to(file, name, after)
                 while line := file.readline(_LONGEST_LINE):
                     yield _entry(line)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, lzma.LZMAError) as error:
             raise Refusal("log-unavailable", f"{name}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def unread(path: str, after: int = 0) -> list[str]:
+    """Rotations that end at `after` or later, and are packed so that they cannot be read here: nobody may say "nothing" then."""
+    return sorted(
+        name
+        for name in glob.glob(glob.escape(path) + "[.-]*")
+        if name.endswith(_UNREAD)
+        and _is_rotation(os.path.splitext(name)[0], path)
+        and _written_at(name) >= after
+    )
+
+
+def _go_to(file: IO[bytes], name: str, after: int, window: int = 1 << 20) -> None:
+    """Move on to where what is wanted begins, searched from the end: a log is long, and what is asked about is mostly new.
+
+    A whole window of older lines ends the search, so that a clock that was wrong for a moment hides nothing.
+    """
+    if after <= 0 or _packing(name):
+        return
+    begins = end = file.seek(0, os.SEEK_END)
+    while begins > 0:
+        begins = max(end - window, 0)
+        file.seek(begins)
+        moments = _MOMENT.findall(file.read(end - begins))
+        if moments and max(map(int, moments)) < after:
+            break
+        end = begins
+    file.seek(begins)
+    if begins:
+        file.readline(_LONGEST_LINE)  # the rest of one that began before
+
+
+def _packing(name: str) -> str:
+    """How a rotation is packed, by its name: `.gz`, `.xz` and the like; "" for one that is not."""
+    ending = os.path.splitext(name)[1]
+    return ending if ending in _PACKED else ""
 
 
 def any_log(path: str) -> bool:
@@ -52,7 +105,7 @@ def _rotations(path: str) -> list[str]:
 
 
 def _is_rotation(name: str, path: str) -> bool:
-    rest = name[len(path) + 1 :].removesuffix(".gz")
+    rest = name[len(path) + 1 :].removesuffix(_packing(name))
     return bool(rest) and all(c.isdigit() or c in "-." for c in rest)
 
 
@@ -63,13 +116,19 @@ def _written_at(name: str) -> float:
         return 0.0
 
 
-def _opened(name: str) -> IO[bytes]:
+@contextmanager
+def _opened(name: str) -> Iterator[IO[bytes]]:
     handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(0, "it is not a file")
-    plain = os.fdopen(handle, "rb")
-    return gzip.open(plain, "rb") if name.endswith(".gz") else plain  # type: ignore[return-value]
+    with os.fdopen(handle, "rb") as plain:
+        unpack = _PACKED.get(_packing(name))
+        if unpack is None:
+            yield plain
+            return
+        with unpack(plain, "rb") as unpacked:  # type: ignore[operator]
+            yield unpacked
 
 
 def _entry(line: bytes) -> Entry | None:

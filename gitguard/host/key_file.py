@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gitguard.account.public_key import LONGEST_COMMENT, TYPES, fingerprint
@@ -192,13 +193,13 @@ def _after_options(text: str) -> tuple[str, str]:
     return text[:position], text[position:].lstrip(" \t")
 
 
-def carries(path: str, blob: str) -> bool:
-    """Whether the key `blob` (base64) stands outside our block in a line that sshd may read, understood by us or not.
+def carried(path: str, blobs: Iterable[str]) -> list[str]:
+    """Those of the keys `blobs` (base64) that stand outside our block in a line that sshd may read, understood by us or not.
 
     A line that is a comment lets nobody in.
     """
-    wanted = blob.rstrip("=").encode()
-    return any(wanted in line for line in _lines(read(path)[1]) if not line.lstrip().startswith(b"#"))
+    lines = b"".join(line for line in _lines(read(path)[1]) if not line.lstrip().startswith(b"#"))
+    return [blob for blob in blobs if blob.rstrip("=").encode() in lines] if lines else []
 
 
 def default_path(home: str) -> str:

@@ -11,7 +11,9 @@ import re
 import shlex
 import stat
 import subprocess
+from collections.abc import Container
 from dataclasses import dataclass
+from functools import cache
 
 from gitguard.config.schema import Settings
 from gitguard.machine.files import replace
@@ -37,7 +39,7 @@ class Obstacle:
 
 
 def obstacle(
-    found: Found, settings: Settings, uid: int, known: set[str], *, mends: bool = True
+    found: Found, settings: Settings, uid: int, known: Container[str], *, mends: bool = True
 ) -> Obstacle | None:
     """What stands in the way, None if nothing does. `known`: the directories that the store knows, or will.
 
@@ -91,6 +93,8 @@ def _can_be_named(found: Found) -> bool:
 
 def hooks_elsewhere(directory: str) -> Obstacle | None:
     """core.hooksPath points elsewhere: forcing our own would silence the hooks that run from there."""
+    if not _is_named_by(f"{directory}/config") and not _is_named_elsewhere():
+        return None  # without a process for each of ten thousand repositories
     done = subprocess.run(
         ["git", "--git-dir", directory, "config", "--show-origin", "--get", "core.hooksPath"],
         capture_output=True, text=True, check=False, env={**GIT, "HOME": os.path.expanduser("~")},
@@ -104,6 +108,26 @@ def hooks_elsewhere(directory: str) -> Obstacle | None:
         f"core.hooksPath is {value} (set in {origin}), so its hooks would fall silent",
         f"move those hooks into {shlex.quote(directory + '/hooks')} and unset core.hooksPath there",
     )
+
+
+def _is_named_by(config: str) -> bool:
+    """Whether a configuration may say where hooks lie, by itself or by another file."""
+    try:
+        with open(config, "rb") as file:
+            data = file.read().lower()
+    except OSError:
+        return True
+    return any(word in data for word in (b"hookspath", b"include", b"worktreeconfig"))
+
+
+@cache
+def _is_named_elsewhere() -> bool:
+    """Whether the system's or the account's own configuration says so; asked once in a run."""
+    done = subprocess.run(
+        ["git", "config", "--get", "core.hooksPath"],
+        capture_output=True, check=False, cwd="/", env={**GIT, "HOME": os.path.expanduser("~")},
+    )  # fmt: skip
+    return done.returncode != 1
 
 
 def moved_by_hook(directory: str) -> tuple[str, ...]:

@@ -22,7 +22,6 @@ from typing import Protocol
 from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
 from gitguard.store.rows import (
-    AuditRecord,
     BreakGlass,
     Browser,
     Change,
@@ -38,9 +37,10 @@ from gitguard.store.rows import (
     SignInLink,
     User,
 )
+from gitguard.store.trail_contract import TrailReading, TrailWriting
 
 
-class Reading(Protocol):
+class Reading(TrailReading, Protocol):
     """Questions. Each answers from the one state that the transaction began with."""
 
     def user(self, name: str) -> User | None:
@@ -127,6 +127,9 @@ class Reading(Protocol):
     def repositories(self) -> list[Repository]:
         """Every known repository, by name."""
 
+    def demanding_repositories(self) -> list[Repository]:
+        """Those with a toggle, a lifetime of their own or an admin, by name."""
+
     def find_repositories(self, holding: str, after: str, most: int) -> list[Repository]:
         """At most `most` repositories, by name from behind `after` on, whose name holds `holding`."""
 
@@ -190,35 +193,9 @@ class Reading(Protocol):
     def rejections(self, user: str) -> Guessing | None:
         """The wrong codes of `user` since they were last told, as one sum; None for none."""
 
-    def audit(self, after: int = 0) -> Iterator[AuditRecord]:
-        """The records after number `after`, in the order of the chain, one at a time, while the transaction lasts."""
 
-    def archived(self) -> tuple[int, bytes]:
-        """(number, hash) of the last record that was moved out, which the chain goes on from; (0, GENESIS) for none."""
-
-    def newest_audit(
-        self, before: int | None, most: int, user: str = "", within: int = 20_000
-    ) -> list[AuditRecord]:
-        """At most `most` records before number `before` (None: the newest), the newest first.
-
-        With `user` those that are about them, among the `within` records before `before`.
-        """
-
-    def latest_at(self) -> int:
-        """The latest moment of any record, 0 for none: the store's own idea of how late it is."""
-
-
-class Writing(Reading, Protocol):
+class Writing(Reading, TrailWriting, Protocol):
     """Changes, all in one transaction. `record` adds the audit record that every change MUST have."""
-
-    def record(self, event: str, at: int, actor: str, **details: object) -> None:
-        """Add one record at the end of the chain; details that are None or "" are left out."""
-
-    def move_out(self, until: int) -> int:
-        """Take the records up to number `until` out of the trail, and remember where it goes on from. How many went.
-
-        MUST: a record of the chain, which the head outside the store stands at or behind, says that they are elsewhere.
-        """
 
     def accept_clock(self, at: int) -> None:
         """Take `at` as the latest moment, and end the sessions that were verified after it."""

@@ -42,6 +42,10 @@ _REPOSITORY = (
     " FROM repositories"
 )
 
+_DEMANDING = (
+    " WHERE require <> 'none' OR lifetime_seconds IS NOT NULL"
+    " OR EXISTS (SELECT 1 FROM repository_admins WHERE repository = repositories.name)"
+)
 
 PRUNED = (  # (table, its key, when what it holds was)
     ("sessions", "id", "verified_at"),
@@ -201,6 +205,9 @@ class Reader(TrailReader):
     def repository(self, name: str) -> Repository | None:
         row = self._one(f"{_REPOSITORY} WHERE name = ?", name)
         return None if row is None else Repository(*row)
+
+    def demanding_repositories(self) -> list[Repository]:
+        return [Repository(*row) for row in self._all(f"{_REPOSITORY}{_DEMANDING} ORDER BY name")]
 
     def find_repositories(self, holding: str, after: str, most: int) -> list[Repository]:
         sql = f"{_REPOSITORY} WHERE name > ? AND name LIKE ? ESCAPE '!' ORDER BY name LIMIT ?"

@@ -43,8 +43,8 @@ def apply(ctx: click.Context, file: str, dry_run: bool, prune: bool, resume: boo
     planned = plan(office.site, wanted, now(), office.actor, May(prune=prune, resume=resume))
     ended = 0
     if not dry_run:
-        for step, followed in carry_out(planned):
-            if not as_json:
+        for step, followed in carry_out(planned, office.site, now()):
+            if not as_json and step in planned.steps:
                 click.echo(step.what)
             ended += followed.ended
             check_followed(followed, f"done: {step.what}")

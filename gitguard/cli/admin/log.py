@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import click
 
-from gitguard.answer.reading_log import Entry, Fold, any_log, fold, read_log
+from gitguard.answer.reading_log import Entry, Fold, any_log, fold, read_log, unread
 from gitguard.cli.admin.office import config_of, open_settings
 from gitguard.cli.printing import say_json_each
 from gitguard.config.faults import ConfigurationError
@@ -67,11 +67,17 @@ def log(ctx: click.Context, what: str | None, since: str, refused: bool, path: s
         for group in fold(chosen()):
             count += 1
             click.echo(_line(group))
+    for name in (passed_over := unread(found, 0 if _is_id(what) else after)):
+        click.echo(
+            f"not read: {name} is packed in a way that gitguard does not unpack; unpack it, or: --file LOG",
+            err=True,
+        )
     if broken:
         click.echo(f"{broken} lines are not JSON and were left out", err=True)
     if not count and not as_json:
         about = f" about {readable(what)}" if what else ""
-        click.echo(f"no decisions{about} in that time", err=True)
+        where = " in what could be read" if passed_over else " in that time"
+        click.echo(f"no decisions{about}{where}", err=True)
 
 
 def _log_of(config: str, path: str) -> tuple[str, tuple[tuple[str, str], ...]]:

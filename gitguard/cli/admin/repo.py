@@ -83,13 +83,14 @@ def adopt(ctx: click.Context, names: tuple[str, ...], everything: bool, dry_run:
         click.echo("no repositories below " + ", ".join(registry.roots(office.settings)), err=True)
     refused = 0
     would: set[str] = set()
+    missing = repositories.lost(office.site)
     for position, found in enumerate(repositories.in_order(places), 1):
         progress = f"[{position}/{len(places)}] " if len(places) > 1 else ""
         try:
             if dry_run:
-                done = repositories.would_adopt(office.site, found, hook, would)
+                done = repositories.would_adopt(office.site, found, hook, would, missing)
             else:
-                done = repositories.adopt(office.site, found, hook, now(), office.actor)
+                done = repositories.adopt(office.site, found, hook, now(), office.actor, missing)
             done.check()
         except Refusal as refusal:
             refused += 1

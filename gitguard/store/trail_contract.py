@@ -1,0 +1,42 @@
+"""What every store promises of its audit trail; the rest of the contract, and what holds for all of it, is in contract.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from gitguard.store.rows import AuditRecord
+
+
+class TrailReading(Protocol):
+    """Questions."""
+
+    def audit(self, after: int = 0) -> Iterator[AuditRecord]:
+        """The records after number `after`, in the order of the chain, one at a time, while the transaction lasts."""
+
+    def archived(self) -> tuple[int, bytes]:
+        """(number, hash) of the last record that was moved out, which the chain goes on from; (0, GENESIS) for none."""
+
+    def newest_audit(
+        self, before: int | None, most: int, user: str = "", within: int = 20_000
+    ) -> list[AuditRecord]:
+        """At most `most` records before number `before` (None: the newest), the newest first.
+
+        With `user` those that are about them, among the `within` records before `before`.
+        """
+
+    def latest_at(self) -> int:
+        """The latest moment of any record, 0 for none: the store's own idea of how late it is."""
+
+
+class TrailWriting(Protocol):
+    """Changes."""
+
+    def record(self, event: str, at: int, actor: str, **details: object) -> None:
+        """Add one record at the end of the chain; details that are None or "" are left out."""
+
+    def move_out(self, until: int) -> int:
+        """Take the records up to number `until` out of the trail, and remember where it goes on from. How many went.
+
+        MUST: a record of the chain, which the head outside the store stands at or behind, says that they are elsewhere.
+        """
