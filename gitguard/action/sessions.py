@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from gitguard.action import browsers, exemptions, pruning, tally, users
@@ -126,4 +127,6 @@ def sweep(site: Site, moment: Moment) -> int:
     tally.tally(site, moment, most=None)
     pruning.prune(site, moment)
     pruning.clear_away(site)
+    with contextlib.closing(site.sqlite) as store:
+        store.fold_in()
     return ended

@@ -1,30 +1,36 @@
-"""`admin audit`: show the trail, verify the chain."""
+"""`admin audit`: show the trail, verify the chain, move its older part out."""
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import click
 
 from gitguard.action import trail, upkeep
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
+from gitguard.cli.admin.office import check_reason, open_office, open_settings_or_say
 from gitguard.cli.printing import counted, number, say_json, say_json_each
 from gitguard.cli.progress import watched
 from gitguard.command_line import Group
 from gitguard.config.types import seconds_of
+from gitguard.machine.new_file import NewFile
+from gitguard.machine.typed_file import typed_source
 from gitguard.message.moments import clock
-from gitguard.message.reasons import Refusal, readable
+from gitguard.message.reasons import Refusal, machine_fault, readable
 from gitguard.session.moment import now
 from gitguard.store.chain import check
 from gitguard.store.rows import AuditRecord
 
+YEAR = 365 * 86400
+
 
 @click.group(cls=Group)
 def audit() -> None:
-    """The audit trail: show, verify, accept."""
+    """The audit trail: show, verify, archive, accept."""
 
 
 @audit.command()
@@ -32,14 +38,16 @@ def audit() -> None:
 @click.option("--repository", help="Records about this repository.")
 @click.option("--event", help="Records of this event, such as session-opened.")
 @click.option("--since", metavar="DURATION", help="How far back, such as 7d; default everything.")
+@click.option("--file", "file", metavar="ARCHIVE", help="Those of a file that archive wrote.")
 @options.as_json
-@in_office
+@click.pass_context
 def show(
-    office: Office,
+    ctx: click.Context,
     user: str | None,
     repository: str | None,
     event: str | None,
     since: str | None,
+    file: str | None,
     as_json: bool,
 ) -> None:
     """Changes to accounts, sessions and policy: who did what, when."""
@@ -52,9 +60,21 @@ def show(
         for name, value in (("user", user), ("repository", repository), ("event", event))
         if value is not None
     }
-    chosen = _chosen(
-        watched(trail.records(office.site.store), "looking through the trail, records"), wanted, after
-    )
+    with _records(ctx, file) as found:
+        _show(_chosen(watched(found, "looking through the trail, records"), wanted, after), as_json=as_json)
+
+
+@contextmanager
+def _records(ctx: click.Context, file: str | None) -> Iterator[Iterator[AuditRecord]]:
+    """The trail's in the store, or those of an archive."""
+    if file is None:
+        yield trail.records(open_office(ctx).site.store)
+        return
+    with typed_source(file, str(open_settings_or_say(ctx).host.account)) as source:
+        yield trail.read_archive(source, file)
+
+
+def _show(chosen: Iterator[AuditRecord], *, as_json: bool) -> None:
     if as_json:
         say_json_each({"seq": r.seq, **r.record} for r in chosen)
         return
@@ -93,10 +113,56 @@ def _value(value: object) -> str:
 
 
 @audit.command()
+@click.option(
+    "--before",
+    "before",
+    required=True,
+    metavar="AGE",
+    help="Records that are older, such as 1y or 90d; at least 30d.",
+)
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.pass_context
+def archive(ctx: click.Context, before: str, file: str) -> None:
+    """Move the older part of the trail out into FILE, whose last hash the chain goes on from."""
+    try:
+        age = (
+            int(before[:-1]) * YEAR
+            if before.endswith("y") and before[:-1].isdecimal()
+            else seconds_of(before)
+        )
+    except ValueError as error:
+        raise Refusal("usage", text=str(error)) from None
+    if age < trail.YOUNGEST_SECONDS:
+        raise Refusal(
+            "usage", text=f"--before {before}: at least 30d, since what is younger is still counted"
+        )
+    new = NewFile(file, str(open_settings_or_say(ctx).host.account))
+    try:
+        office, moment = open_office(ctx), now()
+        with os.fdopen(new.handle, "wb", closefd=False) as target:
+            written = trail.write_archive(office.site, target, moment.at - age)
+        if not written.records:
+            click.echo(f"no record is older than {before}; nothing was moved")
+            return
+        new.keep()
+        trail.move_out(office.site, written, os.path.basename(file), moment, office.actor)
+    except OSError as error:
+        raise machine_fault(f"cannot write {new.path}", error) from None
+    finally:
+        new.close()
+    counted(written.records, "record", f"({written.first} to {written.until}) moved to {new.path}")
+    click.echo("keep it: the chain goes on from its last record")
+
+
+@audit.command()
+@click.option("--file", "file", metavar="ARCHIVE", help="Check a file that archive wrote.")
 @options.as_json
-@in_office
-def verify(office: Office, as_json: bool) -> int:
+@click.pass_context
+def verify(ctx: click.Context, file: str | None, as_json: bool) -> int:
     """Check the hash chain against itself and the head outside the store; exit 1 if it was meddled with."""
+    if file is not None:
+        return _verify_archive(ctx, file, as_json=as_json)
+    office = open_office(ctx)
     # The head first: a record that is written meanwhile must not look like a missing one.
     try:
         head, unread = office.site.sqlite.head.read(), ""
@@ -117,6 +183,29 @@ def verify(office: Office, as_json: bool) -> int:
                 f"the head outside lags by {number(lag, 'record')}, as after a crash; the next change renews it"
             )
     return 1 if found else 0
+
+
+def _verify_archive(ctx: click.Context, file: str, *, as_json: bool) -> int:
+    """The same for an archive, and whether the trail in the store goes on from it."""
+    with typed_source(file, str(open_settings_or_say(ctx).host.account)) as source:
+        office = open_office(ctx)
+        checked, (last, digest) = trail.check_archive(watched(source, "checking the archive, lines"), file)
+    with office.site.store.reading() as tx:
+        begun, begins = tx.archived()
+    joined = (last, digest) == (begun, begins.hex())
+    if as_json:
+        say_json({"records": checked.records, "faults": checked.faults, "until": last, "joined": joined})
+        return 1 if checked.faults else 0
+    for fault in checked.faults:
+        click.echo(f"FAULT: {fault}")
+    if not checked.faults:
+        goes_on = (
+            "the trail goes on from it"
+            if joined
+            else f"another archive, or another store, goes on from record {last}"
+        )
+        click.echo(f"{number(checked.records, 'record')}, the chain is whole; {goes_on}")
+    return 1 if checked.faults else 0
 
 
 @audit.command()

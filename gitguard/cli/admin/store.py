@@ -7,8 +7,8 @@ import tempfile
 
 import click
 
+from gitguard.action import pruning, upkeep
 from gitguard.action import restore as action
-from gitguard.action import upkeep
 from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import confirm
 from gitguard.cli.admin.office import (
@@ -36,7 +36,7 @@ _PART = 1 << 20  # bytes that are copied between two looks at how far it is
 
 @click.group(cls=Group)
 def store() -> None:
-    """The store: backup, restore, status, rotate-key, accept-clock."""
+    """The store: backup, restore, status, prune, rotate-key, accept-clock."""
 
 
 @store.command()
@@ -178,6 +178,16 @@ def _say_damaged(path: str, refusal: Refusal, *, as_json: bool) -> int:
             or "put a backup in its place: gitguard admin store restore FILE"
         )
     return 1
+
+
+@store.command()
+@in_office
+def prune(office: Office) -> None:
+    """Take away what can no longer count; the sweep does that by itself, a part a minute."""
+    moment, gone = now(), 0
+    while some := pruning.prune(office.site, moment):
+        gone += some
+    counted(gone, "row", "that could not count any more went")
 
 
 @store.command(name="rotate-key")
