@@ -63,12 +63,16 @@ def _time_of(entry: os.DirEntry[str]) -> float:
         return 0.0
 
 
+def left_behind(site: Site) -> list[os.DirEntry[str]]:
+    """What killed commands of ours left in the state folder."""
+    with os.scandir(str(site.settings.paths.state)) as found:
+        return [entry for entry in found if entry.name.startswith(_OURS) and _is_old(entry)]
+
+
 def clear_away(site: Site) -> int:
     """Remove what killed commands of ours left in the state folder; how many names went."""
-    folder, gone = str(site.settings.paths.state), 0
-    with os.scandir(folder) as found:
-        old = [entry for entry in found if entry.name.startswith(_OURS) and _is_old(entry)]
-    for entry in old:
+    gone = 0
+    for entry in left_behind(site):
         try:
             if entry.is_dir(follow_symlinks=False):
                 for inside in os.listdir(entry.path):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 from gitguard.action.judge_again import last_look
+from gitguard.action.pruning import left_behind
 from gitguard.action.site import Site
 from gitguard.config.in_force import in_force
 from gitguard.config.schema import Settings
@@ -230,6 +231,9 @@ def sweep_findings(site: Site) -> Iterator[Finding]:
         )
     else:
         yield ok("sweep", "parked connections are looked at")
+    if left := left_behind(site):
+        names = ", ".join(sorted(entry.path for entry in left)[:3]) + (" and more" if len(left) > 3 else "")
+        yield note("left-over", f"commands that were killed left {names}", "gitguard admin session sweep")
 
 
 def shared_address_findings(shared: list[tuple[str, int]]) -> Iterator[Finding]:

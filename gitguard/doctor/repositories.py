@@ -16,6 +16,7 @@ from gitguard.repository.directory import borrowed
 from gitguard.repository.hook_file import hook_fault
 from gitguard.repository.kept_hook import LEFT_ALONE, in_folder, others_fault
 from gitguard.repository.registry import GIT, Found, on_disk, roots
+from gitguard.session.moment import now
 from gitguard.store.contract import Reading
 from gitguard.store.rows import Repository
 
@@ -204,10 +205,21 @@ def demand_findings(settings: Settings, tx: Reading, known: list[Repository]) ->
             yield note(
                 "not-enrolled",
                 f"2FA is required, and {len(missing)} of those with a key have no second factor: {', '.join(missing[:10])}",
-                "gitguard admin user invite --all",
+                _invited(tx, missing),
             )
         else:
             yield ok("enrolled", "every user with a key has a second factor")
+
+
+def _invited(tx: Reading, missing: list[str]) -> str:
+    """The line that mends it, and voids no invite that is on its way to somebody."""
+    at = now().at
+    without = [name for name in missing if (held := tx.invite(name)) is None or held[1] <= at]
+    if not without:
+        return "each of them has an open invite; another one: gitguard admin user invite NAME"
+    return (
+        f"gitguard admin user invite {'--all' if len(without) == len(missing) else ' '.join(without[:100])}"
+    )
 
 
 def system_hooks_path_findings() -> Iterator[Finding]:

@@ -550,7 +550,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
 PARTS = {
     "follow.follow", "judge_again.judge_again", "judge_again.look_path", "judge_again.last_look",
     "roster.entry_of", "site.open_site", "site.settings_of", "own_keys.check_allowed",
-    "repositories.lost", "trail.write_archive", "trail.move_out", "pruning.prune", "pruning.clear_away",  # of the sweep; test_pruning.py
+    "repositories.lost", "trail.write_archive", "trail.move_out", "pruning.prune", "pruning.left_behind", "pruning.clear_away",  # of the sweep; test_pruning.py
 }  # fmt: skip
 
 

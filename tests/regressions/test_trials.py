@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import getpass
 import grp
 import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +36,63 @@ def test_people_who_are_not_enrolled_are_a_note(site: Direct) -> None:
     about = [f for f in findings if f["name"] == "not-enrolled"]
     assert about
     assert {f["level"] for f in about} == {"note"}
+
+
+def test_mending_voids_no_invite_that_is_on_its_way(site: Direct) -> None:
+    """Alice was invited a second ago, bob's invite ran out: the line names bob alone, and for alice by herself says that hers is open."""
+
+    def remedy() -> str:
+        findings = json.loads(site.admin("doctor", "--json", status=None).out)["findings"]
+        return str(next(f["remedy"] for f in findings if f["name"] == "not-enrolled"))
+
+    alice = site.add_user("alice")
+    site.new_repository("app", "push")
+    assert "each of them has an open invite" in remedy()
+    bob = site.add_user("bob")
+    with sqlite3.connect(site.store) as store:
+        store.execute("UPDATE invites SET expires_at = 1 WHERE user_name = 'bob'")
+    store.close()
+    assert remedy().endswith("gitguard admin user invite bob")
+    with sqlite3.connect(site.store) as store:
+        store.execute("DELETE FROM invites")
+    store.close()
+    assert remedy().endswith("gitguard admin user invite --all")
+    assert alice.invite
+    assert bob.invite
+
+
+def test_what_a_killed_command_left_is_named(site: Direct) -> None:
+    """Half a copy of the store, an hour old: named with its path, and gone by the line that mends it."""
+    left = site.store.parent / ".backup-abc"
+    left.mkdir()
+    (left / "copy").write_bytes(b"half")
+    os.utime(left, (1, 1))
+    said = site.admin("doctor", status=None).out
+    assert f"left-over: commands that were killed left {left}" in said
+    site.admin("session", "sweep")
+    assert not left.exists()
+    assert "left-over" not in site.admin("doctor", status=None).out
+
+
+def test_the_mail_that_notices_send_is_a_mail(tmp_path: Path) -> None:
+    """It has a date, says what it is encoded in, has no line that a mail server cuts, and a header is one line."""
+    sendmail = tmp_path / "sendmail"
+    sendmail.write_text(f"#!/bin/sh\ncat > {tmp_path}/mail\n")
+    sendmail.chmod(0o755)
+    notice = {"server": "git\nBcc: x", "event": "emergency", "text": "Gr\u00fc\u00dfe " * 300}
+    run(
+        ["sh", str(ROOT / "etc/notify/mail"), "admins@example.com"],
+        stdin=json.dumps(notice),
+        env={"PATH": os.environ["PATH"], "SENDMAIL": str(sendmail)},
+    )
+    raw = (tmp_path / "mail").read_bytes()
+    raw.decode("ascii")
+    assert max(len(line) for line in raw.splitlines()) <= 78
+    mail = email.message_from_bytes(raw, policy=email.policy.default)
+    assert mail["MIME-Version"] == "1.0"
+    assert mail["Date"]
+    assert mail["Bcc"] is None
+    assert "Gr\u00fc\u00dfe" in mail.get_content()
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="needs a mount of its own")
