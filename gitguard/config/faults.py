@@ -42,14 +42,26 @@ def read_toml(data: bytes, path: str, most: int = LONGEST_FILE) -> tuple[str, di
     if len(data) > most:
         raise ConfigurationError(path, [Fault(0, "file", f"longer than {most >> 20} MiB")])
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")  # some editors begin a file with a mark of their own
         return text, tomllib.loads(text)
-    except UnicodeDecodeError:
-        raise ConfigurationError(path, [Fault(0, "file", "not UTF-8")]) from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            path, [Fault(line, "file", "not UTF-8; convert it, say: iconv -f latin1 -t utf-8")]
+        ) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         found = re.search(r"at line (\d+)", str(error))
         line = int(found[1]) if found else len(text.splitlines())
-        raise ConfigurationError(path, [Fault(line, "syntax", str(error))]) from None
+        raise ConfigurationError(path, [Fault(line, "syntax", f"{error}{_meant(text, line)}")]) from None
+
+
+def _meant(text: str, line: int) -> str:
+    """What was probably meant by a line that is no TOML, "" where that cannot be said."""
+    lines = text.splitlines()
+    found = (
+        re.search(r"=\s*(\d{1,2})\.(\d{1,2})\.(\d{4})\b", lines[line - 1]) if 0 < line <= len(lines) else None
+    )
+    return f"; a date is written {found[3]}-{int(found[2]):02}-{int(found[1]):02}" if found else ""
 
 
 def check_end(data: bytes, path: str) -> None:

@@ -124,7 +124,7 @@ class _Reader:
     def rules(self, content: Any) -> list[RuleTable]:
         """`[[rules]]`, in the order in which they are read."""
         if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-            self.fault("rules", "", "expected tables, [[rules]]")
+            self.fault("rules", "", "each rule is a table of its own, with two brackets: [[rules]]")
             return []
         rules: list[RuleTable] = []
         for index, entry in enumerate(content):

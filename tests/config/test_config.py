@@ -34,6 +34,7 @@ def faults(text: str) -> list[tuple[int, str]]:
     ]
 
 
+EXAMPLE = (ROOT / "etc" / "gitguard.toml").read_text()
 MISSING = "it is missing; say off, rules, opt-in or enforced"
 
 
@@ -355,3 +356,27 @@ def test_no_part_of_a_compiled_form_is_one(installation: Installation) -> None:
         os.utime(installation.compiled, ns=(later, later))
         entry = os.stat(installation.config)
         assert read(str(installation.compiled), str(installation.config), entry, os.geteuid()) is None, length
+
+
+def test_a_file_as_other_systems_save_it() -> None:
+    """A mark of its encoding in front, and lines that end in two characters: read as if they were not there."""
+    plain = parse(EXAMPLE.encode())
+    assert parse(b"\xef\xbb\xbf" + EXAMPLE.encode()) == plain
+    assert parse(b"\xef\xbb\xbf" + EXAMPLE.replace("\n", "\r\n").encode()) == plain
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (b"# caf\xe9\n", "not UTF-8; convert it"),
+        (b"[rules]\nrequire = true\n", "with two brackets: [[rules]]"),
+        (b"[[rules]]\nuntil = 30.06.2027\n", "a date is written 2027-06-30"),
+        (b"[[rules]]\nuntil = 3.6.2027\n", "a date is written 2027-06-03"),
+    ],
+)
+def test_what_was_meant_is_said(more: bytes, said: str) -> None:
+    """What people write by habit: the fault has its line, and says how it is written."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse(EXAMPLE.encode() + more)
+    lines = EXAMPLE.count("\n")
+    assert any(said in str(fault) and fault.line in (lines + 1, lines + 2) for fault in caught.value.faults)
