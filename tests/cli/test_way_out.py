@@ -162,4 +162,12 @@ def test_statistics(site: Direct) -> None:
             r"# (HELP|TYPE) gitguard_\w+ .+|gitguard_\w+(\{(\w+=\"[\w-]+\",?)+\})? [\d.e+-]+", line
         ), line
     assert "not both" in site.admin("stats", "--json", "--prometheus", status=2).err
+    labelled = site.admin("stats", "--prometheus", "--label", "server=git1", "--since", "7d").out
+    assert 'reason="verification-required",server="git1"} 2' in labelled
+    assert 'gitguard_keys{server="git1"} 2' in labelled
+    helps = [[line for line in out.splitlines() if line.startswith("#")] for out in (text, labelled)]
+    assert helps[0] == helps[1], "one HELP, whatever the period: two installations may be collected together"
+    for wrong in ("git1", 'a=b"', "a b=c", "1a=b"):
+        assert "NAME=VALUE" in site.admin("stats", "--prometheus", "--label", wrong, status=2).err
+    assert "belongs to --prometheus" in site.admin("stats", "--label", "a=b", status=2).err
     assert "--since" in site.admin("stats", "--since", "soon", status=2).err

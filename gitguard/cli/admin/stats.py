@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -17,6 +18,8 @@ from gitguard.config.types import format_duration, seconds_of
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
 
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=[\w.:/-]{1,100}", re.ASCII)
+
 
 @click.command()
 @click.option(
@@ -27,10 +30,24 @@ from gitguard.session.moment import now
     is_flag=True,
     help="Print Prometheus's text format, for node_exporter's textfile collector.",
 )
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="With --prometheus: a label for every metric, such as server=git1.",
+)
 @options.as_json
 @in_office
-def stats(office: Office, since: str, prometheus: bool, as_json: bool) -> None:
+def stats(office: Office, since: str, prometheus: bool, labels: tuple[str, ...], as_json: bool) -> None:
     """Verifications, refusals by reason, sessions, enrolment, throttled users, sizes, and what is slow to decide."""
+    if labels and not prometheus:
+        raise Refusal("usage", text="--label belongs to --prometheus")
+    for label in labels:
+        if not _LABEL.fullmatch(label):
+            raise Refusal(
+                "usage", text=f"--label {readable(label, 60)}: write NAME=VALUE, such as server=git1"
+            )
     if prometheus and as_json:
         raise Refusal("usage", text="--json or --prometheus, not both")
     try:
@@ -48,7 +65,7 @@ def stats(office: Office, since: str, prometheus: bool, as_json: bool) -> None:
     if as_json:
         say_json(asdict(found))
     elif prometheus:
-        click.echo("\n".join(_prometheus(found)))
+        click.echo("\n".join(_prometheus(found, labels)))
     else:
         _say(found)
 
@@ -93,8 +110,21 @@ def _size(count: int) -> str:
     return f"{count / (1 << 20):.1f} MB" if count >= 1 << 20 else f"{(count + 1023) >> 10} kB"
 
 
-def _prometheus(s: Statistics) -> Iterator[str]:
-    """Source: Prometheus' "Text-based format". Names end in their unit; what the trail counts for ever is a counter."""
+def _prometheus(s: Statistics, labels: tuple[str, ...]) -> Iterator[str]:
+    """Source: Prometheus' "Text-based format". Names end in their unit; what the trail counts for ever is a counter.
+
+    `labels` tell installations apart whose metrics one node_exporter collects; a HELP must say the same for all of them.
+    """
+    more = ",".join(f'{name}="{value}"' for name, _, value in (label.partition("=") for label in labels))
+    for line in _metrics(s):
+        if line.startswith("#") or not more:
+            yield line
+        else:
+            name, value = line.rsplit(" ", 1)
+            yield f"{name[:-1]},{more}}} {value}" if name.endswith("}") else f"{name}{{{more}}} {value}"
+
+
+def _metrics(s: Statistics) -> Iterator[str]:
     people = s.people
     gauges = {
         "users_active": ("Users that are not suspended or removed.", people.active),
@@ -117,10 +147,13 @@ def _prometheus(s: Statistics) -> Iterator[str]:
     }
     for name, (about, value) in gauges.items():
         yield from _metric(name, "gauge", about, [("", value)])
-    window = f" within {format_duration(s.period_seconds)}"
+    window = [("", s.period_seconds)]
+    yield from _metric(
+        "decisions_period_seconds", "gauge", "The period that decisions are counted in.", window
+    )
     rows = [(f'{{verdict="allowed",reason="{reason}"}}', n) for reason, n in _words(s.allowed).items()]
     rows += [(f'{{verdict="refused",reason="{reason}"}}', n) for reason, n in _words(s.refused).items()]
-    yield from _metric("decisions", "gauge", f"Decisions{window}.", rows)
+    yield from _metric("decisions", "gauge", "Decisions within the period.", rows)
     rows = [(f'{{method="{method}"}}', n) for method, n in _words(s.ever.verifications).items()]
     yield from _metric("verifications_total", "counter", "2FA sessions opened.", rows)
     yield from _metric(
