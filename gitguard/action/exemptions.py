@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from gitguard.action.notices import tell, tell_again
 from gitguard.action.site import Site
+from gitguard.answer.reading_log import lines_after, place_of
 from gitguard.config.schema import Settings
 from gitguard.host import notices
 from gitguard.machine.files import replace
@@ -38,7 +39,7 @@ def look(site: Site, moment: Moment) -> None:
     path = f"{settings.paths.state}/{SEEN}"
     place, known = _before(path)
     told = []
-    with contextlib.suppress(OSError):  # a log that cannot be read is doctor's to say
+    with contextlib.suppress(OSError, Refusal):  # a log that cannot be read is doctor's to say
         if not os.path.exists(settings.paths.access_log):
             place = [-1, 0]  # what comes into it from now on is all news
         place, entries = _added(str(settings.paths.access_log), place)
@@ -74,37 +75,18 @@ def _added(path: str, place: list[int]) -> tuple[list[int], list[dict[str, objec
 
     The first look of all begins at the end: what was used before anybody wanted to hear of it is no news.
     """
-    data = b""
-    with open(path, "rb") as file:
-        entry = os.fstat(file.fileno())
-        begins = place[1] if place[0] == entry.st_ino and place[1] <= entry.st_size else 0
-        if not place[0]:
-            begins = entry.st_size
-        elif place[0] != entry.st_ino:
-            data = _rest_of(f"{path}.1", place)
-        file.seek(begins)
-        added = file.read(MOST_BYTES)
-    added = added[: added.rfind(b"\n") + 1]
-    data += added
-    found = []
-    for line in data.splitlines():
-        with contextlib.suppress(ValueError):
-            decoded = json.loads(line)
-            if isinstance(decoded, dict):
-                found.append(decoded)
-    return [entry.st_ino, begins + len(added)], found
-
-
-def _rest_of(path: str, place: list[int]) -> bytes:
-    """What was added to the log between the last look and its rotation to `path`; nothing if that is another file."""
-    try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_ino != place[0]:
-                return b""
-            file.seek(place[1])
-            return file.read(MOST_BYTES)
-    except OSError:
-        return b""
+    if not place[0]:
+        return list(place_of(path)), []
+    at, read = place, 0
+    found: list[dict[str, object]] = []
+    for entry, inode, offset in lines_after(path, *place):
+        read += offset - at[1] if inode == at[0] else offset
+        at = [inode, offset]
+        if entry is not None:
+            found.append(entry)
+        if read >= MOST_BYTES:
+            break
+    return at, found
 
 
 def _used(entry: dict[str, object], rule: str, user: str) -> dict[str, object]:

@@ -190,7 +190,10 @@ def test_only_the_events_that_are_wanted(site: Direct, tmp_path: Path) -> None:
     assert "did you mean 'removed'?" in site.admin("config", "check", status=30).text
 
 
-def test_an_exemption_is_told_when_it_is_first_used_and_before_it_ends(site: Direct, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rotated", ["access.log.1", "access.log-20261129"])
+def test_an_exemption_is_told_when_it_is_first_used_and_before_it_ends(
+    site: Direct, tmp_path: Path, rotated: str
+) -> None:
     """By rule and user, once each; the sweep reads the log where it left off, through a rotation too."""
     seen = tmp_path / "seen"
     at = now().at
@@ -218,7 +221,7 @@ def test_an_exemption_is_told_when_it_is_first_used_and_before_it_ends(site: Dir
     )
     with open(site.access_log, "a", encoding="utf-8") as log:
         log.write(json.dumps({**line, "user": "late"}) + "\n")
-    site.access_log.rename(site.access_log.with_name("access.log.1"))
+    site.access_log.rename(site.access_log.with_name(rotated))
     line["user"] = "robot2"
     site.access_log.write_text(json.dumps(line) + "\n")
     exemptions.look(place, Moment(at))
