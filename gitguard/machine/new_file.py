@@ -25,6 +25,7 @@ class NewFile:
         """Raises Refusal("usage") if something is at `path`, or nothing can be made there."""
         self.path = os.path.abspath(path)
         self._account = account
+        self._source = ""
         self._beside = f"{os.path.dirname(self.path)}/.{os.path.basename(self.path)[:200]}.{os.getpid()}.part"
         try:
             with rights_for(os.path.dirname(self.path), account):
@@ -41,11 +42,18 @@ class NewFile:
 
     def _opened(self) -> int:
         flags = os.O_RDWR | os.O_CLOEXEC
-        try:
-            return os.open(os.path.dirname(self.path), flags | os.O_TMPFILE, 0o600)
-        except OSError as error:
-            if error.errno not in _NO_NAMELESS or not os.path.isdir(os.path.dirname(self.path)):
-                raise
+        if (
+            os.geteuid() == os.getuid()
+        ):  # with the account's rights alone root's process cannot look into its own /proc
+            try:
+                handle = os.open(os.path.dirname(self.path), flags | os.O_TMPFILE, 0o600)
+            except OSError as error:
+                if error.errno not in _NO_NAMELESS or not os.path.isdir(os.path.dirname(self.path)):
+                    raise
+            else:
+                self._source = f"/proc/self/fd/{handle}"
+                return handle
+        self._source = self._beside
         return os.open(self._beside, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
 
     def _kept_by_another(self) -> tuple[int, int, int]:
@@ -70,8 +78,8 @@ class NewFile:
         with rights_for(os.path.dirname(self.path), self._account):
             try:
                 if named:
-                    here = os.open(".", os.O_RDONLY)  # only so that the link is followed
-                    os.link(f"/proc/self/fd/{self.handle}", self.path, src_dir_fd=here, follow_symlinks=True)
+                    here = os.open("/", os.O_PATH)  # only so that the link is followed
+                    os.link(self._source, self.path, src_dir_fd=here, follow_symlinks=True)
                     os.write(says, b"0")
             except OSError as error:
                 os.write(says, str(error.errno).encode())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -122,6 +124,23 @@ def test_a_name_that_was_taken_meanwhile(tmp_path: Path, file_system: str) -> No
         NewFile(str(theirs), ACCOUNT)
     assert theirs.read_text() == "theirs"
     assert len(list(tmp_path.iterdir())) == 1, file_system
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_root_writes_into_a_folder_of_the_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the account's rights, from a folder that the account may not enter: kept under its name, the account's, and nothing beside."""
+    monkeypatch.chdir(tmp_path)
+    with tempfile.TemporaryDirectory() as made:  # the way to pytest's own folders is root's alone
+        folder = Path(made)
+        shutil.chown(folder, "nobody")
+        new = NewFile(str(folder / "copy"), "nobody")
+        os.write(new.handle, b"whole")
+        new.keep()
+        new.close()
+        assert [path.name for path in folder.iterdir()] == ["copy"]
+        assert (folder / "copy").owner() == "nobody"
+        NewFile(str(folder / "other"), "nobody").close()
+        assert [path.name for path in folder.iterdir()] == ["copy"]
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
