@@ -6,11 +6,10 @@ click commands of them. A test holds docs/reference.md to this table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """A positional argument. `many` takes all that is left."""
 
     name: str
@@ -25,8 +24,7 @@ class Argument:
         return shown if self.required else f"[{shown}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """A flag; with `choices` an option that takes one of them (the first is the default), with `value` a text."""
 
     name: str
@@ -41,8 +39,7 @@ class Option:
         return f"[{self.name} {takes}]" if takes else f"[{self.name}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(NamedTuple):
     """One verb: its names, its help line, what it takes. `children` are the verbs below it."""
 
     name: str

@@ -6,7 +6,7 @@ import base64
 import binascii
 import codecs
 import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitguard.message.reasons import Refusal, printable, readable
 
@@ -26,8 +26,7 @@ LEAST_RSA_BITS = 2048
 _POINT_BYTES = {"nistp256": 65, "nistp384": 97, "nistp521": 133}
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(NamedTuple):
     """One public key. `blob` is base64, `comment` as it was written, without control characters."""
 
     type: str

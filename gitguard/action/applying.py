@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.action import keys, people, repositories, toggles
 from gitguard.action.follow import Followed, follow
@@ -26,16 +27,14 @@ from gitguard.store.rows import Repository as Known
 REASON = "apply"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One change, in words, and what does it."""
 
     what: str
     do: Callable[[], Followed]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The steps in their order, what the file does not name, and what it asks for that is not done unasked: both left alone."""
 
     steps: tuple[Step, ...]
@@ -43,8 +42,7 @@ class Plan:
     withheld: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class May:
+class May(Struct, frozen=True):
     """What may be done beside adding: `prune` takes away what the file does not name, `resume` lets suspended users in again."""
 
     prune: bool = False

@@ -7,7 +7,8 @@ browser's cookie and a link hold is random and stored as a keyed hash; both end 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.action import users
 from gitguard.action.site import Site
@@ -31,16 +32,14 @@ SIGN_IN = "sign-in"
 _TOKEN_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Visitor:
+class Visitor(Struct, frozen=True):
     """A signed-in browser: `person` is who acts with it, now."""
 
     person: Person
     browser: Browser
 
 
-@dataclass(frozen=True, slots=True)
-class SignedIn:
+class SignedIn(Struct, frozen=True):
     """A browser that has just been signed in; `token` is what its cookie holds. `repr` does not show it."""
 
     user: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.config.faults import LONGEST_LIST, ConfigurationError, Fault, check_end, nearest, read_toml
 from gitguard.config.rules import policy_of
@@ -21,8 +22,7 @@ WANTED = ("verdict", "lifetime", "rule")
 VERDICTS = ("required", "not-required", "exempt")
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """One row: what is asked, what is wanted (left out: not compared), and the line that it begins on."""
 
     line: int
@@ -30,8 +30,7 @@ class Expected:
     wanted: dict[str, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """`got` has `verdict`, `lifetime` and `rule`; `differs` names those that were wanted otherwise."""
 
     expected: Expected

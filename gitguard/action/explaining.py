@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gitguard.account.names import is_fingerprint
 from gitguard.action import users
@@ -18,8 +18,7 @@ from gitguard.session.scope import network_of
 from gitguard.store.gate_query import GateQuery
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """A request. Without a key the one that was verified last, or the first; without an address where that was."""
 
     user: str

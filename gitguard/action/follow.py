@@ -6,7 +6,7 @@ done: it is the result's `fault`, and the caller says what stands and what does 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gitguard.action.judge_again import NOBODY, Whose, judge_again
 from gitguard.action.site import Site
@@ -16,8 +16,7 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 
 
-@dataclass(frozen=True, slots=True)
-class Followed:
+class Followed(Struct, frozen=True):
     """`ended`: connections that ended. `fault`: the first thing that could not follow, None if all did."""
 
     ended: int = 0

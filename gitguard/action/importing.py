@@ -6,7 +6,8 @@ One transaction, with everything that can be taken; a dry run is the same one, t
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.action import users
 from gitguard.action.follow import Followed, follow
@@ -30,8 +31,7 @@ from gitguard.store.contract import Writing
 from gitguard.store.rows import Factor
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """One line's person, by the name they have here, and what was done, in words; empty where all was there already."""
 
     line: int
@@ -40,8 +40,7 @@ class Taken:
     done: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Struct, frozen=True):
     """What was taken, what was not and why, and what followed."""
 
     taken: tuple[Taken, ...]

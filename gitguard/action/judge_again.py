@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.action.site import Site
 from gitguard.config.compiled import Config
@@ -39,8 +40,7 @@ LONGEST_FLOW_SECONDS = 6 * 3600  # protocol v2 asks again and again: what flows 
 STANDS, RUN_OUT, REFUSED = "stands", "run out", "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Whose:
+class Whose(Struct, frozen=True):
     """Riders that end whatever today's policy says of them: all of these users', of these keys.
 
     `waiting`: users whose commands that wait at a prompt end, and pushes that wait, while their transfers are judged;

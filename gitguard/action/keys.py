@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.account.public_key import PublicKey, parse_public_key
 from gitguard.action import users
@@ -20,8 +21,7 @@ from gitguard.store.rows import Key
 UNNAMED = "USER"  # what a map says where the comment of a key gives no name away
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """One line of a map: which key becomes whose, and where the map says so."""
 
     fingerprint: str
@@ -29,16 +29,14 @@ class Wanted:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """A foreign line taken over: the key as it is stored, and what of its options was kept."""
 
     key: Key
     kept: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What adopting a map comes to. `faults`: every reason why nothing may be changed, in words."""
 
     taken: tuple[Taken, ...]

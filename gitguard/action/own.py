@@ -5,7 +5,7 @@ What needs a code that was not given raises factor.change.ProofWanted, and is ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gitguard.action import requests
 from gitguard.action.follow import Followed, follow
@@ -25,8 +25,7 @@ from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True):
     """The sessions that ended, and what followed."""
 
     sessions: list[Session]

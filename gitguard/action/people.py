@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gitguard.action import users
 from gitguard.action.follow import Followed, follow
@@ -18,8 +18,7 @@ from gitguard.store.rows import Key
 DAY_SECONDS = 86400
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Struct, frozen=True):
     """What became of a person: `token` an invite or "", `keys` those that came or went, `changed` whether anything did."""
 
     name: str
@@ -85,8 +84,7 @@ def set_state(site: Site, name: str, state: str, moment: Moment, actor: str, rea
     return Changed(name, follow(site, moment, whose), changed)
 
 
-@dataclass(frozen=True, slots=True)
-class Emergency:
+class Emergency(Struct, frozen=True):
     """What was ended, and what the log says that the user read and pushed within a day before it, oldest first.
 
     `unread` is why the log could not be read, "" if it could: the rest stands all the same.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.action.site import Site
 from gitguard.answer.reading_log import Entry
@@ -15,8 +16,7 @@ from gitguard.policy.situation import Situation
 from gitguard.store.rows import Repository, User
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One user, operation and repository: how often it was let in and would be refused (`newly`), and the other way
     round (`freed`); `by_refs`: how often that hangs on refs, which the log does not know.
     """
@@ -31,8 +31,7 @@ class Row:
     by_refs: int
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
+class Replayed(Struct, frozen=True):
     """`rows` the most refused first; `judged` lines of the log, of which `left_out` could not be: no known repository."""
 
     rows: list[Row]

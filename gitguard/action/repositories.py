@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.action import users
 from gitguard.action.follow import Followed, follow
@@ -21,8 +22,7 @@ from gitguard.store.contract import Reading
 from gitguard.store.rows import Repository
 
 
-@dataclass(frozen=True, slots=True)
-class Adopted:
+class Adopted(Struct, frozen=True):
     """What adopting did, or (dry) would do, in words; empty where all was in order. `obstacle`: it was not adopted."""
 
     found: Found
@@ -35,8 +35,7 @@ class Adopted:
             raise Refusal("usage", text=f"{self.found.name}: {self.obstacle.why}", hint=self.obstacle.remedy)
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(Struct, frozen=True):
     """A repository that is there now; `was_there`: it was before."""
 
     name: str
@@ -68,8 +67,7 @@ def create(
     return Created(plain, directory, there is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """A known repository, and what its next push would meet: no live hook, or another hook that cannot run; "" for none."""
 
     row: Repository
@@ -77,8 +75,7 @@ class Listed:
     others_fault: str
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """Every known repository, those on disk that are not known, and the directories that an admin took out."""
 
     known: list[Listed]
@@ -140,8 +137,7 @@ def in_order(places: list[Found]) -> list[Found]:
     return list(ordered.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """Known repositories that somebody demanded something of, and that are missing on disk: looked for once in a run."""
 
     names: tuple[str, ...]

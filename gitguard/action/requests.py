@@ -7,7 +7,8 @@ that nobody lets a thief's push through by habit; and it opens the session of th
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.action import users
 from gitguard.action.follow import Followed, follow
@@ -30,8 +31,7 @@ from gitguard.store.rows import Key, Session
 LATEST = 200  # decisions of the log, among which one that has just gone on is looked for
 
 
-@dataclass(frozen=True, slots=True)
-class PendingRequest:
+class PendingRequest(Struct, frozen=True):
     """A pending request. `key`: what asked; `waits`: it is held at this moment, and goes on by itself.
 
     `elsewhere`: it is not known to come from the browser's address, so that its number is asked for.
@@ -43,8 +43,7 @@ class PendingRequest:
     waits: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Approved:
+class Approved(Struct, frozen=True):
     """A request that may go on: the session that it needed, and what proved it."""
 
     wanted: PendingRequest
@@ -169,8 +168,7 @@ def _check_there(site: Site, asked: Asked, moment: Moment) -> None:
         raise _gone()
 
 
-@dataclass(frozen=True, slots=True)
-class Denied:
+class Denied(Struct, frozen=True):
     """A request that is dead (None if its note was gone already), the sessions that ended with it, and what followed.
 
     `added`: keys that this key has added within a month, which are whoever's it is.

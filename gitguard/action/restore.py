@@ -5,8 +5,9 @@ from __future__ import annotations
 import glob
 import os
 import shutil
-from dataclasses import dataclass
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
@@ -20,8 +21,7 @@ from gitguard.store.chain import check
 from gitguard.store.sqlite import SqliteStore, audit_head, copy_file, create, is_no_store, keep_copy
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(Struct, frozen=True):
     """How many sessions ended, recovery codes were voided (or kept) and invites voided, and what followed.
 
     `factors_dropped`: second factors that the key file does not decrypt; `before`: where the store that was there is kept,
@@ -36,8 +36,7 @@ class Restored:
     before: str
 
 
-@dataclass(frozen=True, slots=True)
-class Keeping:
+class Keeping(Struct, frozen=True):
     """What is kept that is not kept by itself: `recovery_codes`. `only_what_decrypts`: the key file of the rest is lost."""
 
     recovery_codes: bool = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.action.site import Site
 from gitguard.decision.standing import remaining
@@ -12,8 +13,7 @@ from gitguard.store.contract import Reading
 from gitguard.store.rows import User
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One user. `keys`: fingerprints; `sessions`: those that are live; `invite_expires_at`: None without an open invite."""
 
     user: str

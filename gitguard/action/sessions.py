@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.action import browsers, exemptions, pruning, tally, users
 from gitguard.action.follow import Followed, follow
@@ -18,8 +19,7 @@ from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Which:
+class Which(Struct, frozen=True):
     """Whose sessions are meant: a user's, one by number, a key's, everyone's."""
 
     user: str | None = None

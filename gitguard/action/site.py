@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pwd
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.action.notices import listener
 from gitguard.config.in_force import settings_in_force
@@ -19,8 +20,7 @@ from gitguard.store.contract import Store
 from gitguard.store.sqlite import SqliteStore, audit_head
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """`desk` holds store, keyring and settings; `places` knows the installation's own files."""
 
     places: Places

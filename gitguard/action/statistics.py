@@ -8,7 +8,8 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.action.site import Site
 from gitguard.answer.reading_log import Entry
@@ -28,8 +29,7 @@ SHOWN = 3
 _METHOD = re.compile('"method":"([a-z-]+)"')
 
 
-@dataclass(frozen=True, slots=True)
-class Slow:
+class Slow(Struct, frozen=True):
     """One request of the log, decided again just now, and how long that took."""
 
     user: str
@@ -38,8 +38,7 @@ class Slow:
     milliseconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class People:
+class People(Struct, frozen=True):
     """Who is there just now. `active` users are not suspended; `enrolled`: those of them with a second factor;
 
     `throttled`: those whose budget of wrong codes is spent. `demanding`: repositories with a toggle that demands.
@@ -57,8 +56,7 @@ class People:
     demanding: int
 
 
-@dataclass(frozen=True, slots=True)
-class Trail:
+class Trail(Struct, frozen=True):
     """What the trail says: sessions opened, by method, and codes rejected, since a moment; and its length."""
 
     verifications: dict[str, int]
@@ -66,8 +64,7 @@ class Trail:
     records: int
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
+class Statistics(Struct, frozen=True):
     """`period`: what the trail says of the last `period_seconds`, `ever`: of all time. `allowed` and `refused`: the
 
     period's decisions by reason. `waiting`: pushes that wait now. `slowest`: of what was decided again just now.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gitguard.action.site import Site
 from gitguard.answer.reading_log import Entry, lines_after, place_of, read_log, written
@@ -25,8 +26,7 @@ MOST_RECORDS = 5_000  # of the trail
 LATEST_MOMENT = 1 << 40  # further on no calendar goes
 
 
-@dataclass(slots=True)
-class Day:
+class Day(Struct):
     """One day in the server's zone, `2026-11-25`. `refused`: by reason."""
 
     date: str
@@ -35,8 +35,7 @@ class Day:
     refused: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(Struct, frozen=True):
     """The last `DAYS` days, the oldest first. `behind`: more is not counted yet than a page counts; `fault`: why nothing new could be, or ""."""
 
     days: tuple[Day, ...]
@@ -64,8 +63,7 @@ def tally(site: Site, moment: Moment, most: int | None = MOST_BYTES) -> Tally:
     return Tally(tuple(counted.days.get(date, Day(date)) for date in dates), behind, fault)
 
 
-@dataclass(slots=True)
-class _Counted:
+class _Counted(Struct):
     """What was counted, and up to where: `inode` and `offset` in the log, record `seq` of the trail."""
 
     inode: int = 0

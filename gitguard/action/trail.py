@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from gitguard.action.site import Site
 from gitguard.message.reasons import Refusal
@@ -35,8 +36,7 @@ def records(store: Store, after: int = 0) -> Iterator[AuditRecord]:
         after = some[-1].seq
 
 
-@dataclass(frozen=True, slots=True)
-class Archive:
+class Archive(Struct, frozen=True):
     """What was written: records `first` to `until`; `steps`: number and hash of each record up to which they leave at once."""
 
     first: int

@@ -6,7 +6,8 @@ Repositories, store, configuration and log are left where they are; so is everyt
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.action.site import Site
 from gitguard.host import key_file
@@ -17,8 +18,7 @@ from gitguard.session.moment import Moment
 from gitguard.store.rows import Key
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(Struct, frozen=True):
     """One repository: what becomes of its hook; `fault`: why that could not be done, "" if it was."""
 
     repository: str
@@ -26,8 +26,7 @@ class Hook:
     fault: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class WayOut:
+class WayOut(Struct, frozen=True):
     """`keys` that go on without the gate, `left_out` those of suspended users, who stay out; `copy`: the key file as it was."""
 
     keys: tuple[Key, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gitguard.action.follow import Followed, follow
 from gitguard.action.site import Site
@@ -13,8 +13,7 @@ from gitguard.store.chain import ACCEPTED, check
 from gitguard.store.sqlite import SqliteStore
 
 
-@dataclass(frozen=True, slots=True)
-class Rotated:
+class Rotated(Struct, frozen=True):
     """`cipher_key`: the new key's name; `secrets`: how many were encrypted anew."""
 
     cipher_key: str

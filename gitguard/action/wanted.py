@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from gitguard.account.names import is_user_name
 from gitguard.account.public_key import parse_public_key
@@ -18,16 +19,14 @@ from gitguard.repository.spelling import name_of
 STATES = ("active", "suspended", "removed")
 
 
-@dataclass(frozen=True, slots=True)
-class WantedKey:
+class WantedKey(Struct, frozen=True):
     """One key of a user. `limited`: the file says by what it is limited, as a table does; a line alone does not."""
 
     new: NewKey
     limited: bool
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """One user of the file. `state` and `keys` None: the file says nothing of them."""
 
     line: int
@@ -36,16 +35,14 @@ class User:
     keys: tuple[WantedKey, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Struct, frozen=True):
     """What is demanded: none, push or all, and for how long a verification counts (seconds, None as everywhere)."""
 
     require: str
     lifetime_seconds: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(Struct, frozen=True):
     """One repository of the file. `demand` and `floor` None: the file says nothing of them; `admins` likewise."""
 
     line: int
@@ -55,8 +52,7 @@ class Repository:
     admins: tuple[str, ...] | None = None
 
 
-@dataclass(slots=True)
-class Wanted:
+class Wanted(Struct):
     """All that the file says."""
 
     users: list[User] = field(default_factory=list)

@@ -13,8 +13,9 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import IO
+
+from msgspec import Struct
 
 from gitguard.message.reasons import Refusal
 
@@ -139,8 +140,7 @@ def _entry(line: bytes) -> Entry | None:
     return entry if isinstance(entry, dict) else None
 
 
-@dataclass(slots=True)
-class Fold:
+class Fold(Struct):
     """Lines that say the same one after another, of one user."""
 
     first: Entry

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import click
+from msgspec import Struct
 
 from gitguard.action.follow import Followed
 from gitguard.action.site import Site
@@ -42,8 +42,7 @@ CHANGED = {  # event of a change -> in words
 FEW = 2  # recovery codes left, from which on it is said
 
 
-@dataclass(frozen=True, slots=True)
-class Here:
+class Here(Struct, frozen=True):
     """Who types, what the actions work with, and how this server is called in hints."""
 
     site: Site

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-
 import click
+from msgspec import Struct, to_builtins
 
 from gitguard.account.public_key import parse_public_key
 from gitguard.action import own_keys
@@ -60,8 +59,7 @@ def _remove(here: Here, words: tuple[str, ...]) -> int:
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Covering:
+class Covering(Struct, frozen=True):
     """A live session that covers a key. Times are Unix seconds."""
 
     scope: str
@@ -70,8 +68,7 @@ class Covering:
     ends_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One key as `keys --json` gives it. `this`: the one that is used just now."""
 
     key: str
@@ -106,7 +103,7 @@ def _entries(here: Here) -> list[Entry]:
 def _list(here: Here, *, as_json: bool) -> int:
     entries, moment = _entries(here), now()
     if as_json:
-        say_json([asdict(entry) for entry in entries])
+        say_json([to_builtins(entry) for entry in entries])
         return 0
     for entry in entries:
         mark = "  (this key)" if entry.this else ""

@@ -8,10 +8,10 @@ import os
 import select
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import blake2b
 
 import click
+from msgspec import Struct
 
 from gitguard.factor.code import LONGEST_BYTES
 from gitguard.message.reasons import Refusal
@@ -23,8 +23,7 @@ MOST_WAITING = 8  # prompts of one key at a time, about 30 MB each
 AT_ONCE_SECONDS = 2.0  # what comes by then was piped in or is no burden; whoever waits longer takes a place
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Struct, frozen=True):
     """Where the few that may wait at a prompt stand in line: lock files in `folder`, some for each `key`."""
 
     folder: str

@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitguard.message.reasons import Refusal, printable
 
@@ -29,8 +29,7 @@ WRAPPER = (
 BEFORE_COMMAND = "gitguard.beforeSshCommand"
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(NamedTuple):
     """Where to connect: what Git hands to ssh. `options` are the port's; `path` is the repository's, "" if none was named."""
 
     destination: str
@@ -48,8 +47,7 @@ class Server:
         return printable(self.destination) + (f" port {self.port}" if self.port else "")
 
 
-@dataclass(frozen=True, slots=True)
-class SshCommand:
+class SshCommand(NamedTuple):
     """The ssh that Git would run. `snippet` is for a shell, otherwise `program` is the file; `local`: a clone's own
     configuration says so, which somebody else may have written. `folder` is where Git would run it.
     """

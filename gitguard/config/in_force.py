@@ -19,8 +19,9 @@ from __future__ import annotations
 import os
 import stat
 import time
-from dataclasses import dataclass
 from hashlib import sha256
+
+from msgspec import Struct
 
 from gitguard.config.compiled import identity
 from gitguard.config.faults import LONGEST_FILE, ConfigurationError, Fault
@@ -38,8 +39,7 @@ _BLOCK_BYTES = 512  # a full disk cuts a file where a block ends, and a buffer i
 _PAGE_BYTES = 4096  # by which nearly every file system and buffer goes: what ends there is looked at whatever it demands
 
 
-@dataclass(frozen=True, slots=True)
-class InForce:
+class InForce(Struct, frozen=True):
     """`entry` describes the file that `settings` are of; None where they are not to be kept. `doubt`: why they are the last good form."""
 
     settings: Settings

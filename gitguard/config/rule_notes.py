@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.config.schema import RuleTable, Settings
 from gitguard.config.types import format_duration
@@ -31,8 +32,7 @@ KINDS = (
 USUAL = ("main", "master", "develop", "trunk", "production", "release")
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """Whom and what the store knows: users who are not removed, and repositories, by name."""
 
     users: frozenset[str]

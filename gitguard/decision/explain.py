@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gitguard.config.compiled import Config
 from gitguard.decision.command import quote
@@ -36,8 +36,7 @@ def explain(
     return decide(request, config, store, updates)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """One decision in the words of `explain --json`. Times are Unix seconds; None: there is none, or it was not judged."""
 
     user: str

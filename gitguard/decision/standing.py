@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import RuleTable, Settings
@@ -17,8 +17,7 @@ from gitguard.store.contract import Reading
 from gitguard.store.rows import Repository, Session
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """`session` is a live one in scope, or None; `ends_at` is when it ends, by the server's lifetime.
 
     `hardware_key`: the key verifies its person at each login, and that counts here.
@@ -148,8 +147,7 @@ def demanded_of(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(Struct, frozen=True):
     """Who asks, for what, from where, when."""
 
     user: str

@@ -15,7 +15,8 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.host.install import IDLE_TIMEOUT_SINCE
@@ -52,8 +53,7 @@ _MOOT_BY_METHODS = (
 _HARMLESS_VARIABLES = re.compile(r"GIT_PROTOCOL|LANG|LC_\*|LC_[A-Z]+|COLORTERM|NO_COLOR")
 
 
-@dataclass(frozen=True, slots=True)
-class Sshd:
+class Sshd(Struct, frozen=True):
     """What `sshd -T` said: keyword -> values. `fault` says why it could not be asked."""
 
     fault: str = ""

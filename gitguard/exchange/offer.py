@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.account.names import is_user_name
 from gitguard.host.key_options import NewKey
@@ -13,8 +14,7 @@ from gitguard.host.key_options import NewKey
 LEAST_SECRET_BYTES = 10  # 80 bits, what the older of these programs made
 
 
-@dataclass(frozen=True, slots=True)
-class OfferedFactor:
+class OfferedFactor(Struct, frozen=True):
     """A TOTP secret in base32, and how its codes are computed; `repr` does not show it."""
 
     secret: str
@@ -25,8 +25,7 @@ class OfferedFactor:
         return f"OfferedFactor(<secret>, {self.digits}, {self.period_seconds})"
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """What one line says of one person. `login` as it stands there; `unsure`: an address, or what they call themselves."""
 
     line: int
@@ -36,8 +35,7 @@ class Offer:
     unsure: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(Struct, frozen=True):
     """A line, or a part of one, that is not taken, and why."""
 
     line: int
@@ -45,8 +43,7 @@ class LeftOut:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Offered:
+class Offered(Struct, frozen=True):
     """All that a file offers."""
 
     offers: tuple[Offer, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitguard.message.reasons import Refusal
 
@@ -13,8 +13,7 @@ ALPHABET = "ABCDEFGHIJKMNPQRSTUVWXYZ23456789"
 RECOVERY_LENGTH = 16  # 80 random bits
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(NamedTuple):
     """`kind` is totp or recovery; `text` is canonical (digits, or 16 letters of `ALPHABET`)."""
 
     kind: str

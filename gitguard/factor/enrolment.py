@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.factor import invite
 from gitguard.factor.changes import note_change
@@ -39,16 +40,14 @@ PENDING_SECONDS = 600
 TRIES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
+class Basis(Struct, frozen=True):
     """Why this person may enrol: `invite` (its hash), `factor` (the enrolment proved), or `open`."""
 
     kind: str
     value: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(Struct, frozen=True):
     """An enrolment not yet confirmed. `repr` shows no secret."""
 
     basis: Basis
@@ -61,8 +60,7 @@ class Pending:
         return f"Pending({self.basis.kind}, ends_at={self.ends_at})"
 
 
-@dataclass(frozen=True, slots=True)
-class Enrolled:
+class Enrolled(Struct, frozen=True):
     """A confirmed enrolment; `session` is None where the scope's data was missing."""
 
     session: Session | None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gitguard.session.credential import Credential
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(Struct, frozen=True):
     """Who types, with which credential, from where: from the forced command, never from the client.
 
     `signed_in_by`: what signed their browser in, whose budget of wrong codes is the browser's too.

@@ -9,9 +9,11 @@ proves nothing. `prove` returns what the change returned, or raises; there is no
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitguard.config.schema import Settings
 from gitguard.factor.changes import TOLD_SECONDS, note_change, rejected
@@ -36,8 +38,7 @@ MANY_USERS = (10, 30, 100, 300, 1000, 3000)  # users with failures within a day,
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """A second factor was proved. `method` is totp or recovery-code; `rejected`: the wrong codes since the last proof.
 
     `changes`: what changed since the last proof by this credential from this network, made elsewhere.
@@ -62,8 +63,7 @@ class Lasting(Enum):
     BUT_FOR_RECOVERY = "but for recovery"  # a recovery code is enough by itself: the phone is lost
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
+class Desk(Struct, frozen=True):
     """What every use case of a second factor works with.
 
     `reread` gives the settings as they are now: whoever waited at a prompt goes on by today's, not by those that

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 from urllib.parse import quote
 
 import pyotp
+from msgspec import Struct
 
 WINDOW = 1  # steps either side that are accepted: RFC 6238, section 5.2
 CLOCK_SEARCH = 20  # steps either side in which a wrong clock is recognised (ten minutes at 30 s)
@@ -19,8 +19,7 @@ SECRET_CHARACTERS = 32  # base32 for 160 bits: RFC 4226, section 4, R6
 _DIGESTS = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha512}
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(Struct, frozen=True):
     """How an authenticator computes. `secret` is base32; `repr` does not show it."""
 
     secret: str

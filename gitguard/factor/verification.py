@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gitguard.factor.changes import told
 from gitguard.factor.person import Person
@@ -12,8 +12,7 @@ from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """An open session, and what proved it."""
 
     session: Session

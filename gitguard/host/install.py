@@ -14,9 +14,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import tomli_w
+from msgspec import Struct
 
 from gitguard.config.compile import compile_file
 from gitguard.config.faults import ConfigurationError, read_toml
@@ -70,8 +70,7 @@ CRON = """\
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(Struct, frozen=True):
     """What `admin init` was told; None where it was not. `new_store`: make one although an old one seems to be gone."""
 
     config: str

@@ -11,7 +11,8 @@ import os
 import re
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.account.public_key import LONGEST_COMMENT, TYPES, fingerprint
 from gitguard.host.key_options import command_option, program_option
@@ -27,8 +28,7 @@ PREVIOUS = ".previous"  # the file as it was before the block last lost lines
 _TYPE_PREFIXES = ("ssh-", "ecdsa-", "sk-", "rsa-sha2-", "webauthn-")
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignLine:
+class ForeignLine(Struct, frozen=True):
     """A line that gitguard did not write. `fingerprint` is empty where the line was not understood."""
 
     path: str

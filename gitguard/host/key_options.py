@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.account.public_key import PublicKey
 from gitguard.message.reasons import printable
@@ -26,8 +27,7 @@ _GIT_SHELL = re.compile(
 _SHELLS_OWN = frozenset("$`&|;<>()*?[]#~\n\t{}")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """What a line's options come to. `limits` as they stand in a line; `fault`: why the line cannot be taken over."""
 
     limits: str = ""
@@ -44,8 +44,7 @@ class Options:
         return ", ".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class NewKey:
+class NewKey(Struct, frozen=True):
     """A key to give to somebody: what limits it, whether its line demands user verification, its own program."""
 
     key: PublicKey

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.host import notifier
 from gitguard.machine.environment import PATH
@@ -22,8 +23,7 @@ from gitguard.machine.environment import PATH
 DROPPED = "notices.dropped"  # below the state folder
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """The last notice that the program did not take: when (Unix seconds), which event, why."""
 
     at: int
@@ -31,8 +31,7 @@ class Failed:
     fault: str
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(Struct, frozen=True):
     """Notices that no room was left for, until an admin takes the note away: how many, since when (Unix seconds), of which event most."""
 
     count: int

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os.path
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from gitguard.config.schema import Settings
@@ -12,8 +11,7 @@ if TYPE_CHECKING:
 SYSTEM_CONFIG = "/etc/gitguard/gitguard.toml"
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """Absolute paths. `compiled` is the gate's form of the configuration, `hook` what every live hook equals."""
 
     config: str

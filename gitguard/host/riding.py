@@ -11,7 +11,8 @@ import re
 import signal
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.machine.process import parent_and_start
 from gitguard.session import waiting
@@ -26,8 +27,7 @@ LOOK_SECONDS = 600  # a sweep runs once a minute; ten in a row that did not are 
 GIT, GATE, HELD = "git", "gate", "held"
 
 
-@dataclass(frozen=True, slots=True)
-class Rider:
+class Rider(Struct, frozen=True):
     """A process begun by the gate.
 
     `began` is the process that the gate was: riders that share it are one connection.
@@ -53,8 +53,7 @@ class Rider:
     login_counts: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Riding:
+class Riding(Struct, frozen=True):
     """The riders of one installation, known by its state folder and its gate's launcher."""
 
     state: str

@@ -12,8 +12,9 @@ import shlex
 import stat
 import subprocess
 from collections.abc import Container
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from gitguard.config.schema import Settings
 from gitguard.machine.files import replace
@@ -29,8 +30,7 @@ _OTHERS_WRITE = 0o022
 _OUR_MARK = b"from gitguard.hook.main import main\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
+class Obstacle(Struct, frozen=True):
     """Why a repository cannot be adopted, and what to do about it."""
 
     why: str
@@ -199,8 +199,7 @@ def _listed(folder: str) -> list[str]:
         return []  # said by others_fault, which asks too
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One thing that adopting does: as it is announced (`would ...`), and as it is told afterwards."""
 
     would: str

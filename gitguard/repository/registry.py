@@ -9,7 +9,8 @@ import os
 import shlex
 import shutil
 import subprocess
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.config.schema import Settings
 from gitguard.machine.environment import PATH
@@ -21,8 +22,7 @@ from gitguard.store.rows import Repository
 GIT = {"PATH": PATH, "LANG": "C.UTF-8"}
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A bare repository on disk: its name, its directory and the root that holds it."""
 
     name: str

@@ -6,7 +6,7 @@ for the repository. Each change and its audit record are one transaction; who ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gitguard.config.schema import Settings
 from gitguard.config.types import format_duration, seconds_of
@@ -19,8 +19,7 @@ from gitguard.store.rows import Repository
 SHORTEST_SECONDS = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What a toggle was and is, in words."""
 
     repository: str

@@ -11,8 +11,9 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from hashlib import blake2b
+
+from msgspec import Struct
 
 from gitguard.message.numbers import number
 from gitguard.store.rows import AuditRecord
@@ -66,8 +67,7 @@ class Head:
             raise
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """What is wrong with the chain. `faults`: in words, without what an admin accepted; `every`: with it, what the next acceptance names.
 
     `records`: how many were looked at; `lag`: how many records the head outside lags behind.
@@ -174,8 +174,7 @@ class _Walk:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
+class _Said(Struct, frozen=True):
     """What records say of the chain: faults that were accepted; (number, hash) of each record up to which others were moved out."""
 
     accepted: set[str]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from gitguard.session.moment import Moment
 
 Recorded = dict[str, object]  # one record of the trail: `event`, `at`, `actor` and its details
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """A person. `state` is active, suspended or removed."""
 
     name: str
@@ -22,8 +22,7 @@ class User:
     created_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """An SSH public key of one user. `blob` is base64 as in authorized_keys.
 
     `limits`: the options that limit it, as they stand in the key line; `behind`: the program behind the gate
@@ -56,8 +55,7 @@ class Key:
         return self.is_hardware and self.verify_required
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
+class Factor(Struct, frozen=True):
     """One enrolled authenticator. `secret` is encrypted; `last_step` is the replay watermark."""
 
     user: str
@@ -71,8 +69,7 @@ class Factor:
     enrolled_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """A 2FA session. `limit_seconds` is an admin's own limit to its age, or None. `credential` and `network` are empty where the scope does not bind them."""
 
     id: int
@@ -101,8 +98,7 @@ class Session:
         return self.credential.startswith("web:")
 
 
-@dataclass(frozen=True, slots=True)
-class Browser:
+class Browser(Struct, frozen=True):
     """A browser that is signed in. `credential` is `web:` and a hash of what its cookie holds.
 
     `origin` is the credential that signed it in; what is guessed in the browser counts on that one's account.
@@ -115,8 +111,7 @@ class Browser:
     signed_in: Moment
 
 
-@dataclass(frozen=True, slots=True)
-class SignInLink:
+class SignInLink(Struct, frozen=True):
     """A link that signs a browser in, once. `expires_at`: Unix seconds."""
 
     user: str
@@ -125,8 +120,7 @@ class SignInLink:
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(Struct, frozen=True):
     """A repository that the server admin created or adopted, with its toggle.
 
     The floor is what the server's admin demanded; the toggle never falls below it.
@@ -141,8 +135,7 @@ class Repository:
     floor_lifetime_seconds: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """One failed verification with `credential`. `cleared`: a success came after it."""
 
     credential: str
@@ -150,16 +143,14 @@ class Failure:
     cleared: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NearMiss:
+class NearMiss(Struct, frozen=True):
     """The last rejected code of a key that fitted a clock `difference` (steps) outside the window."""
 
     step: int
     difference: int
 
 
-@dataclass(frozen=True, slots=True)
-class Guessing:
+class Guessing(Struct, frozen=True):
     """Failures of one user from one network that no success from there has followed."""
 
     network: str
@@ -168,8 +159,7 @@ class Guessing:
     last_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What changed about a person that outlives a session. `event` as in the trail; `subject`: the key that came or went, or "".
 
     `credential` and `address`: by which, from where.
@@ -192,8 +182,7 @@ class Counts(NamedTuple):
     records: int
 
 
-@dataclass(frozen=True, slots=True)
-class BreakGlass:
+class BreakGlass(Struct, frozen=True):
     """Maintenance that was begun and not ended: the process that holds the grant."""
 
     decision: str

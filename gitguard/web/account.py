@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from msgspec import Struct
 
 from gitguard.action import browsers, own, own_keys, requests
 from gitguard.action.follow import Followed
@@ -22,8 +21,7 @@ EVENTS = 15
 FEW_REPOSITORIES = 1000  # so many are counted while somebody waits
 
 
-@dataclass(frozen=True, slots=True)
-class OwnKey:
+class OwnKey(Struct, frozen=True):
     """A key with its live sessions, each with its end (Unix seconds)."""
 
     key: Key

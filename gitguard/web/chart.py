@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 WIDTH, HEIGHT, GAP = 600, 160, 4
 MOST_KINDS = 5  # the rest is one kind of its own
 OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(Struct, frozen=True):
     """A rectangle; `kind` counts from 0, and its colour and pattern go by it."""
 
     x: float
@@ -23,8 +23,7 @@ class Bar:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(Struct, frozen=True):
     """`kinds`: their names, the most frequent first; `highest`: what the top stands for; `rows`: (date, count by kind)."""
 
     kinds: tuple[str, ...]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitguard.factor.enrolment import Pending
 from gitguard.session.moment import Moment
@@ -16,8 +17,7 @@ MOST = 1000  # at once; the oldest go, of whoever has begun the most
 MOST_OF_OWNER = 10  # of one user by one key, or one login
 
 
-@dataclass(slots=True)
-class Held:
+class Held(Struct):
     """`owner`: user and what signed the browser in; `request`: the pending request that led here, or "".
 
     `codes_shown` and `secret_shown`: what was given out.

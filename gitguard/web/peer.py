@@ -10,8 +10,9 @@ import pwd
 import socket
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gitguard.config.schema import Settings
 
@@ -19,8 +20,7 @@ _FORWARDED = "HTTP_X_FORWARDED_FOR"
 _MOST_HOPS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(Struct, frozen=True):
     """`address`: the browser's, "" where it is not known; `login`: who a trusted proxy says it is, "" for nobody."""
 
     address: str

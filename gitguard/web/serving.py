@@ -12,10 +12,10 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from msgspec import Struct
 
 from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal, printable
@@ -28,8 +28,7 @@ GRACEFUL_SECONDS = 20
 SOCKET_UMASK = 0o007  # the web server in front is in the account's group
 
 
-@dataclass(frozen=True, slots=True)
-class Listening:
+class Listening(Struct, frozen=True):
     """Where to listen. `certificate` and `key` are PEM files, "" for none."""
 
     bind: str = ""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from flask import current_app, g, request, session
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitguard.action.browsers import Visitor, user_of_login, visitor_of
 from gitguard.action.site import Site, open_site
@@ -39,8 +40,7 @@ def needs(who: str, *, opens: bool = False) -> Callable[[VIEW], VIEW]:
     return marked
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(Struct, frozen=True):
     """`visitor` and `stand` are None for whoever is not signed in."""
 
     site: Site

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from gitguard.action import browsers, keys, people, requests, sessions, toggles, users
 from gitguard.action.requests import PendingRequest

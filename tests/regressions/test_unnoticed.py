@@ -6,10 +6,10 @@ import json
 import os
 import subprocess
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gitguard.action import importing, own, own_keys, people, pruning, requests, sessions
 from gitguard.action.applying import plan

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 
 import click
+from msgspec import to_builtins
 
 from gitguard.action import explaining
 from gitguard.cli.admin import options
@@ -67,7 +67,7 @@ def explain(
     decision, config = explaining.answer(office.site, asked, moment)
     known = asking.facts(decision, config)
     if as_json:
-        say_json(asdict(known))
+        say_json(to_builtins(known))
         return 0
     for line in _lines(office, decision, known):
         click.echo(line)

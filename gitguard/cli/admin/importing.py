@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
+from msgspec import to_builtins
 
 from gitguard.action import importing as action
 from gitguard.cli.admin import options
@@ -53,8 +52,8 @@ def import_(
         say_json(
             {
                 "changed": done.changed,
-                "taken": [asdict(one) for one in done.taken],
-                "left_out": [asdict(one) for one in done.left_out],
+                "taken": [to_builtins(one) for one in done.taken],
+                "left_out": [to_builtins(one) for one in done.left_out],
             }
         )
     else:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import update_wrapper
 from typing import Concatenate, ParamSpec, TypeVar
 
 import click
+from msgspec import Struct
 
 from gitguard.action import break_glass
 from gitguard.action.site import Site, open_site
@@ -28,8 +28,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Office:
+class Office(Struct, frozen=True):
     """`actor` is who types, for the audit trail; `view` how the server is called in hints."""
 
     site: Site

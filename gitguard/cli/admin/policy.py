@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 
 import click
+from msgspec import to_builtins
 
 from gitguard.action import replay as again
 from gitguard.action.expectations import Outcome, read_expectations, tried
@@ -112,7 +112,11 @@ def replay(ctx: click.Context, other: str | None, since: str, as_json: bool) -> 
     done = again.replay(office.site, settings or office.settings, entries)
     if as_json:
         say_json(
-            {"judged": done.judged, "left_out": done.left_out, "rows": [asdict(row) for row in done.rows]}
+            {
+                "judged": done.judged,
+                "left_out": done.left_out,
+                "rows": [to_builtins(row) for row in done.rows],
+            }
         )
         return
     for row in done.rows:

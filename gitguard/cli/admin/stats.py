@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
 import click
+from msgspec import to_builtins
 
 from gitguard.action.statistics import Statistics, statistics
 from gitguard.answer.reading_log import any_log, read_log
@@ -63,7 +63,7 @@ def stats(office: Office, since: str, prometheus: bool, labels: tuple[str, ...],
     )
     found = statistics(office.site, moment, period, entries)
     if as_json:
-        say_json(asdict(found))
+        say_json(to_builtins(found))
     elif prometheus:
         click.echo("\n".join(_prometheus(found, labels)))
     else:

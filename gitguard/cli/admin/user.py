@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
+from msgspec import to_builtins
 
 from gitguard.action import people, users
 from gitguard.action.people import Changed
@@ -105,7 +104,7 @@ def list_(ctx: click.Context, word: str | None, not_enrolled: bool, idle: str | 
         office.site, now(), holding=word or "", not_enrolled=not_enrolled, not_verified_since=since
     )
     if as_json:
-        say_json_each(asdict(entry) for entry in entries)
+        say_json_each(to_builtins(entry) for entry in entries)
         return
     say_table(
         ("user", "state", "second factor", "keys", "live sessions"),
@@ -146,7 +145,7 @@ def show(office: Office, name: str, as_json: bool) -> None:
         keys = tx.keys(name)
     unanswered = sum(entry.failures for entry in guessing)
     if as_json:
-        say_json({**asdict(about), "failures_today": failures, "failures_unanswered": unanswered})
+        say_json({**to_builtins(about), "failures_today": failures, "failures_unanswered": unanswered})
         return
     click.echo(
         f"{entry.name}: {entry.state}, {'enrolled' if about.enrolled else 'not enrolled'}, always {'on' if entry.always else 'off'}"

@@ -6,10 +6,10 @@ import json
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
 
 from flask import Blueprint, current_app, redirect, url_for
 from flask.typing import ResponseReturnValue
+from msgspec import Struct
 
 from gitguard.web.showing import show
 from gitguard.web.visit import SERVER_ADMIN, needs, visit
@@ -18,8 +18,7 @@ pages = Blueprint("doctor", __name__)
 LONGEST_SECONDS = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """What one look found, at Unix seconds; `fault`: why it found nothing."""
 
     at: int

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
+from msgspec import to_builtins
 
 from gitguard.action.explaining import Question, answer
 from gitguard.config.types import format_duration
@@ -54,4 +53,4 @@ def _answer(asked: dict[str, str]) -> dict[str, object]:
     )
     found = facts(*answer(here.site, question, here.moment))
     lifetime = found.lifetime_seconds
-    return {**asdict(found), "lifetime": "" if lifetime is None else format_duration(lifetime)}
+    return {**to_builtins(found), "lifetime": "" if lifetime is None else format_duration(lifetime)}
