@@ -7,6 +7,7 @@ counts; milliseconds are shown for orientation. Exits 1 if a budget is missed.
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import sqlite3
 import statistics
@@ -308,6 +309,9 @@ def measure(folder: Path, site: Site, small: Site, large: Site) -> list[Row]:
         )
     )
 
+    print("2fa verify, CPU ...", flush=True)
+    rows.append(measure_verify(site))
+
     print("git ls-remote over sshd ...", flush=True)
 
     def ls_remote(person: Person, url: str) -> Callable[[int], None]:
@@ -376,6 +380,28 @@ def measure(folder: Path, site: Site, small: Site, large: Site) -> list[Row]:
     print("the web page, at 10 000 users ...", flush=True)
     rows += measure_page(large.server, large.alice, quick=QUICK)
     return rows
+
+
+def cpu_seconds(command: list[str], env: dict[str, str], stdin: str = "") -> float:
+    """User and system time of one process."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, env=env, input=stdin.encode(), capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def measure_verify(site: Site) -> Row:
+    """`2fa verify` with a right code against the bare interpreter, in turn."""
+    server, alice = site.server, site.alice
+    verify, bare = [], []
+    for _ in range(5 if QUICK else 40):
+        server.clear_watermark(alice)
+        command, _env = site.gate("closed")
+        verify.append(cpu_seconds(command, site.own("2fa verify"), server.fresh_code(alice) + "\n"))
+        bare.append(cpu_seconds([PYTHON, "-I", "-S", "-c", "pass"], {"PATH": "/usr/bin:/bin"}))
+    ours, theirs = statistics.median(verify), statistics.median(bare)
+    note = f"{ours * 1000:.0f} ms against {theirs * 1000:.1f} ms"
+    return ("2fa verify, CPU over the bare interpreter", ours / theirs, 8, False, note)
 
 
 if __name__ == "__main__":

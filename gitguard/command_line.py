@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import re
-import shlex
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +21,8 @@ Run = Callable[..., int | None]
 
 def as_typed(text: str) -> str:
     """`text` with each `gitguard admin` in it as it must be typed for the installation that this command is about."""
+    import shlex
+
     ctx = click.get_current_context(silent=True)
     config = ctx.find_root().obj if ctx is not None else None
     if not isinstance(config, str) or config == SYSTEM_CONFIG:
@@ -55,6 +54,8 @@ class Group(click.Group):
         """As click does, but an unknown word is refused with the nearest one."""
         word = args[0]
         if not word.startswith("-") and self.get_command(ctx, word) is None:
+            import difflib  # this and its like only where something is wrong: a login waits for what is loaded
+
             known = [*self.list_commands(ctx), *self.aliases]
             near = difflib.get_close_matches(word, known, 1, 0.5)
             hint = f"did you mean: {near[0]}?" if near else f"known are: {', '.join(self.list_commands(ctx))}"
@@ -152,6 +153,8 @@ def run(
 
 def _is_printing(error: OSError) -> bool:
     """Whether it was raised by writing to the terminal, file or pipe that our output goes to."""
+    import traceback
+
     return any(frame.f_code is click.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
@@ -159,6 +162,8 @@ def _broken(error: Exception, view: View | None, told: Callable[[Refusal], None]
     refusal = Refusal("internal-error", told_of(error))
     told(refusal)
     if view is None and os.environ.get(TRACEBACK):
+        import traceback
+
         traceback.print_exception(error)  # for the admin alone, who asked: it may show paths and values
     return tell(refusal, view)
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gitguard.config.schema import Settings
-from gitguard.host import notices
-from gitguard.host.told import due, news
 from gitguard.session.moment import now
 from gitguard.store.rows import Recorded
 
@@ -57,16 +55,22 @@ def tell(settings: Settings, told: list[dict[str, object]]) -> None:
     """Hand over those of `told` that the admin wants to hear of."""
     wanted = [notice for notice in told if notice["event"] in settings.notify.events]
     if settings.notify.command and wanted:
+        from gitguard.host.told import news  # where nobody listens, nothing of it is loaded
+
         _hand_over(settings, news(str(settings.paths.state), wanted, now().at))
 
 
 def tell_again(settings: Settings, at: int) -> None:
     """Hand over what came again since it was told, with its count."""
     if settings.notify.command:
+        from gitguard.host.told import due
+
         _hand_over(settings, due(str(settings.paths.state), at))
 
 
 def _hand_over(settings: Settings, wanted: list[dict[str, object]]) -> None:
+    from gitguard.host import notices
+
     server = {"server": settings.host.name}
     try:
         notices.add(

@@ -17,8 +17,6 @@ from gitguard.decision.standing import demanded
 from gitguard.factor import change, enrolment
 from gitguard.factor.enrolment import Enrolled, Pending
 from gitguard.factor.person import Person
-from gitguard.factor.verification import Verified
-from gitguard.factor.verification import verify as open_by_code
 from gitguard.policy.narrowed import narrowed
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing
@@ -30,11 +28,6 @@ class Left(Struct, frozen=True):
 
     sessions: list[Session]
     followed: Followed
-
-
-def verify(site: Site, person: Person, typed: bytes, moment: Moment) -> Verified:
-    """Open a 2FA session with a code. Raises Refusal."""
-    return open_by_code(site.desk, person, typed, moment)
 
 
 def begin_enrolment(site: Site, person: Person, given: bytes | None, moment: Moment) -> Pending:

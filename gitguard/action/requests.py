@@ -14,7 +14,6 @@ from gitguard.action import users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
 from gitguard.action.site import Site
-from gitguard.answer.reading_log import entries_before
 from gitguard.factor.change import with_proof
 from gitguard.factor.changes import TOLD_SECONDS, told
 from gitguard.factor.person import Person
@@ -244,6 +243,8 @@ def deny(
 
 def went_on(site: Site, wanted: PendingRequest, moment: Moment) -> bool:
     """Whether the log says that the request was let in, since `moment`."""
+    from gitguard.answer.reading_log import entries_before
+
     asked = wanted.asked
     return any(
         entry.get("verdict") == "allowed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pwd
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -12,12 +13,13 @@ from gitguard.config.in_force import settings_in_force
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
 from gitguard.factor.proof import Desk, void_recovery_codes_if_off
-from gitguard.host import key_file
 from gitguard.host.places import Places, authorized_keys, places_of
-from gitguard.host.riding import Riding
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Store
 from gitguard.store.sqlite import SqliteStore, audit_head
+
+if TYPE_CHECKING:
+    from gitguard.host.riding import Riding
 
 
 class Site(Struct, frozen=True):
@@ -39,6 +41,8 @@ class Site(Struct, frozen=True):
     @property
     def riding(self) -> Riding:
         """The processes that ride on this installation's decisions."""
+        from gitguard.host.riding import Riding
+
         return Riding(str(self.settings.paths.state), self.places.gate)
 
     @property
@@ -49,6 +53,8 @@ class Site(Struct, frozen=True):
     @property
     def key_files(self) -> list[str]:
         """Every key file that sshd may read for the account."""
+        from gitguard.host import key_file
+
         return key_file.files_that_sshd_reads(self.key_file, pwd.getpwnam(self.settings.host.account).pw_dir)
 
     @property

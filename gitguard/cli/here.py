@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from msgspec import Struct
 
-from gitguard.action.follow import Followed
 from gitguard.action.site import Site
 from gitguard.cli.printing import counted
 from gitguard.cli.prompt import Places, aside, ask
@@ -26,6 +25,9 @@ from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment, now
 from gitguard.session.scope import network_of, scope_of
 from gitguard.store.rows import Change, Session
+
+if TYPE_CHECKING:
+    from gitguard.action.follow import Followed
 
 T = TypeVar("T")
 

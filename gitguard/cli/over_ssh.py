@@ -9,14 +9,14 @@ import sys
 
 import click
 
-from gitguard.action.site import open_site
+from gitguard.action.site import open_site, settings_of
 from gitguard.answer.access_log import append, line_of
 from gitguard.answer.telling import view_of
 from gitguard.cli.here import Here, say_lag
-from gitguard.cli.own_view import greet, show_help
-from gitguard.cli.user_verbs import runs
+from gitguard.cli.user_verbs import greet, runs, show_help
 from gitguard.command_line import Group, add_verbs, run, tell
 from gitguard.config.compiled import Config
+from gitguard.config.kept import Kept
 from gitguard.decision.command import quote
 from gitguard.decision.decision import Decision
 from gitguard.factor.person import Person
@@ -53,7 +53,11 @@ def serve(decision: Decision, id_: str, config: Config, config_path: str, store:
                 append(config, line_of(decision.refused(refusal), id_))
 
     try:
-        here = Here(open_site(config_path, decision.request.moment, "configuration"), _person(decision), view)
+        here = Here(
+            open_site(config_path, decision.request.moment, "configuration", Kept(settings_of)),
+            _person(decision),
+            view,
+        )
     except Refusal as refusal:
         told(refusal)
         return tell(refusal, view)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from gitguard.action import own
 from gitguard.cli.here import DOING, Here, more_codes, say_changes, say_waiting
-from gitguard.cli.own_factor import invite_hint
+from gitguard.cli.own_verify import invite_hint
 from gitguard.cli.printing import number, say_json
 from gitguard.decision.standing import Standing, standing
 from gitguard.factor.changes import TOLD_SECONDS
@@ -70,6 +69,8 @@ def status(here: Here, json: bool, check: bool) -> int:
     if json:
         say_json(stand.as_json())
         return 0
+    from gitguard.action import own
+
     closed = own.closed_without_factor(here.site, here.person.user, moment, here.person.address)
     click.echo(
         f"user {here.person.user}, key {here.person.credential.text}"

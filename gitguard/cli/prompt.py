@@ -7,8 +7,8 @@ import fcntl
 import os
 import select
 import time
+from _blake2 import blake2b
 from collections.abc import Iterator
-from hashlib import blake2b
 
 import click
 from msgspec import Struct

@@ -1,29 +1,46 @@
-"""Which function serves which verb of a user, on the server."""
+"""Which function serves which verb of a user, on the server. Its file is loaded when the verb is typed: a login waits for it."""
 
 from __future__ import annotations
 
 from functools import partial
+from importlib import import_module
 
-from gitguard.cli import own_factor, own_keys, own_repo, own_view, own_web
 from gitguard.cli.here import Here
 from gitguard.command_line import Run
+
+_RUNS = {
+    "verify": "own_verify.verify",
+    "enroll": "own_factor.enroll",
+    "status": "own_view.status",
+    "keys": "own_keys.keys",
+    "leave": "own_factor.leave",
+    "web": "own_web.link",
+    "recovery-codes": "own_factor.recovery_codes",
+    "always": "own_factor.always",
+    "remove": "own_factor.remove",
+    "repo show": "own_repo.show",
+    "repo require": "own_repo.require",
+    "repo lifetime": "own_repo.lifetime",
+    "repo admin": "own_repo.admin",
+}
 
 
 def runs(here: Here) -> dict[str, Run]:
     """Verb -> what it does for the person `here`, for command_line.add_verbs."""
-    functions: dict[str, Run] = {
-        "verify": own_factor.verify,
-        "enroll": own_factor.enroll,
-        "status": own_view.status,
-        "keys": own_keys.keys,
-        "leave": own_factor.leave,
-        "web": own_web.link,
-        "recovery-codes": own_factor.recovery_codes,
-        "always": own_factor.always,
-        "remove": own_factor.remove,
-        "repo show": own_repo.show,
-        "repo require": own_repo.require,
-        "repo lifetime": own_repo.lifetime,
-        "repo admin": own_repo.admin,
-    }
-    return {name: partial(function, here) for name, function in functions.items()}
+    return {name: partial(_run, place, here) for name, place in _RUNS.items()}
+
+
+def _run(place: str, here: Here, **options: object) -> int | None:
+    module, _, name = place.partition(".")
+    function: Run = getattr(import_module(f"gitguard.cli.{module}"), name)
+    return function(here, **options)
+
+
+def greet(here: Here) -> None:
+    """What `ssh -T git@HOST` says."""
+    _run("own_view.greet", here)
+
+
+def show_help(here: Here) -> None:
+    """What `2fa help` says."""
+    _run("own_view.show_help", here)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from typing import Any
@@ -73,5 +72,7 @@ def check_end(data: bytes, path: str) -> None:
 
 def nearest(word: str, words: list[str]) -> str:
     """`; did you mean X?` for the nearest of `words`, "" if none is near."""
+    import difflib  # only where something is wrong
+
     close = difflib.get_close_matches(word, words, 1, 0.6)
     return f"; did you mean {close[0]!r}?" if close else ""

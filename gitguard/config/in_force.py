@@ -19,7 +19,6 @@ from __future__ import annotations
 import os
 import stat
 import time
-from hashlib import sha256
 
 from msgspec import Struct
 
@@ -119,7 +118,7 @@ def read(path: str) -> tuple[os.stat_result, bytes]:
 
 def vouch(compiled: str, data: bytes) -> bool:
     """Somebody who looked says that `data` is whole: it counts at once when it is put in place. Whether that was noted."""
-    return _put(compiled, "vouched", sha256(data).hexdigest().encode())
+    return _put(compiled, "vouched", _name_of(data))
 
 
 def is_vouched(compiled: str, data: bytes, at: float | None = None) -> bool:
@@ -129,7 +128,13 @@ def is_vouched(compiled: str, data: bytes, at: float | None = None) -> bool:
         return False
     entry, text = found
     now = time.time() if at is None else at
-    return text == sha256(data).hexdigest().encode() and -1 <= now - entry.st_mtime < VOUCHED_SECONDS
+    return text == _name_of(data) and -1 <= now - entry.st_mtime < VOUCHED_SECONDS
+
+
+def _name_of(data: bytes) -> bytes:
+    from hashlib import sha256
+
+    return sha256(data).hexdigest().encode()
 
 
 def last_good(path: str, compiled: str, uid: int) -> Settings | None:

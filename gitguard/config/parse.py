@@ -11,7 +11,6 @@ import re
 import time
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -91,7 +90,11 @@ class _Reader:
     def enforcement(self, git: Any) -> None:
         """MUST: a file says it. Of all defaults it is the one that opens, and a file that was emptied or cut off is a file."""
         # A misspelt one is a fault of its own.
-        if isinstance(git, dict) and not any(nearest(key, ["enforcement"]) for key in git):
+        if (
+            isinstance(git, dict)
+            and "enforcement" not in git
+            and not any(nearest(key, ["enforcement"]) for key in git)
+        ):
             self.fault("git", "enforcement", "it is missing; say off, rules, opt-in or enforced")
 
     def table(self, name: str, kind: Any, content: dict[str, Any], index: int = 0) -> Any:
@@ -204,6 +207,8 @@ class _Reader:
         url = settings.host.web_url
         if not url:
             return
+        from urllib.parse import urlsplit
+
         try:
             parts = urlsplit(url)
             there = parts.hostname or ""
@@ -326,10 +331,8 @@ _TYPES = {
     "object": "a table",
 }
 
-_HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$")
-_KEY = re.compile(
-    r"""\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+))*)\s*="""
-)
+_HEADER = r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$"
+_KEY = r"""\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+))*)\s*="""
 
 
 def _line_of(lines: list[str], table: str, key: str, index: int) -> int:
@@ -339,14 +342,14 @@ def _line_of(lines: list[str], table: str, key: str, index: int) -> int:
     """
     current, seen, header = "", -1, 0
     for number, line in _outside_strings(lines):
-        if found := _HEADER.match(line):
+        if found := re.match(_HEADER, line):
             current = found[1].strip("\"'")
             if current.split(".")[0] == table:
                 seen += 1
                 header = header or (number if seen >= index else 0)
                 if header and not key:
                     return header
-        elif found := _KEY.match(line):
+        elif found := re.match(_KEY, line):
             words = [word.strip().strip("\"'") for word in found[1].split(".")]
             whole = ([current] if current else []) + words
             if whole[0] == table and (key in whole[1:] or not key) and max(seen, 0) == index:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 
 from gitguard.config.schema import RuleTable, Settings
@@ -92,6 +91,8 @@ def _compiled_users(users: list[UserOrGroup]) -> tuple[str, tuple[str, ...]] | N
 
 
 def _compiled_network(network: Network) -> tuple[int, int, int]:
+    import ipaddress
+
     found = ipaddress.ip_network(network)
     shift = found.max_prefixlen - found.prefixlen
     return found.version, int(found.network_address) >> shift, shift

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import calendar
 import datetime as dt
-import ipaddress
 import os.path
 import re
 from collections.abc import Callable
@@ -14,7 +12,7 @@ from gitguard.message.numbers import number
 from gitguard.policy.glob import glob_fault, name_fault, ref_fault
 
 # IPv6 addresses that count as the IPv4 address in them: session/scope.py.
-_STAND_FOR_IPV4 = [ipaddress.IPv6Network(net) for net in ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")]
+_STAND_FOR_IPV4 = ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST_LIFETIME = 30 * 86400
@@ -176,6 +174,8 @@ def _header_name(value: str) -> HeaderName:
 
 
 def _proxy(value: str) -> Proxy:
+    import ipaddress  # a configuration without networks is read without it, at each login
+
     account = value.removeprefix("unix:")
     if account == value:
         try:
@@ -248,7 +248,7 @@ def _begin_of(day: dt.date) -> int:
         midnight = int(dt.datetime.combine(day, dt.time()).timestamp())
         if has_begun(midnight) and not has_begun(midnight - 1):
             return midnight
-        middle = calendar.timegm(day.timetuple())
+        middle = int(dt.datetime.combine(day, dt.time(), dt.UTC).timestamp())
         after = next(filter(has_begun, range(middle - _FURTHEST, middle + 2 * _FURTHEST, _STEP)))
         return next(filter(has_begun, range(after - _STEP + 1, after + 1)))
     except ValueError as error:
@@ -260,13 +260,17 @@ _STEP = 900
 
 
 def _network(value: str) -> Network:
+    import ipaddress
+
     try:
         found = ipaddress.ip_network(value)
     except ValueError as error:
         raise ValueError(f"{value!r} is not a network such as 10.0.0.0/8: {error}") from None
     if "%" in value:
         raise ValueError(f"{value!r}: a rule knows no zones of link-local addresses")
-    if isinstance(found, ipaddress.IPv6Network) and any(found.subnet_of(net) for net in _STAND_FOR_IPV4):
+    if isinstance(found, ipaddress.IPv6Network) and any(
+        found.subnet_of(ipaddress.IPv6Network(net)) for net in _STAND_FOR_IPV4
+    ):
         raise ValueError(f"{value!r} stands for IPv4 addresses; write the IPv4 network")
     return Network(found)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import NamedTuple
 
 from gitguard.message.reasons import Refusal
@@ -50,6 +49,8 @@ def _invisible(typed: bytes) -> str:
 
 def new_recovery_code() -> str:
     """A fresh recovery code in canonical form."""
+    import secrets
+
     return "".join(secrets.choice(ALPHABET) for _ in range(RECOVERY_LENGTH))
 
 

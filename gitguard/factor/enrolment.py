@@ -8,7 +8,7 @@ voids the others.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -199,7 +199,7 @@ def _check_basis(desk: Desk, tx: Writing, person: Person, basis: Basis, moment: 
 
 def _store(desk: Desk, tx: Writing, person: Person, pending: Pending, step: int, moment: Moment) -> None:
     parameters = pending.parameters
-    enrolment = secrets.token_hex(8)
+    enrolment = os.urandom(8).hex()
     # Inside the transaction: a rotation since the secret was shown has dropped the key that we began with.
     cipher_key, sealed = desk.keyring.renewed().encrypt(person.user, enrolment, parameters.secret)
     tx.put_factor(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
-import secrets
-
 from gitguard.factor.code import ALPHABET, in_groups
 from gitguard.factor.keyring import Keyring
 from gitguard.store.contract import Reading, Writing
@@ -16,6 +13,8 @@ PREFIX = "INV"
 
 def issue(tx: Writing, keyring: Keyring, user: str, at: int) -> str:
     """A fresh invite for `user`; the one before it is void. The caller records why."""
+    import secrets
+
     token = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
     tx.put_invite(user, keyring.digest("invite", user, token), at + VALID_SECONDS)
     return f"{PREFIX}-{in_groups(token)}"
@@ -29,8 +28,10 @@ def canonical(typed: str) -> str | None:
 
 def fits(tx: Reading, keyring: Keyring, user: str, token: str, at: int) -> bytes | None:
     """The hash of the user's live invite if `token` is it, else None."""
+    from hmac import compare_digest
+
     stored = tx.invite(user)
     digest = keyring.digest("invite", user, token)
     if stored is None or stored[1] <= at:
         return None
-    return stored[0] if hmac.compare_digest(stored[0], digest) else None
+    return stored[0] if compare_digest(stored[0], digest) else None

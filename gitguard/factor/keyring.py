@@ -2,21 +2,16 @@
 
 The key file lies outside the store, so a copy of the store alone opens nothing. Lines of it:
 `hash HEX` once, then `aes ID HEX`, the last of which encrypts; all of them decrypt, so it can be rotated.
-`cryptography` is imported in this file only.
+`cryptography` is imported in this file only, and where it is used: most commands need none of it.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 import stat
-import tempfile
-from hashlib import blake2b
+from _blake2 import blake2b
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from gitguard.machine.files import replace
+from gitguard.machine.files import replace, temporary_file
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 from gitguard.store.rows import Factor
@@ -47,6 +42,8 @@ class Keyring:
 
     def encrypt(self, user: str, enrolment: str, secret: str) -> tuple[str, bytes]:
         """(key's name, nonce and ciphertext) of a TOTP secret, bound to user, enrolment and key."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         name = self.newest
         nonce = os.urandom(NONCE_BYTES)
         return name, nonce + AESGCM(self._aes[name]).encrypt(
@@ -63,6 +60,9 @@ class Keyring:
 
     def decrypt(self, factor: Factor) -> str:
         """The secret of `factor`. Raises Refusal("store-unavailable") if it was not encrypted for it."""
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         key = self._aes.get(factor.cipher_key)
         if key is None:
             raise Refusal("store-unavailable", f"the key file has no key {factor.cipher_key}")
@@ -84,15 +84,15 @@ def _bound(user: str, enrolment: str, name: str) -> bytes:
 
 def new_line() -> str:
     """A line for a fresh encryption key."""
-    return f"aes {secrets.token_hex(4)} {secrets.token_hex(KEY_BYTES)}\n"
+    return f"aes {os.urandom(4).hex()} {os.urandom(KEY_BYTES).hex()}\n"
 
 
 def create(path: str) -> None:
     """Write a new key file, 0600, whole or not at all. Raises FileExistsError rather than replace one, OSError."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".keys-")
+    handle, temporary = temporary_file(os.path.dirname(path), ".keys-")
     try:
         with os.fdopen(handle, "w") as file:
-            file.write(f"hash {secrets.token_hex(KEY_BYTES)}\n{new_line()}")
+            file.write(f"hash {os.urandom(KEY_BYTES).hex()}\n{new_line()}")
             file.flush()
             os.fsync(file.fileno())
         os.link(temporary, path)

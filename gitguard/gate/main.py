@@ -123,6 +123,12 @@ def _announce(decision: Decision, config: Config) -> None:
 
 def _own_command(decision: Decision, id_: str, config: Config, config_path: str, store: GateQuery) -> int:
     """`ssh git@HOST` and `ssh git@HOST 2fa ...`: needs the libraries that the launcher names."""
+    import gc
+
+    gc.disable()  # loading makes no garbage, and looking for it is a tenth of what a person waits for
     from gitguard.cli.over_ssh import serve
+
+    gc.freeze()
+    gc.enable()
 
     return serve(decision, id_, config, config_path, store)

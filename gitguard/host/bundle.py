@@ -19,8 +19,6 @@ Row = tuple[str, str, str, tuple[int, int, int, int], CodeType]
 # What stands in a launcher to put a bundle's modules in place. It knows nothing of ours but the bundle's path.
 LOADER = """\
 def load(path):
-    import _frozen_importlib as machinery
-    import _frozen_importlib_external as files
     import marshal
     import posix
 
@@ -32,11 +30,10 @@ def load(path):
         if seen != (entry.st_ino, entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns):
             return
     for name, source, folder, _, code in modules:
-        spec = machinery.ModuleSpec(name, files.SourceFileLoader(name, source), origin=source, is_package=bool(folder))
-        spec.has_location = True
+        module = sys.modules[name] = type(sys)(name)
+        module.__file__ = source
         if folder:
-            spec.submodule_search_locations.append(folder)
-        module = sys.modules[name] = machinery.module_from_spec(spec)
+            module.__path__ = [folder]
         exec(code, module.__dict__)
         above, _, last = name.rpartition(".")
         if above:

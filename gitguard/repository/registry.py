@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
-import subprocess
 
 from msgspec import Struct
 
@@ -151,6 +149,9 @@ def create(settings: Settings, name: str) -> Found:
                 text=f"{taken} is there already",
                 hint=f"make it known with: gitguard admin repo adopt {shlex.quote(plain)}",
             )
+    import shutil
+    import subprocess
+
     try:
         os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
     except OSError as error:

@@ -7,7 +7,7 @@ allows: there, nobody else counts at the same time.
 from __future__ import annotations
 
 import os
-from hashlib import blake2b
+from _blake2 import blake2b
 
 from gitguard.machine.files import put_quietly
 from gitguard.message.numbers import number

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
+from _blake2 import blake2b
 from collections.abc import Iterable
-from hashlib import blake2b
 
 from msgspec import Struct
 
+from gitguard.machine.files import temporary_file
 from gitguard.message.numbers import number
 from gitguard.store.rows import AuditRecord
 
@@ -57,7 +57,7 @@ class Head:
 
     def write(self, seq: int, digest: bytes) -> None:
         """Put the newest hash in place in one step. Raises OSError."""
-        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(self.path), prefix=".audit-")
+        handle, temporary = temporary_file(os.path.dirname(self.path), ".audit-")
         try:
             with os.fdopen(handle, "w", encoding="ascii") as file:
                 file.write(f"{seq} {digest.hex()}\n")

@@ -6,7 +6,6 @@ import contextlib
 import os
 import pwd
 import shlex
-import shutil
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
@@ -186,6 +185,8 @@ def keep_copy(source: str, target: str) -> None:
             origin.backup(copy)
         except sqlite3.DatabaseError:
             copy.close()
+            import shutil
+
             shutil.copyfile(source, target)
         finally:
             origin.close()

@@ -151,12 +151,6 @@ def _begin_enrolment(h: House) -> object:
     return own.begin_enrolment(h.site, person, token.encode(), h.moment).uri
 
 
-def _verify(h: House) -> object:
-    person, code = h.enrolled()
-    typed = code()
-    return own.verify(h.site, person, typed, h.moment).session
-
-
 def _leave(h: House) -> object:
     person, _ = h.enrolled()
     return own.leave(h.site, person, h.moment, None, everywhere=True).sessions
@@ -427,7 +421,6 @@ def _session_for(h: House) -> object:
 CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "own.begin_enrolment": (_begin_enrolment, "invite-issued"),
     "own.confirm": (lambda h: h.enrolled(), "enrolled"),
-    "own.verify": (_verify, "session-opened"),
     "own.leave": (_leave, "session-left"),
     "own.replace_recovery_codes": (_codes, "recovery-codes-replaced"),
     "own.always": (_always, "always-on"),
