@@ -22,9 +22,10 @@ def load(path):
     import marshal
     import posix
 
-    with open(path, "rb") as file:
-        stamp, _, rest = file.read().partition(b"\\n")
-    modules = marshal.loads(rest) if stamp == b"%x" % sys.hexversion else ()
+    with open(path, "rb", 0) as file:
+        data = file.read()
+    stamp = b"%x\\n" % sys.hexversion
+    modules = marshal.loads(memoryview(data)[len(stamp):]) if data.startswith(stamp) else ()
     for _, source, _, seen, _ in modules:
         entry = posix.stat(source)
         if seen != (entry.st_ino, entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns):
