@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 import time
 from collections.abc import Iterable
 
@@ -24,6 +25,10 @@ _HOOK = re.compile(
 )
 LOOK = "riders.seen"  # below the state folder: what the last look at them saw
 LOOK_SECONDS = 600  # a sweep runs once a minute; ten in a row that did not are no accident
+STOPPED = (
+    "gitguard: stopped, because what let this in has ended (a session, a key or a rule); "
+    "try again, and you are told what is needed"
+)
 GIT, GATE, HELD = "git", "gate", "held"
 
 
@@ -130,17 +135,38 @@ class Riding(Struct, frozen=True):
 
 
 def end(riders: Iterable[Rider]) -> int:
-    """End (SIGTERM) these; how many there were. One that is gone already is not counted."""
+    """End (SIGTERM) these, and tell whoever is connected; how many there were. One that is gone already is not counted."""
     count = 0
-    for rider in riders:
+    told: set[int] = set()
+    for rider in sorted(
+        riders, key=lambda rider: rider.pid != rider.began
+    ):  # what the gate was speaks for the rest
         try:
             if parent_and_start(rider.pid)[1] != rider.started:
                 continue  # the number names another process by now
+            if rider.began not in told and rider.kind != HELD:  # one that is held has words of its own
+                told.add(rider.began)
+                _tell(rider.pid)
             os.kill(rider.pid, signal.SIGTERM)
         except (OSError, ValueError):
             continue
         count += 1
     return count
+
+
+def _tell(pid: int) -> None:
+    """Say `STOPPED` on the process's own stream of errors, a pipe of sshd's: all else there belongs to Git's protocol."""
+    try:
+        handle = os.open(f"/proc/{pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return  # closed, a socket, or gone: it ends without words
+    try:
+        if stat.S_ISFIFO(os.fstat(handle).st_mode):
+            os.write(handle, f"{STOPPED}\n".encode())
+    except OSError:
+        return  # nobody reads
+    finally:
+        os.close(handle)
 
 
 def moved(riders: Iterable[Rider]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from gitguard.action.judge_again import judge_again
 from gitguard.session.moment import now
 from lab.server import Direct
 
-READS = 60
+READS = 300
 
 
 def gate(site: Direct, user: str, fingerprint: str) -> tuple[list[str], dict[str, str]]:
@@ -26,7 +26,7 @@ def gate(site: Direct, user: str, fingerprint: str) -> tuple[list[str], dict[str
 
 
 def test_refusals_beside_endless_sweeps_are_all_said_and_logged(site: Direct) -> None:
-    """Sixty refused reads while everything is judged again without a pause: sixty texts, sixty lines in the log."""
+    """Three hundred refused reads while everything is judged again without a pause: as many texts, and as many lines in the log."""
     person = site.new_user("alice", in_session=False)
     site.new_repository("app", "all")
     words, env = gate(site, person.name, person.fingerprint)
