@@ -48,6 +48,12 @@ def become(name: str, command_line: str) -> None:
     os.setuid(entry.pw_uid)
     os.environ["HOME"] = entry.pw_dir
     os.environ["USER"] = os.environ["LOGNAME"] = name
+    try:
+        os.chdir(os.getcwd())
+    except OSError:
+        os.chdir(
+            "/"
+        )  # below /root, say: what we start could not enter it, and Git and editors refuse to work there
 
 
 def check_reachable(entry: pwd.struct_passwd) -> None:

@@ -25,36 +25,32 @@ BIND = "127.0.0.1:8321"
 THREADS = 32  # they wait more than they work: for the store, for a push that goes on, for slow clients
 SILENT_SECONDS = 5  # a client that says nothing for so long, half way through, is let go
 GRACEFUL_SECONDS = 20
-SOCKET_UMASK = 0o007  # the web server in front is in the account's group
 
 
 class Listening(Struct, frozen=True):
-    """Where to listen. `certificate` and `key` are PEM files, "" for none."""
+    """Where to listen. `certificate` and `key` are PEM files, "" for none; `handle`: the open `socket`, -1 for none."""
 
     bind: str = ""
     socket: str = ""
     certificate: str = ""
     key: str = ""
     behind_proxy: bool = False
+    handle: int = -1
 
     @property
     def place(self) -> str:
-        """As gunicorn writes it."""
+        """For people: `unix:/run/gitguard/web.socket`, `127.0.0.1:8321`."""
         return f"unix:{self.socket}" if self.socket else self.bind or BIND
 
 
 def check(listening: Listening) -> None:
     """Raises Refusal("usage") for what must not be: passwords of a day over the wire in clear."""
-    if listening.bind and listening.socket:
-        raise Refusal("usage", text="--bind or --socket, not both")
     if bool(listening.certificate) != bool(listening.key):
         raise Refusal("usage", text="--tls-cert and --tls-key belong together")
     for path in (listening.certificate, listening.key):
         if path and not os.access(path, os.R_OK):
             raise Refusal("usage", text=f"{path} cannot be read by the Git account")
     if listening.socket:
-        if not os.path.isabs(listening.socket):
-            raise Refusal("usage", text="--socket takes an absolute path")
         return
     host, colon, port = listening.place.rpartition(":")
     if not colon or not number(port, 65535):
@@ -92,7 +88,7 @@ class _Service(BaseApplication):  # type: ignore[misc]
     def load_config(self) -> None:
         """What gunicorn may not guess. MUST: no header of a client moves the page or its scheme."""
         options: dict[str, Any] = {
-            "bind": self._listening.place,
+            "bind": f"fd://{self._listening.handle}" if self._listening.socket else self._listening.place,
             "certfile": self._listening.certificate or None,
             "keyfile": self._listening.key or None,
             "workers": 1,
@@ -100,7 +96,6 @@ class _Service(BaseApplication):  # type: ignore[misc]
             "threads": THREADS,
             "graceful_timeout": GRACEFUL_SECONDS,
             "preload_app": True,
-            "umask": SOCKET_UMASK,
             "accesslog": None,
             "loglevel": "warning",
             "proc_name": "gitguard-web",

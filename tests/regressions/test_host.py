@@ -55,6 +55,11 @@ def test_every_night_of_the_page_ends_well() -> None:
     assert len(rows) == len(NIGHTS)
 
 
+def test_the_page_on_a_socket_served_from_roots_own_folder() -> None:
+    """O5, O6: the web server that is trusted may connect and nobody else; root gives nothing away; whatever the folder."""
+    assert story("lab.socket_page").count("ok: ") == 6
+
+
 def test_the_page_typed_on_an_empty_server() -> None:
     """Every command of the page, from the libraries with their hashes to a refused push and an accepted one."""
     assert "ok: refused, set up, pushed" in story("lab.operations", "empty")
