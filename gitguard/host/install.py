@@ -26,6 +26,7 @@ from gitguard.config.schema import Git, Settings
 from gitguard.factor import keyring
 from gitguard.host import key_file, launcher
 from gitguard.host.places import SYSTEM_CONFIG, Places, authorized_keys, places_of
+from gitguard.host.units import units
 from gitguard.machine import made
 from gitguard.machine.account import account, become, check_owner, check_reachable
 from gitguard.machine.environment import PATH
@@ -288,6 +289,7 @@ def _folders(settings: Settings, places: Places, name: str, say: Callable[[str],
     _folder(os.path.dirname(authorized_keys(settings)), name, name, 0o700, say)
     for path in (places.gate, places.hook):
         _folder(os.path.dirname(path), name, "root", 0o755, say)
+    _folder(places.units, name, "root", 0o755, say)
 
 
 def _launchers(places: Places, settings: Settings, name: str, say: Callable[[str], None]) -> None:
@@ -300,6 +302,11 @@ def _launchers(places: Places, settings: Settings, name: str, say: Callable[[str
         (places.cron, cron(settings, places), 0o644),
     ):
         say(f"{'wrote' if made.file(path, data, name, mode=mode) else 'kept'} {path}")
+    written = [
+        made.file(f"{places.units}/{unit}", data, name, mode=0o644)
+        for unit, data in units(settings, places.units, own_command(places)).items()
+    ]
+    say(f"{'wrote' if any(written) else 'kept'} systemd's units in {places.units}/")
     launcher.compile_gate(say)
 
 

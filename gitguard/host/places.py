@@ -20,6 +20,7 @@ class Places(NamedTuple):
     hook: str
     snippet: str
     cron: str
+    units: str
 
     @property
     def of_gate(self) -> tuple[str, str, str]:
@@ -39,6 +40,7 @@ def places_of(config: str) -> Places:
             f"{library}/pre-receive",
             "/etc/gitguard/sshd_config.snippet",
             "/etc/gitguard/gitguard.cron",
+            "/etc/gitguard/systemd",
         )
     home = os.path.dirname(config)
     return Places(
@@ -48,12 +50,14 @@ def places_of(config: str) -> Places:
         f"{home}/hooks/pre-receive",
         f"{home}/sshd_config.snippet",
         f"{home}/gitguard.cron",
+        f"{home}/systemd",
     )
 
 
 def authorized_keys(settings: Settings) -> str:
     """The key file that gitguard manages."""
+    if settings.paths.authorized_keys:
+        return settings.paths.authorized_keys
     import pwd  # a workstation may have none, and names a server's places all the same
 
-    home = pwd.getpwnam(settings.host.account).pw_dir
-    return settings.paths.authorized_keys or os.path.join(home, ".ssh", "authorized_keys")
+    return os.path.join(pwd.getpwnam(settings.host.account).pw_dir, ".ssh", "authorized_keys")

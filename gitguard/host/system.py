@@ -85,5 +85,5 @@ def install_cron(lines: str) -> str:
         data = file.read()
     said = f"{'wrote' if replace(CRON, data, 0o644) else 'kept'} {CRON}"
     if not any(shutil.which(name, path=SBIN) for name in ("cron", "crond", "fcron", "anacron")):
-        said += "; but there is no cron here to read it: install one, or use the units in etc/systemd/"
+        said += "; but there is no cron here to read it: install one, or use the units in /etc/gitguard/systemd/"
     return said

@@ -134,6 +134,14 @@ def test_modules_are_small() -> None:
         assert len(path.read_text().splitlines()) <= 400, path
 
 
+def test_the_units_that_readers_see_are_those_that_init_writes() -> None:
+    """etc/systemd is what init writes for the account git."""
+    from gitguard.host.units import example_units
+
+    shown = {path.name: path.read_bytes() for path in (ROOT / "etc" / "systemd").iterdir()}
+    assert shown == example_units()
+
+
 def test_every_unit_runs_a_command_that_is_there() -> None:
     """The timers and the socket of etc/systemd start what the reference names, as the right account; a page names each."""
     page = (ROOT / "docs" / "operations.md").read_text() + (ROOT / "docs" / "web.md").read_text()

@@ -49,7 +49,7 @@ def test_what_a_program_leaves_in_its_buffers_is_written(tmp_path: Path) -> None
     (tmp_path / "stand_in.py").write_text(
         "import sys\ndef main(*places):\n    sys.stdout.write('said')\n    sys.stderr.write('told')\n    return 0\n"
     )
-    places = Places("config", "compiled", "gate", "hook", "snippet", "cron")
+    places = Places("config", "compiled", "gate", "hook", "snippet", "cron", "units")
     text = render(("a stand-in", "stand_in"), places, "nowhere", sys.executable, [str(tmp_path)])
     program = tmp_path / "program"
     program.write_bytes(text)
