@@ -26,6 +26,10 @@ screenshots: $(READY) sshd chromium ## Take the pictures of docs/web.md anew
 test: $(READY) sshd gitolite gcrypt logrotate compiler chromium ## Run everything, with real sshd and real git
 	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
+.PHONY: long
+long: $(READY) sshd ## What takes longer: the kill trials a thousand times, a year of three hundred people (ten minutes)
+	@GITGUARD_SOAK=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "" tests/regressions/test_kills.py tests/regressions/test_year.py
+
 .PHONY: check
 check: $(READY) ## Format, lint, types and the fast tests, in under a minute
 	@$(BIN)/ruff format --check .
@@ -41,13 +45,13 @@ versions: $(READY) ## The fast tests on every Python from 3.11 on that this mach
 bench: $(READY) sshd gitolite ## Measure the budgets of docs/architecture.md, side by side in one run
 	@$(BIN)/python bench/run.py
 
+.PHONY: year
+year: $(READY) ## A year of 300 people in the store: its weight and every command's time, before and after pruning and archiving
+	@$(BIN)/python -m bench.year
+
 .PHONY: growth
 growth: $(READY) ## Measure how CPU and memory of each command grow, up to 10 000 people and a million records: ten minutes
 	@$(BIN)/python bench/growth.py
-
-.PHONY: soak
-soak: $(READY) ## The kill trials, a thousand and more: ten minutes
-	@GITGUARD_SOAK=1 $(BIN)/python -m pytest -n 2 tests/regressions/test_kills.py
 
 .PHONY: faults
 faults: $(READY) ## Break every part in every way, and print what each action is answered
@@ -79,6 +83,10 @@ coverage: $(READY) sshd gcrypt compiler ## Branch coverage of gitguard/ over the
 	@$(BIN)/coverage run -m pytest -q
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+.PHONY: dist
+dist: $(READY) ## Build the release into dist/: the sdist, and the wheel out of it
+	@$(BIN)/python tools/dist.py
 
 .PHONY: lock
 lock: ## Renew requirements/dev.txt from dev.in, with hashes and without addresses (needs pip-tools)

@@ -54,7 +54,7 @@ class Host:
     """The server. `folder` is for people's keys and clones."""
 
     def __init__(self, *, empty: bool = False) -> None:
-        """`empty`: no account and no gitguard yet, and a `/usr/local/bin` of its own, for those who type the install."""
+        """`empty`: no account and no gitguard yet, for those who type the install."""
         if MARK not in os.environ:
             raise RuntimeError("only in a private mount namespace: call inside() first")
         self.folder = Path(tempfile.mkdtemp(prefix="gitguard-host-"))
@@ -67,11 +67,10 @@ class Host:
         run(["mount", "--bind", str(copy), "/etc"])
         for path in ("/home", "/srv", "/opt", "/var/lib", "/var/log", "/usr/local/lib"):
             run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", path])
-        if empty:
-            copied = self.folder / "bin"
-            run(["cp", "-a", "/usr/local/bin", str(copied)])
-            run(["mount", "--bind", str(copied), "/usr/local/bin"])
-        else:
+        copied = self.folder / "bin"  # init may put its link there
+        run(["cp", "-a", "/usr/local/bin", str(copied)])
+        run(["mount", "--bind", str(copied), "/usr/local/bin"])
+        if not empty:
             # A uid of its own: limits count the processes of a uid, whatever namespace they are in.
             run(["useradd", "--create-home", "--uid", str(self.port), "--shell", "/bin/sh", ACCOUNT])
             run(["usermod", "-p", "*", ACCOUNT])
@@ -222,6 +221,10 @@ class Host:
         """Enrol over ssh as a person would; opens a session."""
         done, person.secret, person.recovery_codes = enroll_by(self.ssh_command, person, person.invite)
         return done
+
+    def verify_by_recovery_code(self, person: Person) -> Done:
+        """A session, with a code that no clock refuses."""
+        return self.ssh(person, "2fa verify", stdin=person.recovery_codes.pop() + "\n", status=0)
 
     def url(self, name: str) -> str:
         """The clone URL of a repository."""

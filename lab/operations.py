@@ -20,6 +20,9 @@ from lab import hook_kinds
 from lab.host import ACCOUNT, SOURCE, Host, inside
 from lab.server import Done, Person, run
 
+sys.path.insert(0, str(SOURCE / "tools"))
+from dist import dist
+
 PAGE = SOURCE / "docs" / "operations.md"
 GITOLITE = "/usr/share/gitolite3/gitolite-shell"
 SK = "sk-ssh-ed25519@openssh.com"
@@ -41,8 +44,7 @@ class Admin:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.folder = host.folder / "desk"
-        if not self.folder.exists():
-            shutil.copytree(SOURCE, self.folder, ignore=shutil.ignore_patterns(".*", "build", "__pycache__"))
+        self.folder.mkdir(exist_ok=True)
         reload = Path("/usr/local/bin/systemctl")
         pid = f"{host.folder}/sshd.pid"  # written anew once sshd listens again
         reload.write_text(
@@ -84,13 +86,30 @@ class Admin:
         """
         if "--copied" in sys.argv:
             self.host.copy_package()
-            self.host.program(Path("/usr/local/bin/gitguard"))
+            for path in ("/usr/local/bin/gitguard", "/opt/gitguard/bin/gitguard"):
+                Path(path).parent.mkdir(exist_ok=True)
+                self.host.program(Path(path))
             return
-        for line in self.block("Install on an empty server"):
-            if line.startswith("gitguard admin init"):
+        for line in self.release(self.block("Install on an empty server")):
+            if "admin init" in line:
                 break
-            if not line.startswith(("apt-get", "useradd", "usermod")):
+            if not line.startswith(("apt-get", "useradd")):
                 self.type(line)
+
+    def release(self, lines: list[str]) -> list[str]:
+        """Put a release on the desk: the wheel, or with `--source` the sdist unpacked, and the page's other two lines for it."""
+        sdist, wheel = dist(self.host.folder / "dist")
+        if "--source" not in sys.argv:
+            shutil.copy(wheel, self.folder)
+            return lines
+        shutil.unpack_archive(sdist, self.host.folder / "unpacked")
+        shutil.copytree(
+            self.host.folder / "unpacked" / sdist.name.removesuffix(".tar.gz"),
+            self.folder,
+            dirs_exist_ok=True,
+        )
+        first = next(number for number, line in enumerate(lines) if line.endswith(".whl"))
+        return [*lines[:first], *self.block("Install on an empty server", 1), *lines[first + 2 :]]
 
 
 def empty() -> None:
@@ -101,18 +120,39 @@ def empty() -> None:
     alice = host.key("alice")
     shutil.copy(f"{alice.key}.pub", admin.folder / "alice.pub")
     try:
-        for line in admin.block("Install on an empty server"):
+        lines = admin.block("Install on an empty server")
+        assert len(lines) == 8, "as many as somebody types in an afternoon"
+        for line in admin.release(lines):
             if line.startswith("apt-get"):
                 continue  # the lab needs them itself
             done = admin.type(line)
+            if "admin init" in line:
+                assert "no gap: the gate is in the way" in done.out, done.out
+                assert done.out.index("next:") < done.out.index("no gap"), done.out
+                assert "sshd_config" not in done.out.partition("next:")[2], "what is done is not asked for"
             if "user add" in line:
                 alice.invite = done.out.split()[-1]
         tree = clone_of_nothing(host)
         refused = host.git(alice, "push", host.url("team/app"), "main", cwd=tree)
         assert "[enrolment-required]" in refused.err, refused.text
         host.enroll(alice)
+        host.ssh(alice, "2fa leave", status=0)
+        refused = host.git(alice, "push", host.url("team/app"), "main", cwd=tree)
+        assert first_screen(host) in refused.err.splitlines(), refused.text
+        print("ok: the block of the page ends in the refusal of the first screen")
+        host.verify_by_recovery_code(alice)
         host.git(alice, "push", host.url("team/app"), "main", cwd=tree, status=0)
         print("ok: refused, set up, pushed")
+        again = admin.type("gitguard admin init --reload").out
+        assert "next:" not in again, again
+        for name in (
+            "etc/nginx/gitguard.conf",
+            "etc/systemd/gitguard-web.service",
+            "docs/operations.md",
+            "requirements/web.txt",
+        ):
+            assert Path("/opt/gitguard/share/gitguard", name).exists(), name
+        assert os.access("/opt/gitguard/share/gitguard/etc/notify/mail", os.X_OK)
         backups(admin)
         for page in ("man1/git-guard.1", "man5/gitguard.toml.5", "man8/gitguard-admin.8"):
             assert Path("/opt/gitguard/share/man", page).exists(), page
@@ -123,6 +163,13 @@ def empty() -> None:
         print(f"{admin.count} commands, {admin.seconds:.1f} s of machine time")
     finally:
         host.stop()
+
+
+def first_screen(host: Host) -> str:
+    """The refusal that README begins with, for this host."""
+    line = re.search(r"^    (fatal: .*)$", (SOURCE / "README.md").read_text(), re.MULTILINE)
+    assert line
+    return line[1].replace("git@git.example.com", f"-p {host.port} git@127.0.0.1")
 
 
 def by_hand(admin: Admin, alice: Person, tree: Path) -> None:

@@ -84,6 +84,52 @@ def test_the_first_screen_of_the_readme() -> None:
     assert "apt-get" not in head
 
 
+def test_one_install_block() -> None:
+    """README and the page of operations have the same lines, eight of them; `lab.operations` types them."""
+    found = [
+        re.findall(r"(?:^    .*\n)+", text, re.MULTILINE)
+        for text in (
+            (ROOT / "README.md").read_text().partition("\n## Install\n")[2],
+            (ROOT / "docs" / "operations.md").read_text().partition("\n## Install on an empty server\n")[2],
+        )
+    ]
+    assert found[0][0] == found[1][0]
+    assert len(found[0][0].splitlines()) == 8
+
+
+def test_main_has_a_version_that_no_release_has() -> None:
+    """An upgrade from a release to what is built here is one; the changelog's top is what is not released."""
+    import tomllib
+
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    headings = re.findall(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    if headings[0] == "Unreleased":
+        assert version.endswith(".dev0")
+        assert version.removesuffix(".dev0") not in headings
+    else:
+        assert version == headings[0]
+
+
+def test_the_release_carries_what_the_pages_name(tmp_path: Path) -> None:
+    """O2: wheel and sdist hold etc/, docs/, requirements/ and the man pages; the sdist is the whole project."""
+    import tarfile
+    import zipfile
+
+    sys.path.insert(0, str(ROOT / "tools"))
+    from dist import dist, tracked
+
+    sdist, wheel = dist(tmp_path)
+    with tarfile.open(sdist) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
+    assert set(tracked()) <= inside
+    with zipfile.ZipFile(wheel) as packed:
+        names = {name.partition(".data/data/share/gitguard/")[2] for name in packed.namelist()}
+        modes = {name: packed.getinfo(name).external_attr >> 16 for name in packed.namelist()}
+    wanted = [name for name in tracked() if name.startswith(("etc/", "docs/", "README"))]
+    assert {*wanted, "requirements/server.txt", "requirements/web.txt"} <= names
+    assert all(mode & 0o111 for name, mode in modes.items() if "/etc/notify/" in name)
+
+
 def test_the_hook_that_readers_see_is_the_hook_that_init_writes() -> None:
     """hooks/pre-receive is the launcher of a system installation, byte for byte."""
     from gitguard.host.launcher import example_hook

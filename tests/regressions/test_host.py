@@ -61,8 +61,15 @@ def test_the_page_on_a_socket_served_from_roots_own_folder() -> None:
 
 
 def test_the_page_typed_on_an_empty_server() -> None:
-    """Every command of the page, from the libraries with their hashes to a refused push and an accepted one."""
-    assert "ok: refused, set up, pushed" in story("lab.operations", "empty")
+    """O1, O2: eight commands from a built wheel, libraries with their hashes, end in the refusal of README's first screen; and the rest of the page."""
+    text = story("lab.operations", "empty")
+    assert "ok: the block of the page ends in the refusal of the first screen" in text
+    assert "ok: refused, set up, pushed" in text
+
+
+def test_the_page_typed_from_an_sdist() -> None:
+    """The same from the source of a release, by the page's two other lines."""
+    assert "ok: refused, set up, pushed" in story("lab.operations", "empty", "--source")
 
 
 def test_the_page_typed_on_a_server_in_use() -> None:

@@ -48,15 +48,24 @@ def doctor(ctx: click.Context, sshd_config: str | None, as_json: bool, quiet: bo
             }
         )
         return 1 if gaps else 0
-    _say(gaps if quiet else found)
     if quiet and not gaps:
         return 0
     good_news = "requests get an answer" if quick else "no gap: the gate is in the way"
-    verdict = good_news if not gaps else number(len(gaps), "gap")
-    good = sum(f.level == "ok" for f in found)
-    click.echo(f"\n{verdict}; {number(good, 'thing')} {'is' if good == 1 else 'are'} in order")
+    say_findings(found, quiet=quiet, good_news=good_news)
     click.echo(limits)
     return 1 if gaps else 0
+
+
+def say_findings(
+    found: list[Finding], *, quiet: bool, good_news: str = "no gap: the gate is in the way"
+) -> None:
+    """The findings (its gaps alone if `quiet`), and what they come to."""
+    gaps = [finding for finding in found if finding.level == "gap"]
+    _say(gaps if quiet else found)
+    verdict = good_news if not gaps else number(len(gaps), "gap")
+    good = sum(f.level == "ok" for f in found)
+    before = "\n" if gaps or not quiet else ""
+    click.echo(f"{before}{verdict}; {number(good, 'thing')} {'is' if good == 1 else 'are'} in order")
 
 
 def _found(ctx: click.Context, sshd_config: str | None, *, quick: bool) -> list[Finding]:

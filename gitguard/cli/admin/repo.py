@@ -35,16 +35,31 @@ def repo() -> None:
     metavar="USER",
     help="An admin of the repository; may be given several times.",
 )
+@click.option(
+    "--require",
+    "what",
+    metavar="none|push|all",
+    default="",
+    help="Demand 2FA from its first push on, as repo require does.",
+)
 @click.option("--if-missing", is_flag=True, help="If the repository is there already, only add the admins.")
 @in_office
-def create(office: Office, name: str, admins: tuple[str, ...], if_missing: bool) -> None:
+def create(office: Office, name: str, admins: tuple[str, ...], what: str, if_missing: bool) -> None:
     """Make a new bare repository with the hook in place."""
+    if what:
+        toggle.read_require(what)
     done = repositories.create(office.site, name, admins, now(), office.actor, if_missing=if_missing)
     named = f"; admins: {', '.join(admins)}" if admins else ""
     if done.was_there:
         click.echo(f"{readable(done.name)} is there already, in {readable(done.directory)}{named}")
     else:
         click.echo(f"created {readable(done.name)} in {readable(done.directory)}{named}")
+    if what and done.was_there:
+        say(
+            f"what it demands was left as it is; to set it: gitguard admin repo require {shlex.quote(name)} {what}"
+        )
+    elif what:
+        say_toggle(office.settings, *toggles.demand(office.site, name, what, now(), office.actor))
     click.echo(f"clone it with: git clone {clone_url(office, done.name)}")
 
 

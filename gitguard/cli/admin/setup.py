@@ -10,7 +10,7 @@ import click
 from gitguard.action import repositories
 from gitguard.action.follow import follow, write_keys
 from gitguard.action.keys import foreign
-from gitguard.cli.admin.office import Office, actor, config_of, open_office
+from gitguard.cli.admin.office import Office, actor, config_of, open_office, open_settings_or_say
 from gitguard.cli.here import check_followed, say_followed
 from gitguard.cli.printing import counted
 from gitguard.command_line import say
@@ -18,6 +18,7 @@ from gitguard.host import system
 from gitguard.host.install import Wishes, finish, install
 from gitguard.host.places import SYSTEM_CONFIG, places_of
 from gitguard.machine.account import own_command_line
+from gitguard.machine.as_account import as_account
 from gitguard.machine.login_shell import shell_fault
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal, readable
@@ -51,6 +52,9 @@ SHOWN = 3  # of a long list; the rest is a count
     help="Put the sshd snippet into /etc/ssh/sshd_config.d/00-gitguard.conf, where it wins (as root).",
 )
 @click.option("--timers", is_flag=True, help="Install the cron line, /etc/cron.d/gitguard (as root).")
+@click.option(
+    "--reload", is_flag=True, help="Let sshd read its configuration anew, and look as doctor does (as root)."
+)
 @click.pass_context
 def init(
     ctx: click.Context,
@@ -63,36 +67,30 @@ def init(
     new_store: bool,
     drop_in: bool,
     timers: bool,
+    reload: bool,
 ) -> None:  # fmt: skip
-    """Install, or check and renew an installation: configuration, keys, store, launchers, hooks, sshd snippet."""
+    """Install, or check and renew an installation: configuration, keys, store, launchers, hooks, units, sshd snippet."""
     config = os.path.join(os.path.abspath(home), "gitguard.toml") if home else config_of(ctx)
-    if (config == SYSTEM_CONFIG or drop_in or timers) and os.geteuid() != 0:
-        what = "--drop-in and --timers are" if drop_in or timers else "without --home, init is"
+    flags = [
+        name for name, given in (("--drop-in", drop_in), ("--timers", timers), ("--reload", reload)) if given
+    ]
+    if (config == SYSTEM_CONFIG or flags) and os.geteuid() != 0:
+        what = (
+            f"{' and '.join(flags)} {'is' if len(flags) == 1 else 'are'}"
+            if flags
+            else "without --home, init is"
+        )
         raise Refusal("forbidden", text=f"{what} for root", hint=f"type: sudo {own_command_line()}")
     actor()
     wishes = Wishes(config, account, repositories, host, port, authorized_keys, new_store)
     ctx.find_root().obj = config
-    places = places_of(config)
-    said_by_root = []
-    if drop_in or timers:
+    if os.geteuid() == 0 and (config == SYSTEM_CONFIG or flags) and (child := os.fork()):
         # What only root may write is written last, by a process that stays root; install becomes the account.
-        child = os.fork()
-        if child:
-            _, status = os.waitpid(child, 0)
-            if code := os.waitstatus_to_exitcode(status):
-                raise click.exceptions.Exit(code if code > 0 else 1)
-            if fault := fault_on_the_way(places.config, 0):
-                raise Refusal(
-                    "usage",
-                    text=f"installed, but root's own files are only written from a configuration that is root's: {fault}",
-                )
-            if drop_in:
-                said_by_root.append(system.install_drop_in(places.snippet))
-            if timers:
-                said_by_root.append(system.install_cron(places.cron))
-            for text in said_by_root:
-                click.echo(text)
-            return
+        _, status = os.waitpid(child, 0)
+        if code := os.waitstatus_to_exitcode(status):
+            raise click.exceptions.Exit(code if code > 0 else 1)
+        _as_root(ctx, drop_in=drop_in, timers=timers, reload=reload)
+        return
     settings = install(wishes, click.echo, own_command_line())
     click.echo(
         f"\nscope of a 2FA session: {settings.session.scope}"
@@ -100,8 +98,46 @@ def init(
     )
     office = open_office(ctx)
     _renew(office)
-    ungated = _findings(office)
-    _next(office, ungated=ungated, drop_in=drop_in, timers=timers)
+    _findings(office)
+    if not (flags or config == SYSTEM_CONFIG):
+        _next(office, unread="")
+
+
+def _as_root(ctx: click.Context, *, drop_in: bool, timers: bool, reload: bool) -> None:
+    """The system's own files, what is left to do (as the account sees it), and, where sshd knows of all, whether the gate is in the way."""
+    config = config_of(ctx)
+    places, name = places_of(config), str(open_settings_or_say(ctx).host.account)
+    unread = ""
+    if drop_in or timers:
+        if fault := fault_on_the_way(places.config, 0):
+            raise Refusal(
+                "usage",
+                text=f"installed, but root's own files are only written from a configuration that is root's: {fault}",
+            )
+        if drop_in:
+            said = system.install_drop_in(places.snippet)
+            unread = "sshd -t && systemctl reload ssh" if said.startswith("wrote") else ""
+            click.echo(said)
+        if timers:
+            click.echo(system.install_cron(places.cron))
+    if config == SYSTEM_CONFIG:
+        for text in system.link_programs():
+            click.echo(text)
+    if reload:
+        click.echo(system.reload_sshd())
+        unread = ""
+    as_account(name, lambda: _next(open_office(ctx), unread=unread, looked=reload))
+    if reload:
+        _look(ctx)
+
+
+def _look(ctx: click.Context) -> None:
+    """What doctor finds, its gaps alone."""
+    from gitguard.cli.admin.doctor import say_findings
+    from gitguard.cli.admin.looking import findings
+
+    click.echo()
+    say_findings(list(findings(ctx, None)), quiet=True)
 
 
 def _renew(office: Office) -> None:
@@ -131,8 +167,8 @@ def _some(label: str, lines: list[str], remedy: str = "") -> None:
         say(f"    {remedy}")
 
 
-def _findings(office: Office) -> bool:
-    """What init found that is not gated yet; whether a key line is."""
+def _findings(office: Office) -> None:
+    """What init found that is not gated yet."""
     site = office.site
     ungated = foreign(site)
     _some(
@@ -167,25 +203,33 @@ def _findings(office: Office) -> bool:
         )
     if not (ungated or strangers or dead):
         click.echo("every key is gated and every repository has its hook")
-    return bool(ungated)
 
 
-def _next(office: Office, *, ungated: bool, drop_in: bool, timers: bool) -> None:
-    """What is left to do, in its order."""
+def _next(office: Office, *, unread: str, looked: bool = False) -> None:
+    """What is left to do, in its order, and nothing that is done; `unread`: the line by which sshd reads what was just written."""
     at, account = office.site.places, str(office.settings.host.account)
-    say("\nnext:")
+    with office.site.store.reading() as tx:
+        counts = tx.counts()
+    left = [f"  {unread}"] if unread else []
     if fault := shell_fault(pwd.getpwnam(account)):
-        say(f"  first of all: {fault}, so nobody whose key is gated gets in.")
-        if ungated:
-            say("  keys first, then the shell, both by: gitguard admin key adopt --set-shell MAP   (as root)")
+        left.append(f"  first of all: {fault}, so nobody whose key is gated gets in.")
+        if foreign(office.site):
+            left.append(
+                "  keys first, then the shell, both by: gitguard admin key adopt --set-shell MAP   (as root)"
+            )
         else:
-            say(f"  as root: usermod --shell /bin/sh {account}")
-    if not drop_in:
-        say(
+            left.append(f"  as root: usermod --shell /bin/sh {account}")
+    if not system.drop_in_is_there(account):
+        left.append(
             f"  put {at.snippet} into sshd's configuration (as /etc/ssh/sshd_config.d/00-gitguard.conf), and reload sshd"
         )
-    if not timers:
-        say(f"  put {at.cron} into cron (as /etc/cron.d/gitguard)")
-    say("  gitguard admin repo create NAME, or: gitguard admin repo adopt --all")
-    say("  gitguard admin user add NAME --key FILE.pub")
-    say("  gitguard admin doctor   (as root: is the gate really in the way?)")
+    if not system.sweep_is_scheduled():
+        left.append(f"  put {at.cron} into cron (as /etc/cron.d/gitguard)")
+    if not counts.repositories:
+        left.append("  gitguard admin repo create NAME --require push, or: gitguard admin repo adopt --all")
+    if not counts.users:
+        left.append("  gitguard admin user add NAME --key FILE.pub")
+    if not looked:
+        left.append("  gitguard admin doctor   (as root: is the gate really in the way?)")
+    if left:
+        say("\nnext:\n" + "\n".join(left))
