@@ -1,4 +1,4 @@
-"""The verifier is killed at random instants, while others read and write; a thousand times in `make soak`.
+"""The verifier is killed at random instants, while others read and write; a thousand times in `make long`.
 
 EXPECTED each time: the old state or the new one: no session without a burned step, no burned code without a
 session and an audit record, no charged failure without its record; the chain is whole.

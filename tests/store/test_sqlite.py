@@ -424,3 +424,16 @@ def test_a_log_that_goes_while_somebody_asks(tmp_path: Path, monkeypatch: pytest
     with store.reading() as seen:
         assert len(list(seen.audit())) == 1
     store.close()
+
+
+def test_a_store_of_the_fifth_schema_is_taken_along(tmp_path: Path) -> None:
+    """What commit ff2e95f wrote is all there: what is to be told, whose guesses, and a chain of which nothing was moved out."""
+    store = taken_along(tmp_path, 5)
+    with store.reading() as tx:
+        assert [user.name for user in tx.users()] == ["alice", "bob"]
+        assert [change.event for change in tx.changes("alice", 0)] == ["recovery-codes-replaced"]
+        assert tx.users_guessed_since(0) == ["alice"]
+        assert len(tx.failures("alice", 0)) == 1
+        assert tx.archived() == (0, chain.GENESIS)
+        assert chain.check(tx.audit(), None, outside=False).faults == []
+    store.close()
