@@ -10,6 +10,7 @@ from gitguard.action.site import Site
 from gitguard.answer import once
 from gitguard.factor.changes import TOLD_SECONDS
 from gitguard.factor.throttle import longest_window
+from gitguard.machine.files import TEMPORARY
 from gitguard.session import budget, pending, refused_reads
 from gitguard.session.moment import Moment
 
@@ -24,7 +25,13 @@ _MARKS = {  # folder below the state folder -> seconds for which its files count
     once.FOLDER: once.AGAIN_SECONDS,
     budget.FOLDER: 2 * budget.SECONDS,
 }
-_OURS = (".quiet-", ".keys-", ".audit-", ".backup-", ".restore-")  # how they begin
+_OURS = (
+    ".quiet-",
+    ".keys-",
+    ".audit-",
+    ".backup-",
+    ".restore-",
+)  # how they begin in the state folder, which is ours alone
 
 
 def prune(site: Site, moment: Moment) -> int:
@@ -64,13 +71,26 @@ def _time_of(entry: os.DirEntry[str]) -> float:
 
 
 def left_behind(site: Site) -> list[os.DirEntry[str]]:
-    """What killed commands of ours left in the state folder."""
-    with os.scandir(str(site.settings.paths.state)) as found:
-        return [entry for entry in found if entry.name.startswith(_OURS) and _is_old(entry)]
+    """What killed commands of ours left in the state folder, beside the log and beside the key file."""
+    state = str(site.settings.paths.state)
+    folders = dict.fromkeys((state, *map(os.path.dirname, (site.settings.paths.access_log, site.key_file))))
+    left = []
+    for folder in folders:
+        try:
+            with os.scandir(folder) as found:
+                ours = [
+                    e
+                    for e in found
+                    if TEMPORARY.fullmatch(e.name) or (folder == state and e.name.startswith(_OURS))
+                ]
+        except OSError:
+            continue  # doctor names a folder that is closed, or not there
+        left += [entry for entry in ours if _is_old(entry)]
+    return left
 
 
 def clear_away(site: Site) -> int:
-    """Remove what killed commands of ours left in the state folder; how many names went."""
+    """Remove what killed commands of ours left (`left_behind`); how many names went."""
     gone = 0
     for entry in left_behind(site):
         try:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gitguard.message.reasons import Refusal, machine_fault
+
+TEMPORARY = re.compile(r"\.[^/]+-[0-9a-f]{16}")  # a name that `temporary_file` gives, and hardly anybody else
 
 
 def temporary_file(folder: str, prefix: str) -> tuple[int, str]:

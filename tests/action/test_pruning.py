@@ -99,6 +99,21 @@ def test_what_killed_commands_left_is_cleared_away(house: House) -> None:
     assert not list(state.glob(".backup-*"))
 
 
+def test_beside_the_key_file_and_the_log_too(house: House) -> None:
+    """A kill while the key file or the audit head is written leaves a name there; other people's files stay."""
+    keys = Path(house.site.key_file)
+    log = Path(str(house.site.settings.paths.access_log)).parent
+    ours = [keys.parent / f".{keys.name}-0123456789abcdef", log / ".audit-fedcba9876543210"]
+    theirs = [keys.parent / ".authorized_keys-old", keys.parent / "id_ed25519", log / ".audit-notes"]
+    for path in (*ours, *theirs):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+        os.utime(path, (1, 1))
+    assert {entry.path for entry in pruning.left_behind(house.site)} == {str(path) for path in ours}
+    assert pruning.clear_away(house.site) == 2
+    assert all(path.exists() for path in theirs)
+
+
 def test_a_log_that_comes_and_goes_closes_nothing(site: Direct) -> None:
     """Fifty thousand page views beside commands that open and close the store: none is told that it may not read it."""
     path = f"{site.store}-coming"
