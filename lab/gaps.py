@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -54,17 +56,19 @@ def other_sshd(host: Host) -> Undo:
     return running(["/usr/sbin/sshd", "-D", "-f", str(place)], host)
 
 
-def not_reloaded(_: Host) -> Undo:
+def not_reloaded(host: Host) -> Undo:
     """A configuration that sshd has not read yet."""
     undo = keep(SSHD)
-    later = time.time() + 60
-    os.utime(SSHD, (later, later))
+    now = time.time()
+    os.utime(host.folder / "sshd.pid", (now - 60, now - 60))  # so long ago sshd read what there was
+    os.utime(SSHD, (now - 30, now - 30))
     return undo
 
 
 def no_sweep(host: Host) -> Undo:
     """Nobody has looked at parked connections for an hour."""
-    place = host.state / "riders.seen"
+    place = host.state / "swept"
+    host.admin("session", "sweep")
     entry = place.stat()
     os.utime(place, (time.time() - 3600, time.time() - 3600))
     return lambda: os.utime(place, (entry.st_atime, entry.st_mtime))
@@ -121,7 +125,7 @@ GAPS = [
     Gap("sshd-acceptenv", "clients may set LD_PRELOAD", swap(DROP_IN, "AcceptEnv GIT_PROTOCOL", "AcceptEnv GIT_PROTOCOL LD_PRELOAD")),
     Gap("sshd-acceptenv", "protocol v2 is lost", swap(DROP_IN, "AcceptEnv GIT_PROTOCOL", "AcceptEnv LANG")),
     Gap("sshd-strictmodes", "StrictModes is off", swap(LAB, "MaxStartups 100", "MaxStartups 100\nStrictModes no")),
-    Gap("sshd-match", "a block for some addresses", text("/etc/ssh/sshd_config.d/60-x.conf", "Match Address 192.0.2.0/24\n    PermitTTY yes\nMatch all\n")),
+    Gap("sshd-match", "a block for some addresses", text("/etc/ssh/sshd_config.d/00-a.conf", "Match Address 192.0.2.0/24\n    PermitTTY yes\nMatch all\n")),
     Gap("key-file", "sshd reads another key file", swap(DROP_IN, "AuthorizedKeysFile {home}/.ssh/authorized_keys".replace("{home}", f"/home/{ACCOUNT}"), "AuthorizedKeysFile /etc/ssh/keys")),
     Gap("second-key-file", "sshd reads a second key file", both(swap(DROP_IN, "/.ssh/authorized_keys", "/.ssh/authorized_keys {home}/.ssh/authorized_keys2"), text("{home}/.ssh/authorized_keys2", "# nothing\n"))),
     Gap("sshd-not-read", "the configuration has a fault", text("/etc/ssh/sshd_config.d/60-x.conf", "Nonsense yes\n")),
@@ -191,7 +195,7 @@ GAPS = [
     Gap("file-mode", "others may write the gate", mode(GATE, 0o777)),
     Gap("launcher", "the gate is not ours", text(GATE, "#!/bin/sh\nexit 0\n")),
     Gap("launcher", "the gate is not executable", mode(GATE, 0o644)),
-    Gap("gate-run", "the gate does not run", text(GATE, "#!/bin/sh\nexit 9\n")),
+    Gap("launcher", "the gate does not run", text(GATE, "#!/bin/sh\nexit 9\n")),
     Gap("code", "others may write the package", mode("/opt/gitguard/lib/gitguard/policy/verdict.py", 0o666)),
     Gap("code", "others may write a library", mode("/opt/gitguard/lib/click", 0o777)),
     Gap("store-unavailable", "the store is gone", away(f"{STATE}/gitguard.db")),
@@ -261,9 +265,54 @@ def healthy() -> Host:
     return host
 
 
+def healed(host: Host, name: str) -> str:
+    """Type the line that doctor gives for the gap `name`, and look again; "" if it is gone, else why not."""
+    remedy = next(
+        found["remedy"] for found in findings(host) if found["level"] == "gap" and found["name"] == name
+    )
+    line = re.split(r";\s|\s{2,}\(|, or |   \(", remedy)[0].strip()
+    try:
+        done = run(
+            ["sh", "-c", line], env={**host.env, "EDITOR": "true"}, status=None, timeout=30, cwd=host.folder
+        )
+    except subprocess.TimeoutExpired:
+        return f"`{line}` waits for somebody"
+    left = [found for found in findings(host) if found["level"] == "gap" and found["name"] == name]
+    return f"after `{line}` (exit {done.status}): {left[0]['what'][:80]}" if left else ""
+
+
+def remedies() -> int:
+    """Plant each, type what doctor says, look again."""
+    host = healthy()
+    host.program(host.folder / "bin" / "gitguard")
+    bad = 0
+    try:
+        for gap in GAPS:
+            if sys.argv[2:] and gap.name not in sys.argv[2:]:
+                continue
+            undo = gap.plant(host)
+            try:
+                why = healed(host, gap.name)
+            except StopIteration:
+                why = "not named"
+            finally:
+                try:
+                    undo()
+                except (OSError, AssertionError) as error:  # the remedy has taken away what the undo would
+                    print(f"    undo: {error}")
+            bad += bool(why)
+            print(f"{gap.what:<60} {'healed' if not why else 'NOT HEALED: ' + why}", flush=True)
+    finally:
+        host.stop()
+    print(f"{len(GAPS)} gaps planted; {bad} remedies did not heal")
+    return 1 if bad else 0
+
+
 def main() -> int:
     """Plant each, print the table; exit 1 if one is not named, or a healthy host is not silent."""
     inside("lab.gaps")
+    if sys.argv[1:2] == ["--remedies"]:
+        return remedies()
     wanted = sys.argv[1:]
     host = healthy()
     bad = 0

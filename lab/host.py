@@ -70,6 +70,12 @@ class Host:
         copied = self.folder / "bin"  # init may put its link there
         run(["cp", "-a", "/usr/local/bin", str(copied)])
         run(["mount", "--bind", str(copied), "/usr/local/bin"])
+        reload = Path("/usr/local/bin/systemctl")
+        pid = f"{self.folder}/sshd.pid"  # written anew once sshd listens again
+        reload.write_text(
+            f"#!/bin/sh\np=$(cat {pid}); rm {pid}; kill -HUP $p; until [ -s {pid} ]; do :; done\n"
+        )
+        reload.chmod(0o755)
         if not empty:
             # A uid of its own: limits count the processes of a uid, whatever namespace they are in.
             run(["useradd", "--create-home", "--uid", str(self.port), "--shell", "/bin/sh", ACCOUNT])

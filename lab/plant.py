@@ -102,7 +102,13 @@ def away(path: str) -> Plant:
     def plant(host: Host) -> Undo:
         place = _place(host, path)
         place.rename(f"{place}.away")
-        return lambda: Path(f"{place}.away").rename(place)
+
+        def undo() -> None:
+            if place.is_dir():  # a remedy may have made another
+                shutil.rmtree(place)
+            Path(f"{place}.away").rename(place)
+
+        return undo
 
     return plant
 

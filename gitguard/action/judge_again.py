@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 
 from msgspec import Struct
 
@@ -190,7 +189,7 @@ def _of_login(config: Config, state: State, rider: Rider, moment: Moment) -> Fre
 
 
 def look_path(site: Site) -> str:
-    """Where the last look at the riders is noted; its time tells doctor that somebody looks."""
+    """Where the last look at the riders is noted."""
     return f"{site.settings.paths.state}/{LOOK}"
 
 
@@ -210,11 +209,3 @@ def _earlier(site: Site, moment: Moment) -> dict[str, int]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
     return counts if age >= OLDEST_LOOK_SECONDS else {}
-
-
-def last_look(site: Site) -> float | None:
-    """When riders were last judged (Unix seconds), None for never."""
-    try:
-        return os.stat(look_path(site)).st_mtime
-    except OSError:
-        return None

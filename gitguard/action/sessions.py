@@ -11,6 +11,8 @@ from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose, judge_again
 from gitguard.action.site import Site
 from gitguard.config.types import format_duration
+from gitguard.host.riding import SWEPT
+from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
@@ -129,4 +131,6 @@ def sweep(site: Site, moment: Moment) -> int:
     pruning.clear_away(site)
     with contextlib.closing(site.sqlite) as store:
         store.fold_in()
+    with contextlib.suppress(Refusal):  # a full disk is named by doctor itself
+        replace(f"{site.settings.paths.state}/{SWEPT}", f"{moment.at}\n".encode(), 0o600)
     return ended

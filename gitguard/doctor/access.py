@@ -15,7 +15,7 @@ from gitguard.action.site import Site
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, ok
 from gitguard.host.places import Places, authorized_keys
-from gitguard.host.riding import LOOK
+from gitguard.host.riding import LOOK, SWEPT
 from gitguard.machine.ownership import fault_of
 from gitguard.message.reasons import Refusal
 from gitguard.session.grant import KEY_BYTES, read_key
@@ -44,7 +44,7 @@ def access_findings(settings: Settings, places: Places) -> Iterator[Finding]:
     state, log = str(settings.paths.state), str(settings.paths.access_log)
     store = settings.store.url.path
     held = [store, f"{store}-wal", f"{store}-shm"]
-    writes = [log, audit_head(log), places.compiled, f"{state}/{LOOK}"]
+    writes = [log, audit_head(log), places.compiled, f"{state}/{LOOK}", f"{state}/{SWEPT}"]
     folders = [state, os.path.dirname(log), os.path.dirname(store), os.path.dirname(places.compiled)]
     folders.append(os.path.dirname(key_file))
     reads = [

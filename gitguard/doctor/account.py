@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import shlex
 from collections.abc import Iterator
 
 from gitguard.doctor.finding import Finding, gap, note, ok, remedy_of
@@ -23,13 +24,14 @@ _START_UP = (
 )  # fmt: skip
 
 
-def shell_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
-    """The login shell runs every forced command, with `-c`."""
+def shell_findings(entry: pwd.struct_passwd, keys: str, gate: str) -> Iterator[Finding]:
+    """The login shell runs every forced command, with `-c`. While a line of `keys` is not gated, another shell would give that one a shell."""
     name = os.path.basename(os.path.realpath(entry.pw_shell))
-    remedy = (
-        "while a key line is not gated: gitguard admin key adopt --set-shell MAP, which does both in the safe order; "
-        f"otherwise: usermod --shell /bin/sh {entry.pw_name}   (where /bin/sh is dash)"
-    )
+    remedy = f"usermod --shell /bin/sh {entry.pw_name}"
+    if _has_ungated(keys, gate):
+        remedy = (
+            "gitguard admin key list --map > MAP; look through it; gitguard admin key adopt --set-shell MAP"
+        )
     if entry.pw_uid == 0:
         yield gap(
             "account-is-root",
@@ -50,6 +52,13 @@ def shell_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
         yield gap("login-shell", fault, remedy)
     else:
         yield ok("login-shell", f"{entry.pw_shell} ({name})")
+
+
+def _has_ungated(path: str, gate: str) -> bool:
+    try:
+        return any(f'command="{gate} ' not in line.options for line in key_file.foreign_lines(path))
+    except Refusal:
+        return True
 
 
 def home_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
@@ -90,7 +99,7 @@ def key_findings(keys: list[Key], files: list[str], managed: str, gate: str) -> 
         yield gap(
             "key-file",
             f"sshd does not read {managed}, so nobody gets in by gitguard's lines",
-            f"AuthorizedKeysFile {managed}",
+            "gitguard admin init --drop-in --reload",
         )
     expected = {key.fingerprint: key_file.key_line(key, gate) for key in keys}
     try:
@@ -113,10 +122,15 @@ def key_findings(keys: list[Key], files: list[str], managed: str, gate: str) -> 
             yield gap(
                 "second-key-file",
                 f"sshd also reads {path}",
-                f"AuthorizedKeysFile {managed} alone, and remove that file",
+                f"mv {shlex.quote(path)} {shlex.quote(path + '.off')}",
             )
         if os.path.exists(path):
             yield from _foreign_findings(path, gate, expected)
+
+
+def _line_out(line: key_file.ForeignLine) -> str:
+    """The command that turns the line off, and keeps it to be read."""
+    return f"sed -i '{line.number}s/^/# /' {shlex.quote(line.path)}"
 
 
 def _foreign_findings(path: str, gate: str, known: dict[str, bytes]) -> Iterator[Finding]:
@@ -131,7 +145,7 @@ def _foreign_findings(path: str, gate: str, known: dict[str, bytes]) -> Iterator
             yield gap(
                 "key-line-unread",
                 f"a line that is not understood, and that sshd may: {about}",
-                "remove it, or mend it",
+                _line_out(line),
             )
             continue
         forced = re.search(r'command="([^"]*)"', line.options)
@@ -139,23 +153,29 @@ def _foreign_findings(path: str, gate: str, known: dict[str, bytes]) -> Iterator
             yield gap(
                 "key-not-gated",
                 f"a key line without our forced command: {about}",
-                "gitguard admin key list --map > MAP, gitguard admin key adopt MAP; or remove the line",
+                f"gitguard admin key list --map > MAP; look through it; gitguard admin key adopt MAP; or, if nobody should have it: {_line_out(line)}",
             )
         elif not re.search(r"(^|,)restrict(,|$)", line.options):
             yield gap(
                 "key-not-restricted",
                 f"a gated key line without `restrict`: {about}",
-                "remove the line; gitguard writes its own",
+                _line_out(line),
+            )
+        elif (said := re.search(r"--key (SHA256:[A-Za-z0-9+/]+)", forced[1])) and said[1] != line.fingerprint:
+            yield gap(
+                "key-of-another",
+                f"a gated line says {said[1]}, and its key is another: whoever has it acts by that one's session: {about}",
+                _line_out(line),
             )
         elif line.fingerprint not in known:
             yield gap(
                 "key-not-known",
                 f"a gated key line of a key that the store does not know: {about}",
-                "gitguard admin key adopt MAP takes it over, with the program behind it; or remove the line",
+                _line_out(line),
             )
         elif f"{line.options} {line.type} {line.blob}" not in known[line.fingerprint].decode():
             yield gap(
                 "key-line-altered",
                 f"a gated key line that is not as gitguard writes it: {about}",
-                "gitguard admin key adopt MAP takes it over, with the program behind it; or remove the line",
+                _line_out(line),
             )

@@ -13,13 +13,15 @@ import subprocess
 from collections.abc import Iterator
 
 from gitguard.doctor.finding import Finding, gap, note, ok
-from gitguard.doctor.sshd import Sshd
+from gitguard.doctor.leaning import pam_lines
+from gitguard.doctor.sshd import Sshd, line_out
 from gitguard.machine.environment import is_early
 
 PAM_ENVIRONMENT = ("/etc/environment", "/etc/security/pam_env.conf", "/etc/default/locale")
 PAM_SSHD = "/etc/pam.d/sshd"
 SSHRC = "/etc/ssh/sshrc"
 PRELOAD = "/etc/ld.so.preload"
+SETENV = "SetEnv in sshd's configuration"
 _SECONDS = 10
 
 
@@ -28,9 +30,11 @@ def server_variables(sshd: Sshd, entry: pwd.struct_passwd) -> dict[str, str]:
     found: dict[str, str] = {}
     for value in sshd.values.get("setenv", []):
         for name in re.findall(r"([A-Za-z_][A-Za-z0-9_]*)=", value):
-            found[name] = "SetEnv in sshd's configuration"
+            found[name] = SETENV
     sources = list(PAM_ENVIRONMENT) if sshd.one("usepam", "no") == "yes" else []
     sources += _pam_files()
+    if any("pam_env.so" in line and "user_readenv=1" in line for _, line in pam_lines("sshd")):
+        sources.append(f"{entry.pw_dir}/.pam_environment")
     if sshd.one("permituserenvironment", "no") != "no":
         sources.append(f"{entry.pw_dir}/.ssh/environment")
     for path in dict.fromkeys(sources):
@@ -45,6 +49,12 @@ def server_variables(sshd: Sshd, entry: pwd.struct_passwd) -> dict[str, str]:
             ):
                 found[match[1]] = path
     return found
+
+
+def _out_of(name: str, source: str, sshd: Sshd) -> str:
+    if source == SETENV:
+        return line_out(sshd, "setenv")
+    return rf"sed -i '/^[[:space:]]*\(export[[:space:]]\+\)\?{name}\b/d' {source}"
 
 
 def _pam_files() -> list[str]:
@@ -66,7 +76,7 @@ def environment_findings(sshd: Sshd, entry: pwd.struct_passwd) -> Iterator[Findi
         yield gap(
             "early-variable",
             f"{source} sets {name}, which acts before the gate: every command is refused as config-invalid",
-            f"take {name} out of {source}",
+            _out_of(name, source, sshd),
         )
     if not early:
         yield ok("environment", "the server sets no variable that acts before the gate")
@@ -74,7 +84,7 @@ def environment_findings(sshd: Sshd, entry: pwd.struct_passwd) -> Iterator[Findi
         yield gap(
             "ld-preload",
             f"{PRELOAD} names libraries that every program loads, the gate too",
-            f"empty {PRELOAD}, or accept it knowingly",
+            f"mv {PRELOAD} {PRELOAD}.off",
         )
 
 
@@ -91,14 +101,14 @@ def sshrc_findings(account: str) -> Iterator[Finding]:
         yield gap(
             "sshrc",
             f"{SSHRC} runs before every command and does not end well ({error})",
-            f"mend or remove {SSHRC}",
+            f"mv {SSHRC} {SSHRC}.off",
         )
         return
     if done.stdout or done.stderr:
         yield gap(
             "sshrc",
             f"{SSHRC} prints, which breaks Git and what people read",
-            f"let {SSHRC} print nothing for {account}",
+            f"mv {SSHRC} {SSHRC}.off",
         )
     else:
         yield note("sshrc", f"{SSHRC} runs before every command; it prints nothing")

@@ -5,23 +5,20 @@ from __future__ import annotations
 import ipaddress
 import os
 import shlex
-import shutil
 import time
 from collections.abc import Iterator
 
-from gitguard.action.judge_again import last_look
 from gitguard.action.pruning import left_behind
 from gitguard.action.site import Site
 from gitguard.config.in_force import in_force
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, note, ok, remedy_of
+from gitguard.doctor.reach import Reach
 from gitguard.host import bundle, launcher, notices
 from gitguard.host.install import check_git
 from gitguard.host.places import Places
-from gitguard.host.riding import LOOK_SECONDS
-from gitguard.machine.environment import PATH
-from gitguard.machine.ownership import fault_of, fault_on_the_way
-from gitguard.machine.python import PACKAGE, interpreter
+from gitguard.host.riding import LOOK_SECONDS, SWEPT
+from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.moments import clock, duration
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment, now
@@ -47,8 +44,11 @@ def file_findings(settings: Settings, places: Places) -> Iterator[Finding]:
         for path in (places.gate + launcher.BUNDLE, places.hook + launcher.BUNDLE)
         if os.path.exists(path)
     ]
-    others = [places.config, os.path.dirname(settings.paths.access_log), places.gate, places.hook, *bundles]
+    others = [places.config, os.path.dirname(settings.paths.access_log)]
+    launchers = [places.gate, places.hook, *bundles]
+    reach = Reach(uid)
     faults = [fault for path in (*others, *private) if (fault := fault_on_the_way(path, uid))]
+    faults += [fault for path in launchers if (fault := reach.writer_on_the_way(path))]
     faults += [
         f"{path} is open to others (mode {mode:04o})"
         for path in private
@@ -60,7 +60,10 @@ def file_findings(settings: Settings, places: Places) -> Iterator[Finding]:
         plain = f"chmod {wanted} {about}" if os.path.exists(about) else "gitguard admin init"
         yield gap("file-mode", fault, remedy_of(fault, str(settings.host.account), plain))
     if not faults:
-        yield ok("file-mode", f"{len(others) + len(private)} files and their folders are closed to others")
+        yield ok(
+            "file-mode",
+            f"{len(others) + len(launchers) + len(private)} files and their folders are closed to others",
+        )
 
 
 def configuration_findings(places: Places) -> Iterator[Finding]:
@@ -72,55 +75,6 @@ def configuration_findings(places: Places) -> Iterator[Finding]:
             f"{places.config} does not count yet: {found.doubt}; the form before it goes on",
             "gitguard admin config check",
         )
-
-
-def code_findings() -> Iterator[Finding]:
-    """The interpreter, the package and the libraries that launchers load: who may write there owns the gate."""
-    uid = os.geteuid()
-    package = os.path.join(PACKAGE, "gitguard")
-    faults = [
-        fault
-        for path in (interpreter(), package, *launcher.libraries())
-        if (fault := fault_on_the_way(path, uid))
-    ]
-    for path in (*_mapped(), *_programs(), os.path.dirname(os.__file__)):
-        if (fault := fault_on_the_way(path, uid)) and fault not in faults:
-            faults.append(fault)
-    for folder in launcher.library_packages():
-        for inside, _, _ in os.walk(folder):
-            if (fault := fault_of(os.lstat(inside), inside, uid)) and fault not in faults:
-                faults.append(fault)
-    count = 0
-    for folder, _, names in os.walk(package):
-        for path in (folder, *(os.path.join(folder, name) for name in names)):
-            count += 1
-            if fault := fault_of(os.lstat(path), path, uid):
-                faults.append(fault)
-    for fault in faults[:5]:
-        yield gap("code", fault, "install gitguard where root or the Git account alone may write")
-    if not faults:
-        yield ok(
-            "code", f"interpreter, libraries, programs and {count} files of the package are closed to others"
-        )
-
-
-def _mapped() -> list[str]:
-    """The shared libraries that this interpreter has loaded: the gate's loads the same."""
-    try:
-        with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
-            paths = {line.split(None, 5)[5].strip() for line in file if line.count(" /")}
-    except (OSError, IndexError):
-        return []
-    return sorted(path for path in paths if path.startswith("/") and os.path.exists(path))
-
-
-def _programs() -> list[str]:
-    """What runs before and behind the gate: the shell, Git and its commands."""
-    found = [
-        shutil.which(name, path=PATH)
-        for name in ("git", "git-shell", "git-upload-pack", "git-receive-pack", "sh")
-    ]
-    return [os.path.realpath(path) for path in found if path is not None]
 
 
 def _bundle_findings(places: Places) -> Iterator[Finding]:
@@ -158,7 +112,7 @@ def launcher_findings(places: Places) -> Iterator[Finding]:
             yield gap(
                 "launcher",
                 f"the {name}'s launcher {path} is not what this gitguard writes (upgraded, or edited)",
-                "gitguard admin init (it renews the hooks too)",
+                "gitguard admin init",
             )
         elif not os.access(path, os.X_OK):
             yield gap("launcher", f"{path} is not executable", f"chmod 755 {path}")
@@ -222,9 +176,11 @@ def clock_findings(latest_at: int, moment: Moment) -> Iterator[Finding]:
 
 def sweep_findings(site: Site) -> Iterator[Finding]:
     """Somebody ends what rides on after its session has run out: the sweep, once a minute."""
-    seen = last_look(site)
-    command = "gitguard admin init --timers (or put its cron line, " + site.places.cron + ", into cron)"
-    if seen is None or time.time() - seen > LOOK_SECONDS:
+    seen, begun = _time_of(f"{site.settings.paths.state}/{SWEPT}"), _time_of(site.settings.paths.grant_key)
+    command = "gitguard admin init --timers && gitguard admin session sweep"
+    if seen is None and begun is not None and time.time() - begun < LOOK_SECONDS:
+        yield note("sweep", "nobody has swept yet; the timer does so once a minute", command)
+    elif seen is None or time.time() - seen > LOOK_SECONDS:
         when = "never" if seen is None else f"{duration(int(time.time() - seen))} ago"
         yield gap(
             "sweep", f"parked connections were last looked at {when}: they outlive their sessions", command
@@ -234,6 +190,13 @@ def sweep_findings(site: Site) -> Iterator[Finding]:
     if left := left_behind(site):
         names = ", ".join(sorted(entry.path for entry in left)[:3]) + (" and more" if len(left) > 3 else "")
         yield note("left-over", f"commands that were killed left {names}", "gitguard admin session sweep")
+
+
+def _time_of(path: str) -> float | None:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return None
 
 
 def shared_address_findings(shared: list[tuple[str, int]]) -> Iterator[Finding]:

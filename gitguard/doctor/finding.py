@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from msgspec import Struct
@@ -37,3 +38,10 @@ def remedy_of(fault: str, account: str, otherwise: str) -> str:
         return fault.partition("; try: ")[2]
     path, belongs, _ = fault.partition(" belongs to uid ")
     return f"chown {account}: {shlex.quote(path)}" if belongs else otherwise
+
+
+def without(path: str, line: str) -> str:
+    """The command that takes a line out of a file, wherever it stands there."""
+    pattern = re.sub(r"([]\[\\.*^$%])", r"\\\1", line.strip())
+    script = rf"\%^[[:space:]]*{pattern}%d"
+    return f"sed -i {shlex.quote(script)} {shlex.quote(path)}"

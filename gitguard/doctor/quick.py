@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 from gitguard.config.compiled import Config
 from gitguard.config.load import load
-from gitguard.doctor.finding import Finding, gap, ok
+from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.host import launcher, notices
 from gitguard.host.places import Places, places_of
-from gitguard.host.riding import LOOK, LOOK_SECONDS
+from gitguard.host.riding import LOOK_SECONDS, SWEPT
 from gitguard.machine.account import become, own_command_line
 from gitguard.message.moments import clock, duration
 from gitguard.message.reasons import Refusal
@@ -134,12 +134,24 @@ def _room(config: Config) -> Iterator[Finding]:
 
 def _sweep(config: Config, moment: Moment) -> Iterator[Finding]:
     try:
-        age = moment.at - int(os.stat(f"{config.state}/{LOOK}").st_mtime)
+        age = moment.at - int(os.stat(f"{config.state}/{SWEPT}").st_mtime)
     except OSError:
         age = -1
     if 0 <= age <= LOOK_SECONDS:
         yield ok("sweep", "parked connections are looked at")
+    elif age < 0 and _is_new(config, moment):
+        yield note(
+            "sweep", "nobody has swept yet; the timer does so once a minute", "gitguard admin init --timers"
+        )
     else:
         when = "never" if age < 0 else f"{duration(age)} ago"
         what = f"parked connections were last looked at {when}: they outlive their sessions"
-        yield gap("sweep", what, "gitguard admin init --timers")
+        yield gap("sweep", what, "gitguard admin init --timers && gitguard admin session sweep")
+
+
+def _is_new(config: Config, moment: Moment) -> bool:
+    """Whether it was installed so short a while ago that no timer need have come round."""
+    try:
+        return 0 <= moment.at - int(os.stat(f"{config.state}/grant.key").st_mtime) < LOOK_SECONDS
+    except OSError:
+        return False

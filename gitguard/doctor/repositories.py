@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, note, ok, remedy_of
+from gitguard.doctor.reach import Reach
 from gitguard.message.reasons import Refusal
 from gitguard.policy.requirement import toggle_requires
 from gitguard.repository.adopting import hooks_elsewhere, left_overs, moved_by_hook, obstacle
@@ -26,15 +27,15 @@ def repository_findings(
 ) -> Iterator[Finding]:
     """One by one, and those on disk that are not known."""
     uid = os.geteuid()
+    directories = {repository.directory for repository in known}
     before = 0
     good = 0
     for repository in known:
-        faults = list(_faults(settings, repository, hook, uid, {r.directory for r in known}))
+        faults = list(_faults(settings, repository, hook, uid, directories))
         yield from faults
         good += not any(fault.level == "gap" for fault in faults)
         before += 1
     yield ok("repositories", f"{good} of {before} known repositories are in order")
-    directories = {repository.directory for repository in known}
     for found in on_disk(settings):
         if found.directory in forgotten:
             yield note("repository-forgotten", f"{found.directory} was forgotten, so it is refused")
@@ -49,7 +50,7 @@ def repository_findings(
             yield gap(
                 "repository-nested",
                 f"{nested} lies inside {found.directory}",
-                "move it out; it is refused where it is",
+                f"mv {shlex.quote(nested)} {shlex.quote(os.path.dirname(found.directory))}/",
             )
 
 
@@ -70,7 +71,11 @@ def _faults(
     if elsewhere is not None:
         yield gap("hooks-path", f"{name}: {elsewhere.why}", elsewhere.remedy)
     elif hindrance is not None and not hindrance.lender:
-        yield gap("repository-refused", f"{name}: {hindrance.why}", hindrance.remedy)
+        yield gap(
+            "repository-refused",
+            f"{name}: {hindrance.why}",
+            remedy_of(hindrance.why, str(settings.host.account), hindrance.remedy),
+        )
     if fault := hook_fault(repository.directory, hook, uid):
         remedy = remedy_of(fault, str(settings.host.account), "gitguard admin init")
         yield gap(
@@ -90,7 +95,7 @@ def _faults(
                 yield gap(
                     "borrows",
                     f"{name} borrows objects from {lender}, which is not known, so {name} is refused",
-                    "adopt the lender, or: git repack -a -d and remove objects/info/alternates",
+                    _own_objects(repository.directory, str(settings.host.account)),
                 )
     except Refusal:
         pass  # said above: obstacle asks the same question
@@ -105,6 +110,13 @@ def _faults(
             f"{name}: git-daemon-export-ok lets git-daemon serve it without any key",
             f"rm {repository.directory}/git-daemon-export-ok",
         )
+
+
+def _own_objects(directory: str, account: str) -> str:
+    """What it borrows becomes its own; the list of lenders is kept beside."""
+    info = f"{directory}/objects/info"
+    line = f"git -C {shlex.quote(directory)} repack -a -d -q && mv {shlex.quote(info)}/alternates {shlex.quote(info)}/alternates.off"
+    return f"runuser -u {account} -- sh -c {shlex.quote(line)}"
 
 
 def _other_hooks(repository: Repository, uid: int, account: str) -> Iterator[Finding]:
@@ -172,7 +184,9 @@ def _nested(found: Found) -> str:
     return ""
 
 
-def demand_findings(settings: Settings, tx: Reading, known: list[Repository]) -> Iterator[Finding]:
+def demand_findings(
+    settings: Settings, tx: Reading, known: list[Repository], config: str
+) -> Iterator[Finding]:
     """What is demanded of whom, and what is demanded of nobody."""
     demanding = [r for r in known if toggle_requires(r.require, "push")]
     enforcement = settings.git.enforcement
@@ -181,7 +195,7 @@ def demand_findings(settings: Settings, tx: Reading, known: list[Repository]) ->
             yield gap(
                 "enforcement-off",
                 f"enforcement is off while {len(demanding)} repositories demand 2FA ({demanding[0].name}, ...)",
-                'enforcement = "opt-in"',
+                f"sed -i 's/^enforcement *=.*/enforcement = \"opt-in\"/' {config}",
             )
         else:
             yield note(
@@ -220,6 +234,52 @@ def _invited(tx: Reading, missing: list[str]) -> str:
     return (
         f"gitguard admin user invite {'--all' if len(without) == len(missing) else ' '.join(without[:100])}"
     )
+
+
+def reading_demanded(settings: Settings, tx: Reading, known: list[Repository]) -> set[str]:
+    """The names of those whose reading demands 2FA of everybody: by toggle, or since the server enforces it."""
+    del tx
+    if settings.git.enforcement == "off":
+        return set()
+    if settings.git.enforcement == "enforced":
+        return {repository.name for repository in known}
+    return {repository.name for repository in known if toggle_requires(repository.require, "read")}
+
+
+def reading_findings(
+    settings: Settings, known: list[Repository], demanding: set[str], reach: Reach
+) -> Iterator[Finding]:
+    """Which repositories other accounts of the machine read, past every key: a gap where reading demands 2FA."""
+    account = str(settings.host.account)
+    said = {
+        repository.name: who
+        for repository in known
+        if os.path.isdir(repository.directory)
+        and (who := reach.reader_on_the_way(f"{repository.directory}/objects"))
+    }
+    closed = [name for name in said if name in demanding]
+    if closed:
+        name = closed[0]
+        more = f", and {len(closed) - 1} more that demand 2FA for reading" if len(closed) > 1 else ""
+        root = next(
+            (r for r in roots(settings) if f"{_directory(known, name)}/".startswith(f"{r}/")),
+            _directory(known, name),
+        )
+        yield gap(
+            "repository-readable",
+            f"{name} is read by other accounts of this machine, whoever they are: {said[name]}{more}",
+            f"chmod o-rx,g-w {shlex.quote(root)} && chgrp {account} {shlex.quote(root)}",
+        )
+    elif said:
+        name = next(iter(said))
+        yield note(
+            "repository-readable",
+            f"{len(said)} {'repository is' if len(said) == 1 else 'repositories are'} read by other accounts of this machine ({name}, say): {said[name]}",
+        )
+
+
+def _directory(known: list[Repository], name: str) -> str:
+    return next(repository.directory for repository in known if repository.name == name)
 
 
 def system_hooks_path_findings() -> Iterator[Finding]:

@@ -5,16 +5,14 @@ And the sshd that really runs: is it the one that was asked, with the configurat
 
 from __future__ import annotations
 
-import glob
 import os
 import pwd
-import re
 import subprocess
 from collections.abc import Iterator
 
 from gitguard.decision.command import quote
 from gitguard.doctor.finding import Finding, gap, note, ok
-from gitguard.doctor.sshd import DEFAULT_CONFIG, Sshd
+from gitguard.doctor.sshd import Sshd
 from gitguard.host.key_options import gate_line
 from gitguard.machine.environment import PATH
 from gitguard.store.rows import Key, Repository
@@ -73,22 +71,10 @@ def gate_findings(
         yield ok("gate-run", f"run as sshd would for {key.user}, the gate answers (exit {done.returncode})")
 
 
-def daemon_findings(config: str | None, sshd: Sshd, uid: int) -> Iterator[Finding]:
-    """The sshd that runs reads the file that was asked about, and read it after its last change."""
+def daemon_findings(sshd: Sshd, uid: int) -> Iterator[Finding]:
+    """The sshd that runs read its files after their last change."""
     if uid == 0:
         return  # the account is root: every sshd of the machine leads in, and that is said
-    asked = config or DEFAULT_CONFIG
-    others = []
-    for pid, words in _listening():
-        used = next((words[at + 1] for at, word in enumerate(words[:-1]) if word == "-f"), DEFAULT_CONFIG)
-        if used != asked:
-            others.append(f"{used} (process {pid})")
-    if others:
-        yield gap(
-            "sshd-other",
-            f"another sshd runs with {', '.join(others[:3])}, which was not looked at",
-            "look at it too: gitguard admin doctor --sshd-config FILE, or stop it",
-        )
     pidfile = sshd.one("pidfile", "/run/sshd.pid")
     try:
         began = os.stat(pidfile).st_mtime
@@ -101,19 +87,3 @@ def daemon_findings(config: str | None, sshd: Sshd, uid: int) -> Iterator[Findin
             f"{changed[0]} was changed after sshd read it, so what runs is not what was looked at",
             "sshd -t && systemctl reload ssh",
         )
-
-
-def _listening() -> Iterator[tuple[int, list[str]]]:
-    """(pid, words) of every listening sshd."""
-    for folder in glob.glob("/proc/[0-9]*"):
-        try:
-            with open(f"{folder}/cmdline", "rb") as file:
-                line = file.read().decode("utf-8", "replace")
-        except OSError:
-            continue
-        words = [word for word in line.replace("\0", " ").split() if word]
-        if line.startswith("sshd: ") and "[listener]" in line:
-            words = words[1:]
-        elif not (words and re.search(r"(^|/)sshd$", words[0])):
-            continue
-        yield int(folder.rpartition("/")[2]), words

@@ -12,14 +12,18 @@ import grp
 import os
 import pwd
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
 
 from msgspec import Struct, field
 
-from gitguard.doctor.finding import Finding, gap, note, ok
+from gitguard.doctor.daemons import Daemon
+from gitguard.doctor.finding import Finding, gap, note, ok, without
+from gitguard.doctor.leaning import Lean
 from gitguard.host.install import IDLE_TIMEOUT_SINCE
+from gitguard.host.system import DROP_IN
 
 SEARCH_PATH = "/usr/sbin:/usr/local/sbin:/sbin:/usr/bin:/usr/local/bin"
 CA_ORDER_FIXED = (
@@ -27,6 +31,7 @@ CA_ORDER_FIXED = (
     4,
 )  # before it, AuthorizedKeysCommand ahead of AuthorizedPrincipalsCommand drops the latter
 DEFAULT_CONFIG = "/etc/ssh/sshd_config"
+RELOAD = "sshd -t && systemctl reload ssh"
 
 # keyword -> (the only value that is safe, what another one opens)
 _MUST_BE = {
@@ -42,6 +47,7 @@ _MUST_BE = {
     "authorizedkeyscommand": ("none", "another program names keys"),
     "authorizedprincipalscommand": ("none", "another program names principals"),
     "forcecommand": ("none", "another command runs instead of the gate"),
+    "chrootdirectory": ("none", "neither shell nor gate is there for anybody who logs in"),
 }
 # Under `AuthenticationMethods publickey` none of these logs anyone in by itself.
 _MOOT_BY_METHODS = (
@@ -62,22 +68,48 @@ class Sshd(Struct, frozen=True):
     values: dict[str, list[str]] = field(default_factory=dict)
     text: str = ""
     files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
     def one(self, keyword: str, default: str) -> str:
         """The value of a keyword that has one."""
         return self.values.get(keyword, [default])[0]
 
 
-def read(account: str, config: str | None, port: int = 22) -> Sshd:
-    """Ask sshd for its effective configuration for `account`, from `config` or its own default."""
-    program = shutil.which("sshd", path=SEARCH_PATH)
-    if program is None:
+def program() -> str | None:
+    """The machine's sshd."""
+    return shutil.which("sshd", path=SEARCH_PATH)
+
+
+def read(
+    account: str,
+    config: str | None,
+    port: int = 22,
+    options: tuple[str, ...] = (),
+    spec: dict[str, str] | None = None,
+) -> Sshd:
+    """Ask sshd for its effective configuration for `account`, from `config` or its own default.
+
+    `options`: a daemon's own words. `spec`: other words for `-C` than those of a connection over loopback.
+    """
+    path = program()
+    if path is None:
         return Sshd("sshd was not found on this machine")
-    chosen = ["-f", config] if config else []
+    chosen = [*(["-f", config] if config else []), *options]
+    config = next(
+        (value for name, value in zip(options[::2], options[1::2], strict=True) if name == "-f"), config
+    )
+    asked = {
+        "user": account,
+        "host": "localhost",
+        "addr": "127.0.0.1",
+        "laddr": "127.0.0.1",
+        "lport": str(port),
+    }
+    asked.update(spec or {})
     if os.geteuid() == 0:
         os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # Debian's sshd refuses even -T without it
     done = subprocess.run(
-        [program, "-T", *chosen, "-C", f"user={account},host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport={port}"],
+        [path, "-T", *chosen, "-C", ",".join(f"{key}={value}" for key, value in asked.items())],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:
@@ -90,12 +122,16 @@ def read(account: str, config: str | None, port: int = 22) -> Sshd:
     found = re.search(r"OpenSSH_(\d+)\.(\d+)", told)
     version = (int(found[1]), int(found[2])) if found else (0, 0)
     files: list[str] = []
-    text = "\n".join(_with_includes(config or DEFAULT_CONFIG, files))
-    return Sshd("", account, version, values, text, tuple(files))
+    folders: list[str] = []
+    text = "\n".join(_with_includes(config or DEFAULT_CONFIG, files, folders))
+    return Sshd("", account, version, values, text, tuple(files), tuple(folders))
 
 
-def _with_includes(path: str, files: list[str], depth: int = 0) -> list[str]:
-    """The lines of a configuration and of what it includes; an unreadable file is one line that says so."""
+def _with_includes(path: str, files: list[str], folders: list[str], depth: int = 0) -> list[str]:
+    """The lines of a configuration and of what it includes; an unreadable file is one line that says so.
+
+    `folders`: where whoever may write could leave one more file that is included.
+    """
     files.append(path)
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -107,9 +143,10 @@ def _with_includes(path: str, files: list[str], depth: int = 0) -> list[str]:
         words = line.replace("=", " ", 1).split()
         if words and words[0].lower() == "include" and depth < 8:
             for pattern in words[1:]:
-                whole = pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"
-                for included in sorted(glob.glob(whole.strip('"'))):
-                    found += _with_includes(included, files, depth + 1)
+                whole = (pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}").strip('"')
+                folders.append(os.path.dirname(whole))
+                for included in sorted(glob.glob(whole)):
+                    found += _with_includes(included, files, folders, depth + 1)
         else:
             found.append(line)
     return found
@@ -126,53 +163,40 @@ def key_files(sshd: Sshd, home: str, account: str, uid: int) -> list[str]:
     return found
 
 
-def _other_matches(text: str) -> list[str]:
-    """Match lines whose blocks `sshd -T` was not asked about: by address, port, host, or a file not read."""
-    found = []
-    for line in text.splitlines():
-        words = line.replace("=", " ", 1).split()
-        if words and words[0].lower() == "match":
-            criteria = {word.lower() for word in words[1::2]}
-            if not criteria <= {"user", "group", "all"}:
-                found.append(" ".join(words))
-    return found
-
-
 def findings(sshd: Sshd, snippet: str) -> Iterator[Finding]:
     """Everything about sshd."""
-    remedy = f"put {snippet} into sshd's configuration (gitguard admin init --drop-in), and reload sshd"
     if sshd.fault:
-        yield gap("sshd-not-read", sshd.fault, "run doctor as root, or name the file with --sshd-config")
+        yield gap("sshd-not-read", sshd.fault, _readable_again(sshd.fault))
         return
     only_keys = sshd.one("authenticationmethods", "any") == "publickey"
     for keyword, (safe, opens) in _MUST_BE.items():
         value = sshd.one(keyword, safe)
         if value != safe and not (only_keys and keyword in _MOOT_BY_METHODS):
-            yield gap(f"sshd-{keyword}", f"{keyword} is {value}: {opens}", remedy)
+            yield gap(f"sshd-{keyword}", f"{keyword} is {value}: {opens}", _remedy(sshd, keyword, snippet))
         else:
             moot = "" if value == safe else ", which AuthenticationMethods publickey makes moot"
             yield ok(f"sshd-{keyword}", f"{keyword} {value}{moot}")
-    for line in _other_matches(sshd.text):
-        yield gap(
-            "sshd-match",
-            f"`{line}`: what this block says for other connections was not looked at",
-            "match by User alone, or see to it that the block opens nothing for the account",
-        )
     if "%" in sshd.one("authorizedkeysfile", "").replace("%%", "").replace("%h", "").replace(
         "%u", ""
     ).replace("%U", ""):
-        yield gap("sshd-key-file", "AuthorizedKeysFile has a token that doctor does not know", remedy)
+        yield gap(
+            "sshd-key-file",
+            "AuthorizedKeysFile has a token that doctor does not know",
+            _remedy(sshd, "authorizedkeysfile", snippet),
+        )
     names = " ".join(sshd.values.get("acceptenv", [])).split()
     generous = [name for name in names if not _HARMLESS_VARIABLES.fullmatch(name)]
     if generous:
         yield gap(
             "sshd-acceptenv",
             f"clients may set {' '.join(generous)}, some of which act before any gate",
-            remedy,
+            _remedy(sshd, "acceptenv", snippet),
         )
     elif "GIT_PROTOCOL" not in names:
         yield gap(
-            "sshd-acceptenv", "GIT_PROTOCOL is not accepted, so clients fall back to protocol v0", remedy
+            "sshd-acceptenv",
+            "GIT_PROTOCOL is not accepted, so clients fall back to protocol v0",
+            _remedy(sshd, "acceptenv", snippet),
         )
     else:
         yield ok("sshd-acceptenv", f"acceptenv {' '.join(names)}")
@@ -181,13 +205,13 @@ def findings(sshd: Sshd, snippet: str) -> Iterator[Finding]:
         yield note(
             "sshd-channeltimeout",
             "sshd ends no idle channel by itself, so the sweep alone ends what is parked",
-            remedy,
+            _remedy(sshd, "channeltimeout", snippet),
         )
     if sshd.one("strictmodes", "yes") != "yes":
         yield gap(
             "sshd-strictmodes",
             "StrictModes is no: sshd believes key files that others may write",
-            "set StrictModes yes",
+            _remedy(sshd, "strictmodes", snippet),
         )
     if sshd.version < CA_ORDER_FIXED and _commands_in_bad_order(sshd.text):
         yield gap(
@@ -195,6 +219,53 @@ def findings(sshd: Sshd, snippet: str) -> Iterator[Finding]:
             "AuthorizedKeysCommand stands before AuthorizedPrincipalsCommand: this OpenSSH drops forced commands of certificates",
             "put AuthorizedPrincipalsCommand first, or upgrade to OpenSSH 9.4",
         )
+
+
+def _readable_again(fault: str) -> str:
+    """The line that sshd itself names is turned off."""
+    found = re.search(r"(/\S+):? line (\d+)", fault)
+    if found is None:
+        return "run doctor as root, or name the file with --sshd-config"
+    return f"sed -i '{found[2]}s/^/# /' {found[1].rstrip(':')} && {RELOAD}"
+
+
+def _remedy(sshd: Sshd, keyword: str, snippet: str) -> str:
+    """The drop-in, where it is not what init writes; else the line of another file that decides."""
+    if os.path.exists(snippet) and _bytes(DROP_IN) != _bytes(snippet):
+        return "gitguard admin init --drop-in --reload"
+    return line_out(sshd, keyword)
+
+
+def line_out(sshd: Sshd, keyword: str) -> str:
+    """The command that takes the first line of a keyword out of the file where it stands, other files than our drop-in first."""
+    for path in sorted(sshd.files, key=lambda path: path == DROP_IN):
+        for line in _bytes(path).decode("utf-8", "replace").splitlines():
+            if line.replace("=", " ", 1).lower().split()[:1] == [keyword]:
+                return f"{without(path, line)} && {RELOAD}"
+    return "gitguard admin init --drop-in --reload"
+
+
+def _let_in(sshd: Sshd, keyword: str, account: str) -> str:
+    """For lists of names: one more where only some are let in, the line out where it keeps the account away."""
+    if keyword.startswith("deny"):
+        return line_out(sshd, keyword)
+    name = account
+    if keyword == "allowgroups":
+        name = grp.getgrgid(pwd.getpwnam(account).pw_gid).gr_name
+    for path in sshd.files:
+        if re.search(
+            rf"^\s*{keyword}\s", _bytes(path).decode("utf-8", "replace"), re.MULTILINE | re.IGNORECASE
+        ):
+            return f"sed -i 's/^[[:space:]]*{keyword} .*/& {name}/I' {shlex.quote(path)} && {RELOAD}"
+    return line_out(sshd, keyword)
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return b""
 
 
 def _closed_findings(sshd: Sshd) -> Iterator[Finding]:
@@ -215,14 +286,21 @@ def _closed_findings(sshd: Sshd) -> Iterator[Finding]:
             yield gap(
                 f"sshd-{keyword}",
                 f"{keyword} {' '.join(patterns)} keeps {account} out",
-                f"change {keyword} in sshd's configuration",
+                _let_in(sshd, keyword, account),
             )
+    methods = sshd.one("authenticationmethods", "any")
+    if methods != "any" and "publickey" not in methods.split():
+        yield gap(
+            "sshd-authenticationmethods",
+            f"AuthenticationMethods {methods}: a key alone gets nobody in, and people have nothing else",
+            line_out(sshd, "authenticationmethods"),
+        )
     for keyword, bad in (("pubkeyauthentication", "no"), ("maxsessions", "0")):
         if sshd.one(keyword, "") == bad:
             yield gap(
                 f"sshd-{keyword}",
                 f"{keyword} is {bad}: no key gets in",
-                f"change {keyword} in sshd's configuration",
+                line_out(sshd, keyword),
             )
     if account == "root" and sshd.one("permitrootlogin", "yes") == "no":
         yield gap(
@@ -230,12 +308,78 @@ def _closed_findings(sshd: Sshd) -> Iterator[Finding]:
             "PermitRootLogin is no, and the Git account is root",
             "use an account of its own",
         )
-    types = sshd.one("pubkeyacceptedalgorithms", "ssh-ed25519")
-    if "ssh-ed25519" not in types and "ecdsa" not in types and "rsa-sha2" not in types:
+
+
+def leans(sshd: Sshd) -> Iterator[Lean]:
+    """The files that sshd reads and the programs that it runs."""
+    for path in sshd.files:
+        yield Lean(path, "sshd-file", "sshd reads it")
+    for folder in sshd.folders:
+        yield Lean(folder, "sshd-file", "sshd reads whatever lies there")
+    for keyword in ("revokedkeys", "trustedusercakeys", "hostkey", "authorizedprincipalsfile"):
+        for path in sshd.values.get(keyword, []):
+            if path.startswith("/"):
+                yield Lean(path, "sshd-file", "sshd reads it")
+    for keyword in ("authorizedkeyscommand", "authorizedprincipalscommand", "subsystem"):
+        for line in sshd.values.get(keyword, []):
+            for word in line.split():
+                if word.startswith("/"):
+                    yield Lean(word, "sshd-file", "sshd runs it")
+    if (place := program()) is not None:
+        yield Lean(place, "sshd-file", "it is sshd")
+    for path in ("/etc/ssh", "/etc/ssh/sshrc", "/etc/ssh/moduli"):
+        yield Lean(path, "sshd-file", "sshd reads it")
+
+
+DECIDES = (
+    *_MUST_BE,
+    "authorizedkeysfile",
+    "acceptenv",
+    "setenv",
+    "authenticationmethods",
+    "strictmodes",
+    "pubkeyauthentication",
+)
+
+
+def other_findings(main: Sshd, others: list[tuple[Daemon, Sshd]]) -> Iterator[Finding]:
+    """Daemons that would let somebody in by other settings than those that were looked at."""
+    for daemon, sshd in others:
+        about = f"{daemon.where}: sshd {' '.join(daemon.options)}"
+        remedy = daemon.stop
+        if sshd.fault:
+            yield gap("sshd-other", f"{about}: it was not looked at ({sshd.fault})", remedy)
+            continue
+        differs = [
+            keyword
+            for keyword in DECIDES
+            if sorted(sshd.values.get(keyword, [])) != sorted(main.values.get(keyword, []))
+        ]
+        if differs:
+            said = f"{differs[0]} is {' '.join(sshd.values.get(differs[0], ['not set']))}"
+            yield gap(
+                "sshd-other", f"{about}: for the account {said}, other than what the snippet says", remedy
+            )
+
+
+def key_type_findings(sshd: Sshd, types: list[str]) -> Iterator[Finding]:
+    """Keys that people have and sshd does not take; and a list of revoked keys that it cannot read, which closes all."""
+    algorithms = sshd.one("pubkeyacceptedalgorithms", "").split(",")
+    taken = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")}
+    refused = [kind for kind in types if not any(name in algorithms for name in taken.get(kind, (kind,)))]
+    if algorithms != [""] and refused:
+        kinds = ", ".join(sorted(set(refused)))
         yield gap(
             "sshd-pubkeyacceptedalgorithms",
-            f"sshd takes keys of these types alone: {types[:80]}",
-            "add ssh-ed25519",
+            f"{len(refused)} keys of people are of a type that sshd does not take ({kinds}): they are shut out",
+            f"add {kinds} to PubkeyAcceptedAlgorithms in sshd's configuration, and reload sshd",
+        )
+    revoked = sshd.one("revokedkeys", "none")
+    if revoked != "none" and not os.access(revoked, os.R_OK):
+        yield gap(
+            "sshd-revokedkeys",
+            f"RevokedKeys names {revoked}, which is not there: sshd then refuses every key",
+            f"touch {revoked}",
         )
 
 

@@ -5,18 +5,19 @@ Looked at by rule over the whole of passwd, group, shadow and sudoers, as root; 
 
 from __future__ import annotations
 
-import glob
 import grp
 import os
 import pwd
-import re
 import time
 from collections.abc import Iterator
 
 from gitguard.doctor.finding import Finding, gap, note, ok
+from gitguard.doctor.programs import group_findings, su_findings
+from gitguard.doctor.reach import Reach
+from gitguard.doctor.shut_out import shut_out_findings
+from gitguard.doctor.sudo import sudo_findings
 from gitguard.message.numbers import number
 
-SUDOERS = ("/etc/sudoers", "/etc/sudoers.d/*", "/etc/doas.conf")
 SHADOW = "/etc/shadow"
 NOLOGIN = ("/etc/nologin", "/run/nologin", "/var/run/nologin")
 # Whoever is in one of these reads or becomes anything on the machine.
@@ -24,11 +25,21 @@ _MIGHTY = ("root", "sudo", "wheel", "adm", "disk", "shadow", "docker", "lxd", "l
 
 
 def read_as_root(account: str) -> list[Finding]:
-    """What only root can read: shadow and sudoers. Called before the uid is given up."""
-    return [*_shadow_findings(account), *_sudo_findings(account)]
+    """What only root can read: shadow, sudoers, PAM. Called before the uid is given up."""
+    entry = pwd.getpwnam(account)
+    groups = [
+        (g.gr_name, g.gr_gid) for g in grp.getgrall() if account in g.gr_mem or g.gr_gid == entry.pw_gid
+    ]
+    return [
+        *_shadow_findings(account),
+        *sudo_findings(account, entry.pw_uid, groups),
+        *su_findings(account),
+        *group_findings(),
+        *shut_out_findings(account, [name for name, _ in groups]),
+    ]
 
 
-def account_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
+def account_findings(entry: pwd.struct_passwd, reach: Reach) -> Iterator[Finding]:
     """Who else is the account, or stands in its group."""
     if entry.pw_uid == 0:
         return  # said by shell_findings; everything leads in to root
@@ -41,20 +52,15 @@ def account_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
         yield gap(
             "account-shared",
             f"{', '.join(twins)} has the uid of {entry.pw_name}, and so all its rights",
-            f"give it a uid of its own: usermod -u NUMBER {twins[0]}",
+            rf"sed -i 's/^{twins[0]}:\([^:]*\):{entry.pw_uid}:/{twins[0]}:\1:{_free_uid()}:/' /etc/passwd",
         )
     group = grp.getgrgid(entry.pw_gid) if _has_group(entry.pw_gid) else None
-    members = {name for name in (group.gr_mem if group else []) if name != entry.pw_name}
-    members |= {
-        other.pw_name
-        for other in pwd.getpwall()
-        if other.pw_gid == entry.pw_gid and other.pw_uid != entry.pw_uid
-    }
+    members = set(reach.members(entry.pw_gid))
     if group is not None and members:
         yield gap(
             "account-group",
-            f"the group {group.gr_name} owns what {entry.pw_name} makes, and these are in it: {', '.join(sorted(members))}",
-            f"gpasswd -d {min(members)} {group.gr_name}, or give {entry.pw_name} a group of its own",
+            f"the group {group.gr_name} owns what {entry.pw_name} makes, and these are in it, or may put themselves in: {', '.join(sorted(members))}",
+            f"gpasswd -d {min(members)} {group.gr_name}",
         )
     mighty = [
         g.gr_name
@@ -73,6 +79,11 @@ def account_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
         if os.path.exists(path):
             yield gap("nologin", f"{path} is there: sshd lets nobody in", f"rm {path}")
             break
+
+
+def _free_uid() -> int:
+    taken = {entry.pw_uid for entry in pwd.getpwall()}
+    return next(uid for uid in range(1000, 60000) if uid not in taken)
 
 
 def _has_group(gid: int) -> bool:
@@ -117,23 +128,3 @@ def _shadow_findings(account: str) -> Iterator[Finding]:
             f"the account {account} has expired, so nobody gets in",
             f"chage -E -1 {account}",
         )
-
-
-def _sudo_findings(account: str) -> Iterator[Finding]:
-    """Rules that let somebody run commands as the account, or the account as somebody else."""
-    lines: list[tuple[str, str]] = []
-    for pattern in SUDOERS:
-        for path in sorted(glob.glob(pattern)):
-            try:
-                with open(path, encoding="utf-8", errors="replace") as file:
-                    lines += [(path, line.strip()) for line in file.read().replace("\\\n", " ").splitlines()]
-            except OSError:
-                yield note("sudoers", f"{path} was not read", "run doctor as root")
-    word = re.compile(rf"(^|[\s(,=:%#]){re.escape(account)}($|[\s),:=!])")
-    for path, line in lines:
-        if line and not line.startswith(("#", "Defaults")) and account != "root" and word.search(line):
-            yield gap(
-                "sudo",
-                f"{path} has a rule about {account}: {line[:120]}",
-                "take it out, or see to it that nobody becomes the account, or the account anybody, by it",
-            )

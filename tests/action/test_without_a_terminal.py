@@ -541,7 +541,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
 
 # What actions are made of, called by each of them.
 PARTS = {
-    "follow.follow", "judge_again.judge_again", "judge_again.look_path", "judge_again.last_look",
+    "follow.follow", "judge_again.judge_again", "judge_again.look_path",
     "roster.entry_of", "site.open_site", "site.settings_of", "own_keys.check_allowed",
     "repositories.lost", "trail.write_archive", "trail.move_out", "pruning.prune", "pruning.left_behind", "pruning.clear_away",  # of the sweep; test_pruning.py
 }  # fmt: skip

@@ -41,7 +41,8 @@ def _clock_back(site: Direct) -> None:
 
 
 def _no_sweep(site: Direct) -> None:
-    os.utime(site.home / "state" / "riders.seen", (time.time() - 3600, time.time() - 3600))
+    site.admin("session", "sweep")
+    os.utime(site.home / "state" / "swept", (time.time() - 3600, time.time() - 3600))
 
 
 def _notice(site: Direct) -> None:

@@ -153,7 +153,7 @@ def test_lines_that_begin_like_ours(site: Direct, options: str) -> None:
     "match",
     [
         "Match Address 10.0.0.0/8\n    AcceptEnv *",
-        "Match LocalPort 2222\n    PermitTTY yes",
+        "Match LocalPort 2222\n    ForceCommand /bin/true",
         "Match Host example.com\n    AuthorizedKeysFile /tmp/x",
     ],
 )
@@ -278,15 +278,18 @@ def test_a_head_noted_by_a_restore_is_a_lag(tmp_path: Path) -> None:
 
 def test_code_that_others_may_write(site: Direct, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """ATTACK: a file of the package is writable by others: they own the gate. EXPECTED: doctor names it."""
-    from gitguard.doctor import files
+    from gitguard.doctor import code
+    from gitguard.doctor.leaning import leaning_findings
+    from gitguard.doctor.reach import Reach
 
     package = tmp_path / "copy"
     (package / "gitguard").mkdir(parents=True)
     (package / "gitguard" / "x.py").write_text("")
-    monkeypatch.setattr(files, "PACKAGE", str(package))
-    before = [finding.level for finding in files.code_findings()]
+    monkeypatch.setattr(code, "PACKAGE", str(package))
+    before = [finding.level for finding in leaning_findings(code.code_leans(), Reach(os.geteuid()))]
     (package / "gitguard" / "x.py").chmod(0o666)
-    after = [finding.what for finding in files.code_findings() if finding.level == "gap"]
+    found = leaning_findings(code.code_leans(), Reach(os.geteuid()))
+    after = [finding.what for finding in found if finding.level == "gap"]
     assert any("x.py" in what for what in after), (before, after)
 
 
@@ -301,9 +304,9 @@ def test_shells_that_are_not_known_to_be_plain(tmp_path: Path, name: str) -> Non
     shell.write_text("#!/bin/sh\n")
     shell.chmod(0o755)
     entry = pwd.struct_passwd(("git", "*", 998, 998, "", "/home/git", str(shell)))
-    assert [finding.level for finding in shell_findings(entry)] == ["gap"]
+    assert [finding.level for finding in shell_findings(entry, "/nowhere", "gate")] == ["gap"]
     plain = pwd.struct_passwd(("git", "*", 998, 998, "", "/home/git", "/bin/dash"))
-    assert [finding.level for finding in shell_findings(plain)] == ["ok"]
+    assert [finding.level for finding in shell_findings(plain, "/nowhere", "gate")] == ["ok"]
 
 
 def test_an_interrupted_init(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
+import grp
 import os
 import pwd
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 import click
@@ -16,20 +19,33 @@ from gitguard.config.schema import Settings
 from gitguard.doctor import (
     access,
     account,
+    code,
+    daemons,
     environment,
     exports,
     files,
+    git_programs,
+    leaning,
+    login,
+    match_blocks,
     page,
+    programs,
     repositories,
     running,
+    schedules,
+    shut_out,
     sshd,
     store,
+    views,
     ways_in,
 )
 from gitguard.doctor.finding import Finding, gap
-from gitguard.host.places import places_of
+from gitguard.doctor.reach import Reach
+from gitguard.host import system
+from gitguard.host.places import authorized_keys, places_of
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
+from gitguard.store.rows import Repository
 
 
 def _looked(name: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
@@ -45,9 +61,11 @@ def _looked(name: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Findin
 
 
 def _remedy(refusal: Refusal) -> str:
+    if "; try: " in refusal.detail:
+        return refusal.detail.partition("; try: ")[2]
     by_reason = {
         "store-unavailable": "gitguard admin store status; a backup is put in place by: gitguard admin store restore FILE",
-        "store-schema": "gitguard admin init (it brings the store up to date); if the store is newer: install that version",
+        "store-schema": "gitguard admin init; if the store is newer: install that version",
         "config-invalid": "gitguard admin config edit",
         "log-unavailable": "gitguard admin init (it makes the log's folder anew); the file itself must be the account's",
     }
@@ -58,24 +76,48 @@ def _remedy(refusal: Refusal) -> str:
     )
 
 
-def findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
-    """Every finding; raises Refusal("forbidden") alone."""
+# What only follows from another gap: whoever mends that one mends this.
+_FOLLOWS = {
+    "gate-run": ("launcher", "early-variable", "configuration", "store-", "grant-key", "login-shell", "access", "file-mode"),
+    "login": (
+        "launcher", "early-variable", "configuration", "store-", "login-shell", "nologin", "account-", "hosts-deny", "pam-limits",
+        "sshd-", "key-file", "ld-preload", "sshrc", "home",
+    ),
+    "login-terminal": ("sshd-permittty",),
+    "login-forwarding": ("sshd-disableforwarding",),
+    "login-after": ("sshd-authorizedkeyscommand", "second-key-file", "key-not-gated"),
+}  # fmt: skip
+
+
+def findings(ctx: click.Context, sshd_config: str | None) -> list[Finding]:
+    """Every finding, one for each cause; raises Refusal("forbidden") alone."""
+    found = list(_findings(ctx, sshd_config))
+    gaps = {finding.name for finding in found if finding.level == "gap"}
+    return [
+        finding
+        for finding in found
+        if finding.level != "gap"
+        or not any(name.startswith(_FOLLOWS.get(finding.name, ())) for name in gaps - {finding.name})
+    ]
+
+
+def _findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
+    """Look after look."""
     config = config_of(ctx)
     try:
         settings = open_settings(config)
         entry = pwd.getpwnam(settings.host.account)
     except ConfigurationError as error:
         good = good_form(places_of(config).compiled)
-        whole = (
-            f", or take the last form that was whole: install -m 644 {good} {config}"
-            if os.path.exists(good)
-            else ""
-        )
+        lost = os.path.exists(good) and any(fault.where == "[git] enforcement" for fault in error.faults)
+        remedy = "gitguard admin config edit"
+        if lost:  # emptied, or cut off: whoever edits that begins with nothing
+            remedy = f"cp -p {config} {config}.broken && install -m 644 {good} {config}"
+        elif os.path.exists(good):
+            remedy += f", or take the last form that was whole: install -m 644 {good} {config}"
         for fault in error.faults:
             yield gap(
-                "configuration",
-                f"{error.path}: {fault}",
-                f"gitguard admin config edit{whole}; until then every request is refused",
+                "configuration", f"{error.path}: {fault}", f"{remedy}; until then every request is refused"
             )
         return
     except Refusal as refusal:
@@ -94,9 +136,11 @@ def findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
             "make it, or name another under [host] account",
         )
         return
-    # While we may still be root: sshd's own files, shadow, sudoers.
+    # While we may still be root: sshd's own files, PAM, shadow, sudoers, and who may write what.
     effective = sshd.read(entry.pw_name, sshd_config, settings.host.port)
-    as_root = list(_looked("ways into the account", lambda: ways_in.read_as_root(entry.pw_name)))
+    log_in = os.geteuid() == 0 and not effective.fault and daemons.runs_with(sshd.program(), sshd_config)
+    reach = Reach(entry.pw_uid)
+    as_root = list(_as_root(settings, entry, effective, reach, sshd_config))
     try:
         office: Office | None = open_office(ctx)
     except Refusal as refusal:
@@ -106,11 +150,11 @@ def findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
         yield gap(refusal.reason, access.unreadable(refusal), _remedy(refusal))
     places = places_of(config)
     yield from _looked("sshd", lambda: sshd.findings(effective, places.snippet))
-    yield from _looked("running sshd", lambda: running.daemon_findings(sshd_config, effective, entry.pw_uid))
+    yield from _looked("running sshd", lambda: running.daemon_findings(effective, entry.pw_uid))
     yield from as_root
     for name, look in (
-        ("ways into the account", lambda: ways_in.account_findings(entry)),
-        ("login shell", lambda: account.shell_findings(entry)),
+        ("ways into the account", lambda: ways_in.account_findings(entry, reach)),
+        ("login shell", lambda: account.shell_findings(entry, authorized_keys(settings), places.gate)),
         ("home", lambda: account.home_findings(entry)),
         ("environment", lambda: environment.environment_findings(effective, entry)),
         ("sshrc", lambda: environment.sshrc_findings(entry.pw_name)),
@@ -119,18 +163,85 @@ def findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
         ("configuration", lambda: files.configuration_findings(places)),
         ("files", lambda: files.file_findings(settings, places)),
         ("launchers", lambda: files.launcher_findings(places)),
-        ("code", files.code_findings),
         ("policy", lambda: files.policy_findings(settings)),
         ("exports", lambda: exports.export_findings(settings)),
         ("system's Git", repositories.system_hooks_path_findings),
     ):
         yield from _looked(name, look)
     if office is not None:
-        yield from _inside(office, entry, effective, settings)
+        yield from _inside(office, entry, effective, settings, reach, log_in=log_in)
+
+
+def _as_root(
+    settings: Settings, entry: pwd.struct_passwd, effective: sshd.Sshd, reach: Reach, config: str | None
+) -> Iterator[Finding]:
+    """What belongs to the system. All of it may be asked by anybody, and root sees more of it."""
+    account = entry.pw_name
+    state, log = str(settings.paths.state), os.path.dirname(settings.paths.access_log)
+    roots = [str(root) for root in (settings.paths.repositories, *settings.paths.extra_roots)]
+    keys = authorized_keys(settings)
+    program = sshd.program()
+
+    def others() -> Iterator[Finding]:
+        found = daemons.daemons(program) if program is not None and not effective.fault else []
+        port = settings.host.port
+        asked = [(one, sshd.read(account, None, port, one.options)) for one in found if one.options]
+        yield from sshd.other_findings(effective, asked)
+        yield from daemons.environment_findings()
+
+    def blocks() -> Iterator[Finding]:
+        port = settings.host.port
+        groups = [g.gr_name for g in grp.getgrall() if account in g.gr_mem or g.gr_gid == entry.pw_gid]
+        if not effective.fault:
+            yield from match_blocks.match_findings(
+                effective, groups, lambda spec: sshd.read(account, config, port, spec=spec)
+            )
+
+    def leans() -> Iterator[Finding]:
+        found = (
+            *sshd.leans(effective),
+            *daemons.daemon_leans(),
+            *leaning.pam_leans(),
+            *leaning.wrapper_leans(),
+            *leaning.loader_leans(),
+            *git_programs.system_leans(entry.pw_dir),
+            *schedules.schedule_leans(account),
+            *code.code_leans(),
+        )
+        yield from leaning.leaning_findings(dict.fromkeys(found), reach)
+
+    looks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
+        ("ways into the account", lambda: ways_in.read_as_root(account)),
+        ("other sshd", others),
+        ("Match blocks", blocks),
+        ("what the gate leans on", leans),
+        ("schedules", lambda: schedules.schedule_findings([keys, state, log], (system.CRON,))),
+        ("tmpfiles", lambda: schedules.tmpfiles_findings([keys, state, log, *roots])),
+        ("rotations", lambda: schedules.rotation_findings(str(settings.paths.access_log), account)),
+        ("programs", lambda: programs.program_findings(entry, [*roots, state])),
+        ("mounts", lambda: views.mount_findings([*roots, state], reach)),
+        ("listeners", lambda: views.listener_findings([*roots, state], {os.getpid()})),
+        ("copies", lambda: views.copy_findings(_beside(state), reach)),
+    ]
+    for name, look in looks:
+        yield from _looked(name, look)
+
+
+def _beside(state: str) -> list[str]:
+    """Folders where a copy of the store or of its keys may lie: of the state folder's name, where backups go."""
+    above, name = os.path.split(state)
+    found = [path for path in glob.glob(f"{glob.escape(above)}/{glob.escape(name)}?*") if os.path.isdir(path)]
+    return [*found, *(path for path in ("/var/backups", "/backup", "/srv/backup") if os.path.isdir(path))]
 
 
 def _inside(
-    office: Office, entry: pwd.struct_passwd, effective: sshd.Sshd, settings: Settings
+    office: Office,
+    entry: pwd.struct_passwd,
+    effective: sshd.Sshd,
+    settings: Settings,
+    reach: Reach,
+    *,
+    log_in: bool,
 ) -> Iterator[Finding]:
     """What needs the installation's own files and the store."""
     site = office.site
@@ -145,9 +256,11 @@ def _inside(
         everyone = {user.name for user in tx.users() if user.state != "removed"}
         shared = tx.shared_networks(files.SHARED_BY)
         forgotten = set(tx.forgotten())
-        demands = list(repositories.demand_findings(settings, tx, known))
+        demands = list(repositories.demand_findings(settings, tx, known, site.places.config))
         lending = list(repositories.lending_findings(tx, known))
+        demanding = repositories.reading_demanded(settings, tx, known)
     runnable = [key for key in keys if key.user in active]
+    types = [kind for kind, _ in Counter(key.type for key in keys).most_common()]
     readable = [r for r in known if os.path.isdir(r.directory)]
     looks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("keys", lambda: account.key_findings(keys, read, site.key_file, site.places.gate)),
@@ -163,14 +276,40 @@ def _inside(
         ("sessions", lambda: files.shared_address_findings(shared)),
         ("repositories", lambda: repositories.repository_findings(settings, known, _hook(office), forgotten)),
         ("repositories' files", lambda: access.repository_access(known, entry.pw_name)),
+        ("repositories and others", lambda: _others(settings, entry, known, demanding, reach)),
         ("the gate", lambda: running.gate_findings(site.places.gate, entry, runnable, readable)),
         ("store", lambda: store.store_findings(office.site.sqlite)),
         ("secrets", lambda: store.secret_findings(office.site.sqlite, site.desk.keyring)),
     ]
+    if not effective.fault:
+        looks.append(
+            ("people's keys and sshd", lambda: sshd.key_type_findings(effective, [key.type for key in keys]))
+        )
+    if log_in:
+        only = shut_out.let_in_by_wrappers() or any(
+            "@" in word for word in effective.values.get("allowusers", [])
+        )
+        suspects = shut_out.suspects(entry.pw_dir)
+        looks.append(
+            ("login", lambda: login.login_findings(site, effective, types, suspects, only_others=only))
+        )
     for name, look in looks:
         yield from _looked(name, look)
     yield from demands
     yield from lending
+
+
+def _others(
+    settings: Settings, entry: pwd.struct_passwd, known: list[Repository], demanding: set[str], reach: Reach
+) -> Iterator[Finding]:
+    """Who else may write or read a repository, or what Git runs for it."""
+    pairs = [
+        (repository.name, repository.directory) for repository in known if os.path.isdir(repository.directory)
+    ]
+    yield from leaning.leaning_findings(
+        dict.fromkeys(git_programs.repository_leans(entry.pw_dir, pairs)), reach, "what repositories name"
+    )
+    yield from repositories.reading_findings(settings, known, demanding, reach)
 
 
 def _hook(office: Office) -> bytes:
