@@ -175,9 +175,10 @@ def _gated(site: Site, public: str) -> Iterator[None]:
     with locked(site.lock):
         with open(path, "rb") as file:
             before = file.read()
-        if END not in before:
+        end = b"\n" + END  # on a line of its own: a key's comment may say the same
+        if end not in before:
             raise Refusal("usage", text=f"{path} has no block of gitguard's")
-        replace(path, before.replace(END, line + END, 1), 0o600)
+        replace(path, before.replace(end, b"\n" + line + END, 1), 0o600)
         try:
             yield
         finally:

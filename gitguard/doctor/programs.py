@@ -67,11 +67,12 @@ def program_findings(entry: pwd.struct_passwd, passed_over: list[str]) -> Iterat
             try:
                 if one.is_symlink():
                     continue
-                if one.is_dir(follow_symlinks=False):
-                    if one.path not in seen:
+                status = one.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    # What others cannot enter, they cannot run.
+                    if status.st_mode & 0o011 and one.path not in seen:
                         stack.append(one.path)
                     continue
-                status = one.stat(follow_symlinks=False)
             except OSError:
                 continue
             if stat.S_ISREG(status.st_mode) and status.st_mode & 0o111:

@@ -10,10 +10,11 @@ from gitguard.command_line import as_typed, say
 from gitguard.doctor.finding import Finding
 from gitguard.message.reasons import Refusal
 
-NOT_LOOKED_AT = (
-    "not looked at: other machines that hold copies or mounts of the repositories, whoever administers this one, "
-    "its kernel and containers, what root's own jobs do, and sshd's answers to addresses named in no Match block"
+LOOKED_AT = (
+    "looked at: every sshd that runs or would be started, PAM, Git, Python and the loader with whoever may write what they read, "
+    "the account and who may become it, keys, repositories, mounts, listeners, schedules, store, and (as root) one login"
 )
+NOT_LOOKED_AT = "not looked at: other machines, whoever administers this one, its kernel and containers, what root's own jobs do, rules of polkit"
 
 
 NOT_LOOKED_AT_QUICKLY = (
@@ -44,6 +45,7 @@ def doctor(ctx: click.Context, sshd_config: str | None, as_json: bool, quiet: bo
                     {"level": f.level, "name": f.name, "what": f.what, "remedy": as_typed(f.remedy)}
                     for f in found
                 ],
+                "looked_at": "" if quick else LOOKED_AT,
                 "not_looked_at": limits,
             }
         )
@@ -52,7 +54,7 @@ def doctor(ctx: click.Context, sshd_config: str | None, as_json: bool, quiet: bo
         return 0
     good_news = "requests get an answer" if quick else "no gap: the gate is in the way"
     say_findings(found, quiet=quiet, good_news=good_news)
-    click.echo(limits)
+    click.echo(limits if quick else f"{LOOKED_AT}; {limits}")
     return 1 if gaps else 0
 
 
