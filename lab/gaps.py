@@ -290,7 +290,7 @@ def healed(host: Host, name: str) -> str:
     remedy = next(
         found["remedy"] for found in findings(host) if found["level"] == "gap" and found["name"] == name
     )
-    line = re.split(r";\s|\s{2,}\(|, or |   \(", remedy)[0].strip()
+    line = re.split(r";\s(?=[a-z])|, or ", remedy)[0].strip()
     try:
         done = run(
             ["sh", "-c", line], env={**host.env, "EDITOR": "true"}, status=None, timeout=30, cwd=host.folder

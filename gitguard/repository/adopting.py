@@ -7,6 +7,7 @@ refused and named. Everything here can be asked without doing it (`--dry-run`), 
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shlex
 import stat
@@ -59,6 +60,10 @@ def obstacle(
         check(found.directory, found.root, uid, mended)
     except Refusal as refusal:
         remedy = "gitguard and Git must mean the same directory; see docs/reference.md, Repositories"
+        for stray in ("commondir", ".git", "gitdir"):
+            if f" has a {stray}: " in refusal.detail:
+                place = shlex.quote(f"{found.directory}/{stray}")
+                remedy = f"mv {place} {place}.off"
         return Obstacle(refusal.detail, remedy)
     try:
         lenders = borrowed(found.directory)
@@ -104,10 +109,18 @@ def hooks_elsewhere(directory: str) -> Obstacle | None:
     origin, _, value = done.stdout.strip().partition("\t")
     if os.path.realpath(os.path.join(directory, value)) == os.path.realpath(f"{directory}/hooks"):
         return None
-    return Obstacle(
-        f"core.hooksPath is {value} (set in {origin}), so its hooks would fall silent",
-        f"move those hooks into {shlex.quote(directory + '/hooks')} and unset core.hooksPath there",
-    )
+    there = os.path.join(directory, value)
+    file = shlex.quote(origin.removeprefix("file:"))
+    remedy = f"git config --file {file} --unset-all core.hooksPath"
+    try:
+        owner = pwd.getpwuid(os.stat(origin.removeprefix("file:")).st_uid).pw_name
+        if owner != "root":  # what Git writes anew would be root's
+            remedy = f"runuser -u {owner} -- {remedy}"
+        if any(not name.endswith(".sample") for name in os.listdir(there)):
+            remedy = f"move those hooks into {shlex.quote(directory + '/hooks')}, then: {remedy}"
+    except (OSError, KeyError):
+        pass  # there is nothing that could be moved
+    return Obstacle(f"core.hooksPath is {value} (set in {origin}), so its hooks would fall silent", remedy)
 
 
 def _is_named_by(config: str) -> bool:
