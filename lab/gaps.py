@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.gaps_system import ROWS
 from lab.host import ACCOUNT, Host, inside
 from lab.plant import (
     Plant,
@@ -237,6 +238,16 @@ GAPS = [
 ]  # fmt: skip
 
 
+SYSTEM = [Gap(name, what, planted) for name, what, planted in ROWS]
+
+
+def chosen(words: list[str]) -> list[Gap]:
+    """All of them; `--own` what is gitguard's, `--system` what is the system's; else those of a name or a sentence."""
+    rows = {"--own": GAPS, "--system": SYSTEM}.get(words[0] if words else "", GAPS + SYSTEM)
+    wanted = {word for word in words if not word.startswith("--")}
+    return [gap for gap in rows if not wanted or wanted & {gap.name, gap.what}]
+
+
 def findings(host: Host) -> list[dict[str, str]]:
     """What doctor finds."""
     done = host.admin("doctor", "--json", status=None)
@@ -303,13 +314,11 @@ def healed(host: Host, name: str) -> str:
 
 def remedies() -> int:
     """Plant each, type what doctor says, look again."""
-    host = healthy()
+    rows = chosen(sys.argv[2:])
+    host, bad = healthy(), 0
     host.program(host.folder / "bin" / "gitguard")
-    bad = 0
     try:
-        for gap in GAPS:
-            if sys.argv[2:] and gap.name not in sys.argv[2:]:
-                continue
+        for gap in rows:
             undo = gap.plant(host)
             try:
                 why = healed(host, gap.name)
@@ -326,7 +335,7 @@ def remedies() -> int:
             print(f"{gap.what:<60} {said}", flush=True)
     finally:
         host.stop()
-    print(f"{len(GAPS)} gaps planted; {bad} remedies did not heal")
+    print(f"{len(rows)} gaps planted; {bad} remedies did not heal")
     return 1 if bad else 0
 
 
@@ -335,16 +344,14 @@ def main() -> int:
     inside("lab.gaps")
     if sys.argv[1:2] == ["--remedies"]:
         return remedies()
-    wanted = sys.argv[1:]
+    rows = chosen(sys.argv[1:])
     host = healthy()
     bad = 0
     try:
         before = gaps_of(host)
         print(f"{'healthy host':<60} {before or 'silent'}")
         bad += bool(before)
-        for gap in GAPS:
-            if wanted and gap.name not in wanted:
-                continue
+        for gap in rows:
             undo = gap.plant(host)
             try:
                 named = gap.name in gaps_of(host)
@@ -357,7 +364,7 @@ def main() -> int:
         bad += bool(after)
     finally:
         host.stop()
-    print(f"{len(GAPS)} gaps planted; {bad} lines are not as they should be")
+    print(f"{len(rows)} gaps planted; {bad} lines are not as they should be")
     return 1 if bad else 0
 
 

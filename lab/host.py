@@ -73,7 +73,8 @@ class Host:
         reload = Path("/usr/local/bin/systemctl")
         pid = f"{self.folder}/sshd.pid"  # written anew once sshd listens again
         reload.write_text(
-            f"#!/bin/sh\np=$(cat {pid}); rm {pid}; kill -HUP $p; until [ -s {pid} ]; do :; done\n"
+            "#!/bin/sh\ncase $1 in reload|restart) ;; *) exit 0 ;; esac\n"
+            f"p=$(cat {pid}); rm {pid}; kill -HUP $p; until [ -s {pid} ]; do :; done\n"
         )
         reload.chmod(0o755)
         if not empty:

@@ -26,6 +26,7 @@ UNITS = (
     "/usr/lib/systemd/system",
 )
 DEFAULTS = "/etc/default/ssh"
+_OWN = ("ssh.service", "sshd.service", "ssh@.service", "sshd@.service")  # Debian's and others'
 
 
 class Daemon(NamedTuple):
@@ -108,7 +109,7 @@ def _started() -> Iterator[Daemon]:
         for line in lines:
             words = _filled_in(line.lstrip("@-:+!"), variables).split()
             if words and re.search(r"(^|/)sshd$", words[0]):
-                yield Daemon(f"{name} ({files[0]})", options_of(words[1:]), f"systemctl disable --now {name}")
+                yield Daemon(f"{name} ({files[0]})", options_of(words[1:]), _stopped(name, files))
     for path in ("/etc/inetd.conf", *glob.glob("/etc/xinetd.d/*")):
         for line in _text(path).splitlines():
             if not line.lstrip().startswith("#") and (found := re.search(r"\S*/sshd\b(.*)", line)):
@@ -173,7 +174,7 @@ def unit_lines(path: str) -> Iterator[tuple[str, str]]:
 
 def _is_wanted(name: str, files: list[str]) -> bool:
     """Whether something starts the unit: a target that wants it, a socket of its name, or that it is Debian's own."""
-    if name in ("ssh.service", "sshd.service", "ssh@.service", "sshd@.service"):
+    if name in _OWN:
         return True
     return bool(files) and any(
         glob.glob(f"{folder}/*.{kind}/{name}")
@@ -181,6 +182,16 @@ def _is_wanted(name: str, files: list[str]) -> bool:
         for folder in UNITS
         for kind in ("wants", "requires")
     )
+
+
+def _stopped(name: str, files: list[str]) -> str:
+    """Debian's own unit goes on without what an admin added; any other ends, with its socket, and its file is kept."""
+    if name in _OWN:
+        return f"mv {files[-1]} {files[-1]}.off && systemctl daemon-reload && systemctl restart ssh"
+    socket = files[0].replace(".service", ".socket")
+    names = [files[0], *([socket] if os.path.exists(socket) else [])]
+    moved = " && ".join(f"mv {path} {path}.off" for path in names)
+    return f"systemctl disable --now {' '.join(map(os.path.basename, names))} && {moved} && systemctl daemon-reload"
 
 
 def _filled_in(line: str, variables: dict[str, str]) -> str:

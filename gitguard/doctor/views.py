@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -58,8 +59,8 @@ def mount_findings(places: list[str], reach: Reach) -> Iterator[Finding]:
             if who := reach.reader_on_the_way(seen):
                 yield gap(
                     "mounted",
-                    f"{place}, or a part of it, is mounted at {seen} too, and there {who}",
-                    f"umount {other.point}, and take it out of /etc/fstab",
+                    f"{place}, or a part of it, is mounted at {seen} too (see /etc/fstab), and there {who}",
+                    f"umount {other.point}",
                 )
 
 
@@ -91,19 +92,22 @@ def copy_findings(folders: list[str], reach: Reach) -> Iterator[Finding]:
     """Copies of the store or of the key file that others may read: beside the state folder, and where backups go."""
     count = 0
     for folder in folders:
+        said: list[tuple[str, str]] = []
         for inside, names, files in os.walk(folder):
             if inside.count("/") - folder.count("/") > 2:
                 names[:] = []
-            for name in files:
-                count += 1
-                if count > _MOST_COPIES:
-                    return
-                path = f"{inside}/{name}"
-                what = _kind(path)
-                if what and (who := reach.reader_on_the_way(path)):
-                    yield gap(
-                        "copy-readable", f"a copy of {what} lies about: {who}", f"chmod go-rwx '{path}'"
-                    )
+            count += len(files)
+            if count > _MOST_COPIES:
+                break
+            said += [
+                (path, f"a copy of {what} lies about: {who}")
+                for path in (f"{inside}/{name}" for name in files)
+                if (what := _kind(path)) and (who := reach.reader_on_the_way(path))
+            ]
+        if said:
+            more = f", and {len(said) - 1} more beside it" if len(said) > 1 else ""
+            paths = " ".join(shlex.quote(path) for path, _ in said[:20])
+            yield gap("copy-readable", f"{said[0][1]}{more}", f"chmod go-rwx {paths}")
 
 
 def _kind(path: str) -> str:

@@ -40,7 +40,7 @@ def story(module: str, *words: str) -> str:
 
 def test_every_gap_is_named_and_a_healthy_host_is_silent() -> None:
     """More than a hundred gaps, each by its name; nothing before, and nothing after they are taken back."""
-    text = story("lab.gaps")
+    text = story("lab.gaps", "--own")
     assert [line.split()[-1] for line in text.splitlines() if line.startswith("healthy")] == [
         "silent",
         "silent",
@@ -57,6 +57,18 @@ def test_what_somebody_planted_who_had_not_read_the_checks() -> None:
 
 
 @pytest.mark.long
+def test_every_gap_of_the_system_is_named() -> None:
+    """What belongs to sshd, PAM, Git, Python, the loader, cron and systemd: nearly seventy gaps."""
+    assert story("lab.gaps", "--system").splitlines()[-1].endswith("; 0 lines are not as they should be")
+
+
+@pytest.mark.long
+def test_remedies_for_the_system_that_were_typed() -> None:
+    """The same for the lines that heal those."""
+    assert story("lab.gaps", "--remedies", "--system").splitlines()[-1].endswith("; 0 remedies did not heal")
+
+
+@pytest.mark.long
 def test_services_as_debian_ships_them_are_silent() -> None:
     """O3, L12: twenty packages' own configurations and units beside gitguard; no gap."""
     assert story("lab.healthy").splitlines()[-1].endswith("; 0 were not silent")
@@ -65,7 +77,7 @@ def test_services_as_debian_ships_them_are_silent() -> None:
 @pytest.mark.long
 def test_remedies_that_were_typed() -> None:
     """Each gap is planted, the line that doctor gives is typed, and it is gone; what only a person can decide is listed."""
-    text = story("lab.gaps", "--remedies")
+    text = story("lab.gaps", "--remedies", "--own")
     assert text.splitlines()[-1].endswith("; 0 remedies did not heal"), text
 
 
