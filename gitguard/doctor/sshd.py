@@ -245,6 +245,15 @@ def line_out(sshd: Sshd, keyword: str) -> str:
     return "gitguard admin init --drop-in --reload"
 
 
+def _taken_too(sshd: Sshd, kinds: set[str]) -> str:
+    """These types behind those that the list has."""
+    for path in sshd.files:
+        if re.search(rb"^\s*PubkeyAccepted\w+\s", _bytes(path), re.MULTILINE | re.IGNORECASE):
+            script = f"s/^[[:space:]]*PubkeyAccepted[a-z]* .*/&,{','.join(sorted(kinds))}/I"
+            return f"sed -i '{script}' {shlex.quote(path)} && {RELOAD}"
+    return line_out(sshd, "pubkeyacceptedalgorithms")
+
+
 def _let_in(sshd: Sshd, keyword: str, account: str) -> str:
     """For lists of names: one more where only some are let in, the line out where it keeps the account away."""
     if keyword.startswith("deny"):
@@ -372,7 +381,7 @@ def key_type_findings(sshd: Sshd, types: list[str]) -> Iterator[Finding]:
         yield gap(
             "sshd-pubkeyacceptedalgorithms",
             f"{len(refused)} keys of people are of a type that sshd does not take ({kinds}): they are shut out",
-            f"add {kinds} to PubkeyAcceptedAlgorithms in sshd's configuration, and reload sshd",
+            _taken_too(sshd, set(refused)),
         )
     revoked = sshd.one("revokedkeys", "none")
     if revoked != "none" and not os.access(revoked, os.R_OK):
