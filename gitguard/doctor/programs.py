@@ -9,6 +9,7 @@ import grp
 import os
 import pwd
 import re
+import shlex
 import stat
 import struct
 import time
@@ -88,13 +89,13 @@ def _of_program(path: str, status: os.stat_result, entry: pwd.struct_passwd) -> 
         yield gap(
             "setuid",
             f"{path} makes whoever runs it {what} (mode {mode & 0o7777:04o})",
-            f"chmod ug-s '{path}'",
+            f"chmod ug-s {shlex.quote(path)}",
         )
     if names := _capabilities(path):
         yield gap(
             "capability",
             f"{path} has cap_{', cap_'.join(names)}: whoever runs it is past all modes of files",
-            f"setcap -r '{path}'",
+            f"setcap -r {shlex.quote(path)}",
         )
 
 

@@ -8,8 +8,9 @@ from gitguard.cli.admin import options
 from gitguard.cli.printing import number, say_json
 from gitguard.command_line import as_typed, say
 from gitguard.doctor.finding import Finding
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, readable
 
+LONGEST = 4000  # of a finding and of its line
 LOOKED_AT = (
     "looked at: every sshd that runs or would be started, PAM, Git, Python and the loader with whoever may write what they read, "
     "the account and who may become it, keys, repositories, mounts, listeners, schedules, store, and (as root) one login"
@@ -88,7 +89,11 @@ def _say(found: list[Finding]) -> None:
     """Each finding on a line; a remedy that several in a row share is said once, below the last."""
     for place, finding in enumerate(found):
         mark = {"ok": "ok  ", "note": "note", "gap": "GAP "}[finding.level]
-        click.echo(f"{mark}  {finding.name}: {finding.what}")
+        # Names of files are anybody's: they may hold what moves a cursor, or a line of their own.
+        click.echo(f"{mark}  {finding.name}: {readable(finding.what, LONGEST)}")
         follows = found[place + 1].remedy if place + 1 < len(found) else ""
         if finding.remedy and follows != finding.remedy:
-            say(f"      try: {finding.remedy}")
+            strange = readable(finding.remedy, LONGEST) != finding.remedy
+            say(
+                f"      try: {'ls -lb, and mend it by hand: its name holds what cannot be shown' if strange else finding.remedy}"
+            )
