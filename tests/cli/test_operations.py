@@ -464,3 +464,20 @@ def test_every_change_can_say_why(site: Server) -> None:
         for verb in ("suspend", "resume", "unthrottle", "open", "revoke", "remove", "remove")
     ]
     assert all(row["actor"].startswith("admin:") and row["at"] for row in rows if "reason" in row)
+
+
+def test_a_login_by_choice(site: Server) -> None:
+    """L9: `--quick` logs in where it is asked to; `--no-login` leaves it out; both by root alone."""
+    names = {
+        f["name"]
+        for f in json.loads(site.admin("doctor", "--quick", "--login", "--json", status=None).out)["findings"]
+    }
+    assert {"login", "sweep"} <= names
+    config = str(site.folder / "sshd" / "config")
+    for words, seen in ((("--no-login",), False), ((), True)):
+        found = json.loads(site.admin("doctor", "--sshd-config", config, *words, "--json", status=None).out)[
+            "findings"
+        ]
+        assert any(f["name"].startswith("login") and f["name"] != "login-shell" for f in found) is seen
+    assert "gitguard-doctor" not in site.key_file.read_text()
+    assert "gitguard-doctor" in json.dumps(site.log()), "what it asked the gate stands in the log"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from gitguard.cli.admin import options
 from gitguard.cli.printing import number, say_json
 from gitguard.command_line import as_typed, say
 from gitguard.doctor.finding import Finding
+from gitguard.machine.account import own_command_line
 from gitguard.message.reasons import Refusal, readable
 
 LONGEST = 4000  # of a finding and of its line
@@ -32,10 +35,20 @@ NOT_LOOKED_AT_QUICKLY = (
     is_flag=True,
     help="For monitoring, in a fifth of a second: do requests get an answer? The rest is left to a whole run.",
 )
+@click.option(
+    "--login/--no-login",
+    "log_in",
+    default=None,
+    help="Log in once over loopback, by a key that is gated for that moment (as root; left out with --quick, unless asked for).",
+)
 @click.pass_context
-def doctor(ctx: click.Context, sshd_config: str | None, as_json: bool, quiet: bool, quick: bool) -> int:
+def doctor(
+    ctx: click.Context, sshd_config: str | None, as_json: bool, quiet: bool, quick: bool, log_in: bool | None
+) -> int:
     """Look at sshd, keys, repositories, files, store and clock; exit 1 for what opens a way around, or is broken."""
-    found = _found(ctx, sshd_config, quick=quick)
+    if log_in and os.geteuid() != 0:
+        raise Refusal("forbidden", text="--login is for root", hint=f"type: sudo {own_command_line()}")
+    found = _found(ctx, sshd_config, quick=quick, log_in=log_in)
     limits = NOT_LOOKED_AT_QUICKLY if quick else NOT_LOOKED_AT
     gaps = [finding for finding in found if finding.level == "gap"]
     if as_json:
@@ -71,7 +84,7 @@ def say_findings(
     click.echo(f"{before}{verdict}; {number(good, 'thing')} {'is' if good == 1 else 'are'} in order")
 
 
-def _found(ctx: click.Context, sshd_config: str | None, *, quick: bool) -> list[Finding]:
+def _found(ctx: click.Context, sshd_config: str | None, *, quick: bool, log_in: bool | None) -> list[Finding]:
     """What either kind of look finds; each loads what it needs alone."""
     if quick:
         from gitguard.doctor.quick import quick_findings
@@ -79,10 +92,15 @@ def _found(ctx: click.Context, sshd_config: str | None, *, quick: bool) -> list[
 
         if sshd_config is not None:
             raise Refusal("usage", text="--quick asks nothing of sshd; leave --sshd-config out")
-        return list(quick_findings(str(ctx.find_root().obj), now()))
+        if not log_in:
+            return list(quick_findings(str(ctx.find_root().obj), now()))
+        from gitguard.cli.admin.looking import login_alone
+
+        seen = list(login_alone(ctx))  # as root first; it leaves us the account
+        return [*quick_findings(str(ctx.find_root().obj), now()), *seen]
     from gitguard.cli.admin.looking import findings
 
-    return list(findings(ctx, sshd_config))
+    return findings(ctx, sshd_config, log_in=log_in is not False)
 
 
 def _say(found: list[Finding]) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 import click
 
 from gitguard.action.repositories import live_hook
-from gitguard.cli.admin.office import Office, config_of, open_office, open_settings
+from gitguard.action.site import Site
+from gitguard.cli.admin.office import Office, config_of, open_office, open_settings, open_settings_or_say
 from gitguard.config.faults import ConfigurationError
 from gitguard.config.in_force import good_form
 from gitguard.config.schema import Settings
@@ -45,7 +46,7 @@ from gitguard.host import system
 from gitguard.host.places import authorized_keys, places_of
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
-from gitguard.store.rows import Repository
+from gitguard.store.rows import Key, Repository
 
 
 def _looked(name: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
@@ -89,9 +90,9 @@ _FOLLOWS = {
 }  # fmt: skip
 
 
-def findings(ctx: click.Context, sshd_config: str | None) -> list[Finding]:
+def findings(ctx: click.Context, sshd_config: str | None, *, log_in: bool = True) -> list[Finding]:
     """Every finding, one for each cause; raises Refusal("forbidden") alone."""
-    found = list(_findings(ctx, sshd_config))
+    found = list(_findings(ctx, sshd_config, log_in=log_in))
     gaps = {finding.name for finding in found if finding.level == "gap"}
     return [
         finding
@@ -101,7 +102,7 @@ def findings(ctx: click.Context, sshd_config: str | None) -> list[Finding]:
     ]
 
 
-def _findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
+def _findings(ctx: click.Context, sshd_config: str | None, *, log_in: bool) -> Iterator[Finding]:
     """Look after look."""
     config = config_of(ctx)
     try:
@@ -138,7 +139,12 @@ def _findings(ctx: click.Context, sshd_config: str | None) -> Iterator[Finding]:
         return
     # While we may still be root: sshd's own files, PAM, shadow, sudoers, and who may write what.
     effective = sshd.read(entry.pw_name, sshd_config, settings.host.port)
-    log_in = os.geteuid() == 0 and not effective.fault and daemons.runs_with(sshd.program(), sshd_config)
+    log_in = (
+        log_in
+        and os.geteuid() == 0
+        and not effective.fault
+        and daemons.runs_with(sshd.program(), sshd_config)
+    )
     reach = Reach(entry.pw_uid)
     as_root = list(_as_root(settings, entry, effective, reach, sshd_config))
     try:
@@ -260,7 +266,6 @@ def _inside(
         lending = list(repositories.lending_findings(tx, known))
         demanding = repositories.reading_demanded(settings, tx, known)
     runnable = [key for key in keys if key.user in active]
-    types = [kind for kind, _ in Counter(key.type for key in keys).most_common()]
     readable = [r for r in known if os.path.isdir(r.directory)]
     looks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("keys", lambda: account.key_findings(keys, read, site.key_file, site.places.gate)),
@@ -286,17 +291,33 @@ def _inside(
             ("people's keys and sshd", lambda: sshd.key_type_findings(effective, [key.type for key in keys]))
         )
     if log_in:
-        only = shut_out.let_in_by_wrappers() or any(
-            "@" in word for word in effective.values.get("allowusers", [])
-        )
-        suspects = shut_out.suspects(entry.pw_dir)
-        looks.append(
-            ("login", lambda: login.login_findings(site, effective, types, suspects, only_others=only))
-        )
+        looks.append(("login", lambda: _login(site, entry, effective, keys)))
     for name, look in looks:
         yield from _looked(name, look)
     yield from demands
     yield from lending
+
+
+def _login(site: Site, entry: pwd.struct_passwd, effective: sshd.Sshd, keys: list[Key]) -> Iterator[Finding]:
+    """One login, by a key of the type that most people have."""
+    types = [kind for kind, _ in Counter(key.type for key in keys).most_common()]
+    named = effective.values.get("allowusers", [])
+    only = shut_out.let_in_by_wrappers() or any("@" in word for word in named)
+    yield from login.login_findings(site, effective, types, shut_out.suspects(entry.pw_dir), only_others=only)
+
+
+def login_alone(ctx: click.Context) -> Iterator[Finding]:
+    """The login without all the rest, as root, for whoever wants it oftener. Raises Refusal."""
+    settings = open_settings_or_say(ctx)
+    entry = pwd.getpwnam(settings.host.account)
+    effective = sshd.read(entry.pw_name, None, settings.host.port)
+    if effective.fault:
+        yield gap("sshd-not-read", effective.fault, "gitguard admin doctor")
+        return
+    site = open_office(ctx).site
+    with site.store.reading() as tx:
+        keys = tx.keys()
+    yield from _looked("login", lambda: _login(site, entry, effective, keys))
 
 
 def _others(
