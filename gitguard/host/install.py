@@ -58,6 +58,10 @@ Match User {account}
     PermitTTY no
     PermitUserRC no
     DisableForwarding yes
+    ForceCommand none
+    AuthorizedKeysCommand none
+    AuthorizedPrincipalsCommand none
+    TrustedUserCAKeys none
 {idle}Match all
 """
 
@@ -257,7 +261,6 @@ def _tables(wishes: Wishes, places: Places, entry: pwd.struct_passwd) -> dict[st
     repositories = wishes.repositories or (
         f"{entry.pw_dir}/repositories" if system else f"{home}/repositories"
     )
-    keys = wishes.authorized_keys or key_file.default_path(entry.pw_dir)
     return {
         "host": {
             "name": wishes.host or socket.getfqdn(),
@@ -268,7 +271,7 @@ def _tables(wishes: Wishes, places: Places, entry: pwd.struct_passwd) -> dict[st
             "repositories": os.path.abspath(repositories),
             "state": state,
             "access_log": f"{log}/access.log",
-            "authorized_keys": os.path.abspath(keys),
+            "authorized_keys": os.path.abspath(wishes.authorized_keys or key_file.default_path(entry.pw_dir)),
         },
         "store": {"url": f"sqlite:///{state}/gitguard.db"},
         "git": {"enforcement": "opt-in"},
