@@ -59,8 +59,8 @@ Match User {account}
     PermitUserRC no
     DisableForwarding yes
     ForceCommand none
-    AuthorizedKeysCommand none
     AuthorizedPrincipalsCommand none
+    AuthorizedKeysCommand none
     TrustedUserCAKeys none
 {idle}Match all
 """
