@@ -35,8 +35,8 @@ def sshd(*words: str) -> Plant:
 # (finding, what was planted, how)
 ROWS: list[tuple[str, str, Plant]] = [
     # L1: every sshd, however it is spelt
-    ("sshd-other", "sshd with the same file and -o AuthorizedKeysCommand", sshd("-o", "AuthorizedKeysCommand=/bin/true", "-o", "AuthorizedKeysCommandUser=nobody")),
-    ("sshd-other", "sshd with -oPermitTTY glued", sshd("-oPermitTTY=yes", "-oForceCommand=/bin/sh")),
+    ("sshd-other", "sshd with the same file and -o PermitUserEnvironment", sshd("-o", "PermitUserEnvironment=yes")),
+    ("sshd-other", "sshd with -oStrictModes glued", sshd("-oStrictModes=no")),
     ("sshd-other", "sshd with -f glued", both(text("/etc/ssh/other", "AuthorizedKeysFile /etc/ssh/keys\n"), sshd("-f/etc/ssh/other"))),
     ("sshd-other", "inetd starts an sshd with another file", both(text("/etc/ssh/other", "AuthorizedKeysFile /etc/ssh/keys\n"), text("/etc/inetd.conf", "ssh2 stream tcp nowait root /usr/sbin/sshd sshd -i -f /etc/ssh/other\n"))),
     ("sshd-other", "a socket starts an sshd with another file", both(

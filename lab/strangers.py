@@ -259,20 +259,17 @@ def match_port_sftp(host: Host, s: Steps) -> None:
 
 @plant
 def sshd_opts(host: Host, s: Steps) -> None:
-    s.script("/usr/local/lib/keys/ldap-keys", 0, body=f"echo '{alice_pub(host).strip()}'")
-    s.replace(
-        "/etc/default/ssh",
-        "SSHD_OPTS=\n",
-        'SSHD_OPTS="-o AuthorizedKeysCommand=/usr/local/lib/keys/ldap-keys -o AuthorizedKeysCommandUser=nobody"\n',
-    )
-    said = run(
-        [
-            "sh",
-            "-c",
-            ". /etc/default/ssh; /usr/sbin/sshd -T -C user=git,host=x,addr=192.0.2.1 -o AuthorizedKeysCommand=/usr/local/lib/keys/ldap-keys -o AuthorizedKeysCommandUser=nobody",
-        ]
-    ).out
-    assert "authorizedkeyscommand /usr/local/lib/keys" in said
+    # An AuthorizedKeysCommand, as it was planted first, is taken back by the snippet's Match block by now.
+    s.replace("/etc/default/ssh", "SSHD_OPTS=\n", 'SSHD_OPTS="-o PermitUserEnvironment=yes"\n')
+    asked = [
+        "/usr/sbin/sshd",
+        "-T",
+        "-C",
+        "user=git,host=x,addr=192.0.2.1",
+        "-o",
+        "PermitUserEnvironment=yes",
+    ]
+    assert "permituserenvironment yes" in run(asked).out
 
 
 @plant
@@ -871,9 +868,9 @@ GAPS: list[tuple[str, Plant, str]] = [
         r"sshd|forcecommand|match|localport|sftp",
     ),
     (
-        "/etc/default/ssh: SSHD_OPTS gives sshd an AuthorizedKeysCommand with plain keys",
+        "/etc/default/ssh: SSHD_OPTS lets key lines set variables",
         sshd_opts,
-        r"sshd|default/ssh|SSHD_OPTS|authorizedkeyscommand",
+        r"sshd|default/ssh|SSHD_OPTS",
     ),
     (
         "ssh.service.d drop-in: LD_PRELOAD from bob's folder into sshd",
