@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -96,7 +97,9 @@ class Admin:
         if "--source" not in sys.argv:
             shutil.copy(wheel, self.folder)
             return lines
-        shutil.unpack_archive(sdist, self.host.folder / "unpacked")
+        unpacked = self.host.folder / "unpacked"
+        unpacked.mkdir()
+        subprocess.run(["tar", "-xzf", sdist, "-C", unpacked], check=True)
         shutil.copytree(
             self.host.folder / "unpacked" / sdist.name.removesuffix(".tar.gz"),
             self.folder,

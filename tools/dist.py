@@ -46,7 +46,8 @@ def dist(folder: Path) -> tuple[Path, Path]:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, copy / name)
         sdist = build("sdist", copy, folder)
-        shutil.unpack_archive(sdist, temporary)
+        # not tarfile: its default filter warns on Python 3.13, and 3.11.2 does not know the argument
+        subprocess.run(["tar", "-xzf", sdist, "-C", temporary], check=True)
         wheel = build("wheel", Path(temporary, sdist.name.removesuffix(".tar.gz")), folder)
     return sdist, wheel
 
