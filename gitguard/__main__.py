@@ -89,7 +89,7 @@ _git_guard() {
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print what completes gitguard's commands; for bash, in ~/.bashrc: source <(gitguard completion bash)."""
+    """Print shell completion. For bash, in ~/.bashrc: source <(gitguard completion bash)."""
     from click.shell_completion import get_completion_class
 
     made = get_completion_class(shell)
@@ -111,7 +111,7 @@ def root() -> Group:
             click.Option(
                 ["--traceback"],
                 is_flag=True,
-                help="If something breaks inside, show where, in full.",
+                help="Show a full traceback.",
             ),
             click.Option(
                 ["--version"],

@@ -104,6 +104,13 @@ def add_verbs(group: Group, verbs: tuple[Verb, ...], runs: dict[str, Run], path:
         group.aliases.update(dict.fromkeys(verb.aliases, verb.name))
 
 
+def _missing(error: click.MissingParameter) -> str:
+    """`say on or off`, `missing: REPO`."""
+    shown = error.param.make_metavar(error.ctx) if error.param is not None and error.ctx is not None else ""
+    *most, last = shown.split("|")
+    return f"say {', '.join(most)} or {last}" if most else f"missing: {shown or 'an argument'}"
+
+
 TRACEBACK = (
     "GITGUARD_TRACEBACK"  # set by --traceback; the gate clears the environment before it runs a command
 )
@@ -130,6 +137,9 @@ def run(
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 0
+    except click.MissingParameter as error:
+        see = view.ssh("help") if view is not None else error.ctx and f"{error.ctx.command_path} --help"
+        return tell(Refusal("usage", text=_missing(error), hint=f"see: {see}" if see else ""), view)
     except click.UsageError as error:
         see = view.ssh("help") if view is not None else error.ctx and f"{error.ctx.command_path} --help"
         return tell(

@@ -56,26 +56,24 @@ _REPO = Argument("repo")
 VERBS = (
     Verb(
         "verify",
-        "Open a 2FA session with a code from your app, or a recovery code at the prompt.",
+        "Verify with a code from your app. At the prompt, a recovery code works too.",
         (Argument("code", required=False, many=True),),
         (
-            Option("--if-needed", "Ask nothing while a session is live."),
-            Option("--no-prompt", "Read the code from stdin without asking for it aloud."),
-            Option(
-                "--for", "With --if-needed: judge the session by this repository's lifetime.", value="REPO"
-            ),
+            Option("--if-needed", "Do not ask if already verified."),
+            Option("--no-prompt", "Read the code from stdin; print no prompt."),
+            Option("--for", "With --if-needed: by this repository's time limit.", value="REPO"),
         ),
     ),
     Verb(
         "enroll",
-        "Set up your authenticator app: shows a QR code and recovery codes, then asks for a code.",
+        "Set up your authenticator app. Shows recovery codes and a QR code, then asks for a code.",
         (Argument("invite", required=False),),
         (Option("--qr", "How to draw the QR code.", ("auto", "small", "large", "none")),),
         aliases=("enrol",),
     ),
     Verb(
         "status",
-        "Show whether you are enrolled and verified, and until when.",
+        "Show if you are verified, and until when.",
         options=(
             JSON,
             Option("--check", "Print nothing; exit 0 verified, 10 not verified, 11 not enrolled."),
@@ -83,7 +81,7 @@ VERBS = (
     ),
     Verb(
         "keys",
-        "List your keys and their sessions; add a public key, or remove one (both need a code).",
+        "List, add or remove your SSH keys. Adding and removing need a code.",
         (
             Argument("verb", required=False, shown="add|remove"),
             Argument("key", required=False, many=True, shown="KEY|FINGERPRINT"),
@@ -92,9 +90,9 @@ VERBS = (
     ),
     Verb(
         "leave",
-        "End the session of this key; your SSH access stays.",
+        "End the session of this key. Your key still works for SSH.",
         options=(
-            Option("--all", "End the sessions of all your keys; needs a session in scope or a code."),
+            Option("--all", "End the sessions of all your keys; needs a session or a code."),
             Option(
                 "--key",
                 "End the sessions of this key of yours; needs the same as --all.",
@@ -102,27 +100,27 @@ VERBS = (
             ),
         ),
     ),
-    Verb("web", "Print a link that signs you in to the web page: once, within five minutes."),
-    Verb("recovery-codes", "Make a new set of recovery codes; the old set is void."),
+    Verb("web", "Print a link to sign in to the web page. It works once, for five minutes."),
+    Verb("recovery-codes", "Make new recovery codes. The old ones then no longer work."),
     Verb(
         "always",
-        "Demand 2FA for everything I do, whatever the rules say: on (needs a session or a code) or off (needs a code).",
+        "Require 2FA for everything you do (on/off). On needs a session or a code; off needs a code.",
         (Argument("switch", shown="on|off"),),
     ),
     Verb("remove", "Remove your second factor."),
     Verb(
         "repo",
-        "Show or set what a repository demands.",
+        "Show or set what a repository requires.",
         children=(
-            Verb("show", "What the repository demands, and its admins.", (_REPO,), (JSON,)),
+            Verb("show", "Show what a repository requires, and admins.", (_REPO,), (JSON,)),
             Verb(
                 "require",
-                "Demand 2FA for none, push (pushing only) or all (reading too).",
+                "Require 2FA for none, push or all. The word push means pushing only; all means reading too.",
                 (_REPO, Argument("require", shown="none|push|all")),
             ),
             Verb(
                 "lifetime",
-                "How long a verification counts here, such as 1h, or default.",
+                "Set how long a verification counts here. Such as 1h, or default.",
                 (_REPO, Argument("lifetime", shown="DURATION|default")),
             ),
             Verb(

@@ -228,7 +228,7 @@ def _demand(
     if (now.floor_require, now.floor_lifetime_seconds) != (floor.require, floor.lifetime_seconds) or (
         (now.require, now.lifetime_seconds) != (demand.require, demand.lifetime_seconds)
     ):
-        words = f"demand 2FA for {floor.require}" + _for(floor.lifetime_seconds)
+        words = f"require 2FA for {floor.require}" + _for(floor.lifetime_seconds)
         tightened = (
             "" if demand == floor else f", tightened to {demand.require}{_for(demand.lifetime_seconds)}"
         )

@@ -61,7 +61,7 @@ def new_link(site: Site, person: Person, moment: Moment) -> str:
         if len(there) >= MOST_LINKS:
             raise Refusal(
                 "throttled",
-                text=f"{MOST_LINKS} links of this key are open; use one of them, or wait until the oldest runs out",
+                text=f"{MOST_LINKS} links of this key are open; use one of them, or wait until the oldest expires",
                 retry_at=min(one.expires_at for one in there),
             )
         state, by = str(site.settings.paths.state), person.credential.text

@@ -88,7 +88,7 @@ def take(site: Site, offered: Offered, moment: Moment, actor: str, *, dry_run: b
 
 
 def _unsure(offer: Offer) -> str:
-    what = "an address alone" if "@" in offer.login else "what somebody calls themselves"
+    what = "an address alone" if "@" in offer.login else "what people call themselves"
     return (
         f"{what} does not say that it is the same person; "
         "give a login, an alias, or its domain under [web] login_domains"

@@ -37,7 +37,7 @@ _TOLD = {
         "not-me",
         "{user} says that a request for {repository} with the key {key} from {address} was not theirs",
     ),
-    "toggle-set": ("toggle", "what {repository} demands was changed"),
+    "toggle-set": ("toggle", "what {repository} requires was changed"),
     "break-glass-begun": ("break-glass", "maintenance past 2FA began: {reason}"),
 }
 

@@ -67,7 +67,7 @@ def _limited_like(present: Key | None, key: PublicKey, user: str, moment: Moment
     if present is None:
         raise Refusal("no-identity")
     if present.verify_required and not key.is_hardware:
-        text = "the key that you use demands user verification at each login, and the new one is not a hardware key"
+        text = "the key that you use requires user verification at each login, and the new one is not a hardware key"
         raise Refusal("forbidden", text=text, hint="ask your server admin to add it")
     new = NewKey(key, present.limits, present.verify_required, present.behind)
     return key_row(user, new, moment.at)
@@ -91,7 +91,7 @@ def remove(
 def check_own(keys: list[Key], fingerprint: str) -> None:
     """Raises Refusal("usage") unless `fingerprint` is one of `keys`, and not the last of them."""
     if fingerprint not in [key.fingerprint for key in keys]:
-        raise Refusal("usage", text=f"{fingerprint} is not a key of yours; list them with: 2fa keys")
+        raise Refusal("usage", text=f"{fingerprint} is not one of your keys", list_with="keys")
     if len(keys) == 1:
         raise Refusal(
             "usage",

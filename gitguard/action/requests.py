@@ -94,8 +94,8 @@ def check_number(wanted: PendingRequest, number: str) -> None:
         raise Refusal(
             "forbidden",
             "number",
-            text="that is not the number that the terminal of this request shows; nothing was let through",
-            hint="if no terminal of yours shows a number, this is not you: say so",
+            text="that is not the number shown in the terminal of this request; nothing was allowed",
+            hint="if no terminal of yours shows a number, it is not you: say so",
         )
 
 

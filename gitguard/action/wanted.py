@@ -199,7 +199,7 @@ class _Reader:
         if meant.fault or meant.limits != limits:
             self.fault(f"limits {limits!r}: {meant.fault or 'write it as export prints it'}")
         if demanded and not key.is_hardware:
-            self.fault(f"{key.fingerprint} is not a hardware key, so nothing can be demanded of it")
+            self.fault(f"{key.fingerprint} is not a hardware key, so nothing can be required of it")
         behind = tuple(self.texts(table, "behind") or ())
         if behind and (fault := program_fault(behind)):
             self.fault(f"behind: {fault}")
@@ -216,7 +216,7 @@ class _Reader:
         demand = floor = None
         for key in ("lifetime", "floor", "floor_lifetime"):
             if key in entry and "require" not in entry:
-                self.fault(f"{key} without require: say what is demanded too")
+                self.fault(f"{key} without require: say what is required too")
         if "require" in entry:
             lifetime = self.seconds(entry, "lifetime")
             demand = floor = Demand(self.word(entry, "require", TOGGLES, "none"), lifetime)

@@ -17,6 +17,7 @@ from gitguard.answer.telling import view_of
 from gitguard.config.compiled import Config, read
 from gitguard.config.load import load
 from gitguard.decision.decision import Decision
+from gitguard.message.moments import duration
 from gitguard.message.reasons import WANTING, Refusal
 from gitguard.message.refusals import View, first_line
 from gitguard.session.refused_reads import was_refused
@@ -93,7 +94,7 @@ def hold(
             return False
         _say(decision, view, config, note)
         if _watch(config, ask, sleep, stopped):
-            _write("gitguard: verified; the push goes on\n")
+            _write("gitguard: verified; continuing the push\n")
     except (OSError, ValueError):
         pass  # the client is gone, or what cannot be noted cannot be found and ended: asked once more, for the log
     finally:
@@ -147,8 +148,8 @@ def _say(decision: Decision, view: View, config: Config, note: Note) -> None:
         if decision.updates and refusal.hint:
             _write(f"gitguard: {refusal.hint.partition(';')[0]}\n")
     _write(
-        f"gitguard: this push, number {note.number}, waits up to {config.wait_seconds} s, and goes on by itself "
-        "once that is done elsewhere; Ctrl-C ends it\n"
+        f"gitguard: waiting up to {duration(config.wait_seconds)} for you to verify; "
+        f"push number {note.number} continues by itself (Ctrl-C cancels)\n"
     )
 
 

@@ -18,11 +18,11 @@ from gitguard.session.moment import Moment, now
 
 def show_pending(here: Here, pending: Pending, qr: str) -> None:
     """Apps, recovery codes, link, secret, and last the QR code, with the prompt right below it; shown this once."""
-    click.echo("1. You need an authenticator app. If you have none:\n")
+    click.echo("1. You need an authenticator app. Need one?\n")
     for app in here.settings.apps:
         click.echo(f"    {app.name:<12} {app.platforms:<24} {app.url}".rstrip())
     if pending.recovery_codes:
-        click.echo("\n2. Keep these recovery codes where your phone is not. Each works once:\n")
+        click.echo("\n2. Keep these recovery codes away from your phone. Each works once, if you lose it:\n")
         for code in pending.recovery_codes:
             click.echo(f"    {in_groups(code)}")
     parameters = pending.parameters
@@ -54,14 +54,10 @@ def confirm_pending(here: Here, pending: Pending) -> tuple[Enrolled, Followed, M
             if refusal.reason not in ("code-rejected", "not-a-code") or attempt == TRIES:
                 if refusal.reason in ("code-rejected", "not-a-code") and not refusal.text:
                     raise refusal.but(
-                        text="none of the codes was right, so nothing was set up; delete the entry from your app "
-                        "before you try again, and see that your phone's clock is right"
+                        text="no code was right, so nothing was set up; delete the new entry from your app, "
+                        "set the phone's clock to automatic, and start again"
                     ) from None
                 raise
-            about = (
-                "that is not the code of this secret"
-                if refusal.reason == "code-rejected"
-                else "that is not a code"
-            )
-            click.echo(f"gitguard: {about}; {duration(left)} left to try again", err=True)
+            about = "wrong code" if refusal.reason == "code-rejected" else "not a code"
+            click.echo(f"gitguard: {about}; try again ({duration(left)} left)", err=True)
     raise Refusal("code-rejected")

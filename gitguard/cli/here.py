@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DOING = {"read": "reading", "push": "pushing to"}
+DOING = {"read": "read", "push": "push to"}
 CHANGED = {  # event of a change -> in words
     "recovery-codes-replaced": "new recovery codes",
     "key-added": "{subject} was added to your keys",
@@ -138,7 +138,7 @@ def say_waiting(here: Here, rest: str) -> None:
         else:
             # MUST: without its number. The web page asks for it, so that nobody lets through what another terminal shows.
             click.echo(
-                f"{what} from {printable(note.address, 60)} waits for a verification there; if it is not yours, tell your server admin"
+                f"{what} from {printable(note.address, 60)} waits to be verified there; if it is not yours, tell your server admin"
             )
 
 

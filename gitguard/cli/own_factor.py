@@ -22,7 +22,7 @@ from gitguard.factor import enrolment
 from gitguard.factor.change import require_enrolled
 from gitguard.factor.code import in_groups
 from gitguard.factor.proof import SecondCodeWanted
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, printable
 from gitguard.session.moment import now
 
 
@@ -40,7 +40,7 @@ def enroll(here: Here, invite: str | None, qr: str) -> int:
         refuse_recovery_argument(here, given)
     elif not needed:
         click.echo(
-            "first come, first served: whoever holds this key may enrol it now (self_enrolment is open)",
+            "enrolment is open: anyone holding this key could set this up, so finish now",
             err=True,
         )
     try:
@@ -50,8 +50,9 @@ def enroll(here: Here, invite: str | None, qr: str) -> int:
     show_pending(here, pending, qr)
     done, followed, moment = confirm_pending(here, pending)
     click.echo(
-        "your second factor is set up"
-        + (", the one before it and all sessions are void" if done.again else "")
+        ("your new app" if done.again else "your second factor")
+        + " is set up"
+        + ("; the old one no longer works, and all sessions have ended" if done.again else "")
     )
     if done.session is not None:
         say_session(here, done.session, moment)
@@ -91,15 +92,15 @@ def leave(here: Here, all: bool, key: str) -> int:  # noqa: A002
         with here.site.store.reading() as tx:
             nothing = tx.factor(here.person.user) is None or not tx.sessions(here.person.user)
         if nothing:
-            click.echo("there was no session to end; your SSH access stays")
+            click.echo("no session was open; nothing to end")
             return 0
     done = with_code(
         here, lambda typed, moment: own.leave(here.site, here.person, moment, typed, everywhere=all, key=key)
     )
     if done.sessions:
-        counted(len(done.sessions), "session", "ended; your SSH access stays")
+        counted(len(done.sessions), "session", "ended; your key still works for SSH")
     else:
-        click.echo("there was no session to end; your SSH access stays")
+        click.echo("no session was open; nothing to end")
     say_followed(done.followed, rest="that rode on it ended too")
     check_followed(done.followed, "the session has ended")
     return 0
@@ -113,7 +114,7 @@ def recovery_codes(here: Here) -> int:
     codes = with_codes(
         here, lambda typed, moment: own.replace_recovery_codes(here.site, here.person, typed, moment)
     )
-    click.echo("new recovery codes; the old set is void. Keep them where your phone is not:\n")
+    click.echo("new recovery codes; the old ones no longer work. Keep these away from your phone:\n")
     for code in codes:
         click.echo(f"    {in_groups(code)}")
     return 0
@@ -122,19 +123,24 @@ def recovery_codes(here: Here) -> int:
 def always(here: Here, switch: str) -> int:
     """The user's own switch: on needs a session in scope or a code, off a fresh factor."""
     if switch not in ("on", "off"):
-        raise Refusal("usage", text=f"always on or always off, not {switch}")
+        raise Refusal("usage", text=f'"{printable(switch, 60)}"? Say: always on, or: always off')
     if not here.settings.account.allow_always:
         raise Refusal("forbidden", text="this server does not offer the switch `always`")
     on = switch == "on"
     changed, followed = with_code(
         here, lambda typed, moment: own.always(here.site, here.person, moment, typed, on=on)
     )
+    said = switch if changed else f"already {switch}"
     click.echo(
-        f"always is {'now' if changed else 'already'} {switch}"
-        + (": 2FA for everything you do" if on else "")
+        f'"always" is {said}: '
+        + (
+            "everything you do now needs 2FA"
+            if on
+            else "2FA only where a repository or the server requires it"
+        )
     )
     say_followed(followed)
-    check_followed(followed, f"always is {switch}")
+    check_followed(followed, f'"always" is {switch}')
     return 0
 
 
@@ -150,19 +156,19 @@ def remove(here: Here) -> int:
         )
     _require_enrolled(here)
     closed = own.closed_without_factor(here.site, here.person.user, now())
-    aside("after this, coming back needs an invite from your server admin")
+    aside("to set up 2FA again you will need an invite from your server admin")
     for operation, names in closed.items():
         if names:
             verb = DOING[operation]
             what = number(len(names), "repository", "repositories")
-            aside(f"without a second factor, {verb} {what} is refused")
+            aside(f"until then you cannot {verb} {what}")
     done = with_codes(here, lambda typed, moment: own.remove(here.site, here.person, typed, moment))
     click.echo("your second factor is removed, and all your sessions have ended")
     for operation, names in closed.items():
         if names:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             verb = DOING[operation]
-            click.echo(f"{verb} these is refused from now on: {', '.join(names[:5])}{more}")
+            click.echo(f"you can no longer {verb}: {', '.join(names[:5])}{more}")
     say_followed(done.followed)
     check_followed(done.followed, "your second factor is removed")
     return 0

@@ -33,21 +33,21 @@ def keys(here: Here, verb: str | None, key: tuple[str, ...], json: bool) -> int:
 def _add(here: Here, words: tuple[str, ...]) -> int:
     if not words:
         paste = here.view.ssh("keys add") + ' "$(cat ~/.ssh/id_ed25519.pub)"'
-        raise Refusal("usage", text="give the public key", hint=f"as in: {paste}")
+        raise Refusal("usage", text="which public key?", hint=f"for example: {paste}")
     new = parse_public_key(" ".join(words))
     added, followed = with_codes(
         here, lambda typed, moment: own_keys.add(here.site, here.person, new, typed, moment)
     )
     kept = f", limited as the key that you use: {added.limits}" if added.limits else ""
     click.echo(f"added {added.fingerprint} {readable(added.comment, 100)}".rstrip() + kept)
-    click.echo("it opens no 2FA session by itself; each key verifies when it is used")
+    click.echo("the new key must verify before it can be used where 2FA is required")
     check_followed(followed, f"{added.fingerprint} is added")
     return 0
 
 
 def _remove(here: Here, words: tuple[str, ...]) -> int:
     if len(words) != 1:
-        raise Refusal("usage", text="give one fingerprint, SHA256:...; list them with: 2fa keys")
+        raise Refusal("usage", text="give one fingerprint, SHA256:...", list_with="keys")
     with here.site.store.reading() as tx:
         own_keys.check_own(tx.keys(here.person.user), words[0])
     gone, followed = with_codes(

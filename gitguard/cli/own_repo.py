@@ -23,9 +23,9 @@ from gitguard.store.contract import Reading
 from gitguard.store.rows import Key, Repository
 
 MEANINGS = {
-    "none": "nothing is demanded beyond what the server demands",
-    "push": "pushing demands 2FA, reading does not",
-    "all": "reading and pushing demand 2FA",
+    "none": "nothing beyond what the server requires",
+    "push": "pushing requires 2FA, reading does not",
+    "all": "reading and pushing require 2FA",
 }
 
 
@@ -104,15 +104,13 @@ def show_repository(
     )
     if repository.floor_require != "none" or repository.floor_lifetime_seconds is not None:
         floor = toggle.describe(repository.floor_require, repository.floor_lifetime_seconds)
-        click.echo(
-            f"the server's admin demands at least: {floor}; the repository's admins may only tighten it"
-        )
+        click.echo(f"the server requires at least: {floor}; the repository's admins may only tighten it")
     click.echo(f"enforcement of the server: {settings.git.enforcement}")
     if note := toggle.without_effect(settings):
         click.echo(note)
     click.echo(f"admins: {', '.join(admins) or 'none; server admins alone'}")
     for operation, demand in yours.items():
-        click.echo(f"of you, {'to read' if operation == 'read' else 'to push'}: {_in_words(demand)}")
+        click.echo(_in_words(operation, demand))
     for rule in exempt:
         users = ", ".join(str(user) for user in rule.users)
         until = f" until {clock(rule.until, moment.at)}" if rule.until is not None else ""
@@ -136,13 +134,30 @@ def _of_person(
     return found
 
 
-def _in_words(demand: Requirement) -> str:
-    """`2FA within 8h (rule:everybody)`, `nothing`, and what some refs demand."""
+_CAUSES = {
+    "toggle": "the repository",
+    "enforcement": "the server",
+    "always": '"always"',
+    "rule": "rule {}",
+    "borrows": "{}, from which it borrows objects",
+    "lends": "{}, which borrows objects from it",
+}
+
+
+def _cause(word: str) -> str:
+    """`toggle`, `rule:everyone`, `borrows:team/lib(toggle)` in words."""
+    kind, _, name = word.partition(":")
+    return _CAUSES.get(kind, word).format(name.partition("(")[0])
+
+
+def _in_words(operation: str, demand: Requirement) -> str:
+    """`to push you need 2FA from the last 8h (set by rule everyone)`, `you may read without 2FA`; and what some refs need."""
+    said = f"you may {operation} without 2FA"
     if demand.exempt:
-        return f"nothing, by the exemption {demand.rule}"
-    said = "nothing"
+        return f"{said}, by the exemption {demand.rule}"
     if demand.lifetime_seconds is not None:
-        said = f"2FA at most {format_duration(demand.lifetime_seconds)} ago ({demand.because})"
+        causes = " and ".join(_cause(word) for word in demand.because.split("+"))
+        said = f"to {operation} you need 2FA from the last {format_duration(demand.lifetime_seconds)} (set by {causes})"
     if demand.depends_on_refs:
         named = ", ".join(f"{ref} (rule {rule})" for ref, rule in demand.refs[:3])
         said += f"; more for {named}" if named else "; more for some refs"
@@ -182,7 +197,7 @@ def say_toggle(settings: Settings, done: toggle.Change, followed: Followed) -> N
         click.echo(f"{done.repository} requires {done.after} already")
     else:
         click.echo(f"{done.repository} now requires {done.after} (was {done.before})")
-    say_followed(followed, rest="that no longer met the demand ended")
+    say_followed(followed, rest="that no longer met the requirement ended")
     if note := toggle.without_effect(settings):
         click.echo(note)
     check_followed(followed, f"{done.repository} requires {done.after}")

@@ -45,7 +45,7 @@ def verify(here: Here, code: tuple[str, ...], if_needed: bool, no_prompt: bool, 
     moment = now()
     done = open_by_code(here.site.desk, here.person, typed, moment)
     say_session(here, done.session, moment)
-    say_waiting(here, "goes on now")
+    say_waiting(here, "is continuing")
     _say_rejected(here, done.proof, moment)
     say_changes(done.proof.changes, moment)
     left = done.proof.recovery_codes_left
@@ -99,7 +99,7 @@ def invite_hint(here: Here) -> str:
     """What enrolling asks for, said before somebody starts it."""
     if here.settings.second_factor.self_enrolment == "open":
         return ""
-    return "it asks for the invite that your server admin sent you; if you have none, ask for one"
+    return "you need the invite that your server admin sent you; none? ask them"
 
 
 def refuse_recovery_argument(here: Here, given: bytes) -> None:
@@ -111,6 +111,6 @@ def refuse_recovery_argument(here: Here, given: bytes) -> None:
     if recovery:
         raise Refusal(
             "not-a-code",
-            text="a recovery code is not taken as an argument, because arguments show in process lists; it was not used",
-            hint="leave it out; it is asked for at a prompt",
+            text="recovery codes are not accepted as arguments, which other users can see; yours was not used",
+            hint="run it without the code and type it when asked",
         )

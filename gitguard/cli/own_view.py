@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitguard.cli.here import DOING, Here, more_codes, say_changes, say_waiting
+from gitguard.cli.here import DOING, Here, more_codes, say_changes, say_session, say_waiting
 from gitguard.cli.own_verify import invite_hint
 from gitguard.cli.printing import number, say_json
 from gitguard.decision.standing import Standing, standing
@@ -31,10 +31,10 @@ def greet(here: Here) -> int:
     if stand.hardware_key:
         click.echo("this hardware key counts by itself, at each connection; no code is needed")
     elif stand.session is not None:
-        click.echo(f"in a 2FA session until {until(stand.ends_at, moment.at)}")
-        click.echo(f"leave it with: {here.view.ssh('leave')}")
+        click.echo(f"verified until {until(stand.ends_at, moment.at)}")
+        click.echo(f"end it early with: {here.view.ssh('leave')}")
     elif stand.enrolled:
-        click.echo(f"not in a 2FA session; open one with: {here.view.ssh('verify')}")
+        click.echo(f"not verified; verify with: {here.view.ssh('verify')}")
     else:
         click.echo(f"no second factor yet; set one up with: {here.view.ssh('enroll')}")
         if hint := invite_hint(here):
@@ -77,15 +77,13 @@ def status(here: Here, json: bool, check: bool) -> int:
         + (f", from {here.person.address}" if here.person.address else "")
     )
     if stand.hardware_key:
-        click.echo("locked: this hardware key counts by itself, at each connection")
+        click.echo("verified: this hardware key counts by itself, at each connection")
     elif not stand.enrolled:
-        click.echo(f"unlocked: no second factor; set one up with: {here.view.ssh('enroll')}")
+        click.echo(f"no second factor yet; set one up with: {here.view.ssh('enroll')}")
     elif stand.session is not None:
-        click.echo(
-            f"locked: in a 2FA session until {until(stand.ends_at, moment.at)}, scope {stand.session.scope}"
-        )
+        say_session(here, stand.session, moment)
     else:
-        click.echo(f"unlocked: not in a 2FA session; open one with: {here.view.ssh('verify')}")
+        click.echo(f"not verified; verify with: {here.view.ssh('verify')}")
     if stand.enrolled and here.settings.second_factor.recovery_codes:
         left = stand.recovery_codes_left
         click.echo(f"{number(left, 'recovery code')} left{more_codes(here, left)}")
@@ -115,14 +113,14 @@ def _say_changed(here: Here, moment: Moment, *, verified: bool) -> None:
 def _say_demanded(stand: Standing, closed: dict[str, list[str]]) -> None:
     """Numbers for whoever has the key; names for whoever is in a session."""
     if stand.always:
-        click.echo("demanded of you: 2FA for everything, because always is on")
+        click.echo('2FA required for you: everything ("always" is on)')
         return
     said = [
         f"{DOING[what]} {number(len(names), 'repository', 'repositories')}"
         for what, names in closed.items()
         if names
     ]
-    click.echo("demanded of you: " + (f"2FA for {' and '.join(said)}" if said else "nothing"))
+    click.echo(f"2FA required for you: {' and '.join(said) or 'nothing'}")
     for what, names in closed.items():
         if names and stand.verified:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""

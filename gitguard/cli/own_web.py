@@ -19,7 +19,7 @@ def link(here: Here) -> int:
     token = browsers.new_link(here.site, here.person, now())
     click.echo(f"{page}/sign-in/{token}")
     click.echo(
-        f"open it within {duration(browsers.LINK_SECONDS)}; it signs in one browser, once. Show it to nobody",
+        f"valid for {duration(browsers.LINK_SECONDS)}, in one browser; do not share it",
         err=True,
     )
     return 0

@@ -99,7 +99,7 @@ def _line(seconds: int) -> bytes:
             raise Refusal("not-a-code", text=f"no code within {seconds} seconds")
         byte = os.read(0, 1)
         if not byte and not typed.strip():
-            raise Refusal("not-a-code", text="no code was given, because the input ended")
+            raise Refusal("not-a-code", text="no code entered")
         if byte in (b"", b"\n"):
             break
         typed += byte

@@ -24,26 +24,26 @@ BEFORE_VARIANT = "gitguard.beforeSshVariant"
 )
 @click.option("--undo", is_flag=True, help="Put back what was there before.")
 def hook_up(everywhere: bool, undo: bool) -> None:  # noqa: FBT001 - click's own
-    """Let Git ask for the code itself: when a server refuses a push or fetch for want of a verification, you are asked once and Git goes on."""
+    """Make Git ask for the code and carry on. When a server refuses a push or fetch until you verify, you are asked once."""
     scope = "--global" if everywhere else "--local"
     if not everywhere and _git("rev-parse", "--git-dir") is None:
         raise Refusal(
-            "usage", text="this is not a clone", hint="go into one, or say --global for all of yours"
+            "usage", text="not inside a Git clone", hint="run it in one, or use --global for all of yours"
         )
     where = "everywhere" if everywhere else "in this clone"
     if undo:
-        click.echo(f"Git runs ssh itself again, {where}" if _undo(scope) else f"it was not hooked up {where}")
+        click.echo(f"Git runs ssh itself again, {where}" if _undo(scope) else f"it was not set up {where}")
         return
     present = _value(scope, COMMAND)
     if _is_ours(present):
-        click.echo(f"it is hooked up {where} already")
+        click.echo(f"it is already set up {where}")
         return
     _put(scope, BEFORE_COMMAND, present)
     _put(scope, BEFORE_VARIANT, _value(scope, VARIANT))
     ssh = as_ssh.of_snippet(present or "")
     _put(scope, VARIANT, ssh.variant)
     _put(scope, COMMAND, as_ssh.quoted([*_program(), WRAPPER, "--of", scope.removeprefix("--")]))
-    click.echo(f"hooked up {where}: a push or fetch that needs a verification asks for the code and goes on")
+    click.echo(f"set up {where}: Git now asks for the code itself and carries on")
     click.echo(
         "the first time, verify by name: gitguard verify; undo: gitguard hook-up --undo"
         + (" --global" if everywhere else "")

@@ -72,13 +72,9 @@ def url_of(remote: str | None) -> str:
         names = (_git("remote") or "").split()
         raise Refusal(
             "usage",
-            text=f"no remote {printable(name)} in this clone",
-            hint=(
-                f"there are: {', '.join(printable(n) for n in names)}; name one with --remote"
-                if names
-                else ""
-            )
-            or "give git@HOST",
+            text=f"this clone has no remote {printable(name)}",
+            hint=(f"it has: {', '.join(printable(n) for n in names)}; choose with --remote" if names else "")
+            or "name the server: git@HOST",
         )
     return url.splitlines()[0]
 
@@ -87,8 +83,8 @@ def _default_remote() -> str:
     if _git("rev-parse", "--git-dir") is None:
         raise Refusal(
             "usage",
-            text="this is not a clone",
-            hint="go into one, or say which server: gitguard verify git@HOST",
+            text="not inside a Git clone",
+            hint="run it in one, or name the server: gitguard verify git@HOST",
         )
     branch = _git("symbolic-ref", "--quiet", "--short", "HEAD")
     for key in (f"branch.{branch}.pushRemote", "remote.pushDefault", f"branch.{branch}.remote"):

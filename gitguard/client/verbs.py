@@ -60,7 +60,7 @@ def _command(verb: Verb, path: list[str]) -> click.Command:
         return sub
     parameters: list[click.Parameter] = [click.Argument(["words"], nargs=-1, metavar=_metavar(verb))]
     parameters += options_of(verb)
-    parameters.append(click.Option(["--remote"], metavar="NAME", help="The remote whose server is meant."))
+    parameters.append(click.Option(["--remote"], metavar="NAME", help="Use this remote's server."))
     if path == [] and verb.name == "status":
         text = "For a shell prompt, without asking the server: `locked ENDS SERVER`, `unlocked SERVER` or `unknown`."
         parameters.append(click.Option(["--porcelain"], is_flag=True, help=text))
@@ -181,7 +181,7 @@ def _refuse_recovery_code(text: str) -> None:
             "not-a-code",
             text="a recovery code is not taken as an argument, because arguments show in process lists; "
             "it was not used",
-            hint="leave it out; it is asked for at a prompt",
+            hint="run it without the code and type it when asked",
         )
 
 

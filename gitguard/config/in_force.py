@@ -62,10 +62,10 @@ def in_force(path: str, compiled: str, at: float | None = None) -> InForce:
     vouched, young, cut = is_vouched(compiled, data, at), _is_young(entry, at), _cut(data)
     if before is not None and good is not None and not vouched:
         if less and young:
-            doubt = f"it was changed less than {SETTLED_SECONDS} seconds ago and demands less in {less}"
+            doubt = f"it was changed less than {SETTLED_SECONDS} seconds ago and requires less in {less}"
             return InForce(before, good, None, doubt)
         if cut and (less or len(data) % _PAGE_BYTES == 0):
-            what = f"it demands less than before in {less}, and looks" if less else "it looks"
+            what = f"it requires less than before in {less}, and looks" if less else "it looks"
             raise _closed(path, f"{what} cut off: {cut}; if it is whole: gitguard admin config check")
     if not is_account(str(settings.host.account)):
         return InForce(settings, data, entry)
@@ -91,7 +91,7 @@ def less_than_before(compiled: str, data: bytes, path: str) -> str:
     less = demands_less(parse(data, path), before) if before is not None else ""
     if not less:
         return ""
-    return f"it demands less than what was in force before, in {less}" + (
+    return f"it requires less than what was in force before, in {less}" + (
         f", and looks cut off: {cut}" if (cut := _cut(data)) else ""
     )
 

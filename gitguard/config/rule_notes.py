@@ -79,7 +79,7 @@ def _of_one(settings: Settings, rule: RuleTable, at: int) -> list[str]:
     if rule.require is False and not (
         rule.users or rule.repositories or rule.from_ or rule.operations or rule.refs or rule.since
     ):
-        found.append("frees everybody everywhere: nothing below it demands anything")
+        found.append("exempts everyone everywhere: no rule below it has any effect")
     return found
 
 

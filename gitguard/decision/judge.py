@@ -76,7 +76,7 @@ def _by_refs(decision: Decision) -> str:
     ref, rule = refs[0]
     ref = ref or "a ref that a hook of this repository moves"
     more = f", and {len(refs) - 1} more" if len(refs) > 1 else ""
-    return f"{ref}{more}: 2FA is demanded by the rule {rule}; nothing of this push was taken"
+    return f"{ref}{more}: 2FA is required by the rule {rule}; nothing of this push was taken"
 
 
 def judge(decision: Decision, config: Config, store: GateQuery) -> None:

@@ -72,7 +72,7 @@ def configuration_findings(places: Places) -> Iterator[Finding]:
     if found.doubt:
         yield note(
             "configuration",
-            f"{places.config} does not count yet: {found.doubt}; the form before it goes on",
+            f"{places.config} does not count yet: {found.doubt}; the form before it still runs",
             "gitguard admin config check",
         )
 
@@ -224,7 +224,7 @@ def people_findings(settings: Settings, users: set[str]) -> Iterator[Finding]:
         yield gap(
             "admins-unknown",
             f"[git] admins names {', '.join(strangers[:5])}, whom the store does not know",
-            "mend the name, or: gitguard admin user add NAME",
+            "correct the name, or run: gitguard admin user add NAME",
         )
     for group, members in settings.groups.items():
         missing = sorted(str(name) for name in set(members) - users)
@@ -232,7 +232,7 @@ def people_findings(settings: Settings, users: set[str]) -> Iterator[Finding]:
             yield gap(
                 "group-unknown",
                 f"the group {group} names {', '.join(missing[:5])}, whom the store does not know",
-                "mend the name, or: gitguard admin user add NAME",
+                "correct the name, or run: gitguard admin user add NAME",
             )
 
 

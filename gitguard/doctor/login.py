@@ -42,7 +42,7 @@ def login_findings(
     for finding in _looked(site, sshd, types, suspects):
         if only_others and finding.name == "login" and finding.level == "gap":
             yield note(
-                "login", f"no login was seen: {finding.what}; sshd is told to let in certain addresses alone"
+                "login", f"no login was seen: {finding.what}; sshd is told to allow certain addresses alone"
             )
         else:
             yield finding
@@ -105,8 +105,8 @@ def _judged(
     elif not re.search(r"gitguard: .*\[(user-unknown|key-unknown|unknown-user|unknown-key)\]", said):
         yield gap(
             "login",
-            f"somebody who logs in does not meet the gate, or meets something before it: {said or 'nothing was said'}",
-            "sshd -T -C user=ACCOUNT,host=localhost,addr=127.0.0.1; what stands in the way is among what that shows, PAM, or the login shell",
+            f"someone who logs in does not meet the gate, or meets something before it: {said or 'nothing was said'}",
+            "sshd -T -C user=ACCOUNT,host=localhost,addr=127.0.0.1; what keeps people out is in what that shows, in PAM, or in the login shell",
         )
     else:
         yield ok("login", "a gated key gets in over loopback and meets the gate")

@@ -25,7 +25,7 @@ def page_findings(settings: Settings) -> Iterator[Finding]:
     if settings.web.trusted_header and not settings.web.login_domains and not settings.aliases:
         yield gap(
             "web-logins",
-            f"neither [web] login_domains nor [aliases] say whose logins {settings.web.trusted_header} brings, so one that holds an @ is nobody's",
+            f"neither [web] login_domains nor [aliases] name whose logins {settings.web.trusted_header} brings, so one that holds an @ is nobody's",
             'gitguard admin config edit: in [web] write login_domains = ["your.domain"]',
         )
     if settings.web.trusted_header and not proxies:

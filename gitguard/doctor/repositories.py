@@ -63,7 +63,7 @@ def _faults(
         yield gap(
             "repository-missing",
             f"{name}: {repository.directory} is not there",
-            f"put it back, or: gitguard admin repo forget {shlex.quote(name)}; if it was moved: gitguard admin repo rename {shlex.quote(name)} NEW",
+            f"put it back, or run: gitguard admin repo forget {shlex.quote(name)}; if it was moved: gitguard admin repo rename {shlex.quote(name)} NEW",
         )
         return
     hindrance = obstacle(Found(name, repository.directory, root), settings, uid, known, mends=False)
@@ -165,7 +165,7 @@ def lending_findings(tx: Reading, known: list[Repository]) -> Iterator[Finding]:
         name = by_directory.get(lender, lender)
         yield note(
             "lends",
-            f"{name} lends objects to {', '.join(names[:5])}: pushing there needs what they demand, and its maintenance may prune what they need",
+            f"{name} lends objects to {', '.join(names[:5])}: pushing there needs what they require, and its maintenance may prune what they need",
             f"git -C {shlex.quote(lender)} config gc.pruneExpire never, or give the borrowers their own objects: git repack -a -d",
         )
 
@@ -194,7 +194,7 @@ def demand_findings(
         if demanding:
             yield gap(
                 "enforcement-off",
-                f"enforcement is off while {len(demanding)} repositories demand 2FA ({demanding[0].name}, ...)",
+                f"enforcement is off while {len(demanding)} repositories require 2FA ({demanding[0].name}, ...)",
                 f"sed -i 's/^enforcement *=.*/enforcement = \"opt-in\"/' {config}",
             )
         else:
@@ -206,7 +206,7 @@ def demand_findings(
     elif enforcement != "enforced" and not demanding:
         yield note(
             "nothing-required",
-            f"enforcement is {enforcement} and no repository demands 2FA, so everything just works",
+            f"enforcement is {enforcement} and no repository requires 2FA, so everything just works",
             'gitguard admin repo require REPO push, or enforcement = "enforced"',
         )
     if enforcement == "enforced" or (enforcement != "off" and demanding):
@@ -260,7 +260,7 @@ def reading_findings(
     closed = [name for name in said if name in demanding]
     if closed:
         name = closed[0]
-        more = f", and {len(closed) - 1} more that demand 2FA for reading" if len(closed) > 1 else ""
+        more = f", and {len(closed) - 1} more that require 2FA for reading" if len(closed) > 1 else ""
         root = next(
             (r for r in roots(settings) if f"{_directory(known, name)}/".startswith(f"{r}/")),
             _directory(known, name),

@@ -110,6 +110,6 @@ def rotation_findings(log: str, account: str) -> Iterator[Finding]:
             if owner != account:
                 yield gap(
                     "logrotate",
-                    f"{path} makes the next {log} {owner}'s: then what demands 2FA is refused",
+                    f"{path} makes the next {log} {owner}'s: then what requires 2FA is refused",
                     f"sed -i 's/create .*/create 0600 {account} {account}/' {path}",
                 )

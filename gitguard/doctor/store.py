@@ -55,7 +55,7 @@ def secret_findings(store: SqliteStore, ring: Keyring) -> Iterator[Finding]:
         yield gap(
             "secrets",
             f"the secrets of {len(broken)} of {len(factors)} people do not decrypt: {', '.join(broken[:10])}",
-            "put the right key file back, or: gitguard admin user reset NAME",
+            "put the right key file back, or run: gitguard admin user reset NAME",
         )
     else:
         yield ok(

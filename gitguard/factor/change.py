@@ -155,9 +155,7 @@ def leave(
 
     def change(tx: Writing) -> list[Session]:
         if key and key not in [one.fingerprint for one in tx.keys(person.user)]:
-            raise Refusal(
-                "usage", text=f"{printable(key, 60)} is not a key of yours; list them with: 2fa keys"
-            )
+            raise Refusal("usage", text=f"{printable(key, 60)} is not one of your keys", list_with="keys")
         ended = tx.end_sessions(person.user, None if everywhere else key or own)
         if ended:
             record(tx, "session-left", person, moment, sessions=[session.id for session in ended])

@@ -193,7 +193,7 @@ def _check_basis(desk: Desk, tx: Writing, person: Person, basis: Basis, moment: 
     if not good:
         raise Refusal(
             "invite-required",
-            text="this enrolment is void: its invite was used or replaced, or another one was confirmed first",
+            text="this enrolment no longer works: its invite was used or replaced, or another one was confirmed first",
         )
 
 

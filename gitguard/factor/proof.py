@@ -328,7 +328,7 @@ def _outside(
     if before is not None and before.difference == difference and before.step != step:
         about = duration(max(round(abs(difference) * factor.period_seconds / 60), 1) * 60)
         way = "fast" if difference > 0 else "slow"
-        return refusal.but(hint=f"your phone's clock is about {about} {way}; set it to automatic")
+        return Refusal("code-rejected", refusal.detail, clock=f"{about} {way}")
     return refusal
 
 

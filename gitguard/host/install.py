@@ -67,7 +67,7 @@ Match User {account}
 
 CRON = """\
 # Written by `gitguard admin init`; install it as /etc/cron.d/gitguard (gitguard admin init --timers does).
-# Once a minute: end connections that ride on a session that has run out, and do not move.
+# Once a minute: end idle connections of expired sessions.
 * * * * * {account} {command} admin session sweep --quiet
 # Worth having as well: what doctor finds, by mail, and a backup of the store a night.
 #17 6 * * * root {command} admin doctor --quiet

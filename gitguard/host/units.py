@@ -14,11 +14,11 @@ from gitguard.config.schema import Paths, Settings
 from gitguard.host.places import authorized_keys
 
 _TOLD = """\
-# Whoever tells the admin's program of an event ([notify]) goes on after this has ended.
+# Whoever tells the admin's program of an event ([notify]) still runs after this has ended.
 """
 
 _SWEEP = """\
-# Ends connections that ride on a 2FA session that has run out, and do not move.
+# Ends idle connections of expired 2FA sessions.
 # Install with its timer: cp {folder}/gitguard-* /etc/systemd/system/ && systemctl daemon-reload
 [Unit]
 Description=End parked Git connections whose 2FA session has run out
@@ -33,7 +33,7 @@ ExecStart={command} admin session sweep --quiet
 _DOCTOR = """\
 # Fails, and so shows in `systemctl --failed`, while something is open or broken; what it is stands in its journal.
 [Unit]
-Description=Is the 2FA gate in the way of Git?
+Description=Is every way to Git guarded by 2FA?
 
 [Service]
 Type=oneshot
@@ -148,7 +148,7 @@ def units(settings: Settings, folder: str, command: str) -> dict[str, bytes]:
         ),
         (
             "gitguard-doctor",
-            "Every morning: is the 2FA gate in the way of Git?",
+            "Every morning: is every way to Git guarded by 2FA?",
             "OnCalendar=*-*-* 06:17:00\nPersistent=true",
         ),
         (

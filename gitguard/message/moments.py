@@ -11,7 +11,7 @@ def clock(at: int, now: int) -> str:
     offset = local.tm_gmtoff
     sign = "-" if offset < 0 else "+"
     hours, minutes = divmod(abs(offset) // 60, 60)
-    zone = f"UTC{sign}{hours}" + (f":{minutes:02d}" if minutes else "")
+    zone = "UTC" + (f"{sign}{hours}" if offset else "") + (f":{minutes:02d}" if minutes else "")
     today = time.localtime(now)
     form = "%H:%M" if (local.tm_year, local.tm_yday) == (today.tm_year, today.tm_yday) else "%Y-%m-%d %H:%M"
     return f"{time.strftime(form, local)} {zone}"

@@ -78,10 +78,10 @@ class View:
 
     @property
     def what(self) -> str:
-        """`push to team/app`, `read team/app`, or `go on` where no repository is known."""
+        """`push to team/app`, `read team/app`, or `continue` where no repository is known."""
         name = readable(self.repository, 100)
         if not name:
-            return "go on"
+            return "continue"
         return f"push to {name}" if self.operation == "push" else f"read {name}"
 
     def ssh(self, words: str) -> str:
@@ -90,8 +90,8 @@ class View:
         return f"ssh -T {port}{self.account}@{self.host or 'HOST'} 2fa {words}"
 
     def way(self, words: str) -> str:
-        """The page, where there is one, and the line to paste: `https://HOST/verify/ID or: ssh -T git@HOST 2fa verify`."""
-        return f"{self.page} or: {self.ssh(words)}" if self.page else self.ssh(words)
+        """The page, where there is one, and the line to paste: `open https://HOST/verify/ID or run: ssh -T git@HOST 2fa verify`."""
+        return f"open {self.page} or run: {self.ssh(words)}" if self.page else self.ssh(words)
 
 
 # reason -> the first line without its bracket. {what}, {ssh...} and the refusal's facts are filled in.
@@ -99,36 +99,52 @@ _SENTENCES = {
     "internal-error": "something went wrong inside; tell your server admin the id below",
     "usage": "{text}",
     "verification-required": "verify to {what}: {verify}",
-    "verification-expired": "your verification has run out; verify to {what}: {verify}",
-    "no-grant": "refused, because this push did not come through gitguard's SSH gate and 2FA is required here",
+    "verification-expired": "your verification has expired; verify again to {what}: {verify}",
+    "no-grant": "refused: pushes here require 2FA, so they must come over gitguard's SSH",
     "enrolment-required": "set up a second factor to {what}: {enroll}",
     "invite-required": "an invite or a fresh code is needed; ask your server admin for an invite",
-    "code-rejected": "that code was not accepted; wait for the next one and try again: {again}",
-    "not-a-code": "that is not a code; type the {digits} digits that your app shows, or a whole recovery code",
-    "throttled": "too many failures; try again after {retry}",
+    "code-rejected": "code not accepted; wait for the next one, then run: {again}",
+    "not-a-code": "not a code; type the {digits} digits from your app, or a complete recovery code",
+    "throttled": "too many wrong codes; try again {retry}",
     "forbidden": "you may not do this here; ask your server admin",
     "not-available": "this is not available on this server",
-    "user-suspended": "the user {user} is suspended; ask your server admin",
-    "user-unknown": "the user {user} is not known here; ask your server admin",
+    "user-suspended": "your account ({user}) is suspended; ask your server admin",
+    "user-unknown": "{user} is not a user here; ask your server admin",
     "no-identity": "this key belongs to no user here; ask your server admin",
-    "malformed-command": "the command could not be read; use git, or: {help}",
-    "unknown-command": "no such command: {word}; see: {help}",
+    "malformed-command": "not a command that this server understands; use git, or run: {help}",
+    "unknown-command": "no such command: {word}; {or_help}",
     "no-such-repository": "no such repository: {repository}",
-    "hook-not-live": "pushes to {repository} are closed, because its hook is not in place; tell your server admin",
-    "config-invalid": "closed, because the server's configuration is not valid; tell your server admin",
-    "store-unavailable": "closed, because the server's store cannot be used; tell your server admin",
-    "log-unavailable": "closed, because the server's access log cannot be written; tell your server admin",
-    "store-schema": "closed, because the server's store has another version; tell your server admin",
+    "hook-not-live": "refused: the hook of {repository} is missing; tell your server admin",
+    "config-invalid": "refused: the server's configuration has an error; tell your server admin",
+    "store-unavailable": "refused: the server's store is unavailable; tell your server admin",
+    "log-unavailable": "refused: the server's access log cannot be written; tell your server admin",
+    "store-schema": "refused: the server's store has another version; tell your server admin",
     "busy": "the server is busy; nothing was done, and a code that you typed was not used; try again",
 }
+
+
+# Instead of the sentence of `code-rejected`, where the codes fit a clock that is wrong: the next code would not help.
+_CLOCK_IS_WRONG = "your phone's clock is about {clock}; set it to automatic, then run: {again}"
+
+
+def _when(retry_at: object, now: int) -> str:
+    """`at 23:21 UTC, in 5 minutes`."""
+    return (
+        f"at {clock(retry_at, now)}, in {duration(retry_at - now)}" if isinstance(retry_at, int) else "later"
+    )
 
 
 def first_line(refusal: Refusal, view: View) -> str:
     """`gitguard: <cause and way out> [reason]`, one line of printable characters."""
     retry_at = refusal.facts.get("retry_at")
     sentence = _SENTENCES.get(refusal.reason, _SENTENCES["internal-error"])
+    if "clock" in refusal.facts:
+        sentence = _CLOCK_IS_WRONG
     if refusal.text:
         sentence = "{text}"
+    if "list_with" in refusal.facts:
+        sentence += f"; list them with: {view.ssh(str(refusal.facts['list_with']))}"
+    near = OWN_WORDS.get(str(refusal.facts.get("word", "")))
     filled = sentence.format(
         text=readable(refusal.text, 400),
         what=view.what,
@@ -136,11 +152,13 @@ def first_line(refusal: Refusal, view: View) -> str:
         enroll=view.way("enroll"),
         again=readable(view.ssh(view.words), 300),
         help=view.ssh("help"),
+        or_help=f"did you mean: {view.ssh(near)}" if near else f"see: {view.ssh('help')}",
         user=printable(view.user, 64),
         repository=readable(view.repository, 100) or "it",
         word=printable(str(refusal.facts.get("word", "")), 60),
         digits=refusal.facts.get("digits", 6),
-        retry=clock(retry_at, view.now) if isinstance(retry_at, int) else "a while",
+        retry=_when(retry_at, view.now),
+        clock=refusal.facts.get("clock", ""),
     )
     return f"gitguard: {filled} [{refusal.reason}]"
 
@@ -150,16 +168,16 @@ def refusal_text(refusal: Refusal, view: View) -> str:
     lines = [first_line(refusal, view)]
     if refusal.hint:
         lines.append(readable(refusal.hint, 300))
-    word = str(refusal.facts.get("word", ""))
-    if refusal.reason == "unknown-command" and (near := OWN_WORDS.get(word)):
-        lines.append(f"did you mean: {view.ssh(near)}")
     if view.number:
-        lines.append(f"if the page asks for a number, it is {view.number}")
+        lines.append(f"if the page asks for a number: {view.number}")
     if refusal.reason == "enrolment-required" and view.needs_invite:
-        lines.append("it asks for the invite that your server admin sent you; if you have none, ask for one")
+        lines.append("you need the invite that your server admin sent you; none? ask them")
     lines += _who_and_since_when(refusal, view)
-    if refusal.reason == "throttled" and isinstance(retry_at := refusal.facts.get("retry_at"), int):
-        lines.append(f"that is in {duration(retry_at - view.now)}; nobody is locked for good")
+    if refusal.reason == "throttled" and "retry_at" in refusal.facts:
+        if refusal.text:
+            lines.append(f"try again {_when(refusal.facts['retry_at'], view.now)}")
+        else:
+            lines.append("your account is not locked; this ends by itself")
     if view.help_line:
         lines.append(readable(view.help_line))
     if view.help_url:
@@ -186,7 +204,9 @@ def _who_and_since_when(refusal: Refusal, view: View) -> "list[str]":
             lines.append(f"the last verification ended at {clock(view.ended_at, view.now)}")
         for key, network in view.others[:2]:
             lines.append(f"verified elsewhere: key {key or 'any'}" + (f" from {network}" if network else ""))
-        lines.append("use the host and key of your remote if they are others; in a clone: git guard verify")
+        lines.append(
+            "if your remote uses another host name or key, use that here too; in a clone: git guard verify"
+        )
         if view.operation == "read":
-            lines.append("objects that you fetched before are kept; only new ones need this")
+            lines.append("what you have already fetched is kept; only new objects need this")
     return lines

@@ -69,7 +69,7 @@ def obstacle(
         lenders = borrowed(found.directory)
     except Refusal as refusal:
         return Obstacle(
-            refusal.detail, "mend its objects/info/alternates, or: git repack -a -d and remove that file"
+            refusal.detail, "mend its objects/info/alternates, or run git repack -a -d and remove that file"
         )
     for lender in lenders:
         if lender not in known:

@@ -42,7 +42,7 @@ def check_offered(settings: Settings) -> None:
     enforcement = settings.git.enforcement
     if not TOGGLE_OFFERED[enforcement]:
         why = (
-            "the server demands 2FA for everything"
+            "the server requires 2FA for everything"
             if enforcement == "enforced"
             else "the server's rules decide"
         )
@@ -55,16 +55,16 @@ def check_offered(settings: Settings) -> None:
 def without_effect(settings: Settings) -> str:
     """A sentence for the admin where a toggle is stored but changes nothing at present."""
     return {
-        "off": "no effect at present: enforcement is off",
-        "enforced": "no effect at present: enforcement demands 2FA for everything already, only a lifetime tightens",
-        "rules": "kept and in force, but repository admins cannot change it: enforcement is rules",
+        "off": "no effect now: enforcement is off",
+        "enforced": "no effect: the server already requires 2FA for everything (a shorter lifetime still counts; only the server's admins can set it)",
+        "rules": 'in force, but only the server\'s admins can change it (enforcement is "rules")',
     }.get(settings.git.enforcement, "")
 
 
 def read_require(word: str) -> str:
     """`none`, `push` or `all`. Raises Refusal("usage")."""
     if word not in TOGGLES:
-        raise Refusal("usage", text=f"require is one of {', '.join(TOGGLES)}, not {word}")
+        raise Refusal("usage", text=f'"{printable(word, 60)}" is not one of: {", ".join(TOGGLES)}')
     return word
 
 
@@ -80,9 +80,7 @@ def read_lifetime(settings: Settings, word: str) -> int | None:
         raise Refusal("usage", text="a lifetime is at least 1s")
     if seconds > settings.session.lifetime:
         longest = format_duration(settings.session.lifetime)
-        raise Refusal(
-            "usage", text=f"a repository's lifetime may only be shorter than the server's, {longest}"
-        )
+        raise Refusal("usage", text=f"the lifetime cannot be longer than the server's, {longest}")
     return seconds
 
 
@@ -95,7 +93,7 @@ def set_require(
     if not floor and TOGGLES.index(wanted) < TOGGLES.index(repository.floor_require):
         raise Refusal(
             "forbidden",
-            text=f"the server's admin demands {repository.floor_require} for {repository.name}; it can only be tightened",
+            text=f"the server requires at least {repository.floor_require} for {repository.name}; it can only be tightened",
         )
     if floor:
         return _set(
@@ -120,7 +118,7 @@ def set_lifetime(
     if not floor and longest is not None and (wanted is None or wanted > longest):
         raise Refusal(
             "forbidden",
-            text=f"the server's admin demands at most {format_duration(longest)} for {repository.name}; it can only be shortened",
+            text=f"the server allows at most {format_duration(longest)} for {repository.name}; it can only be shortened",
         )
     if floor:
         return _set(

@@ -51,7 +51,7 @@ def _check_need() -> ResponseReturnValue | None:
     if need == ANYONE:
         return None
     if need not in (SIGNED_IN, SERVER_ADMIN):
-        raise Refusal("internal-error", f"{request.endpoint} does not say whom it lets in")
+        raise Refusal("internal-error", f"{request.endpoint} does not say who may come")
     if here.visitor is None:
         return sign_in_page(401, back=str((request.view_args or {}).get("id_") or ""))
     if need == SERVER_ADMIN and not here.is_admin:

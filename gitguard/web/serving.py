@@ -59,8 +59,8 @@ def check(listening: Listening) -> None:
         return
     raise Refusal(
         "usage",
-        text=f"{printable(host, 60)} is not an address of this machine alone, and codes would go over the wire in clear",
-        hint="listen on 127.0.0.1 behind a web server, give --tls-cert and --tls-key, or say --behind-proxy",
+        text=f"{printable(host, 60)} listens on the network, so codes would travel unencrypted",
+        hint="listen on 127.0.0.1 behind a web server, give --tls-cert and --tls-key, or add --behind-proxy",
     )
 
 

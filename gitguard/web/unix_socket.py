@@ -60,7 +60,7 @@ def _make_room(path: str) -> None:
             raise Refusal("usage", text=f"{path} is there, and is no socket; it was left as it is")
         with socket.socket(socket.AF_UNIX) as probe:
             if probe.connect_ex(path) == 0:
-                raise Refusal("usage", text=f"somebody serves on {path} already")
+                raise Refusal("usage", text=f"someone already serves on {path} already")
         os.unlink(path)
     except OSError:
         return  # not there, or not to be taken away: binding says why
@@ -74,7 +74,7 @@ def _cannot(path: str, account: pwd.struct_passwd, group: int, error: OSError) -
         return Refusal(
             "usage",
             text=f"{account.pw_name} is not in the group {name}, so it cannot give it the socket",
-            hint=f"start it as root, or: usermod -a -G {name} {account.pw_name}",
+            hint=f"start it as root, or run: usermod -a -G {name} {account.pw_name}",
         )
     hint = f"install -d -o {account.pw_name} -m 755 {folder}"
     return Refusal(

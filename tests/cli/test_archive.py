@@ -53,7 +53,7 @@ def test_the_older_part_moves_out_and_the_chain_goes_on(site: Direct) -> None:
     assert (shown[-1]["until"], shown[-1]["records"], shown[-1]["file"]) == (50, 50, "2024.audit")
     assert "the chain is whole" in site.admin("audit", "verify").out
     assert (
-        "50 records, the chain is whole; the trail goes on from it"
+        "50 records, the chain is whole; the trail continues from it"
         in site.admin("audit", "verify", "--file", str(file)).out
     )
     old = json.loads(site.admin("audit", "show", "--file", str(file), "--json").out)

@@ -153,7 +153,7 @@ def test_what_demands_more_counts_at_once_and_what_demands_less_when_it_has_sett
     place.put(lax)
     doubted = place.found(1.9)
     assert (doubted.settings.git.enforcement, doubted.entry) == ("enforced", None)
-    assert "less than 2 seconds ago and demands less in [git] enforcement" in doubted.doubt
+    assert "less than 2 seconds ago and requires less in [git] enforcement" in doubted.doubt
     assert place.found(2.1).settings.git.enforcement == "opt-in"
     place.put(strict)
     place.found()

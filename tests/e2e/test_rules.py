@@ -69,7 +69,7 @@ def test_refs_are_judged_in_the_hook(house: Server) -> None:
     assert "needs 2FA" not in again.err, "once a day is news"
     refused = house.git(alice, "push", "origin", "main", "topic:topic2", "refs/tags/one", cwd=made, status=1)
     assert "[verification-required]" in refused.err
-    assert refused.err.count("2FA is demanded by the rule protect-main") == 1
+    assert refused.err.count("2FA is required by the rule protect-main") == 1
     assert "refs/heads/main, and 1 more" in refused.err
     assert house.git(alice, "ls-remote", "origin", cwd=made, status=0).out.count("topic2") == 0, (
         "nothing was taken"
@@ -216,7 +216,7 @@ def test_a_symbolic_ref_is_no_way_around(house: Server) -> None:
     house.end_sessions()
     made = tree(house, alice, "symbolic")
     refused = house.git(alice, "push", "--force", "origin", "topic:old-name", cwd=made, status=1)
-    assert "refs/heads/main: 2FA is demanded by the rule protect-main" in refused.err
+    assert "refs/heads/main: 2FA is required by the rule protect-main" in refused.err
     subprocess.run(
         ["git", "-C", str(directory), "symbolic-ref", "refs/heads/loop", "refs/heads/loop2"], check=True
     )

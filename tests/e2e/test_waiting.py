@@ -99,7 +99,7 @@ def test_verified_elsewhere_it_goes_on(patient: Server) -> None:
     assert f"push to app, number {number}, waits for you" in patient.ssh(alice, "2fa status", status=0).out
     assert f"push to app, number {number}, goes on now" in patient.verify(alice).out
     assert push.end() == 0, push.said
-    assert "verified; the push goes on" in push.said
+    assert "verified; continuing the push" in push.said
     assert patient.log()[-1]["verdict"] == "allowed"
     assert not held(patient)
 

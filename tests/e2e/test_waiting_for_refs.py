@@ -49,14 +49,14 @@ def test_verified_elsewhere_the_hook_goes_on(patient: Server) -> None:
     push = Push(patient, alice, "one")
     number = push.number()
     assert "remote: gitguard: verify to push to app: ssh -T" in push.said
-    assert "remote: gitguard: refs/heads/one: 2FA is demanded by the rule branches" in push.said
+    assert "remote: gitguard: refs/heads/one: 2FA is required by the rule branches" in push.said
     (note,) = held(patient)
     command = Path(f"/proc/{note.pid}/cmdline").read_bytes()
     assert b"hooks/pre-receive" in command, "it waits in the hook"
     assert f"push to app, number {number}, waits for you" in patient.ssh(alice, "2fa status", status=0).out
     assert f"push to app, number {number}, goes on now" in patient.verify(alice).out
     assert push.end() == 0, push.said
-    assert "verified; the push goes on" in push.said
+    assert "verified; continuing the push" in push.said
     last = patient.log()[-1]
     assert (last["verdict"], last["reason"], last["because"]) == ("allowed", "verified", "rule:branches")
     assert not held(patient)

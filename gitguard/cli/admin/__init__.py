@@ -52,4 +52,4 @@ class Admin(Group):
         return found
 
 
-admin = Admin("admin", help="For the server's admin, on the server.", no_args_is_help=True)
+admin = Admin("admin", help="Administer the server.", no_args_is_help=True)

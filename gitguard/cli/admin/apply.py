@@ -26,13 +26,11 @@ from gitguard.session.moment import now
     is_flag=True,
     help="Also take away keys and admins that FILE does not name for those whom it names, and users that it calls removed.",
 )
-@click.option(
-    "--resume", is_flag=True, help="Also let in again whoever is suspended here and active in FILE."
-)
+@click.option("--resume", is_flag=True, help="Also resume whoever is suspended here and active in FILE.")
 @options.as_json
 @click.pass_context
 def apply(ctx: click.Context, file: str, dry_run: bool, prune: bool, resume: bool, as_json: bool) -> None:
-    """Bring users, keys, repositories and toggles to what FILE (- for stdin) says, in the form that export prints; the last line is changed: true or false."""
+    """Apply people and repositories from a file. FILE (- for stdin) has the form that export prints; the last line is changed: true or false."""
     path = file if file == "-" else os.path.abspath(file)
     try:
         wanted = read_wanted(read_file(ctx, file), path)

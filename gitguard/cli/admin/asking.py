@@ -27,4 +27,4 @@ def confirm(question: str, refused: str) -> None:
     try:
         click.confirm(question, abort=True, err=True)
     except click.Abort:
-        raise Refusal("usage", text=refused, hint="say --yes to go on without being asked") from None
+        raise Refusal("usage", text=refused, hint="use --yes to continue without being asked") from None

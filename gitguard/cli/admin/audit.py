@@ -30,7 +30,7 @@ YEAR = 365 * 86400
 
 @click.group(cls=Group)
 def audit() -> None:
-    """The audit trail: show, verify, archive, accept."""
+    """Read and check the audit trail."""
 
 
 @audit.command()
@@ -50,7 +50,7 @@ def show(
     file: str | None,
     as_json: bool,
 ) -> None:
-    """Changes to accounts, sessions and policy: who did what, when."""
+    """Show the audit trail. Changes to accounts, sessions and policy: who did what, when."""
     try:
         after = now().at - seconds_of(since) if since else 0
     except ValueError as error:
@@ -123,7 +123,7 @@ def _value(value: object) -> str:
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.pass_context
 def archive(ctx: click.Context, before: str, file: str) -> None:
-    """Move the older part of the trail out into FILE, whose last hash the chain goes on from."""
+    """Move older records of the trail to a file. The chain continues from the last hash of FILE."""
     try:
         age = (
             int(before[:-1]) * YEAR
@@ -151,7 +151,7 @@ def archive(ctx: click.Context, before: str, file: str) -> None:
     finally:
         new.close()
     counted(written.records, "record", f"({written.first} to {written.until}) moved to {new.path}")
-    click.echo("keep it: the chain goes on from its last record")
+    click.echo("keep it: the chain continues from its last record")
 
 
 @audit.command()
@@ -159,7 +159,7 @@ def archive(ctx: click.Context, before: str, file: str) -> None:
 @options.as_json
 @click.pass_context
 def verify(ctx: click.Context, file: str | None, as_json: bool) -> int:
-    """Check the hash chain against itself and the head outside the store; exit 1 if it was meddled with."""
+    """Check that the trail was not altered. Against itself and the head outside the store; exit 1 if it was."""
     if file is not None:
         return _verify_archive(ctx, file, as_json=as_json)
     office = open_office(ctx)
@@ -186,7 +186,7 @@ def verify(ctx: click.Context, file: str | None, as_json: bool) -> int:
 
 
 def _verify_archive(ctx: click.Context, file: str, *, as_json: bool) -> int:
-    """The same for an archive, and whether the trail in the store goes on from it."""
+    """The same for an archive, and whether the trail in the store continues from it."""
     with typed_source(file, str(open_settings_or_say(ctx).host.account)) as source:
         office = open_office(ctx)
         checked, (last, digest) = trail.check_archive(watched(source, "checking the archive, lines"), file)
@@ -200,9 +200,9 @@ def _verify_archive(ctx: click.Context, file: str, *, as_json: bool) -> int:
         click.echo(f"FAULT: {fault}")
     if not checked.faults:
         goes_on = (
-            "the trail goes on from it"
+            "the trail continues from it"
             if joined
-            else f"another archive, or another store, goes on from record {last}"
+            else f"another archive, or another store, continues from record {last}"
         )
         click.echo(f"{number(checked.records, 'record')}, the chain is whole; {goes_on}")
     return 1 if checked.faults else 0
@@ -212,7 +212,7 @@ def _verify_archive(ctx: click.Context, file: str, *, as_json: bool) -> int:
 @options.obligatory_reason
 @click.pass_context
 def accept(ctx: click.Context, reason: str) -> None:
-    """Go on from the chain as it is, after somebody looked into its faults; they are written down with it."""
+    """Continue a damaged audit trail. For after someone has looked into its faults; they are written down with it."""
     check_reason(reason)
     office = open_office(ctx)
     noted = upkeep.accept_chain(office.site.sqlite, now(), office.actor, reason)

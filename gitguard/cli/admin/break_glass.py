@@ -16,7 +16,7 @@ from gitguard.session.moment import now
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @in_office
 def break_glass(office: Office, reason: str, command: tuple[str, ...]) -> int:
-    """Run COMMAND (after --) as the Git account with a grant for every repository, while it runs. Needs a working store."""
+    """Run a command past the gate. COMMAND (after --) runs as the Git account with a grant for every repository. Needs a working store."""
     id_, sealed = action.begin(office.site, command, now(), office.actor, reason)
     click.echo(f"break-glass {id_}: {readable(' '.join(command), 500)}", err=True)
     status, fault = action.run(office.site, command, id_, sealed, office.actor)

@@ -36,7 +36,7 @@ _MOST = 1 << 23
 
 @click.group(cls=Group)
 def config() -> None:
-    """Check the configuration before it is used, or edit it: check, edit."""
+    """Check or edit the configuration."""
 
 
 @config.command()
@@ -44,7 +44,7 @@ def config() -> None:
 @options.as_json
 @click.pass_context
 def check(ctx: click.Context, file: str | None, as_json: bool) -> int:
-    """Name every fault with its line, and what is odd about the rules; exit 30 if there is a fault, 0 otherwise."""
+    """Check the configuration. Names every fault with its line, and what is odd about the rules; exit 30 if there is a fault, 0 otherwise."""
     if file == "":
         raise Refusal("usage", text="name a file, or none for the configuration in use")
     path = os.path.abspath(file) if file else config_of(ctx)
@@ -84,7 +84,7 @@ def _vouch(ctx: click.Context, data: bytes) -> None:
 @config.command()
 @click.pass_context
 def edit(ctx: click.Context) -> int:
-    """Open the configuration in $VISUAL or $EDITOR, check it, and only then put it in place, in one step."""
+    """Edit the configuration, checked before use. Opens $VISUAL or $EDITOR, and puts the file in place in one step once it is right."""
     path = config_of(ctx)
     before, like = _read(path), os.lstat(path)
     if os.path.islink(path):
@@ -101,7 +101,7 @@ def edit(ctx: click.Context) -> int:
         click.echo("nothing was changed")
         return 0
     if _read(path) != before:
-        raise Refusal("usage", text=f"somebody else changed {path} meanwhile; it was left as it is")
+        raise Refusal("usage", text=f"someone else changed {path} meanwhile; it was left as it is")
     replace_like(path, data, like)
     enter(ctx)
     vouch(places_of(path).compiled, data)

@@ -21,9 +21,7 @@ LOOKED_AT = (
 NOT_LOOKED_AT = "not looked at: other machines, whoever administers this one, its kernel and containers, what root's own jobs do, rules of polkit"
 
 
-NOT_LOOKED_AT_QUICKLY = (
-    "not looked at: whether the gate is in the way; that takes gitguard admin doctor, once a night"
-)
+NOT_LOOKED_AT_QUICKLY = "not checked here: ways around the gate; run gitguard admin doctor, once a night"
 
 
 @click.command()
@@ -45,7 +43,7 @@ NOT_LOOKED_AT_QUICKLY = (
 def doctor(
     ctx: click.Context, sshd_config: str | None, as_json: bool, quiet: bool, quick: bool, log_in: bool | None
 ) -> int:
-    """Look at sshd, keys, repositories, files, store and clock; exit 1 for what opens a way around, or is broken."""
+    """Find ways around the gate. Looks at sshd, keys, repositories, files, store and clock; exit 1 for what opens a way around, or is broken."""
     if log_in and os.geteuid() != 0:
         raise Refusal("forbidden", text="--login is for root", hint=f"type: sudo {own_command_line()}")
     found = _found(ctx, sshd_config, quick=quick, log_in=log_in)
@@ -66,14 +64,14 @@ def doctor(
         return 1 if gaps else 0
     if quiet and not gaps:
         return 0
-    good_news = "requests get an answer" if quick else "no gap: the gate is in the way"
+    good_news = "requests get an answer" if quick else "no gap: every way in is guarded"
     say_findings(found, quiet=quiet, good_news=good_news)
     click.echo(limits if quick else f"{LOOKED_AT}; {limits}")
     return 1 if gaps else 0
 
 
 def say_findings(
-    found: list[Finding], *, quiet: bool, good_news: str = "no gap: the gate is in the way"
+    found: list[Finding], *, quiet: bool, good_news: str = "no gap: every way in is guarded"
 ) -> None:
     """The findings (its gaps alone if `quiet`), and what they come to."""
     gaps = [finding for finding in found if finding.level == "gap"]

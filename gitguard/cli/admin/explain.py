@@ -60,7 +60,7 @@ def explain(
     refs: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Why USER would be let in or refused; changes nothing and exits 0 whatever the verdict."""
+    """Show why a request is allowed or refused. Changes nothing, and exits 0 whatever the answer."""
     office = open_office(ctx)
     moment = now() if when is None else Moment(_time(when))
     asked = explaining.Question(user, repo, operation, key, address, refs)
@@ -102,8 +102,8 @@ def _lines(office: Office, decision: Decision, facts: asking.Facts) -> list[str]
     if decision.verdict is None:
         lines.append("  what is required was not judged: it was refused before that")
     elif lifetime is None:
-        why = {"off": "enforcement is off", "opt-in": "the repository's admins demand nothing for this"}
-        said = why.get(facts.enforcement, "nothing demands it")
+        why = {"off": "enforcement is off", "opt-in": "the repository's admins require nothing for this"}
+        said = why.get(facts.enforcement, "nothing requires it")
         if decision.requirement.rule:
             said = f"by the rule {decision.requirement.rule}"
         lines.append(f"  {'exempt' if decision.requirement.exempt else 'nothing is required'}: {said}")
@@ -120,5 +120,5 @@ def _lines(office: Office, decision: Decision, facts: asking.Facts) -> list[str]
         lines.append(f"  second factor: {'set up' if facts.enrolled else 'none'}")
     if decision.requirement.depends_on_refs:
         demanding = ", ".join(f"{ref} ({rule})" for ref, rule in decision.requirement.refs[:5])
-        lines.append(f"  some refs demand more, which the hook judges: {demanding}; ask with --ref")
+        lines.append(f"  some refs require more, which the hook judges: {demanding}; ask with --ref")
     return lines

@@ -13,7 +13,7 @@ from gitguard.store.rows import Key, Repository
 @click.command()
 @in_office
 def export(office: Office) -> None:
-    """Print users, keys, repositories and toggles as TOML; no secret, no session, the same text for the same state."""
+    """Print people and repositories as TOML. Users, keys, repositories and what they require; no secret, no session, the same text for the same state."""
     with office.site.store.reading() as tx:
         users = [
             {

@@ -66,17 +66,17 @@ def read_program(text: str) -> tuple[str, ...]:
 @click.option(
     "--verify-required",
     is_flag=True,
-    help="Demand the hardware key's PIN or fingerprint at each use (sk-* keys).",
+    help="Require the hardware key's PIN or fingerprint at each use (sk-* keys).",
 )
 @click.pass_context
 def add(ctx: click.Context, user: str, file: str, behind: str, verify_required: bool) -> None:
-    """Give a user the public keys in FILE (- for stdin)."""
+    """Add public keys to a user. FILE holds them (- for stdin)."""
     program = tuple(word.replace("{user}", user) for word in read_program(behind))
     keys = read_key_files(ctx, (file,))
     for k in keys:
         if verify_required and not k.is_hardware:
             raise Refusal(
-                "usage", text=f"{k.fingerprint} is not a hardware key, so nothing can be demanded of it"
+                "usage", text=f"{k.fingerprint} is not a hardware key, so nothing can be required of it"
             )
     office = open_office(ctx)
     new = [NewKey(k, verify_required=verify_required, behind=program) for k in keys]
@@ -123,7 +123,7 @@ def say_program(office: Office, added: tuple[Key, ...]) -> None:
 def adopt(
     ctx: click.Context, map_file: str, dry_run: bool, add_users: bool, behind: str, set_shell: bool
 ) -> int:  # fmt: skip
-    """Gate lines that stand in authorized_keys already. MAP holds lines of: FINGERPRINT USER."""
+    """Gate keys already in authorized_keys. MAP holds lines of: FINGERPRINT USER."""
     program = read_program(behind)
     wanted = _read_map(map_file, read_file(ctx, map_file))
     account = str(open_settings(config_of(ctx)).host.account)
@@ -242,7 +242,7 @@ def _read_map(path: str, data: bytes) -> list[Wanted]:
 )
 @in_office
 def list_(office: Office, user: str | None, as_json: bool, as_map: bool) -> None:
-    """Every key, or one user's; and the lines of the key file that are not gated."""
+    """List keys. All, or one user's; and the lines of the key file that are not gated."""
     with office.site.store.reading() as tx:
         if user is not None:
             users.check_present(tx, user)
@@ -329,7 +329,7 @@ def _say_map(office: Office, foreign: list[ForeignLine]) -> None:
 @options.reason
 @in_office
 def remove(office: Office, fingerprint: str, reason: str) -> None:
-    """Take a key away: refused from the next command on; its sessions and running transfers end."""
+    """Remove a key, at once. Its sessions and running transfers end."""
     gone, followed = action.remove(office.site, fingerprint, now(), office.actor, reason)
     click.echo(f"removed {gone.fingerprint} {readable(gone.comment)}".rstrip() + f" of {gone.user}")
     say_followed(followed)

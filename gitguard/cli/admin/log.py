@@ -33,7 +33,7 @@ from gitguard.session.moment import now
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a decision, nothing folded.")
 @click.pass_context
 def log(ctx: click.Context, what: str | None, since: str, refused: bool, path: str, as_json: bool) -> None:
-    """Past decisions: of a user, about a repository, or one by its id. Rotated logs are read too."""
+    """Show past decisions. Of a user, about a repository, or one by its id; rotated logs are read too."""
     try:
         after = now().at - seconds_of(since)
     except ValueError as error:
@@ -69,7 +69,7 @@ def log(ctx: click.Context, what: str | None, since: str, refused: bool, path: s
             click.echo(_line(group))
     for name in (passed_over := unread(found, 0 if _is_id(what) else after)):
         click.echo(
-            f"not read: {name} is packed in a way that gitguard does not unpack; unpack it, or: --file LOG",
+            f"not read: {name} is packed in a way that gitguard does not unpack; unpack it, or use --file LOG",
             err=True,
         )
     if broken:

@@ -23,7 +23,7 @@ from gitguard.session.moment import now
 
 @click.group(cls=Group)
 def repo() -> None:
-    """Repositories: create, adopt, rename, forget, list, show, require, lifetime, admin."""
+    """Manage repositories."""
 
 
 @repo.command()
@@ -40,12 +40,12 @@ def repo() -> None:
     "what",
     metavar="none|push|all",
     default="",
-    help="Demand 2FA from its first push on, as repo require does.",
+    help="Require 2FA from its first push on, as repo require does.",
 )
 @click.option("--if-missing", is_flag=True, help="If the repository is there already, only add the admins.")
 @in_office
 def create(office: Office, name: str, admins: tuple[str, ...], what: str, if_missing: bool) -> None:
-    """Make a new bare repository with the hook in place."""
+    """Create a repository, with the hook. It is bare."""
     if what:
         toggle.read_require(what)
     done = repositories.create(office.site, name, admins, now(), office.actor, if_missing=if_missing)
@@ -56,7 +56,7 @@ def create(office: Office, name: str, admins: tuple[str, ...], what: str, if_mis
         click.echo(f"created {readable(done.name)} in {readable(done.directory)}{named}")
     if what and done.was_there:
         say(
-            f"what it demands was left as it is; to set it: gitguard admin repo require {shlex.quote(name)} {what}"
+            f"what it requires was left as it is; to set it: gitguard admin repo require {shlex.quote(name)} {what}"
         )
     elif what:
         say_toggle(office.settings, *toggles.demand(office.site, name, what, now(), office.actor))
@@ -81,7 +81,7 @@ def clone_url(office: Office, name: str) -> str:
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.pass_context
 def adopt(ctx: click.Context, names: tuple[str, ...], everything: bool, dry_run: bool) -> int:
-    """Make repositories on disk known and install the hook. What they did at a push, they go on doing."""
+    """Take over repositories already on disk. Makes them known and installs the hook; what they did at a push, they still do."""
     if bool(names) == everything:
         raise Refusal("usage", text="name repositories, or say --all")
     office = open_office(ctx)
@@ -136,7 +136,7 @@ def adopt(ctx: click.Context, names: tuple[str, ...], everything: bool, dry_run:
 @click.argument("new")
 @in_office
 def rename(office: Office, old: str, new: str) -> None:
-    """Rename a repository, on disk and in the store; its toggle and admins go with it."""
+    """Rename a repository. On disk and in the store; what it requires and its admins stay."""
     before, target, followed = repositories.rename(office.site, old, new, now(), office.actor)
     click.echo(f"{before} is now {registry.new_name(office.settings, new)}, in {target}")
     say_followed(followed)
@@ -147,7 +147,7 @@ def rename(office: Office, old: str, new: str) -> None:
 @click.argument("name")
 @in_office
 def forget(office: Office, name: str) -> None:
-    """Make a repository unknown: refused from then on. Nothing on disk is deleted."""
+    """Stop serving a repository. It is refused from then on; nothing on disk is deleted."""
     gone, admins, followed = repositories.forget(office.site, name, now(), office.actor)
     if gone.require != "none" or admins:
         toggled = toggle.describe(gone.require, gone.lifetime_seconds)
@@ -163,7 +163,7 @@ def forget(office: Office, name: str) -> None:
 @options.as_json
 @in_office
 def list_(office: Office, word: str | None, as_json: bool) -> None:
-    """Every known repository (or those whose name holds WORD) with its toggle, and those on disk that are not known."""
+    """List repositories. All, or those whose name holds WORD, with what they require; and those on disk that are not known."""
     found = repositories.listing(office.site, word or "")
     if as_json:
         say_json(
@@ -226,7 +226,7 @@ def show(office: Office, name: str, as_json: bool) -> None:
 @click.argument("what", metavar="none|push|all")
 @in_office
 def require(office: Office, name: str, what: str) -> None:
-    """Demand 2FA for none, push (pushing only) or all (reading too). A floor: the repository's admins may only tighten it."""
+    """Require 2FA for none, push or all. The word push means pushing only; all means reading too. A minimum: the repository's admins may only tighten it."""
     done, followed = toggles.demand(office.site, name, what, now(), office.actor)
     say_toggle(office.settings, done, followed)
 
@@ -236,7 +236,7 @@ def require(office: Office, name: str, what: str) -> None:
 @click.argument("how_long", metavar="DURATION|default")
 @in_office
 def lifetime(office: Office, name: str, how_long: str) -> None:
-    """How long a verification counts for a repository; may only be shorter than the server's."""
+    """Set how long a verification counts. May only be shorter than the server's."""
     done, followed = toggles.demand_lifetime(office.site, name, how_long, now(), office.actor)
     say_toggle(office.settings, done, followed)
 

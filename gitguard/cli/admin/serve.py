@@ -35,7 +35,7 @@ from gitguard.message.reasons import Refusal
 @click.option(
     "--behind-proxy",
     is_flag=True,
-    help="Listen on an address of the network in clear, since a web server with TLS is in front and no one else gets there.",
+    help="Listen on the network unencrypted: a web server with TLS is in front, and no one else can connect.",
 )
 @click.pass_context
 def serve(
@@ -47,7 +47,7 @@ def serve(
     key: str,
     behind_proxy: bool,
 ) -> None:
-    """Serve the web page until stopped; under systemd on the socket that it hands over (docs/web.md)."""
+    """Serve the web page. Until stopped; under systemd on the socket that it hands over (docs/web.md)."""
     settings = open_settings_or_say(ctx)
     if not settings.host.web_url:
         raise Refusal(

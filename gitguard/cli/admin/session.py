@@ -32,7 +32,7 @@ def session() -> None:
 @options.as_json
 @in_office
 def list_(office: Office, user: str | None, as_json: bool) -> None:
-    """The live sessions, of everyone or of one user."""
+    """List live sessions. Of everyone, or of one user."""
     moment = now()
     with office.site.store.reading() as tx:
         if user is not None:
@@ -82,14 +82,14 @@ def _live(office: Office, tx: Reading, user: str | None, moment: Moment) -> Iter
 )
 @options.obligatory_reason
 @click.option(
-    "--key", "key", default="", metavar="FINGERPRINT", help="The key that it covers, as the scope demands."
+    "--key", "key", default="", metavar="FINGERPRINT", help="The key that it covers, as the scope needs it."
 )
 @click.option(
-    "--from", "address", default="", metavar="IP", help="The address that it covers, as the scope demands."
+    "--from", "address", default="", metavar="IP", help="The address that it covers, as the scope needs it."
 )
 @in_office
 def open_(office: Office, user: str, how_long: str, reason: str, key: str, address: str) -> None:
-    """Open a 2FA session for an enrolled user who cannot verify just now."""
+    """Open a session for someone. For an enrolled user who cannot verify just now."""
     try:
         seconds = seconds_of(how_long)
     except ValueError as error:
@@ -110,9 +110,9 @@ def open_(office: Office, user: str, how_long: str, reason: str, key: str, addre
 def revoke(
     ctx: click.Context, user: str | None, number: int | None, key: str | None, everyone: bool, reason: str
 ) -> None:
-    """End sessions at once, with the transfers that ride on them and what waits at a prompt."""
+    """End sessions at once. Transfers that ride on them end, and what waits at a prompt."""
     if not (user or number is not None or key or everyone):
-        raise Refusal("usage", text="say whose: USER, --id N, --key FINGERPRINT or --all")
+        raise Refusal("usage", text="whose sessions? Give USER, --id N, --key FINGERPRINT or --all")
     office = open_office(ctx)
     which = Which(user, number, key, everyone)
     ended, followed = sessions.revoke(office.site, which, now(), office.actor, reason)
@@ -125,7 +125,7 @@ def revoke(
 @click.option("--quiet", is_flag=True, help="Say nothing when nothing ended, as for cron.")
 @in_office
 def sweep(office: Office, quiet: bool) -> None:
-    """End connections that ride on a session that has run out, and do not move: run it once a minute."""
+    """End idle connections of expired sessions. Run it once a minute."""
     count = sessions.sweep(office.site, now())
     if count or not quiet:
         counted(count, "connection", "ended")

@@ -69,7 +69,7 @@ def init(
     timers: bool,
     reload: bool,
 ) -> None:  # fmt: skip
-    """Install, or check and renew an installation: configuration, keys, store, launchers, hooks, units, sshd snippet."""
+    """Install gitguard, or repair it. Configuration, keys, store, launchers, hooks, units, sshd snippet; what is right is left alone."""
     config = os.path.join(os.path.abspath(home), "gitguard.toml") if home else config_of(ctx)
     flags = [
         name for name, given in (("--drop-in", drop_in), ("--timers", timers), ("--reload", reload)) if given
@@ -226,10 +226,12 @@ def _next(office: Office, *, unread: str, looked: bool = False) -> None:
     if not system.sweep_is_scheduled():
         left.append(f"  put {at.cron} into cron (as /etc/cron.d/gitguard)")
     if not counts.repositories:
-        left.append("  gitguard admin repo create NAME --require push, or: gitguard admin repo adopt --all")
+        left.append(
+            "  gitguard admin repo create NAME --require push   (for those already there: gitguard admin repo adopt --all)"
+        )
     if not counts.users:
         left.append("  gitguard admin user add NAME --key FILE.pub")
     if not looked:
-        left.append("  gitguard admin doctor   (as root: is the gate really in the way?)")
+        left.append("  gitguard admin doctor   (as root: is every way in guarded?)")
     if left:
         say("\nnext:\n" + "\n".join(left))

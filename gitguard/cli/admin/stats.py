@@ -40,7 +40,7 @@ _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=[\w.:/-]{1,100}", re.ASCII)
 @options.as_json
 @in_office
 def stats(office: Office, since: str, prometheus: bool, labels: tuple[str, ...], as_json: bool) -> None:
-    """Verifications, refusals by reason, sessions, enrolment, throttled users, sizes, and what is slow to decide."""
+    """Count verifications, refusals and sizes. Refusals by reason, sessions, enrolment, throttled users, and what is slow to decide."""
     if labels and not prometheus:
         raise Refusal("usage", text="--label belongs to --prometheus")
     for label in labels:
@@ -80,7 +80,7 @@ def _say(s: Statistics) -> None:
         f"keys          {people.keys}, of which {number(people.hardware_keys, 'hardware key')} that verify their person"
     )
     click.echo(
-        f"repositories  {people.repositories}, of which {people.demanding} demand 2FA by their own toggle"
+        f"repositories  {people.repositories}, of which {people.demanding} require 2FA by their own toggle"
     )
     click.echo(
         f"now           {number(people.sessions, 'live session')}, {number(s.waiting, 'push', 'pushes')} waiting, "
@@ -137,7 +137,7 @@ def _metrics(s: Statistics) -> Iterator[str]:
         "waiting_pushes": ("Pushes that wait for their person.", s.waiting),
         "open_invites": ("Invites that may still be used.", people.open_invites),
         "repositories": ("Known repositories.", people.repositories),
-        "repositories_demanding": ("Repositories whose own toggle demands 2FA.", people.demanding),
+        "repositories_demanding": ("Repositories whose own toggle requires 2FA.", people.demanding),
         "store_bytes": ("Size of the store.", s.store_bytes),
         "access_log_bytes": ("Size of the access log.", s.log_bytes),
         "slowest_decision_seconds": (

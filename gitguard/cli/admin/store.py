@@ -36,7 +36,7 @@ _PART = 1 << 20  # bytes that are copied between two looks at how far it is
 
 @click.group(cls=Group)
 def store() -> None:
-    """The store: backup, restore, status, prune, rotate-key, accept-clock."""
+    """Back up, restore and look after the store."""
 
 
 @store.command()
@@ -124,7 +124,7 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, key_file_l
 @options.as_json
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> int:
-    """Where the store is, whether it is whole, what is in it. Exit 1 if it is damaged."""
+    """Show whether the store is whole. Where it is and what is in it; exit 1 if it is damaged."""
     try:
         office = open_office(ctx)
     except Refusal as refusal:
@@ -183,7 +183,7 @@ def _say_damaged(path: str, refusal: Refusal, *, as_json: bool) -> int:
 @store.command()
 @in_office
 def prune(office: Office) -> None:
-    """Take away what can no longer count; the sweep does that by itself, a part a minute."""
+    """Delete records that no longer count. The sweep does that by itself, a part a minute."""
     moment, gone = now(), 0
     while some := pruning.prune(office.site, moment):
         gone += some
@@ -193,7 +193,7 @@ def prune(office: Office) -> None:
 @store.command(name="rotate-key")
 @in_office
 def rotate_key(office: Office) -> None:
-    """Make a new encryption key and re-encrypt every TOTP secret under it; the old key is then dropped."""
+    """Make a new encryption key. Every TOTP secret is encrypted anew; the old key is then dropped."""
     done = upkeep.rotate_key(office.site, now(), office.actor)
     counted(done.secrets, "secret", f"re-encrypted under key {done.cipher_key}")
     click.echo(
@@ -205,13 +205,13 @@ def rotate_key(office: Office) -> None:
 @options.obligatory_reason
 @click.pass_context
 def accept_clock(ctx: click.Context, reason: str) -> None:
-    """Go on by the present clock after it was wrong: codes are judged again, from now on."""
+    """Continue after the clock was wrong. Codes are judged by the present clock again, from now on."""
     check_reason(reason)
     office = open_office(ctx)
     moment = now()
     before, followed = upkeep.accept_clock(office.site, moment, office.actor, reason)
     click.echo(
-        f"the store goes on from {clock(moment.at, moment.at)} (its latest record said {clock(before, moment.at)})"
+        f"the store continues from {clock(moment.at, moment.at)} (its latest record said {clock(before, moment.at)})"
     )
     say("whose codes stay refused (their watermark is in the future) needs: gitguard admin user reset NAME")
     say_followed(followed)

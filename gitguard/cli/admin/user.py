@@ -27,7 +27,7 @@ from gitguard.session.moment import now
 
 @click.group(cls=Group)
 def user() -> None:
-    """People: add, import, list, show, suspend, emergency, resume, reset, unthrottle, remove, restore, invite."""
+    """Manage people."""
 
 
 user.add_command(import_)
@@ -42,7 +42,7 @@ user.add_command(import_)
 @click.option("--if-missing", is_flag=True, help="If the user is there, only add the keys; no new invite.")
 @click.pass_context
 def add(ctx: click.Context, name: str, files: tuple[str, ...], behind: str, if_missing: bool) -> None:
-    """Add a user, with keys, and print the invite to send."""
+    """Add a user, with keys. Prints the invite to send."""
     keys = list({key.fingerprint: key for key in read_key_files(ctx, files)}.values())
     if behind and not files:
         raise Refusal("usage", text="--behind is a key's; give the key with --key")
@@ -69,7 +69,7 @@ def add(ctx: click.Context, name: str, files: tuple[str, ...], behind: str, if_m
 @click.option("--all", "everyone", is_flag=True, help="Everyone active who has no second factor yet.")
 @click.pass_context
 def invite(ctx: click.Context, names: tuple[str, ...], everyone: bool) -> None:
-    """Print a new invite for each; the one before it is void."""
+    """Print a new invite for each. Earlier ones then no longer work."""
     if bool(names) == everyone:
         raise Refusal("usage", text="name users, or say --all")
     office = open_office(ctx)
@@ -94,7 +94,7 @@ def invite(ctx: click.Context, names: tuple[str, ...], everyone: bool) -> None:
 @options.as_json
 @click.pass_context
 def list_(ctx: click.Context, word: str | None, not_enrolled: bool, idle: str | None, as_json: bool) -> None:
-    """Every user (or those whose name holds WORD), with state, enrolment, keys and live sessions."""
+    """List users. All, or those whose name holds WORD, with state, enrolment, keys and live sessions."""
     try:
         since = now().at - seconds_of(idle) if idle else None
     except ValueError as error:
@@ -131,7 +131,7 @@ def list_(ctx: click.Context, word: str | None, not_enrolled: bool, idle: str | 
 @options.as_json
 @in_office
 def show(office: Office, name: str, as_json: bool) -> None:
-    """One user: enrolment, keys, sessions, invite, failures."""
+    """Show a user. Enrolment, keys, sessions, invite, wrong codes."""
     moment = now()
     with office.site.store.reading() as tx:
         entry = tx.user(name)
@@ -157,16 +157,25 @@ def show(office: Office, name: str, as_json: bool) -> None:
         click.echo(f"  key {key.fingerprint} {readable(key.comment)}" + (f" ({kept})" if kept else ""))
     for session in sessions:
         left = remaining(session, office.settings.session.lifetime, moment)
-        state = f"until {until(moment.at + left, moment.at)}" if left > 0 else "run out"
+        state = f"until {until(moment.at + left, moment.at)}" if left > 0 else "expired"
         click.echo(
             f"  session {session.id} {session.scope} {session.credential} {session.network} {session.method}: {state}"
         )
     if about.invite_expires_at is not None:
         click.echo(f"  an invite is open until {clock(about.invite_expires_at, moment.at)}")
     click.echo(
-        f"  {number(about.recovery_codes_left, 'recovery code')} left; "
-        f"{number(failures, 'failure')} within a day, {unanswered} that no success from there followed"
+        f"  {number(about.recovery_codes_left, 'recovery code')} left; " + _wrong_codes(failures, unanswered)
     )
+
+
+def _wrong_codes(failures: int, unanswered: int) -> str:
+    """`2 wrong codes in the last day, 1 of them from a network that no right one followed from`."""
+    said = f"{number(failures, 'wrong code')} in the last day"
+    if not failures and not unanswered:
+        return said
+    if not unanswered:
+        return f"{said}, followed by a right one from the same address"
+    return f"{said}; {unanswered} in all from where no right one followed"
 
 
 def _say_state(name: str, state: str, done: Changed) -> None:
@@ -184,7 +193,7 @@ def _say_state(name: str, state: str, done: Changed) -> None:
 @options.reason
 @in_office
 def suspend(office: Office, name: str, reason: str) -> None:
-    """Refuse everything to a user from the next command on; sessions and running transfers end."""
+    """Refuse a user everything, at once. Their sessions and running transfers end."""
     _say_state(
         name, "suspended", people.set_state(office.site, name, "suspended", now(), office.actor, reason)
     )
@@ -196,7 +205,7 @@ def suspend(office: Office, name: str, reason: str) -> None:
 @options.as_json
 @click.pass_context
 def emergency(ctx: click.Context, name: str, reason: str, as_json: bool) -> None:
-    """Their key or laptop is stolen: suspend, end sessions and transfers, void the invite, and list what was read and pushed within a day."""
+    """Someone's key or laptop was stolen. Suspends them, ends sessions and transfers, cancels the invite, and lists what was read and pushed within a day."""
     check_reason(reason)
     office = open_office(ctx)
     moment = now()
@@ -256,7 +265,7 @@ def resume(office: Office, name: str, reason: str) -> None:
 @options.reason
 @click.pass_context
 def reset(ctx: click.Context, names: tuple[str, ...], everyone: bool, yes: bool, reason: str) -> None:
-    """Take the second factor away, end all sessions, and print the invite that lets the user enrol again."""
+    """Remove a user's second factor. Ends all their sessions, and prints the invite to enrol again."""
     if bool(names) == everyone:
         raise Refusal("usage", text="name users, or say --all")
     office = open_office(ctx)
@@ -264,7 +273,7 @@ def reset(ctx: click.Context, names: tuple[str, ...], everyone: bool, yes: bool,
     if everyone and not yes:
         confirm(f"reset the second factor of {number(len(chosen), 'user')}?", "nobody was reset")
     for done in people.reset(office.site, chosen, now(), office.actor, reason):
-        click.echo(f"{done.name} has no second factor and no session any more", err=True)
+        click.echo(f"{done.name}'s second factor is removed and all their sessions have ended", err=True)
         say_invite(office, done.name, done.token, tabled=everyone)
         check_followed(done.followed, f"{done.name} was reset")
 
@@ -274,7 +283,7 @@ def reset(ctx: click.Context, names: tuple[str, ...], everyone: bool, yes: bool,
 @options.reason
 @in_office
 def unthrottle(office: Office, name: str, reason: str) -> None:
-    """Forget a user's failures, so that they may verify at once."""
+    """Clear a user's wrong-code limit. They may verify at once."""
     counted(
         people.unthrottle(office.site, name, now(), office.actor, reason), "failure", f"of {name} forgotten"
     )
@@ -286,7 +295,7 @@ def unthrottle(office: Office, name: str, reason: str) -> None:
 @options.reason
 @in_office
 def remove(office: Office, name: str, yes: bool, reason: str) -> None:
-    """Remove a user with keys, second factor and sessions; the name stays reserved."""
+    """Remove a user. Keys, second factor and sessions go; the name stays reserved."""
     with office.site.store.reading() as tx:
         users.check_present(tx, name)
     if not yes:
@@ -302,7 +311,7 @@ def remove(office: Office, name: str, yes: bool, reason: str) -> None:
 @options.reason
 @in_office
 def restore(office: Office, name: str, reason: str) -> None:
-    """Let a removed user come back under the reserved name: without keys, and with a new invite."""
+    """Bring back a removed user. Without keys, and with a new invite."""
     done = people.restore(office.site, name, now(), office.actor, reason)
     say(f"{name} is back, without keys; give them one: gitguard admin key add {name} FILE", err=True)
     say_invite(office, name, done.token)

@@ -52,7 +52,7 @@ def revoke_one() -> ResponseReturnValue:
     here, session = visit(), number(request.form.get("session", ""), _MOST)
     user, reason = request.form.get("user", ""), request.form.get("reason", "").strip()
     if session is None or not (user and reason):
-        raise Refusal("usage", text="say which session, whose it is, and why")
+        raise Refusal("usage", text="name the session, whose it is, and why")
     _, followed = revoke(here.site, Which(user=user, number=session), here.moment, actor(), reason)
     say("person.done.revoked")
     say_not_all(followed.fault)
