@@ -104,11 +104,13 @@ def add_verbs(group: Group, verbs: tuple[Verb, ...], runs: dict[str, Run], path:
         group.aliases.update(dict.fromkeys(verb.aliases, verb.name))
 
 
-def _missing(error: click.MissingParameter) -> str:
-    """`say on or off`, `missing: REPO`."""
-    shown = error.param.make_metavar(error.ctx) if error.param is not None and error.ctx is not None else ""
+def _usage(error: click.UsageError) -> str:
+    """Click's own words; for an argument that is missing `say on or off`, or `missing: REPO`."""
+    if not isinstance(error, click.MissingParameter) or not isinstance(error.param, click.Argument):
+        return error.format_message().rstrip(".")
+    shown = error.param.make_metavar(error.ctx) if error.ctx is not None else str(error.param.name)
     *most, last = shown.split("|")
-    return f"say {', '.join(most)} or {last}" if most else f"missing: {shown or 'an argument'}"
+    return f"say {', '.join(most)} or {last}" if most else f"missing: {shown}"
 
 
 TRACEBACK = (
@@ -137,14 +139,9 @@ def run(
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 0
-    except click.MissingParameter as error:
-        see = view.ssh("help") if view is not None else error.ctx and f"{error.ctx.command_path} --help"
-        return tell(Refusal("usage", text=_missing(error), hint=f"see: {see}" if see else ""), view)
     except click.UsageError as error:
         see = view.ssh("help") if view is not None else error.ctx and f"{error.ctx.command_path} --help"
-        return tell(
-            Refusal("usage", text=error.format_message().rstrip("."), hint=f"see: {see}" if see else ""), view
-        )
+        return tell(Refusal("usage", text=_usage(error), hint=f"see: {see}" if see else ""), view)
     except (click.Abort, KeyboardInterrupt):
         click.echo("gitguard: stopped", err=True)
         return 1

@@ -49,7 +49,11 @@ def _key(server: Server) -> str:
 
 
 def line(url: str) -> tuple[str, int]:
-    """(`locked ENDS SERVER`, `unlocked SERVER` or `unknown`, the exit status 0, 10 or 50) for the repository at `url`."""
+    """What a shell prompt reads of the repository at `url`, and the exit status 0, 10 or 50.
+
+    `locked ENDS SERVER` and below it `verified ENDS SERVER`; `unlocked SERVER` and `unverified SERVER`; or `unknown`.
+    The first words are those of 0.1, which go with the next release.
+    """
     if not os.path.exists(_path()):
         _write({"servers": {}, "urls": {}})
     data = _read()
@@ -58,8 +62,8 @@ def line(url: str) -> tuple[str, int]:
         return "unknown", 50
     ends_at = int(str(data["servers"][str(server)]))
     if ends_at > time.time():
-        return f"locked {ends_at} {server}", 0
-    return f"unlocked {server}", 10
+        return f"locked {ends_at} {server}\nverified {ends_at} {server}", 0
+    return f"unlocked {server}\nunverified {server}", 10
 
 
 def refresh(server: Server, command: list[str], url: str = "", folder: str | None = None) -> None:

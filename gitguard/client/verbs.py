@@ -62,7 +62,7 @@ def _command(verb: Verb, path: list[str]) -> click.Command:
     parameters += options_of(verb)
     parameters.append(click.Option(["--remote"], metavar="NAME", help="Use this remote's server."))
     if path == [] and verb.name == "status":
-        text = "For a shell prompt, without asking the server: `locked ENDS SERVER`, `unlocked SERVER` or `unknown`."
+        text = "For a shell prompt, without asking the server: `verified ENDS SERVER`, `unverified SERVER` or `unknown` (above it the words of 0.1: `locked ENDS SERVER`, `unlocked SERVER`)."
         parameters.append(click.Option(["--porcelain"], is_flag=True, help=text))
     return click.Command(
         verb.name, params=parameters, help=verb.help, callback=_run(verb, [*path, verb.name])

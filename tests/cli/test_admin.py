@@ -122,7 +122,7 @@ def test_users(server: Server) -> None:
     server.ssh(alice, "2fa status --check", status=11)
     assert server.enroll(alice).status == 0
 
-    assert "say --yes" in server.admin("user", "remove", "alice", status=2).err
+    assert "use --yes" in server.admin("user", "remove", "alice", status=2).err
     assert "removed alice and 1 key;" in server.admin("user", "remove", "alice", "--yes").out
     assert server.ssh(alice, status=255).status == 255, "its key line is gone"
     assert "stays reserved" in server.admin("user", "add", "alice", status=2).err
@@ -137,7 +137,7 @@ def test_unthrottle(server: Server) -> None:
     for _ in range(5):
         server.ssh(bob, "2fa verify 000000", status=12)
     done = server.ssh(bob, "2fa verify 000000", status=13)
-    assert "try again after" in done.err
+    assert "try again at" in done.err
     server.git(bob, "ls-remote", server.url("app"), status=0)
     assert "5 failures of bob forgotten" in server.admin("user", "unthrottle", "bob").out
     server.clear_watermark(bob)

@@ -125,7 +125,7 @@ def test_a_link_to_the_web_page(server: Server) -> None:
     server.configure(host={"web_url": "https://git.example.com/2fa/"})
     done = gitguard(server, alice, "web", cwd=tree, status=0)
     assert re.fullmatch(r"https://git\.example\.com/2fa/sign-in/[\w-]{43}\n", done.out)
-    assert "once" in done.err
+    assert "one browser" in done.err
 
 
 @e2e
@@ -189,7 +189,7 @@ def test_a_server_that_is_not_there(shared_server: Server, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["verify"], "this is not a clone"),
+        (["verify"], "not inside a Git clone"),
         (["verify", "https://example.com/x"], "works over SSH"),
         (["verfy"], "did you mean: verify?"),
         (["repo", "require", "a"], "takes: REPO none|push|all"),

@@ -70,7 +70,7 @@ def test_an_address_alone_gives_nobody_a_key(site: Direct) -> None:
     assert evil.fingerprint not in site.key_file.read_text()
     named = f"name,key\nbob,{evil.public_line.strip()}\n"
     done = site.admin("user", "import", "csv", typed(site, named))
-    assert "what somebody calls themselves does not say that it is the same person" in done.err
+    assert "what people call themselves does not say that it is the same person" in done.err
     site.configure(git={"admins": ["root-of-all"]}, groups={"core": ["mallory-to-be"]})
     for head, login in (
         ("nickname", "root-of-all"),
@@ -166,7 +166,7 @@ def test_apply_brings_a_server_to_what_another_was(site: Direct, tmp_path: Path)
     done = other.admin("apply", file)
     assert "add the user ann\n" in done.out
     assert "suspend ben\n" in done.out
-    assert "team/app: demand 2FA for push within 1h\n" in done.out
+    assert "team/app: require 2FA for push within 1h\n" in done.out
     assert done.out.endswith("changed: true\n")
     assert ann.fingerprint in other.key_file.read_text()
     got = export(other).replace(str(other.repositories), str(site.repositories))
@@ -253,7 +253,7 @@ def test_apply_keeps_the_floor(site: Direct) -> None:
     site.admin("repo", "create", "app")
     text = '[[repositories]]\nname = "app"\nrequire = "all"\nlifetime = "30m"\nfloor = "push"\nfloor_lifetime = "1h"\n'
     done = site.admin("apply", typed(site, text)).out
-    assert "app: demand 2FA for push within 1h, tightened to all within 30m" in done
+    assert "app: require 2FA for push within 1h, tightened to all within 30m" in done
     (row,) = tomllib.loads(export(site))["repositories"]
     assert (row["require"], row["lifetime"], row["floor"], row["floor_lifetime"]) == (
         "all",

@@ -229,7 +229,7 @@ def test_notes_about_an_open_server(site: Server) -> None:
     site.admin("repo", "require", "app", "none")
     doctor(site)
     text = site.admin("doctor", "--sshd-config", str(site.folder / "sshd_config"), status=None).out
-    assert "note  nothing-required: enforcement is opt-in and no repository demands 2FA" in text
+    assert "note  nothing-required: enforcement is opt-in and no repository requires 2FA" in text
     explained = site.admin("explain", "alice", "app", "read").out
     assert "nothing is required: the repository's admins require nothing for this" in explained
     site.configure(session={"scope": "user", "lifetime": "30s"})

@@ -68,7 +68,7 @@ def test_what_stops_requests_is_named(break_it: Callable[[Direct], None], name: 
     assert site.admin("doctor", "--quick", "--quiet").text == ""
     good = site.admin("doctor", "--quick").out
     assert "requests get an answer" in good
-    assert "not looked at: whether the gate is in the way" in good
+    assert "not checked here: ways around the gate" in good
     break_it(site)
     found = json.loads(site.admin("doctor", "--quick", "--json", status=1).out)
     assert name in {finding["name"] for finding in found["findings"] if finding["level"] == "gap"}

@@ -139,7 +139,7 @@ def test_nobody_overwrites_what_another_admin_changed_meanwhile(site: Direct) ->
     script = site.folder / "editor"
     script.write_text(f'#!/bin/sh\necho "# other" >> {site.config}\necho "# mine" >> "$1"\n')
     script.chmod(0o755)
-    assert "somebody else changed" in edit(site, str(script), status=2).err
+    assert "someone else changed" in edit(site, str(script), status=2).err
     assert "# other" in site.config.read_text()
     assert "# mine" not in site.config.read_text()
 

@@ -252,7 +252,7 @@ def test_who_checks_is_told_what_demands_less(site: Direct) -> None:
     site.admin("user", "list")
     site.config.write_text(site.config.read_text().replace('"enforced"', '"opt-in"').rstrip("\n"))
     said = site.admin("config", "check").out
-    assert "demands less than what was in force before, in [git] enforcement" in said
+    assert "requires less than what was in force before, in [git] enforcement" in said
     assert "looks cut off: its last line has no end" in said
     assert "from now on it may" in said
 
@@ -461,7 +461,7 @@ def test_who_checks_or_edits_vouches_and_doctor_says_what_counts(
     assert not reads(), "it was saved a moment ago"
     told = site.admin("doctor", status=None).out
     assert "does not count yet" in told
-    assert "demands less in [git] enforcement" in told
+    assert "requires less in [git] enforcement" in told
     assert site.admin("config", "check").out.endswith(f"{site.config} is in order\n")
     assert reads()
     assert "does not count yet" not in site.admin("doctor", status=None).out

@@ -35,7 +35,7 @@ def notes(text: str) -> str:
             "[[rules]]\nname = 'a'\nrequire = true\nsince = 2027-02-01\n",
             "has not begun: it begins on 1 February",
         ),
-        ("[[rules]]\nname = 'a'\nrequire = false\n", "frees everybody everywhere"),
+        ("[[rules]]\nname = 'a'\nrequire = false\n", "exempts everyone everywhere"),
         ("[git]\nenforcement = 'off'\n" + ANY, "enforcement is off"),
         (
             "[git]\nenforcement = 'rules'\nadmins = ['@ops']\n[groups]\nops = ['alice']\n[[rules]]\nname = 'a'\nusers = ['alice', 'ci']\nexempt = true\nuntil = 2028-01-01\n",

@@ -71,7 +71,7 @@ def test_a_key_that_verifies_its_person_is_enough(place: Place) -> None:
     tree = place.server.work_tree(ann, "app")
     place.git(ann, "push", "--quiet", "origin", "HEAD:refs/heads/main", cwd=tree, status=0)
     assert [line["reason"] for line in place.server.log()[-2:]] == ["hardware-key", "hardware-key"]
-    assert "locked: this hardware key counts by itself" in place.ssh(ann, "2fa status", status=0).out
+    assert "verified: this hardware key counts by itself" in place.ssh(ann, "2fa status", status=0).out
     assert place.ssh(ann, "2fa verify --if-needed", status=0).out.startswith("already verified")
     explained = place.server.admin("explain", "ann", "app", "push").out
     assert "hardware-key" in explained

@@ -249,7 +249,7 @@ def test_undo_leaves_no_trace(desk: Desk) -> None:
     """The person's file says what it said before; in a clone too; what is not hooked up is said."""
     text = run(["git", "config", "--global", "--list"], env=desk.env()).out
     assert "as-ssh" in text
-    assert "hooked up everywhere already" in desk.gitguard("hook-up", "--global", cwd=desk.home).out
+    assert "already set up everywhere" in desk.gitguard("hook-up", "--global", cwd=desk.home).out
     desk.gitguard("hook-up", "--undo", "--global", cwd=desk.home)
     text = run(["git", "config", "--global", "--list"], env=desk.env()).out
     assert "gitguard" not in text
@@ -262,7 +262,7 @@ def test_undo_leaves_no_trace(desk: Desk) -> None:
     desk.answers(desk.fresh())
     desk.gitguard("hook-up", "--undo", cwd=tree)
     assert (tree / ".git" / "config").read_text().split() == before.split()
-    assert "was not hooked up" in desk.gitguard("hook-up", "--undo", cwd=tree).out
+    assert "was not set up" in desk.gitguard("hook-up", "--undo", cwd=tree).out
     assert "not a clone" in desk.gitguard("hook-up", cwd=desk.home, status=2).err
 
 
@@ -312,15 +312,17 @@ def test_a_prompt_reads_its_own_notes(desk: Desk) -> None:
     assert desk.gitguard("status", "--porcelain", cwd=tree, status=50).out == "unknown\n"
     desk.answers(desk.fresh())
     desk.gitguard("verify", cwd=tree, stdin=desk.fresh() + "\n")
-    words = desk.gitguard("status", "--porcelain", cwd=tree).out.split(" ", 2)
-    assert words[0] == "locked"
+    old, new = desk.gitguard("status", "--porcelain", cwd=tree).out.splitlines()
+    words = new.split(" ", 2)
+    assert old == new.replace("verified", "locked"), "the words of 0.1 stand first, for one release"
+    assert words[0] == "verified"
     assert int(words[1]) > time.time() + 7 * 3600
-    assert words[2] == f"{desk.server.account}@127.0.0.1 {desk.server.port}\n"
+    assert words[2] == f"{desk.server.account}@127.0.0.1 {desk.server.port}"
     desk.gitguard("leave", cwd=tree)
-    assert desk.gitguard("status", "--porcelain", cwd=tree, status=10).out.startswith("unlocked ")
+    assert desk.gitguard("status", "--porcelain", cwd=tree, status=10).out.splitlines()[1].startswith("unverified ")
     desk.answers(desk.fresh())
     desk.git("ls-remote", "origin", cwd=tree)
-    assert desk.gitguard("status", "--porcelain", cwd=tree).out.startswith("locked "), (
+    assert desk.gitguard("status", "--porcelain", cwd=tree).out.splitlines()[1].startswith("verified "), (
         "the wrapper renews it too"
     )
     notes = desk.home / ".config" / "gitguard" / "sessions.json"

@@ -34,7 +34,7 @@ def test_a_person_adds_a_key_and_takes_one_away(shared_server: Server) -> None:
     asked = f"2fa keys add {public(laptop)}"
     done = server.ssh(alice, asked, stdin=code(server, alice), status=0)
     assert f"added {laptop.fingerprint}" in done.out
-    assert "unlocked: not in a 2FA session" in server.ssh(laptop, "2fa status", status=0).out
+    assert "not verified; verify with" in server.ssh(laptop, "2fa status", status=0).out
 
     again = server.ssh(alice, asked, stdin=code(server, alice), status=2)
     assert "is a key of yours already" in again.err
@@ -62,7 +62,7 @@ def test_a_thief_with_the_key_adds_none(shared_server: Server) -> None:
     assert "is in use on this server already" in taken.err
     assert "other-owner" not in taken.text
     foreign = server.ssh(alice, f"2fa keys remove {other.fingerprint}", status=2)
-    assert "is not a key of yours" in foreign.err
+    assert "is not one of your keys" in foreign.err
 
 
 def test_a_new_key_is_limited_as_the_one_that_added_it(shared_server: Server) -> None:
@@ -103,10 +103,10 @@ def test_leave_another_key(shared_server: Server) -> None:
     assert "[not-a-code]" in unproved.err
     server.verify(laptop)
     assert "1 session ended" in server.ssh(alice, f"2fa leave --key {laptop.fingerprint}", status=0).out
-    assert "unlocked" in server.ssh(laptop, "2fa status", status=0).out
-    assert "locked: in a 2FA session until" in server.ssh(alice, "2fa status", status=0).out
+    assert "not verified" in server.ssh(laptop, "2fa status", status=0).out
+    assert "verified until" in server.ssh(alice, "2fa status", status=0).out
     nobody = server.ssh(alice, "2fa leave --key SHA256:nothing", status=2)
-    assert "is not a key of yours" in nobody.err
+    assert "is not one of your keys" in nobody.err
 
 
 def test_status_says_what_is_demanded(shared_server: Server) -> None:
@@ -115,9 +115,9 @@ def test_status_says_what_is_demanded(shared_server: Server) -> None:
     alice = server.new_user("asker")
     server.new_repository("asked/secret", "push")
     inside = server.ssh(alice, "2fa status", status=0).out
-    assert "pushing to" in inside
+    assert "push to" in inside
     assert "asked/secret" in inside
     server.ssh(alice, "2fa leave", status=0)
     outside = server.ssh(alice, "2fa status", status=0).out
-    assert re.search("^demanded of you: 2FA for .*pushing to", outside, re.MULTILINE)
+    assert re.search("^2FA required for you: .*push to", outside, re.MULTILINE)
     assert "asked/secret" not in outside

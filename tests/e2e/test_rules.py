@@ -139,7 +139,7 @@ def test_explain_with_a_ref(house: Server) -> None:
     words = ("explain", "alice", "team/app", "push", "--from", "127.0.0.1")
     before = house.admin(*words)
     assert "allowed [not-required]" in before.out
-    assert "some refs demand more" in before.out
+    assert "some refs require more" in before.out
     main = json.loads(house.admin(*words, "--ref", "main", "--json").out)
     assert (main["reason"], main["rule"], main["lifetime_seconds"]) == (
         "verification-required",
@@ -190,9 +190,9 @@ def test_a_person_reads_what_applies_to_them(house: Server) -> None:
     robot = f'[[rules]]\nname = "robot"\nusers = ["ci"]\nrepositories = ["team/*"]\nexempt = true\nuntil = {LATER}\n'
     rules(house, robot + MAIN + '[[rules]]\nname = "all"\noperations = ["read"]\nrequire = true\n')
     said = house.ssh(alice, "2fa", "repo", "show", "team/app", status=0).out
-    assert "of you, to read: 2FA at most 8h ago (rule:all)" in said
+    assert "to read you need 2FA from the last 8h (set by rule all)" in said
     assert (
-        "of you, to push: 2FA at most 8h ago (rule:all); more for refs/heads/main (rule protect-main)" in said
+        "to push you need 2FA from the last 8h (set by rule all); more for refs/heads/main (rule protect-main)" in said
     )
     assert "exempt by the rule robot until" in said
     assert said.rstrip().endswith(": ci")

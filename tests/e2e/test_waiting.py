@@ -52,8 +52,8 @@ class Push:
 
     def number(self) -> str:
         """The number of the waiting push, as soon as it is shown."""
-        until(lambda: "waits up to" in self.said or self.process.poll() is not None)
-        found = re.search(r"this push, number (\d{4}), waits up to 20 s", self.said)
+        until(lambda: "waiting up to" in self.said or self.process.poll() is not None)
+        found = re.search(r"waiting up to 20 seconds .*push number (\d{4}) continues by itself", self.said)
         assert found, self.said
         return found[1]
 
@@ -97,7 +97,7 @@ def test_verified_elsewhere_it_goes_on(patient: Server) -> None:
     number = push.number()
     assert "gitguard: verify to push to app: ssh -T" in push.said
     assert f"push to app, number {number}, waits for you" in patient.ssh(alice, "2fa status", status=0).out
-    assert f"push to app, number {number}, goes on now" in patient.verify(alice).out
+    assert f"push to app, number {number}, is continuing" in patient.verify(alice).out
     assert push.end() == 0, push.said
     assert "verified; continuing the push" in push.said
     assert patient.log()[-1]["verdict"] == "allowed"
@@ -111,7 +111,7 @@ def test_only_a_verification_in_scope_lets_it_go_on(patient: Server) -> None:
     push = Push(patient, owner, "stolen")
     number = push.number()
     said = patient.verify(laptop).out
-    assert "push to app from 127.0.0.1 waits for a verification there" in said
+    assert "push to app from 127.0.0.1 waits to be verified there" in said
     assert number not in said, "only its own terminal shows it: the web page asks for it"
     time.sleep(1.5)  # a second and more of asking again
     assert push.process.poll() is None

@@ -54,7 +54,7 @@ def test_verified_elsewhere_the_hook_goes_on(patient: Server) -> None:
     command = Path(f"/proc/{note.pid}/cmdline").read_bytes()
     assert b"hooks/pre-receive" in command, "it waits in the hook"
     assert f"push to app, number {number}, waits for you" in patient.ssh(alice, "2fa status", status=0).out
-    assert f"push to app, number {number}, goes on now" in patient.verify(alice).out
+    assert f"push to app, number {number}, is continuing" in patient.verify(alice).out
     assert push.end() == 0, push.said
     assert "verified; continuing the push" in push.said
     last = patient.log()[-1]

@@ -175,7 +175,7 @@ def test_one_line_names_page_and_command(reason: str) -> None:
     text = refusal_text(Refusal(reason), view)
     first, *rest = text.splitlines()
     command = "2fa enroll" if reason == "enrolment-required" else "2fa verify"
-    assert first.endswith(f"{page} or: ssh -T git@git.example.com {command} [{reason}]")
+    assert first.endswith(f"open {page} or run: ssh -T git@git.example.com {command} [{reason}]")
     assert any("4711" in line for line in rest)
     assert len(text.encode()) <= 1024
     plain = refusal_text(

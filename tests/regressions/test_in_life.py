@@ -125,7 +125,7 @@ def test_a_floor_is_only_tightened(site: Direct) -> None:
         assert "[forbidden]" in site.ssh(alice, f"2fa repo {words}", status=14).err
     assert "now requires all" in site.ssh(alice, "2fa repo require app all", status=0).out
     assert (
-        "the server's admin demands at least: push, lifetime 1h"
+        "the server requires at least: push, lifetime 1h"
         in site.ssh(alice, "2fa repo show app", status=0).out
     )
     trail = site.admin("audit", "show", "--event", "toggle-set").out.count("toggle-set")
@@ -238,7 +238,7 @@ def test_removing_names_nothing_before_the_code(site: Direct) -> None:
     site.new_repository("secret-project", "all")
     done = site.ssh(alice, "2fa remove", stdin="000000\n", status=12)
     assert "secret-project" not in done.text
-    assert "reading 1 repository is refused" in done.err
+    assert "you cannot read 1 repository" in done.err
     site.clear_watermark(alice)
     done = site.ssh(alice, "2fa remove", stdin=site.fresh_code(alice) + "\n", status=0)
     assert "secret-project" in done.out

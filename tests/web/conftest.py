@@ -69,7 +69,7 @@ class Hall:
     def number(self, person: Person, repository: str = "app", host: str = "127.0.0.1") -> str:
         """The number that the refusal shows."""
         said = self.server.ssh(person, f"git-receive-pack '{repository}.git'", host=host)
-        return said.text.partition("a number, it is ")[2][:4]
+        return said.text.partition("asks for a number: ")[2][:4]
 
 
 def opened(folder: Path) -> Iterator[Hall]:

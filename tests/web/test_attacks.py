@@ -303,10 +303,10 @@ def test_it_stops_gracefully(own_hall: Hall) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--bind", "0.0.0.0:1"), "wire in clear"),
-        (("--bind", "192.0.2.1:8000"), "wire in clear"),
-        (("--bind", "[::]:8000"), "wire in clear"),
-        (("--bind", "example.com:8000"), "wire in clear"),
+        (("--bind", "0.0.0.0:1"), "codes would travel unencrypted"),
+        (("--bind", "192.0.2.1:8000"), "codes would travel unencrypted"),
+        (("--bind", "[::]:8000"), "codes would travel unencrypted"),
+        (("--bind", "example.com:8000"), "codes would travel unencrypted"),
         (("--bind", "127.0.0.1"), "HOST:PORT"),
         (("--bind", "127.0.0.1:0"), "HOST:PORT"),
         (("--socket", "web.socket"), "absolute"),

@@ -98,7 +98,7 @@ class Push:
 
     def number(self) -> str:
         """The number that the terminal shows."""
-        return self._find(r"number (?:is )?(\d{4})|it is (\d{4})")[-4:]
+        return self._find(r"push number (\d{4})|number: (\d{4})")[-4:]
 
     def _find(self, pattern: str) -> str:
         ends = time.monotonic() + MOST_SECONDS
@@ -148,7 +148,7 @@ def test_a_push_from_elsewhere_is_asked_for_its_number(street: Street, browser: 
         code = street.server.fresh_code(person)
         tab.get_by_label("Code from your app").fill(code)
         press(tab, "Verify")
-        expect(tab.get_by_role("alert")).to_contain_text("nothing was let through")
+        expect(tab.get_by_role("alert")).to_contain_text("nothing was allowed")
         expect(tab.get_by_label("Number that your terminal shows")).to_have_attribute("aria-invalid", "true")
         assert barriers(tab) == []
         assert push.process.poll() is None
