@@ -22,18 +22,36 @@ class Code(NamedTuple):
 def read_code(typed: bytes, digits: int) -> Code:
     """The code in `typed`. Costs nothing: what is not a code is not a failure.
 
-    Exactly `digits` ASCII digits once spaces are removed, or the shape of a recovery code. Raises
-    Refusal("not-a-code"). Neither `int()` nor Unicode normalisation takes part.
+    Exactly `digits` digits once spaces are removed, or the shape of a recovery code, as people copy them: digits of
+    any script by their value, whatever dash, and 1 or l for I. Raises Refusal("not-a-code").
     """
-    text = typed.decode("ascii", "replace")
     if len(typed) <= LONGEST_BYTES:
-        compact = text.strip("\r\n").replace(" ", "")
+        compact = plain(typed.decode("utf-8", "replace").strip("\r\n")).replace(" ", "")
         if len(compact) == digits and all(c in "0123456789" for c in compact):
             return Code("totp", compact)
-        letters = compact.replace("-", "").upper()
+        letters = letters_of(compact)
         if len(letters) == RECOVERY_LENGTH and all(c in ALPHABET for c in letters):
             return Code("recovery", letters)
     raise Refusal("not-a-code", hint=_invisible(typed), digits=digits)
+
+
+def letters_of(text: str) -> str:
+    """`text` without dashes, in the letters of `ALPHABET`: it has neither 1 nor l, which are misread for I; nor 0, for O."""
+    return text.replace("-", "").upper().replace("1", "I").replace("L", "I").replace("0", "O")
+
+
+def plain(text: str) -> str:
+    """`text` with each digit in ASCII, by its value, and each dash as `-`: what phones and word processors make of them."""
+    if text.isascii():
+        return text
+    import unicodedata
+
+    shown = []
+    for letter in text:
+        digit = unicodedata.decimal(letter, None)
+        is_dash = unicodedata.category(letter) == "Pd" or letter == "\N{MINUS SIGN}"
+        shown.append("-" if is_dash else letter if digit is None else str(digit))
+    return "".join(shown)
 
 
 def _invisible(typed: bytes) -> str:

@@ -83,7 +83,7 @@ def establish(desk: Desk, person: Person, given: bytes | None, moment: Moment) -
     A right code is spent here; an invite is used up only at confirmation. Raises Refusal: `invite-required`
     (a wrong invite is charged like a wrong code), and whatever `prove` raises.
     """
-    token = invite.canonical((given or b"").decode("ascii", "replace"))
+    token = invite.canonical((given or b"").decode("utf-8", "replace"))
     basis = None
     with desk.store.writing() as tx:
         desk = desk.renewed()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gitguard.factor.code import ALPHABET, in_groups
+from gitguard.factor.code import ALPHABET, in_groups, letters_of, plain
 from gitguard.factor.keyring import Keyring
 from gitguard.store.contract import Reading, Writing
 
@@ -22,7 +22,7 @@ def issue(tx: Writing, keyring: Keyring, user: str, at: int) -> str:
 
 def canonical(typed: str) -> str | None:
     """The token in what a person typed, or None if it has not the shape of an invite."""
-    letters = typed.strip().replace("-", "").replace(" ", "").upper().removeprefix(PREFIX)
+    letters = letters_of(plain(typed.strip()).replace(" ", "")).removeprefix(PREFIX)
     return letters if len(letters) == LENGTH and all(c in ALPHABET for c in letters) else None
 
 

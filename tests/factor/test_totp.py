@@ -56,15 +56,37 @@ def test_spaces_and_line_ends_are_no_part_of_a_code(typed: bytes) -> None:
 @pytest.mark.parametrize(
     "typed",
     [
-        b"12_3456", b"+123456", b"-12345", b"0x1234", "\uff11\uff12\uff13\uff14\uff15\uff16".encode(), "\u0661\u0662\u0663\u0664\u0665\u0666".encode(),
+        b"12_3456", b"+123456", b"-12345", b"0x1234",
         b"12345", b"1234567", b"abcdef", b"", b" ", b"\n", b"12\x003456", b"123456" + b" " * 60, b"1" * 65536, b"123\n456", b"12.456", b"1e5000",
     ],
 )  # fmt: skip
 def test_what_is_not_a_code_costs_nothing(typed: bytes) -> None:
-    """Neither `int()` nor Unicode reads codes."""
+    """What `int()` reads is no code."""
     with pytest.raises(Refusal) as caught:
         read_code(typed, 6)
     assert caught.value.reason == "not-a-code"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "\uff11\uff12\uff13\uff14\uff15\uff16",
+        "\u0661\u0662\u0663\u0664\u0665\u0666",
+        "1\uff122 3".replace("2 3", "3456"),
+    ],
+)
+def test_digits_of_any_script_are_read_by_their_value(typed: str) -> None:
+    """A phone's keyboard may write others than ours."""
+    assert read_code(typed.encode(), 6).text == "123456"
+
+
+@pytest.mark.parametrize("dash", ["-", "\u2010", "\u2011", "\u2013", "\u2014", "\u2212", "\uff0d", " ", ""])
+def test_a_recovery_code_as_people_copy_it(dash: str) -> None:
+    """Any dash, any case, 1 and l for I; what no code holds stays none."""
+    assert read_code(dash.join(["ABCI", "2345", "iIIi", "WXYZ"]).encode(), 6).text == "ABCI2345IIIIWXYZ"
+    assert read_code(dash.join(["ABC1", "2345", "lL1i", "WXYZ"]).encode(), 6).text == "ABCI2345IIIIWXYZ"
+    with pytest.raises(Refusal):
+        read_code(dash.join(["ABC0", "2345", "AAAA", "WXYZ"]).encode(), 6)
 
 
 def test_recovery_codes() -> None:
