@@ -155,7 +155,7 @@ def claim(site: Site, wanted: PendingRequest, moment: Moment) -> None:
     """
     _check_there(site, wanted.asked, moment)
     try:
-        pending.take(str(site.settings.paths.state), wanted.asked.id)
+        pending.take(str(site.settings.paths.state), wanted.asked)
     except OSError as error:
         raise machine_fault("the request cannot be taken away", error) from None
 

@@ -1,8 +1,8 @@
 """Pending requests: what was refused for want of a verification, noted so that the web page can name it.
 
-A note is a file in the state folder, one for each user, credential, repository and network. A request's id is the
-file's name and a random tag: whoever follows its link knows it, and it carries no authority. MUST: it says nothing
-that decides. Written at most once a minute, for
+A note is a file in the state folder, one for each user, credential, repository and network. A request's id is random and
+short, so that its link fits a line of the terminal; whoever follows it knows it, and it carries no authority: it is looked
+for among one's own alone. MUST: it says nothing that decides. Written at most once a minute, for
 reading once an hour: what fetches in the background costs next to nothing. Plain dialect: a gate that refuses loads this file.
 """
 
@@ -22,17 +22,20 @@ DENIED = "denied"  # in the place of the number: it is shown to nobody
 DENIED_SECONDS = 60  # and is not noted anew for so long
 AGAIN_SECONDS = {"push": 60}  # how soon it is written again, and has a number of its own
 AGAIN_READ_SECONDS = 3600
-_NAME_LENGTH = 44
 _LATEST = 10**11  # Unix seconds
 
 
 class Asked:
-    """A pending request. `at`: Unix seconds; `number`: the four digits that its terminal shows; `operation`: push, read or ""."""
+    """A pending request. `at`: Unix seconds; `number`: the four digits that its terminal shows; `operation`: push, read or "".
 
-    __slots__ = ("address", "at", "credential", "id", "number", "operation", "repository", "user")
+    `name`: its file's.
+    """
+
+    __slots__ = ("address", "at", "credential", "id", "name", "number", "operation", "repository", "user")
 
     def __init__(
         self,
+        name: str,
         id_: str,
         at: int,
         number: str,
@@ -42,6 +45,7 @@ class Asked:
         repository: str,
         operation: str,
     ) -> None:
+        self.name = name
         self.id = id_
         self.at = at
         self.number = number
@@ -84,11 +88,13 @@ def _note(
     ):
         return None
     # No two of a user have one number: or a thief would draw until theirs is what the owner's terminal shows.
-    taken = [one.number for one in pending(state, user, at)]
-    number = new_number()
+    taken = [word for one in pending(state, user, at) for word in (one.number, one.id)]
+    number, id_ = new_number(), posix.urandom(4).hex()
     while number in taken:
         number = new_number()
-    asked = Asked(name + posix.urandom(4).hex(), at, number, user, credential, address, repository, operation)
+    while id_ in taken:
+        id_ = posix.urandom(4).hex()
+    asked = Asked(name, id_, at, number, user, credential, address, repository, operation)
     _write(folder, asked)
     return asked
 
@@ -107,7 +113,7 @@ def _write(folder: str, asked: Asked) -> None:
     """Whole or not at all. Raises OSError."""
     fields = (
         asked.at, asked.number, asked.user, asked.credential, asked.address, asked.repository, asked.operation,
-        asked.id[_NAME_LENGTH:],
+        asked.id,
     )  # fmt: skip
     data = "\n".join([str(field) for field in fields]).encode("utf-8", "surrogateescape")
     beside = f"{folder}/.{posix.getpid()}"
@@ -120,7 +126,7 @@ def _write(folder: str, asked: Asked) -> None:
     if written != len(data):
         posix.unlink(beside)
         raise OSError("a full disk")
-    posix.rename(beside, f"{folder}/{asked.id[:_NAME_LENGTH]}")
+    posix.rename(beside, f"{folder}/{asked.name}")
 
 
 def _make(folder: str) -> None:
@@ -197,10 +203,10 @@ def pending(state: str, user: str, at: int) -> "list[Asked]":
     return found
 
 
-def take(state: str, id_: str) -> None:
+def take(state: str, asked: Asked) -> None:
     """Take the note of a request away, which is answered. Raises OSError where it would stay."""
     try:
-        posix.unlink(f"{state}/{FOLDER}/{id_[:_NAME_LENGTH]}")
+        posix.unlink(f"{state}/{FOLDER}/{asked.name}")
     except FileNotFoundError:
         return
 
@@ -210,6 +216,7 @@ def deny(state: str, asked: Asked, at: int) -> None:
     _write(
         f"{state}/{FOLDER}",
         Asked(
+            asked.name,
             asked.id,
             at,
             DENIED,
@@ -220,11 +227,6 @@ def deny(state: str, asked: Asked, at: int) -> None:
             asked.operation,
         ),
     )
-
-
-def is_id(text: str) -> bool:
-    """Whether `text` has the form of a request's id."""
-    return len(text) == _NAME_LENGTH + 8 and all(c in "0123456789abcdef" for c in text)
 
 
 def _unlink(path: str) -> None:
@@ -247,4 +249,4 @@ def _read(folder: str, name: str) -> "Asked | None":
     if len(fields) != 8 or at is None:
         return None
     _, number, user, credential, address, repository, operation, tag = fields
-    return Asked(name + tag, at, number, user, credential, address, repository, operation)
+    return Asked(name, tag, at, number, user, credential, address, repository, operation)

@@ -327,10 +327,10 @@ def test_the_sweep_takes_the_old_and_leaves_the_new(tmp_path: Path) -> None:
     old = pending.note(state, "a", "SHA256:k", "192.0.2.1", "old", "push", at)
     assert new
     assert old
-    os.utime(tmp_path / "pending" / old.id[:44], (at - 7200, at - 7200))
+    os.utime(tmp_path / "pending" / old.name, (at - 7200, at - 7200))
     pruning.clear_marks(state, at)
     assert [one.repository for one in pending.pending(state, "a", at)] == ["new"]
-    assert not (tmp_path / "pending" / old.id[:44]).exists()
+    assert not (tmp_path / "pending" / old.name).exists()
 
 
 def test_one_key_fills_its_own_room_alone(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class Route:
     @property
     def path(self) -> str:
         """An address that leads to it."""
-        return self.rule.replace("<token>", "x" * 43).replace("<id_>", "0" * 52)
+        return self.rule.replace("<token>", "x" * 43).replace("<id_>", "0" * 8)
 
 
 @pytest.fixture(scope="module")
