@@ -6,6 +6,7 @@ browser's cookie and a link hold is random and stored as a keyed hash; both end 
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 
 from msgspec import Struct
@@ -26,6 +27,7 @@ from gitguard.store.rows import Browser, SignInLink
 
 LINK_SECONDS = 300
 BROWSER_SECONDS = 12 * 3600  # whatever is done with it meanwhile
+SEEN_SECONDS = 600
 MOST_LINKS = 5  # open at once, of one key
 MOST_BROWSERS = 10  # signed in by one key; the oldest of them is signed out, and none of another key's
 SIGN_IN = "sign-in"
@@ -96,13 +98,13 @@ def _is_good(tx: Reading, link: SignInLink, moment: Moment) -> bool:
     )
 
 
-def sign_in_by_link(site: Site, token: str, address: str, moment: Moment) -> SignedIn:
+def sign_in_by_link(site: Site, token: str, address: str, moment: Moment, agent: str = "") -> SignedIn:
     """Use the link up and sign a browser in. Raises Refusal("forbidden") for a link that is not good (any more)."""
     if user_of_link(site, token, moment):  # what is made up costs no transaction
         with site.store.writing() as tx:
             link = tx.take_link(_link_hash(site, token))
             if link is not None and _is_good(tx, link, moment):
-                return _sign_in(site, tx, link.user, credential_of(link.origin), address, moment)
+                return _sign_in(site, tx, link.user, credential_of(link.origin), address, moment, agent)
     raise Refusal(
         "forbidden", text="this link was used, or is older than five minutes; get a new one: 2fa web"
     )
@@ -116,7 +118,7 @@ def user_of_login(site: Site, login: str) -> str:
     return name if user is not None and user.state == "active" else ""
 
 
-def sign_in_by_login(site: Site, login: str, address: str, moment: Moment) -> SignedIn:
+def sign_in_by_login(site: Site, login: str, address: str, moment: Moment, agent: str = "") -> SignedIn:
     """Sign in a browser whose proxy says that it is `login`'s. MUST: only for a proxy that is believed. Raises Refusal."""
     name = user_of_login(site, login)
     if not name:
@@ -129,16 +131,18 @@ def sign_in_by_login(site: Site, login: str, address: str, moment: Moment) -> Si
             raise Refusal("throttled", retry_at=retry_at)
         if tx.owner(origin) is None:
             tx.add_credential(origin, name, moment.at)
-        return _sign_in(site, tx, name, origin, address, moment)
+        return _sign_in(site, tx, name, origin, address, moment, agent)
 
 
 def _sign_in(
-    site: Site, tx: Writing, user: str, origin: Credential, address: str, moment: Moment
+    site: Site, tx: Writing, user: str, origin: Credential, address: str, moment: Moment, agent: str
 ) -> SignedIn:
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     credential = _credential(site, token)
     person = Person(user, credential, address, origin)
-    tx.add_browser(Browser(credential.text, user, origin.text, address, moment))
+    tx.add_browser(
+        Browser(credential.text, user, origin.text, address, moment, agent_in_words(agent), moment.at)
+    )
     check_person(tx, person)
     others = [
         one for one in tx.browsers(user) if one.origin == origin.text and one.credential != credential.text
@@ -188,6 +192,27 @@ def sign_out(
         return with_proof(site.desk, person, moment, typed, change, at_most_seconds=None)
     with site.store.writing() as tx:
         return change(tx)
+
+
+# What a browser says of itself (User-Agent) -> what people call it; the first that fits. Each names others that came before.
+_NAMES = (("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser", "Samsung Internet"), ("Firefox", "Firefox"), ("FxiOS", "Firefox"),
+          ("CriOS", "Chrome"), ("Chrome", "Chrome"), ("Chromium", "Chromium"), ("Safari", "Safari"))  # fmt: skip
+_SYSTEMS = (("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("CrOS", "ChromeOS"),
+            ("Mac OS", "macOS"), ("Linux", "Linux"))  # fmt: skip
+
+
+def agent_in_words(agent: str) -> str:
+    """`Firefox, Linux`; "" for what says neither. It is the browser's own word, and only to tell one's own apart."""
+    found = [next((word for mark, word in marks if mark in agent[:1000]), "") for marks in (_NAMES, _SYSTEMS)]
+    return ", ".join(word for word in found if word)
+
+
+def see(site: Site, visitor: Visitor, moment: Moment) -> None:
+    """Note that the browser is here, at most every `SEEN_SECONDS`. A store that is busy costs the note alone."""
+    if 0 <= moment.at - visitor.browser.seen_at < SEEN_SECONDS:
+        return
+    with contextlib.suppress(Refusal), site.store.writing() as tx:
+        tx.see_browser(visitor.browser.credential, moment.at)
 
 
 def sweep(site: Site, moment: Moment) -> None:

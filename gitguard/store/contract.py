@@ -224,6 +224,9 @@ class Writing(Reading, TrailWriting, Protocol):
     def add_browser(self, browser: Browser) -> None:
         """A browser signed in, under a credential of its own."""
 
+    def see_browser(self, credential: str, at: int) -> None:
+        """The browser was here at `at` (Unix seconds)."""
+
     def end_browsers(self, user: str, credential: str | None = None) -> int:
         """Sign out the browsers of `user`: all, or one; their own 2FA sessions and sign-in links end too. How many."""
 

@@ -13,7 +13,7 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.credential import SSH_KEY, Credential
 from gitguard.store import driver
 
-SCHEMA = 6
+SCHEMA = 7
 WAIT_SECONDS = 1.0
 
 _STATE = """

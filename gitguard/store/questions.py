@@ -36,7 +36,7 @@ _KEY = (
 _FACTOR = "SELECT user_name, enrolment, secret, cipher_key, digits, period_seconds, algorithm, last_step, enrolled_at FROM factors"
 _SESSION = "SELECT id, user_name, scope, credential, network, verified_at, boot, boot_seconds, limit_seconds, method FROM sessions"
 _CHANGE = "SELECT id, at, event, subject, credential, address FROM changes"
-_BROWSER = "SELECT credential, user_name, origin, address, signed_in_at, boot, boot_seconds FROM browsers"
+_BROWSER = "SELECT credential, user_name, origin, address, signed_in_at, boot, boot_seconds, agent, seen_at FROM browsers"
 _REPOSITORY = (
     "SELECT name, directory, require, lifetime_seconds, adopted_at, floor_require, floor_lifetime_seconds"
     " FROM repositories"
@@ -312,7 +312,7 @@ def _user(row: Any) -> User:
 
 
 def _browser(row: Any) -> Browser:
-    return Browser(row[0], row[1], row[2], row[3], Moment(row[4], row[5], row[6]))
+    return Browser(row[0], row[1], row[2], row[3], Moment(row[4], row[5], row[6]), row[7], row[8])
 
 
 def _key(row: Any) -> Key:

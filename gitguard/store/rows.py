@@ -101,7 +101,8 @@ class Session(Struct, frozen=True):
 class Browser(Struct, frozen=True):
     """A browser that is signed in. `credential` is `web:` and a hash of what its cookie holds.
 
-    `origin` is the credential that signed it in; what is guessed in the browser counts on that one's account.
+    `origin` is the credential that signed it in; what is guessed in the browser counts on that one's account. `agent`: its
+    name and system in two words, "" if it does not say; `seen_at`: Unix seconds, to ten minutes.
     """
 
     credential: str
@@ -109,6 +110,8 @@ class Browser(Struct, frozen=True):
     origin: str
     address: str
     signed_in: Moment
+    agent: str = ""
+    seen_at: int = 0
 
 
 class SignInLink(Struct, frozen=True):

@@ -160,7 +160,9 @@ CREATE TABLE browsers (
     address         TEXT NOT NULL,
     signed_in_at    INTEGER NOT NULL,
     boot            TEXT NOT NULL,
-    boot_seconds    INTEGER NOT NULL
+    boot_seconds    INTEGER NOT NULL,
+    agent           TEXT NOT NULL DEFAULT '',   -- its system and its name, in two words
+    seen_at         INTEGER NOT NULL DEFAULT 0  -- to ten minutes; 0: never since
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX browsers_by_user ON browsers (user_name);
 

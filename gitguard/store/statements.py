@@ -69,11 +69,14 @@ class Writer(Reader, TrailWriter):
     def add_browser(self, browser: Browser) -> None:
         self.add_credential(credential_of(browser.credential), browser.user, browser.signed_in.at)
         self._change(
-            "INSERT INTO browsers (credential, user_name, origin, address, signed_in_at, boot, boot_seconds)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            browser.credential, browser.user, browser.origin, browser.address,
-            browser.signed_in.at, browser.signed_in.boot, browser.signed_in.boot_seconds,
+            "INSERT INTO browsers (credential, user_name, origin, address, signed_in_at, boot, boot_seconds, agent, seen_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            browser.credential, browser.user, browser.origin, browser.address, browser.signed_in.at,
+            browser.signed_in.boot, browser.signed_in.boot_seconds, browser.agent, browser.seen_at,
         )  # fmt: skip
+
+    def see_browser(self, credential: str, at: int) -> None:
+        self._change("UPDATE browsers SET seen_at = ? WHERE credential = ?", at, credential)
 
     def end_browsers(self, user: str, credential: str | None = None) -> int:
         ended = [one for one in self.browsers(user) if credential in (None, one.credential)]

@@ -205,6 +205,16 @@ def test_a_store_of_the_fourth_schema_is_taken_along(tmp_path: Path) -> None:
     gate.close()
 
 
+def test_a_store_of_the_sixth_schema_is_taken_along(tmp_path: Path) -> None:
+    """Browsers stay signed in; what they are and when they were last here is not known of them."""
+    store = taken_along(tmp_path, 6)
+    with store.reading() as tx:
+        (browser,) = tx.browsers("alice")
+        assert (browser.agent, browser.seen_at) == ("", 0)
+        assert chain.check(tx.audit(), None, outside=False).faults == []
+    store.close()
+
+
 def test_a_store_of_the_third_schema_is_taken_along(tmp_path: Path) -> None:
     """What commit 74fddd9 wrote is all there afterwards, and nobody is signed in to a page that was not there."""
     store = taken_along(tmp_path, 3)
