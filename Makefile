@@ -23,7 +23,7 @@ screenshots: $(READY) sshd chromium ## Take the pictures of docs/web.md anew
 	@$(BIN)/python tools/screenshots.py
 
 .PHONY: test
-test: $(READY) sshd gitolite gcrypt logrotate compiler chromium ## Run everything, with real sshd and real git
+test: $(READY) sshd gitolite gcrypt logrotate compiler chromium fronts ## Run everything, with real sshd and real git
 	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
 .PHONY: long
@@ -110,6 +110,13 @@ gcrypt:
 .PHONY: compiler
 compiler:
 	@sh tools/need cc gcc
+
+.PHONY: fronts
+fronts:
+	@sh tools/need nginx nginx-light
+	@sh tools/need apache2 apache2
+	@sh tools/need haproxy haproxy
+	@sh tools/need caddy caddy
 
 .PHONY: chromium
 chromium:

@@ -221,6 +221,10 @@ class _Reader:
             self.fault("host", "web_url", "expected a link that begins with https://")
         elif not there or parts.username is not None or parts.query or parts.fragment:
             self.fault("host", "web_url", "expected a link of host, port and path alone")
+        elif re.search(r"%|//|\\|/\.{1,2}(/|$)", parts.path):
+            self.fault(
+                "host", "web_url", "expected a path without escapes, empty parts and dots, such as /2fa"
+            )
 
     def known_groups(self, settings: Settings) -> None:
         """Every `@group` that is named is there."""

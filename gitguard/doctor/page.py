@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, note, ok
+
+MOST_PROXIES = 16  # in one network that is believed
+
+
+def _is_wide(network: str) -> bool:
+    """Whether more than a few machines lie in it."""
+    found = ipaddress.ip_network(network, strict=False)
+    return found.num_addresses > MOST_PROXIES
 
 
 def page_findings(settings: Settings) -> Iterator[Finding]:
@@ -33,8 +42,14 @@ def page_findings(settings: Settings) -> Iterator[Finding]:
             "web-login", "[web] trusted_header is believed from nobody, because trusted_proxies is empty"
         )
     local = urlsplit(settings.host.web_url).hostname in ("localhost", "127.0.0.1", "::1")
-    if not proxies and not local:
+    if wide := [proxy for proxy in addresses if _is_wide(proxy)]:
         yield note(
+            "web-proxies",
+            f"whoever connects from {', '.join(wide)} is believed about a browser's address: name the proxies one by one",
+            "gitguard admin config edit: in [web] trusted_proxies name the web server in front, such as unix:www-data",
+        )
+    if not proxies and not local:
+        yield gap(
             "web-proxies",
             "the web page knows no browser's address, so it opens no session under scope address and always asks for a request's number",
             "gitguard admin config edit: in [web] trusted_proxies name the web server in front, such as unix:www-data",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from flask import Flask
 from flask_wtf.csrf import CSRFProtect
@@ -17,13 +19,11 @@ from gitguard.session.moment import Moment, now
 from gitguard.web import account, around, checks, health, repeats, repositories, set_up, sign_in, verify
 from gitguard.web.admin import doctor, overview, people, policy, records
 from gitguard.web.around import HEADERS
+from gitguard.web.deadlines import LONGEST_FORM_BYTES
 from gitguard.web.held import HeldEnrolments
 from gitguard.web.limit import Limiter
 from gitguard.web.showing import show_with
 from gitguard.web.texts import Texts
-
-COOKIE = "__Host-gitguard"
-LONGEST_FORM_BYTES = 64 * 1024
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -38,7 +38,7 @@ def create_app(config: str, clock: Callable[[], Moment] = now) -> Flask:
         NOW=clock,
         # One key for every process of this installation, so that a restart signs nobody out.
         SECRET_KEY=keyring.read(settings.paths.key_ring).digest("web cookie", "", "").hex(),
-        SESSION_COOKIE_NAME=COOKIE,
+        SESSION_COOKIE_NAME=cookie_name(settings.host.web_url),
         SESSION_COOKIE_SECURE=True,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
@@ -67,6 +67,11 @@ def create_app(config: str, clock: Callable[[], Moment] = now) -> Flask:
     return app
 
 
+def cookie_name(web_url: str) -> str:
+    """A name of its own for each page: a cookie belongs to a host name, and two installations may share one."""
+    return f"__Host-gitguard-{hashlib.sha256(web_url.rstrip('/').lower().encode()).hexdigest()[:8]}"
+
+
 class Below:
     """Serve the page below the path of `web_url`, whole as the web server in front passes it on."""
 
@@ -77,6 +82,13 @@ class Below:
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
         """One request; what lies elsewhere is not ours."""
         path = str(environ.get("PATH_INFO", ""))
+        if "//" in path and environ.get("REQUEST_METHOD") == "GET":
+            one = re.sub("//+", "/", path)  # a slash too many, typed or pasted; to no other place than here
+            start(
+                "308 Permanent Redirect",
+                [("Location", quote(one)), ("Content-Length", "0"), *HEADERS.items()],
+            )
+            return [b""]
         if self._path and path != "/healthz":
             if path != self._path and not path.startswith(f"{self._path}/"):
                 start(

@@ -8,7 +8,9 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import Forbidden, MisdirectedRequest
 
 from gitguard.config.schema import Settings
+from gitguard.message.reasons import printable
 from gitguard.web import visit
+from gitguard.web.log import seldom
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -46,20 +48,34 @@ def _before() -> None:
 
 def _check_host(settings: Settings) -> None:
     """MUST: only under the name of `web_url`: or another name that leads here (DNS rebinding) would be same-origin."""
-    if request.host.lower() != urlsplit(settings.host.web_url).netloc.lower():
+    scheme, ours = own_origin(settings).split("://")
+    if _plain(request.host, scheme) != ours:
+        seldom(
+            f"421: asked for under the name {printable(request.host, 100)!r}, but [host] web_url is {settings.host.web_url}"
+        )
         raise MisdirectedRequest
+
+
+def own_origin(settings: Settings) -> str:
+    """`https://git.example.com`, without the default port, a final dot and capitals: as browsers write it."""
+    parts = urlsplit(settings.host.web_url)
+    return f"{parts.scheme.lower()}://{_plain(parts.netloc, parts.scheme.lower())}"
+
+
+def _plain(netloc: str, scheme: str) -> str:
+    name = netloc.lower().removesuffix({"https": ":443", "http": ":80"}.get(scheme, " "))
+    host, colon, port = name.rpartition(":") if not name.endswith("]") else (name, "", "")
+    return f"{(host or name).removesuffix('.')}{colon}{port}" if colon else name.removesuffix(".")
 
 
 def _check_origin(settings: Settings) -> None:
     """MUST: a form comes from our own pages. Browsers say so in Origin, and in Sec-Fetch-Site."""
-    parts = urlsplit(settings.host.web_url)
-    ours = f"{parts.scheme}://{parts.netloc}".lower()
-    # Under no-referrer a form of our own says `null`; then Sec-Fetch-Site speaks, and the token in the form.
-    origin = request.headers.get("Origin", ours).lower()
+    ours = own_origin(settings)
+    # Under no-referrer a form of our own says `null`; then Sec-Fetch-Site speaks. Browsers before 2023 do not send it:
+    # then the token in the form does, which is looked at in either case.
+    scheme, _, there = request.headers.get("Origin", ours).lower().partition("://")
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if origin not in (ours, "null") or site not in ("same-origin", "none"):
-        raise Forbidden
-    if origin == "null" and "Sec-Fetch-Site" not in request.headers:
+    if f"{scheme}://{_plain(there, scheme)}" not in (ours, "null://") or site not in ("same-origin", "none"):
         raise Forbidden
 
 
@@ -68,6 +84,8 @@ def _after(response: Response) -> Response:
         response.headers[name] = value
     if request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
+    elif "v" in request.args:  # its address changes with what is in it
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
     response.headers.pop("Server", None)
     response.vary.add("Cookie")
     return response

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import socket
-import struct
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,10 +18,12 @@ from msgspec import Struct
 from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal, printable
 from gitguard.web.app import create_app
+from gitguard.web.deadlines import Watch
+from gitguard.web.peer import is_trusted
+from gitguard.web.worker import Worker
 
 BIND = "127.0.0.1:8321"
 THREADS = 32  # they wait more than they work: for the store, for a push that goes on, for slow clients
-SILENT_SECONDS = 5  # a client that says nothing for so long, half way through, is let go
 GRACEFUL_SECONDS = 20
 
 
@@ -92,7 +92,7 @@ class _Service(BaseApplication):  # type: ignore[misc]
             "certfile": self._listening.certificate or None,
             "keyfile": self._listening.key or None,
             "workers": 1,
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "threads": THREADS,
             "graceful_timeout": GRACEFUL_SECONDS,
             "preload_app": True,
@@ -110,16 +110,17 @@ class _Service(BaseApplication):  # type: ignore[misc]
             if name in self.cfg.settings:  # older ones have no control socket
                 self.cfg.set(name, value)
 
-    def _listens(self, arbiter: Any) -> None:
-        """What is accepted from here on has the listener's patience (Linux passes SO_RCVTIMEO on, for TCP)."""
-        patience = struct.pack("ll", SILENT_SECONDS, 0)
-        for listener in arbiter.LISTENERS:
-            listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
+    def _listens(self, _: Any) -> None:
         self._ready()
 
     def load(self) -> Any:
-        """The page."""
-        return create_app(self._config)
+        """The page, and what watches its clients."""
+        app = create_app(self._config)
+        settings = app.extensions["settings"]
+        Worker.watch = Watch(
+            lambda conn: conn.sock, lambda address: not is_trusted(address, "", settings(self._config))
+        )
+        return Worker.watch.wrap(app)
 
 
 def serve(config: str, listening: Listening, ready: Callable[[], None]) -> None:

@@ -16,6 +16,7 @@ from gitguard.decision.standing import Standing, standing
 from gitguard.factor.change import FRESH_SECONDS
 from gitguard.factor.person import Person
 from gitguard.session.moment import Moment
+from gitguard.web.log import seldom
 from gitguard.web.peer import Peer, peer_of
 
 ANYONE = "anyone"
@@ -72,6 +73,11 @@ class Visit(Struct, frozen=True):
         return self.stand is not None and self.stand.verified
 
     @property
+    def is_blind(self) -> bool:
+        """Whether no session can open here: sessions are bound to an address, and this browser's is not known."""
+        return self.settings.session.scope == "address" and not self.peer.address
+
+    @property
     def is_fresh(self) -> bool:
         """Whether a factor was proved in this browser within the last five minutes."""
         if (
@@ -90,6 +96,8 @@ def begin() -> Visit:
         current_app.config["CONFIG"], moment, "configuration", current_app.extensions["settings"]
     )
     peer = peer_of(request.environ, site.settings)
+    if peer.unknown:
+        seldom(f"no browser's address is known: {peer.unknown}")
     visitor = _visitor(site, peer, moment)
     stand = None
     if visitor is not None:

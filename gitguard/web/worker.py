@@ -1,0 +1,67 @@
+"""gunicorn's threaded worker, kept to deadlines: nobody who connects keeps a thread, and nobody keeps the loop.
+
+Three things differ from gunicorn's own: a new connection waits in the poller until it says something, not in a thread;
+each is watched (deadlines.py); and it is closed by the thread that served it, since closing waits for the client.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from gunicorn.util import close_graceful
+from gunicorn.workers import gthread
+
+from gitguard.web.deadlines import READ_SECONDS, Watch
+
+_CLOSED = object()
+
+
+class Worker(gthread.ThreadWorker):  # type: ignore[misc]
+    """`watch` is the application's, set before the worker starts (serving.py)."""
+
+    watch: Watch
+
+    def init_process(self) -> None:
+        """As gunicorn does; the watch begins in this process."""
+        self.watch.start()
+        super().init_process()
+
+    def accept(self, listener: Any) -> None:
+        """Take a connection, and wait for its first byte beside all others."""
+        try:
+            client, address = listener.accept()
+        except OSError:  # it is gone already
+            return
+        self.nr_conns += 1
+        conn = gthread.TConn(self.cfg, client, address, listener.getsockname())
+        self.watch.reading(conn, str(address[0]) if isinstance(address, tuple) else "")
+        conn.timeout = time.monotonic() + READ_SECONDS
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, 1, partial(self.on_pending_socket_readable, conn))  # 1: EVENT_READ
+
+    def handle(self, conn: Any) -> Any:
+        """Serve one request, watched. What cannot be kept is closed here, where waiting for the client holds up nobody."""
+        self.watch.reading(conn)
+        kept = self.watch.around(conn, super().handle)
+        if kept is not True:
+            close_graceful(conn.sock)
+        self.watch.done(conn)
+        return kept if kept is True else _CLOSED
+
+    def murder_pending(self) -> None:
+        """As gunicorn does, for those that never said anything."""
+        waiting = list(self.pending_conns)
+        super().murder_pending()
+        for conn in waiting:
+            if conn not in self.pending_conns:
+                self.watch.done(conn)
+
+    def finish_request(self, conn: Any, fs: Future[Any]) -> None:
+        """Count what was closed already; all else as gunicorn does."""
+        if not fs.cancelled() and fs.exception() is None and fs.result() is _CLOSED:
+            self.nr_conns -= 1
+            return
+        super().finish_request(conn, fs)
