@@ -319,7 +319,11 @@ def test_a_prompt_reads_its_own_notes(desk: Desk) -> None:
     assert int(words[1]) > time.time() + 7 * 3600
     assert words[2] == f"{desk.server.account}@127.0.0.1 {desk.server.port}"
     desk.gitguard("leave", cwd=tree)
-    assert desk.gitguard("status", "--porcelain", cwd=tree, status=10).out.splitlines()[1].startswith("unverified ")
+    assert (
+        desk.gitguard("status", "--porcelain", cwd=tree, status=10)
+        .out.splitlines()[1]
+        .startswith("unverified ")
+    )
     desk.answers(desk.fresh())
     desk.git("ls-remote", "origin", cwd=tree)
     assert desk.gitguard("status", "--porcelain", cwd=tree).out.splitlines()[1].startswith("verified "), (

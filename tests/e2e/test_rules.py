@@ -192,7 +192,8 @@ def test_a_person_reads_what_applies_to_them(house: Server) -> None:
     said = house.ssh(alice, "2fa", "repo", "show", "team/app", status=0).out
     assert "to read you need 2FA from the last 8h (set by rule all)" in said
     assert (
-        "to push you need 2FA from the last 8h (set by rule all); more for refs/heads/main (rule protect-main)" in said
+        "to push you need 2FA from the last 8h (set by rule all); more for refs/heads/main (rule protect-main)"
+        in said
     )
     assert "exempt by the rule robot until" in said
     assert said.rstrip().endswith(": ci")

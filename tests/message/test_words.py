@@ -78,7 +78,11 @@ def sentences(path: Path) -> Iterator[tuple[int, str]]:
 
 def found_in(text: str) -> list[str]:
     """The retired words in `text`, each with what to say instead."""
-    return [f"{match[0]!r}: {new}" for old, new in RETIRED.items() for match in re.finditer(old, text, re.IGNORECASE)]
+    return [
+        f"{match[0]!r}: {new}"
+        for old, new in RETIRED.items()
+        for match in re.finditer(old, text, re.IGNORECASE)
+    ]
 
 
 def test_no_retired_word_is_left_in_the_program() -> None:
@@ -96,7 +100,12 @@ def test_no_retired_word_is_left_in_the_program() -> None:
 
 def test_no_retired_word_is_left_in_the_docs() -> None:
     """Nor in what people are given to read; history says what it said."""
-    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "etc" / "gitguard.toml", *ROOT.glob("man/*")]
+    pages = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        ROOT / "etc" / "gitguard.toml",
+        *ROOT.glob("man/*"),
+    ]
     left = [
         f"{page.relative_to(ROOT)}:{number}: {word}"
         for page in sorted(pages)
