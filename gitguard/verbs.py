@@ -100,7 +100,11 @@ VERBS = (
             ),
         ),
     ),
-    Verb("web", "Print a link to sign in to the web page. It works once, for five minutes."),
+    Verb(
+        "web",
+        "Print a link to sign in to the web page. It works once, for five minutes.",
+        options=(Option("--qr", "How to draw the link for your phone.", ("auto", "small", "large", "none")),),
+    ),
     Verb("recovery-codes", "Make new recovery codes. The old ones then no longer work."),
     Verb(
         "always",

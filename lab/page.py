@@ -184,6 +184,10 @@ class Browser:
             )
         raise AssertionError("redirected without end")
 
+    def send(self, path: str, form: dict[str, str] | None = None, **more: str) -> Answer:
+        """POST a form, and the page that it leads to."""
+        return self.follow(self.post(path, form, **more))  # type: ignore[arg-type]
+
     @property
     def _origin(self) -> str:
         return f"{self.page.scheme}://{NAME}:{self.page.port}"

@@ -15,8 +15,9 @@ from gitguard.action.site import Site
 from gitguard.config.rules import policy_of
 from gitguard.decision.standing import demanded
 from gitguard.factor import change, enrolment
-from gitguard.factor.enrolment import Enrolled, Pending
+from gitguard.factor.enrolment import Basis, Enrolled, Pending
 from gitguard.factor.person import Person
+from gitguard.factor.proof import check_person, record
 from gitguard.policy.narrowed import narrowed
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing
@@ -33,6 +34,15 @@ class Left(Struct, frozen=True):
 def begin_enrolment(site: Site, person: Person, given: bytes | None, moment: Moment) -> Pending:
     """A secret and recovery codes to show, on the basis of an invite or code (`given`). Raises Refusal."""
     basis = enrolment.establish(site.desk, person, given, moment)
+    return enrolment.begin(site.desk, person, basis, moment)
+
+
+def begin_enrolment_again(site: Site, person: Person, basis: Basis, moment: Moment) -> Pending:
+    """The same for who gave a recovery code a moment ago, since the phone is lost: it stands for this, too. Raises Refusal."""
+    with site.store.writing() as tx:
+        check_person(tx, person)
+        enrolment.check_basis(site.desk.renewed(), tx, person, basis, moment)
+        record(tx, "enrolment-begun", person, moment, method="recovery-code")
     return enrolment.begin(site.desk, person, basis, moment)
 
 

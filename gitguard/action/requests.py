@@ -31,7 +31,7 @@ LATEST = 200  # decisions of the log, among which one that has just gone on is l
 
 
 class PendingRequest(Struct, frozen=True):
-    """A pending request. `key`: what asked; `waits`: it is held at this moment, and goes on by itself.
+    """A pending request. `key`: what asked; `waits`: it is held at this moment, and continues by itself, until `ends_at`.
 
     `elsewhere`: it is not known to come from the browser's address, so that its number is asked for.
     """
@@ -40,6 +40,7 @@ class PendingRequest(Struct, frozen=True):
     key: Key | None
     elsewhere: bool
     waits: bool
+    ends_at: int = 0
 
 
 class Approved(Struct, frozen=True):
@@ -54,7 +55,8 @@ def requests(site: Site, person: Person, moment: Moment) -> list[PendingRequest]
     """The pending requests of `person`, the newest first; those whose key is not theirs any more are not."""
     state = str(site.settings.paths.state)
     found = pending.pending(state, person.user, moment.at)
-    held = {(n.user, n.credential, n.number) for n in waiting.notes(state)} if found else set()
+    held = {(n.user, n.credential, n.number): n.at for n in waiting.notes(state)} if found else {}
+    patience = int(site.settings.session.wait)
     with site.store.reading() as tx:
         keys = {key.fingerprint: key for key in tx.keys(person.user)}
     return [
@@ -63,6 +65,7 @@ def requests(site: Site, person: Person, moment: Moment) -> list[PendingRequest]
             keys[asked.credential],
             not person.address or neighbours_of(asked.address) != neighbours_of(person.address),
             (asked.user, asked.credential, asked.number) in held,
+            held.get((asked.user, asked.credential, asked.number), 0) + patience,
         )
         for asked in found
         if asked.credential in keys
@@ -170,12 +173,13 @@ def _check_there(site: Site, asked: Asked, moment: Moment) -> None:
 class Denied(Struct, frozen=True):
     """A request that is dead (None if its note was gone already), the sessions that ended with it, and what followed.
 
-    `added`: keys that this key has added within a month, which are whoever's it is.
+    `key`: the one that somebody else has. `added`: keys that this key has added within a month, which are whoever's it is.
     """
 
     request: PendingRequest | None
     sessions: list[Session]
     followed: Followed
+    key: str
     added: tuple[Key, ...] = ()
 
 
@@ -238,7 +242,7 @@ def deny(
         changes = tx.changes(person.user, moment.at - TOLD_SECONDS)
         subjects = {one.subject for one in changes if one.event == "key-added" and one.credential == key}
         added = tuple(own for own in tx.keys(person.user) if own.fingerprint in subjects)
-    return Denied(wanted, ended, follow(site, moment, Whose(keys=frozenset({key}))), added)
+    return Denied(wanted, ended, follow(site, moment, Whose(keys=frozenset({key}))), key, added)
 
 
 def went_on(site: Site, wanted: PendingRequest, moment: Moment) -> bool:

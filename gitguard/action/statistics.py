@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from gitguard.action.attention import attention
 from gitguard.action.site import Site
 from gitguard.answer.reading_log import Entry
 from gitguard.config.load import load
@@ -67,7 +68,7 @@ class Trail(Struct, frozen=True):
 class Statistics(Struct, frozen=True):
     """`period`: what the trail says of the last `period_seconds`, `ever`: of all time. `allowed` and `refused`: the
 
-    period's decisions by reason. `waiting`: pushes that wait now. `slowest`: of what was decided again just now.
+    period's decisions by reason. `waiting`: pushes that wait now. `concerns`: what needs an admin's look. `slowest`: of what was decided again just now.
     """
 
     period_seconds: int
@@ -77,6 +78,7 @@ class Statistics(Struct, frozen=True):
     allowed: dict[str, int]
     refused: dict[str, int]
     waiting: int
+    concerns: int
     store_bytes: int
     log_bytes: int
     slowest: tuple[Slow, ...]
@@ -106,6 +108,7 @@ def statistics(site: Site, moment: Moment, period_seconds: int, entries: Iterabl
         dict(allowed.most_common()),
         dict(refused.most_common()),
         len(waiting.notes(str(paths.state))),
+        len(attention(site, moment)),
         sum(_size(site.settings.store.url.path + suffix) for suffix in ("", "-wal")),
         _size(str(paths.access_log)),
         _slowest(site, moment, list(asked)[-SAMPLED:]),
@@ -118,7 +121,6 @@ def _people(site: Site, tx: Reading, moment: Moment) -> People:
     active = [user.name for user in users if user.state == "active"]
     factors = tx.enrolled()
     invites = [invite for name in active if (invite := tx.invite(name)) is not None]
-    guessed = tx.users_guessed_since(moment.at - longest_window(site.settings.throttle))
     return People(
         active=len(active),
         enrolled=sum(name in factors for name in active),
@@ -129,7 +131,7 @@ def _people(site: Site, tx: Reading, moment: Moment) -> People:
             s.counts_under(scope) and remaining(s, lifetime, moment) > 0
             for s in tx.sessions_since(moment.at - lifetime)
         ),
-        throttled=sum(_is_throttled(site, tx, name, moment) for name in guessed),
+        throttled=len(throttled(site, tx, moment)),
         open_invites=sum(expires_at > moment.at for _, expires_at in invites),
         repositories=len(repositories),
         demanding=sum(row.require != "none" for row in repositories),
@@ -157,6 +159,12 @@ def _method_of(record: AuditRecord) -> str:
     """By what a session was opened: cut out of the text, which costs a third of reading it all."""
     found = _METHOD.search(record.text)
     return found[1] if found is not None else "None"
+
+
+def throttled(site: Site, tx: Reading, moment: Moment) -> list[str]:
+    """Who has typed too many wrong codes, and must wait just now."""
+    guessed = tx.users_guessed_since(moment.at - longest_window(site.settings.throttle))
+    return [name for name in guessed if _is_throttled(site, tx, name, moment)]
 
 
 def _is_throttled(site: Site, tx: Reading, user: str, moment: Moment) -> bool:

@@ -123,7 +123,7 @@ def recovery_codes(here: Here) -> int:
 def always(here: Here, switch: str) -> int:
     """The user's own switch: on needs a session in scope or a code, off a fresh factor."""
     if switch not in ("on", "off"):
-        raise Refusal("usage", text=f'"{printable(switch, 60)}"? Say: always on, or: always off')
+        raise Refusal("usage", text=f'"{printable(switch, 60)}"? Use: always on / always off')
     if not here.settings.account.allow_always:
         raise Refusal("forbidden", text="this server does not offer the switch `always`")
     on = switch == "on"

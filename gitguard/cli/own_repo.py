@@ -6,27 +6,18 @@ import click
 
 from gitguard.action import toggles
 from gitguard.action.follow import Followed
+from gitguard.action.repository_state import of_person, state_lines
 from gitguard.cli.here import Here, check_followed, say_followed, with_code
 from gitguard.cli.printing import say_json
-from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
-from gitguard.config.types import format_duration
-from gitguard.decision.standing import demanded_of, exempted, standing
+from gitguard.decision.standing import exempted, standing
 from gitguard.factor.person import Person
-from gitguard.message.moments import clock
-from gitguard.message.reasons import Refusal, readable
-from gitguard.policy.requirement import Requirement, strictest
+from gitguard.message.reasons import Refusal
 from gitguard.repository import toggle
 from gitguard.repository.registry import known
-from gitguard.session.moment import Moment, now
+from gitguard.session.moment import now
 from gitguard.store.contract import Reading
 from gitguard.store.rows import Key, Repository
-
-MEANINGS = {
-    "none": "nothing beyond what the server requires",
-    "push": "pushing requires 2FA, reading does not",
-    "all": "reading and pushing require 2FA",
-}
 
 
 def show(here: Here, repo: str, json: bool) -> int:
@@ -61,107 +52,38 @@ def _may_ask(here: Here, tx: Reading, repo: str) -> bool:
 def show_repository(
     tx: Reading, settings: Settings, repository: Repository, *, as_json: bool, person: Person | None = None
 ) -> None:
-    """Print one repository's toggle, its admins, what the server makes of it, and what it demands of `person`."""
-    admins = tx.repository_admins(repository.name)
+    """Print one repository's toggle, its admins, what the server makes of it, and what it requires of `person`."""
     moment = now()
-    exempt = exempted(settings, repository.name, moment)
-    yours = {} if person is None else _of_person(tx, settings, repository, person, moment)
-    if as_json:
-        say_json(
-            {
-                "repository": repository.name,
-                "require": repository.require,
-                "lifetime_seconds": repository.lifetime_seconds,
-                "floor": repository.floor_require,
-                "floor_lifetime_seconds": repository.floor_lifetime_seconds,
-                "enforcement": settings.git.enforcement,
-                "admins": admins,
-                "exempt": [
-                    {"rule": rule.name, "users": [str(user) for user in rule.users], "until": rule.until}
-                    for rule in exempt
-                ],
-                **(
-                    {}
-                    if person is None
-                    else {
-                        "of_you": {
-                            operation: {
-                                "required": demand.required,
-                                "lifetime_seconds": demand.lifetime_seconds,
-                                "because": demand.because,
-                                "depends_on_refs": demand.depends_on_refs,
-                            }
-                            for operation, demand in yours.items()
-                        }
-                    }
-                ),
-            }
-        )
+    if not as_json:
+        for line in state_lines(tx, settings, repository, person, moment):
+            click.echo(line)
         return
-    click.echo(
-        f"{repository.name}: require {toggle.describe(repository.require, repository.lifetime_seconds)}"
-        f" ({MEANINGS[repository.require]})"
+    yours = {} if person is None else of_person(tx, settings, repository, person, moment)
+    own = {
+        operation: {
+            "required": demand.required,
+            "lifetime_seconds": demand.lifetime_seconds,
+            "because": demand.because,
+            "depends_on_refs": demand.depends_on_refs,
+        }
+        for operation, demand in yours.items()
+    }
+    say_json(
+        {
+            "repository": repository.name,
+            "require": repository.require,
+            "lifetime_seconds": repository.lifetime_seconds,
+            "floor": repository.floor_require,
+            "floor_lifetime_seconds": repository.floor_lifetime_seconds,
+            "enforcement": settings.git.enforcement,
+            "admins": tx.repository_admins(repository.name),
+            "exempt": [
+                {"rule": rule.name, "users": [str(user) for user in rule.users], "until": rule.until}
+                for rule in exempted(settings, repository.name, moment)
+            ],
+            **({} if person is None else {"of_you": own}),
+        }
     )
-    if repository.floor_require != "none" or repository.floor_lifetime_seconds is not None:
-        floor = toggle.describe(repository.floor_require, repository.floor_lifetime_seconds)
-        click.echo(f"the server requires at least: {floor}; the repository's admins may only tighten it")
-    click.echo(f"enforcement of the server: {settings.git.enforcement}")
-    if note := toggle.without_effect(settings):
-        click.echo(note)
-    click.echo(f"admins: {', '.join(admins) or 'none; server admins alone'}")
-    for operation, demand in yours.items():
-        click.echo(_in_words(operation, demand))
-    for rule in exempt:
-        users = ", ".join(str(user) for user in rule.users)
-        until = f" until {clock(rule.until, moment.at)}" if rule.until is not None else ""
-        click.echo(f"exempt by the rule {rule.name}{until}: {readable(users, 300)}")
-
-
-def _of_person(
-    tx: Reading, settings: Settings, repository: Repository, person: Person, moment: Moment
-) -> dict[str, Requirement]:
-    """Operation -> what the repository demands of `person`, with their own switch."""
-    user = tx.user(person.user)
-    always = Requirement(int(settings.session.lifetime), "always")
-    found = {}
-    for operation in ("read", "push"):
-        demand = demanded_of(
-            tx, policy_of(settings), repository, person.user, operation, moment, address=person.address
-        )
-        if user is not None and user.always and settings.account.allow_always:
-            demand = strictest(demand, always)
-        found[operation] = demand
-    return found
-
-
-_CAUSES = {
-    "toggle": "the repository",
-    "enforcement": "the server",
-    "always": '"always"',
-    "rule": "rule {}",
-    "borrows": "{}, from which it borrows objects",
-    "lends": "{}, which borrows objects from it",
-}
-
-
-def _cause(word: str) -> str:
-    """`toggle`, `rule:everyone`, `borrows:team/lib(toggle)` in words."""
-    kind, _, name = word.partition(":")
-    return _CAUSES.get(kind, word).format(name.partition("(")[0])
-
-
-def _in_words(operation: str, demand: Requirement) -> str:
-    """`to push you need 2FA from the last 8h (set by rule everyone)`, `you may read without 2FA`; and what some refs need."""
-    said = f"you may {operation} without 2FA"
-    if demand.exempt:
-        return f"{said}, by the exemption {demand.rule}"
-    if demand.lifetime_seconds is not None:
-        causes = " and ".join(_cause(word) for word in demand.because.split("+"))
-        said = f"to {operation} you need 2FA from the last {format_duration(demand.lifetime_seconds)} (set by {causes})"
-    if demand.depends_on_refs:
-        named = ", ".join(f"{ref} (rule {rule})" for ref, rule in demand.refs[:3])
-        said += f"; more for {named}" if named else "; more for some refs"
-    return said
 
 
 def require(here: Here, repo: str, require: str) -> int:

@@ -1,25 +1,30 @@
-"""A link that signs the person in to the web page."""
+"""A link that signs the person in to the web page, as text and as a QR code for their phone."""
 
 from __future__ import annotations
+
+import contextlib
 
 import click
 
 from gitguard.action import browsers
 from gitguard.cli.here import Here
+from gitguard.cli.prompt import aside
+from gitguard.cli.qr import draw
 from gitguard.message.moments import duration
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
 
 
-def link(here: Here) -> int:
-    """Print the link, alone on its line."""
+def link(here: Here, qr: str) -> int:
+    """Print the link, alone on its line; all else, the QR code too, goes to stderr."""
     page = here.settings.host.web_url.rstrip("/")
     if not page:
         raise Refusal("not-available", text="there is no web page on this server")
     token = browsers.new_link(here.site, here.person, now())
     click.echo(f"{page}/sign-in/{token}")
-    click.echo(
-        f"valid for {duration(browsers.LINK_SECONDS)}, in one browser; do not share it",
-        err=True,
-    )
+    aside(f"valid for {duration(browsers.LINK_SECONDS)}, in one browser; do not share it")
+    if qr != "none":
+        with contextlib.suppress(OSError):
+            click.echo(draw(f"{page}/sign-in/{token}", qr), color=True, nl=False, err=True)
+        aside("scan it with your phone's camera to sign in there")
     return 0

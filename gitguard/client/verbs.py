@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ from gitguard.client.remote import (
 )
 from gitguard.command_line import Group, Run, options_of
 from gitguard.factor.code import read_code
-from gitguard.message.reasons import UNREACHED_STATUS, Refusal
+from gitguard.message.reasons import UNREACHED_STATUS, Refusal, printable
 from gitguard.verbs import VERBS, Verb
 
 SSH_FAILED = 255
@@ -61,6 +62,9 @@ def _command(verb: Verb, path: list[str]) -> click.Command:
     parameters: list[click.Parameter] = [click.Argument(["words"], nargs=-1, metavar=_metavar(verb))]
     parameters += options_of(verb)
     parameters.append(click.Option(["--remote"], metavar="NAME", help="Use this remote's server."))
+    if path == [] and verb.name == "web":
+        text = "Open the link in this computer's browser, and print nothing but that."
+        parameters.append(click.Option(["--open", "opens"], is_flag=True, help=text))
     if path == [] and verb.name == "status":
         text = "For a shell prompt, without asking the server: `verified ENDS SERVER`, `unverified SERVER` or `unknown` (above it the words of 0.1: `locked ENDS SERVER`, `unlocked SERVER`)."
         parameters.append(click.Option(["--porcelain"], is_flag=True, help=text))
@@ -78,6 +82,7 @@ def _run(verb: Verb, path: list[str]) -> Run:
         values, where = _sort(verb, words, path)
         if where and remote:
             raise Refusal("usage", text="give a server or --remote, not both")
+        opens = bool(options.pop("opens", False))
         if options.pop("porcelain", False):
             said, status = cache.line(where or url_of(remote))
             click.echo(said)
@@ -109,6 +114,8 @@ def _run(verb: Verb, path: list[str]) -> Run:
                 text=f"the {what} was not sent: you have not verified to {server.shown} from this machine before",
                 hint=f"leave the {what} out; it is asked for by name",
             )
+        if opens:
+            return _open_page(ssh, server)
         typed = None
         if verb.name == "verify" and (values or not known):
             # Codes go on stdin: arguments show in process lists.
@@ -134,6 +141,31 @@ def _run(verb: Verb, path: list[str]) -> Run:
     return run
 
 
+def _open_page(ssh: SshCommand, server: Server) -> int:
+    """Ask for a sign-in link, and open it here. MUST: a server names a page by https, or one of this very machine, or none."""
+    import webbrowser
+
+    command = ssh_command(ssh, server, ["2fa", "web", "--qr", "none"])
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False, cwd=ssh.folder
+        )
+    except OSError as error:
+        click.echo(f"gitguard: cannot run {command[0]}: {error.strerror}", err=True)
+        return UNREACHED_STATUS
+    if done.returncode != 0:
+        return UNREACHED_STATUS if done.returncode in (SSH_FAILED, 127) else done.returncode
+    link = done.stdout[:LONGEST_TYPED].decode("utf-8", "replace").strip()
+    if not re.fullmatch(r"(https://|http://(localhost|127\.0\.0\.1)[:/])[!-~]+", link):
+        raise Refusal("usage", text=f"{server.shown} did not answer with a link: {printable(link, 100)}")
+    if not webbrowser.open(link):
+        click.echo(link)
+        click.echo("gitguard: no browser could be started here; open the link yourself", err=True)
+        return 0
+    click.echo(f"opened {link.partition('/sign-in/')[0]} in your browser", err=True)
+    return 0
+
+
 def _note(verb: Verb, server: Server, ssh: SshCommand, url: str, status: int) -> None:
     """What this machine remembers of an answer: a server that was verified to, and for a shell prompt until when."""
     if status == 0 and verb.name in ("verify", "enroll"):
@@ -148,7 +180,8 @@ def _sent(verb: Verb, options: dict[str, object]) -> list[str]:
     for option in verb.options:
         value = options[option.name.lstrip("-").replace("-", "_")]
         if option.choices:
-            words += [option.name, _qr_size() if value == "auto" else str(value)]
+            aside = verb.name == "web"  # drawn on stderr: its link stands alone on stdout
+            words += [option.name, _qr_size(aside=aside) if value == "auto" else str(value)]
         elif option.value and value:
             words += [option.name, str(value)]
         elif value:
@@ -207,12 +240,13 @@ def _is_server(word: str) -> bool:
     return ("@" in word or ":" in word) and not word.startswith(("SHA256:", "sk-"))
 
 
-def _qr_size() -> str:
-    """What this terminal can show: UTF-8 half blocks, wide blanks, or nothing."""
+def _qr_size(*, aside: bool = False) -> str:
+    """What this terminal can show: UTF-8 half blocks, wide blanks, or nothing. `aside`: on stderr, and nothing where nobody looks."""
     columns = shutil.get_terminal_size((80, 24)).columns
-    if not sys.stdout.isatty():
-        return "small"
-    if "utf" in (sys.stdout.encoding or "").lower():
+    stream = sys.stderr if aside else sys.stdout
+    if not stream.isatty():
+        return "none" if aside else "small"
+    if "utf" in (stream.encoding or "").lower():
         return "small" if columns >= SMALL_QR_COLUMNS else "none"
     return "large" if columns >= LARGE_QR_COLUMNS else "none"
 

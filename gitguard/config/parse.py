@@ -204,6 +204,10 @@ class _Reader:
 
     def web(self, settings: Settings) -> None:
         """The page's address: its cookies go over TLS alone, or to this very machine."""
+        if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", settings.web.language):
+            self.fault("web", "language", "expected the tag of a language, such as en, de or pt-BR")
+        if settings.web.logo and not re.fullmatch(r"/[ -~]+\.(svg|png)", settings.web.logo):
+            self.fault("web", "logo", "expected the absolute path of an .svg or .png file")
         url = settings.host.web_url
         if not url:
             return

@@ -113,11 +113,13 @@ class AccountTable(Table, frozen=True):
 
 
 class Web(Table, frozen=True):
-    """The web page: whether a reverse proxy says who is signed in, and which proxies are believed."""
+    """The web page: whether a reverse proxy says who is signed in, and which proxies are believed; language and logo."""
 
     trusted_header: HeaderName = HeaderName("")
     trusted_proxies: list[Proxy] = msgspec.field(default_factory=list)
     login_domains: list[Domain] = msgspec.field(default_factory=list)
+    language: str = "en"
+    logo: str = ""
 
 
 class Throttle(Table, frozen=True):

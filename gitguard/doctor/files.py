@@ -128,6 +128,11 @@ def launcher_findings(places: Places) -> Iterator[Finding]:
 def notice_findings(settings: Settings) -> Iterator[Finding]:
     """The program that is told of events is there, and took the last one."""
     if not settings.notify.command:
+        yield note(
+            "notify",
+            "no one is told when someone says \"This isn't me\" or guesses codes: the server's page and `gitguard admin stats` list it",
+            "gitguard admin config edit: in [notify] name a program as command, such as etc/notify/mail of the release",
+        )
         return
     program = settings.notify.command[0]
     if not os.access(program, os.X_OK):

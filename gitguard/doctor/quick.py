@@ -11,6 +11,7 @@ import pwd
 import stat
 from collections.abc import Iterator
 
+from gitguard.answer.reported import reported
 from gitguard.config.compiled import Config
 from gitguard.config.load import load
 from gitguard.doctor.finding import Finding, gap, note, ok
@@ -93,11 +94,15 @@ def _store(config: Config, moment: Moment) -> Iterator[Finding]:
         store = SqliteStore(config.store, audit_head(config.access_log))
         with store.reading() as tx:
             behind = tx.latest_at() - moment.at
+            concerns = len(reported(tx))
         store.close()
     except Refusal as refusal:
         yield gap(refusal.reason, refusal.detail or refusal.text, "gitguard admin store status")
         return
     yield ok("store", f"{config.store} answers")
+    if concerns:
+        what = f"{concerns} reports or guessing attempts that no admin has marked as seen"
+        yield note("attention", what, "gitguard admin audit show, or the server's page")
     if behind > CLOCK_BACK_SECONDS:
         what = f"the clock is {duration(behind)} behind the store's own records, so no code can be judged"
         yield gap(

@@ -236,7 +236,7 @@ def read_authorized_keys(data: bytes, owners: dict[str, str], gate: str) -> Offe
         login = owners.get(line.fingerprint, "")
         options = understand(line.options, gate)
         if not login:
-            left_out.append(LeftOut(number, what, "the map does not say whose it is"))
+            left_out.append(LeftOut(number, what, "the map names no one for it"))
         elif options.fault:
             left_out.append(LeftOut(number, what, options.fault))
         else:

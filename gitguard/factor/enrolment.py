@@ -161,7 +161,7 @@ def confirm(
         check_clock(tx, moment)
         before, user = tx.factor(person.user), tx.user(person.user)
         was_enrolled = user is not None and user.enrolled_once
-        _check_basis(desk, tx, person, pending.basis, moment)
+        check_basis(desk, tx, person, pending.basis, moment)
         _store(desk, tx, person, pending, max(fits), moment)
         tx.drop_invite(person.user)
         tx.end_sessions(person.user)
@@ -181,7 +181,8 @@ def confirm(
         return Enrolled(session, before is not None)
 
 
-def _check_basis(desk: Desk, tx: Writing, person: Person, basis: Basis, moment: Moment) -> None:
+def check_basis(desk: Desk, tx: Writing, person: Person, basis: Basis, moment: Moment) -> None:
+    """Raises Refusal("invite-required") unless the basis still stands."""
     factor = tx.factor(person.user)
     stored = tx.invite(person.user)
     if basis.kind == "open":

@@ -21,7 +21,7 @@ _SWEEP = """\
 # Ends idle connections of expired 2FA sessions.
 # Install with its timer: cp {folder}/gitguard-* /etc/systemd/system/ && systemctl daemon-reload
 [Unit]
-Description=End parked Git connections whose 2FA session has run out
+Description=End idle Git connections of expired 2FA sessions
 
 [Service]
 Type=oneshot

@@ -52,7 +52,9 @@ class Reading(TrailReading, Protocol):
     def users(self) -> Iterator[User]:
         """Everybody, removed ones too, by name, one at a time, while the transaction lasts."""
 
-    def find_users(self, holding: str, after: str, most: int, *, enrolled: bool | None = None) -> list[User]:
+    def find_users(
+        self, holding: str, after: str, most: int, *, enrolled: bool | None = None, state: str = ""
+    ) -> list[User]:
         """At most `most` users who are not removed, by name from behind `after` on, whose name holds `holding`.
 
         `enrolled`: only those with a second factor, or only those without one.

@@ -65,14 +65,16 @@ class Reader(TrailReader):
     def users(self) -> Iterator[User]:
         return map(_user, self._each(f"{_USER} ORDER BY name"))
 
-    def find_users(self, holding: str, after: str, most: int, *, enrolled: bool | None = None) -> list[User]:
+    def find_users(
+        self, holding: str, after: str, most: int, *, enrolled: bool | None = None, state: str = ""
+    ) -> list[User]:
         having = {None: "", True: " AND EXISTS", False: " AND NOT EXISTS"}[enrolled]
         factor = " (SELECT 1 FROM factors WHERE user_name = users.name)" if having else ""
         sql = (
-            f"{_USER} WHERE state <> 'removed' AND name > ? AND name LIKE ? ESCAPE '!'{having}{factor}"
+            f"{_USER} WHERE state <> 'removed' AND state LIKE ? AND name > ? AND name LIKE ? ESCAPE '!'{having}{factor}"
             " ORDER BY name LIMIT ?"
         )
-        return [_user(row) for row in self._all(sql, after, like(holding), most)]
+        return [_user(row) for row in self._all(sql, state or "%", after, like(holding), most)]
 
     def count_users(self) -> tuple[int, int]:
         row = self._one(

@@ -37,6 +37,18 @@ class TrailReader(Sql):
                 found.append(record)
         return found
 
+    def latest_of(
+        self, events: tuple[str, ...], after: int, most: int, within: int = 20_000
+    ) -> list[AuditRecord]:
+        newest = self._one("SELECT COALESCE(MAX(seq), 0) FROM audit")[0]
+        wanted = " OR ".join(["record LIKE ? ESCAPE '!'"] * len(events))
+        rows = self._all(
+            f"{_RECORD} WHERE seq > ? AND ({wanted}) ORDER BY seq DESC LIMIT ?",
+            max(after, newest - within), *[holding(f'"event":"{event}"') for event in events], most,
+        )  # fmt: skip
+        found = [AuditRecord._make(row) for row in rows]
+        return [one for one in found if one.record.get("event") in events]
+
     def archived(self) -> tuple[int, bytes]:
         row = self._one("SELECT seq, hash FROM archived")
         return (int(row[0]), bytes(row[1])) if row is not None else (0, GENESIS)

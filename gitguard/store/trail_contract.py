@@ -25,6 +25,11 @@ class TrailReading(Protocol):
         With `user` those that are about them, among the `within` records before `before`.
         """
 
+    def latest_of(
+        self, events: tuple[str, ...], after: int, most: int, within: int = 20_000
+    ) -> list[AuditRecord]:
+        """At most `most` records of these events behind number `after` and among the `within` latest, the newest first."""
+
     def latest_at(self) -> int:
         """The latest moment of any record, 0 for none: the store's own idea of how late it is."""
 

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from msgspec import Struct
 
 from gitguard.action import browsers, own, own_keys, requests
 from gitguard.action.follow import Followed
+from gitguard.answer.reading_log import entries_before
 from gitguard.decision.standing import remaining
 from gitguard.factor.change import ProofWanted
+from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
 from gitguard.store.rows import AuditRecord, Browser, Key, Session
-from gitguard.web import repeats
 from gitguard.web.showing import say, say_not_all, show, typed_code
 from gitguard.web.visit import SIGNED_IN, needs, renew, visit
 
 pages = Blueprint("account", __name__, url_prefix="/account")
 EVENTS = 15
+LATEST_DECISIONS = 300
+LATEST_RECORD = 10**15
 FEW_REPOSITORIES = 1000  # so many are counted while somebody waits
 
 
 class OwnKey(Struct, frozen=True):
-    """A key with its live sessions, each with its end (Unix seconds)."""
+    """A key with its live sessions, each with its end (Unix seconds). `used_at`: 0 where the log's latest do not know it."""
 
     key: Key
     sessions: list[tuple[Session, int]]
+    used_at: int
+    signed_in_here: bool
+
+
+class OwnBrowser(Struct, frozen=True):
+    """A browser, and what signed it in, for people."""
+
+    browser: Browser
+    by: str
+    is_this: bool
 
 
 @pages.get("")
@@ -38,7 +51,8 @@ def account() -> ResponseReturnValue:
         keys, sessions = tx.keys(here.person.user), tx.sessions(here.person.user)
         signed_in: list[Browser] = tx.browsers(here.person.user)
         verified = here.is_verified
-        events: list[AuditRecord] = tx.newest_audit(None, EVENTS, here.person.user) if verified else []
+        before = number(request.args.get("events", ""), LATEST_RECORD)
+        events: list[AuditRecord] = tx.newest_audit(before, EVENTS, here.person.user) if verified else []
     live = [
         (session, here.moment.at + left)
         for session in sessions
@@ -46,20 +60,49 @@ def account() -> ResponseReturnValue:
         and not session.is_browsers
         and (left := remaining(session, lifetime, here.moment)) > 0
     ]
+    used, origin = _used(), here.visitor.browser.origin if here.visitor is not None else ""
+    names = {key.fingerprint: key.comment or key.fingerprint[:15] for key in keys}
     return show(
         "account.html",
         always=user is not None and user.always,
         keys=[
-            OwnKey(key, [(s, ends) for s, ends in live if s.credential in (key.fingerprint, "")])
+            OwnKey(
+                key,
+                [(s, ends) for s, ends in live if s.credential in (key.fingerprint, "")],
+                used.get(key.fingerprint, 0),
+                key.fingerprint == origin,
+            )
             for key in keys
         ],
         browsers=[
-            one for one in signed_in if 0 <= here.moment.age_of(one.signed_in) < browsers.BROWSER_SECONDS
+            OwnBrowser(
+                one, names.get(one.origin, one.origin.removeprefix("http:")), one.credential == here.browser
+            )
+            for one in signed_in
+            if 0 <= here.moment.age_of(one.signed_in) < browsers.BROWSER_SECONDS
         ],
         waiting=requests.shown(here.site, here.person, here.moment, verified=verified),
         events=events,
+        more=events[-1].seq if len(events) == EVENTS else 0,
         verified=verified,
     )
+
+
+def _used() -> dict[str, int]:
+    """Key -> when it was last used, as far as the latest decisions about this person say."""
+    here = visit()
+    found: dict[str, int] = {}
+    try:
+        entries, _ = entries_before(
+            str(here.settings.paths.access_log), None, LATEST_DECISIONS, here.person.user
+        )
+    except Refusal:
+        return found  # the page is whole without it; doctor names a log that cannot be read
+    for entry in entries:
+        key, at = entry.get("key"), entry.get("at")
+        if entry.get("user") == here.person.user and isinstance(key, str) and isinstance(at, int):
+            found.setdefault(key, at)
+    return found
 
 
 def _code() -> bytes:
@@ -144,13 +187,21 @@ def always() -> ResponseReturnValue:
 @pages.post("/recovery-codes")
 @needs(SIGNED_IN)
 def recovery_codes() -> ResponseReturnValue:
-    """A new set, shown once; the old set is void."""
+    """A new set, shown once; the old one no longer works."""
     here = visit()
     if here.settings.second_factor.recovery_codes == 0:
         raise Refusal("not-available")
     codes = own.replace_recovery_codes(here.site, here.person, _code(), here.moment)
-    repeats.done_here()
-    return show("recovery_codes.html", codes=codes, setting_up=False)
+    name = current_app.extensions["once"].put(here.browser, codes, is_secret=True)
+    return redirect(url_for("account.new_codes", name=name), 303)
+
+
+@pages.get("/recovery-codes/<name>")
+@needs(SIGNED_IN)
+def new_codes(name: str) -> ResponseReturnValue:
+    """The new set, once."""
+    codes = current_app.extensions["once"].take(visit().browser, name)
+    return show("recovery_codes.html", codes=codes or (), setting_up=False, name="")
 
 
 @pages.get("/remove")

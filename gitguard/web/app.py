@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -16,12 +17,14 @@ from gitguard.action.site import settings_of
 from gitguard.config.kept import Kept
 from gitguard.factor import keyring
 from gitguard.session.moment import Moment, now
-from gitguard.web import account, around, checks, health, repeats, repositories, set_up, sign_in, verify
+from gitguard.web import account, around, checks, health, logo, repeats, repositories, set_up, sign_in, verify
 from gitguard.web.admin import doctor, overview, people, policy, records
 from gitguard.web.around import HEADERS
 from gitguard.web.deadlines import LONGEST_FORM_BYTES
 from gitguard.web.held import HeldEnrolments
 from gitguard.web.limit import Limiter
+from gitguard.web.once import Once
+from gitguard.web.recent import Recent
 from gitguard.web.showing import show_with
 from gitguard.web.texts import Texts
 
@@ -53,13 +56,16 @@ def create_app(config: str, clock: Callable[[], Moment] = now) -> Flask:
     app.extensions["settings"] = Kept(settings_of)
     app.extensions["held"] = HeldEnrolments()
     app.extensions["limiter"] = Limiter()
+    app.extensions["once"] = Once()
+    app.extensions["recent"] = Recent()
     app.extensions["doctor"] = doctor.Looks()
-    show_with(app, Texts())
+    folder = os.path.join(os.path.dirname(os.path.abspath(config)), "texts")
+    show_with(app, Texts(settings.web.language, folder))
     around.stand_around(app)
     CSRFProtect(app)
     repeats.install(app)
     checks.install(app)
-    for part in (sign_in, verify, set_up, account, repositories, health):
+    for part in (sign_in, verify, set_up, account, repositories, health, logo):
         app.register_blueprint(part.pages)
     for part in (overview, people, policy, records, doctor):
         app.register_blueprint(part.pages, url_prefix="/admin")

@@ -12,12 +12,15 @@ from werkzeug.exceptions import HTTPException
 from gitguard.config.faults import ConfigurationError
 from gitguard.factor.change import ProofWanted, prove_known
 from gitguard.factor.proof import SecondCodeWanted
+from gitguard.factor.verification import verify as open_by_code
 from gitguard.message.reasons import Refusal, told_of
+from gitguard.web import repeats, way_back
 from gitguard.web.around import FREE
+from gitguard.web.confirming import confirm
 from gitguard.web.showing import refusal_in_words, show, texts, typed_code
 from gitguard.web.sign_in import sign_in_page
 from gitguard.web.verify import to_verify
-from gitguard.web.visit import ANYONE, SERVER_ADMIN, SIGNED_IN, visit
+from gitguard.web.visit import ANYONE, SERVER_ADMIN, SIGNED_IN, renew, visit
 
 LOG = logging.getLogger("gitguard.web")
 STATUS = {
@@ -53,13 +56,31 @@ def _check_need() -> ResponseReturnValue | None:
     if need not in (SIGNED_IN, SERVER_ADMIN):
         raise Refusal("internal-error", f"{request.endpoint} does not say who may come")
     if here.visitor is None:
-        return sign_in_page(401, back=str((request.view_args or {}).get("id_") or ""))
-    if need == SERVER_ADMIN and not here.is_admin:
+        way_back.remember()
+        return sign_in_page(401)
+    if need == SERVER_ADMIN:
+        return _admit_admin(opens=getattr(view, "opens", False))
+    return None
+
+
+def _admit_admin(*, opens: bool) -> ResponseReturnValue | None:
+    """A server's admin with a recent code; else what asks for one. A form keeps what was filled in, a page its place."""
+    here = visit()
+    if not here.is_admin:
         raise Refusal("forbidden")
-    if need == SERVER_ADMIN and not here.is_fresh:
-        return to_verify(str(request.endpoint))
-    if getattr(view, "opens", False):
-        prove_known(here.site.desk, here.person, here.moment, typed_code())
+    typed = typed_code()
+    if not here.is_fresh:
+        if request.method == "GET" or here.stand is None or not here.stand.enrolled:
+            return to_verify()
+        if typed is None or here.is_blind:
+            repeats.not_done()
+            return confirm()
+        open_by_code(here.site.desk, here.person, typed, here.moment)
+        renew()
+        typed = None  # it is spent: what needs one more asks for it
+    current_app.extensions["recent"].use(here.browser, here.moment)
+    if opens:
+        prove_known(here.site.desk, here.person, here.moment, typed)
     return None
 
 
@@ -75,26 +96,12 @@ def refused(refusal: Refusal) -> ResponseReturnValue:
     return show("refused.html", status=status, error=refusal_in_words(refusal))
 
 
-def confirm(error: str = "", status: int = 200) -> ResponseReturnValue:
-    """The same form once more, with a field for the code that it needs."""
-    kept = [
-        (name, value)
-        for name, value in request.form.items(multi=True)
-        if name not in ("code", "recovery", "csrf_token")
-    ]
-    what = f"confirm.what.{str(request.endpoint).replace('.', '-')}"
-    return show(
-        "confirm.html", status=status, action=request.path, kept=kept, error=error,
-        what=texts()(what) if texts().has(what) else "",
-    )  # fmt: skip
-
-
 def _proof_wanted(_: ProofWanted) -> ResponseReturnValue:
     here = visit()
     if here.stand is None or not here.stand.enrolled:
         return refused(Refusal("enrolment-required"))
     if request.method in ("GET", "HEAD"):
-        return to_verify(str(request.endpoint))
+        return to_verify()
     return confirm()
 
 

@@ -1,33 +1,35 @@
 """Enrolments that a browser has begun: in memory, never on disk, and gone when the server stops.
 
-That is why the page is served by one process (docs/web.md). MUST: a secret and recovery codes are given out once.
+That is why the page is served by one process (docs/web.md). MUST: a secret and recovery codes are given out once (once.py).
 """
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import Counter
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from gitguard.factor.enrolment import Pending
+from gitguard.factor.enrolment import Basis, Pending
 from gitguard.session.moment import Moment
 
 MOST = 1000  # at once; the oldest go, of whoever has begun the most
 MOST_OF_OWNER = 10  # of one user by one key, or one login
+LOST_SECONDS = 600  # for so long a recovery code that was given in a browser lets it set up another app
 
 
 class Held(Struct):
     """`owner`: user and what signed the browser in; `request`: the pending request that led here, or "".
 
-    `codes_shown` and `secret_shown`: what was given out.
+    `name`: tells it from one that was begun later in the same browser, in another tab.
     """
 
     pending: Pending
     owner: tuple[str, str]
     request: str
-    codes_shown: bool = False
-    secret_shown: bool = False
+    secret_given: bool = False
+    name: str = field(default_factory=lambda: secrets.token_urlsafe(6))
 
 
 class HeldEnrolments:
@@ -35,6 +37,7 @@ class HeldEnrolments:
 
     def __init__(self) -> None:
         self._held: dict[str, Held] = {}
+        self._lost: dict[str, tuple[Basis, int]] = {}
         self._lock = threading.Lock()
 
     def put(self, browser: str, held: Held) -> None:
@@ -62,21 +65,22 @@ class HeldEnrolments:
                 return None
             return held
 
-    def take_codes(self, held: Held) -> tuple[str, ...]:
-        """The recovery codes, the first time; nothing after that."""
+    def note_lost(self, browser: str, basis: Basis, moment: Moment) -> None:
+        """A recovery code was given here: the phone is lost, and the code stands for setting up another app."""
         with self._lock:
-            if held.codes_shown:
-                return ()
-            held.codes_shown = True
-            return held.pending.recovery_codes
+            self._lost.pop(browser, None)
+            self._lost[browser] = (basis, moment.at + LOST_SECONDS)
+            while len(self._lost) > MOST:
+                del self._lost[next(iter(self._lost))]
 
-    def take_secret(self, held: Held) -> bool:
-        """Whether the secret may be shown: it is the first time."""
+    def lost(self, browser: str, moment: Moment) -> Basis | None:
+        """On what this browser may set up another app without giving one more code; None for nothing."""
         with self._lock:
-            first, held.secret_shown = not held.secret_shown, True
-            return first
+            basis, ends_at = self._lost.get(browser, (None, 0))
+            return basis if 0 <= ends_at - moment.at <= LOST_SECONDS else None
 
     def drop(self, browser: str) -> None:
-        """Forget the one of this browser."""
+        """Forget what this browser has begun."""
         with self._lock:
             self._held.pop(browser, None)
+            self._lost.pop(browser, None)

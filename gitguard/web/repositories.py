@@ -10,10 +10,10 @@ from markupsafe import Markup
 
 from gitguard.action import toggles
 from gitguard.action.follow import Followed
+from gitguard.action.repository_state import state_lines
 from gitguard.config.types import format_duration
-from gitguard.decision.standing import exempted
 from gitguard.factor.change import ProofWanted
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, readable
 from gitguard.policy.requirement import TOGGLES
 from gitguard.repository import toggle
 from gitguard.repository.registry import known
@@ -43,6 +43,7 @@ def repositories() -> ResponseReturnValue:
         rows=[(row, described(row)) for row in rows[:PAGE]],
         more=rows[PAGE - 1].name if len(rows) > PAGE else "",
         q=holding,
+        after=after,
         why=why_not_offered(),
         all=here.is_admin and here.is_fresh,
     )
@@ -75,24 +76,21 @@ def _show(
     here = visit()
     with here.site.store.reading() as tx:
         admins = tx.repository_admins(row.name)
+        lines = state_lines(tx, here.settings, row, here.person, here.moment)
     lowest = TOGGLES.index(row.floor_require)
     limit = row.floor_lifetime_seconds or int(here.settings.session.lifetime)
     return show(
         "repository.html",
         status=status,
         row=row,
-        demands=described(row),
-        floor=toggle.describe(row.floor_require, row.floor_lifetime_seconds)
-        if row.floor_require != "none" or row.floor_lifetime_seconds is not None
-        else "",
+        lines=lines,
+        user=request.form.get("user", "") if field == "user" else "",
         admins=admins,
         lifetime=request.form.get("lifetime")
         or (format_duration(row.lifetime_seconds) if row.lifetime_seconds is not None else "default"),
         longest=format_duration(limit),
-        exempt=exempted(here.settings, row.name, here.moment),
         why=why_not_offered(),
         words=TOGGLES[lowest:],
-        enforcement=here.settings.git.enforcement,
         error=error,
         field=field,
     )
@@ -114,7 +112,7 @@ def _administered(name: str) -> Repository:
     return row
 
 
-def _set(field: str, act: Callable[[str], Followed | None]) -> ResponseReturnValue:
+def _set(field: str, act: Callable[[str], Followed | None], done: str = "") -> ResponseReturnValue:
     """Change the repository of the form; what was filled in wrongly is said beside its field."""
     row = _administered(request.form.get("name", ""))
     try:
@@ -123,7 +121,7 @@ def _set(field: str, act: Callable[[str], Followed | None]) -> ResponseReturnVal
         if refusal.reason not in ("usage", "forbidden", "not-available") or typed_code() is not None:
             raise  # with a code in it the page of its own may not be theirs to see
         return _show(row, refusal_in_words(refusal), field, 403 if refusal.reason != "usage" else 400)
-    say(f"repository.done.{field}")
+    say(f"repository.done.{done or field}", user=readable(request.form.get("user", ""), 64))
     say_not_all(followed.fault if followed is not None else None)
     return redirect(url_for("repositories.repository", name=row.name), 303)
 
@@ -160,4 +158,4 @@ def admins() -> ResponseReturnValue:
     def act(name: str) -> None:
         toggles.change_admin(here.site, here.person, name, verb, user, here.moment, typed_code())
 
-    return _set("user", act)
+    return _set("user", act, f"admin-{verb}")

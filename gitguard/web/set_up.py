@@ -10,12 +10,13 @@ from markupsafe import Markup
 from gitguard.action import own, requests
 from gitguard.action.requests import PendingRequest
 from gitguard.factor import enrolment
+from gitguard.factor.invite import PREFIX
 from gitguard.factor.proof import SecondCodeWanted
-from gitguard.message.reasons import Refusal
-from gitguard.web import repeats
+from gitguard.message.reasons import Refusal, readable
 from gitguard.web.held import Held, HeldEnrolments
+from gitguard.web.once import Once
 from gitguard.web.showing import refusal_in_words, say, say_not_all, show, texts
-from gitguard.web.verify import went_on
+from gitguard.web.verify import the_one, went_on
 from gitguard.web.visit import SIGNED_IN, needs, visit
 
 pages = Blueprint("set_up", __name__, url_prefix="/set-up")
@@ -27,9 +28,14 @@ def _held() -> HeldEnrolments:
     return held
 
 
+def _once() -> Once:
+    once: Once = current_app.extensions["once"]
+    return once
+
+
 def _mine() -> Held | None:
     here = visit()
-    return _held().get(here.person.credential.text, here.moment)
+    return _held().get(here.browser, here.moment)
 
 
 @pages.get("")
@@ -39,21 +45,31 @@ def begin() -> ResponseReturnValue:
     return _first_page()
 
 
+def _wanted_here(asked: str) -> PendingRequest | None:
+    """The request that led here: by its id, or the one that there is of the key that signed in."""
+    here = visit()
+    if asked:
+        return requests.request_of(here.site, here.person, asked, here.moment)
+    return the_one(requests.shown(here.site, here.person, here.moment, verified=False))
+
+
 def _first_page(error: Markup | str = "", status: int = 200) -> ResponseReturnValue:
     here = visit()
-    with here.site.store.reading() as tx:
-        needed = enrolment.needs_basis(here.site.desk, tx, here.person)
     enrolled = here.stand is not None and here.stand.enrolled
-    # Another app voids all that rides on the one before it, so it lets nothing go on: that takes a code afterwards.
-    asked = "" if enrolled else request.values.get("request", "")
-    wanted = requests.request_of(here.site, here.person, asked, here.moment) if asked else None
+    lost = enrolled and _held().lost(here.browser, here.moment) is not None
+    with here.site.store.reading() as tx:
+        needed = not lost and enrolment.needs_basis(here.site.desk, tx, here.person)
+    given = request.form.get("given", "").strip()
     return show(
         "set_up.html",
         status=status,
         apps=here.settings.apps,
         needed=needed,
         enrolled=enrolled,
-        wanted=wanted,
+        lost=lost,
+        # Another app voids all that rides on the one before it, so it allows nothing: that takes a code afterwards.
+        wanted=None if enrolled else _wanted_here(request.values.get("request", "")),
+        given=readable(given, 60) if given.upper().startswith(PREFIX) else "",
         error=error,
     )
 
@@ -61,27 +77,44 @@ def _first_page(error: Markup | str = "", status: int = 200) -> ResponseReturnVa
 @pages.post("/begin")
 @needs(SIGNED_IN)
 def start() -> ResponseReturnValue:
-    """A fresh secret and recovery codes, which are shown now or, where there are none, the secret."""
+    """A fresh secret and recovery codes; on to the codes or, where there are none, the secret."""
     here = visit()
     given = request.form.get("given", "").strip()
     enrolled = here.stand is not None and here.stand.enrolled
+    basis = _held().lost(here.browser, here.moment) if enrolled and not given else None
     try:
-        pending = own.begin_enrolment(here.site, here.person, given.encode() if given else None, here.moment)
+        if basis is not None:
+            pending = own.begin_enrolment_again(here.site, here.person, basis, here.moment)
+        else:
+            pending = own.begin_enrolment(
+                here.site, here.person, given.encode() if given else None, here.moment
+            )
     except SecondCodeWanted:
         return _first_page(texts()("confirm.second"))
     except Refusal as refusal:
-        if refusal.reason not in ("invite-required", "code-rejected", "not-a-code", "throttled"):
+        if refusal.reason not in ("invite-required", "code-rejected", "not-a-code", "throttled", "busy"):
             raise
-        return _first_page(refusal_in_words(refusal), 429 if refusal.reason == "throttled" else 400)
+        status = {"throttled": 429, "busy": 503}.get(refusal.reason, 400)
+        return _first_page(refusal_in_words(refusal), status)
     held = Held(
         pending, (here.person.user, here.person.account), "" if enrolled else request.form.get("request", "")
     )
-    _held().put(here.person.credential.text, held)
-    repeats.done_here()
-    codes = _held().take_codes(held)
-    if not codes:
-        return _secret_page(held)
-    return show("recovery_codes.html", codes=codes, setting_up=True)
+    _held().put(here.browser, held)
+    if not pending.recovery_codes:
+        return _to_secret(held)
+    name = _once().put(here.browser, pending.recovery_codes, is_secret=True)
+    return redirect(url_for("set_up.codes", name=name), 303)
+
+
+@pages.get("/codes/<name>")
+@needs(SIGNED_IN)
+def codes(name: str) -> ResponseReturnValue:
+    """The recovery codes, once."""
+    held = _mine()
+    if held is None:
+        return _over()
+    found = _once().take(visit().browser, name)
+    return show("recovery_codes.html", codes=found or (), setting_up=True, name=held.name)
 
 
 @pages.post("/kept")
@@ -89,16 +122,26 @@ def start() -> ResponseReturnValue:
 def kept() -> ResponseReturnValue:
     """The recovery codes are kept: now the secret. MUST: it is shown this once."""
     held = _mine()
+    return _over() if held is None else _to_secret(held)
+
+
+def _to_secret(held: Held) -> ResponseReturnValue:
+    here = visit()
+    name = ""
+    if not held.secret_given:
+        held.secret_given = True
+        name = _once().put(here.browser, held.pending, is_secret=True)
+    return redirect(url_for("set_up.app", name=name or "shown"), 303)
+
+
+@pages.get("/app/<name>")
+@needs(SIGNED_IN)
+def app(name: str) -> ResponseReturnValue:
+    """The secret, once, as a QR code, a link and letters; and the field for its first code."""
+    held = _mine()
     if held is None:
         return _over()
-    repeats.done_here()
-    return _secret_page(held)
-
-
-def _secret_page(held: Held) -> ResponseReturnValue:
-    if not _held().take_secret(held):
-        return _code_page(held)
-    return _code_page(held, secret=True)
+    return _code_page(held, secret=_once().take(visit().browser, name) is held.pending)
 
 
 def _code_page(
@@ -114,6 +157,8 @@ def _code_page(
         period=parameters.period_seconds,
         algorithm=parameters.algorithm,
         user=visit().person.user,
+        name=held.name,
+        ends_at=held.pending.ends_at,
         wanted=_wanted(held),
         error=error,
         field=field,
@@ -138,10 +183,12 @@ def _wanted(held: Held) -> PendingRequest | None:
 @pages.post("/confirm")
 @needs(SIGNED_IN)
 def confirm() -> ResponseReturnValue:
-    """The first code of the new app: the factor counts, and what led here may go on."""
+    """The first code of the new app: the factor counts, and what led here may continue."""
     here, held = visit(), _mine()
     if held is None:
         return _over()
+    if request.form.get("name", held.name) != held.name:
+        return _code_page(held, error=texts()("app.other_tab"), status=409)
     wanted = _wanted(held)
     typed = request.form.get("code", "").encode("utf-8", "replace")
     try:
@@ -160,7 +207,7 @@ def confirm() -> ResponseReturnValue:
         field = "number" if refusal.detail == "number" else "code"
         words = texts()("app.not_a_code") if refusal.reason == "not-a-code" else refusal_in_words(refusal)
         return _code_page(held, error=words, field=field, status=400)
-    _held().drop(here.person.credential.text)
+    _held().drop(here.browser)
     say_not_all(followed.fault)
     if wanted is not None:
         return went_on(wanted)

@@ -7,8 +7,8 @@ from flask.typing import ResponseReturnValue
 
 from gitguard.action import browsers
 from gitguard.message.reasons import Refusal
-from gitguard.session.pending import is_id
 from gitguard.session.scope import neighbours_of
+from gitguard.web import way_back
 from gitguard.web.limit import Limiter
 from gitguard.web.showing import show
 from gitguard.web.visit import ANYONE, COOKIE_KEY, SIGNED_IN, needs, visit
@@ -35,11 +35,19 @@ def sign_in() -> ResponseReturnValue:
     return sign_in_page()
 
 
-def sign_in_page(status: int = 200, link: str = "", user: str = "", back: str = "") -> ResponseReturnValue:
-    """How to sign in. `link` and `user`: a good link and whom it signs in; `back`: the request that led here, or ""."""
+def sign_in_page(status: int = 200, link: str = "", user: str = "") -> ResponseReturnValue:
+    """How to sign in. `link` and `user`: a good link and whom it signs in."""
     here = visit()
     login_user = browsers.user_of_login(here.site, here.peer.login) if here.peer.login else ""
-    return show("sign_in.html", status=status, link=link, user=user, login_user=login_user, back=back)
+    return show(
+        "sign_in.html",
+        status=status,
+        link=link,
+        user=user,
+        login=here.peer.login,
+        login_user=login_user,
+        came_for=way_back.came_for(),
+    )
 
 
 @pages.get("/sign-in/<token>")
@@ -61,7 +69,13 @@ def use_link() -> ResponseReturnValue:
     here = visit()
     try:
         return _signed_in(
-            browsers.sign_in_by_link(here.site, request.form.get("link", ""), here.peer.address, here.moment)
+            browsers.sign_in_by_link(
+                here.site,
+                request.form.get("link", ""),
+                here.peer.address,
+                here.moment,
+                request.user_agent.string,
+            )
         )
     except Refusal:
         _check_rate()
@@ -76,9 +90,11 @@ def use_login() -> ResponseReturnValue:
     if not here.peer.login:
         _check_rate()
         raise Refusal("forbidden")
-    back = request.form.get("back", "")
-    done = browsers.sign_in_by_login(here.site, here.peer.login, here.peer.address, here.moment)
-    return _signed_in(done, url_for("verify.verify", id_=back) if is_id(back) else "")
+    return _signed_in(
+        browsers.sign_in_by_login(
+            here.site, here.peer.login, here.peer.address, here.moment, request.user_agent.string
+        )
+    )
 
 
 def _check_rate() -> None:
@@ -90,14 +106,14 @@ def _check_rate() -> None:
         raise Refusal("throttled", retry_at=retry_at)
 
 
-def _signed_in(done: browsers.SignedIn, target: str = "") -> ResponseReturnValue:
-    """MUST: nothing of what the browser held before is kept (session fixation), its form tokens neither."""
-    here = visit()
+def _signed_in(done: browsers.SignedIn) -> ResponseReturnValue:
+    """On to what the browser came for. MUST: nothing else of what it held is kept (session fixation), its form tokens neither."""
+    here, came_for = visit(), way_back.came_for()
     if here.visitor is not None:
         browsers.sign_out(here.site, here.visitor, here.visitor.browser.credential, here.moment)
     session.clear()
     session[COOKIE_KEY] = done.token
-    return redirect(target or url_for("sign_in.home"), 303)
+    return redirect(way_back.link_to(came_for) if came_for else url_for("sign_in.home"), 303)
 
 
 @pages.post("/sign-out")
@@ -107,6 +123,7 @@ def sign_out() -> ResponseReturnValue:
     here = visit()
     if here.visitor is not None:
         browsers.sign_out(here.site, here.visitor, here.visitor.browser.credential, here.moment)
-        current_app.extensions["held"].drop(here.visitor.browser.credential)
+        current_app.extensions["held"].drop(here.browser)
+        current_app.extensions["once"].forget(here.browser)
     session.clear()
     return redirect(url_for("sign_in.sign_in"), 303)

@@ -1,70 +1,92 @@
-"""Verify: what was refused, by which key, from where; and a code that lets it go on. Or: this is not me."""
+"""Verify: what was refused, by which key, from where; and a code that lets it continue. Or: this is not me."""
 
 from __future__ import annotations
 
 import time
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
+from msgspec import Struct
 
 from gitguard.action import requests
-from gitguard.action.requests import PendingRequest
+from gitguard.action.requests import Denied, PendingRequest
+from gitguard.factor.enrolment import Basis
 from gitguard.factor.proof import Proof
 from gitguard.factor.verification import verify as open_by_code
 from gitguard.message.moments import day
 from gitguard.message.reasons import Refusal
-from gitguard.web import repeats
+from gitguard.web import repeats, way_back
+from gitguard.web.once import Once
 from gitguard.web.showing import refusal_in_words, say, say_not_all, show, texts, typed_code
 from gitguard.web.visit import SIGNED_IN, needs, renew, visit
 
 pages = Blueprint("verify", __name__)
 CONTINUES_SECONDS = 2.0  # a push that waits looks twice a second
 LOOK_SECONDS = 0.1
-# Where it goes on after a code that was asked for elsewhere; nothing else is a target.
-THEN = (
-    "account.account", "overview.overview", "people.listing", "policy.rules", "records.sessions", "records.audit", "records.log",
-    "doctor.findings", "repositories.repositories",
-)  # fmt: skip
+TOLD_AGAIN = (
+    "code-rejected",
+    "not-a-code",
+    "throttled",
+    "forbidden",
+    "usage",
+    "not-available",
+    "busy",
+)  # said on the form itself
 
 
-def to_verify(endpoint: str) -> ResponseReturnValue:
-    """A server admin's page wants a fresh code: on to verifying, and then to that page, or to the first of them."""
-    target = (
-        endpoint
-        if endpoint in THEN
-        else "repositories.repositories"
-        if endpoint.startswith("repositor")
-        else "overview.overview"
-    )
+class Continued(Struct, frozen=True):
+    """A request that was allowed; `by_itself`: the push that waited was seen to continue."""
+
+    wanted: PendingRequest
+    by_itself: bool
+
+
+def to_verify() -> ResponseReturnValue:
+    """A page wants a fresh code: on to verifying, and then back to it, path and query."""
     repeats.not_done()
-    return redirect(url_for("verify.verify", then=target), 303)
+    return redirect(url_for("verify.verify", then=way_back.own_page(way_back.this_page()) or "/admin"), 303)
 
 
 @pages.get("/verify", defaults={"id_": ""})
 @pages.get("/verify/<id_>")
 @needs(SIGNED_IN)
 def verify(id_: str) -> ResponseReturnValue:
-    """The request that was named, or this browser alone; what else waits is listed. MUST: no request goes on that was not chosen."""
+    """The request that was named, or the one that there is; several are listed. MUST: none continues that was not shown."""
     here = visit()
     if here.stand is None or not here.stand.enrolled:
         return redirect(url_for("set_up.begin", request=id_ or None), 303)
     return _form(id_)
 
 
+def the_one(found: list[PendingRequest]) -> PendingRequest | None:
+    """What this browser is for, where that is beyond doubt: the one push that waits, or else the one request, of its own key."""
+    own = visit().person.signed_in_by
+    mine = [one for one in found if own is not None and one.asked.credential == own.text]
+    waiting = [one for one in mine if one.waits]
+    candidates = waiting or mine
+    return candidates[0] if len(candidates) == 1 else None
+
+
 def _form(id_: str, error: Markup | str = "", field: str = "", status: int = 200) -> ResponseReturnValue:
     here = visit()
+    then = way_back.own_page(request.values.get("then", ""))
     shown = requests.shown(here.site, here.person, here.moment, verified=here.is_verified)
-    named = requests.request_of(here.site, here.person, id_, here.moment) if id_ else None
-    then = request.values.get("then", "")
+    if id_:
+        wanted = requests.request_of(here.site, here.person, id_, here.moment)
+    elif then or request.method == "POST":
+        wanted = None  # another page asked for the code; or the code was for this website
+    else:
+        wanted = the_one(shown)
     return show(
         "verify.html",
         status=status,
-        gone=bool(id_) and named is None,
-        wanted=named,
-        others=[one for one in shown if named is None or one.asked.id != named.asked.id],
-        then=then if then in THEN else "",
-        for_admin=then in THEN and then != "account.account",
+        gone=bool(id_) and wanted is None,
+        wanted=wanted,
+        others=[one for one in shown if wanted is None or one.asked.id != wanted.asked.id],
+        then=then,
+        for_admin=then.startswith(("/admin", "/repositor")),
+        is_blind=here.is_blind,
         error=error,
         field=field,
         number=request.form.get("number", ""),
@@ -83,23 +105,18 @@ def give_code() -> ResponseReturnValue:
             done = open_by_code(here.site.desk, here.person, typed, here.moment)
             say("verify.done")
             _say_rest(done.proof)
-            then = request.form.get("then", "")
-            return redirect(url_for(then if then in THEN else "account.account"), 303)
+            then = way_back.own_page(request.form.get("then", ""))
+            if done.proof.method == "recovery-code" and not then:
+                return redirect(url_for("set_up.begin"), 303)
+            return redirect(way_back.link_to(then), 303)
         approved = requests.approve(
             here.site, here.person, id_, request.form.get("number", ""), typed, here.moment
         )
     except Refusal as refusal:
-        if refusal.reason not in (
-            "code-rejected",
-            "not-a-code",
-            "throttled",
-            "forbidden",
-            "usage",
-            "not-available",
-        ):
+        if refusal.reason not in TOLD_AGAIN:
             raise
         field = {"number": "number", "gone": ""}.get(refusal.detail, "code")
-        status = 429 if refusal.reason == "throttled" else 400
+        status = {"throttled": 429, "busy": 503}.get(refusal.reason, 400)
         return _form(id_, refusal_in_words(refusal), field, status)
     _say_rest(approved.proof)
     return went_on(approved.wanted)
@@ -107,36 +124,45 @@ def give_code() -> ResponseReturnValue:
 
 def _say_rest(proof: Proof) -> None:
     """Wrong codes since the last time: the owner is the one who can tell whether they were theirs. And codes left."""
+    here = visit()
     rejected = proof.rejected
     if rejected is not None:
         say(
             "verify.rejected",
+            "warning",
             count=rejected.failures,
             address=rejected.last_address or "?",
-            day=day(rejected.last_at, visit().moment.at),
+            day=day(rejected.last_at, here.moment.at),
         )
     for change in proof.changes:
         say(
             "verify.changed",
+            "warning",
             what=texts()(f"changed.{change.event}", subject=change.subject),
             credential=change.credential,
             address=change.address or "?",
-            day=day(change.at, visit().moment.at),
+            day=day(change.at, here.moment.at),
         )
     if proof.method == "recovery-code":
-        say("account.codes_left", left=proof.recovery_codes_left)
+        current_app.extensions["held"].note_lost(
+            here.browser, Basis("factor", proof.enrolment.encode()), here.moment
+        )
+        say("account.codes_left", "warning", left=proof.recovery_codes_left)
+
+
+def _once() -> Once:
+    once: Once = current_app.extensions["once"]
+    return once
 
 
 def went_on(wanted: PendingRequest) -> ResponseReturnValue:
-    """Let through: it has just gone on by itself, or is to be run again."""
-    continued = wanted.waits and _continues(wanted)
-    renew()
-    repeats.done_here()
-    return show("done.html", wanted=wanted, continued=continued)
+    """Allowed: on to the page that says whether it has just continued by itself, or is to be run again."""
+    done = Continued(wanted, wanted.waits and _continues(wanted))
+    return redirect(url_for("verify.done", name=_once().put(visit().browser, done)), 303)
 
 
 def _continues(wanted: PendingRequest) -> bool:
-    """Whether the push that waits has gone on, watched for a moment."""
+    """Whether the push that waits has continued, watched for a moment."""
     here, ends = visit(), time.monotonic() + CONTINUES_SECONDS
     while time.monotonic() < ends:
         if requests.went_on(here.site, wanted, here.moment):
@@ -145,12 +171,28 @@ def _continues(wanted: PendingRequest) -> bool:
     return False
 
 
+@pages.get("/verify/done/<name>")
+@needs(SIGNED_IN)
+def done(name: str) -> ResponseReturnValue:
+    """What a code did; a page that is loaded again says the same."""
+    here = visit()
+    what = _once().take(here.browser, name)
+    if not isinstance(what, Continued):
+        return redirect(url_for("account.account"), 303)
+    return show(
+        "done.html",
+        wanted=what.wanted,
+        continued=what.by_itself,
+        is_lost=current_app.extensions["held"].lost(here.browser, here.moment) is not None,
+    )
+
+
 @pages.post("/verify/not-me")
 @needs(SIGNED_IN)
 def not_me() -> ResponseReturnValue:
     """The request dies, the sessions and browsers of its key end, the server's admin hears of it."""
     here = visit()
-    done = requests.deny(
+    stopped = requests.deny(
         here.site,
         here.person,
         request.form.get("request", ""),
@@ -158,10 +200,27 @@ def not_me() -> ResponseReturnValue:
         here.moment,
         typed_code(),
     )
-    say_not_all(done.followed.fault)
+    say_not_all(stopped.followed.fault)
     renew()
+    return redirect(url_for("verify.stopped", name=_once().put(here.browser, stopped)), 303)
+
+
+@pages.get("/verify/stopped/<name>")
+@needs(SIGNED_IN)
+def stopped(name: str) -> ResponseReturnValue:
+    """What to do about a key that somebody else has."""
+    here = visit()
+    what = _once().take(here.browser, name)
+    if not isinstance(what, Denied):
+        return redirect(url_for("account.account"), 303)
     with here.site.store.reading() as tx:
-        keys = len(tx.keys(here.person.user))
-    may = here.settings.account.allow_keys and keys > 1 and here.stand is not None and here.stand.enrolled
-    repeats.done_here()
-    return show("not_me.html", done=done, may_remove=may)
+        keys = tx.keys(here.person.user)
+    may = (
+        here.settings.account.allow_keys and len(keys) > 1 and here.stand is not None and here.stand.enrolled
+    )
+    return show(
+        "not_me.html",
+        done=what,
+        may_remove=may,
+        key=next((one for one in keys if one.fingerprint == what.key), None),
+    )

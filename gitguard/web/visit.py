@@ -9,15 +9,15 @@ from flask import current_app, g, request, session
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitguard.action.browsers import Visitor, user_of_login, visitor_of
+from gitguard.action.browsers import Visitor, see, user_of_login, visitor_of
 from gitguard.action.site import Site, open_site
 from gitguard.config.schema import Settings
 from gitguard.decision.standing import Standing, standing
-from gitguard.factor.change import FRESH_SECONDS
 from gitguard.factor.person import Person
 from gitguard.session.moment import Moment
 from gitguard.web.log import seldom
 from gitguard.web.peer import Peer, peer_of
+from gitguard.web.recent import Recent
 
 ANYONE = "anyone"
 SIGNED_IN = "signed in"
@@ -79,14 +79,17 @@ class Visit(Struct, frozen=True):
 
     @property
     def is_fresh(self) -> bool:
-        """Whether a factor was proved in this browser within the last five minutes."""
-        if (
-            self.stand is None
-            or self.stand.session is None
-            or self.stand.session.method in ("admin", "enrolment")
-        ):
+        """Whether a factor was proved in this browser within the last five minutes, or its pages were in use since."""
+        session = self.stand.session if self.stand is not None else None
+        if session is None or session.method in ("admin", "enrolment"):
             return False
-        return 0 <= self.moment.age_of(self.stand.session.verified) <= FRESH_SECONDS
+        recent: Recent = current_app.extensions["recent"]
+        return recent.is_fresh(self.person.credential.text, session.verified, self.moment)
+
+    @property
+    def browser(self) -> str:
+        """What this browser is known by, in the store and in memory. Only for routes that need somebody who is signed in."""
+        return self.person.credential.text
 
 
 def begin() -> Visit:
@@ -101,6 +104,7 @@ def begin() -> Visit:
     visitor = _visitor(site, peer, moment)
     stand = None
     if visitor is not None:
+        see(site, visitor, moment)
         with site.store.reading() as tx:
             stand = standing(tx, site.settings, visitor.person, moment)
     g.visit = Visit(site, moment, peer, visitor, stand)

@@ -13,6 +13,7 @@ import pytest
 from gitguard.account.public_key import PublicKey
 from gitguard.action import (
     applying,
+    attention,
     break_glass,
     browsers,
     exemptions,
@@ -39,6 +40,7 @@ from gitguard.action.sessions import Which
 from gitguard.action.site import Site, open_site
 from gitguard.action.wanted import Wanted
 from gitguard.exchange.offer import Offer, Offered
+from gitguard.factor.enrolment import Basis
 from gitguard.factor.person import Person
 from gitguard.host.key_options import NewKey
 from gitguard.repository import registry
@@ -417,9 +419,47 @@ def _session_for(h: House) -> object:
         return requests.session_for(h.site, tx, person, wanted, h.moment, "totp")
 
 
+def _begin_again(h: House) -> object:
+    person, _ = h.enrolled()
+    with h.site.store.reading() as tx:
+        factor = tx.factor(person.user)
+    assert factor is not None
+    return own.begin_enrolment_again(h.site, person, Basis("factor", factor.enrolment.encode()), h.moment)
+
+
+def _attention(h: House) -> object:
+    _deny(h)
+    return [one.kind for one in attention.attention(h.site, h.moment)]
+
+
+def _mark_seen(h: House) -> object:
+    _deny(h)
+    assert attention.mark_seen(h.site, h.newest, ACTOR, h.moment)
+    return attention.attention(h.site, h.moment) == []
+
+
+def _throttled(h: House) -> object:
+    with h.site.store.reading() as tx:
+        return statistics.throttled(h.site, tx, h.moment) == []
+
+
+def _see(h: House) -> object:
+    visitor = _signed_in(h, h.invited()[0])
+    later = Moment(h.moment.at + 2 * browsers.SEEN_SECONDS, h.moment.boot, h.moment.boot_seconds)
+    browsers.see(h.site, visitor, later)
+    with h.site.store.reading() as tx:
+        found = tx.browser(visitor.browser.credential)
+    return found is not None and found.seen_at == later.at
+
+
 # Action -> (how it is called, the event that it must leave in the trail; "" where it changes nothing).
 CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "own.begin_enrolment": (_begin_enrolment, "invite-issued"),
+    "own.begin_enrolment_again": (_begin_again, "enrolment-begun"),
+    "attention.attention": (_attention, "request-denied"),
+    "attention.mark_seen": (_mark_seen, "attention-seen"),
+    "statistics.throttled": (_throttled, ""),
+    "browsers.see": (_see, "signed-in"),
     "own.confirm": (lambda h: h.enrolled(), "enrolled"),
     "own.leave": (_leave, "session-left"),
     "own.replace_recovery_codes": (_codes, "recovery-codes-replaced"),

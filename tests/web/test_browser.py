@@ -122,13 +122,13 @@ def test_a_push_that_waits_goes_on_by_itself(street: Street, browser: Browser) -
         tab.goto(push.link())
         expect(tab.get_by_role("heading", level=1)).to_have_text("Verify")
         expect(tab.locator("main")).to_contain_text("push to team/app")
-        expect(tab.locator("main")).to_contain_text("goes on by itself")
+        expect(tab.locator("main")).to_contain_text("continues by itself")
         code = tab.get_by_label("Code from your app")
         expect(code).to_be_focused()
         expect(code).to_have_attribute("autocomplete", "one-time-code")
         code.fill(street.server.fresh_code(person))
         press(tab, "Verify")
-        expect(tab.get_by_role("status")).to_contain_text("has just gone on")
+        expect(tab.get_by_role("status")).to_contain_text("is continuing in your terminal")
         expect(tab.locator(".padlock")).to_contain_text("Verified")
         assert push.status() == 0, push.said
         assert barriers(tab) == []
@@ -142,20 +142,20 @@ def test_a_push_from_elsewhere_is_asked_for_its_number(street: Street, browser: 
         push = Push(street, person, "-o", "BindAddress=127.0.0.2")
         tab.goto(push.link())
         expect(tab.locator("main")).to_contain_text("127.0.0.2")
-        expect(tab.locator("main")).to_contain_text("another address")
+        expect(tab.locator("main")).to_contain_text("another network")
         assert push.number() not in tab.content()
-        tab.get_by_label("Number that your terminal shows").fill("0000")
+        tab.get_by_label("Number in your terminal").fill("0000")
         code = street.server.fresh_code(person)
         tab.get_by_label("Code from your app").fill(code)
         press(tab, "Verify")
         expect(tab.get_by_role("alert")).to_contain_text("nothing was allowed")
-        expect(tab.get_by_label("Number that your terminal shows")).to_have_attribute("aria-invalid", "true")
+        expect(tab.get_by_label("Number in your terminal")).to_have_attribute("aria-invalid", "true")
         assert barriers(tab) == []
         assert push.process.poll() is None
-        tab.get_by_label("Number that your terminal shows").fill(push.number())
+        tab.get_by_label("Number in your terminal").fill(push.number())
         tab.get_by_label("Code from your app").fill(code)
         press(tab, "Verify")
-        expect(tab.get_by_role("status")).to_contain_text("has just gone on")
+        expect(tab.get_by_role("status")).to_contain_text("is continuing in your terminal")
         assert push.status() == 0, push.said
 
 
@@ -166,8 +166,8 @@ def test_not_me_kills_the_push(street: Street, browser: Browser) -> None:
         tab = street.sign_in(context, person)
         push = Push(street, person, "-o", "BindAddress=127.0.0.2")
         tab.goto(push.link())
-        press(tab, "This is not me")
-        expect(tab.get_by_role("status")).to_contain_text("The request is void")
+        press(tab, "This isn't me")
+        expect(tab.get_by_role("status")).to_contain_text("Every session of this key has ended")
         began = time.monotonic()
         assert push.status() != 0
         assert time.monotonic() - began < MOST_SECONDS / 2
@@ -190,18 +190,18 @@ def test_who_has_never_seen_it_sets_up_on_a_phone(
         tab.goto(push.link())
         expect(tab.get_by_role("heading", level=1)).to_have_text("Set up your second factor")
         tab.get_by_label("Invite from your server admin").fill(person.invite)
-        press(tab, "Go on")
+        press(tab, "Continue")
         expect(tab.get_by_role("heading", level=1)).to_have_text("Recovery codes")
         person.recovery_codes = tab.locator("#codes li").all_inner_texts()
         assert len(person.recovery_codes) == 6
-        press(tab, "I have kept them")
+        press(tab, "I've saved them")
         link = tab.get_by_role("link", name="QR code")
         target = link.get_attribute("href") or ""
         assert target.startswith("otpauth://totp/")
         expect(link.locator("svg")).to_be_visible()
         secret = re.search(r"secret=([A-Z2-7]+)", target)
         assert secret is not None
-        tab.get_by_label("Code that the app shows now").fill(pyotp.TOTP(secret[1]).now())
+        tab.get_by_label("Code your app shows now").fill(pyotp.TOTP(secret[1]).now())
         press(tab, "Confirm")
         expect(tab.get_by_role("status")).to_contain_text("run your Git command again")
         again = Push(street, person)
@@ -217,7 +217,7 @@ def test_with_the_keyboard_alone(street: Street, browser: Browser) -> None:
         tab.goto(push.link())
         tab.keyboard.type(street.server.fresh_code(person))
         tab.keyboard.press("Enter")
-        expect(tab.get_by_role("status")).to_contain_text("has just gone on")
+        expect(tab.get_by_role("status")).to_contain_text("is continuing in your terminal")
         assert push.status() == 0
         tab.keyboard.press("Tab")
         expect(tab.get_by_role("link", name="Skip to content")).to_be_focused()
@@ -312,15 +312,15 @@ def test_no_barriers_while_setting_up(street: Street, browser: Browser) -> None:
         tab = street.sign_in(context, person)
         found = [barriers(tab)]
         tab.get_by_label("Invite").fill(person.invite)
-        press(tab, "Go on")
+        press(tab, "Continue")
         found.append(barriers(tab))
         tab.emulate_media(media="print")
         expect(tab.get_by_text("Recovery codes for")).to_be_visible()
-        expect(tab.get_by_role("button", name="I have kept them")).to_be_hidden()
+        expect(tab.get_by_role("button", name="I've saved them")).to_be_hidden()
         tab.emulate_media(media="screen", forced_colors="active", reduced_motion="reduce")
-        press(tab, "I have kept them")
+        press(tab, "I've saved them")
         found.append(barriers(tab))
-        tab.get_by_label("Code that the app shows now").fill("000000")
+        tab.get_by_label("Code your app shows now").fill("000000")
         press(tab, "Confirm")
         found.append(barriers(tab))
     assert [broken for broken in found if broken] == []

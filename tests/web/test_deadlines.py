@@ -169,7 +169,7 @@ def test_the_oldest_of_a_network_makes_room(tmp_path: Path) -> None:
     pairs = [socket.socketpair() for _ in range(30)]
     try:
         watch = Watch(lambda number: pairs[number][0], lambda address: address != "10.0.0.1")
-        watch._shut = shut.append  # type: ignore[method-assign]
+        watch._shut = shut.append  # type: ignore[method-assign, assignment]
         for number in range(MOST_UNFINISHED + 1):
             watch.reading(number, "192.0.2.1")
         assert shut == [0]

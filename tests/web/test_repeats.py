@@ -52,7 +52,7 @@ def setting_up(hall: Hall) -> tuple[Guest, str]:
     sign_in(browser, hall.link(person))
     browser.get("/set-up")
     browser.post("/set-up/begin", {"given": person.invite})
-    found = re.search(r"secret=([A-Z2-7]+)", browser.post("/set-up/kept").body)
+    found = re.search(r"secret=([A-Z2-7]+)", browser.send("/set-up/kept").body)
     assert found
     return Guest(person, browser), found[1]
 
@@ -75,8 +75,8 @@ def test_a_double_click_on_verify(hall: Hall) -> None:
     guest.browser.get(path)
     form = {"request": path.rpartition("/")[2], "code": hall.server.fresh_code(guest.person)}
     answers = twice(guest.browser, hall, "/verify", form)
-    assert [answer.status for answer in answers] == [200, 200]
-    assert all("run your Git command again" in answer.text for answer in answers)
+    assert [answer.status for answer in answers] == [303, 303]
+    assert all("run your Git command again" in guest.browser.follow(answer).text for answer in answers)
     assert failures(hall, guest.person.name) == 0
 
 
@@ -103,7 +103,10 @@ def test_recovery_codes_and_sign_in_links(hall: Hall) -> None:
     answers = twice(
         guest.browser, hall, "/account/recovery-codes", {"code": hall.server.fresh_code(guest.person)}
     )
-    shown = [re.findall(r"<code>([A-Z2-9-]{19})</code>", answer.body) for answer in answers]
+    shown = [
+        re.findall(r"<code>([A-Z2-9-]{19})</code>", answer.body)
+        for answer in map(guest.browser.follow, answers)
+    ]
     assert len(shown[0]) == 6
     assert shown[0] == shown[1]
     browser = Browser(hall.page)
@@ -173,7 +176,7 @@ def test_numbers_are_looked_at_behind_the_code(hall: Hall) -> None:
     sign_in(browser, hall.link(guest.person))
     shown = browser.follow(browser.get(path))
     browser.post("/set-up/begin", {"given": guest.person.invite, "request": shown.value("request")})
-    found = re.search(r"secret=([A-Z2-7]+)", browser.post("/set-up/kept").body)
+    found = re.search(r"secret=([A-Z2-7]+)", browser.send("/set-up/kept").body)
     assert found
     wrong = str(1000 + (int(number) + 1) % 9000)
     right = browser.post("/set-up/confirm", {"code": "000000", "number": number})
@@ -185,7 +188,7 @@ def test_numbers_are_looked_at_behind_the_code(hall: Hall) -> None:
     with_code = browser.post("/set-up/confirm", {"code": pyotp.TOTP(found[1]).now(), "number": wrong})
     assert with_code.status == 400
     assert "not the number" in with_code.text
-    done = browser.post("/set-up/confirm", {"code": pyotp.TOTP(found[1]).now(), "number": number})
+    done = browser.send("/set-up/confirm", {"code": pyotp.TOTP(found[1]).now(), "number": number})
     assert "run your Git command again" in done.text
     del secret
 
@@ -218,8 +221,8 @@ def test_not_me_offers_to_take_away_what_that_key_added(hall: Hall) -> None:
     hall.server.ssh(guest.person, f"2fa keys add '{extra.public_line.strip()}'", stdin=code + "\n", status=0)
     hall.refused(guest.person)
     guest.browser.get("/verify")
-    said = guest.browser.post("/verify/not-me", {"key": guest.person.fingerprint})
-    assert "has added these keys" in said.text
+    said = guest.browser.send("/verify/not-me", {"key": guest.person.fingerprint})
+    assert "added these keys" in said.text
     assert extra.fingerprint in said.body
 
 
@@ -248,9 +251,7 @@ def test_what_changed_is_told_in_the_next_browser(hall: Hall) -> None:
     guest.browser.get("/verify")
     done = guest.browser.post("/verify", {"request": "", "code": hall.server.fresh_code(guest.person)})
     told = guest.browser.follow(done).text
-    assert (
-        f"new recovery codes, by the key {laptop.fingerprint} from 203.0.113.66. If that was not you" in told
-    )
+    assert f"new recovery codes, by the key {laptop.fingerprint} from 203.0.113.66. Not you?" in told
 
 
 def test_a_flood_of_one_kind_drops_nothing_of_another(hall: Hall) -> None:

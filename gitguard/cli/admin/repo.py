@@ -216,7 +216,7 @@ def _as_json(entry: Listed) -> dict[str, object]:
 @options.as_json
 @in_office
 def show(office: Office, name: str, as_json: bool) -> None:
-    """What a repository demands, and its admins."""
+    """Show what a repository requires, and admins."""
     with office.site.store.reading() as tx:
         show_repository(tx, office.settings, registry.known(tx, office.settings, name), as_json=as_json)
 

@@ -86,6 +86,10 @@ def _say(s: Statistics) -> None:
         f"now           {number(people.sessions, 'live session')}, {number(s.waiting, 'push', 'pushes')} waiting, "
         f"{number(people.open_invites, 'open invite')}, {number(people.throttled, 'user')} throttled"
     )
+    if s.concerns:
+        click.echo(
+            f"needs a look  {number(s.concerns, 'thing')}; see the page, or: gitguard admin audit show"
+        )
     click.echo(f"\nwithin {format_duration(s.period_seconds)}")
     verified = sum(s.period.verifications.values())
     click.echo(
@@ -134,6 +138,7 @@ def _metrics(s: Statistics) -> Iterator[str]:
         "keys": ("SSH keys.", people.keys),
         "hardware_keys": ("SSH keys that verify their person at each login.", people.hardware_keys),
         "sessions": ("Live 2FA sessions.", people.sessions),
+        "concerns": ("What people reported, or was guessed at, and nobody has marked as seen.", s.concerns),
         "waiting_pushes": ("Pushes that wait for their person.", s.waiting),
         "open_invites": ("Invites that may still be used.", people.open_invites),
         "repositories": ("Known repositories.", people.repositories),

@@ -1,28 +1,51 @@
-"""What the server's admin sees first: people, and the last thirty days as a chart with its table."""
+"""What the server's admin sees first: what needs a look, people, and the last thirty days as charts with their tables."""
 
 from __future__ import annotations
 
-from flask import Blueprint
+from flask import Blueprint, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from markupsafe import Markup
+from msgspec import Struct
 
+from gitguard.action.attention import attention, mark_seen
 from gitguard.action.tally import tally
+from gitguard.answer.reported import Concern
+from gitguard.message.numbers import number
+from gitguard.message.reasons import Refusal, readable
+from gitguard.web.admin.doctor import Looks
+from gitguard.web.admin.people import actor
 from gitguard.web.chart import chart_of
-from gitguard.web.showing import show
+from gitguard.web.showing import show, texts
 from gitguard.web.visit import SERVER_ADMIN, needs, visit
 
 pages = Blueprint("overview", __name__)
+_LATEST = 10**15
+
+
+class Said(Struct, frozen=True):
+    """A concern in words. `user`: whose page says more, "" for nobody's."""
+
+    words: Markup
+    at: int
+    user: str
 
 
 @pages.get("")
 @needs(SERVER_ADMIN)
 def overview() -> ResponseReturnValue:
-    """People, and verifications and refusals by day."""
+    """What needs a look; people, and verifications and refusals by day."""
     here = visit()
+    concerns = attention(here.site, here.moment)
     with here.site.store.reading() as tx:
         people, enrolled = tx.count_users()
     counted = tally(here.site, here.moment)
+    looks: Looks = current_app.extensions["doctor"]
+    found = looks.last.findings if looks.last is not None else ()
     return show(
         "admin/overview.html",
+        concerns=[_said(one) for one in concerns],
+        upto=max((one.seq for one in concerns), default=0),
+        gaps=sum(one["level"] == "gap" for one in found),
         people=people,
         enrolled=enrolled,
         days=counted.days,
@@ -31,3 +54,20 @@ def overview() -> ResponseReturnValue:
         verified=chart_of([(day.date, {"verified": day.verified}) for day in counted.days]),
         refused=chart_of([(day.date, day.refused) for day in counted.days]),
     )
+
+
+def _said(one: Concern) -> Said:
+    names = ("user", "key", "address", "repository", "last_address", "users", "reason", "rule", "count")
+    facts = {name: readable(one.facts.get(name, "?"), 100) for name in names}
+    return Said(texts()(f"concern.{one.kind}", **facts), one.at, one.facts.get("user", ""))
+
+
+@pages.post("/seen")
+@needs(SERVER_ADMIN)
+def seen() -> ResponseReturnValue:
+    """All that was on the list was looked at; what came since stays."""
+    here, upto = visit(), number(request.form.get("upto", ""), _LATEST)
+    if not upto:
+        raise Refusal("usage")
+    mark_seen(here.site, upto, actor(), here.moment)
+    return redirect(url_for("overview.overview"), 303)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
@@ -12,6 +12,7 @@ from gitguard.action import people, users
 from gitguard.action.follow import Followed
 from gitguard.action.roster import entry_of
 from gitguard.action.sessions import Which, revoke
+from gitguard.action.statistics import throttled
 from gitguard.decision.standing import remaining
 from gitguard.message.reasons import Refusal
 from gitguard.web.showing import say, say_not_all, show, texts
@@ -20,7 +21,7 @@ from gitguard.web.visit import SERVER_ADMIN, needs, visit
 pages = Blueprint("people", __name__)
 PAGE = 50
 EVENTS = 20
-FILTERS = {"": None, "enrolled": True, "not-enrolled": False}
+FILTERS = ("", "enrolled", "not-enrolled", "suspended", "throttled")
 
 
 def actor() -> str:
@@ -34,8 +35,25 @@ def listing() -> ResponseReturnValue:
     """A page of people, by name."""
     here, holding = visit(), request.args.get("q", "").strip()
     which = request.args.get("which", "")
+    after = request.args.get("after", "")
     with here.site.store.reading() as tx:
-        rows = tx.find_users(holding, request.args.get("after", ""), PAGE + 1, enrolled=FILTERS.get(which))
+        count, _ = tx.count_users()
+        if which == "throttled":
+            names = [
+                name
+                for name in sorted(throttled(here.site, tx, here.moment))
+                if name > after and holding in name
+            ]
+            found = [tx.user(name) for name in names[: PAGE + 1]]
+            rows = [user for user in found if user is not None]
+        else:
+            rows = tx.find_users(
+                holding,
+                after,
+                PAGE + 1,
+                enrolled={"enrolled": True, "not-enrolled": False}.get(which),
+                state="suspended" if which == "suspended" else "",
+            )
         entries = [entry_of(here.site, tx, user, here.moment) for user in rows[:PAGE]]
     return show(
         "admin/people.html",
@@ -43,7 +61,9 @@ def listing() -> ResponseReturnValue:
         more=rows[PAGE - 1].name if len(rows) > PAGE else "",
         q=holding,
         which=which if which in FILTERS else "",
-        filters=tuple(FILTERS),
+        filters=FILTERS,
+        after=after,
+        count=count,
     )
 
 
@@ -51,7 +71,8 @@ def listing() -> ResponseReturnValue:
 @needs(SERVER_ADMIN)
 def person() -> ResponseReturnValue:
     """One person: keys, sessions, latest events."""
-    return _show(request.args.get("name", ""))
+    invite = current_app.extensions["once"].take(visit().browser, request.args.get("invite", ""))
+    return _show(request.args.get("name", ""), str(invite or ""))
 
 
 def _show(name: str, invite: str = "", error: Markup | str = "", status: int = 200) -> ResponseReturnValue:
@@ -90,9 +111,14 @@ def _act(done: str, act: Callable[[str, str], people.Changed | Followed | None])
     followed = changed.followed if isinstance(changed, people.Changed) else changed
     say(f"person.done.{done}")
     say_not_all(followed.fault if followed is not None else None)
-    if isinstance(changed, people.Changed) and changed.token:
-        return _show(name, changed.token)
-    return redirect(url_for("people.person", name=name), 303)
+    token = changed.token if isinstance(changed, people.Changed) else ""
+    return _to_person(name, token)
+
+
+def _to_person(name: str, token: str = "") -> ResponseReturnValue:
+    """Back to the person's page; an invite is shown there once."""
+    shown = current_app.extensions["once"].put(visit().browser, token, is_secret=True) if token else None
+    return redirect(url_for("people.person", name=name, invite=shown), 303)
 
 
 @pages.post("/person/reset")
@@ -109,7 +135,7 @@ def invite() -> ResponseReturnValue:
     """A fresh invite, shown once; the one before it is void."""
     here = visit()
     (done,) = people.invite(here.site, [request.form.get("name", "")], here.moment, actor())
-    return _show(done.name, done.token)
+    return _to_person(done.name, done.token)
 
 
 @pages.post("/person/suspend")

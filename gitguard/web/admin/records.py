@@ -42,7 +42,7 @@ def sessions() -> ResponseReturnValue:
     ]
     # By their age they are in order: behind a page of sessions that have all run out there is none that lives.
     more = skipping + PAGE if len(rows) > PAGE and live and not user else 0
-    return show("admin/sessions.html", rows=live, more=more, user=user)
+    return show("admin/sessions.html", rows=live, more=more, user=user, skipping=skipping)
 
 
 @pages.post("/sessions/revoke")
@@ -66,7 +66,8 @@ def audit() -> ResponseReturnValue:
     here, user = visit(), request.args.get("user", "").strip()
     with here.site.store.reading() as tx:
         rows = tx.newest_audit(_number("before") or None, PAGE, user)
-    return show("admin/audit.html", rows=rows, more=rows[-1].seq if len(rows) == PAGE else 0, user=user)
+    more = rows[-1].seq if len(rows) == PAGE else 0
+    return show("admin/audit.html", rows=rows, more=more, user=user, before=_number("before"))
 
 
 @pages.get("/log")
@@ -74,13 +75,27 @@ def audit() -> ResponseReturnValue:
 def log() -> ResponseReturnValue:
     """The decisions, the newest first, a piece of the log at a time; with words, those that hold them."""
     here, holding = visit(), request.args.get("q", "").strip()
+    refused = "1" if request.args.get("refused") else ""
     error: Markup | str = ""
     entries: list[Entry] = []
     older = 0
     try:
         entries, older = entries_before(
-            str(here.settings.paths.access_log), _number("before") or None, PAGE, holding
+            str(here.settings.paths.access_log),
+            _number("before") or None,
+            PAGE,
+            holding or ("refused" if refused else ""),
         )
     except Refusal as refusal:
         error = texts()("log.unreadable", why=refusal.detail)
-    return show("admin/log.html", entries=entries, older=older, q=holding, error=error)
+    if refused:
+        entries = [entry for entry in entries if entry.get("verdict") == "refused"]
+    return show(
+        "admin/log.html",
+        entries=entries,
+        older=older,
+        q=holding,
+        refused=refused,
+        before=_number("before"),
+        error=error,
+    )

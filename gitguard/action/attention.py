@@ -1,0 +1,43 @@
+"""What a server's admin should look at: what people reported and what is about to end, until somebody says that it was seen.
+
+That it was seen is a record of the trail like any other act, by number, so every admin sees the same list.
+"""
+
+from __future__ import annotations
+
+from gitguard.action.site import Site
+from gitguard.answer.reported import SEEN, Concern, reported
+from gitguard.config.schema import Settings
+from gitguard.host import notices
+from gitguard.policy.rules import REQUIRE
+from gitguard.session.moment import Moment
+
+ENDING_SECONDS = 7 * 86400  # an exemption that ends within that
+
+
+def attention(site: Site, moment: Moment) -> list[Concern]:
+    """The newest of the trail first; behind them what is not in it: `notices-dropped` and `exemption-ends`."""
+    with site.store.reading() as tx:
+        found = reported(tx)
+    dropped = notices.last_dropped(str(site.settings.paths.state))
+    if dropped is not None:
+        found.append(Concern("notices-dropped", 0, dropped.since, {"count": str(dropped.count)}))
+    return [*found, *_ending(site.settings, moment)]
+
+
+def _ending(settings: Settings, moment: Moment) -> list[Concern]:
+    """Exemptions whose end is near: whoever relies on them is refused then."""
+    return [
+        Concern("exemption-ends", 0, int(rule.until), {"rule": rule.name})
+        for rule in settings.rules
+        if rule.kind != REQUIRE and rule.until is not None and 0 <= rule.until - moment.at <= ENDING_SECONDS
+    ]
+
+
+def mark_seen(site: Site, upto: int, actor: str, moment: Moment) -> bool:
+    """Whatever the trail holds up to record `upto` was looked at; whether that was news. What came since stays."""
+    with site.store.writing() as tx:
+        there = [one for one in reported(tx) if one.seq <= upto]
+        if there:
+            tx.record(SEEN, moment.at, actor, upto=max(one.seq for one in there), count=len(there))
+        return bool(there)
