@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import subprocess
-import sys
 import time
 
 import click
@@ -18,11 +18,14 @@ import click
 from gitguard.client import asking, cache, turns
 from gitguard.client.known import is_known
 from gitguard.client.remote import Server, SshCommand, variant_of
+from gitguard.factor.code import read_code
+from gitguard.message.reasons import Refusal, readable
 
 _SPEAKS_FIRST = ("git-upload-pack", "git-receive-pack")
 _WANTED = (b"[verification-required]", b"[verification-expired]")
 _CHUNK = 1 << 18
 _TRIES = 3
+LONGEST_SAID = 1 << 14
 # ssh's options that take a value, as far as Git, or a command that was configured, may hand them over. Source: ssh(1).
 _WITH_VALUE = "BbcDEeFIiJLlmOopQRSWw"
 
@@ -125,22 +128,24 @@ def _verify(ssh: SshCommand, server: Server, options: list[str], began: float, r
             f"not asked here, since you have not verified to {server.shown} from this machine before; once: gitguard verify"
         )
         return False
-    with turns.turn(server) as mine:
+    with turns.turn(server, _say) as mine:
         if turns.verified_since(server, began):
             return True
         if not mine:
             return False
-        _say(
-            refusal[4:]
-            .split(b"\n")[0]
-            .decode("utf-8", "replace")
-            .removeprefix("ERR gitguard: ")
-            .partition(": ssh ")[0]
-        )
+        _say(_why(refusal))
+        last = None
         for _ in range(_TRIES):
             code = asking.ask(f"code for {server.shown} (or a recovery code): ")
             if code is None:
                 return False
+            if code == last:
+                _say("the same answer again; it was not sent")
+                return False  # a program that answers for nobody would go on for ever
+            last = code
+            if not _is_shaped(code):
+                _say("not a code; nothing was sent")
+                continue
             status = _sent(ssh, server, options, code)
             if status == 0:
                 turns.note_verified(server)
@@ -153,12 +158,31 @@ def _verify(ssh: SshCommand, server: Server, options: list[str], began: float, r
     return False
 
 
+def _why(refusal: bytes) -> str:
+    """`verify to push to team/app`: the refusal without the ways out, since this is one; nothing that moves a cursor."""
+    text = refusal[4:].split(b"\n")[0].decode("utf-8", "replace").removeprefix("ERR gitguard: ")
+    return readable(re.split(r": (?=open https?://|https?://|ssh )", text)[0], 300)
+
+
+def _is_shaped(code: str) -> bool:
+    """Whether it could be a code at all. What is none, such as a token that a program gives for a password, is sent nowhere."""
+    for digits in (6, 7, 8):
+        with contextlib.suppress(Refusal):
+            read_code(code.encode("utf-8", "surrogateescape"), digits)
+            return True
+    return False
+
+
 def _sent(ssh: SshCommand, server: Server, options: list[str], code: str) -> int:
-    """Verify with `code`, which goes on stdin; ssh's status. What the server says is told on stderr: stdout is Git's."""
+    """Verify with `code`, which goes on stdin; ssh's status. What the server says is told on stderr, as Git shows such words."""
     command = _command(ssh, [*_quiet(ssh), *options, server.destination, "2fa verify --no-prompt"])
-    return subprocess.run(
-        command, input=code.encode() + b"\n", stdout=sys.stderr.fileno(), check=False
-    ).returncode
+    done = subprocess.run(
+        command, input=code.encode() + b"\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    with contextlib.suppress(OSError):
+        for line in done.stdout[:LONGEST_SAID].decode("utf-8", "replace").splitlines():
+            click.echo(readable(line, 1000), err=True)
+    return done.returncode
 
 
 def _quiet(ssh: SshCommand) -> list[str]:
@@ -170,11 +194,11 @@ def _say(text: str) -> None:
         click.echo(f"gitguard: {text}", err=True)
 
 
-def of_snippet(snippet: str) -> SshCommand:
-    """The ssh that stood there before us, as Git would run it."""
+def of_snippet(snippet: str, *, local: bool = False) -> SshCommand:
+    """The ssh that stood there before us, as Git would run it. `local`: a clone's own configuration names it."""
     if not snippet:
         return SshCommand()
-    return SshCommand(snippet, snippet=True, variant=variant_of(snippet))
+    return SshCommand(snippet, snippet=True, variant=variant_of(snippet), local=local)
 
 
 def quoted(words: list[str]) -> str:

@@ -10,7 +10,7 @@ import sys
 import click
 
 from gitguard.client import as_ssh
-from gitguard.client.remote import BEFORE_COMMAND, WRAPPER, SshCommand
+from gitguard.client.remote import BEFORE_COMMAND, WRAPPER, behind
 from gitguard.message.reasons import Refusal
 
 COMMAND, VARIANT = "core.sshCommand", "ssh.variant"
@@ -40,8 +40,8 @@ def hook_up(everywhere: bool, undo: bool) -> None:  # noqa: FBT001 - click's own
         return
     _put(scope, BEFORE_COMMAND, present)
     _put(scope, BEFORE_VARIANT, _value(scope, VARIANT))
-    ssh = as_ssh.of_snippet(present or "")
-    _put(scope, VARIANT, ssh.variant)
+    snippet, _ = behind(scope.removeprefix("--"))
+    _put(scope, VARIANT, as_ssh.of_snippet(snippet or "").variant)
     _put(scope, COMMAND, as_ssh.quoted([*_program(), WRAPPER, "--of", scope.removeprefix("--")]))
     click.echo(f"set up {where}: Git now asks for the code itself and carries on")
     click.echo(
@@ -61,12 +61,8 @@ def hook_up(everywhere: bool, undo: bool) -> None:  # noqa: FBT001 - click's own
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def wrapper(scope: str, words: tuple[str, ...]) -> int:
     """Be ssh for Git. Not typed by people."""
-    return as_ssh.run(before(f"--{scope}"), list(words))
-
-
-def before(scope: str) -> SshCommand:
-    """The ssh that is behind the wrapper of `scope` (`--global` or `--local`). MUST: of its own file alone."""
-    return as_ssh.of_snippet(_value(scope, BEFORE_COMMAND) or "")
+    snippet, from_clone = behind(scope)
+    return as_ssh.run(as_ssh.of_snippet(snippet or "", local=from_clone), list(words))
 
 
 def _is_ours(command: str | None) -> bool:

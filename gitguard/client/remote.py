@@ -116,12 +116,17 @@ def ssh_of_clone() -> SshCommand:
     own = _git("config", "--get", "core.sshCommand")
     from_elsewhere = own is not None and own != _global("core.sshCommand")
     top = _git("rev-parse", "--show-toplevel") or None
-    return _ssh(_unwrapped(own), _global("ssh.variant"), local=from_elsewhere, folder=top)
+    if scope := _scope_of(own):
+        own, from_elsewhere = behind(scope)
+    return _ssh(own, _global("ssh.variant"), local=from_elsewhere, folder=top)
 
 
 def ssh_of_person() -> SshCommand:
     """The ssh for a server that was named: the environment's or the person's own, never a clone's."""
-    return _ssh(_unwrapped(_global("core.sshCommand")), _global("ssh.variant"), local=False, folder=None)
+    own = _global("core.sshCommand")
+    if _scope_of(own):
+        own, _ = behind("global")
+    return _ssh(own, _global("ssh.variant"), local=False, folder=None)
 
 
 def _global(key: str) -> str | None:
@@ -134,10 +139,24 @@ def variant_of(snippet: str) -> str:
     return _variant(snippet, snippet=True)
 
 
-def _unwrapped(command: str | None) -> str | None:
-    """What is behind our own wrapper, for whoever talks to the server himself."""
+def _scope_of(command: str | None) -> str:
+    """`global` or `local` for our own wrapper, as `gitguard hook-up` wrote it; "" for any other ssh."""
     head, ours, scope = (command or "").partition(f" {WRAPPER} --of ")
-    return _git("config", f"--{scope}", "--get", BEFORE_COMMAND) if ours and head else command
+    return scope if ours and head and scope in ("global", "local") else ""
+
+
+def behind(scope: str) -> tuple[str | None, bool]:
+    """(the snippet behind the wrapper of `scope`, whether a clone's own configuration names it): None for plain ssh.
+
+    The wrapper, and whoever talks to the server beside it, mean one server: this is where both learn which. MUST: the
+    wrapper for all clones reads nothing of a clone's.
+    """
+    if scope == "local" and (own := _git("config", "--local", "--get", BEFORE_COMMAND)):
+        return own, True
+    persons = _global("core.sshCommand")
+    if _scope_of(persons):
+        return _git("config", "--global", "--get", BEFORE_COMMAND) or None, False
+    return persons if scope == "local" else _git("config", "--global", "--get", BEFORE_COMMAND) or None, False
 
 
 def _ssh(command: str | None, variant: str | None, *, local: bool, folder: str | None) -> SshCommand:

@@ -107,6 +107,16 @@ def _run(verb: Verb, path: list[str]) -> Run:
         )
         if asks:
             click.echo(f"to {server.shown}", err=True)
+        if asks and not known and verb.name not in ("verify", "enroll"):
+            # It may ask for a code, and would ask nobody: nothing of a terminal is lent to a server that is not known.
+            there = (
+                f" {shlex.quote(where)}" if where else f" --remote {shlex.quote(remote)}" if remote else ""
+            )
+            raise Refusal(
+                "usage",
+                text=f"you have not verified to {server.shown} from this machine before",
+                hint=f"once, verify there by name: gitguard verify{there}",
+            )
         if values and not known and verb.name in ("verify", "enroll"):
             what = "code" if verb.name == "verify" else "invite"
             raise Refusal(
@@ -127,15 +137,6 @@ def _run(verb: Verb, path: list[str]) -> Run:
         sent = ["2fa", *path, *values, *_sent(verb, options)]
         status = _over_ssh(ssh, server, sent, typed, attached=known or verb.name in ("verify", "enroll"))
         _note(verb, server, ssh, url, status)
-        if status not in (0, UNREACHED_STATUS) and asks and not known:
-            there = (
-                f" {shlex.quote(where)}" if where else f" --remote {shlex.quote(remote)}" if remote else ""
-            )
-            click.echo(
-                f"gitguard: nothing is asked for on behalf of {server.shown} before you have verified there: "
-                f"gitguard verify{there}",
-                err=True,
-            )
         return status
 
     return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from pathlib import Path
 
@@ -69,14 +70,41 @@ def test_turns_are_taken_one_at_a_time(own_folder: Path) -> None:
     probe = (
         "import sys; from gitguard.client import turns; from gitguard.client.remote import Server\n"
         "import fcntl, contextlib\n"
-        "with turns.turn(Server('git@host', ())) as mine: print(mine)\n"
+        "with turns.turn(Server('git@host', ()), lambda said: print(said, flush=True)) as mine: print(mine)\n"
     )
-    with turns.turn(server) as mine:
+    with turns.turn(server, lambda _: None) as mine:
         assert mine
-        with turns.turn(Server("git@other", ())) as other:
+        with turns.turn(Server("git@other", ()), lambda _: None) as other:
             assert other, "another server is another turn"
         waiting = subprocess.Popen([sys.executable, "-c", probe], stdout=subprocess.PIPE, text=True)
-        with pytest.raises(subprocess.TimeoutExpired):
-            waiting.wait(0.5)
+        assert waiting.stdout is not None
+        said = waiting.stdout.readline()
+        assert f"waiting for process {os.getpid()}, which has been asking for a code since " in said
+        assert waiting.poll() is None
     out, _ = waiting.communicate(timeout=10)
     assert out.strip() == "True", "its turn comes when ours is over"
+
+
+def test_the_turn_of_one_that_died_is_taken_over(own_folder: Path) -> None:
+    """Killed at the prompt (a closed window, a crash): the next one asks at once, whatever the file says."""
+    import signal
+    import subprocess
+
+    probe = (
+        "import sys, time; from gitguard.client import turns; from gitguard.client.remote import Server\n"
+        "with turns.turn(Server('git@host', ()), str) as mine: print(mine, flush=True); sys.stdin.read()\n"
+    )
+    for number in (signal.SIGKILL, signal.SIGHUP, signal.SIGTERM):
+        asking = subprocess.Popen(
+            [sys.executable, "-c", probe], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert asking.stdout is not None
+        assert asking.stdout.readline() == "True\n"
+        asking.send_signal(number)
+        status = asking.wait(10)
+        assert status == (-number if number == signal.SIGKILL else 128 + number), "it is unwound, not cut off"
+        asking.communicate()
+        told: list[str] = []
+        with turns.turn(Server("git@host", ()), told.append) as mine:
+            assert mine
+        assert told == []

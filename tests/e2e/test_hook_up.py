@@ -218,7 +218,7 @@ def test_a_wrong_code_is_asked_again(desk: Desk) -> None:
     desk.git("ls-remote", "origin", cwd=tree)
     assert desk.asked == 3
     desk.gitguard("leave", cwd=tree)
-    desk.answers("000000")
+    desk.answers("000000", "000001", "000002")
     refused = desk.git("ls-remote", "origin", cwd=tree, status=128)
     assert desk.asked == 6
     assert "fatal: remote error: gitguard: verify to read app" in refused.err
@@ -245,6 +245,99 @@ def test_a_clones_own_settings_do_not_reach_behind_the_wrapper(desk: Desk) -> No
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("where", ["--global", "--local"])
+@pytest.mark.parametrize("first", ["verify", "hook-up"])
+@pytest.mark.parametrize("then", ["push", "keys add"])
+def test_a_server_is_one_however_it_is_met(desk: Desk, where: str, first: str, then: str) -> None:
+    """{verify, hook-up} in either order, for one clone or for all, and then {push, keys add}: it is known by both, or by none."""
+    tree = desk.home / "app"
+    desk.gitguard("hook-up", "--undo", "--global", cwd=tree)
+    (desk.home / ".config" / "gitguard" / "servers").unlink()
+    hook_up = ("hook-up", "--global") if where == "--global" else ("hook-up",)
+    new = desk.server.new_key(f"{desk.person.name}-new")
+    (desk.home / "new.pub").write_text(new.public_line)
+    if first == "hook-up":
+        desk.gitguard(*hook_up, cwd=tree)
+        refused = desk.gitguard("keys", "add", str(desk.home / "new.pub"), cwd=tree, status=2)
+        assert "you have not verified to" in refused.err
+        assert "code from your app" not in refused.err, "no prompt where nothing will be read"
+    desk.gitguard("verify", cwd=tree, stdin=desk.fresh() + "\n")
+    if first == "verify":
+        desk.gitguard(*hook_up, cwd=tree)
+    desk.gitguard("leave", cwd=tree)
+    if then == "push":
+        desk.answers(desk.fresh())
+        pushed = desk.git("push", "--quiet", "origin", f"HEAD:refs/heads/{desk.person.name}", cwd=tree)
+        assert "not asked here" not in pushed.err
+        assert desk.asked == 1
+    else:
+        added = desk.gitguard("keys", "add", str(desk.home / "new.pub"), cwd=tree, stdin=desk.fresh() + "\n")
+        assert new.fingerprint in added.out
+
+
+def test_a_clones_own_ssh_is_kept_behind_the_wrapper(desk: Desk) -> None:
+    """A clone with an ssh command of its own: hooked up there, that one is run, and it is another server than the person's."""
+    tree = desk.home / "app"
+    desk.gitguard("hook-up", "--undo", "--global", cwd=tree)
+    own = desk.git("config", "--global", "--get", "core.sshCommand", cwd=tree).out.strip()
+    desk.git("config", "--local", "core.sshCommand", f"env MARK=1 {own}", cwd=tree)
+    desk.gitguard("hook-up", cwd=tree)
+    refused = desk.git("ls-remote", "origin", cwd=tree, status=128)
+    assert "you have not verified to" in refused.err
+    desk.gitguard("verify", cwd=tree, stdin=desk.fresh() + "\n")
+    desk.gitguard("leave", cwd=tree)
+    desk.answers(desk.fresh())
+    desk.git("ls-remote", "origin", cwd=tree)
+    assert desk.asked == 1
+
+
+def test_a_program_that_answers_for_nobody(desk: Desk) -> None:
+    """Adversary: none; GIT_ASKPASS prints a token for another server. It is sent nowhere, and asked no third time."""
+    tree = desk.home / "app"
+    desk.answers("ghp_0123456789abcdefghijklmnopqrstuvwxyzAB")
+    refused = desk.git("ls-remote", "origin", cwd=tree, status=128)
+    assert "not a code; nothing was sent" in refused.err
+    assert desk.asked == 2
+    with desk.server.acting() as site, site.store.reading() as tx:
+        assert tx.failures(desk.person.name, 0) == []
+    desk.answers("000000")
+    desk.git("ls-remote", "origin", cwd=tree, status=128)
+    with desk.server.acting() as site, site.store.reading() as tx:
+        assert len(tx.failures(desk.person.name, 0)) == 1, "the same answer twice ends the asking"
+
+
+def test_bytes_of_a_server_move_no_cursor(desk: Desk) -> None:
+    """Adversary: a known server whose refusal and answers hold escape sequences. They are shown as Git shows them, with `?`."""
+    tree = desk.home / "app"
+    evil = desk.home / "evil"
+    said = (
+        "ERR gitguard: verify to read \\033]0;owned\\007app: ssh -T git@h 2fa verify [verification-required]"
+    )
+    evil.write_text(
+        f"#!/bin/sh\ncase \"$*\" in *2fa*) printf 'hello \\033[2J\\n'; exit 0;; esac\n"
+        f"text=$(printf '{said}')\nprintf '%04x%s' $((${{#text}} + 4)) \"$text\"\n"
+    )
+    evil.chmod(0o755)
+    desk.git("config", "--global", "gitguard.beforeSshCommand", str(evil), cwd=tree)
+    desk.answers("123456")
+    shown = desk.git("ls-remote", "origin", cwd=tree, status=128).err
+    assert "gitguard: verify to read ?]0;owned?app\n" in shown
+    assert "hello ?[2J" in shown
+    assert "\x1b" not in shown.partition("fatal:")[0]
+
+
+def test_the_hook_up_says_a_whole_sentence(desk: Desk) -> None:
+    """With a page in the refusal: what is asked for, and no way out that is left hanging."""
+    tree = desk.home / "app"
+    desk.server.configure(host={"web_url": "https://git.example.com/2fa"})
+    try:
+        desk.answers(desk.fresh())
+        shown = desk.git("ls-remote", "origin", cwd=tree).err
+        assert "gitguard: verify to read app\n" in shown
+    finally:
+        desk.server.configure(host={"web_url": ""})
+
+
 def test_undo_leaves_no_trace(desk: Desk) -> None:
     """The person's file says what it said before; in a clone too; what is not hooked up is said."""
     text = run(["git", "config", "--global", "--list"], env=desk.env()).out
@@ -263,7 +356,7 @@ def test_undo_leaves_no_trace(desk: Desk) -> None:
     desk.gitguard("hook-up", "--undo", cwd=tree)
     assert (tree / ".git" / "config").read_text().split() == before.split()
     assert "was not set up" in desk.gitguard("hook-up", "--undo", cwd=tree).out
-    assert "not a clone" in desk.gitguard("hook-up", cwd=desk.home, status=2).err
+    assert "not inside a Git clone" in desk.gitguard("hook-up", cwd=desk.home, status=2).err
 
 
 def test_every_byte_goes_through(desk: Desk) -> None:

@@ -198,7 +198,7 @@ def test_a_person_reads_what_applies_to_them(house: Server) -> None:
     assert "exempt by the rule robot until" in said
     assert said.rstrip().endswith(": ci")
     robots = house.ssh(house.people["ci"], "2fa", "repo", "show", "team/app", status=0).out
-    assert "of you, to push: nothing, by the exemption robot" in robots
+    assert "you may push without 2FA, by the exemption robot" in robots
     told = json.loads(house.ssh(alice, "2fa", "repo", "show", "team/app", "--json", status=0).out)
     assert told["of_you"]["read"]["because"] == "rule:all"
     assert [(row["rule"], row["users"]) for row in told["exempt"]] == [("robot", ["ci"])]

@@ -87,9 +87,7 @@ def _say(s: Statistics) -> None:
         f"{number(people.open_invites, 'open invite')}, {number(people.throttled, 'user')} throttled"
     )
     if s.concerns:
-        click.echo(
-            f"needs a look  {number(s.concerns, 'thing')}; see the page, or: gitguard admin audit show"
-        )
+        click.echo(f"needs a look  {number(s.concerns, 'thing')}; see the page or gitguard admin audit show")
     click.echo(f"\nwithin {format_duration(s.period_seconds)}")
     verified = sum(s.period.verifications.values())
     click.echo(
