@@ -57,6 +57,7 @@ class Front(Page):
     def start(self, *words: str) -> None:
         """Serve on a socket, and in front of it on the port."""
         self.socket = self.folder / "web.socket"
+        before = self.log().count("gitguard: serving") if (self.server.folder / "web.log").exists() else 0
         log = open(self.server.folder / "web.log", "ab")  # noqa: SIM115 - the process's own from here on
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gitguard", "--config", str(self.server.config), "admin", "serve", "--socket",
@@ -72,7 +73,7 @@ class Front(Page):
             if self._front.poll() is not None or self._process.poll() is not None:
                 raise RuntimeError(f"{self.kind} did not start: {self.log()}")
             with socket.socket() as probe:
-                if self.socket.exists() and probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                if self.log().count("gitguard: serving") > before and probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             time.sleep(0.05)
         raise RuntimeError(f"{self.kind} does not answer: {self.log()}")
@@ -175,8 +176,10 @@ SSLCertificateKeyFile {key}
 
     def _haproxy(self, _: Path, __: Path, both: Path) -> str:
         asks = f" ca-file {self.client()[0]} verify optional" if self.signs_on else ""
+        user = f"    user {self.account}\n    group {self.account}\n" if os.geteuid() == 0 else ""
         return f"""global
     maxconn 500
+{user}
 defaults
     mode http
     timeout client 30s

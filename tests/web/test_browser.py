@@ -72,11 +72,13 @@ def browser() -> Iterator[Browser]:
 class Push:
     """`git push`, typed, with its terminal's words."""
 
-    def __init__(self, street: Street, person: Person, *options: str, wait: bool = True) -> None:
+    def __init__(
+        self, street: Street, person: Person, *options: str, wait: bool = True, repository: str = "team/app"
+    ) -> None:
         street.count += 1
         label = f"b{street.count}"
-        tree = street.server.work_tree(person, "team/app", label)
-        self.street, self.seen = street, tree / "seen"
+        tree = street.server.work_tree(person, repository, label)
+        self.street, self.seen, self.person = street, tree / "seen", person
         env = street.server.git_env(person, *options)
         if not wait:
             env |= {"GIT_PROTOCOL": "gitguard=no-wait"}
