@@ -73,7 +73,10 @@ class Front(Page):
             if self._front.poll() is not None or self._process.poll() is not None:
                 raise RuntimeError(f"{self.kind} did not start: {self.log()}")
             with socket.socket() as probe:
-                if self.log().count("gitguard: serving") > before and probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                if (
+                    self.log().count("gitguard: serving") > before
+                    and probe.connect_ex(("127.0.0.1", self.port)) == 0
+                ):
                     return
             time.sleep(0.05)
         raise RuntimeError(f"{self.kind} does not answer: {self.log()}")

@@ -49,9 +49,11 @@ def _before() -> None:
 def _check_host(settings: Settings) -> None:
     """MUST: only under the name of `web_url`: or another name that leads here (DNS rebinding) would be same-origin."""
     scheme, ours = own_origin(settings).split("://")
-    if _plain(request.host, scheme) != ours:
+    # The header as it came: what Flask makes of it strips ports by the scheme between proxy and page.
+    asked = request.headers.get("Host", "")
+    if _plain(asked, scheme) != ours:
         seldom(
-            f"421: asked for under the name {printable(request.host, 100)!r}, but [host] web_url is {settings.host.web_url}"
+            f"421: asked for under the name {printable(asked, 100)!r}, but [host] web_url is {settings.host.web_url}"
         )
         raise MisdirectedRequest
 

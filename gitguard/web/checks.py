@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from flask import Flask, current_app, redirect, request, url_for
+from flask import Flask, Response, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
@@ -124,7 +124,9 @@ def _plain(error: HTTPException) -> ResponseReturnValue:
         return error.get_response()
     if code == 405 and request.method == "GET":
         return redirect(url_for("sign_in.home"), 303)  # the address of a form that was sent
-    known = {404: "not_found", 405: "not_found", 413: "too_large", 421: "wrong_host"}.get(code, "not_allowed")
+    if code == 421:  # no page of ours can be addressed under that name
+        return Response(f"{texts()('plain.wrong_host')}\n", 421, mimetype="text/plain")
+    known = {404: "not_found", 405: "not_found", 413: "too_large"}.get(code, "not_allowed")
     return show("plain.html", status=code, what=known, bare=True)
 
 
