@@ -22,6 +22,10 @@ demo-web: $(READY) sshd chromium ## Show the web page: a refused push, a browser
 screenshots: $(READY) sshd chromium ## Take the pictures of docs/web.md anew
 	@$(BIN)/python tools/screenshots.py
 
+.PHONY: flow
+flow: $(READY) sshd chromium ## Steps and seconds from a refused push to one that continues, for each way there is
+	@$(BIN)/python tools/flow.py
+
 .PHONY: test
 test: $(READY) sshd gitolite gcrypt logrotate compiler chromium fronts ## Run everything, with real sshd and real git
 	@$(BIN)/python -m pytest -n 4 --dist worksteal
