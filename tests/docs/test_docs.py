@@ -245,3 +245,25 @@ def test_the_policy_for_a_company_is_as_expected() -> None:
     assert rule_notes(settings, moment) == []
     named = {str(row.wanted.get("rule")) for row in rows}
     assert {rule.name for rule in settings.rules} - named <= {"auditors", "robot-release"}
+
+
+def test_what_the_reference_says_in_prose_is_there() -> None:
+    """D1: each key, verb and option that the prose names is one; nothing that is there is said not to be."""
+    import msgspec
+
+    from gitguard.config.schema import Settings
+    from gitguard.verbs import VERBS
+
+    prose = (ROOT / "tools" / "reference.md").read_text()
+    settings = Settings()
+    for table, key in re.findall(r"`\[(\w+)\] (\w+)`", prose):
+        fields = {field.name for field in msgspec.structs.fields(type(getattr(settings, table)))}
+        assert key in fields, (table, key)
+    words = {verb.name for verb in VERBS} | {alias for verb in VERBS for alias in verb.aliases}
+    for verb in re.findall(r"`2fa ([a-z-]+)", prose):
+        assert verb in words | {"help", "VERB"}, verb
+    told = (ROOT / "docs" / "reference.md").read_text()
+    for option in re.findall(r"`(?:[a-z|]+ )*(--[a-z-]+)", prose):
+        assert told.count(option) >= 2, option
+    assert "not in this version" not in prose
+    assert "{{" not in told, "every slot is filled"
