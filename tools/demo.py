@@ -37,7 +37,7 @@ def push(server: Server, alice: Person, tree: Path, *, expect: int) -> None:
 def story(server: Server) -> None:
     """Refused, enrolled, verified, pushed, ended, refused."""
     tell(
-        "The server admin installs gitguard, makes a repository that demands 2FA for pushes, and adds alice."
+        "The server admin installs gitguard, makes a repository that requires 2FA for pushes, and adds alice."
     )
     server.install()
     server.start()

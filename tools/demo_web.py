@@ -32,7 +32,7 @@ def refused_push(server: Server, alice: Person, label: str) -> tuple[subprocess.
     link = ""
     for line in push.stderr:
         print(f"  {line.rstrip()}", flush=True)
-        if "waits up to" in line:
+        if "waiting up to" in line:
             return push, link
         link = next((word for word in line.split() if "/verify/" in word), "")
     raise RuntimeError("the push did not wait")
@@ -49,7 +49,7 @@ def rest_of(push: subprocess.Popen[str]) -> None:
 
 def story(server: Server) -> Person:
     """Refused, signed in, verified on a phone, gone on."""
-    tell("The server demands 2FA for pushes to team/app, and lets a refused push wait. Alice pushes.")
+    tell("The server requires 2FA for pushes to team/app, and a refused push may wait. Alice pushes.")
     alice = server.new_user("alice")
     server.ssh(alice, "2fa leave", status=0)
     server.clear_watermark(alice)
@@ -111,7 +111,7 @@ def main() -> None:
         page.start()
         alice = story(server)
         tell(
-            f"Done in {time.monotonic() - began:.0f} s: refused, one page, one code, and the push went on by itself."
+            f"Done in {time.monotonic() - began:.0f} s: refused, one page, one code, and the push continued by itself."
         )
         if sys.stdin.isatty():
             stay(server, page, alice)

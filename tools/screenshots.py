@@ -84,9 +84,9 @@ def story(server: Server, page: Page) -> None:
             tab = sign_in(context, server, newcomer)
             take(tab, "phone-set-up")
             tab.get_by_label("Invite").fill(newcomer.invite)
-            tab.get_by_role("button", name="Go on").click()
+            tab.get_by_role("button", name="Continue").click()
             take(tab, "phone-recovery-codes")
-            tab.get_by_role("button", name="I have kept them").click()
+            tab.get_by_role("button", name="I've saved them").click()
             take(tab, "phone-app")
         push, link = refused_push(server, alice, "here")
         for dark in (False, True):
@@ -109,6 +109,12 @@ def story(server: Server, page: Page) -> None:
             tab.goto(f"{page.url}/repository?name=team/web")
             take(tab, "desktop-repository")
         push.wait(30)
+        with window(browser, PHONE) as context:
+            tab = sign_in(context, server, alice)
+            tab.goto(far)
+            tab.get_by_role("button", name="This isn't me").click()
+            tab.get_by_role("heading", name="Blocked").wait_for()
+            take(tab, "phone-not-me")
         elsewhere.terminate()
         elsewhere.wait(30)
         for dark in (False, True):
@@ -119,7 +125,11 @@ def story(server: Server, page: Page) -> None:
                 tab.get_by_role("button", name="Verify").click()
                 tab.get_by_role("heading", name="Your account").wait_for()
                 tab.goto(f"{page.url}/admin")
+                tab.get_by_role("heading", name="Needs a look").wait_for()
                 take(tab, f"desktop-admin-{'dark' if dark else 'light'}")
+                if not dark:
+                    tab.goto(f"{page.url}/admin/sessions")
+                    take(tab, "desktop-sessions")
                 if dark:
                     tab.goto(f"{page.url}/admin/person?name=alice")
                     take(tab, "desktop-person-dark")
@@ -132,7 +142,7 @@ def main() -> None:
     server = Server(folder / "server")
     try:
         server.install()
-        server.configure(session={"wait": "2m"})
+        server.configure(session={"wait": "2m"}, second_factor={"issuer": "Example Git"})
         server.start()
         server.admin("repo", "create", "team/app")
         server.admin("repo", "require", "team/app", "push")

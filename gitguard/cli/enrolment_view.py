@@ -18,7 +18,7 @@ from gitguard.session.moment import Moment, now
 
 def show_pending(here: Here, pending: Pending, qr: str) -> None:
     """Apps, recovery codes, link, secret, and last the QR code, with the prompt right below it; shown this once."""
-    click.echo("1. You need an authenticator app. Need one?\n")
+    click.echo("1. Open your authenticator app. Need one?\n")
     for app in here.settings.apps:
         click.echo(f"    {app.name:<12} {app.platforms:<24} {app.url}".rstrip())
     if pending.recovery_codes:
