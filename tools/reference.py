@@ -84,7 +84,7 @@ def admin_rows(command: click.Command, path: str) -> list[str]:
             words.append(parameter.make_metavar(context))
         elif isinstance(parameter, click.Option):
             takes = "" if parameter.is_flag else f" {parameter.make_metavar(context)}"
-            flag = f"{parameter.opts[0]}{takes}"
+            flag = "|".join((parameter.opts[0], *parameter.secondary_opts)) + takes
             words.append(flag if parameter.required else f"[{flag}]")
             notes += f" `{parameter.opts[0]}`: {parameter.help}"
     text = " ".join(words).replace("|", "\\|")
@@ -124,6 +124,7 @@ def settings_rows() -> list[str]:
     ] + [
         "| `[[apps]]` | `name`, `platforms`, `url` | three free apps |",
         "| `[groups]` | a name | a list of users |",
+        "| `[aliases]` | a login | the user that it is here |",
     ]
 
 

@@ -34,11 +34,11 @@ def answer(site: Site, asked: Question, moment: Moment) -> tuple[Decision, Confi
     if asked.operation not in VERBS:
         raise Refusal("usage", text=f"the operation is read or push, not {printable(asked.operation, 40)}")
     if asked.refs and asked.operation != "push":
-        raise Refusal("usage", text="--ref belongs to a push")
+        raise Refusal("usage", text="refs belong to a push")
     if asked.key is not None and not is_fingerprint(asked.key):
         raise Refusal("usage", text=f"{printable(asked.key, 60)} is not a fingerprint; write SHA256:...")
     if asked.address is not None and network_of(asked.address) is None:
-        raise Refusal("usage", text=f"--from: {printable(asked.address, 60)} is not an IP address")
+        raise Refusal("usage", text=f"{printable(asked.address, 60)} is not an IP address")
     key, address = _defaults(site, asked)
     config = load(*site.places.of_gate)
     store = GateQuery(config.store)

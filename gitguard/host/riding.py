@@ -27,7 +27,7 @@ LOOK = "riders.seen"  # below the state folder: what the last look at them saw
 SWEPT = "swept"  # below the state folder: its time tells doctor that somebody sweeps, whoever else looked meanwhile
 LOOK_SECONDS = 600  # a sweep runs once a minute; ten in a row that did not are no accident
 STOPPED = (
-    "gitguard: stopped, because what let this in has ended (a session, a key or a rule); "
+    "gitguard: stopped, because the session, key or rule that allowed this has ended; "
     "try again, and you are told what is needed"
 )
 GIT, GATE, HELD = "git", "gate", "held"

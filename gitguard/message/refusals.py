@@ -96,7 +96,7 @@ class View:
 
 # reason -> the first line without its bracket. {what}, {ssh...} and the refusal's facts are filled in.
 _SENTENCES = {
-    "internal-error": "something went wrong inside; tell your server admin the id below",
+    "internal-error": "something went wrong on the server; give your server admin the id below",
     "usage": "{text}",
     "verification-required": "verify to {what}: {verify}",
     "verification-expired": "your verification has expired; verify again to {what}: {verify}",

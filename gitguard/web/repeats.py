@@ -91,11 +91,6 @@ def not_done() -> None:
     g.not_done = True
 
 
-def done_here() -> None:
-    """What the form did is shown by this very answer, not behind a redirection."""
-    g.done_here = True
-
-
 def _before() -> Response | None:
     if request.method != "POST":
         return None
@@ -127,7 +122,7 @@ def _after(response: Response) -> Response:
             current_app.session_interface.save_session(current_app, session, response)
             session.modified = False
             answer.response = (response.status_code, list(response.headers), body)
-        g.succeeded = response.status_code == 303 or g.get("done_here", False)
+        g.succeeded = response.status_code == 303
     return response
 
 

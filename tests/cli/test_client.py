@@ -81,9 +81,14 @@ def gitguard(
     cwd: Path | None = None,
     stdin: str = "",
     status: int | None = None,
+    environ: dict[str, str] | None = None,
 ) -> Done:
     """`gitguard ...` on the person's workstation."""
-    env = {**server.git_env(person), "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    env = {
+        **server.git_env(person),
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        **(environ or {}),
+    }
     return run([*GITGUARD, *words], cwd=cwd, stdin=stdin, status=status, env=env)
 
 
@@ -126,6 +131,53 @@ def test_a_link_to_the_web_page(server: Server) -> None:
     done = gitguard(server, alice, "web", cwd=tree, status=0)
     assert re.fullmatch(r"https://git\.example\.com/2fa/sign-in/[\w-]{43}\n", done.out)
     assert "one browser" in done.err
+    assert "\u2580" not in done.err, "nobody looks at it, so nothing is drawn"
+    drawn = gitguard(server, alice, "web", "--qr", "small", cwd=tree, status=0)
+    assert "\u2580" in drawn.err
+    assert drawn.out.count("\n") == 1
+    large = gitguard(server, alice, "web", "--qr", "large", cwd=tree, status=0)
+    assert "\u2580" not in large.err
+    assert "\x1b[48;5;16m" in large.err
+
+
+@e2e
+def test_the_page_opens_in_this_computers_browser(server: Server, tmp_path: Path) -> None:
+    """`gitguard web --open`: the browser is given the link, and nothing else shows it; a server that names another address is refused."""
+    alice = server.new_user("opener")
+    server.admin("repo", "create", "opened")
+    tree = server.work_tree(alice, "opened")
+    server.configure(host={"web_url": "https://git.example.com/2fa/"})
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > "{tmp_path}/opened"\n')
+    browser.chmod(0o755)
+    done = gitguard(server, alice, "web", "--open", cwd=tree, status=0, environ={"BROWSER": str(browser)})
+    link = (tmp_path / "opened").read_text().strip()
+    assert re.fullmatch(r"https://git\.example\.com/2fa/sign-in/[\w-]{43}", link)
+    assert done.out == ""
+    assert link not in done.err
+    assert "opened https://git.example.com/2fa in your browser" in done.err
+    for evil in (
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "http://evil.example/x",
+        "https://x y",
+        "--help",
+    ):
+        fake = tmp_path / "fake-ssh"
+        fake.write_text(f"#!/bin/sh\necho '{evil}'\n")
+        fake.chmod(0o755)
+        (tmp_path / "opened").unlink(missing_ok=True)
+        refused = gitguard(
+            server,
+            alice,
+            "web",
+            "--open",
+            cwd=tree,
+            status=2,
+            environ={"BROWSER": str(browser), "GIT_SSH_COMMAND": str(fake)},
+        )
+        assert "did not answer with a link" in refused.err
+        assert not (tmp_path / "opened").exists()
 
 
 @e2e

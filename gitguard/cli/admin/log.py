@@ -24,7 +24,7 @@ from gitguard.session.moment import now
 
 
 @click.command()
-@click.argument("what", required=False, metavar="USER|REPO|ID")
+@click.argument("what", required=False, metavar="[USER|REPO|ID]")
 @click.option("--since", default="1d", metavar="DURATION", help="How far back, such as 2h; default 1d.")
 @click.option("--refused", is_flag=True, help="Only refusals.")
 @click.option(

@@ -76,7 +76,9 @@ def backup(ctx: click.Context, file: str) -> None:
     "--keep-recovery-codes", is_flag=True, help="Keep recovery codes, although some may have been used since."
 )
 @click.option(
-    "--key-file-lost", is_flag=True, help="Restore although secrets do not decrypt: whose it is sets up anew."
+    "--key-file-lost",
+    is_flag=True,
+    help="Restore even if secrets cannot be decrypted; their owners set up again.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
