@@ -61,7 +61,7 @@ VERBS = (
         (
             Option("--if-needed", "Do not ask if already verified."),
             Option("--no-prompt", "Read the code from stdin; print no prompt."),
-            Option("--for", "With --if-needed: by this repository's time limit.", value="REPO"),
+            Option("--for", "With --if-needed: check against this repository's time limit.", value="REPO"),
         ),
     ),
     Verb(

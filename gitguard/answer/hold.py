@@ -19,7 +19,7 @@ from gitguard.config.load import load
 from gitguard.decision.decision import Decision
 from gitguard.message.moments import duration
 from gitguard.message.reasons import WANTING, Refusal
-from gitguard.message.refusals import View, first_line
+from gitguard.message.refusals import INVITE, View, first_line
 from gitguard.session.refused_reads import was_refused
 from gitguard.session.waiting import Note, drop, put
 from gitguard.store.gate_query import GateQuery
@@ -93,8 +93,11 @@ def hold(
         if note is None:
             return False
         _say(decision, view, config, note)
+        began = time.monotonic()
         if _watch(config, ask, sleep, stopped):
             _write("gitguard: verified; continuing the push\n")
+        elif time.monotonic() - began >= config.wait_seconds:
+            _write(f"gitguard: not verified within {duration(config.wait_seconds)}; nothing was pushed\n")
     except (OSError, ValueError):
         pass  # the client is gone, or what cannot be noted cannot be found and ended: asked once more, for the log
     finally:
@@ -147,6 +150,8 @@ def _say(decision: Decision, view: View, config: Config, note: Note) -> None:
         _write(first_line(refusal, view).rpartition(" [")[0] + "\n")
         if decision.updates and refusal.hint:
             _write(f"gitguard: {refusal.hint.partition(';')[0]}\n")
+    if refusal is not None and refusal.reason == "enrolment-required" and view.needs_invite:
+        _write(f"gitguard: {INVITE}\n")
     _write(
         f"gitguard: waiting up to {duration(config.wait_seconds)} for you to verify; "
         f"push number {note.number} continues by itself (Ctrl-C cancels)\n"

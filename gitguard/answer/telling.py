@@ -97,7 +97,6 @@ def _name_page(view: View, decision: Decision, config: Config) -> None:
     if not config.web_url or decision.refusal is None or decision.refusal.reason not in WANTING:
         return
     request = decision.request
-    view.page = f"{config.web_url}/verify"
     asked = note(
         config.state,
         request.user,
@@ -107,8 +106,10 @@ def _name_page(view: View, decision: Decision, config: Config) -> None:
         decision.operation,
         request.moment.at,
     )
-    if asked is not None:
-        view.page, view.number = f"{view.page}/{asked.id}", asked.number
+    if (
+        asked is not None
+    ):  # what the page will not show is better not named: denied a moment ago, or no room for it
+        view.page, view.number = f"{config.web_url}/verify/{asked.id}", asked.number
 
 
 def _elsewhere(

@@ -25,7 +25,7 @@ from gitguard.client.remote import (
 )
 from gitguard.command_line import Group, Run, options_of
 from gitguard.factor.code import read_code
-from gitguard.message.reasons import UNREACHED_STATUS, Refusal, printable
+from gitguard.message.reasons import UNREACHED_STATUS, Refusal, printable, readable
 from gitguard.verbs import VERBS, Verb
 
 SSH_FAILED = 255
@@ -63,7 +63,7 @@ def _command(verb: Verb, path: list[str]) -> click.Command:
     parameters += options_of(verb)
     parameters.append(click.Option(["--remote"], metavar="NAME", help="Use this remote's server."))
     if path == [] and verb.name == "web":
-        text = "Open the link in this computer's browser, and print nothing but that."
+        text = "Open the link in this computer's browser instead of printing it."
         parameters.append(click.Option(["--open", "opens"], is_flag=True, help=text))
     if path == [] and verb.name == "status":
         text = "For a shell prompt, without asking the server: `verified ENDS SERVER`, `unverified SERVER` or `unknown` (above it the words of 0.1: `locked ENDS SERVER`, `unlocked SERVER`)."
@@ -107,29 +107,19 @@ def _run(verb: Verb, path: list[str]) -> Run:
         )
         if asks:
             click.echo(f"to {server.shown}", err=True)
-        if asks and not known and verb.name not in ("verify", "enroll"):
-            # It may ask for a code, and would ask nobody: nothing of a terminal is lent to a server that is not known.
+        if not known:
             there = (
                 f" {shlex.quote(where)}" if where else f" --remote {shlex.quote(remote)}" if remote else ""
             )
-            raise Refusal(
-                "usage",
-                text=f"you have not verified to {server.shown} from this machine before",
-                hint=f"once, verify there by name: gitguard verify{there}",
-            )
-        if values and not known and verb.name in ("verify", "enroll"):
-            what = "code" if verb.name == "verify" else "invite"
-            raise Refusal(
-                "usage",
-                text=f"the {what} was not sent: you have not verified to {server.shown} from this machine before",
-                hint=f"leave the {what} out; it is asked for by name",
-            )
+            _check_strange(verb, server, there, asks=asks, given=bool(values))
         if opens:
             return _open_page(ssh, server)
+        if not known and not values and _already(ssh, server, verb, options):
+            return 0
         typed = None
         if verb.name == "verify" and (values or not known):
             # Codes go on stdin: arguments show in process lists.
-            typed = " ".join(values) if values else _asked(f"code for {server.shown}")
+            typed = " ".join(values) if values else _asked(f"code for {server.shown}, or a recovery code")
             values, options["no_prompt"] = [], True
         elif verb.name == "enroll" and not known:
             invite = _asked(f"invite for {server.shown} (empty if you were given none)")
@@ -140,6 +130,41 @@ def _run(verb: Verb, path: list[str]) -> Run:
         return status
 
     return run
+
+
+def _check_strange(verb: Verb, server: Server, there: str, *, asks: bool, given: bool) -> None:
+    """What is not sent to a server that is not known: what it may ask for, and codes and invites that it was not named for."""
+    if verb.name in ("verify", "enroll"):
+        what = "code" if verb.name == "verify" else "invite"
+        if given:
+            raise Refusal(
+                "usage",
+                text=f"the {what} was not sent: you have not verified to {server.shown} from this machine before",
+                hint=f"leave the {what} out; it is asked for by name",
+            )
+    elif asks:  # it would ask nobody: nothing of a terminal is lent to it
+        raise Refusal(
+            "usage",
+            text=f"you have not verified to {server.shown} from this machine before",
+            hint=f"once, verify there by name: gitguard verify{there}",
+        )
+
+
+def _already(ssh: SshCommand, server: Server, verb: Verb, options: dict[str, object]) -> bool:
+    """Whether `verify --if-needed` needs nothing, as a server says that is not known: nothing of the terminal is lent to it."""
+    if verb.name != "verify" or not options.get("if_needed"):
+        return False
+    words = ["2fa", "verify", *_sent(verb, {**options, "no_prompt": True})]
+    done = subprocess.run(
+        ssh_command(ssh, server, words),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        cwd=ssh.folder,
+    )
+    if done.returncode == 0:
+        click.echo(readable(done.stdout[:LONGEST_TYPED].decode("utf-8", "replace").strip(), 300))
+    return done.returncode == 0
 
 
 def _open_page(ssh: SshCommand, server: Server) -> int:

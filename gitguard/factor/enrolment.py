@@ -98,7 +98,10 @@ def establish(desk: Desk, person: Person, given: bytes | None, moment: Moment) -
     if token is None:
         return _by_factor(desk, person, given or b"", moment)
     if basis is None:
-        raise Refusal("invite-required", text="that invite is not valid; ask your server admin for a new one")
+        raise Refusal(
+            "invite-required",
+            text="that invite is used, expired or mistyped; ask your server admin for a new one",
+        )
     return basis
 
 

@@ -22,7 +22,10 @@ def issue(tx: Writing, keyring: Keyring, user: str, at: int) -> str:
 
 def canonical(typed: str) -> str | None:
     """The token in what a person typed, or None if it has not the shape of an invite."""
-    letters = letters_of(plain(typed.strip()).replace(" ", "")).removeprefix(PREFIX)
+    text = plain(typed.strip())
+    # The whole line that the admin sends may be pasted: `ssh -T git@HOST 2fa enroll INV-...`.
+    begin = text.upper().rfind(f"{PREFIX}-")
+    letters = letters_of(text[max(begin, 0) :].replace(" ", "")).removeprefix(PREFIX)
     return letters if len(letters) == LENGTH and all(c in ALPHABET for c in letters) else None
 
 

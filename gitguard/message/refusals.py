@@ -10,6 +10,7 @@ from gitguard.message.reasons import Refusal, printable, readable
 LONGEST_BYTES = 1024
 
 
+INVITE = "you need the invite that your server admin sent you; none? ask them"
 # What people type without `2fa` before it -> the verb they mean; a test holds it to the table of verbs.
 OWN_WORDS = {
     name: name
@@ -171,7 +172,7 @@ def refusal_text(refusal: Refusal, view: View) -> str:
     if view.number:
         lines.append(f"if the page asks for a number: {view.number}")
     if refusal.reason == "enrolment-required" and view.needs_invite:
-        lines.append("you need the invite that your server admin sent you; none? ask them")
+        lines.append(INVITE)
     lines += _who_and_since_when(refusal, view)
     if refusal.reason == "throttled" and "retry_at" in refusal.facts:
         if refusal.text:

@@ -89,6 +89,7 @@ def _note(
         return None
     # No two of a user have one number: or a thief would draw until theirs is what the owner's terminal shows.
     taken = [word for one in pending(state, user, at) for word in (one.number, one.id)]
+    # And a new id: whoever follows the link of an earlier refusal does not allow what they have not seen.
     number, id_ = new_number(), posix.urandom(4).hex()
     while number in taken:
         number = new_number()

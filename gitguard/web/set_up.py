@@ -21,6 +21,7 @@ from gitguard.web.visit import SIGNED_IN, needs, visit
 
 pages = Blueprint("set_up", __name__, url_prefix="/set-up")
 QUIET_MODULES = 4
+LATELY_SECONDS = 3600
 
 
 def _held() -> HeldEnrolments:
@@ -212,8 +213,15 @@ def confirm() -> ResponseReturnValue:
     if wanted is not None:
         return went_on(wanted)
     say("account.done.enrolled-again" if done.again else "account.done.enrolled")
+    if held.request:
+        say("set_up.meanwhile", "warning")
     return redirect(url_for("account.account"), 303)
 
 
 def _over() -> ResponseReturnValue:
-    return show("set_up_over.html", status=410)
+    """Nothing is begun here: it took too long, or it is done, and somebody came back to its page."""
+    here = visit()
+    with here.site.store.reading() as tx:
+        factor = tx.factor(here.person.user)
+    done = factor is not None and 0 <= here.moment.at - factor.enrolled_at < LATELY_SECONDS
+    return show("set_up_over.html", status=410, done=done)

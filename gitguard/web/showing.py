@@ -104,8 +104,11 @@ def refusal_in_words(refusal: Refusal) -> Markup:
     """Why, for people: the refusal's own words, or the catalogue's for its reason; and what helps."""
     said = texts()
     key = f"reason.{refusal.reason}" + ("-clock" if "clock" in refusal.facts else "")
+    if refusal.reason == "code-rejected" and request.form.get("recovery", "").strip():
+        key = "reason.code-rejected-recovery"
     if refusal.text:
-        words = Markup("{}").format(readable(refusal.text, 400))
+        text = readable(refusal.text, 400)
+        words = Markup("{}").format(text[:1].upper() + text[1:])
     elif said.has(key):
         retry_at = refusal.facts.get("retry_at")
         words = said(

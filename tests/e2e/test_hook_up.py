@@ -245,6 +245,16 @@ def test_a_clones_own_settings_do_not_reach_behind_the_wrapper(desk: Desk) -> No
     assert not mark.exists()
 
 
+def test_if_needed_asks_nothing_of_who_is_verified(desk: Desk) -> None:
+    """Also where the server was not met by name yet: it says so by itself, and no code is asked for."""
+    tree = desk.home / "app"
+    desk.gitguard("verify", cwd=tree, stdin=desk.fresh() + "\n")
+    (desk.home / ".config" / "gitguard" / "servers").unlink()
+    done = desk.gitguard("verify", "--if-needed", cwd=tree, status=0)
+    assert "already verified until" in done.out
+    assert "code for" not in done.err
+
+
 @pytest.mark.parametrize("where", ["--global", "--local"])
 @pytest.mark.parametrize("first", ["verify", "hook-up"])
 @pytest.mark.parametrize("then", ["push", "keys add"])

@@ -194,11 +194,11 @@ def test_the_servers_admin(hall: Hall) -> None:
         "/admin/people?which=not-enrolled": "Keys",
         f"/admin/person?name={victim.name}": victim.fingerprint,
         f"/admin/rules?user={victim.name}&repository=app&operation=push": "Allowed:",
-        "/admin/rules?user=nobody&repository=app&operation=push": "no user",
+        "/admin/rules?user=nobody&repository=app&operation=push": "No user",
         "/admin/sessions": victim.name,
         f"/admin/audit?user={victim.name}": "enrolled",
         "/admin/log": "Verdict",
-        "/admin/doctor": "Not checked since",
+        "/admin/doctor": "Is every way in guarded?",
         "/repositories": "app",
     }.items():
         shown = guest.browser.get(path)

@@ -15,7 +15,7 @@ from gitguard.doctor.page import page_findings
 from gitguard.web.app import cookie_name, create_app
 from gitguard.web.peer import peer_of
 from gitguard.web.way_back import own_page
-from lab.page import Browser, Page
+from lab.page import Browser, Page, sign_in
 from lab.server import Direct
 from tests.web.conftest import Hall
 
@@ -108,6 +108,36 @@ def test_set_up_in_a_second_tab_is_said(hall: Hall) -> None:
     assert "another tab" in old.text
     done = guest.browser.send("/set-up/confirm", {"name": apps[1][0], "code": pyotp.TOTP(apps[1][1]).now()})
     assert "Your new app is set up" in done.text
+
+
+def test_back_after_a_set_up_takes_nothing_away(hall: Hall) -> None:
+    """Whoever comes back to a step of a set-up that is done is told to keep the entry, not to delete it."""
+    guest = hall.signed_in()
+    guest.browser.get("/set-up")
+    guest.browser.send("/set-up/begin", {"given": guest.person.recovery_codes[0]})
+    app = guest.browser.send("/set-up/kept")
+    secret = re.search(r"secret=([A-Z2-7]+)", app.body)
+    assert secret
+    guest.browser.send("/set-up/confirm", {"name": app.value("name"), "code": pyotp.TOTP(secret[1]).now()})
+    for path in ("/set-up/app/shown", "/set-up/codes/x"):
+        back = guest.browser.get(path)
+        assert "Keep the entry in your app" in back.text
+        assert "delete" not in back.text
+
+
+def test_a_whole_line_is_pasted_for_an_invite(hall: Hall) -> None:
+    """What the admin sends is a line with the invite in it; a wrong recovery code is told as what it is."""
+    person = hall.server.add_user(hall.name())
+    browser = Browser(hall.page)
+    sign_in(browser, hall.link(person))
+    browser.get("/set-up")
+    codes = browser.send("/set-up/begin", {"given": f"ssh -T git@git.example.com 2fa enroll {person.invite}"})
+    assert codes.title == "Recovery codes", codes.text
+    guest = hall.signed_in()
+    guest.browser.get("/verify")
+    wrong = guest.browser.post("/verify", {"request": "", "code": "", "recovery": "AAAA-AAAA-AAAA-AAAA"})
+    assert "That recovery code is wrong or already used" in wrong.text
+    assert "<details open>" in wrong.body
 
 
 def test_what_needs_a_look(own_hall: Hall) -> None:
