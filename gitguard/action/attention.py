@@ -5,8 +5,10 @@ That it was seen is a record of the trail like any other act, by number, so ever
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from gitguard.action.site import Site
-from gitguard.answer.reported import SEEN, Concern, reported
+from gitguard.answer.reported import SEEN, Concern, reported, seen_up_to
 from gitguard.config.schema import Settings
 from gitguard.host import notices
 from gitguard.policy.rules import REQUIRE
@@ -15,14 +17,26 @@ from gitguard.session.moment import Moment
 ENDING_SECONDS = 7 * 86400  # an exemption that ends within that
 
 
-def attention(site: Site, moment: Moment) -> list[Concern]:
-    """The newest of the trail first; behind them what is not in it: `notices-dropped` and `exemption-ends`."""
+class Attention(Struct, frozen=True):
+    """`concerns`: the trail's first, the latest of them on top; then `notices-dropped` and `exemption-ends`.
+
+    `more`: how many others the trail has; `upto`: what to mark as seen, 0 for nothing.
+    """
+
+    concerns: tuple[Concern, ...]
+    more: int
+    upto: int
+
+
+def attention(site: Site, moment: Moment) -> Attention:
+    """What to look at now."""
     with site.store.reading() as tx:
-        found = reported(tx)
+        found, more = reported(tx)
+        upto = seen_up_to(tx, found)
     dropped = notices.last_dropped(str(site.settings.paths.state))
     if dropped is not None:
         found.append(Concern("notices-dropped", 0, dropped.since, {"count": str(dropped.count)}))
-    return [*found, *_ending(site.settings, moment)]
+    return Attention((*found, *_ending(site.settings, moment)), more, upto)
 
 
 def _ending(settings: Settings, moment: Moment) -> list[Concern]:
@@ -37,7 +51,10 @@ def _ending(settings: Settings, moment: Moment) -> list[Concern]:
 def mark_seen(site: Site, upto: int, actor: str, moment: Moment) -> bool:
     """Whatever the trail holds up to record `upto` was looked at; whether that was news. What came since stays."""
     with site.store.writing() as tx:
-        there = [one for one in reported(tx) if one.seq <= upto]
+        there = [one for one in reported(tx)[0] if one.first <= upto]
         if there:
-            tx.record(SEEN, moment.at, actor, upto=max(one.seq for one in there), count=len(there))
+            latest = max(
+                one.seq for one in there
+            )  # what comes later is not seen, whatever number a form brings
+            tx.record(SEEN, moment.at, actor, upto=min(upto, latest), count=len(there))
         return bool(there)

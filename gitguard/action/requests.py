@@ -19,7 +19,7 @@ from gitguard.factor.changes import TOLD_SECONDS, told
 from gitguard.factor.person import Person
 from gitguard.factor.proof import Proof, check_person, open_session, prove, record
 from gitguard.message.reasons import Refusal, machine_fault
-from gitguard.session import pending, waiting
+from gitguard.session import budget, pending, waiting
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment
 from gitguard.session.pending import Asked
@@ -196,6 +196,12 @@ def deny(
     if wanted is not None:
         key = wanted.asked.credential
     state = str(site.settings.paths.state)
+    by_itself = person.signed_in_by is not None and person.signed_in_by.text == key
+    with site.store.reading() as tx:
+        enrolled = tx.factor(person.user) is not None
+        if tx.owner(credential_of(key)) != person.user:
+            raise _gone()
+    alone = by_itself or not enrolled
 
     def change(tx: Writing) -> list[Session]:
         if tx.owner(credential_of(key)) != person.user:
@@ -210,8 +216,14 @@ def deny(
             raise machine_fault("cannot note that it was denied", error) from None
         if not (ended or out or there):
             return ended  # nothing was denied, so there is nothing to tell of
-        # Whoever it was may have verified for a day: no other network counts as the person's own from now on.
-        tx.forget_networks(person.user, but=network_of(person.address) or "")
+        # Whoever it was may have verified for a day: no other network counts as the person's own from now on. By the key
+        # alone only those that it asked from: or a thief would make the owner's home a strange place, and their own no news.
+        if not alone:
+            tx.forget_networks(person.user, but=network_of(person.address) or "")
+        for network in {network_of(asked.address) for asked in there} - {None, network_of(person.address)}:
+            tx.forget_network(person.user, str(network))
+        if alone and budget.retry_at(state, person.user, f"not-me {key}", moment.at) is not None:
+            return ended  # it is done; a key alone does not fill the trail and the admins' list with it
         tx.record(
             "request-denied",
             moment.at,
@@ -227,12 +239,7 @@ def deny(
         )
         return ended
 
-    by_itself = person.signed_in_by is not None and person.signed_in_by.text == key
-    with site.store.reading() as tx:
-        enrolled = tx.factor(person.user) is not None
-        if tx.owner(credential_of(key)) != person.user:
-            raise _gone()
-    if by_itself or not enrolled:
+    if alone:
         with site.store.writing() as tx:
             check_person(tx, person)
             ended = change(tx)

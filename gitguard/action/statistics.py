@@ -108,7 +108,7 @@ def statistics(site: Site, moment: Moment, period_seconds: int, entries: Iterabl
         dict(allowed.most_common()),
         dict(refused.most_common()),
         len(waiting.notes(str(paths.state))),
-        len(attention(site, moment)),
+        _concerns(site, moment),
         sum(_size(site.settings.store.url.path + suffix) for suffix in ("", "-wal")),
         _size(str(paths.access_log)),
         _slowest(site, moment, list(asked)[-SAMPLED:]),
@@ -159,6 +159,11 @@ def _method_of(record: AuditRecord) -> str:
     """By what a session was opened: cut out of the text, which costs a third of reading it all."""
     found = _METHOD.search(record.text)
     return found[1] if found is not None else "None"
+
+
+def _concerns(site: Site, moment: Moment) -> int:
+    found = attention(site, moment)
+    return len(found.concerns) + found.more
 
 
 def throttled(site: Site, tx: Reading, moment: Moment) -> list[str]:

@@ -88,6 +88,8 @@ def _converse(command: list[str], environment: dict[str, str]) -> tuple[int, byt
     handle = process.stdout.fileno() if process.stdout is not None else -1
     first = _first_packet(handle)
     if first[4:].startswith(b"ERR gitguard: ") and any(word in first.split(b"\n")[0] for word in _WANTED):
+        if process.stdout is not None:
+            process.stdout.close()  # whatever else it says is for nobody, and must not keep it, or Git, waiting
         return process.wait(), first
     _forward(first)
     try:

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from urllib.parse import urlsplit
 
 import click
 
@@ -167,6 +168,17 @@ def _already(ssh: SshCommand, server: Server, verb: Verb, options: dict[str, obj
     return done.returncode == 0
 
 
+def _is_page(link: str) -> bool:
+    """Whether it is an address by https, or one of this very machine; no name of a user stands before a host that is another."""
+    try:
+        parts = urlsplit(link)
+        here = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1")
+        plain = bool(re.fullmatch(r"[!-~]+", link)) and "@" not in parts.netloc and bool(parts.hostname)
+    except ValueError:
+        return False
+    return plain and (parts.scheme == "https" or here)
+
+
 def _open_page(ssh: SshCommand, server: Server) -> int:
     """Ask for a sign-in link, and open it here. MUST: a server names a page by https, or one of this very machine, or none."""
     import webbrowser
@@ -182,7 +194,7 @@ def _open_page(ssh: SshCommand, server: Server) -> int:
     if done.returncode != 0:
         return UNREACHED_STATUS if done.returncode in (SSH_FAILED, 127) else done.returncode
     link = done.stdout[:LONGEST_TYPED].decode("utf-8", "replace").strip()
-    if not re.fullmatch(r"(https://|http://(localhost|127\.0\.0\.1)[:/])[!-~]+", link):
+    if not _is_page(link):
         raise Refusal("usage", text=f"{server.shown} did not answer with a link: {printable(link, 100)}")
     if not webbrowser.open(link):
         click.echo(link)

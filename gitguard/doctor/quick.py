@@ -94,7 +94,8 @@ def _store(config: Config, moment: Moment) -> Iterator[Finding]:
         store = SqliteStore(config.store, audit_head(config.access_log))
         with store.reading() as tx:
             behind = tx.latest_at() - moment.at
-            concerns = len(reported(tx))
+            shown, more = reported(tx)
+            concerns = len(shown) + more
         store.close()
     except Refusal as refusal:
         yield gap(refusal.reason, refusal.detail or refusal.text, "gitguard admin store status")

@@ -24,8 +24,8 @@ def canonical(typed: str) -> str | None:
     """The token in what a person typed, or None if it has not the shape of an invite."""
     text = plain(typed.strip())
     # The whole line that the admin sends may be pasted: `ssh -T git@HOST 2fa enroll INV-...`.
-    begin = text.upper().rfind(f"{PREFIX}-")
-    letters = letters_of(text[max(begin, 0) :].replace(" ", "")).removeprefix(PREFIX)
+    before, _, rest = text.upper().rpartition(f" {PREFIX}-")
+    letters = letters_of((rest if before else text).replace(" ", "")).removeprefix(PREFIX)
     return letters if len(letters) == LENGTH and all(c in ALPHABET for c in letters) else None
 
 

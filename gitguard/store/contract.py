@@ -292,6 +292,9 @@ class Writing(Reading, TrailWriting, Protocol):
     def note_network(self, user: str, network: str, at: int, *, enrolled: bool = False) -> None:
         """`user` has verified from here; `enrolled`: for the first time, by the enrolment itself."""
 
+    def forget_network(self, user: str, network: str) -> int:
+        """A network counts as the user's own no more; how many rows that were."""
+
     def forget_networks(self, user: str, but: str = "") -> int:
         """No network is known of `user` any more, but this one; how many were."""
 

@@ -209,6 +209,9 @@ class Writer(Reader, TrailWriter):
             user, network, at, 0 if enrolled else at,
         )  # fmt: skip
 
+    def forget_network(self, user: str, network: str) -> int:
+        return self._change("DELETE FROM known_networks WHERE user_name = ? AND network = ?", user, network)
+
     def forget_networks(self, user: str, but: str = "") -> int:
         return self._change("DELETE FROM known_networks WHERE user_name = ? AND network <> ?", user, but)
 

@@ -38,12 +38,12 @@ class TrailReader(Sql):
         return found
 
     def latest_of(
-        self, events: tuple[str, ...], after: int, most: int, within: int = 20_000
+        self, events: tuple[str, ...], after: int, most: int, within: int = 20_000, *, oldest: bool = False
     ) -> list[AuditRecord]:
         newest = self._one("SELECT COALESCE(MAX(seq), 0) FROM audit")[0]
         wanted = " OR ".join(["record LIKE ? ESCAPE '!'"] * len(events))
         rows = self._all(
-            f"{_RECORD} WHERE seq > ? AND ({wanted}) ORDER BY seq DESC LIMIT ?",
+            f"{_RECORD} WHERE seq > ? AND ({wanted}) ORDER BY seq {'ASC' if oldest else 'DESC'} LIMIT ?",
             max(after, newest - within), *[holding(f'"event":"{event}"') for event in events], most,
         )  # fmt: skip
         found = [AuditRecord._make(row) for row in rows]

@@ -26,9 +26,9 @@ class TrailReading(Protocol):
         """
 
     def latest_of(
-        self, events: tuple[str, ...], after: int, most: int, within: int = 20_000
+        self, events: tuple[str, ...], after: int, most: int, within: int = 20_000, *, oldest: bool = False
     ) -> list[AuditRecord]:
-        """At most `most` records of these events behind number `after` and among the `within` latest, the newest first."""
+        """At most `most` records of these events behind number `after` and among the `within` latest, the newest first (`oldest`: the oldest)."""
 
     def latest_at(self) -> int:
         """The latest moment of any record, 0 for none: the store's own idea of how late it is."""

@@ -200,7 +200,7 @@ def recovery_codes() -> ResponseReturnValue:
 @needs(SIGNED_IN)
 def new_codes(name: str) -> ResponseReturnValue:
     """The new set, once."""
-    codes = current_app.extensions["once"].take(visit().browser, name)
+    codes = current_app.extensions["once"].take(visit().browser, name, tuple)
     return show("recovery_codes.html", codes=codes or (), setting_up=False, name="")
 
 

@@ -19,7 +19,7 @@ from gitguard.web.around import FREE
 from gitguard.web.confirming import confirm
 from gitguard.web.showing import refusal_in_words, show, texts, typed_code
 from gitguard.web.sign_in import sign_in_page
-from gitguard.web.verify import to_verify
+from gitguard.web.verify import say_rest, to_verify
 from gitguard.web.visit import ANYONE, SERVER_ADMIN, SIGNED_IN, renew, visit
 
 LOG = logging.getLogger("gitguard.web")
@@ -75,8 +75,9 @@ def _admit_admin(*, opens: bool) -> ResponseReturnValue | None:
         if typed is None or here.is_blind:
             repeats.not_done()
             return confirm()
-        open_by_code(here.site.desk, here.person, typed, here.moment)
+        done = open_by_code(here.site.desk, here.person, typed, here.moment)
         renew()
+        say_rest(done.proof)
         typed = None  # it is spent: what needs one more asks for it
     current_app.extensions["recent"].use(here.browser, here.moment)
     if opens:

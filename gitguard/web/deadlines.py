@@ -20,6 +20,7 @@ from gitguard.session.scope import neighbours_of
 READ_SECONDS = 10  # from connecting to the last byte of the form, handshake included
 WRITE_SECONDS = 10  # to take the answer, which is a few thousand bytes
 MOST_UNFINISHED = 8  # connections of one network whose request is not there yet; the oldest makes room
+MOST_OF_NETWORK = 16  # with those whose answer is made or taken: half of the threads
 LONGEST_FORM_BYTES = 8 * 1024
 _LOOK_SECONDS = 0.2
 
@@ -34,6 +35,7 @@ class _Watched:
         self.network = network
         self.ends: float | None = ends
         self.reading = True
+        self.shut = False
 
 
 class Watch:
@@ -60,9 +62,21 @@ class Watch:
             if connection in self._watched:
                 return
             self._watched[connection] = _Watched(network, time.monotonic() + READ_SECONDS)
-            unfinished = [one for one, w in self._watched.items() if w.reading and w.network == network]
-        if network and len(unfinished) > MOST_UNFINISHED:
-            self._shut(unfinished[0])
+            over = self._over(network) if network else []
+        for one in over:
+            self._shut(one)
+
+    def _over(self, network: str) -> list[Any]:
+        """The oldest of a network that are too many, each named once: it stands here until its thread has let go of it."""
+        own = [(one, w) for one, w in self._watched.items() if w.network == network and not w.shut]
+        unfinished = [one for one, w in own if w.reading]
+        over = unfinished[: max(len(unfinished) - MOST_UNFINISHED, 0)]
+        over += [one for one, w in own if w.ends is not None and one not in over][
+            : max(len(own) - len(over) - MOST_OF_NETWORK, 0)
+        ]
+        for one in over:
+            self._watched[one].shut = True
+        return over
 
     def done(self, connection: Any) -> None:
         """The answer is out, or the connection is closed."""

@@ -22,12 +22,14 @@ LOST_SECONDS = 600  # for so long a recovery code that was given in a browser le
 class Held(Struct):
     """`owner`: user and what signed the browser in; `request`: the pending request that led here, or "".
 
+    `by_lost`: begun on a recovery code alone, whose session must still stand when it is confirmed.
     `name`: tells it from one that was begun later in the same browser, in another tab.
     """
 
     pending: Pending
     owner: tuple[str, str]
     request: str
+    by_lost: bool = False
     secret_given: bool = False
     name: str = field(default_factory=lambda: secrets.token_urlsafe(6))
 

@@ -10,7 +10,9 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from typing import TypeVar
 
+T = TypeVar("T")
 KEPT_SECONDS = 600
 AGAIN_SECONDS = 2.0
 MOST = 1000
@@ -42,12 +44,12 @@ class Once:
                 self._kept.popitem(last=False)
         return name
 
-    def take(self, browser: str, name: str) -> object | None:
-        """What is kept under `name` for this browser; None for nothing, or what was shown already."""
+    def take(self, browser: str, name: str, kind: type[T]) -> T | None:
+        """What is kept under `name` for this browser; None for nothing, what was shown already, and what is of another kind."""
         now = time.monotonic()
         with self._lock:
             one = self._kept.get(name)
-            if one is None or one.browser != browser:
+            if one is None or one.browser != browser or not isinstance(one.what, kind):
                 return None
             if one.ends <= now:
                 del self._kept[name]

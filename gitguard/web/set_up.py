@@ -10,6 +10,7 @@ from markupsafe import Markup
 from gitguard.action import own, requests
 from gitguard.action.requests import PendingRequest
 from gitguard.factor import enrolment
+from gitguard.factor.enrolment import Basis, Pending
 from gitguard.factor.invite import PREFIX
 from gitguard.factor.proof import SecondCodeWanted
 from gitguard.message.reasons import Refusal, readable
@@ -32,6 +33,18 @@ def _held() -> HeldEnrolments:
 def _once() -> Once:
     once: Once = current_app.extensions["once"]
     return once
+
+
+def _lost() -> Basis | None:
+    """On what another app may be set up here without one more code: a recovery code, whose session in this browser still stands.
+
+    MUST: it ends with that session: by leaving, by an admin, by another network.
+    """
+    here = visit()
+    session = here.stand.session if here.stand is not None else None
+    if session is None or session.method != "recovery-code":
+        return None
+    return _held().lost(here.browser, here.moment)
 
 
 def _mine() -> Held | None:
@@ -57,7 +70,7 @@ def _wanted_here(asked: str) -> PendingRequest | None:
 def _first_page(error: Markup | str = "", status: int = 200) -> ResponseReturnValue:
     here = visit()
     enrolled = here.stand is not None and here.stand.enrolled
-    lost = enrolled and _held().lost(here.browser, here.moment) is not None
+    lost = enrolled and _lost() is not None
     with here.site.store.reading() as tx:
         needed = not lost and enrolment.needs_basis(here.site.desk, tx, here.person)
     given = request.form.get("given", "").strip()
@@ -82,7 +95,7 @@ def start() -> ResponseReturnValue:
     here = visit()
     given = request.form.get("given", "").strip()
     enrolled = here.stand is not None and here.stand.enrolled
-    basis = _held().lost(here.browser, here.moment) if enrolled and not given else None
+    basis = _lost() if enrolled and not given else None
     try:
         if basis is not None:
             pending = own.begin_enrolment_again(here.site, here.person, basis, here.moment)
@@ -98,7 +111,10 @@ def start() -> ResponseReturnValue:
         status = {"throttled": 429, "busy": 503}.get(refusal.reason, 400)
         return _first_page(refusal_in_words(refusal), status)
     held = Held(
-        pending, (here.person.user, here.person.account), "" if enrolled else request.form.get("request", "")
+        pending,
+        (here.person.user, here.person.account),
+        "" if enrolled else request.form.get("request", ""),
+        by_lost=basis is not None,
     )
     _held().put(here.browser, held)
     if not pending.recovery_codes:
@@ -114,7 +130,7 @@ def codes(name: str) -> ResponseReturnValue:
     held = _mine()
     if held is None:
         return _over()
-    found = _once().take(visit().browser, name)
+    found = _once().take(visit().browser, name, tuple)
     return show("recovery_codes.html", codes=found or (), setting_up=True, name=held.name)
 
 
@@ -142,7 +158,7 @@ def app(name: str) -> ResponseReturnValue:
     held = _mine()
     if held is None:
         return _over()
-    return _code_page(held, secret=_once().take(visit().browser, name) is held.pending)
+    return _code_page(held, secret=_once().take(visit().browser, name, Pending) is held.pending)
 
 
 def _code_page(
@@ -186,7 +202,7 @@ def _wanted(held: Held) -> PendingRequest | None:
 def confirm() -> ResponseReturnValue:
     """The first code of the new app: the factor counts, and what led here may continue."""
     here, held = visit(), _mine()
-    if held is None:
+    if held is None or (held.by_lost and _lost() is None):
         return _over()
     if request.form.get("name", held.name) != held.name:
         return _code_page(held, error=texts()("app.other_tab"), status=409)

@@ -104,7 +104,7 @@ def give_code() -> ResponseReturnValue:
         if not id_:
             done = open_by_code(here.site.desk, here.person, typed, here.moment)
             say("verify.done")
-            _say_rest(done.proof)
+            say_rest(done.proof)
             then = way_back.own_page(request.form.get("then", ""))
             if done.proof.method == "recovery-code" and not then:
                 return redirect(url_for("set_up.begin"), 303)
@@ -118,11 +118,11 @@ def give_code() -> ResponseReturnValue:
         field = {"number": "number", "gone": ""}.get(refusal.detail, "code")
         status = {"throttled": 429, "busy": 503}.get(refusal.reason, 400)
         return _form(id_, refusal_in_words(refusal), field, status)
-    _say_rest(approved.proof)
+    say_rest(approved.proof)
     return went_on(approved.wanted)
 
 
-def _say_rest(proof: Proof) -> None:
+def say_rest(proof: Proof) -> None:
     """Wrong codes since the last time: the owner is the one who can tell whether they were theirs. And codes left."""
     here = visit()
     rejected = proof.rejected
@@ -176,14 +176,16 @@ def _continues(wanted: PendingRequest) -> bool:
 def done(name: str) -> ResponseReturnValue:
     """What a code did; a page that is loaded again says the same."""
     here = visit()
-    what = _once().take(here.browser, name)
-    if not isinstance(what, Continued):
+    what = _once().take(here.browser, name, Continued)
+    if what is None:
         return redirect(url_for("account.account"), 303)
     return show(
         "done.html",
         wanted=what.wanted,
         continued=what.by_itself,
-        is_lost=current_app.extensions["held"].lost(here.browser, here.moment) is not None,
+        is_lost=here.stand is not None
+        and here.stand.session is not None
+        and here.stand.session.method == "recovery-code",
     )
 
 
@@ -210,8 +212,8 @@ def not_me() -> ResponseReturnValue:
 def stopped(name: str) -> ResponseReturnValue:
     """What to do about a key that somebody else has."""
     here = visit()
-    what = _once().take(here.browser, name)
-    if not isinstance(what, Denied):
+    what = _once().take(here.browser, name, Denied)
+    if what is None:
         return redirect(url_for("account.account"), 303)
     with here.site.store.reading() as tx:
         keys = tx.keys(here.person.user)

@@ -27,10 +27,18 @@ def own_page(address: str, *, to_verify: bool = False) -> str:
 
     `to_verify`: the page where one verifies counts too.
     """
-    if not address.startswith("/") or len(address) > LONGEST or not address.isprintable():
+    if (
+        not address.startswith("/")
+        or address.startswith("//")
+        or len(address) > LONGEST
+        or not address.isprintable()
+    ):
         return ""
     try:
-        endpoint, _ = current_app.url_map.bind("").match(urlsplit(address).path, method="GET")
+        parts = urlsplit(address)
+        if parts.scheme or parts.netloc or "\\" in address:
+            return ""
+        endpoint, _ = current_app.url_map.bind("").match(parts.path, method="GET")
     except (HTTPException, RequestRedirect, ValueError):
         return ""
     found = endpoint not in NOWHERE or (to_verify and endpoint == "verify.verify")

@@ -19,6 +19,11 @@ from gitguard.web.deadlines import READ_SECONDS, Watch
 _CLOSED = object()
 
 
+def _address(conn: Any) -> str:
+    """Who is at the other end, "" over a Unix socket."""
+    return str(conn.client[0]) if isinstance(conn.client, tuple) else ""
+
+
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     """`watch` is the application's, set before the worker starts (serving.py)."""
 
@@ -37,14 +42,14 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             return
         self.nr_conns += 1
         conn = gthread.TConn(self.cfg, client, address, listener.getsockname())
-        self.watch.reading(conn, str(address[0]) if isinstance(address, tuple) else "")
+        self.watch.reading(conn, _address(conn))
         conn.timeout = time.monotonic() + READ_SECONDS
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, 1, partial(self.on_pending_socket_readable, conn))  # 1: EVENT_READ
 
     def handle(self, conn: Any) -> Any:
         """Serve one request, watched. What cannot be kept is closed here, where waiting for the client holds up nobody."""
-        self.watch.reading(conn)
+        self.watch.reading(conn, _address(conn))
         kept = self.watch.around(conn, super().handle)
         if kept is not True:
             close_graceful(conn.sock)

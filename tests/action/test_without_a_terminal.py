@@ -429,13 +429,13 @@ def _begin_again(h: House) -> object:
 
 def _attention(h: House) -> object:
     _deny(h)
-    return [one.kind for one in attention.attention(h.site, h.moment)]
+    return [one.kind for one in attention.attention(h.site, h.moment).concerns]
 
 
 def _mark_seen(h: House) -> object:
     _deny(h)
     assert attention.mark_seen(h.site, h.newest, ACTOR, h.moment)
-    return attention.attention(h.site, h.moment) == []
+    return attention.attention(h.site, h.moment).concerns == ()
 
 
 def _throttled(h: House) -> object:

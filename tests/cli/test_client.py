@@ -161,6 +161,8 @@ def test_the_page_opens_in_this_computers_browser(server: Server, tmp_path: Path
         "file:///etc/passwd",
         "http://evil.example/x",
         "https://x y",
+        "http://localhost:x@evil.example/",
+        "https://a@evil.example/",
         "--help",
     ):
         fake = tmp_path / "fake-ssh"

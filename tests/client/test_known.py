@@ -108,3 +108,18 @@ def test_the_turn_of_one_that_died_is_taken_over(own_folder: Path) -> None:
         with turns.turn(Server("git@host", ()), told.append) as mine:
             assert mine
         assert told == []
+
+
+def test_a_server_that_never_stops_talking_keeps_nobody(
+    own_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """ATTACK: a refusal, and then a megabyte that nobody reads. EXPECTED: Git hears the refusal, and all of it ends."""
+    program = own_folder / "ssh"
+    packet = "ERR gitguard: verify to read x: ssh -T git@h 2fa verify [verification-required]"
+    program.write_text(
+        f"#!/bin/sh\nprintf '%04x%s' {len(packet) + 4} '{packet}'\nhead -c 1000000 /dev/zero || exit 1\nexit 3\n"
+    )
+    program.chmod(0o755)
+    status = as_ssh.run(SshCommand(str(program)), ["git@h", "git-upload-pack 'x'"])
+    assert status != 0
+    assert "verify to read x" in capfd.readouterr().out

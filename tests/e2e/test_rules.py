@@ -148,7 +148,7 @@ def test_explain_with_a_ref(house: Server) -> None:
     )
     assert json.loads(house.admin(*words, "--ref", "topic", "--json").out)["required"] is False
     assert (
-        "--ref belongs to a push"
+        "refs belong to a push"
         in house.admin("explain", "alice", "team/app", "read", "--ref", "x", status=2).err
     )
 

@@ -177,14 +177,30 @@ def test_the_oldest_of_a_network_makes_room(tmp_path: Path) -> None:
             watch.reading(number, "10.0.0.1")
         watch.reading(25, "198.51.100.1")
         assert shut == [0]
+        watch.reading(9, "192.0.2.1")
+        assert shut == [0, 1], "one that is shut is named once, and makes room once"
         watch.done(1)
         watch.done(0)
         watch.reading(26, "192.0.2.2")
-        assert shut == [0], "of what is done nothing is counted"
+        assert shut == [0, 1], "of what is done nothing is counted"
     finally:
         for one, other in pairs:
             one.close()
             other.close()
+
+
+def test_who_takes_no_answer_takes_no_more_than_half_of_the_threads(tmp_path: Path) -> None:
+    """ATTACK: requests that are whole, whose answers nobody reads. EXPECTED: of one network so many, and the oldest go."""
+    shut: list[Any] = []
+    watch = Watch(lambda _: socket.socket(), lambda _: True)
+    watch._shut = shut.append  # type: ignore[method-assign, assignment]
+    for number in range(deadlines.MOST_OF_NETWORK + 3):
+        watch.reading(number, "192.0.2.1")
+        watch._watched[number].reading = False
+        watch._watched[number].ends = time.monotonic() + 10
+    assert shut == [0, 1, 2]
+    watch.reading(99, "198.51.100.1")
+    assert shut == [0, 1, 2]
 
 
 def test_what_is_overdue_is_ended_in_each_state() -> None:

@@ -79,6 +79,117 @@ def test_a_lost_phone_takes_one_recovery_code(hall: Hall) -> None:
     assert other.browser.post("/set-up/begin", {}).status == 400, "without it a code is asked for"
 
 
+@pytest.mark.parametrize("end", ["leave", "revoke", "elsewhere"])
+def test_a_lost_phone_ends_with_its_session(hall: Hall, end: str) -> None:
+    """ATTACK: a cookie copied from whoever typed a recovery code. EXPECTED: what it allows goes with the session, at once."""
+    guest = hall.signed_in()
+    guest.browser.get("/verify")
+    guest.browser.send("/verify", {"request": "", "recovery": guest.person.recovery_codes[0]})
+    begun = guest.browser.send("/set-up/begin", {})
+    assert begun.title == "Recovery codes"
+    app = guest.browser.send("/set-up/kept")
+    secret = re.search(r"secret=([A-Z2-7]+)", app.body)
+    assert secret
+    headers: dict[str, str] = {}
+    if end == "leave":
+        guest.browser.post("/account/leave")
+    elif end == "revoke":
+        with hall.server.acting() as site, site.store.reading() as tx:
+            sessions = [one.id for one in tx.sessions(guest.person.name)]
+        for number in sessions:
+            hall.server.admin("session", "revoke", "--id", str(number), "--reason", "x")
+    else:
+        hall.server.configure(web={"trusted_proxies": ["127.0.0.1"]})
+        headers = {"X-Forwarded-For": "203.0.113.66"}
+    try:
+        shown = guest.browser.get("/set-up", headers)
+        assert 'name="given"' in shown.body
+        assert guest.browser.post("/set-up/begin", {}, headers=headers).status in (400, 403)
+        form = {"name": app.value("name"), "code": pyotp.TOTP(secret[1]).now()}
+        assert guest.browser.post("/set-up/confirm", form, headers=headers).status in (409, 410)
+    finally:
+        hall.server.configure(web={"trusted_proxies": []})
+
+
+def test_a_thief_with_the_key_alone_changes_no_networks(hall: Hall) -> None:
+    """ATTACK: "This isn't me" by the stolen key itself, to make the owner's home strange. EXPECTED: their networks stand."""
+    person = hall.server.new_user(hall.name())
+    with hall.server.acting() as site, site.store.reading() as tx:
+        assert tx.has_verified_from(person.name, "127.0.0.1")
+    hall.server.ssh(person, "2fa leave")
+    thief = hall.signed_in(person)
+    hall.server.configure(web={"trusted_proxies": ["127.0.0.1"]})
+    try:
+        hall.refused(person, host="203.0.113.66")
+        thief.browser.get("/verify", {"X-Forwarded-For": "203.0.113.66"})
+        form = {"key": person.fingerprint}
+        assert (
+            thief.browser.post("/verify/not-me", form, headers={"X-Forwarded-For": "203.0.113.66"}).status
+            == 303
+        )
+    finally:
+        hall.server.configure(web={"trusted_proxies": []})
+    with hall.server.acting() as site, site.store.reading() as tx:
+        assert tx.has_verified_from(person.name, "127.0.0.1"), "the owner's home is what it was"
+
+
+def test_a_flood_of_reports_hides_nobodys(own_hall: Hall) -> None:
+    """ATTACK: a key alone reports again and again. EXPECTED: one line for it, and what somebody else reported stays in sight."""
+    olga, vic = own_hall.signed_in(), own_hall.signed_in()
+    for guest, times in ((olga, 1), (vic, 40)):
+        for _ in range(times):
+            with own_hall.server.acting() as site:
+                pending = site.settings.paths.state + "/pending"
+                for name in sorted(one.name for one in Path(pending).glob("*")):
+                    (Path(pending) / name).unlink()
+            path = own_hall.refused(guest.person, host="203.0.113.9")
+            guest.browser.get(path)
+            guest.browser.post("/verify/not-me", {"request": path.rpartition("/")[2]})
+    admin = own_hall.verified()
+    own_hall.server.configure(git={"admins": [admin.person.name]})
+    shown = admin.browser.get("/admin")
+    assert f"{olga.person.name} says a request" in shown.text
+    assert shown.text.count(f"{vic.person.name} says a request") == 1
+    assert "(Reported 30 times.)" in shown.text, "what a key alone records in an hour has an end"
+    assert "Nothing needs a look" in admin.browser.send("/admin/seen", {"upto": "999999999"}).text
+    late = own_hall.refused(olga.person, "app", host="203.0.113.10")
+    olga.browser.get(late)
+    olga.browser.post("/verify/not-me", {"request": late.rpartition("/")[2]})
+    assert f"{olga.person.name} says a request" in admin.browser.get("/admin").text, (
+        "a number of the future marks nothing"
+    )
+
+
+def test_an_admin_is_told_of_wrong_codes_at_a_form(own_hall: Hall) -> None:
+    """A code that a form of the server's pages asks for tells what every code tells: wrong ones since the last, from where."""
+    server = own_hall.server
+    admin = own_hall.verified()
+    victim = server.new_user("victim")
+    server.configure(git={"admins": [admin.person.name]})
+    admin.browser.get(f"/admin/person?name={victim.name}")
+    server.age_sessions(3700)
+    for _ in range(4):
+        server.ssh(admin.person, "2fa verify 000000", host="203.0.113.66")
+    server.clear_watermark(admin.person)
+    form = {"name": victim.name, "reason": "x", "code": server.fresh_code(admin.person)}
+    done = admin.browser.send("/admin/person/suspend", form)
+    assert "Wrong codes since you last verified: 4" in done.text, done.text
+
+
+def test_what_is_kept_is_of_one_kind(hall: Hall) -> None:
+    """The name of one page's result in another page's address shows nothing, uses nothing up and breaks nothing."""
+    guest = hall.signed_in()
+    path = hall.refused(guest.person)
+    guest.browser.get(path)
+    done = guest.browser.post(
+        "/verify", {"request": path.rpartition("/")[2], "code": hall.server.fresh_code(guest.person)}
+    )
+    name = done.headers["location"].rpartition("/")[2]
+    for other in (f"/account/recovery-codes/{name}", f"/verify/stopped/{name}", f"/set-up/codes/{name}"):
+        assert guest.browser.get(other).status in (200, 303, 410), other
+    assert "run your Git command again" in guest.browser.get(f"/verify/done/{name}").text
+
+
 def test_a_lost_phone_at_a_held_request(hall: Hall) -> None:
     """The same where a request waits: it continues, and the page offers the new app."""
     guest = hall.signed_in()
@@ -329,7 +440,7 @@ def test_two_installations_on_one_host_name() -> None:
     assert cookie_name("https://git.example.com/2fa/") == cookie_name("https://git.example.com/2fa")
 
 
-ATTACKS = ("//evil.example", "https://evil.example/account", "/\\evil.example", "/nothing", "/sign-in/x", "account", "/account\n", "",
+ATTACKS = ("//evil.example", "//evil.example/account", "/\\evil.example/account", "//evil.example/admin?x=1", "https://evil.example/account", "/\\evil.example", "/nothing", "/sign-in/x", "account", "/account\n", "",
            "/static/page.css", "/admin/person/reset", "/" + "x" * 600, "/healthz")  # fmt: skip
 
 

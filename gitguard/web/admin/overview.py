@@ -35,7 +35,7 @@ class Said(Struct, frozen=True):
 def overview() -> ResponseReturnValue:
     """What needs a look; people, and verifications and refusals by day."""
     here = visit()
-    concerns = attention(here.site, here.moment)
+    found_here = attention(here.site, here.moment)
     with here.site.store.reading() as tx:
         people, enrolled = tx.count_users()
     counted = tally(here.site, here.moment)
@@ -43,8 +43,9 @@ def overview() -> ResponseReturnValue:
     found = looks.last.findings if looks.last is not None else ()
     return show(
         "admin/overview.html",
-        concerns=[_said(one) for one in concerns],
-        upto=max((one.seq for one in concerns), default=0),
+        concerns=[_said(one) for one in found_here.concerns],
+        more=found_here.more,
+        upto=found_here.upto,
         gaps=sum(one["level"] == "gap" for one in found),
         people=people,
         enrolled=enrolled,
@@ -59,7 +60,10 @@ def overview() -> ResponseReturnValue:
 def _said(one: Concern) -> Said:
     names = ("user", "key", "address", "repository", "last_address", "users", "reason", "rule", "count")
     facts = {name: readable(one.facts.get(name, "?"), 100) for name in names}
-    return Said(texts()(f"concern.{one.kind}", **facts), one.at, one.facts.get("user", ""))
+    words = texts()(f"concern.{one.kind}", **facts)
+    if one.count > 1:
+        words += Markup(" ") + texts()("attention.times", count=one.count)
+    return Said(words, one.at, one.facts.get("user", ""))
 
 
 @pages.post("/seen")

@@ -71,7 +71,7 @@ def listing() -> ResponseReturnValue:
 @needs(SERVER_ADMIN)
 def person() -> ResponseReturnValue:
     """One person: keys, sessions, latest events."""
-    invite = current_app.extensions["once"].take(visit().browser, request.args.get("invite", ""))
+    invite = current_app.extensions["once"].take(visit().browser, request.args.get("invite", ""), str)
     return _show(request.args.get("name", ""), str(invite or ""))
 
 
