@@ -15,6 +15,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from msgspec import Struct
 
+from gitguard.config.faults import ConfigurationError
 from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal, printable
 from gitguard.web.app import create_app
@@ -117,9 +118,14 @@ class _Service(BaseApplication):  # type: ignore[misc]
         """The page, and what watches its clients."""
         app = create_app(self._config)
         settings = app.extensions["settings"]
-        Worker.watch = Watch(
-            lambda conn: conn.sock, lambda address: not is_trusted(address, "", settings(self._config))
-        )
+
+        def is_counted(address: str) -> bool:
+            try:
+                return not is_trusted(address, "", settings(self._config))
+            except (ConfigurationError, Refusal):
+                return False  # broken just now: which of them are proxies is not known, and each request says what is broken
+
+        Worker.watch = Watch(lambda conn: conn.sock, is_counted)
         return Worker.watch.wrap(app)
 
 

@@ -99,6 +99,7 @@ def test_the_page_typed_on_an_empty_server() -> None:
     assert "ok: refused, set up, pushed" in text
 
 
+@pytest.mark.long
 def test_the_page_typed_from_an_sdist() -> None:
     """The same from the source of a release, by the page's two other lines."""
     assert "ok: refused, set up, pushed" in story("lab.operations", "empty", "--source")
