@@ -113,7 +113,7 @@ def story(server: Server, page: Page) -> None:
             tab = sign_in(context, server, alice)
             tab.goto(far)
             tab.get_by_role("button", name="This isn't me").click()
-            tab.get_by_role("heading", name="Blocked").wait_for()
+            tab.get_by_role("heading", name="Push stopped").wait_for()
             take(tab, "phone-not-me")
         elsewhere.terminate()
         elsewhere.wait(30)
