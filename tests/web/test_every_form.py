@@ -13,6 +13,7 @@ from gitguard.web.app import create_app
 from lab.page import Answer, Browser
 from tests.web.conftest import Guest, Hall
 
+pytestmark = pytest.mark.slow
 Form = dict[str, str]
 
 
