@@ -83,7 +83,7 @@ class Installation:
         """The access log."""
         if not self.access_log.exists():
             return []
-        return [json.loads(line) for line in self.access_log.read_text().splitlines()]
+        return [json.loads(line) for line in self.access_log.read_text().splitlines() if line]
 
 
 def free_port() -> int:

@@ -24,6 +24,9 @@ Entry = dict[str, object]
 _SAME = ("user", "key", "address", "repository", "operation", "verdict", "reason", "because")
 MOST_WINDOWS = 16  # that are looked through for one page
 QUIET_SECONDS = 600  # a repeat that comes later begins a new line
+_BLANK = (
+    b"\n"  # of two who wrote at once, one took the other's half for a line that was cut, and began a new one
+)
 _LONGEST_LINE = 1 << 16
 _MOMENT = re.compile(rb'"at": ?([0-9]{1,12})\b')
 _PACKED = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
@@ -54,7 +57,8 @@ def read_log(path: str, after: int = 0, *, live: bool = True) -> Iterator[Entry 
             with _opened(name) as file:
                 _go_to(file, name, after)
                 while line := file.readline(_LONGEST_LINE):
-                    yield _entry(line)
+                    if line != _BLANK:
+                        yield _entry(line)
         except (OSError, EOFError, lzma.LZMAError) as error:
             raise Refusal("log-unavailable", f"{name}: {getattr(error, 'strerror', None) or error}") from None
 
@@ -217,7 +221,8 @@ def lines_after(path: str, inode: int, offset: int) -> Iterator[tuple[Entry | No
             with _opened(name) as file:
                 file.seek(start if start <= size else 0)
                 while (line := file.readline(_LONGEST_LINE)).endswith(b"\n"):
-                    yield _entry(line), number, file.tell()
+                    if line != _BLANK:
+                        yield _entry(line), number, file.tell()
         except (OSError, EOFError) as error:
             raise Refusal("log-unavailable", f"{name}: {getattr(error, 'strerror', None) or error}") from None
 

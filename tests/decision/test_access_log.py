@@ -150,3 +150,12 @@ def test_half_a_packed_rotation_is_a_refusal(tmp_path: Path) -> None:
     (tmp_path / "access.log.1.xz").write_bytes(lzma.compress(b"".join(_lines(50_000, 1)))[:-200])
     with pytest.raises(Refusal, match=r"access\.log\.1\.xz"):
         list(read_log(str(path)))
+
+
+def test_a_blank_line_is_no_line(tmp_path: Path) -> None:
+    """Two who write at once may leave one: it is neither a decision nor a line that cannot be read."""
+    path = tmp_path / "access.log"
+    path.write_bytes(b'{"at": 100}\n\n{"at": 200}\n\n')
+    assert [entry and entry["at"] for entry in read_log(str(path))] == [100, 200]
+    path.write_bytes(b'{"at": 100}\nhalf\n')
+    assert [entry and entry["at"] for entry in read_log(str(path))] == [100, None]
