@@ -6,6 +6,7 @@ each is watched (deadlines.py); and it is closed by the thread that served it, s
 
 from __future__ import annotations
 
+import errno
 import time
 from concurrent.futures import Future
 from functools import partial
@@ -16,6 +17,7 @@ from gunicorn.workers import gthread
 
 from gitguard.web.deadlines import READ_SECONDS, Watch
 
+FULL_SECONDS = 0.05
 _CLOSED = object()
 
 
@@ -38,7 +40,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """Take a connection, and wait for its first byte beside all others."""
         try:
             client, address = listener.accept()
-        except OSError:  # it is gone already
+        except OSError as error:  # it is gone already
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                time.sleep(FULL_SECONDS)  # no descriptor is left: asked again at once it would be the same
             return
         self.nr_conns += 1
         conn = gthread.TConn(self.cfg, client, address, listener.getsockname())
