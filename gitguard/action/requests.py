@@ -14,6 +14,7 @@ from gitguard.action import users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
 from gitguard.action.site import Site
+from gitguard.decision.standing import standing
 from gitguard.factor.change import with_proof
 from gitguard.factor.changes import TOLD_SECONDS, told
 from gitguard.factor.person import Person
@@ -201,7 +202,10 @@ def deny(
         enrolled = tx.factor(person.user) is not None
         if tx.owner(credential_of(key)) != person.user:
             raise _gone()
+        live = standing(tx, site.settings, person, moment).session
     alone = by_itself or not enrolled
+    # Somebody who has verified in this browser is more than the key alone, whichever key signed it in.
+    proved = not alone or (live is not None and live.method != "admin")
 
     def change(tx: Writing) -> list[Session]:
         if tx.owner(credential_of(key)) != person.user:
@@ -218,11 +222,11 @@ def deny(
             return ended  # nothing was denied, so there is nothing to tell of
         # Whoever it was may have verified for a day: no other network counts as the person's own from now on. By the key
         # alone only those that it asked from: or a thief would make the owner's home a strange place, and their own no news.
-        if not alone:
+        if proved:
             tx.forget_networks(person.user, but=network_of(person.address) or "")
         for network in {network_of(asked.address) for asked in there} - {None, network_of(person.address)}:
             tx.forget_network(person.user, str(network))
-        if alone and budget.retry_at(state, person.user, f"not-me {key}", moment.at) is not None:
+        if not proved and budget.retry_at(state, person.user, f"not-me {key}", moment.at) is not None:
             return ended  # it is done; a key alone does not fill the trail and the admins' list with it
         tx.record(
             "request-denied",
