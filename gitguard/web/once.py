@@ -36,6 +36,7 @@ class Once:
         """Keep `what` for this browser; the name under which it is taken."""
         name = secrets.token_urlsafe(9)
         with self._lock:
+            self._clear(time.monotonic())
             self._kept[name] = _Kept(browser, what, is_secret=is_secret)
             own = [other for other, one in self._kept.items() if one.browser == browser]
             for old in own[: max(len(own) - MOST_OF_BROWSER, 0)]:
@@ -48,16 +49,19 @@ class Once:
         """What is kept under `name` for this browser; None for nothing, what was shown already, and what is of another kind."""
         now = time.monotonic()
         with self._lock:
+            self._clear(now)
             one = self._kept.get(name)
             if one is None or one.browser != browser or not isinstance(one.what, kind):
-                return None
-            if one.ends <= now:
-                del self._kept[name]
                 return None
             if one.is_secret:
                 one.ends = min(one.ends, now + AGAIN_SECONDS)
                 one.is_secret = False
             return one.what
+
+    def _clear(self, now: float) -> None:
+        """MUST: a secret that was given out, or that nobody came for, is not kept in memory."""
+        for name in [name for name, one in self._kept.items() if one.ends <= now]:
+            del self._kept[name]
 
     def forget(self, browser: str) -> None:
         """Drop all that is kept for this browser."""

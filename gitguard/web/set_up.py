@@ -225,6 +225,7 @@ def confirm() -> ResponseReturnValue:
         words = texts()("app.not_a_code") if refusal.reason == "not-a-code" else refusal_in_words(refusal)
         return _code_page(held, error=words, field=field, status=400)
     _held().drop(here.browser)
+    _once().forget(here.browser)
     say_not_all(followed.fault)
     if wanted is not None:
         return went_on(wanted)

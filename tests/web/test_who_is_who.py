@@ -13,6 +13,7 @@ from gitguard.config.faults import ConfigurationError
 from gitguard.config.parse import parse
 from gitguard.doctor.page import page_findings
 from gitguard.web.app import cookie_name, create_app
+from gitguard.web.once import AGAIN_SECONDS, KEPT_SECONDS, Once
 from gitguard.web.peer import peer_of
 from gitguard.web.way_back import own_page
 from lab.page import Browser, Page, sign_in
@@ -132,6 +133,40 @@ def test_a_thief_with_the_key_alone_changes_no_networks(hall: Hall) -> None:
         hall.server.configure(web={"trusted_proxies": []})
     with hall.server.acting() as site, site.store.reading() as tx:
         assert tx.has_verified_from(person.name, "127.0.0.1"), "the owner's home is what it was"
+
+
+def test_who_has_verified_forgets_all_other_networks(hall: Hall) -> None:
+    """The owner, verified in the browser that this very key signed in, says "not me": no other network is theirs from then on."""
+    guest = hall.verified()
+    with hall.server.acting() as site, site.store.writing() as tx:
+        tx.note_network(guest.person.name, "203.0.113.66", 1)
+    path = hall.refused(guest.person, host="198.51.100.9")
+    guest.browser.get(path)
+    assert guest.browser.post("/verify/not-me", {"request": path.rpartition("/")[2]}).status == 303
+    with hall.server.acting() as site, site.store.reading() as tx:
+        assert not tx.has_verified_from(guest.person.name, "203.0.113.66")
+        assert tx.has_verified_from(guest.person.name, "127.0.0.1")
+
+
+def test_a_secret_that_was_shown_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seconds after it was given out it is gone from memory, whoever asks next; unread, after ten minutes; with its browser, at once."""
+    at = [100.0]
+    monkeypatch.setattr("gitguard.web.once.time.monotonic", lambda: at[0])
+    once = Once()
+    shown = once.put("a", "secret", is_secret=True)
+    unread = once.put("a", "other", is_secret=True)
+    assert once.take("b", shown, str) is None
+    assert once.take("a", shown, tuple) is None
+    assert once.take("a", shown, str) == "secret"
+    assert once.take("a", shown, str) == "secret", "a double click's second request"
+    at[0] += AGAIN_SECONDS
+    assert once.take("a", shown, str) is None
+    assert list(once._kept) == [unread]
+    at[0] += KEPT_SECONDS
+    once.put("b", "x")
+    assert unread not in once._kept
+    once.forget("b")
+    assert list(once._kept) == []
 
 
 def test_a_flood_of_reports_hides_nobodys(own_hall: Hall) -> None:
