@@ -10,7 +10,7 @@ from msgspec import Struct
 from gitguard.action import requests
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
-from gitguard.action.requests import PendingRequest
+from gitguard.action.requests import ApprovalRequest
 from gitguard.action.site import Site
 from gitguard.config.rules import policy_of
 from gitguard.decision.standing import demanded
@@ -52,7 +52,7 @@ def confirm(
     pending: Pending,
     typed: bytes,
     moment: Moment,
-    wanted: PendingRequest | None = None,
+    wanted: ApprovalRequest | None = None,
     number: str = "",
 ) -> tuple[Enrolled, Followed]:
     """Confirm an enrolment; enrolling again ends everything that rides on the factor before it. Raises Refusal.

@@ -20,10 +20,10 @@ from gitguard.factor.changes import TOLD_SECONDS, told
 from gitguard.factor.person import Person
 from gitguard.factor.proof import Proof, check_person, open_session, prove, record
 from gitguard.message.reasons import Refusal, machine_fault
-from gitguard.session import budget, pending, waiting
+from gitguard.session import budget, pending
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment
-from gitguard.session.pending import Asked
+from gitguard.session.pending import PendingRequest
 from gitguard.session.scope import neighbours_of, network_of
 from gitguard.store.contract import Writing
 from gitguard.store.rows import Key, Session
@@ -31,69 +31,71 @@ from gitguard.store.rows import Key, Session
 LATEST = 200  # decisions of the log, among which one that has just gone on is looked for
 
 
-class PendingRequest(Struct, frozen=True):
-    """A pending request. `key`: what asked; `waits`: it is held at this moment, and continues by itself, until `ends_at`.
+class ApprovalRequest(Struct, frozen=True):
+    """A pending request, as its person may answer it. `key`: what asked; where it `waits`, until `ends_at`.
 
     `elsewhere`: it is not known to come from the browser's address, so that its number is asked for.
     """
 
-    asked: Asked
+    request: PendingRequest
     key: Key | None
     elsewhere: bool
-    waits: bool
     ends_at: int = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether a push is held for it at this moment."""
+        return self.request.is_held
 
 
 class Approved(Struct, frozen=True):
     """A request that may go on: the session that it needed, and what proved it."""
 
-    wanted: PendingRequest
+    wanted: ApprovalRequest
     session: Session
     proof: Proof
 
 
-def requests(site: Site, person: Person, moment: Moment) -> list[PendingRequest]:
+def requests(site: Site, person: Person, moment: Moment) -> list[ApprovalRequest]:
     """The pending requests of `person`, the newest first; those whose key is not theirs any more are not."""
     state = str(site.settings.paths.state)
     found = pending.pending(state, person.user, moment.at)
-    held = {(n.user, n.credential, n.number): n.at for n in waiting.notes(state)} if found else {}
     patience = int(site.settings.session.wait)
     with site.store.reading() as tx:
         keys = {key.fingerprint: key for key in tx.keys(person.user)}
     return [
-        PendingRequest(
+        ApprovalRequest(
             asked,
             keys[asked.credential],
             not person.address or neighbours_of(asked.address) != neighbours_of(person.address),
-            (asked.user, asked.credential, asked.number) in held,
-            held.get((asked.user, asked.credential, asked.number), 0) + patience,
+            asked.held_at + patience,
         )
         for asked in found
         if asked.credential in keys
     ]
 
 
-def shown(site: Site, person: Person, moment: Moment, *, verified: bool) -> list[PendingRequest]:
+def shown(site: Site, person: Person, moment: Moment, *, verified: bool) -> list[ApprovalRequest]:
     """Those that are recent or wait. MUST: of keys that did not sign the browser in, only to who has verified in it."""
     own = person.signed_in_by.text if person.signed_in_by is not None else ""
     return [
         one
         for one in requests(site, person, moment)
-        if (one.waits or moment.at - one.asked.at < pending.SHOWN_SECONDS)
-        and (verified or one.asked.credential == own or not own.startswith("SHA256:"))
+        if (one.waits or moment.at - one.request.at < pending.SHOWN_SECONDS)
+        and (verified or one.request.credential == own or not own.startswith("SHA256:"))
     ]
 
 
-def request_of(site: Site, person: Person, id_: str, moment: Moment) -> PendingRequest | None:
+def request_of(site: Site, person: Person, id_: str, moment: Moment) -> ApprovalRequest | None:
     """The pending request `id_`, None for what is gone or somebody else's."""
-    return next((one for one in requests(site, person, moment) if one.asked.id == id_), None)
+    return next((one for one in requests(site, person, moment) if one.request.id == id_), None)
 
 
-def check_number(wanted: PendingRequest, number: str) -> None:
+def check_number(wanted: ApprovalRequest, number: str) -> None:
     """Raises Refusal("forbidden") unless the request comes from here, or `number` is what its terminal shows."""
     typed = "".join(number.split())
     if wanted.elsewhere and not hmac.compare_digest(
-        typed.encode("utf-8", "replace"), wanted.asked.number.encode()
+        typed.encode("utf-8", "replace"), wanted.request.number.encode()
     ):
         raise Refusal(
             "forbidden",
@@ -104,10 +106,10 @@ def check_number(wanted: PendingRequest, number: str) -> None:
 
 
 def session_for(
-    site: Site, tx: Writing, person: Person, wanted: PendingRequest, moment: Moment, method: str
+    site: Site, tx: Writing, person: Person, wanted: ApprovalRequest, moment: Moment, method: str
 ) -> Session:
     """Open the session that the request needs, for what asked and from where it asked. Raises Refusal."""
-    asked = wanted.asked
+    asked = wanted.request
     them = Person(person.user, credential_of(asked.credential), asked.address)
     check_person(tx, them)
     network = network_of(asked.address)
@@ -152,19 +154,19 @@ def _gone() -> Refusal:
     )
 
 
-def claim(site: Site, wanted: PendingRequest, moment: Moment) -> None:
+def claim(site: Site, wanted: ApprovalRequest, moment: Moment) -> None:
     """Answer the request, as the last act of the transaction that does so. Raises Refusal if somebody has answered it meanwhile.
 
     MUST: whoever said "not me" a moment ago is heard: both answers are given inside a transaction, one after the other.
     """
-    _check_there(site, wanted.asked, moment)
+    _check_there(site, wanted.request, moment)
     try:
-        pending.take(str(site.settings.paths.state), wanted.asked)
+        pending.take(str(site.settings.paths.state), wanted.request)
     except OSError as error:
         raise machine_fault("the request cannot be taken away", error) from None
 
 
-def _check_there(site: Site, asked: Asked, moment: Moment) -> None:
+def _check_there(site: Site, asked: PendingRequest, moment: Moment) -> None:
     """Raises Refusal unless the very note still stands."""
     there = pending.pending(str(site.settings.paths.state), asked.user, moment.at)
     if (asked.id, asked.number) not in [(one.id, one.number) for one in there]:
@@ -177,7 +179,7 @@ class Denied(Struct, frozen=True):
     `key`: the one that somebody else has. `added`: keys that this key has added within a month, which are whoever's it is.
     """
 
-    request: PendingRequest | None
+    request: ApprovalRequest | None
     sessions: list[Session]
     followed: Followed
     key: str
@@ -195,7 +197,7 @@ def deny(
     """
     wanted = request_of(site, person, id_, moment)
     if wanted is not None:
-        key = wanted.asked.credential
+        key = wanted.request.credential
     state = str(site.settings.paths.state)
     by_itself = person.signed_in_by is not None and person.signed_in_by.text == key
     with site.store.reading() as tx:
@@ -234,8 +236,8 @@ def deny(
             person.user,
             user=person.user,
             key=key,
-            address=wanted.asked.address if wanted is not None else "",
-            repository=wanted.asked.repository if wanted is not None else "",
+            address=wanted.request.address if wanted is not None else "",
+            repository=wanted.request.repository if wanted is not None else "",
             request=id_ if wanted is not None else "",
             browser=person.credential.text,
             browser_address=person.address,
@@ -256,11 +258,11 @@ def deny(
     return Denied(wanted, ended, follow(site, moment, Whose(keys=frozenset({key}))), key, added)
 
 
-def went_on(site: Site, wanted: PendingRequest, moment: Moment) -> bool:
+def went_on(site: Site, wanted: ApprovalRequest, moment: Moment) -> bool:
     """Whether the log says that the request was let in, since `moment`."""
     from gitguard.answer.reading_log import entries_before
 
-    asked = wanted.asked
+    asked = wanted.request
     return any(
         entry.get("verdict") == "allowed"
         and (entry.get("user"), entry.get("key"), entry.get("repository"))

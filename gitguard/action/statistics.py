@@ -18,7 +18,7 @@ from gitguard.config.load import load
 from gitguard.decision.explain import VERBS, explain
 from gitguard.decision.standing import remaining
 from gitguard.factor.throttle import longest_window, retry_at
-from gitguard.session import waiting
+from gitguard.session import pending
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Reading
@@ -107,7 +107,7 @@ def statistics(site: Site, moment: Moment, period_seconds: int, entries: Iterabl
         ever,
         dict(allowed.most_common()),
         dict(refused.most_common()),
-        len(waiting.notes(str(paths.state))),
+        len(pending.held(str(paths.state))),
         _concerns(site, moment),
         sum(_size(site.settings.store.url.path + suffix) for suffix in ("", "-wal")),
         _size(str(paths.access_log)),

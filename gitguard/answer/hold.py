@@ -13,15 +13,16 @@ import posix
 import sys
 import time
 
-from gitguard.answer.telling import view_of
+from gitguard.answer.telling import pending_request, view_of
 from gitguard.config.compiled import Config, read
 from gitguard.config.load import load
 from gitguard.decision.decision import Decision
 from gitguard.message.moments import duration
 from gitguard.message.reasons import WANTING, Refusal
 from gitguard.message.refusals import INVITE, View, first_line
+from gitguard.session.pending import PendingRequest, release
+from gitguard.session.pending import hold as note_held
 from gitguard.session.refused_reads import was_refused
-from gitguard.session.waiting import Note, drop, put
 from gitguard.store.gate_query import GateQuery
 
 TYPE_CHECKING = False
@@ -78,21 +79,14 @@ def hold(
     request = decision.request
     stopped: list[int] = []  # SIGTERM: a revoked session, a suspended user, a server that goes down
     _signal.signal(_signal.SIGTERM, lambda number, _: stopped.append(number))
-    note = None
+    held = None
     try:
         view = _view(decision, id_, config)
-        note = put(
-            config.state,
-            request.user,
-            request.credential.text,
-            request.address,
-            decision.repository,
-            request.moment.at,
-            view.number,
-        )
-        if note is None:
+        noted = pending_request(decision, config)
+        held = note_held(config.state, request, decision.repository, request.moment.at, noted)
+        if held is None:
             return False
-        _say(decision, view, config, note)
+        _say(decision, view, config, held)
         began = time.monotonic()
         if _watch(config, ask, sleep, stopped):
             _write("gitguard: verified; continuing the push\n")
@@ -101,10 +95,10 @@ def hold(
     except (OSError, ValueError):
         pass  # the client is gone, or what cannot be noted cannot be found and ended: asked once more, for the log
     finally:
-        if note is not None:
-            drop(config.state, note.pid)
+        if held is not None:
+            release(config.state, held)
         _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
-    return note is not None
+    return held is not None
 
 
 def load_lightly(places: "Places") -> Config:
@@ -143,7 +137,7 @@ def _view(decision: Decision, id_: str, config: Config) -> View:
         store.close()
 
 
-def _say(decision: Decision, view: View, config: Config, note: Note) -> None:
+def _say(decision: Decision, view: View, config: Config, held: PendingRequest) -> None:
     """What to do, and by which number this push is known elsewhere."""
     refusal = decision.refusal
     if refusal is not None:
@@ -154,7 +148,7 @@ def _say(decision: Decision, view: View, config: Config, note: Note) -> None:
         _write(f"gitguard: {INVITE}\n")
     _write(
         f"gitguard: waiting up to {duration(config.wait_seconds)} for you to verify; "
-        f"push number {note.number} continues by itself (Ctrl-C cancels)\n"
+        f"push number {held.number} continues by itself (Ctrl-C cancels)\n"
     )
 
 

@@ -14,7 +14,7 @@ from gitguard.decision.decision import Decision
 from gitguard.message.reasons import WANTING, Refusal
 from gitguard.message.refusals import View, refusal_text
 from gitguard.session.moment import Moment
-from gitguard.session.pending import note
+from gitguard.session.pending import PendingRequest, note
 from gitguard.store.gate_query import GateQuery
 
 READS = ("git-upload-pack", "git-upload-archive")
@@ -59,7 +59,9 @@ def view_of(decision: Decision, id_: str, config: "Config | None", store: "GateQ
     view.help_line, view.help_url = config.help_line, config.help_url
     view.needs_invite = config.self_enrolment != "open"
     _note_read(decision, config)
-    _name_page(view, decision, config)
+    asked = pending_request(decision, config)
+    if asked is not None:  # what the page will not show is better not named
+        view.page, view.number = f"{config.web_url}/verify/{asked.id}", asked.number
     lifetime = decision.requirement.lifetime_seconds
     if lifetime is not None and store is not None:
         if (
@@ -92,24 +94,12 @@ def _note_read(decision: Decision, config: Config) -> None:
     )
 
 
-def _name_page(view: View, decision: Decision, config: Config) -> None:
-    """The web page where there is one, with the pending request that it is about."""
+def pending_request(decision: Decision, config: Config) -> "PendingRequest | None":
+    """What the web page shows of this refusal, noted now or a moment ago; None without a page, without room, or denied."""
     if not config.web_url or decision.refusal is None or decision.refusal.reason not in WANTING:
-        return
+        return None
     request = decision.request
-    asked = note(
-        config.state,
-        request.user,
-        request.credential.text,
-        request.address,
-        decision.repository,
-        decision.operation,
-        request.moment.at,
-    )
-    if (
-        asked is not None
-    ):  # what the page will not show is better not named: denied a moment ago, or no room for it
-        view.page, view.number = f"{config.web_url}/verify/{asked.id}", asked.number
+    return note(config.state, request, decision.repository, decision.operation, request.moment.at)
 
 
 def _elsewhere(

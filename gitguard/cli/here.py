@@ -20,7 +20,7 @@ from gitguard.factor.proof import SecondCodeWanted
 from gitguard.message.moments import clock, until
 from gitguard.message.reasons import printable, readable
 from gitguard.message.refusals import View
-from gitguard.session import waiting
+from gitguard.session import pending
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment, now
 from gitguard.session.scope import network_of, scope_of
@@ -121,24 +121,24 @@ def say_waiting(here: Here, rest: str) -> None:
     """The pushes of this person that wait, by the number that their terminal shows; `rest`: what this key's session does."""
     kind, person = here.settings.session.scope, here.person
     mine = scope_of(kind, person.credential, person.address)
-    for note in waiting.notes(str(here.settings.paths.state)):
-        if note.user != person.user:
+    for held in pending.held(str(here.settings.paths.state)):
+        if held.user != person.user:
             continue
-        covered = mine is not None and scope_of(kind, credential_of(note.credential), note.address) == mine
-        here_too = note.credential == person.credential.text and network_of(note.address) == network_of(
+        covered = mine is not None and scope_of(kind, credential_of(held.credential), held.address) == mine
+        here_too = held.credential == person.credential.text and network_of(held.address) == network_of(
             person.address
         )
-        what = f"push to {readable(note.repository, 100)}"
+        what = f"push to {readable(held.repository, 100)}"
         if covered and here_too and person.address:
-            click.echo(f"{what}, number {note.number}, {rest}")
+            click.echo(f"{what}, number {held.number}, {rest}")
         elif covered:
             click.echo(
-                f"{what} from {printable(note.address, 60)} {rest}; if it is not yours, tell your server admin"
+                f"{what} from {printable(held.address, 60)} {rest}; if it is not yours, tell your server admin"
             )
         else:
             # MUST: without its number. The web page asks for it, so that nobody lets through what another terminal shows.
             click.echo(
-                f"{what} from {printable(note.address, 60)} waits to be verified there; if it is not yours, tell your server admin"
+                f"{what} from {printable(held.address, 60)} waits to be verified there; if it is not yours, tell your server admin"
             )
 
 

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from gitguard.machine.process import parent_and_start
-from gitguard.session import waiting
 from gitguard.session.credential import Credential, credential_of
+from gitguard.session.pending import held
 
 _HOOK = re.compile(
     rb"(^|/)hooks(\.kept|/pre-receive\.d)?/(pre-receive|update|post-receive|post-update|proc-receive|reference-transaction)$"
@@ -69,24 +69,24 @@ class Riding(Struct, frozen=True):
         """Every process of this account that this gate began, ourselves and our ancestors left out."""
         parents = _parents()
         ours = set(_way_up(os.getpid(), parents))
-        found = (self._rider(pid, parents) for pid in parents if pid not in ours)
+        holding = {request.pid for request in held(self.state)}
+        found = (self._rider(pid, parents, holding) for pid in parents if pid not in ours)
         return [rider for rider in found if rider is not None]
 
-    def _rider(self, pid: int, parents: dict[int, tuple[int, int]]) -> Rider | None:
+    def _rider(self, pid: int, parents: dict[int, tuple[int, int]], holding: set[int]) -> Rider | None:
         try:
             environment = _environment(pid)
             if environment.get("GITGUARD_STATE") == self.state:
                 # A job that a hook left behind inherits the environment, but not the process that was let in.
                 began = int(environment.get("GITGUARD_PID", "0"))
                 inside = began in _way_up(pid, parents)
-                held = waiting.read(self.state, pid) is not None
-                kind = HELD if held else GIT
+                kind = HELD if pid in holding else GIT
                 return _begun(pid, parents[pid][1], began, environment, kind) if inside else None
-            return self._gate(pid, parents[pid][1], environment)
+            return self._gate(pid, parents[pid][1], environment, HELD if pid in holding else GATE)
         except (OSError, ValueError):
             return None  # gone meanwhile, or not ours to read
 
-    def _gate(self, pid: int, started: int, environment: dict[str, str]) -> Rider | None:
+    def _gate(self, pid: int, started: int, environment: dict[str, str], kind: str) -> Rider | None:
         """A gate that has not become Git: known by its command line."""
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read().decode("utf-8", "replace").split("\0")
@@ -102,7 +102,7 @@ class Riding(Struct, frozen=True):
             pid,
             started,
             pid,
-            HELD if waiting.read(self.state, pid) is not None else GATE,
+            kind,
             arguments[1],
             credential_of(arguments[3]),
             address,

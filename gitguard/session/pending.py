@@ -1,40 +1,80 @@
-"""Pending requests: what was refused for want of a verification, noted so that the web page can name it.
+"""Pending requests: what was refused because it needs a verification, so that its person can be shown it and answer it.
 
-A note is a file in the state folder, one for each user, credential, repository and network. A request's id is random and
-short, so that its link fits a line of the terminal; whoever follows it knows it, and it carries no authority: it is looked
-for among one's own alone. MUST: it says nothing that decides. Written at most once a minute, for
-reading once an hour: what fetches in the background costs next to nothing. Plain dialect: a gate that refuses loads this file.
+Each is a file in one folder below the state folder. One that a refusal notes is a file for each user, credential, network
+and repository, kept for an hour. One that a gate or hook holds open, until its person has verified, has a second file of
+that process, which counts while that very process lives. Both are one record, `PendingRequest`.
+
+A request's id is random and short, so that its link fits a line of the terminal; it is what RFC 8628 calls a verification
+URI. Its number is what the field calls number matching: the page asks for it, the terminal shows it. MUST: neither carries
+authority, and a record decides nothing; it is looked up among its person's own alone.
+
+A request is noted at most once a minute, a read once an hour, so that background fetches stay cheap. Files, not rows: the
+gate never writes to the store. No lock is held. Plain dialect: a gate that refuses loads this file.
 """
 
+import errno
 import posix
 from _blake2 import blake2b
 
+from gitguard.machine.process import parent_and_start
 from gitguard.message.numbers import number as whole
 from gitguard.session.scope import neighbours_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from gitguard.session.credential import Credential
+
+    class Requester(Protocol):
+        """A gate's request, or a person."""
+
+        @property
+        def user(self) -> str:
+            """The person's name."""
+
+        @property
+        def credential(self) -> Credential:
+            """With what."""
+
+        @property
+        def address(self) -> str:
+            """From where."""
+
 
 FOLDER = "pending"  # below the state folder
 KEPT_SECONDS = 3600
 SHOWN_SECONDS = 600  # how long it is shown to whoever does not come by its link
-MOST_OF_PLACE = 20  # of one key in one network: whoever has a copy of it elsewhere crowds out nothing here
+MOST_OF_PLACE = 20  # of one key in one network: a copy of the key elsewhere crowds out nothing here
 MOST_OF_KEY = 100  # of one key, from wherever; then the network that has the most makes room
 MOST_OF_USER = 400  # then the key that has the most makes room
 DENIED = "denied"  # in the place of the number: it is shown to nobody
-DENIED_SECONDS = 60  # and is not noted anew for so long
+DENIED_SECONDS = 60  # and is not noted again for so long
 AGAIN_SECONDS = {"push": 60}  # how soon it is written again, and has a number of its own
 AGAIN_READ_SECONDS = 3600
+MOST_HELD = 100  # of one server
+MOST_HELD_OF_KEY = 5
+MOST_HELD_OF_USER = 10  # so that a stolen second key keeps none of the first one's from waiting
 _LATEST = 10**11  # Unix seconds
+_HIGHEST_PID = 1 << 22  # the kernel gives out none above
 
 
-class Asked:
-    """A pending request. `at`: Unix seconds; `number`: the four digits that its terminal shows; `operation`: push, read or "".
+class PendingRequest:
+    """A request that waits for its person. `at`: Unix seconds; `number`: four digits; `operation`: push, read or "".
 
-    `name`: its file's.
+    `name` is its file's. Where a process holds it, `pid` and `started` tell which (start time as the kernel counts it),
+    and `held_at` since when; all three are 0 for one that was refused and ended.
     """
 
-    __slots__ = ("address", "at", "credential", "id", "name", "number", "operation", "repository", "user")
+    __slots__ = (
+        "address", "at", "credential", "held_at", "id", "name", "number", "operation", "pid", "repository", "started",
+        "user",
+    )  # fmt: skip
 
     def __init__(
         self,
+        *,
         name: str,
         id_: str,
         at: int,
@@ -44,6 +84,8 @@ class Asked:
         address: str,
         repository: str,
         operation: str,
+        pid: int = 0,
+        started: int = 0,
     ) -> None:
         self.name = name
         self.id = id_
@@ -54,29 +96,33 @@ class Asked:
         self.address = address
         self.repository = repository
         self.operation = operation
+        self.pid = pid
+        self.started = started
+        self.held_at = at if pid else 0
 
-
-def new_number() -> str:
-    """Four digits to know a request by."""
-    return str(1000 + int.from_bytes(posix.urandom(4), "big") % 9000)
+    @property
+    def is_held(self) -> bool:
+        """Whether a push waits for the answer, and continues by itself."""
+        return self.held_at > 0
 
 
 def note(
-    state: str, user: str, credential: str, address: str, repository: str, operation: str, at: int
-) -> "Asked | None":
-    """The pending request, noted now or a short while ago; None where it cannot be noted: it is refused all the same."""
+    state: str, requester: "Requester", repository: str, operation: str, at: int
+) -> "PendingRequest | None":
+    """Note what was refused; None where it cannot be noted, which changes no refusal. A recent note stays as it is."""
     try:
-        return _note(state, user, credential, address, repository, operation, at)
+        return _note(state, requester, repository, operation, at)
     except (OSError, ValueError):
         return None
 
 
 def _note(
-    state: str, user: str, credential: str, address: str, repository: str, operation: str, at: int
-) -> "Asked | None":
+    state: str, requester: "Requester", repository: str, operation: str, at: int
+) -> "PendingRequest | None":
     folder = f"{state}/{FOLDER}"
-    place = _of_place(user, credential, address)
-    name = place + _digest(repository, 8)
+    user, credential = requester.user, requester.credential.text
+    place = _of_place(user, credential, requester.address)
+    name = _name_of(requester, repository)
     there = _read(folder, name)
     if there is not None and not _is_due(there, operation, at):
         return None if there.number == DENIED else there
@@ -87,21 +133,126 @@ def _note(
         and _has_room_beside_others(folder, _of_user(user), _of_key(user, credential), MOST_OF_USER, name, at)
     ):
         return None
-    # No two of a user have one number: or a thief would draw until theirs is what the owner's terminal shows.
+    # No two of a user share a number: a thief would draw until theirs is the one that the owner's terminal shows.
     taken = [word for one in pending(state, user, at) for word in (one.number, one.id)]
-    # And a new id: whoever follows the link of an earlier refusal does not allow what they have not seen.
-    number, id_ = new_number(), posix.urandom(4).hex()
-    while number in taken:
-        number = new_number()
-    while id_ in taken:
-        id_ = posix.urandom(4).hex()
-    asked = Asked(name, id_, at, number, user, credential, address, repository, operation)
-    _write(folder, asked)
-    return asked
+    # And a new id: following the link of an earlier refusal allows nothing that its reader has not seen.
+    request = PendingRequest(
+        name=name,
+        id_=_unlike(taken, _new_id),
+        at=at,
+        number=_unlike(taken, _new_number),
+        user=user,
+        credential=credential,
+        address=requester.address,
+        repository=repository,
+        operation=operation,
+    )
+    _write(folder, request)
+    return request
 
 
-def _is_due(there: Asked, operation: str, at: int) -> bool:
-    """Whether the note is written anew: a push that was noted as a read at once, all else in its time."""
+def hold(
+    state: str, requester: "Requester", repository: str, at: int, noted: "PendingRequest | None" = None
+) -> "PendingRequest | None":
+    """Note that this process holds a push; None if too many are held. Raises OSError where it cannot be noted.
+
+    `noted`: the note of its refusal, whose id and number it keeps. It is written first and the others are counted then:
+    of several that come at once, too few may wait, never too many.
+    """
+    me = posix.getpid()
+    folder = f"{state}/{FOLDER}"
+    request = PendingRequest(
+        name=f"{_name_of(requester, repository)}-{me}",
+        id_=noted.id if noted is not None else _new_id(),
+        at=at,
+        number=noted.number if noted is not None else _new_number(),
+        user=requester.user,
+        credential=requester.credential.text,
+        address=requester.address,
+        repository=repository,
+        operation="push",
+        pid=me,
+        started=parent_and_start("self")[1],
+    )
+    _make(folder)
+    _write(folder, request)
+    by_key = [(other.user, other.credential) for other in held(state)]
+    # Many that come at once, and are about to be refused, take no more room than may wait.
+    of_keys = [(key, min(by_key.count(key), MOST_HELD_OF_KEY)) for key in {*by_key}]
+    of_user = sum([count for (name, _), count in of_keys if name == request.user])
+    all_told = sum([count for _, count in of_keys])
+    own = by_key.count((request.user, request.credential))
+    if all_told > MOST_HELD or own > MOST_HELD_OF_KEY or of_user > MOST_HELD_OF_USER:
+        release(state, request)
+        return None
+    return request
+
+
+def release(state: str, request: PendingRequest) -> None:
+    """The push is held no longer. Call it by the process that held it."""
+    _unlink(f"{state}/{FOLDER}/{request.name}")
+
+
+def held(state: str) -> "list[PendingRequest]":
+    """Every push that a live process holds now, the longest first; what a dead process left is taken away."""
+    folder = f"{state}/{FOLDER}"
+    try:
+        names = posix.listdir(folder)
+    except OSError:
+        return []
+    found = []
+    for name in names:
+        if not (pid := _pid_of(name)):
+            continue
+        try:
+            started = parent_and_start(pid)[1]
+        except OSError:
+            _unlink(f"{folder}/{name}")
+            continue
+        request = _read(folder, name)
+        if request is not None and request.started == started:  # else the number names another process by now
+            found.append(request)
+    found.sort(key=lambda request: (request.at, request.pid))
+    return found
+
+
+def pending(state: str, user: str, at: int) -> "list[PendingRequest]":
+    """What was noted for `user` and is kept at `at`, the newest first; `held_at` is set where a push waits for it."""
+    folder = f"{state}/{FOLDER}"
+    try:
+        names = _names(folder, _of_user(user))
+    except OSError:
+        return []
+    noted = [request for name in names if (request := _read(folder, name)) is not None]
+    found = [
+        request
+        for request in noted
+        if request.user == user and request.number != DENIED and 0 <= at - request.at < KEPT_SECONDS
+    ]
+    if found:
+        since = {request.id: request.at for request in held(state) if request.user == user}
+        for request in found:
+            request.held_at = since.get(request.id, 0)
+    found.sort(key=lambda request: (-request.at, request.id))
+    return found
+
+
+def take(state: str, request: PendingRequest) -> None:
+    """Take away the note of a request, which is answered. Raises OSError where it would stay."""
+    try:
+        posix.unlink(f"{state}/{FOLDER}/{request.name}")
+    except FileNotFoundError:
+        return
+
+
+def deny(state: str, request: PendingRequest, at: int) -> None:
+    """Show the request to nobody from now on; it is not noted again within `DENIED_SECONDS` of `at`. Raises OSError."""
+    request.number, request.at = DENIED, at
+    _write(f"{state}/{FOLDER}", request)
+
+
+def _is_due(there: PendingRequest, operation: str, at: int) -> bool:
+    """Whether the note is written again: a push that was noted as a read at once, all else in its time."""
     age = at - there.at
     if there.number == DENIED:
         return not 0 <= age < DENIED_SECONDS
@@ -110,54 +261,8 @@ def _is_due(there: Asked, operation: str, at: int) -> bool:
     return not 0 <= age < AGAIN_SECONDS.get(operation, AGAIN_READ_SECONDS)
 
 
-def _write(folder: str, asked: Asked) -> None:
-    """Whole or not at all. Raises OSError."""
-    fields = (
-        asked.at, asked.number, asked.user, asked.credential, asked.address, asked.repository, asked.operation,
-        asked.id,
-    )  # fmt: skip
-    data = "\n".join([str(field) for field in fields]).encode("utf-8", "surrogateescape")
-    beside = f"{folder}/.{posix.getpid()}"
-    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC
-    handle = posix.open(beside, flags, 0o600)
-    try:
-        written = posix.write(handle, data)
-    finally:
-        posix.close(handle)
-    if written != len(data):
-        posix.unlink(beside)
-        raise OSError("a full disk")
-    posix.rename(beside, f"{folder}/{asked.name}")
-
-
-def _make(folder: str) -> None:
-    try:
-        posix.mkdir(folder, 0o700)
-    except FileExistsError:
-        return
-
-
-def _digest(text: str, size: int) -> str:
-    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=size).hexdigest()
-
-
-def _of_user(user: str) -> str:
-    """How the ids of a user's requests begin."""
-    return _digest(user, 6)
-
-
-def _of_key(user: str, credential: str) -> str:
-    """How the ids of the requests of one key begin."""
-    return _of_user(user) + _digest(credential, 4)
-
-
-def _of_place(user: str, credential: str, address: str) -> str:
-    """How the ids of the requests of a key in one network begin."""
-    return _of_key(user, credential) + _digest(f"{credential}\n{neighbours_of(address)}", 4)
-
-
 def _has_room(folder: str, beginning: str, name: str, most: int, at: int) -> bool:
-    """Whether one more may be noted; the oldest goes for it where it is old enough to be written anew."""
+    """Whether one more may be noted; the oldest goes for it where it is old enough to be written again."""
     there = [other for other in _names(folder, beginning) if other != name]
     if len(there) < most:
         return True
@@ -183,61 +288,82 @@ def _has_room_beside_others(folder: str, all_: str, own: str, most: int, name: s
     return _has_room(folder, fullest, name, 0, at if fullest == own else at + AGAIN_SECONDS["push"])
 
 
+def _new_number() -> str:
+    return str(1000 + int.from_bytes(posix.urandom(4), "big") % 9000)
+
+
+def _new_id() -> str:
+    return posix.urandom(4).hex()
+
+
+def _unlike(taken: "list[str]", draw: "Callable[[], str]") -> str:
+    while (drawn := draw()) in taken:
+        pass
+    return drawn
+
+
+def _digest(text: str, size: int) -> str:
+    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=size).hexdigest()
+
+
+def _of_user(user: str) -> str:
+    """How the names of a user's files begin."""
+    return _digest(user, 6)
+
+
+def _of_key(user: str, credential: str) -> str:
+    """How the names of the files of one key begin."""
+    return _of_user(user) + _digest(credential, 4)
+
+
+def _of_place(user: str, credential: str, address: str) -> str:
+    """How the names of the files of a key in one network begin."""
+    return _of_key(user, credential) + _digest(f"{credential}\n{neighbours_of(address)}", 4)
+
+
+def _name_of(requester: "Requester", repository: str) -> str:
+    return _of_place(requester.user, requester.credential.text, requester.address) + _digest(repository, 8)
+
+
 def _names(folder: str, beginning: str) -> "list[str]":
-    return [name for name in posix.listdir(folder) if name.startswith(beginning)]
+    """The files of notes that begin so; those of processes are not among them."""
+    return [name for name in posix.listdir(folder) if name.startswith(beginning) and "-" not in name]
 
 
-def pending(state: str, user: str, at: int) -> "list[Asked]":
-    """The pending requests of `user` that are kept at `at`, the newest first."""
-    folder = f"{state}/{FOLDER}"
+def _pid_of(name: str) -> int:
+    """Whose file this is; 0 for a note."""
+    return whole(name.rpartition("-")[2], _HIGHEST_PID) or 0 if "-" in name else 0
+
+
+def _make(folder: str) -> None:
     try:
-        names = _names(folder, _of_user(user))
-    except OSError:
-        return []
-    found = [asked for name in names if (asked := _read(folder, name)) is not None]
-    found = [
-        asked
-        for asked in found
-        if asked.user == user and asked.number != DENIED and 0 <= at - asked.at < KEPT_SECONDS
-    ]
-    found.sort(key=lambda asked: (-asked.at, asked.id))
-    return found
-
-
-def take(state: str, asked: Asked) -> None:
-    """Take the note of a request away, which is answered. Raises OSError where it would stay."""
-    try:
-        posix.unlink(f"{state}/{FOLDER}/{asked.name}")
-    except FileNotFoundError:
+        posix.mkdir(folder, 0o700)
+    except FileExistsError:
         return
 
 
-def deny(state: str, asked: Asked, at: int) -> None:
-    """Show the request to nobody from now on; it is not noted again within `DENIED_SECONDS` of `at`. Raises OSError."""
-    _write(
-        f"{state}/{FOLDER}",
-        Asked(
-            asked.name,
-            asked.id,
-            at,
-            DENIED,
-            asked.user,
-            asked.credential,
-            asked.address,
-            asked.repository,
-            asked.operation,
-        ),
-    )
-
-
-def _unlink(path: str) -> None:
+def _write(folder: str, request: PendingRequest) -> None:
+    """Whole or not at all. Raises OSError."""
+    fields = (
+        request.at, request.number, request.user, request.credential, request.address, request.repository,
+        request.operation, request.id, request.started,
+    )  # fmt: skip
+    data = "\n".join([str(field) for field in fields]).encode("utf-8", "surrogateescape")
+    beside = f"{folder}/.{posix.getpid()}"
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC
+    handle = posix.open(beside, flags, 0o600)
     try:
-        posix.unlink(path)
-    except OSError:
-        return
+        written = posix.write(handle, data)
+    finally:
+        posix.close(handle)
+    if written != len(data):
+        posix.unlink(beside)
+        raise OSError(errno.ENOSPC, folder)
+    posix.rename(beside, f"{folder}/{request.name}")
 
 
-def _read(folder: str, name: str) -> "Asked | None":
+def _read(folder: str, name: str) -> "PendingRequest | None":
+    """The record in this file, None for none: one that cannot be read is nobody's request."""
     try:
         handle = posix.open(f"{folder}/{name}", posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK)
     except OSError:
@@ -246,8 +372,29 @@ def _read(folder: str, name: str) -> "Asked | None":
         fields = posix.read(handle, 65536).decode("utf-8", "surrogateescape").split("\n")
     finally:
         posix.close(handle)
-    at = whole(fields[0], _LATEST)
-    if len(fields) != 8 or at is None:
+    if len(fields) != 9:
         return None
-    _, number, user, credential, address, repository, operation, tag = fields
-    return Asked(name, tag, at, number, user, credential, address, repository, operation)
+    at, number, user, credential, address, repository, operation, id_, started = fields
+    at_seconds, started_ticks = whole(at, _LATEST), whole(started, _LATEST)
+    if at_seconds is None or started_ticks is None:
+        return None
+    return PendingRequest(
+        name=name,
+        id_=id_,
+        at=at_seconds,
+        number=number,
+        user=user,
+        credential=credential,
+        address=address,
+        repository=repository,
+        operation=operation,
+        pid=_pid_of(name),
+        started=started_ticks,
+    )
+
+
+def _unlink(path: str) -> None:
+    try:
+        posix.unlink(path)
+    except OSError:
+        return

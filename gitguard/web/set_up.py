@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from gitguard.action import own, requests
-from gitguard.action.requests import PendingRequest
+from gitguard.action.requests import ApprovalRequest
 from gitguard.factor import enrolment
 from gitguard.factor.enrolment import Basis, Pending
 from gitguard.factor.invite import PREFIX
@@ -59,7 +59,7 @@ def begin() -> ResponseReturnValue:
     return _first_page()
 
 
-def _wanted_here(asked: str) -> PendingRequest | None:
+def _wanted_here(asked: str) -> ApprovalRequest | None:
     """The request that led here: by its id, or the one that there is of the key that signed in."""
     here = visit()
     if asked:
@@ -192,7 +192,7 @@ def qr_of(uri: str) -> Markup:
     return Markup(drawn)  # noqa: S704 - drawn by segno from our own URI, which it holds only as modules
 
 
-def _wanted(held: Held) -> PendingRequest | None:
+def _wanted(held: Held) -> ApprovalRequest | None:
     here = visit()
     return requests.request_of(here.site, here.person, held.request, here.moment) if held.request else None
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from gitguard.action import requests
-from gitguard.action.requests import Denied, PendingRequest
+from gitguard.action.requests import ApprovalRequest, Denied
 from gitguard.factor.enrolment import Basis
 from gitguard.factor.proof import Proof
 from gitguard.factor.verification import verify as open_by_code
@@ -38,7 +38,7 @@ TOLD_AGAIN = (
 class Continued(Struct, frozen=True):
     """A request that was allowed; `by_itself`: the push that waited was seen to continue."""
 
-    wanted: PendingRequest
+    wanted: ApprovalRequest
     by_itself: bool
 
 
@@ -59,10 +59,10 @@ def verify(id_: str) -> ResponseReturnValue:
     return _form(id_)
 
 
-def the_one(found: list[PendingRequest]) -> PendingRequest | None:
+def the_one(found: list[ApprovalRequest]) -> ApprovalRequest | None:
     """What this browser is for, where that is beyond doubt: the one push that waits, or else the one request, of its own key."""
     own = visit().person.signed_in_by
-    mine = [one for one in found if own is not None and one.asked.credential == own.text]
+    mine = [one for one in found if own is not None and one.request.credential == own.text]
     waiting = [one for one in mine if one.waits]
     candidates = waiting or mine
     return candidates[0] if len(candidates) == 1 else None
@@ -83,7 +83,7 @@ def _form(id_: str, error: Markup | str = "", field: str = "", status: int = 200
         status=status,
         gone=bool(id_) and wanted is None,
         wanted=wanted,
-        others=[one for one in shown if wanted is None or one.asked.id != wanted.asked.id],
+        others=[one for one in shown if wanted is None or one.request.id != wanted.request.id],
         then=then,
         for_admin=then.startswith(("/admin", "/repositor")),
         is_blind=here.is_blind,
@@ -155,13 +155,13 @@ def _once() -> Once:
     return once
 
 
-def went_on(wanted: PendingRequest) -> ResponseReturnValue:
+def went_on(wanted: ApprovalRequest) -> ResponseReturnValue:
     """Allowed: on to the page that says whether it has just continued by itself, or is to be run again."""
     done = Continued(wanted, wanted.waits and _continues(wanted))
     return redirect(url_for("verify.done", name=_once().put(visit().browser, done)), 303)
 
 
-def _continues(wanted: PendingRequest) -> bool:
+def _continues(wanted: ApprovalRequest) -> bool:
     """Whether the push that waits has continued, watched for a moment."""
     here, ends = visit(), time.monotonic() + CONTINUES_SECONDS
     while time.monotonic() < ends:

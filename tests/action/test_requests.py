@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from gitguard.action import browsers, keys, people, requests, sessions, toggles, users
-from gitguard.action.requests import PendingRequest
+from gitguard.action.requests import ApprovalRequest
 from gitguard.action.sessions import Which
 from gitguard.config.types import UserOrGroup
 from gitguard.factor import enrolment
@@ -44,12 +44,12 @@ def signed_in(house: House, person: Person, address: str = "") -> tuple[Person, 
     return visitor.person, done.token
 
 
-def refused(house: House, person: Person, repository: str = "app", operation: str = "push") -> PendingRequest:
+def refused(
+    house: House, person: Person, repository: str = "app", operation: str = "push"
+) -> ApprovalRequest:
     """A request of `person` that was refused just now."""
     state = str(house.site.settings.paths.state)
-    asked = note(
-        state, person.user, person.credential.text, person.address, repository, operation, house.moment.at
-    )
+    asked = note(state, person, repository, operation, house.moment.at)
     assert asked is not None
     found = requests.request_of(house.site, person, asked.id, house.moment)
     assert found is not None
@@ -107,7 +107,7 @@ def test_signed_in_is_not_verified(house: House) -> None:
         assert all(s.credential != browser.credential.text for s in tx.sessions(person.user))
     request = refused(house, person)
     with pytest.raises(Refusal, match="not-a-code"):
-        requests.approve(house.site, browser, request.asked.id, "", b"", house.moment)
+        requests.approve(house.site, browser, request.request.id, "", b"", house.moment)
 
 
 def test_every_browser_guesses_on_the_account_of_its_key(house: House) -> None:
@@ -118,7 +118,7 @@ def test_every_browser_guesses_on_the_account_of_its_key(house: House) -> None:
         browser, _ = signed_in(house, person)
         request = refused(house, person)
         with pytest.raises(Refusal) as told:
-            requests.approve(house.site, browser, request.asked.id, "", b"000000", house.moment)
+            requests.approve(house.site, browser, request.request.id, "", b"000000", house.moment)
         reasons.append(told.value.reason)
     assert reasons == ["code-rejected"] * 5 + ["throttled"]
 
@@ -128,15 +128,17 @@ def test_a_request_from_elsewhere_goes_on_only_with_its_number(house: House) -> 
     person, code = house.enrolled()
     thief = replace(person, address="203.0.113.9")
     browser, _ = signed_in(house, person)
-    request = requests.request_of(house.site, browser, refused(house, thief).asked.id, house.moment)
+    request = requests.request_of(house.site, browser, refused(house, thief).request.id, house.moment)
     assert request is not None
     assert request.elsewhere
     typed = code()
-    for number in ("", "0000", request.asked.number[:3], "\uff11234"):
+    for number in ("", "0000", request.request.number[:3], "\uff11234"):
         with pytest.raises(Refusal) as told:
-            requests.approve(house.site, browser, request.asked.id, number, typed, house.moment)
+            requests.approve(house.site, browser, request.request.id, number, typed, house.moment)
         assert told.value.reason == "forbidden"
-    done = requests.approve(house.site, browser, request.asked.id, request.asked.number, typed, house.moment)
+    done = requests.approve(
+        house.site, browser, request.request.id, request.request.number, typed, house.moment
+    )
     assert (done.session.credential, done.session.network) == (thief.credential.text, "203.0.113.9"), (
         "the code was not used up by the wrong numbers, and the session is for that address alone"
     )
@@ -150,7 +152,7 @@ def test_approving_opens_what_the_request_needs_and_no_more(house: House) -> Non
     browser, _ = signed_in(house, person)
     request = refused(house, person)
     typed = code()
-    done = requests.approve(house.site, browser, request.asked.id, "", typed, house.moment)
+    done = requests.approve(house.site, browser, request.request.id, "", typed, house.moment)
     with house.site.store.reading() as tx:
         there = {(s.scope, s.credential, s.network) for s in tx.sessions(person.user)}
     assert there == {
@@ -159,7 +161,7 @@ def test_approving_opens_what_the_request_needs_and_no_more(house: House) -> Non
     }
     assert done.session.method == "totp"
     with pytest.raises(Refusal, match="gone"):
-        requests.approve(house.site, browser, request.asked.id, "", typed, house.moment)
+        requests.approve(house.site, browser, request.request.id, "", typed, house.moment)
 
 
 def test_this_is_not_me(house: House) -> None:
@@ -168,11 +170,11 @@ def test_this_is_not_me(house: House) -> None:
     browser, _ = signed_in(house, person)
     request = refused(house, replace(person, address="203.0.113.9"))
     before = house.newest
-    done = requests.deny(house.site, browser, request.asked.id, "", house.moment)
+    done = requests.deny(house.site, browser, request.request.id, "", house.moment)
     assert [s.credential for s in done.sessions] == [person.credential.text]
     assert done.followed.fault is None
     assert house.events(before) == ["request-denied"]
-    assert requests.request_of(house.site, browser, request.asked.id, house.moment) is None
+    assert requests.request_of(house.site, browser, request.request.id, house.moment) is None
 
 
 def test_nobody_sees_or_answers_anothers_request(house: House) -> None:
@@ -185,9 +187,9 @@ def test_nobody_sees_or_answers_anothers_request(house: House) -> None:
     typed = code()
     for act in (
         lambda: requests.approve(
-            house.site, browser, request.asked.id, request.asked.number, typed, house.moment
+            house.site, browser, request.request.id, request.request.number, typed, house.moment
         ),
-        lambda: requests.deny(house.site, browser, request.asked.id, "", house.moment),
+        lambda: requests.deny(house.site, browser, request.request.id, "", house.moment),
     ):
         with pytest.raises(Refusal, match="gone"):
             act()
@@ -199,12 +201,12 @@ def test_one_request_for_each_key_repository_and_network(house: House) -> None:
     person, _ = house.invited()
     first = refused(house, person)
     later(house, 59)
-    assert refused(house, person).asked.number == first.asked.number
-    assert refused(house, person, operation="read").asked.at == first.asked.at
+    assert refused(house, person).request.number == first.request.number
+    assert refused(house, person, operation="read").request.at == first.request.at
     later(house, 1)
     again = refused(house, person)
-    assert again.asked.at == house.moment.at
-    assert again.asked.id != first.asked.id, "whoever has not seen its refusal does not know it"
+    assert again.request.at == house.moment.at
+    assert again.request.id != first.request.id, "whoever has not seen its refusal does not know it"
     assert len(requests.requests(house.site, person, house.moment)) == 1
     refused(house, person, "other")
     refused(house, replace(person, address="203.0.113.9"))
@@ -217,10 +219,10 @@ def test_what_fetches_in_the_background_is_noted_once_an_hour(house: House) -> N
     first = refused(house, person, operation="read")
     for _ in range(19):
         later(house, 180)
-        assert refused(house, person, operation="read").asked.at == first.asked.at
+        assert refused(house, person, operation="read").request.at == first.request.at
     assert requests.shown(house.site, person, house.moment, verified=True) == []
     later(house, 180)
-    assert refused(house, person, operation="read").asked.at == house.moment.at
+    assert refused(house, person, operation="read").request.at == house.moment.at
 
 
 def test_a_flood_of_requests_crowds_out_nothing_elsewhere(house: House) -> None:
@@ -231,12 +233,11 @@ def test_a_flood_of_requests_crowds_out_nothing_elsewhere(house: House) -> None:
     state = str(house.site.settings.paths.state)
 
     def asks(number: int) -> bool:
-        asked = (thief.credential.text, thief.address, f"r{number}", "push", house.moment.at)
-        return note(state, thief.user, *asked) is not None
+        return note(state, thief, f"r{number}", "push", house.moment.at) is not None
 
     assert sum([asks(number) for number in range(100)]) == 20
     assert not any(asks(number) for number in range(200, 210)), "none of them is drawn anew within the minute"
-    assert requests.request_of(house.site, person, mine.asked.id, house.moment) is not None
+    assert requests.request_of(house.site, person, mine.request.id, house.moment) is not None
     later(house, 60)
     assert asks(300), "an old one goes for it"
     assert len(pending(state, person.user, house.moment.at)) == 21
@@ -246,10 +247,10 @@ def test_no_two_requests_have_one_number(house: House, monkeypatch: pytest.Monke
     """A thief who asks again and again never comes to show the number that stands in the owner's terminal."""
     person, _ = house.invited()
     mine = refused(house, person)
-    drawn = iter([mine.asked.number, mine.asked.number, "1234"])
-    monkeypatch.setattr("gitguard.session.pending.new_number", lambda: next(drawn))
+    drawn = iter([mine.request.number, mine.request.number, "1234"])
+    monkeypatch.setattr("gitguard.session.pending._new_number", lambda: next(drawn))
     thief = refused(house, replace(person, address="203.0.113.9"))
-    assert thief.asked.number == "1234"
+    assert thief.request.number == "1234"
 
 
 def test_numbers_are_tried_by_nobody_without_a_code(house: House) -> None:
@@ -259,16 +260,16 @@ def test_numbers_are_tried_by_nobody_without_a_code(house: House) -> None:
     request = refused(house, replace(person, address="203.0.113.9"))
     typed = code()
     told = []
-    for number in ("0000", request.asked.number):
+    for number in ("0000", request.request.number):
         with pytest.raises(Refusal) as refusal:
-            requests.approve(house.site, browser, request.asked.id, number, b"000000", house.moment)
+            requests.approve(house.site, browser, request.request.id, number, b"000000", house.moment)
         told.append((refusal.value.reason, refusal.value.text))
     assert told[0] == told[1]
     assert told[0][0] == "code-rejected"
     with pytest.raises(Refusal) as refusal:
-        requests.approve(house.site, browser, request.asked.id, "0000", typed, house.moment)
+        requests.approve(house.site, browser, request.request.id, "0000", typed, house.moment)
     assert refusal.value.detail == "number"
-    requests.approve(house.site, browser, request.asked.id, request.asked.number, typed, house.moment)
+    requests.approve(house.site, browser, request.request.id, request.request.number, typed, house.moment)
 
 
 def test_not_me_works_whatever_became_of_the_request(house: House) -> None:
@@ -278,9 +279,9 @@ def test_not_me_works_whatever_became_of_the_request(house: House) -> None:
     thief = replace(person, address="203.0.113.9")
     request = refused(house, thief)
     typed = code()
-    requests.approve(house.site, browser, request.asked.id, request.asked.number, typed, house.moment)
+    requests.approve(house.site, browser, request.request.id, request.request.number, typed, house.moment)
     before = house.newest
-    done = requests.deny(house.site, browser, request.asked.id, person.credential.text, house.moment)
+    done = requests.deny(house.site, browser, request.request.id, person.credential.text, house.moment)
     assert done.request is None
     assert (person.credential.text, "203.0.113.9") in [(s.credential, s.network) for s in done.sessions]
     assert house.events(before) == ["request-denied"]
@@ -295,9 +296,9 @@ def test_what_was_denied_is_noted_again_after_a_minute(house: House) -> None:
     browser, _ = signed_in(house, person)
     request = refused(house, person, operation="read")
     later(house, 50)
-    requests.deny(house.site, browser, request.asked.id, "", house.moment)
+    requests.deny(house.site, browser, request.request.id, "", house.moment)
     state = str(house.site.settings.paths.state)
-    asked = (state, person.user, person.credential.text, person.address, "app", "read")
+    asked = (state, person, "app", "read")
     assert note(*asked, later(house, 59).at) is None
     assert note(*asked, later(house, 1).at) is not None
 
@@ -316,7 +317,7 @@ def test_an_answer_that_cannot_be_noted_is_none(house: House, monkeypatch: pytes
 
     monkeypatch.setattr("gitguard.session.pending.take", full)
     with pytest.raises(Refusal) as told:
-        requests.approve(house.site, browser, request.asked.id, "", typed, house.moment)
+        requests.approve(house.site, browser, request.request.id, "", typed, house.moment)
     assert told.value.is_our_fault
     with house.site.store.reading() as seen:
         assert seen.sessions(person.user) == []
@@ -358,7 +359,7 @@ def test_a_thief_with_one_key_ends_nothing_of_another(house: House) -> None:
     browser, _ = signed_in(house, thief)
     request = refused(house, person)
     with pytest.raises(ProofWanted):
-        requests.deny(house.site, browser, request.asked.id, "", house.moment)
+        requests.deny(house.site, browser, request.request.id, "", house.moment)
     visitor = _visitor(house, thief)
     with pytest.raises(ProofWanted):
         browsers.sign_out(house.site, visitor, owner_visitor.browser.credential, house.moment)
@@ -402,13 +403,13 @@ def test_not_me_ends_the_thiefs_browsers_and_links(house: House) -> None:
     link = browsers.new_link(house.site, person, house.moment)
     thief = replace(person, address="203.0.113.9")
     request = refused(house, thief)
-    requests.deny(house.site, browser, request.asked.id, "", house.moment)
+    requests.deny(house.site, browser, request.request.id, "", house.moment)
     assert browsers.visitor_of(house.site, thief_cookie, "203.0.113.9", house.moment) is None
     assert browsers.user_of_link(house.site, link, house.moment) == ""
     with house.site.store.reading() as tx:
         assert [one.credential for one in tx.browsers(person.user)] == [browser.credential.text]
     state = str(house.site.settings.paths.state)
-    asked = (state, thief.user, thief.credential.text, thief.address, "app", "push")
+    asked = (state, thief, "app", "push")
     assert note(*asked, later(house, 59).at) is None
     assert note(*asked, later(house, 1).at) is not None
 
@@ -422,12 +423,12 @@ def test_not_me_is_heard_by_an_approval_under_way(house: House, monkeypatch: pyt
     proved = prove
 
     def denied_meanwhile(*given: Any) -> object:
-        requests.deny(house.site, browser, request.asked.id, "", house.moment)
+        requests.deny(house.site, browser, request.request.id, "", house.moment)
         return proved(*given)
 
     monkeypatch.setattr("gitguard.action.requests.prove", denied_meanwhile)
     with pytest.raises(Refusal, match="gone"):
-        requests.approve(house.site, browser, request.asked.id, request.asked.number, typed, house.moment)
+        requests.approve(house.site, browser, request.request.id, request.request.number, typed, house.moment)
     with house.site.store.reading() as tx:
         assert tx.sessions(person.user) == []
 
@@ -439,7 +440,7 @@ def test_requests_of_other_keys_are_shown_to_who_has_verified(house: House) -> N
     request = refused(house, person, "secret-project")
     assert requests.shown(house.site, thief, house.moment, verified=False) == []
     assert requests.shown(house.site, thief, house.moment, verified=True) != []
-    assert requests.request_of(house.site, thief, request.asked.id, house.moment) is not None
+    assert requests.request_of(house.site, thief, request.request.id, house.moment) is not None
 
 
 def test_a_browser_without_an_address_is_elsewhere(house: House) -> None:
@@ -448,7 +449,7 @@ def test_a_browser_without_an_address_is_elsewhere(house: House) -> None:
     browser, _ = signed_in(house, person)
     nowhere = replace(person, address="")
     request = refused(house, nowhere)
-    found = requests.request_of(house.site, replace(browser, address=""), request.asked.id, house.moment)
+    found = requests.request_of(house.site, replace(browser, address=""), request.request.id, house.moment)
     assert found is not None
     assert found.elsewhere
 
@@ -457,7 +458,7 @@ def test_a_push_that_came_after_a_read_is_shown_as_a_push(house: House) -> None:
     """The same key, network and repository within the minute: what is let through is named as what it is."""
     person, _ = house.invited()
     refused(house, person, operation="read")
-    assert refused(house, person, operation="push").asked.operation == "push"
+    assert refused(house, person, operation="push").request.operation == "push"
 
 
 def test_a_server_admin_who_has_not_enrolled_needs_an_invite(house: House) -> None:
@@ -485,7 +486,7 @@ def test_not_me_makes_every_other_network_a_strange_one(house: House) -> None:
     with house.site.store.reading() as tx:
         assert is_known_network(tx, thief, house.moment)
         mine = is_known_network(tx, browser, house.moment)
-    requests.deny(house.site, browser, refused(house, thief).asked.id, "", house.moment)
+    requests.deny(house.site, browser, refused(house, thief).request.id, "", house.moment)
     with house.site.store.reading() as tx:
         assert not is_known_network(tx, thief, house.moment)
         assert is_known_network(tx, browser, house.moment) == mine

@@ -372,12 +372,12 @@ def _sweep_browsers(h: House) -> object:
 
 def _refused(h: House, person: Person) -> str:
     state = str(h.site.settings.paths.state)
-    asked = note(state, person.user, person.credential.text, person.address, "app", "push", h.moment.at)
+    asked = note(state, person, "app", "push", h.moment.at)
     assert asked is not None
     return asked.id
 
 
-def _request(h: House) -> requests.PendingRequest:
+def _request(h: House) -> requests.ApprovalRequest:
     person, _ = h.invited()
     found = requests.request_of(h.site, person, _refused(h, person), h.moment)
     assert found is not None
@@ -399,7 +399,7 @@ def _deny(h: House) -> object:
 def _shown(h: House) -> object:
     person, _ = h.invited()
     id_ = _refused(h, person)
-    return [one.asked.id for one in requests.shown(h.site, person, h.moment, verified=True)] == [id_]
+    return [one.request.id for one in requests.shown(h.site, person, h.moment, verified=True)] == [id_]
 
 
 def _claim(h: House) -> object:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gitguard.session import waiting
+from gitguard.session import pending
 from lab.person import Person
 from lab.server import Server
 
@@ -78,9 +78,9 @@ def has_ended(pid: int) -> bool:
         return True
 
 
-def held(server: Server) -> list[waiting.Note]:
+def held(server: Server) -> list[pending.PendingRequest]:
     """The pushes that wait on `server`."""
-    return waiting.notes(str(server.home / "state"))
+    return pending.held(str(server.home / "state"))
 
 
 def member(server: Server, name: str) -> Person:
@@ -196,7 +196,7 @@ def test_a_first_enrolment_lets_it_go_on(patient: Server) -> None:
 def test_six_at_once_are_one_too_many(patient: Server) -> None:
     """Of one user five wait; the sixth is refused at once, as if there were no waiting."""
     person = member(patient, "crowd")
-    first = [Push(patient, person, f"crowd{n}") for n in range(waiting.MOST_OF_KEY)]
+    first = [Push(patient, person, f"crowd{n}") for n in range(pending.MOST_HELD_OF_KEY)]
     for push in first:
         push.number()
     sixth = Push(patient, person, "crowd-last")

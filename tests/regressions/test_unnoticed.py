@@ -33,7 +33,7 @@ from gitguard.policy.glob import fits
 from gitguard.policy.rules import is_listed
 from gitguard.policy.situation import Situation
 from gitguard.session import pending, refused_reads
-from gitguard.session.credential import ssh_key
+from gitguard.session.credential import credential_of, ssh_key
 from gitguard.session.moment import Moment, now
 from gitguard.store.gate_query import GateQuery
 from gitguard.store.rows import Session
@@ -323,8 +323,8 @@ def test_remotes_that_count_from_the_accounts_home(site: Direct, below: bool) ->
 def test_the_sweep_takes_the_old_and_leaves_the_new(tmp_path: Path) -> None:
     """Of two pending requests the one of two hours ago goes."""
     state, at = str(tmp_path), int(time.time())
-    new = pending.note(state, "a", "SHA256:k", "192.0.2.1", "new", "push", at)
-    old = pending.note(state, "a", "SHA256:k", "192.0.2.1", "old", "push", at)
+    new = pending.note(state, Person("a", credential_of("SHA256:k"), "192.0.2.1"), "new", "push", at)
+    old = pending.note(state, Person("a", credential_of("SHA256:k"), "192.0.2.1"), "old", "push", at)
     assert new
     assert old
     os.utime(tmp_path / "pending" / old.name, (at - 7200, at - 7200))
@@ -336,14 +336,12 @@ def test_the_sweep_takes_the_old_and_leaves_the_new(tmp_path: Path) -> None:
 def test_one_key_fills_its_own_room_alone(tmp_path: Path) -> None:
     """ATTACK: a second key is refused from hundreds of addresses. EXPECTED: what the first was refused is still there."""
     state = str(tmp_path)
-    mine = pending.note(state, "a", "SHA256:first", "192.0.2.1", "app", "push", 1000)
+    mine = pending.note(state, Person("a", credential_of("SHA256:first"), "192.0.2.1"), "app", "push", 1000)
     assert mine
     for number in range(pending.MOST_OF_USER + 50):
         pending.note(
             state,
-            "a",
-            "SHA256:second",
-            f"198.51.{number // 250}.{number % 250 + 1}",
+            Person("a", credential_of("SHA256:second"), f"198.51.{number // 250}.{number % 250 + 1}"),
             "app",
             "push",
             1000 + number,
@@ -351,18 +349,24 @@ def test_one_key_fills_its_own_room_alone(tmp_path: Path) -> None:
     found = pending.pending(state, "a", 1000 + pending.MOST_OF_USER + 50)
     assert mine.id in [one.id for one in found]
     assert sum(one.credential == "SHA256:second" for one in found) <= pending.MOST_OF_KEY
-    again = pending.note(state, "a", "SHA256:first", "192.0.2.1", "other", "push", 2000)
+    again = pending.note(
+        state, Person("a", credential_of("SHA256:first"), "192.0.2.1"), "other", "push", 2000
+    )
     assert again is not None
 
 
 def test_many_keys_share_a_persons_room(tmp_path: Path) -> None:
     """Whoever has the most makes room, and is hardly the one who has one."""
     state = str(tmp_path)
-    mine = pending.note(state, "a", "SHA256:first", "192.0.2.1", "app", "push", 1000)
+    mine = pending.note(state, Person("a", credential_of("SHA256:first"), "192.0.2.1"), "app", "push", 1000)
     for key in range(6):
         for number in range(pending.MOST_OF_KEY):
             pending.note(
-                state, "a", f"SHA256:k{key}", f"198.51.{key}.{number + 1}", "app", "push", 1000 + number * 2
+                state,
+                Person("a", credential_of(f"SHA256:k{key}"), f"198.51.{key}.{number + 1}"),
+                "app",
+                "push",
+                1000 + number * 2,
             )
     found = pending.pending(state, "a", 1300)
     assert len(found) <= pending.MOST_OF_USER
@@ -373,10 +377,16 @@ def test_many_keys_share_a_persons_room(tmp_path: Path) -> None:
 def test_a_copy_of_a_key_crowds_out_nothing_at_home(tmp_path: Path) -> None:
     """ATTACK: the same key from many networks. EXPECTED: its networks make room for each other, the owner's keeps what it has."""
     state = str(tmp_path)
-    mine = pending.note(state, "a", "SHA256:k", "192.0.2.1", "app", "push", 1000)
+    mine = pending.note(state, Person("a", credential_of("SHA256:k"), "192.0.2.1"), "app", "push", 1000)
     for network in range(10):
         for number in range(pending.MOST_OF_PLACE):
-            pending.note(state, "a", "SHA256:k", f"198.51.100.{network}", f"r{number}", "push", 1000 + number)
+            pending.note(
+                state,
+                Person("a", credential_of("SHA256:k"), f"198.51.100.{network}"),
+                f"r{number}",
+                "push",
+                1000 + number,
+            )
     found = pending.pending(state, "a", 1100)
     assert len(found) <= pending.MOST_OF_KEY
     assert mine is not None
