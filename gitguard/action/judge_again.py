@@ -18,13 +18,14 @@ from gitguard.config.compiled import Config
 from gitguard.config.load import last_known, load
 from gitguard.decision.command import Command, parse
 from gitguard.decision.decide import decide
-from gitguard.decision.decision import NEVER, Decision, Freshness, of_session
+from gitguard.decision.decision import Decision, of_session
 from gitguard.decision.judge import check_user, situation_of
 from gitguard.decision.request import Request
 from gitguard.host.riding import GATE, GIT, HELD, LOOK, Rider, end, flowing, moved
 from gitguard.machine.files import replace
 from gitguard.machine.process import seconds_since_login
 from gitguard.message.reasons import WANTING, Refusal
+from gitguard.policy.verdict import NEVER, Freshness
 from gitguard.session.credential import BY_KEY
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
@@ -169,12 +170,11 @@ def _answer_git(config: Config, store: GateQuery, rider: Rider, moment: Moment) 
     )
     if rider.session == 0 or freshness.session != rider.session or freshness.age_seconds is None:
         return REFUSED
+    if freshness.lasts(lifetime):
+        return STANDS
     if freshness.limit_seconds is not None:
         lifetime = min(lifetime, freshness.limit_seconds)
-    age = freshness.age_seconds
-    if 0 <= age < lifetime:
-        return STANDS
-    return RUN_OUT if 0 <= age < lifetime + LONGEST_FLOW_SECONDS else REFUSED
+    return RUN_OUT if 0 <= freshness.age_seconds < lifetime + LONGEST_FLOW_SECONDS else REFUSED
 
 
 def _of_login(config: Config, state: State, rider: Rider, moment: Moment) -> Freshness:

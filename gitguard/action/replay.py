@@ -13,6 +13,7 @@ from gitguard.config.schema import Settings
 from gitguard.message.reasons import WANTING
 from gitguard.policy.requirement import Requirement
 from gitguard.policy.situation import Situation
+from gitguard.policy.verdict import NEVER, Freshness
 from gitguard.store.rows import Repository, User
 
 
@@ -113,7 +114,8 @@ def _would_refuse(demand: Requirement, entry: Entry, *, enrolled: bool) -> bool:
     if demand.lifetime_seconds is None:
         return False
     age = entry.get("session_age_seconds")
-    return not (enrolled and isinstance(age, int) and 0 <= age < demand.lifetime_seconds)
+    then = Freshness(0, age, None) if isinstance(age, int) else NEVER
+    return not (enrolled and then.lasts(demand.lifetime_seconds))
 
 
 def _cause(demand: Requirement) -> str:

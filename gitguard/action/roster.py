@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from gitguard.action.site import Site
-from gitguard.decision.standing import remaining
+from gitguard.decision.standing import live_sessions
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Reading
 from gitguard.store.rows import User
@@ -29,16 +29,13 @@ class Entry(Struct, frozen=True):
 
 def entry_of(site: Site, tx: Reading, user: User, moment: Moment) -> Entry:
     """The entry of `user` at `moment`."""
-    lifetime, scope = site.settings.session.lifetime, site.settings.session.scope
     invite = tx.invite(user.name)
     return Entry(
         user=user.name,
         state=user.state,
         enrolled=tx.factor(user.name) is not None,
         keys=tuple(key.fingerprint for key in tx.keys(user.name)),
-        sessions=sum(
-            s.counts_under(scope) and remaining(s, lifetime, moment) > 0 for s in tx.sessions(user.name)
-        ),
+        sessions=sum(1 for _ in live_sessions(tx, site.settings, moment, user.name)),
         always=user.always,
         recovery_codes_left=tx.recovery_codes_left(user.name),
         invite_expires_at=invite[1] if invite is not None and invite[1] > moment.at else None,

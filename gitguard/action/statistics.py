@@ -16,7 +16,7 @@ from gitguard.action.site import Site
 from gitguard.answer.reading_log import Entry
 from gitguard.config.load import load
 from gitguard.decision.explain import VERBS, explain
-from gitguard.decision.standing import remaining
+from gitguard.decision.standing import live_sessions
 from gitguard.factor.throttle import longest_window, retry_at
 from gitguard.session import pending
 from gitguard.session.credential import credential_of
@@ -116,7 +116,6 @@ def statistics(site: Site, moment: Moment, period_seconds: int, entries: Iterabl
 
 
 def _people(site: Site, tx: Reading, moment: Moment) -> People:
-    lifetime, scope = site.settings.session.lifetime, site.settings.session.scope
     users, keys, repositories = list(tx.users()), tx.keys(), tx.repositories()
     active = [user.name for user in users if user.state == "active"]
     factors = tx.enrolled()
@@ -127,10 +126,7 @@ def _people(site: Site, tx: Reading, moment: Moment) -> People:
         suspended=sum(user.state == "suspended" for user in users),
         keys=len(keys),
         hardware_keys=sum(key.counts_by_itself for key in keys),
-        sessions=sum(
-            s.counts_under(scope) and remaining(s, lifetime, moment) > 0
-            for s in tx.sessions_since(moment.at - lifetime)
-        ),
+        sessions=sum(1 for _ in live_sessions(tx, site.settings, moment)),
         throttled=len(throttled(site, tx, moment)),
         open_invites=sum(expires_at > moment.at for _, expires_at in invites),
         repositories=len(repositories),

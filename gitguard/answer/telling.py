@@ -13,6 +13,7 @@ from gitguard.decision.command import verb_of
 from gitguard.decision.decision import Decision
 from gitguard.message.reasons import WANTING, Refusal
 from gitguard.message.refusals import View, refusal_text
+from gitguard.policy.verdict import Freshness
 from gitguard.session.moment import Moment
 from gitguard.session.pending import PendingRequest, note
 from gitguard.store.gate_query import GateQuery
@@ -109,11 +110,7 @@ def _elsewhere(
     found = []
     for scope, key, network, at, boot, boot_seconds, limit in store.other_sessions(decision.request.user):
         age = decision.request.moment.age_of(Moment(at, boot, boot_seconds))
-        if (
-            scope == kind
-            and not key.startswith("web:")
-            and 0 <= age < min(lifetime, lifetime if limit is None else limit)
-        ):
+        if scope == kind and not key.startswith("web:") and Freshness(0, age, limit).lasts(lifetime):
             found.append((key, network))
     return tuple(found)
 

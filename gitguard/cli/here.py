@@ -13,7 +13,6 @@ from gitguard.action.site import Site
 from gitguard.cli.printing import counted
 from gitguard.cli.prompt import Places, aside, ask
 from gitguard.config.schema import Settings
-from gitguard.decision.standing import remaining
 from gitguard.factor.change import ProofWanted
 from gitguard.factor.person import Person
 from gitguard.factor.proof import SecondCodeWanted
@@ -110,7 +109,7 @@ def say_changes(changes: Sequence[Change], moment: Moment) -> None:
 
 def say_session(here: Here, session: Session, moment: Moment) -> None:
     """The real end of a session, with zone and time left, and what it covers."""
-    left = remaining(session, here.settings.session.lifetime, moment)
+    left = session.freshness(moment).lasts(here.settings.session.lifetime)
     covers = {"address": f"this key from {session.network}", "key": "this key", "user": "all your keys"}[
         session.scope
     ]

@@ -9,7 +9,7 @@ from gitguard.account.public_key import parse_public_key
 from gitguard.action import own_keys
 from gitguard.cli.here import Here, check_followed, say_followed, with_codes
 from gitguard.cli.printing import say_json
-from gitguard.decision.standing import remaining
+from gitguard.decision.standing import live_sessions
 from gitguard.factor.change import require_enrolled
 from gitguard.message.moments import until
 from gitguard.message.reasons import Refusal, printable, readable
@@ -80,14 +80,12 @@ class Entry(Struct, frozen=True):
 
 def _entries(here: Here) -> list[Entry]:
     moment = now()
-    lifetime, scope = here.settings.session.lifetime, here.settings.session.scope
     with here.site.store.reading() as tx:
-        own, sessions = tx.keys(here.person.user), tx.sessions(here.person.user)
-    live = [
-        (s.credential, Covering(s.scope, s.network, s.verified_at, moment.at + left))
-        for s in sessions
-        if s.counts_under(scope) and (left := remaining(s, lifetime, moment)) > 0
-    ]
+        own = tx.keys(here.person.user)
+        live = [
+            (s.credential, Covering(s.scope, s.network, s.verified_at, ends_at))
+            for s, ends_at in live_sessions(tx, here.settings, moment, here.person.user)
+        ]
     return [
         Entry(
             key.fingerprint,

@@ -9,7 +9,7 @@ import click
 from gitguard.cli.here import FEW, Here, ask_code, more_codes, say_changes, say_session, say_waiting
 from gitguard.cli.printing import number
 from gitguard.config.rules import policy_of
-from gitguard.decision.standing import Standing, demanded_of, remaining, standing
+from gitguard.decision.standing import Standing, demanded_of, standing
 from gitguard.factor.code import read_code
 from gitguard.factor.proof import Proof
 from gitguard.factor.verification import verify as open_by_code
@@ -92,7 +92,7 @@ def _live_until(here: Here, stand: Standing, repository: str, moment: Moment) ->
                 )
                 if demand.lifetime_seconds is not None:
                     lifetime = min(lifetime, demand.lifetime_seconds)
-    return moment.at + remaining(stand.session, lifetime, moment)
+    return moment.at + stand.session.freshness(moment).lasts(lifetime)
 
 
 def invite_hint(here: Here) -> str:

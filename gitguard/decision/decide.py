@@ -9,10 +9,11 @@ function, about a configuration that is not in force yet too. Plain dialect: the
 from gitguard.account.names import is_user_name
 from gitguard.config.compiled import Config
 from gitguard.decision.command import Command, parse
-from gitguard.decision.decision import NEVER, Decision, of_key, of_session
+from gitguard.decision.decision import Decision, of_key, of_session
 from gitguard.decision.judge import check_user, judge
 from gitguard.decision.request import Request
 from gitguard.message.reasons import Refusal
+from gitguard.policy.verdict import NEVER
 from gitguard.repository.directory import check
 from gitguard.repository.hook_file import check_hook
 from gitguard.repository.spelling import from_home, name_of

@@ -8,29 +8,11 @@ from gitguard.decision.command import Command
 from gitguard.decision.request import Request
 from gitguard.message.reasons import Refusal
 from gitguard.policy.requirement import NOTHING, Requirement
-from gitguard.policy.verdict import Verdict
+from gitguard.policy.verdict import NEVER, Freshness, Verdict
 from gitguard.session.credential import BY_KEY
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of
 from gitguard.store.gate_query import State
-
-
-class Freshness:
-    """How recently somebody verified: `session` is the 2FA session's number or 0, `age_seconds` None for no session.
-
-    `session` is BY_KEY where no session but the hardware key itself proved it, at its login.
-    `limit_seconds` is the session's own limit, None for none. It comes from a session (gate), or from a grant (hook).
-    """
-
-    __slots__ = ("age_seconds", "limit_seconds", "session")
-
-    def __init__(self, session: int, age_seconds: "int | None", limit_seconds: "int | None") -> None:
-        self.session = session
-        self.age_seconds = age_seconds
-        self.limit_seconds = limit_seconds
-
-
-NEVER = Freshness(0, None, None)
 
 
 def of_key(request: Request, state: State, *, counts: bool) -> Freshness:

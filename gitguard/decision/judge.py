@@ -9,7 +9,7 @@ from gitguard.message.reasons import Refusal
 from gitguard.policy.situation import KNOWN, PASSED, UNKNOWN, Situation
 from gitguard.policy.verdict import verdict
 from gitguard.repository.directory import borrowed
-from gitguard.session.credential import BY_KEY, Credential
+from gitguard.session.credential import Credential
 from gitguard.store.gate_query import GateQuery, State
 
 
@@ -88,9 +88,7 @@ def judge(decision: Decision, config: Config, store: GateQuery) -> None:
     decision.verdict = answer = verdict(
         decision.requirement,
         enrolled=decision.state is not None and bool(decision.state.enrolled),
-        session_age_seconds=decision.freshness.age_seconds,
-        session_limit_seconds=decision.freshness.limit_seconds,
-        hardware_key=decision.freshness.session == BY_KEY,
+        freshness=decision.freshness,
     )
     if not answer.allowed:
         text = ""

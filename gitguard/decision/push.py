@@ -7,11 +7,11 @@ Plain dialect: the hook loads this file.
 
 from gitguard.config.compiled import Config
 from gitguard.decision.command import Command
-from gitguard.decision.decision import NEVER, Decision, Freshness, of_session
+from gitguard.decision.decision import Decision, of_session
 from gitguard.decision.judge import check_user, judge, situation_of
 from gitguard.decision.request import Request
 from gitguard.message.reasons import Refusal
-from gitguard.policy.verdict import Verdict
+from gitguard.policy.verdict import NEVER, Freshness, Verdict
 from gitguard.session.credential import BY_KEY
 from gitguard.session.grant import BREAK_GLASS, Grant
 from gitguard.session.moment import Moment

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from msgspec import Struct
 
 from gitguard.config.rules import policy_of
@@ -61,12 +63,20 @@ class Standing(Struct, frozen=True):
         }
 
 
-def remaining(session: Session, lifetime_seconds: int, moment: Moment) -> int:
-    """Seconds that `session` still counts for; 0 or less when it has run out or lies in the future."""
-    age = moment.age_of(session.verified)
-    if session.limit_seconds is not None:
-        lifetime_seconds = min(lifetime_seconds, session.limit_seconds)
-    return lifetime_seconds - age if age >= 0 else 0
+def live_sessions(
+    tx: Reading, settings: Settings, moment: Moment, user: str | None = None
+) -> Iterator[tuple[Session, int]]:
+    """The sessions that count at `moment`, each with when it ends (Unix seconds): of `user`, or of everyone."""
+    since = moment.at - settings.session.lifetime
+    return live(tx.sessions_since(since) if user is None else tx.sessions(user), settings, moment)
+
+
+def live(sessions: Iterable[Session], settings: Settings, moment: Moment) -> Iterator[tuple[Session, int]]:
+    """Those of `sessions` that count at `moment`, each with when it ends."""
+    for session in sessions:
+        left = session.freshness(moment).lasts(settings.session.lifetime)
+        if left and session.counts_under(settings.session.scope):
+            yield session, moment.at + left
 
 
 def standing(tx: Reading, settings: Settings, person: Person, moment: Moment) -> Standing:
@@ -74,7 +84,7 @@ def standing(tx: Reading, settings: Settings, person: Person, moment: Moment) ->
     user, key = tx.user(person.user), tx.key(person.credential.text)
     scope = scope_of(settings.session.scope, person.credential, person.address)
     session = tx.session(person.user, scope) if scope is not None else None
-    left = remaining(session, settings.session.lifetime, moment) if session is not None else 0
+    left = session.freshness(moment).lasts(settings.session.lifetime) if session is not None else 0
     always = user is not None and user.always
     base = policy_of(settings).demands(
         Situation(person.user, "push", always=always, address=person.address, at=moment.at)
@@ -84,8 +94,8 @@ def standing(tx: Reading, settings: Settings, person: Person, moment: Moment) ->
         person.credential.text,
         person.address,
         tx.factor(person.user) is not None,
-        session if left > 0 else None,
-        moment.at + left if left > 0 else 0,
+        session if left else None,
+        moment.at + left if left else 0,
         tx.recovery_codes_left(person.user),
         user is not None and user.always,
         base.required,

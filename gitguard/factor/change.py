@@ -81,9 +81,9 @@ def prove_known(desk: Desk, person: Person, moment: Moment, typed: bytes | None)
 
 def _is_good(desk: Desk, session: Session, moment: Moment, at_most_seconds: int | None) -> bool:
     """A live session that a person's own factor opened, recently enough. An admin's proves nothing."""
-    age = moment.age_of(session.verified)
-    recent = at_most_seconds is None or age <= at_most_seconds
-    return session.method != "admin" and 0 <= age < desk.settings.session.lifetime and recent
+    recent = at_most_seconds is None or moment.age_of(session.verified) <= at_most_seconds
+    lasts = session.freshness(moment).lasts(desk.settings.session.lifetime) > 0
+    return session.method != "admin" and lasts and recent
 
 
 def replace_recovery_codes(desk: Desk, person: Person, typed: bytes, moment: Moment) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from gitguard.message.moments import day
 from gitguard.message.refusals import View
 from gitguard.policy.rules import REQUIRE
 from gitguard.policy.verdict import verdict
-from gitguard.session.credential import BY_KEY
 from gitguard.session.moment import Moment
 from gitguard.store.gate_query import GateQuery
 
@@ -41,9 +40,7 @@ def announce(decision: Decision, config: Config, store: GateQuery, moment: Momen
         answer = verdict(
             demanded,
             enrolled=enrolled,
-            session_age_seconds=decision.session_age_seconds,
-            session_limit_seconds=decision.freshness.limit_seconds,
-            hardware_key=decision.freshness.session == BY_KEY,
+            freshness=decision.freshness,
         )
         if answer.allowed or f"rule:{name}" not in demanded.because.split("+"):
             continue

@@ -1,6 +1,37 @@
 """The answer: allowed or refused, with a stable reason. Plain dialect: the gate loads this file."""
 
 from gitguard.policy.requirement import Requirement
+from gitguard.session.credential import BY_KEY
+
+
+class Freshness:
+    """How recently someone verified: `session` is the 2FA session's number or 0, `age_seconds` None for no session.
+
+    `session` is BY_KEY where no session but the hardware key itself proved it, at its login.
+    `limit_seconds` is the session's own limit, None for none. A session brings it (gate), or a grant (hook).
+    """
+
+    __slots__ = ("age_seconds", "limit_seconds", "session")
+
+    def __init__(self, session: int, age_seconds: "int | None", limit_seconds: "int | None") -> None:
+        self.session = session
+        self.age_seconds = age_seconds
+        self.limit_seconds = limit_seconds
+
+    def lasts(self, lifetime_seconds: int) -> int:
+        """Seconds for which it still counts under this lifetime, 0 for none: the one place where an age is judged.
+
+        MUST: a verification that lies in the future counts for nothing.
+        """
+        age = self.age_seconds
+        if age is None or age < 0:
+            return 0
+        if self.limit_seconds is not None:
+            lifetime_seconds = min(lifetime_seconds, self.limit_seconds)
+        return max(lifetime_seconds - age, 0)
+
+
+NEVER = Freshness(0, None, None)
 
 
 class Verdict:
@@ -18,33 +49,18 @@ class Verdict:
         raise TypeError("a verdict has no truth value; ask for .allowed")
 
 
-def verdict(
-    demanded: Requirement,
-    *,
-    enrolled: bool,
-    session_age_seconds: "int | None",
-    session_limit_seconds: "int | None" = None,
-    hardware_key: bool = False,
-) -> Verdict:
-    """Judge one request.
-
-    `session_age_seconds` is the age of the 2FA session in scope, `None` if there is none. A
-    negative age (a verification in the future) is not fresh. `hardware_key`: not a session's age, but that of a login
-    by a hardware key that verified its person. `session_limit_seconds` is a limit of the
-    session's own, for one that an admin opened. Falling off the end refuses.
-    """
+def verdict(demanded: Requirement, *, enrolled: bool, freshness: Freshness) -> Verdict:
+    """Judge one request. Falling off the end refuses."""
     lifetime = demanded.lifetime_seconds
     if lifetime is None:
         if demanded.exempt:
             return Verdict("exempt", f"rule:{demanded.rule}", allowed=True)
         return Verdict("not-required", "", allowed=True)
-    if hardware_key and session_age_seconds is not None and 0 <= session_age_seconds < lifetime:
+    if freshness.session == BY_KEY and freshness.lasts(lifetime):
         return Verdict("hardware-key", demanded.because, allowed=True)
     if not enrolled:
         return Verdict("enrolment-required", demanded.because, allowed=False)
-    if session_limit_seconds is not None:
-        lifetime = min(lifetime, session_limit_seconds)
-    if session_age_seconds is not None and 0 <= session_age_seconds < lifetime:
+    if freshness.lasts(lifetime):
         return Verdict("verified", demanded.because, allowed=True)
-    reason = "verification-required" if session_age_seconds is None else "verification-expired"
+    reason = "verification-required" if freshness.age_seconds is None else "verification-expired"
     return Verdict(reason, demanded.because, allowed=False)

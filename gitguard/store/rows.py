@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from gitguard.policy.verdict import Freshness
 from gitguard.session.moment import Moment
 
 Recorded = dict[str, object]  # one record of the trail: `event`, `at`, `actor` and its details
@@ -87,6 +88,10 @@ class Session(Struct, frozen=True):
     def verified(self) -> Moment:
         """When it was verified, by both clocks."""
         return Moment(self.verified_at, self.boot, self.boot_seconds)
+
+    def freshness(self, moment: Moment) -> Freshness:
+        """How recently it was verified, at `moment`."""
+        return Freshness(self.id, moment.age_of(self.verified), self.limit_seconds)
 
     def counts_under(self, scope: str) -> bool:
         """Whether it is of the scope in force; a browser's own session is its own under each."""

@@ -9,7 +9,7 @@ from msgspec import Struct
 from gitguard.action import browsers, own, own_keys, requests
 from gitguard.action.follow import Followed
 from gitguard.answer.reading_log import entries_before
-from gitguard.decision.standing import remaining
+from gitguard.decision.standing import live_sessions
 from gitguard.factor.change import ProofWanted
 from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
@@ -45,21 +45,16 @@ class OwnBrowser(Struct, frozen=True):
 @needs(SIGNED_IN)
 def account() -> ResponseReturnValue:
     """Everything about one's own account. MUST: what happened is shown to whoever has verified here."""
-    here, lifetime = visit(), visit().settings.session.lifetime
+    here = visit()
     with here.site.store.reading() as tx:
         user = tx.user(here.person.user)
-        keys, sessions = tx.keys(here.person.user), tx.sessions(here.person.user)
+        keys = tx.keys(here.person.user)
+        sessions = list(live_sessions(tx, here.settings, here.moment, here.person.user))
         signed_in: list[Browser] = tx.browsers(here.person.user)
         verified = here.is_verified
         before = number(request.args.get("events", ""), LATEST_RECORD)
         events: list[AuditRecord] = tx.newest_audit(before, EVENTS, here.person.user) if verified else []
-    live = [
-        (session, here.moment.at + left)
-        for session in sessions
-        if session.counts_under(here.settings.session.scope)
-        and not session.is_browsers
-        and (left := remaining(session, lifetime, here.moment)) > 0
-    ]
+    live = [(session, ends_at) for session, ends_at in sessions if not session.is_browsers]
     used, origin = _used(), here.visitor.browser.origin if here.visitor is not None else ""
     names = {key.fingerprint: key.comment or key.fingerprint[:15] for key in keys}
     return show(

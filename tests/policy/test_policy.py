@@ -8,7 +8,7 @@ import pytest
 
 from gitguard.policy.requirement import ENFORCEMENTS, OPERATIONS, TOGGLES, Requirement, strictest
 from gitguard.policy.situation import Policy, Situation
-from gitguard.policy.verdict import Verdict, verdict
+from gitguard.policy.verdict import Freshness, Verdict, verdict
 
 DAY = 86400
 
@@ -96,21 +96,21 @@ ALL = requirement("enforced", 100, "push")
 )
 def test_freshness_is_judged_at_the_moment_of_use(age: int | None, reason: str) -> None:
     """A session counts until its lifetime is over, to the second; one in the future does not."""
-    answer = verdict(ALL, enrolled=True, session_age_seconds=age)
+    answer = verdict(ALL, enrolled=True, freshness=Freshness(1, age, None))
     assert (answer.reason, answer.allowed) == (reason, reason == "verified")
 
 
 def test_not_enrolled_is_refused_even_with_a_session() -> None:
     """Never "not enrolled, so not asked"."""
-    answer = verdict(ALL, enrolled=False, session_age_seconds=5)
+    answer = verdict(ALL, enrolled=False, freshness=Freshness(1, 5, None))
     assert (answer.reason, answer.allowed) == ("enrolment-required", False)
 
 
 def test_an_admins_session_has_its_own_limit() -> None:
     """`session open --for` ends then, whatever the lifetime."""
-    assert verdict(ALL, enrolled=True, session_age_seconds=9, session_limit_seconds=10).allowed
-    assert not verdict(ALL, enrolled=True, session_age_seconds=10, session_limit_seconds=10).allowed
-    assert not verdict(ALL, enrolled=True, session_age_seconds=100, session_limit_seconds=1000).allowed
+    assert verdict(ALL, enrolled=True, freshness=Freshness(1, 9, 10)).allowed
+    assert not verdict(ALL, enrolled=True, freshness=Freshness(1, 10, 10)).allowed
+    assert not verdict(ALL, enrolled=True, freshness=Freshness(1, 100, 1000)).allowed
 
 
 def test_a_verdict_has_no_truth_value() -> None:

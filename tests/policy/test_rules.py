@@ -655,14 +655,13 @@ def test_the_verdict_by_a_table_of_its_own(
 ) -> None:
     """128 rows against a model in other words: what is demanded, a session's age and limit, a hardware key's login."""
     from gitguard.policy.requirement import Requirement
-    from gitguard.policy.verdict import verdict
+    from gitguard.policy.verdict import Freshness, verdict
+    from gitguard.session.credential import BY_KEY
 
     got = verdict(
         Requirement(60 if required else None, "rule:x" if required else ""),
         enrolled=enrolled,
-        session_age_seconds=age,
-        session_limit_seconds=limit,
-        hardware_key=hardware,
+        freshness=Freshness(BY_KEY, age, None) if hardware else Freshness(1, age, limit),
     )
     lasts = 60 if limit is None or hardware else min(60, limit)
     fresh = age is not None and age in range(lasts)

@@ -21,7 +21,7 @@ from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.decision.decide import decide
 from gitguard.decision.request import Request
-from gitguard.decision.standing import demanded, demanded_of, exempted, remaining, standing
+from gitguard.decision.standing import demanded, demanded_of, exempted, standing
 from gitguard.exchange.offer import Offer, Offered, OfferedFactor
 from gitguard.factor.person import Person
 from gitguard.factor.verification import verify
@@ -265,12 +265,12 @@ def test_required_here(bench: Bench, always: bool, enforcement: str, demands: bo
 
 
 @pytest.mark.parametrize(
-    ("limit", "left"), [(None, 28800 - 60), (600, 540), (28800, 28740), (90000, 28740), (30, -30)]
+    ("limit", "left"), [(None, 28800 - 60), (600, 540), (28800, 28740), (90000, 28740), (30, 0)]
 )
 def test_a_session_with_a_limit_ends_by_it(limit: int | None, left: int) -> None:
     """Below, at and above the lifetime: the smaller counts, wherever it is told."""
     session = Session(1, "a", "key", "k", "", NOW, "", 0, limit, "admin")
-    assert remaining(session, 28800, Moment(NOW + 60)) == left
+    assert session.freshness(Moment(NOW + 60)).lasts(28800) == left
 
 
 def test_who_is_exempt_by_one_of_two_patterns_is_told() -> None:

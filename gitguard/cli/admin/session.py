@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import click
 
 from gitguard.action import sessions, users
@@ -14,12 +12,10 @@ from gitguard.cli.here import check_followed, say_followed
 from gitguard.cli.printing import counted, say_json_each, say_table
 from gitguard.command_line import Group
 from gitguard.config.types import seconds_of
-from gitguard.decision.standing import remaining
+from gitguard.decision.standing import live_sessions
 from gitguard.message.moments import until
 from gitguard.message.reasons import Refusal
-from gitguard.session.moment import Moment, now
-from gitguard.store.contract import Reading
-from gitguard.store.rows import Session
+from gitguard.session.moment import now
 
 
 @click.group(cls=Group)
@@ -37,7 +33,7 @@ def list_(office: Office, user: str | None, as_json: bool) -> None:
     with office.site.store.reading() as tx:
         if user is not None:
             users.check_present(tx, user)
-        live = _live(office, tx, user, moment)
+        live = live_sessions(tx, office.settings, moment, user)
         if as_json:
             say_json_each(
                 {
@@ -61,14 +57,6 @@ def list_(office: Office, user: str | None, as_json: bool) -> None:
             ),
             "no live sessions",
         )
-
-
-def _live(office: Office, tx: Reading, user: str | None, moment: Moment) -> Iterator[tuple[Session, int]]:
-    """The sessions that count just now, each with when it ends."""
-    lifetime, scope = office.settings.session.lifetime, office.settings.session.scope
-    for one in tx.sessions_since(moment.at - lifetime) if user is None else tx.sessions(user):
-        if one.counts_under(scope) and (left := remaining(one, lifetime, moment)) > 0:
-            yield one, moment.at + left
 
 
 @session.command(name="open")

@@ -18,7 +18,6 @@ from gitguard.cli.here import check_followed, say_followed
 from gitguard.cli.printing import counted, number, say_json, say_json_each, say_table
 from gitguard.command_line import Group, say
 from gitguard.config.types import seconds_of
-from gitguard.decision.standing import remaining
 from gitguard.host.key_options import NewKey
 from gitguard.message.moments import clock, until
 from gitguard.message.reasons import Refusal, readable
@@ -156,7 +155,7 @@ def show(office: Office, name: str, as_json: bool) -> None:
         )
         click.echo(f"  key {key.fingerprint} {readable(key.comment)}" + (f" ({kept})" if kept else ""))
     for session in sessions:
-        left = remaining(session, office.settings.session.lifetime, moment)
+        left = session.freshness(moment).lasts(office.settings.session.lifetime)
         state = f"until {until(moment.at + left, moment.at)}" if left > 0 else "expired"
         click.echo(
             f"  session {session.id} {session.scope} {session.credential} {session.network} {session.method}: {state}"

@@ -13,7 +13,7 @@ from gitguard.action.follow import Followed
 from gitguard.action.roster import entry_of
 from gitguard.action.sessions import Which, revoke
 from gitguard.action.statistics import throttled
-from gitguard.decision.standing import remaining
+from gitguard.decision.standing import live_sessions
 from gitguard.message.reasons import Refusal
 from gitguard.web.showing import say, say_not_all, show, texts
 from gitguard.web.visit import SERVER_ADMIN, needs, visit
@@ -76,17 +76,12 @@ def person() -> ResponseReturnValue:
 
 
 def _show(name: str, invite: str = "", error: Markup | str = "", status: int = 200) -> ResponseReturnValue:
-    here, lifetime = visit(), visit().settings.session.lifetime
+    here = visit()
     with here.site.store.reading() as tx:
         user = users.present(tx, name)
         entry = entry_of(here.site, tx, user, here.moment)
         keys = tx.keys(name)
-        sessions = [
-            (session, here.moment.at + left)
-            for session in tx.sessions(name)
-            if session.counts_under(here.settings.session.scope)
-            and (left := remaining(session, lifetime, here.moment)) > 0
-        ]
+        sessions = list(live_sessions(tx, here.settings, here.moment, name))
         events = tx.newest_audit(None, EVENTS, name)
     return show(
         "admin/person.html",

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from gitguard.action.sessions import Which, revoke
 from gitguard.answer.reading_log import Entry, entries_before
-from gitguard.decision.standing import remaining
+from gitguard.decision.standing import live
 from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
 from gitguard.web.admin.people import actor
@@ -32,17 +32,12 @@ def _number(name: str) -> int:
 def sessions() -> ResponseReturnValue:
     """The sessions, the newest verification first, or one user's; those that have run out are left out."""
     here, skipping, user = visit(), _number("skip"), request.args.get("user", "").strip()
-    lifetime, scope = here.settings.session.lifetime, here.settings.session.scope
     with here.site.store.reading() as tx:
         rows = tx.sessions(user) if user else tx.newest_sessions(skipping, PAGE + 1)
-    live = [
-        (session, here.moment.at + left)
-        for session in rows[:PAGE]
-        if session.counts_under(scope) and (left := remaining(session, lifetime, here.moment)) > 0
-    ]
+    living = list(live(rows[:PAGE], here.settings, here.moment))
     # By their age they are in order: behind a page of sessions that have all run out there is none that lives.
-    more = skipping + PAGE if len(rows) > PAGE and live and not user else 0
-    return show("admin/sessions.html", rows=live, more=more, user=user, skipping=skipping)
+    more = skipping + PAGE if len(rows) > PAGE and living and not user else 0
+    return show("admin/sessions.html", rows=living, more=more, user=user, skipping=skipping)
 
 
 @pages.post("/sessions/revoke")
