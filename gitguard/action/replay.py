@@ -14,6 +14,7 @@ from gitguard.message.reasons import WANTING
 from gitguard.policy.requirement import Requirement
 from gitguard.policy.situation import Situation
 from gitguard.policy.verdict import NEVER, Freshness
+from gitguard.repository.registry import lending
 from gitguard.store.rows import Repository, User
 
 
@@ -47,15 +48,9 @@ class _Facts:
         with site.store.reading() as tx:
             self.users: dict[str, User] = {user.name: user for user in tx.users()}
             self.enrolled = tx.enrolled()
-            self.repositories: dict[str, Repository] = {row.name: row for row in tx.repositories()}
-            by_directory = {row.directory: row for row in self.repositories.values()}
-            self.borrows: dict[str, list[Repository]] = {}
-            self.lends: dict[str, list[Repository]] = {}
-            for borrower, directory in tx.borrowings():
-                if directory in by_directory and borrower in self.repositories:
-                    lender = by_directory[directory]
-                    self.borrows.setdefault(borrower, []).append(lender)
-                    self.lends.setdefault(lender.name, []).append(self.repositories[borrower])
+            known = tx.repositories()
+            self.repositories: dict[str, Repository] = {row.name: row for row in known}
+            self.lending = lending(tx, known)
 
 
 def replay(site: Site, settings: Settings, entries: Iterable[Entry]) -> Replayed:
@@ -102,8 +97,8 @@ def _situation(facts: _Facts, user: str, operation: str, row: Repository, addres
         operation,
         repository=demand(row),
         always=facts.users[user].always,
-        borrows=tuple(demand(one) for one in facts.borrows.get(row.name, ())),
-        lends=tuple(demand(one) for one in facts.lends.get(row.name, ())),
+        borrows=tuple(demand(one) for one in facts.lending.borrows.get(row.name, ())),
+        lends=tuple(demand(one) for one in facts.lending.lends.get(row.name, ())),
         address=address,
         at=at,
     )

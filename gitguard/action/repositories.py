@@ -262,8 +262,8 @@ def rename(site: Site, old: str, new: str, moment: Moment, actor: str) -> tuple[
         if tx.repository(plain) is not None:
             raise Refusal("usage", text=f"the repository {plain} is there already")
         known = {r.directory for r in tx.repositories()}
-    root = next((r for r in registry.roots(site.settings) if before.directory.startswith(r + "/")), None)
-    if root is None:
+    root = registry.root_of(site.settings, before.directory)
+    if not root:
         raise Refusal("usage", text=f"{before.directory} is below no root")
     target = f"{root}/{plain}.git"
     to_move = os.path.lexists(before.directory)
@@ -322,9 +322,7 @@ def renew_hooks(site: Site, moment: Moment, actor: str) -> tuple[list[str], list
     left: list[tuple[str, str]] = []
     lent: dict[str, list[str]] = {}
     for repository in repositories:
-        root = next(
-            (r for r in registry.roots(site.settings) if repository.directory.startswith(r + "/")), ""
-        )
+        root = registry.root_of(site.settings, repository.directory)
         found = Found(repository.name, repository.directory, root)
         if not root or not os.path.isdir(repository.directory):
             left.append((repository.name, f"{repository.directory} is not there"))

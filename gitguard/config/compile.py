@@ -47,7 +47,6 @@ def _values(path: str, settings: Settings, hook: str) -> tuple[Any, ...]:
             hook_bytes = file.read(65536)
     except OSError as error:
         raise Refusal("config-invalid", f"{hook}: {error.strerror}; try: gitguard admin init") from None
-    roots = (settings.paths.repositories, *settings.paths.extra_roots)
     by_name: dict[str, Any] = {
         "path": path,
         "uid": account.pw_uid,
@@ -56,7 +55,7 @@ def _values(path: str, settings: Settings, hook: str) -> tuple[Any, ...]:
         "host": settings.host.name,
         "port": settings.host.port,
         "web_url": settings.host.web_url.rstrip("/"),
-        "roots": tuple((str(root), os.path.realpath(root)) for root in roots),
+        "roots": tuple((root, os.path.realpath(root)) for root in settings.paths.roots),
         "state": str(settings.paths.state),
         "store": settings.store.url.path,
         "access_log": str(settings.paths.access_log),

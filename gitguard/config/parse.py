@@ -188,7 +188,7 @@ class _Reader:
             self.fault(
                 "second_factor", "issuer", "a colon or control character cannot stand in an app's label"
             )
-        roots = [str(settings.paths.repositories), *map(str, settings.paths.extra_roots)]
+        roots = settings.paths.roots
         for root in settings.paths.extra_roots:
             if (
                 any(root != other and (root + "/").startswith(other + "/") for other in roots)

@@ -53,6 +53,11 @@ class Paths(Table, frozen=True):
     authorized_keys: str = ""
 
     @property
+    def roots(self) -> list[str]:
+        """The repositories roots, as configured; a new repository lies in the first."""
+        return [str(self.repositories), *map(str, self.extra_roots)]
+
+    @property
     def key_ring(self) -> str:
         """The file of the keys that secrets rest under."""
         return f"{self.state}/secret.keys"

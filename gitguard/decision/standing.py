@@ -13,6 +13,7 @@ from gitguard.policy.glob import fits
 from gitguard.policy.narrowed import narrowed
 from gitguard.policy.requirement import Requirement
 from gitguard.policy.situation import Policy, Situation
+from gitguard.repository.registry import lending
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
 from gitguard.store.contract import Reading
@@ -112,23 +113,15 @@ def demanded(
     """
     policy = narrowed(policy, user, address, moment.at)
     repositories = tx.repositories()
-    by_name = {repository.name: repository for repository in repositories}
-    by_directory = {repository.directory: repository for repository in repositories}
-    borrows: dict[str, list[Repository]] = {}
-    lends: dict[str, list[Repository]] = {}
-    for borrower, directory in tx.borrowings():
-        lender = by_directory.get(directory)
-        if lender is not None:
-            borrows.setdefault(borrower, []).append(lender)
-            lends.setdefault(lender.name, []).append(by_name[borrower])
+    graph = lending(tx, repositories)
     return [
         (
             repository,
             _demands(
                 policy,
                 repository,
-                borrows.get(repository.name, []),
-                lends.get(repository.name, []),
+                graph.borrows.get(repository.name, []),
+                graph.lends.get(repository.name, []),
                 Asking(user, operation, address, moment.at),
             ),
         )

@@ -71,9 +71,7 @@ def access_findings(settings: Settings, places: Places) -> Iterator[Finding]:
             f"{account} can write and read the {len(folders) + len(writes) + len(held) + len(reads)} paths that it must",
         )
     yield from _size_findings(settings.paths.grant_key)
-    yield from _space_findings(
-        dict.fromkeys([*folders, *map(str, (settings.paths.repositories, *settings.paths.extra_roots))])
-    )
+    yield from _space_findings(dict.fromkeys([*folders, *settings.paths.roots]))
 
 
 def folder_fault(path: str, account: str) -> tuple[str, str] | None:

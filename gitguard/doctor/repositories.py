@@ -16,7 +16,7 @@ from gitguard.repository.adopting import hooks_elsewhere, left_overs, moved_by_h
 from gitguard.repository.directory import borrowed
 from gitguard.repository.hook_file import hook_fault
 from gitguard.repository.kept_hook import LEFT_ALONE, in_folder, others_fault
-from gitguard.repository.registry import GIT, Found, on_disk, roots
+from gitguard.repository.registry import GIT, Found, lending, on_disk, root_of
 from gitguard.session.moment import now
 from gitguard.store.contract import Reading
 from gitguard.store.rows import Repository
@@ -58,8 +58,8 @@ def _faults(
     settings: Settings, repository: Repository, hook: bytes, uid: int, known: set[str]
 ) -> Iterator[Finding]:
     name = repository.name
-    root = next((r for r in roots(settings) if repository.directory.startswith(r + "/")), None)
-    if root is None or not os.path.isdir(repository.directory):
+    root = root_of(settings, repository.directory)
+    if not root or not os.path.isdir(repository.directory):
         yield gap(
             "repository-missing",
             f"{name}: {repository.directory} is not there",
@@ -157,16 +157,15 @@ def _other_hooks(repository: Repository, uid: int, account: str) -> Iterator[Fin
 
 def lending_findings(tx: Reading, known: list[Repository]) -> Iterator[Finding]:
     """Whoever lends can take away what its borrowers need, by maintenance too."""
-    by_directory = {repository.directory: repository.name for repository in known}
-    lenders: dict[str, list[str]] = {}
-    for borrower, lender in tx.borrowings():
-        lenders.setdefault(lender, []).append(borrower)
-    for lender, names in lenders.items():
-        name = by_directory.get(lender, lender)
+    lends = lending(tx, known).lends
+    for lender in known:
+        if lender.name not in lends:
+            continue
+        names = ", ".join([borrower.name for borrower in lends[lender.name][:5]])
         yield note(
             "lends",
-            f"{name} lends objects to {', '.join(names[:5])}: pushing there needs what they require, and its maintenance may prune what they need",
-            f"git -C {shlex.quote(lender)} config gc.pruneExpire never, or give the borrowers their own objects: git repack -a -d",
+            f"{lender.name} lends objects to {names}: pushing there needs what they require, and its maintenance may prune what they need",
+            f"git -C {shlex.quote(lender.directory)} config gc.pruneExpire never, or give the borrowers their own objects: git repack -a -d",
         )
 
 
@@ -261,10 +260,7 @@ def reading_findings(
     if closed:
         name = closed[0]
         more = f", and {len(closed) - 1} more that require 2FA for reading" if len(closed) > 1 else ""
-        root = next(
-            (r for r in roots(settings) if f"{_directory(known, name)}/".startswith(f"{r}/")),
-            _directory(known, name),
-        )
+        root = root_of(settings, f"{_directory(known, name)}/") or _directory(known, name)
         yield gap(
             "repository-readable",
             f"{name} is read by other accounts of this machine, whoever they are: {said[name]}{more}",

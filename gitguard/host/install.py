@@ -287,7 +287,7 @@ def _folders(settings: Settings, places: Places, name: str, say: Callable[[str],
     _folder(str(settings.paths.state), name, name, 0o700, say)
     _folder(os.path.dirname(places.compiled), name, name, 0o700, say)
     _folder(os.path.dirname(settings.paths.access_log), name, name, 0o700, say)
-    for root in (settings.paths.repositories, *settings.paths.extra_roots):
+    for root in settings.paths.roots:
         _folder(str(root), name, name, 0o755, say)
     _folder(os.path.dirname(authorized_keys(settings)), name, name, 0o700, say)
     for path in (places.gate, places.hook):

@@ -30,18 +30,43 @@ class Found(Struct, frozen=True):
 
 def roots(settings: Settings) -> list[str]:
     """The repositories roots, resolved."""
-    return [os.path.realpath(root) for root in (settings.paths.repositories, *settings.paths.extra_roots)]
+    return [resolved for _, resolved in spelled_roots(settings)]
 
 
-def _spelled_roots(settings: Settings) -> tuple[tuple[str, str], ...]:
-    configured = (settings.paths.repositories, *settings.paths.extra_roots)
-    return tuple((str(root), os.path.realpath(root)) for root in configured)
+def spelled_roots(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """The repositories roots, each as configured and resolved."""
+    return tuple((root, os.path.realpath(root)) for root in settings.paths.roots)
+
+
+def root_of(settings: Settings, directory: str) -> str:
+    """The root that holds `directory`, resolved; "" for none."""
+    return next((root for root in roots(settings) if directory.startswith(f"{root}/")), "")
+
+
+class Lending(Struct, frozen=True):
+    """Whose objects a repository uses (`borrows`), and who uses its own (`lends`), by its name; none for most."""
+
+    borrows: dict[str, list[Repository]]
+    lends: dict[str, list[Repository]]
+
+
+def lending(tx: Reading, repositories: list[Repository]) -> Lending:
+    """Who lends to whom among `repositories`, which are all that the store knows."""
+    by_name = {repository.name: repository for repository in repositories}
+    by_directory = {repository.directory: repository for repository in repositories}
+    found = Lending({}, {})
+    for borrower, directory in tx.borrowings():
+        lender = by_directory.get(directory)
+        if lender is not None and borrower in by_name:
+            found.borrows.setdefault(borrower, []).append(lender)
+            found.lends.setdefault(lender.name, []).append(by_name[borrower])
+    return found
 
 
 def canonical(settings: Settings, spelled: str) -> str:
     """The name that `spelled` means. Raises Refusal("no-such-repository")."""
     try:
-        return name_of(spelled, _spelled_roots(settings))[0]
+        return name_of(spelled, spelled_roots(settings))[0]
     except Refusal as refusal:
         # No request names it for the reader.
         raise refusal.but(text=f"no such repository: {printable(spelled, 100)}") from None
@@ -111,7 +136,7 @@ def _looks_bare(path: str) -> bool:
 def locate(settings: Settings, name: str) -> Found:
     """The directory on disk that `name` (or a path) means. Raises Refusal("no-such-repository" or "usage")."""
     try:
-        plain, below = name_of(name, _spelled_roots(settings))
+        plain, below = name_of(name, spelled_roots(settings))
     except Refusal:
         raise Refusal("usage", text=f"{printable(name, 100)!r} cannot be a repository's name") from None
     if name.startswith("/") and not below:

@@ -19,6 +19,7 @@ from gitguard.host.places import SYSTEM_CONFIG, places_of
 from gitguard.machine.account import become, own_command_line
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal, readable
+from gitguard.repository.registry import spelled_roots
 from gitguard.repository.spelling import name_of
 from gitguard.session.moment import now
 
@@ -94,8 +95,7 @@ def _log_of(config: str, path: str) -> tuple[str, tuple[tuple[str, str], ...]]:
         return path, ()  # a log of another machine, say
     else:
         become(str(settings.host.account), own_command_line())
-        roots = (settings.paths.repositories, *settings.paths.extra_roots)
-        return path or str(settings.paths.access_log), tuple((str(r), os.path.realpath(r)) for r in roots)
+        return path or str(settings.paths.access_log), spelled_roots(settings)
     places = places_of(config)
     known = _known_before(config, places.compiled)
     if known is not None:

@@ -184,7 +184,7 @@ def _as_root(
     """What belongs to the system. All of it may be asked by anybody, and root sees more of it."""
     account = entry.pw_name
     state, log = str(settings.paths.state), os.path.dirname(settings.paths.access_log)
-    roots = [str(root) for root in (settings.paths.repositories, *settings.paths.extra_roots)]
+    roots = settings.paths.roots
     keys = authorized_keys(settings)
     program = sshd.program()
 
