@@ -1,7 +1,7 @@
 """The processes that ride on the gate's decisions: Git that it became, gates that decide, commands that wait.
 
 The gate leaves its decision in Git's environment; the kernel shows it to the same account. Which of them
-may go on is asked in action/judge_again.py. Source: proc(5), /proc/PID/environ and /proc/PID/io.
+are still allowed is asked in decision/still.py. Source: proc(5), /proc/PID/environ and /proc/PID/io.
 """
 
 from __future__ import annotations

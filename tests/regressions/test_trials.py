@@ -255,13 +255,13 @@ def test_a_stored_key_keeps_its_limits_when_its_line_says_other(site: Direct) ->
 @pytest.mark.parametrize("line", ["2fa enroll", "'2fa' 'enroll'", "'2fa' enroll", "2fa_verify"])
 def test_what_waits_at_a_prompt_is_known_however_it_is_quoted(site: Direct, line: str) -> None:
     """Judged as the gate parses it, not by a look at the client's bytes."""
-    from gitguard.action.judge_again import waits
+    from gitguard.decision.still import is_waiting
     from gitguard.host.riding import GATE, Rider
     from gitguard.session.credential import NONE
 
     del site
-    assert waits(Rider(1, 1, 1, GATE, "alice", NONE, line=line))
-    assert not waits(Rider(1, 1, 1, GATE, "alice", NONE, line=line.replace("2fa", "3fa")))
+    assert is_waiting(Rider(1, 1, 1, GATE, "alice", NONE, line=line))
+    assert not is_waiting(Rider(1, 1, 1, GATE, "alice", NONE, line=line.replace("2fa", "3fa")))
 
 
 def test_a_code_that_comes_byte_by_byte(site: Direct) -> None:
