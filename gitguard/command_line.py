@@ -13,7 +13,7 @@ import click
 
 from gitguard.host.places import SYSTEM_CONFIG
 from gitguard.message.reasons import Refusal, told_of
-from gitguard.message.refusals import View, first_line
+from gitguard.message.refusals import RefusalContext, first_line
 from gitguard.verbs import Verb
 
 Run = Callable[..., int | None]
@@ -122,7 +122,7 @@ def run(
     command: click.Command,
     args: list[str],
     name: str,
-    view: View | None = None,
+    context: RefusalContext | None = None,
     told: Callable[[Refusal], None] = lambda _: None,
 ) -> int:
     """Run `command`; returns its exit status, and tells a refusal on stderr in gitguard's voice.
@@ -133,15 +133,19 @@ def run(
         status = command.main(args=args, prog_name=name, standalone_mode=False)
     except Refusal as refusal:
         told(refusal)
-        return tell(refusal, view)
+        return tell(refusal, context)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 0
     except click.UsageError as error:
-        see = view.ssh("help") if view is not None else error.ctx and f"{error.ctx.command_path} --help"
-        return tell(Refusal("usage", text=_usage(error), hint=f"see: {see}" if see else ""), view)
+        see = (
+            context.server.ssh("help")
+            if context is not None
+            else error.ctx and f"{error.ctx.command_path} --help"
+        )
+        return tell(Refusal("usage", text=_usage(error), hint=f"see: {see}" if see else ""), context)
     except (click.Abort, KeyboardInterrupt):
         click.echo("gitguard: stopped", err=True)
         return 1
@@ -149,12 +153,12 @@ def run(
         return 1
     except OSError as error:
         if not _is_printing(error):
-            return _broken(error, view, told)
+            return _broken(error, context, told)
         # What is printed is printed after what was asked for is done.
         text = f"the output could not be written ({error.strerror}); what was asked for is done"
-        return tell(Refusal("internal-error", text=text), view)
+        return tell(Refusal("internal-error", text=text), context)
     except Exception as error:
-        return _broken(error, view, told)
+        return _broken(error, context, told)
     return status if isinstance(status, int) else 0
 
 
@@ -165,14 +169,14 @@ def _is_printing(error: OSError) -> bool:
     return any(frame.f_code is click.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
-def _broken(error: Exception, view: View | None, told: Callable[[Refusal], None]) -> int:
+def _broken(error: Exception, context: RefusalContext | None, told: Callable[[Refusal], None]) -> int:
     refusal = Refusal("internal-error", told_of(error))
     told(refusal)
-    if view is None and os.environ.get(TRACEBACK):
+    if context is None and os.environ.get(TRACEBACK):
         import traceback
 
         traceback.print_exception(error)  # for the admin alone, who asked: it may show paths and values
-    return tell(refusal, view)
+    return tell(refusal, context)
 
 
 _FOR_ADMIN = {
@@ -185,22 +189,22 @@ _FOR_ADMIN = {
 }
 
 
-def tell(refusal: Refusal, view: View | None = None) -> int:
+def tell(refusal: Refusal, context: RefusalContext | None = None) -> int:
     """Print `refusal` on stderr and return its exit status."""
     if sys.stdout is not None:  # None where it was closed before we began
         with contextlib.suppress(OSError):
             sys.stdout.flush()
-    if view is None and not refusal.text:
+    if context is None and not refusal.text:
         # Whoever reads this is the admin: what is broken, and where, rather than whom to tell.
         said = _FOR_ADMIN.get(refusal.reason, "")
         refusal = refusal.but(text=said and f"{said}: {refusal.detail or 'no more is known'}")
-    click.echo(first_line(refusal, view or View()), err=True)
-    if refusal.detail and refusal.detail not in refusal.text and view is None:
+    click.echo(first_line(refusal, context or RefusalContext()), err=True)
+    if refusal.detail and refusal.detail not in refusal.text and context is None:
         click.echo(f"gitguard: {refusal.detail}", err=True)
     if refusal.hint:
         click.echo(f"gitguard: {refusal.hint}", err=True)
-    if view is None and (remedy := str(refusal.facts.get("remedy", ""))):
+    if context is None and (remedy := str(refusal.facts.get("remedy", ""))):
         click.echo(f"gitguard: try: {remedy}", err=True)  # for the admin alone
-    if view is not None and view.decision and refusal.is_our_fault:
-        click.echo(f"id {view.decision}", err=True)
+    if context is not None and context.decision and refusal.is_our_fault:
+        click.echo(f"id {context.decision}", err=True)
     return refusal.exit_status

@@ -13,13 +13,13 @@ import posix
 import sys
 import time
 
-from gitguard.answer.telling import pending_request, view_of
+from gitguard.answer.telling import context_of, pending_request
 from gitguard.config.compiled import Config, read
 from gitguard.config.load import load
 from gitguard.decision.decision import Decision
 from gitguard.message.moments import duration
 from gitguard.message.reasons import WANTING, Refusal
-from gitguard.message.refusals import INVITE, View, first_line
+from gitguard.message.refusals import INVITE, RefusalContext, first_line
 from gitguard.session.pending import PendingRequest, release
 from gitguard.session.pending import hold as note_held
 from gitguard.session.refused_reads import was_refused
@@ -81,12 +81,12 @@ def hold(
     _signal.signal(_signal.SIGTERM, lambda number, _: stopped.append(number))
     held = None
     try:
-        view = _view(decision, id_, config)
+        context = _context(decision, id_, config)
         noted = pending_request(decision, config)
         held = note_held(config.state, request, decision.repository, request.moment.at, noted)
         if held is None:
             return False
-        _say(decision, view, config, held)
+        _say(decision, context, config, held)
         began = time.monotonic()
         if _watch(config, ask, sleep, stopped):
             _write("gitguard: verified; continuing the push\n")
@@ -129,22 +129,22 @@ def is_heavy() -> bool:
     return "msgspec" in sys.modules
 
 
-def _view(decision: Decision, id_: str, config: Config) -> View:
+def _context(decision: Decision, id_: str, config: Config) -> RefusalContext:
     store = GateQuery(config.store)
     try:
-        return view_of(decision, id_, config, store)
+        return context_of(decision, id_, config, store)
     finally:
         store.close()
 
 
-def _say(decision: Decision, view: View, config: Config, held: PendingRequest) -> None:
+def _say(decision: Decision, context: RefusalContext, config: Config, held: PendingRequest) -> None:
     """What to do, and by which number this push is known elsewhere."""
     refusal = decision.refusal
     if refusal is not None:
-        _write(first_line(refusal, view).rpartition(" [")[0] + "\n")
+        _write(first_line(refusal, context).rpartition(" [")[0] + "\n")
         if decision.updates and refusal.hint:
             _write(f"gitguard: {refusal.hint.partition(';')[0]}\n")
-    if refusal is not None and refusal.reason == "enrolment-required" and view.needs_invite:
+    if refusal is not None and refusal.reason == "enrolment-required" and context.needs_invite:
         _write(f"gitguard: {INVITE}\n")
     _write(
         f"gitguard: waiting up to {duration(config.wait_seconds)} for you to verify; "

@@ -12,7 +12,7 @@ from gitguard.config.compiled import Config
 from gitguard.decision.command import verb_of
 from gitguard.decision.decision import Decision
 from gitguard.message.reasons import WANTING, Refusal
-from gitguard.message.refusals import View, refusal_text
+from gitguard.message.refusals import RefusalContext, ServerAddress, refusal_text
 from gitguard.policy.verdict import Freshness
 from gitguard.session.moment import Moment
 from gitguard.session.pending import PendingRequest, note
@@ -36,16 +36,18 @@ def tell_refusal(
             if unlogged.reason != refusal.reason:
                 sys.stderr.write("gitguard: this refusal could not be logged\n")
     try:
-        view = view_of(decision, id_, config, store)
+        context = context_of(decision, id_, config, store)
     except Refusal:
-        view = view_of(decision, id_, config, None)  # a store that fails now has nothing to add
-    return refuse(refusal, view, git_verb)
+        context = context_of(decision, id_, config, None)  # a store that fails now has nothing to add
+    return refuse(refusal, context, git_verb)
 
 
-def view_of(decision: Decision, id_: str, config: "Config | None", store: "GateQuery | None") -> View:
+def context_of(
+    decision: Decision, id_: str, config: "Config | None", store: "GateQuery | None"
+) -> RefusalContext:
     """What the refusal of `decision` may mention; asks the store where else the user is verified."""
     request = decision.request
-    view = View(
+    context = RefusalContext(
         user=request.user,
         key=request.credential.text,
         address=request.address,
@@ -55,14 +57,14 @@ def view_of(decision: Decision, id_: str, config: "Config | None", store: "GateQ
         now=request.moment.at,
     )
     if config is None:
-        return view
-    view.account, view.host, view.port = config.account, config.host, config.port
-    view.help_line, view.help_url = config.help_line, config.help_url
-    view.needs_invite = config.self_enrolment != "open"
+        return context
+    context.server = ServerAddress(config.account, config.host, config.port)
+    context.help_line, context.help_url = config.help_line, config.help_url
+    context.needs_invite = config.self_enrolment != "open"
     _note_read(decision, config)
     asked = pending_request(decision, config)
     if asked is not None:  # what the page will not show is better not named
-        view.page, view.number = f"{config.web_url}/verify/{asked.id}", asked.number
+        context.page, context.number = f"{config.web_url}/verify/{asked.id}", asked.number
     lifetime = decision.requirement.lifetime_seconds
     if lifetime is not None and store is not None:
         if (
@@ -72,9 +74,9 @@ def view_of(decision: Decision, id_: str, config: "Config | None", store: "GateQ
         ):
             limit = decision.state.session_limit_seconds
             lasted = lifetime if limit is None else min(lifetime, limit)
-            view.ended_at = min(decision.state.verified_at + lasted, request.moment.at)
-        view.others = _elsewhere(decision, store, config.scope, lifetime)
-    return view
+            context.ended_at = min(decision.state.verified_at + lasted, request.moment.at)
+        context.others = _elsewhere(decision, store, config.scope, lifetime)
+    return context
 
 
 def _note_read(decision: Decision, config: Config) -> None:
@@ -115,9 +117,9 @@ def _elsewhere(
     return tuple(found)
 
 
-def refuse(refusal: Refusal, view: View, git_verb: str) -> int:
+def refuse(refusal: Refusal, context: RefusalContext, git_verb: str) -> int:
     """Tell the client and return the exit status. `git_verb` is "" where no packet is expected."""
-    text = refusal_text(refusal, view)
+    text = refusal_text(refusal, context)
     if git_verb:
         body = b"ERR " + text.encode("utf-8", "replace") + b"\n"
         _write(1, b"%04x" % (len(body) + 4) + body)

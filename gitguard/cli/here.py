@@ -18,7 +18,7 @@ from gitguard.factor.person import Person
 from gitguard.factor.proof import SecondCodeWanted
 from gitguard.message.moments import clock, until
 from gitguard.message.reasons import printable, readable
-from gitguard.message.refusals import View
+from gitguard.message.refusals import ServerAddress
 from gitguard.session import pending
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment, now
@@ -48,7 +48,7 @@ class Here(Struct, frozen=True):
 
     site: Site
     person: Person
-    view: View
+    server: ServerAddress
 
     @property
     def settings(self) -> Settings:
@@ -168,4 +168,4 @@ def say_lag(site: Site) -> None:
 
 def more_codes(here: Here, left: int) -> str:
     """How to get new recovery codes, when few are left."""
-    return f"; for a new set: {here.view.ssh('recovery-codes')}" if left <= FEW else ""
+    return f"; for a new set: {here.server.ssh('recovery-codes')}" if left <= FEW else ""

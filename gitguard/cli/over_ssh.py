@@ -11,7 +11,7 @@ import click
 
 from gitguard.action.site import open_site, settings_of
 from gitguard.answer.access_log import append, line_of
-from gitguard.answer.telling import view_of
+from gitguard.answer.telling import context_of
 from gitguard.cli.here import Here, say_lag
 from gitguard.cli.user_verbs import greet, runs, show_help
 from gitguard.command_line import Group, add_verbs, run, tell
@@ -42,10 +42,12 @@ def serve(decision: Decision, id_: str, config: Config, config_path: str, store:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # whatever LC_ALL the client sent, half blocks are UTF-8
             stream.reconfigure(encoding="utf-8", errors="replace")
-    view = view_of(decision, id_, config, store)
+    context = context_of(decision, id_, config, store)
     store.close()
     if decision.command is not None and decision.command.words[:1] != ("verify",):
-        view.words = " ".join(quote(word) if not word.isalnum() else word for word in decision.command.words)
+        context.words = " ".join(
+            quote(word) if not word.isalnum() else word for word in decision.command.words
+        )
 
     def told(refusal: Refusal) -> None:
         if refusal.is_our_fault:
@@ -56,14 +58,14 @@ def serve(decision: Decision, id_: str, config: Config, config_path: str, store:
         here = Here(
             open_site(config_path, decision.request.moment, "configuration", Kept(settings_of)),
             _person(decision),
-            view,
+            context.server,
         )
     except Refusal as refusal:
         told(refusal)
-        return tell(refusal, view)
+        return tell(refusal, context)
     with contextlib.closing(here.site.store):  # the launcher ends without taking anything down
         command, words = _command(here, decision)
-        status = run(command, words, "2fa", view, told)
+        status = run(command, words, "2fa", context, told)
         say_lag(here.site)
     return status
 

@@ -58,7 +58,7 @@ def enroll(here: Here, invite: str | None, qr: str) -> int:
         say_session(here, done.session, moment)
     else:
         click.echo(
-            f"no session was opened, because your address is not known; verify with: {here.view.ssh('verify')}"
+            f"no session was opened, because your address is not known; verify with: {here.server.ssh('verify')}"
         )
     check_followed(followed, "your second factor is set up")
     return 0

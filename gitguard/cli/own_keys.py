@@ -32,7 +32,7 @@ def keys(here: Here, verb: str | None, key: tuple[str, ...], json: bool) -> int:
 
 def _add(here: Here, words: tuple[str, ...]) -> int:
     if not words:
-        paste = here.view.ssh("keys add") + ' "$(cat ~/.ssh/id_ed25519.pub)"'
+        paste = here.server.ssh("keys add") + ' "$(cat ~/.ssh/id_ed25519.pub)"'
         raise Refusal("usage", text="which public key?", hint=f"for example: {paste}")
     new = parse_public_key(" ".join(words))
     added, followed = with_codes(

@@ -30,7 +30,7 @@ def show(here: Here, repo: str, json: bool) -> int:
         if _is_behind_program(here.settings, tx.key(here.person.credential.text)) and not _may_ask(
             here, tx, repo
         ):
-            raise Refusal("verification-required", text=f"verify first: {here.view.ssh('verify')}")
+            raise Refusal("verification-required", text=f"verify first: {here.server.ssh('verify')}")
         show_repository(tx, here.settings, known(tx, here.settings, repo), as_json=json, person=here.person)
     return 0
 

@@ -33,7 +33,7 @@ def verify(here: Here, code: tuple[str, ...], if_needed: bool, no_prompt: bool, 
     if not stand.enrolled:
         raise Refusal(
             "enrolment-required",
-            text=f"set up a second factor first: {here.view.ssh('enroll')}",
+            text=f"set up a second factor first: {here.server.ssh('enroll')}",
             hint=invite_hint(here),
         )
     if if_needed and (ends_at := _live_until(here, stand, options["for"], moment)) > moment.at:
@@ -53,7 +53,7 @@ def verify(here: Here, code: tuple[str, ...], if_needed: bool, no_prompt: bool, 
     if here.settings.second_factor.recovery_codes and (used or left <= FEW):
         click.echo(f"{number(left, 'recovery code')} left" + more_codes(here, left))
     if used:
-        click.echo(f"new phone? set it up with: {here.view.ssh('enroll')}")
+        click.echo(f"new phone? set it up with: {here.server.ssh('enroll')}")
     return 0
 
 

@@ -32,14 +32,14 @@ def greet(here: Here) -> int:
         click.echo("this hardware key counts by itself, at each connection; no code is needed")
     elif stand.session is not None:
         click.echo(f"verified until {until(stand.ends_at, moment.at)}")
-        click.echo(f"end it early with: {here.view.ssh('leave')}")
+        click.echo(f"end it early with: {here.server.ssh('leave')}")
     elif stand.enrolled:
-        click.echo(f"not verified; verify with: {here.view.ssh('verify')}")
+        click.echo(f"not verified; verify with: {here.server.ssh('verify')}")
     else:
-        click.echo(f"no second factor yet; set one up with: {here.view.ssh('enroll')}")
+        click.echo(f"no second factor yet; set one up with: {here.server.ssh('enroll')}")
         if hint := invite_hint(here):
             click.echo(hint)
-    click.echo(f"all commands: {here.view.ssh('help')}")
+    click.echo(f"all commands: {here.server.ssh('help')}")
     return 0
 
 
@@ -52,7 +52,7 @@ def show_help(here: Here) -> int:
         for name, row in zip(names, rows, strict=True):
             arguments = " ".join(argument.usage for argument in row.arguments)
             options = " ".join(option.usage for option in row.options)
-            click.echo(" ".join(part for part in ("  " + here.view.ssh(name), arguments, options) if part))
+            click.echo(" ".join(part for part in ("  " + here.server.ssh(name), arguments, options) if part))
             click.echo(f"      {row.help}")
     if here.settings.help.line:
         click.echo("\n" + here.settings.help.line)
@@ -79,11 +79,11 @@ def status(here: Here, json: bool, check: bool) -> int:
     if stand.hardware_key:
         click.echo("verified: this hardware key counts by itself, at each connection")
     elif not stand.enrolled:
-        click.echo(f"no second factor yet; set one up with: {here.view.ssh('enroll')}")
+        click.echo(f"no second factor yet; set one up with: {here.server.ssh('enroll')}")
     elif stand.session is not None:
         say_session(here, stand.session, moment)
     else:
-        click.echo(f"not verified; verify with: {here.view.ssh('verify')}")
+        click.echo(f"not verified; verify with: {here.server.ssh('verify')}")
     if stand.enrolled and here.settings.second_factor.recovery_codes:
         left = stand.recovery_codes_left
         click.echo(f"{number(left, 'recovery code')} left{more_codes(here, left)}")

@@ -102,22 +102,22 @@ def _announce(decision: Decision, config: Config) -> None:
 
     Most pushes are of other refs, so it is no news at the next one; whoever pushes those is told exactly by the hook.
     """
-    age, refs = decision.session_age_seconds, decision.requirement.refs
-    if decision.operation != "push" or not refs or (age is not None and 0 <= age < config.lifetime_seconds):
+    refs = decision.requirement.refs
+    if decision.operation != "push" or not refs or decision.freshness.lasts(config.lifetime_seconds):
         return
     from _blake2 import blake2b
 
     from gitguard.answer.once import is_news
-    from gitguard.message.refusals import View
+    from gitguard.message.refusals import ServerAddress
 
     about = blake2b(decision.name.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
     if not is_news(config.state, f"{decision.request.user}@refs-{about}", decision.request.moment.at):
         return
 
-    view = View(account=config.account, host=config.host, port=config.port)
+    server = ServerAddress(config.account, config.host, config.port)
     named = ", ".join([f"{ref} (rule {rule})" for ref, rule in refs[:3]])
     more = f" and {len(refs) - 3} more" if len(refs) > 3 else ""
-    said = f"gitguard: pushing to {named}{more} needs 2FA; verify first: {view.ssh('verify')}\n"
+    said = f"gitguard: pushing to {named}{more} needs 2FA; verify first: {server.ssh('verify')}\n"
     posix.write(2, said.encode("utf-8", "replace"))
 
 

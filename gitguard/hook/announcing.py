@@ -10,7 +10,7 @@ from gitguard.config.compiled import Config
 from gitguard.decision.decision import Decision
 from gitguard.decision.judge import situation_of
 from gitguard.message.moments import day
-from gitguard.message.refusals import View
+from gitguard.message.refusals import ServerAddress
 from gitguard.policy.rules import REQUIRE
 from gitguard.policy.verdict import verdict
 from gitguard.session.moment import Moment
@@ -52,12 +52,12 @@ def announce(decision: Decision, config: Config, store: GateQuery, moment: Momen
 def _say(
     decision: Decision, config: Config, since: int, name: str, moment: Moment, *, enrolled: bool
 ) -> None:
-    view = View(account=config.account, host=config.host, port=config.port)
+    server = ServerAddress(account=config.account, host=config.host, port=config.port)
     what = f"pushing to {decision.name}"
     way = (
-        f"verify before you push: {view.ssh('verify')}"
+        f"verify before you push: {server.ssh('verify')}"
         if enrolled
-        else f"set up a second factor: {view.ssh('enroll')}"
+        else f"set up a second factor: {server.ssh('enroll')}"
     )
     text = f"gitguard: from {day(since, moment.at)} on, {what} needs 2FA (rule {name}); {way}\n"
     posix.write(2, text.encode("utf-8", "replace"))

@@ -30,18 +30,33 @@ OWN_WORDS = {
 } | {"enrol": "enroll"}
 
 
-class View:
-    """What a refusal may mention: the server's address, who asks for what, and what is known of sessions.
+class ServerAddress:
+    """How people reach this server, as every hint names it. `host` empty: not known, and said as HOST."""
 
-    `words` is what was typed behind `2fa`, quoted, for trying again. `page`: the web page of this request, `number`: its number there. `others`: (key, network) of live sessions of the same user elsewhere. Unknown values stay empty.
+    __slots__ = ("account", "host", "port")
+
+    def __init__(self, account: str = "git", host: str = "", port: int = 22) -> None:
+        self.account = account
+        self.host = host
+        self.port = port
+
+    def ssh(self, words: str) -> str:
+        """The line to paste: `ssh -T -p 2222 git@host 2fa verify`."""
+        port = f"-p {self.port} " if self.port != 22 else ""
+        return f"ssh -T {port}{self.account}@{self.host or 'HOST'} 2fa {words}"
+
+
+class RefusalContext:
+    """What one refusal may mention: the server, who asks for what, and what is known of sessions. Unknown values stay empty.
+
+    `words` is what was typed behind `2fa`, quoted, for trying again. `page`: the web page of this request, `number`: its
+    number there. `others`: (key, network) of live sessions of the same user elsewhere. `ended_at` and `now`: Unix seconds.
     """
 
     def __init__(
         self,
+        server: "ServerAddress | None" = None,
         *,
-        account: str = "git",
-        host: str = "",
-        port: int = 22,
         user: str = "",
         key: str = "",
         address: str = "",
@@ -58,9 +73,7 @@ class View:
         page: str = "",
         number: str = "",
     ) -> None:
-        self.account = account
-        self.host = host
-        self.port = port
+        self.server = server or ServerAddress()
         self.user = user
         self.key = key
         self.address = address
@@ -85,14 +98,10 @@ class View:
             return "continue"
         return f"push to {name}" if self.operation == "push" else f"read {name}"
 
-    def ssh(self, words: str) -> str:
-        """The line to paste: `ssh -T -p 2222 git@host 2fa verify`."""
-        port = f"-p {self.port} " if self.port != 22 else ""
-        return f"ssh -T {port}{self.account}@{self.host or 'HOST'} 2fa {words}"
-
     def way(self, words: str) -> str:
         """The page, where there is one, and the line to paste: `open https://HOST/verify/ID or run: ssh -T git@HOST 2fa verify`."""
-        return f"open {self.page} or run: {self.ssh(words)}" if self.page else self.ssh(words)
+        line = self.server.ssh(words)
+        return f"open {self.page} or run: {line}" if self.page else line
 
 
 # reason -> the first line without its bracket. {what}, {ssh...} and the refusal's facts are filled in.
@@ -135,7 +144,7 @@ def _when(retry_at: object, now: int) -> str:
     )
 
 
-def first_line(refusal: Refusal, view: View) -> str:
+def first_line(refusal: Refusal, context: RefusalContext) -> str:
     """`gitguard: <cause and way out> [reason]`, one line of printable characters."""
     retry_at = refusal.facts.get("retry_at")
     sentence = _SENTENCES.get(refusal.reason, _SENTENCES["internal-error"])
@@ -144,47 +153,47 @@ def first_line(refusal: Refusal, view: View) -> str:
     if refusal.text:
         sentence = "{text}"
     if "list_with" in refusal.facts:
-        sentence += f"; list them with: {view.ssh(str(refusal.facts['list_with']))}"
+        sentence += f"; list them with: {context.server.ssh(str(refusal.facts['list_with']))}"
     near = OWN_WORDS.get(str(refusal.facts.get("word", "")))
     filled = sentence.format(
         text=readable(refusal.text, 400),
-        what=view.what,
-        verify=view.way("verify"),
-        enroll=view.way("enroll"),
-        again=readable(view.ssh(view.words), 300),
-        help=view.ssh("help"),
-        or_help=f"did you mean: {view.ssh(near)}" if near else f"see: {view.ssh('help')}",
-        user=printable(view.user, 64),
-        repository=readable(view.repository, 100) or "it",
+        what=context.what,
+        verify=context.way("verify"),
+        enroll=context.way("enroll"),
+        again=readable(context.server.ssh(context.words), 300),
+        help=context.server.ssh("help"),
+        or_help=f"did you mean: {context.server.ssh(near)}" if near else f"see: {context.server.ssh('help')}",
+        user=printable(context.user, 64),
+        repository=readable(context.repository, 100) or "it",
         word=printable(str(refusal.facts.get("word", "")), 60),
         digits=refusal.facts.get("digits", 6),
-        retry=_when(retry_at, view.now),
+        retry=_when(retry_at, context.now),
         clock=refusal.facts.get("clock", ""),
     )
     return f"gitguard: {filled} [{refusal.reason}]"
 
 
-def refusal_text(refusal: Refusal, view: View) -> str:
+def refusal_text(refusal: Refusal, context: RefusalContext) -> str:
     """The whole message, first line and what helps, within `LONGEST_BYTES`, without a final newline."""
-    lines = [first_line(refusal, view)]
+    lines = [first_line(refusal, context)]
     if refusal.hint:
         lines.append(readable(refusal.hint, 300))
-    if view.number:
-        lines.append(f"if the page asks for a number: {view.number}")
-    if refusal.reason == "enrolment-required" and view.needs_invite:
+    if context.number:
+        lines.append(f"if the page asks for a number: {context.number}")
+    if refusal.reason == "enrolment-required" and context.needs_invite:
         lines.append(INVITE)
-    lines += _who_and_since_when(refusal, view)
+    lines += _who_and_since_when(refusal, context)
     if refusal.reason == "throttled" and "retry_at" in refusal.facts:
         if refusal.text:
-            lines.append(f"try again {_when(refusal.facts['retry_at'], view.now)}")
+            lines.append(f"try again {_when(refusal.facts['retry_at'], context.now)}")
         else:
             lines.append("your account is not locked; this ends by itself")
-    if view.help_line:
-        lines.append(readable(view.help_line))
-    if view.help_url:
-        lines.append(readable(view.help_url))
-    if view.decision:
-        lines.append(f"id {view.decision}")
+    if context.help_line:
+        lines.append(readable(context.help_line))
+    if context.help_url:
+        lines.append(readable(context.help_url))
+    if context.decision:
+        lines.append(f"id {context.decision}")
     text = "\n".join(lines)
     while len(text.encode("utf-8", "replace")) > LONGEST_BYTES and len(lines) > 2:
         del lines[-2]  # keep the first line and the id; drop help first
@@ -192,22 +201,22 @@ def refusal_text(refusal: Refusal, view: View) -> str:
     return text.encode("utf-8", "replace")[:LONGEST_BYTES].decode("utf-8", "ignore")
 
 
-def _who_and_since_when(refusal: Refusal, view: View) -> "list[str]":
+def _who_and_since_when(refusal: Refusal, context: RefusalContext) -> "list[str]":
     """The key that asked, and what is known of verifications of its user."""
     lines = []
-    if view.key:
+    if context.key:
         lines.append(
-            f"key {view.key} of {printable(view.user, 64)}"
-            + (f", from {view.address}" if view.address else "")
+            f"key {context.key} of {printable(context.user, 64)}"
+            + (f", from {context.address}" if context.address else "")
         )
     if refusal.reason in ("verification-required", "verification-expired"):
-        if view.ended_at is not None:
-            lines.append(f"the last verification ended at {clock(view.ended_at, view.now)}")
-        for key, network in view.others[:2]:
+        if context.ended_at is not None:
+            lines.append(f"the last verification ended at {clock(context.ended_at, context.now)}")
+        for key, network in context.others[:2]:
             lines.append(f"verified elsewhere: key {key or 'any'}" + (f" from {network}" if network else ""))
         lines.append(
             "if your remote uses another host name or key, use that here too; in a clone: git guard verify"
         )
-        if view.operation == "read":
+        if context.operation == "read":
             lines.append("what you have already fetched is kept; only new objects need this")
     return lines

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gitguard.answer.telling import tell_refusal, view_of
+from gitguard.answer.telling import context_of, tell_refusal
 from gitguard.config.compiled import Config
 from gitguard.config.load import load
 from gitguard.decision.decide import decide
@@ -14,7 +14,7 @@ from gitguard.decision.decision import Decision
 from gitguard.decision.request import Request
 from gitguard.host.places import places_of
 from gitguard.message.reasons import Refusal
-from gitguard.message.refusals import View
+from gitguard.message.refusals import RefusalContext
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment, now
 from gitguard.store.gate_query import GateQuery
@@ -48,10 +48,10 @@ def current(site: Direct) -> Config:
     return load(*places_of(str(site.config)).of_gate)
 
 
-def viewed(site: Direct, decision: Decision) -> View:
+def viewed(site: Direct, decision: Decision) -> RefusalContext:
     """What its refusal may mention."""
     config = current(site)
-    return view_of(decision, "x", config, GateQuery(config.store))
+    return context_of(decision, "x", config, GateQuery(config.store))
 
 
 def test_a_store_that_fails_now_keeps_nobody_from_being_told(

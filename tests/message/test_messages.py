@@ -11,7 +11,14 @@ import pytest
 
 from gitguard.message.moments import clock, duration, until
 from gitguard.message.reasons import ALLOWED, REFUSED, Refusal, printable
-from gitguard.message.refusals import _SENTENCES, LONGEST_BYTES, View, first_line, refusal_text
+from gitguard.message.refusals import (
+    _SENTENCES,
+    LONGEST_BYTES,
+    RefusalContext,
+    ServerAddress,
+    first_line,
+    refusal_text,
+)
 
 
 def test_the_table_is_the_contract() -> None:
@@ -44,8 +51,8 @@ def test_every_reason_has_its_sentence() -> None:
     assert set(_SENTENCES) == set(REFUSED)
 
 
-FULL = View(
-    host="git.example.com", port=2222, user="alice", key="SHA256:" + "k" * 43, address="192.0.2.1", operation="read",
+FULL = RefusalContext(
+    ServerAddress(host="git.example.com", port=2222), user="alice", key="SHA256:" + "k" * 43, address="192.0.2.1", operation="read",
     repository="team/app", decision="7f3a2c00", ended_at=1_700_000_000, others=(("SHA256:" + "o" * 43, "192.0.2.9"),) * 5,
     now=1_700_000_100, help_line="ask ops", help_url="https://wiki.example.com",
 )  # fmt: skip
@@ -69,7 +76,7 @@ def test_the_first_line_alone_is_enough(reason: str) -> None:
 
 def test_the_contracts_own_example() -> None:
     """The line that design and docs show."""
-    view = View(host="git.example.com", operation="push", repository="team/app")
+    view = RefusalContext(ServerAddress(host="git.example.com"), operation="push", repository="team/app")
     assert first_line(Refusal("verification-required"), view) == (
         "gitguard: verify to push to team/app: ssh -T git@git.example.com 2fa verify [verification-required]"
     )
@@ -84,7 +91,7 @@ def test_the_hint_carries_the_port() -> None:
 
 def test_client_text_cannot_move_the_cursor() -> None:
     """Escapes, line breaks, percent signs and direction marks from a client come out harmless."""
-    view = View(host="h", operation="push", repository="a\x1b[2J\n%s\u202e{0}")
+    view = RefusalContext(ServerAddress(host="h"), operation="push", repository="a\x1b[2J\n%s\u202e{0}")
     text = first_line(Refusal("verification-required"), view)
     assert "\x1b" not in text
     assert "\u202e" not in text
@@ -135,7 +142,7 @@ def test_durations(seconds: int, text: str) -> None:
 
 def test_the_words_for_another_try_are_printable_too() -> None:
     """What was typed behind `2fa` is repeated for trying again: client text, so it moves no cursor and turns no line."""
-    view = View(host="git.example.com", words="repo require 'a\u202eb\x1b[2J' all")
+    view = RefusalContext(ServerAddress(host="git.example.com"), words="repo require 'a\u202eb\x1b[2J' all")
     line = first_line(Refusal("code-rejected", "wrong"), view)
     assert "2fa repo require" in line
     assert "\u202e" not in line
@@ -171,7 +178,13 @@ def test_a_machine_fault_is_nobodys_usage(tmp_path: Path) -> None:
 def test_one_line_names_page_and_command(reason: str) -> None:
     """Where there is a web page, the first line names the page of this very request, and the command that does the same."""
     page = "https://git.example.com/2fa/verify/" + "0" * 44
-    view = View(host="git.example.com", operation="push", repository="team/app", page=page, number="4711")
+    view = RefusalContext(
+        ServerAddress(host="git.example.com"),
+        operation="push",
+        repository="team/app",
+        page=page,
+        number="4711",
+    )
     text = refusal_text(Refusal(reason), view)
     first, *rest = text.splitlines()
     command = "2fa enroll" if reason == "enrolment-required" else "2fa verify"
@@ -179,7 +192,8 @@ def test_one_line_names_page_and_command(reason: str) -> None:
     assert any("4711" in line for line in rest)
     assert len(text.encode()) <= 1024
     plain = refusal_text(
-        Refusal(reason), View(host="git.example.com", operation="push", repository="team/app")
+        Refusal(reason),
+        RefusalContext(ServerAddress(host="git.example.com"), operation="push", repository="team/app"),
     )
     assert "http" not in plain
     assert "number" not in plain
@@ -190,5 +204,5 @@ def test_one_line_names_page_and_command(reason: str) -> None:
 )
 def test_what_no_code_mends_names_no_page(reason: str) -> None:
     """The page is for what a verification lets through; other refusals do not send anybody there."""
-    view = View(host="git.example.com", page="https://git.example.com/verify/x")
+    view = RefusalContext(ServerAddress(host="git.example.com"), page="https://git.example.com/verify/x")
     assert "http" not in refusal_text(Refusal(reason), view)

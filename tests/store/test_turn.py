@@ -17,7 +17,7 @@ import pytest
 from gitguard.action import users
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
-from gitguard.message.refusals import View, first_line
+from gitguard.message.refusals import RefusalContext, first_line
 from gitguard.store import turn
 from tests.conftest import NOW, Bench
 
@@ -75,7 +75,9 @@ def test_who_does_not_get_a_turn_is_told_that_nothing_was_used(
         with pytest.raises(Refusal) as told:
             verify(bench.desk, bench.alice, bench.code(), bench.now)
         assert (told.value.reason, told.value.exit_status) == ("busy", 43)
-        assert "a code that you typed was not used; try again [busy]" in first_line(told.value, View())
+        assert "a code that you typed was not used; try again [busy]" in first_line(
+            told.value, RefusalContext()
+        )
         with bench.desk.store.reading() as tx:
             assert tx.failures("alice", 0) == []
             assert tx.sessions("alice") == []

@@ -11,11 +11,11 @@ from gitguard.message.reasons import Refusal
 def say_invite(office: Office, name: str, token: str, *, tabled: bool = False) -> None:
     """The invite alone on a line of stdout, and what to send around it on stderr; `tabled`: NAME, tab, invite."""
     if tabled:
-        click.echo(f"{name}\t{office.view.ssh(f'enroll {token}')}")
+        click.echo(f"{name}\t{office.server.ssh(f'enroll {token}')}")
     else:
         click.echo(f"send {name} this line; it works once, within 7 days:", err=True)
-        click.echo(office.view.ssh(f"enroll {token}"))
-    if office.view.host in ("", "localhost", "localhost.localdomain"):
+        click.echo(office.server.ssh(f"enroll {token}"))
+    if office.server.host in ("", "localhost", "localhost.localdomain"):
         click.echo(
             "gitguard: the server's name is not set, so the line names no host that others reach; set [host] name",
             err=True,

@@ -21,7 +21,7 @@ from gitguard.config.schema import Settings
 from gitguard.machine.account import become, check_owner, own_command_line
 from gitguard.machine.typed_file import read_typed
 from gitguard.message.reasons import Refusal, readable
-from gitguard.message.refusals import View
+from gitguard.message.refusals import ServerAddress
 from gitguard.session.moment import now
 
 P = ParamSpec("P")
@@ -29,11 +29,11 @@ R = TypeVar("R")
 
 
 class Office(Struct, frozen=True):
-    """`actor` is who types, for the audit trail; `view` how the server is called in hints."""
+    """`actor` is who types, for the audit trail; `server` how the server is called in hints."""
 
     site: Site
     actor: str
-    view: View
+    server: ServerAddress
 
     @property
     def settings(self) -> Settings:
@@ -119,10 +119,10 @@ def open_office(ctx: click.Context) -> Office:
     who, host, moment = actor(), enter(ctx).host, now()
     site = open_site(config_of(ctx), moment, who)
     ctx.find_root().call_on_close(lambda: say_lag(site))
-    view = View(account=str(host.account), host=host.name, port=host.port)
+    server = ServerAddress(account=str(host.account), host=host.name, port=host.port)
     for left in break_glass.close_left_open(site, moment, who):
         click.echo(f"gitguard: break-glass {left.decision} was not closed by itself; it is now", err=True)
-    return Office(site, who, view)
+    return Office(site, who, server)
 
 
 def in_office(command: Callable[Concatenate[Office, P], R]) -> Callable[P, R]:

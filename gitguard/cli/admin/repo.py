@@ -65,7 +65,7 @@ def create(office: Office, name: str, admins: tuple[str, ...], what: str, if_mis
 
 def clone_url(office: Office, name: str) -> str:
     """What to give to git clone, quoted for a shell; a URL where the scp-like form would be misread."""
-    host, port = office.view, office.settings.host.port
+    host, port = office.server, office.settings.host.port
     where = f"{host.account}@{host.host or 'HOST'}"
     if port != 22 or name[:1] == "/" or ":" in (host.host or ""):
         shown = f"[{host.host}]" if ":" in (host.host or "") else host.host or "HOST"
