@@ -101,9 +101,11 @@ def test_the_turn_of_one_that_died_is_taken_over(own_folder: Path) -> None:
         assert asking.stdout is not None
         assert asking.stdout.readline() == "True\n"
         asking.send_signal(number)
+        assert asking.stdin is not None
+        asking.stdin.close()  # the signal may arrive just before it reads, and is looked at when it has read
         status = asking.wait(10)
         assert status == (-number if number == signal.SIGKILL else 128 + number), "it is unwound, not cut off"
-        asking.communicate()
+        asking.stdout.close()
         told: list[str] = []
         with turns.turn(Server("git@host", ()), told.append) as mine:
             assert mine
