@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from gitguard.account.public_key import parse_public_key
-from gitguard.action import own, people, repositories, toggles
+from gitguard.action import repositories, second_factor, toggles, users
 from gitguard.action.site import Site, open_site
 from gitguard.factor.code import in_groups
 from gitguard.factor.person import Person as Acting
@@ -73,17 +73,17 @@ class People(Clock):
         person = self.people[name] = self.new_key(name)
         key = parse_public_key(Path(f"{person.key}.pub").read_text())
         with self.acting() as site:
-            person.invite = people.add(site, name, [NewKey(key)], now(), "lab", if_missing=False).token
+            person.invite = users.add(site, name, [NewKey(key)], now(), "lab", if_missing=False).token
             me = Acting(name, ssh_key(person.fingerprint), "127.0.0.1")
-            pending = own.begin_enrolment(site, me, person.invite.encode(), now())
+            pending = second_factor.begin_enrolment(site, me, person.invite.encode(), now())
             app = pending.parameters
             person.secret = app.secret
             person.recovery_codes = [in_groups(code) for code in pending.recovery_codes]
             moment = now()
-            own.confirm(site, me, pending, app.code(app.step(moment.at)).encode(), moment)
+            second_factor.confirm(site, me, pending, app.code(app.step(moment.at)).encode(), moment)
             person.last_step = step()
             if not in_session:
-                own.leave(site, me, now(), None)
+                second_factor.leave(site, me, now(), None)
         return person
 
     def new_repository(self, name: str, require: str = "none", *admins: str) -> None:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gitguard.account.public_key import PublicKey
-from gitguard.action import users
+from gitguard.action import steps
 from gitguard.action.keys import key_row
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
@@ -85,7 +85,7 @@ class Bench:
         self.alice = self.person("alice", 1)
         self.now = Moment(NOW, "boot", 1000)
         with self.desk.store.writing() as tx:
-            users.add(tx, "alice", NOW, "test")
+            steps.add_user(tx, "alice", NOW, "test")
             self.add_key(tx, self.alice)
             self.enrol(tx, "alice")
 
@@ -99,7 +99,7 @@ class Bench:
 
     def add_key(self, tx: Writing, person: Person, number: int = 1) -> None:
         """Give the person's key to them in the store."""
-        users.add_key(tx, key_row(person.user, NewKey(key_of(number)), NOW), NOW, "test")
+        steps.add_key(tx, key_row(person.user, NewKey(key_of(number)), NOW), NOW, "test")
 
     def enrol(self, tx: Writing, name: str) -> None:
         """Enrol with the known secret, long ago, from the address that `person` has by default."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from gitguard.action import keys, people, repositories, toggles
+from gitguard.action import keys, repositories, toggles, users
 from gitguard.action.follow import Followed, follow
 from gitguard.action.keys import key_row
 from gitguard.action.site import Site
@@ -127,19 +127,19 @@ def _user(
         elif there is not None and there.state != "removed":
             yield Step(
                 f"remove the user {name}",
-                lambda: people.remove(site, name, moment, actor, REASON).followed,
+                lambda: users.remove(site, name, moment, actor, REASON).followed,
             )
         return
     if there is None:
         yield Step(
-            f"add the user {name}", lambda: people.add(site, name, [], moment, actor, of_many=True).followed
+            f"add the user {name}", lambda: users.add(site, name, [], moment, actor, of_many=True).followed
         )
     if user.state == "active" and present_state == "suspended" and not may.resume:
         withheld.append(f"{name} is suspended here, and active in the file: --resume lets them in again")
     elif user.state is not None and present_state != user.state:
         state, verb = user.state, "suspend" if user.state == "suspended" else "resume"
         yield Step(
-            f"{verb} {name}", lambda: people.set_state(site, name, state, moment, actor, REASON).followed
+            f"{verb} {name}", lambda: users.set_state(site, name, state, moment, actor, REASON).followed
         )
     if user.keys is None:
         return

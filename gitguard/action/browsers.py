@@ -11,7 +11,7 @@ import secrets
 
 from msgspec import Struct
 
-from gitguard.action import users
+from gitguard.action import steps
 from gitguard.action.site import Site
 from gitguard.exchange.offer import name_of_login
 from gitguard.factor.change import with_proof
@@ -125,7 +125,7 @@ def sign_in_by_login(site: Site, login: str, address: str, moment: Moment, agent
         raise Refusal("user-unknown", text=f"nobody here signs in as {printable(login, 64)}")
     origin = Credential("http", name)
     with site.store.writing() as tx:
-        users.present(tx, name)
+        steps.present(tx, name)
         place = f"{origin.text} {neighbours_of(address)}"
         if (retry_at := budget.retry_at(str(site.settings.paths.state), name, place, moment.at)) is not None:
             raise Refusal("throttled", retry_at=retry_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gitguard.account.names import is_fingerprint
-from gitguard.action import users
+from gitguard.action import steps
 from gitguard.action.site import Site
 from gitguard.config.compiled import Config
 from gitguard.config.load import load
@@ -62,7 +62,7 @@ def answer(site: Site, asked: Question, moment: Moment) -> tuple[Decision, Confi
 def _defaults(site: Site, asked: Question) -> tuple[str, str]:
     with site.store.reading() as tx:
         if tx.user(asked.user) is None:
-            users.check_present(tx, asked.user)
+            steps.check_present(tx, asked.user)
         sessions = [session for session in tx.sessions(asked.user) if not session.is_browsers]
         keys = tx.keys(asked.user)
     key, address = asked.key, asked.address

@@ -9,7 +9,7 @@ import secrets
 
 from msgspec import Struct
 
-from gitguard.action import users
+from gitguard.action import steps
 from gitguard.action.follow import Followed, follow
 from gitguard.action.keys import key_row
 from gitguard.action.site import Site
@@ -154,7 +154,7 @@ def _person(
         )
         return None
     if there is None:
-        users.add(tx, name, moment.at, actor)
+        steps.add_user(tx, name, moment.at, actor)
         done.append(f"added the user {name}")
     for key in offer.keys:
         what = f"{key.key.fingerprint} of {offer.login}"
@@ -174,7 +174,7 @@ def _person(
             )
             left_out.append(LeftOut(offer.line, what, why))
         elif owner is None:
-            users.add_key(tx, key_row(name, key, moment.at), moment.at, actor)
+            steps.add_key(tx, key_row(name, key, moment.at), moment.at, actor)
             done.append(f"added the key {key.key.fingerprint}")
     if offer.factor is not None:
         done += _factor(site, tx, offer, offer.factor, name, moment, actor, left_out)

@@ -1,4 +1,8 @@
-"""What the server's admin does to keys: add, adopt, remove; and the key file that follows."""
+"""Keys: what the server's admin adds, adopts, limits and removes, and what people do to their own; the key file follows.
+
+MUST: one's own needs a code given for it, never a key alone. A new key of one's own is limited as the key that adds it:
+its `from` and its program behind the gate come along, so that nobody widens by it what the server's admin narrowed.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,22 @@ import os
 from msgspec import Struct
 
 from gitguard.account.public_key import PublicKey, parse_public_key
-from gitguard.action import users
+from gitguard.action import steps
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
 from gitguard.action.site import Site
+from gitguard.factor.changes import note_change
+from gitguard.factor.person import Person
+from gitguard.factor.proof import Lasting, Proof, prove, record
 from gitguard.host import key_file
 from gitguard.host.key_file import ForeignLine
 from gitguard.host.key_options import NewKey, understand
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import Moment
+from gitguard.store.contract import Writing
 from gitguard.store.rows import Key
 
+MOST_KEYS = 20  # of one user who adds them alone; the server's admin may add more
 UNNAMED = "USER"  # what a map says where the comment of a key gives no name away
 
 
@@ -84,7 +93,7 @@ def add(
         check_not_foreign(site, [new.key for new in keys])
     with site.store.writing() as tx:
         rows = [key_row(user, new, moment.at) for new in keys]
-        added = [row for row in rows if users.add_key(tx, row, moment.at, actor)]
+        added = [row for row in rows if steps.add_key(tx, row, moment.at, actor)]
     return added, Followed() if of_many else follow(site, moment, keys=True)
 
 
@@ -100,15 +109,15 @@ def remove(site: Site, fingerprint: str, moment: Moment, actor: str, reason: str
                 hint="take that line out by hand, or take it over with: gitguard admin key adopt MAP",
             )
     with site.store.writing() as tx:
-        gone = users.remove_key(tx, fingerprint, moment.at, actor, reason)
+        gone = steps.remove_key(tx, fingerprint, moment.at, actor, reason)
     return gone, follow(site, moment, Whose(keys=frozenset({fingerprint})), keys=True)
 
 
 def limit(site: Site, old: Key, new: NewKey, moment: Moment, actor: str) -> Followed:
     """Limit a key of somebody's anew, in one transaction; its sessions and transfers end. Raises Refusal."""
     with site.store.writing() as tx:
-        users.remove_key(tx, old.fingerprint, moment.at, actor, "limited anew")
-        users.add_key(tx, key_row(old.user, new, moment.at), moment.at, actor)
+        steps.remove_key(tx, old.fingerprint, moment.at, actor, "limited anew")
+        steps.add_key(tx, key_row(old.user, new, moment.at), moment.at, actor)
     return follow(site, moment, Whose(keys=frozenset({old.fingerprint})), keys=True)
 
 
@@ -143,7 +152,7 @@ def plan(
                 faults.append(f"{about} has no name yet: put the user's in the place of {UNNAMED}")
                 continue
             if user is None and add_users:
-                if fault := users.name_fault(want.user):
+                if fault := steps.name_fault(want.user):
                     faults.append(f"{about}: {fault}")
                     continue
                 if want.user not in new_users:
@@ -203,9 +212,87 @@ def adopt(
     invites = {}
     with site.store.writing() as tx:
         for name in plan.new_users:
-            users.add(tx, name, moment.at, actor)
-            invites[name] = users.new_invite(tx, site.desk.keyring, name, moment.at, actor)
+            steps.add_user(tx, name, moment.at, actor)
+            invites[name] = steps.new_invite(tx, site.desk.keyring, name, moment.at, actor)
         for taken in plan.taken:
-            users.add_key(tx, taken.key, moment.at, actor)
+            steps.add_key(tx, taken.key, moment.at, actor)
     without = frozenset(want.fingerprint for want in wanted)
     return invites, follow(site, moment, keys=True, without=without)
+
+
+# -- one's own ------------------------------------------------------------------------------------
+
+
+def check_own_allowed(site: Site) -> None:
+    """Raises Refusal("forbidden") unless people here may change their own keys, by the settings of this moment."""
+    if not site.desk.renewed().settings.account.allow_keys:
+        text = "this server does not let people change their own keys; ask your server admin"
+        raise Refusal("forbidden", text=text)
+
+
+def add_own(site: Site, person: Person, key: PublicKey, typed: bytes, moment: Moment) -> tuple[Key, Followed]:
+    """Add `key` to the person's own, for a code: (as it is stored, what followed). Raises Refusal.
+
+    Whose key it is otherwise is nobody else's business, and that it is in use is said after the code.
+    """
+    foreign = any(key_file.carried(path, [key.blob]) for path in site.key_files)
+
+    def change(tx: Writing, _: Proof) -> Key | Refusal:
+        check_own_allowed(site)
+        there = tx.key(key.fingerprint)
+        if there is not None and there.user == person.user:
+            raise Refusal("usage", text=f"{key.fingerprint} is a key of yours already")
+        if there is not None or foreign:
+            # Returned, not raised: the code is used up by the answer, which tells something of others.
+            record(tx, "key-refused", person, moment, refused=key.fingerprint)
+            text = f"{key.fingerprint} is in use on this server already; ask your server admin"
+            return Refusal("usage", text=text)
+        if len(tx.keys(person.user)) >= MOST_KEYS:
+            text = f"you have {MOST_KEYS} keys; remove one first, or ask your server admin"
+            raise Refusal("usage", text=text)
+        row = _limited_like(tx.key(person.credential.text), key, person.user, moment)
+        steps.add_key(tx, row, moment.at, person.user)
+        note_change(tx, "key-added", person, moment, row.fingerprint)
+        return row
+
+    added = prove(site.desk, person, typed, moment, change, Lasting.YES)
+    if isinstance(added, Refusal):
+        raise added
+    return added, follow(site, moment, keys=True)
+
+
+def _limited_like(present: Key | None, key: PublicKey, user: str, moment: Moment) -> Key:
+    if present is None:
+        raise Refusal("no-identity")
+    if present.verify_required and not key.is_hardware:
+        text = "the key that you use requires user verification at each login, and the new one is not a hardware key"
+        raise Refusal("forbidden", text=text, hint="ask your server admin to add it")
+    new = NewKey(key, present.limits, present.verify_required, present.behind)
+    return key_row(user, new, moment.at)
+
+
+def remove_own(
+    site: Site, person: Person, fingerprint: str, typed: bytes, moment: Moment
+) -> tuple[Key, Followed]:
+    """Take one of the person's own keys away, with its sessions and transfers, for a code. Raises Refusal."""
+
+    def change(tx: Writing, _: Proof) -> Key:
+        check_own_allowed(site)
+        check_own(tx.keys(person.user), fingerprint)
+        note_change(tx, "key-removed", person, moment, fingerprint)
+        return steps.remove_key(tx, fingerprint, moment.at, person.user)
+
+    gone = prove(site.desk, person, typed, moment, change, Lasting.YES)
+    return gone, follow(site, moment, Whose(keys=frozenset({fingerprint})), keys=True)
+
+
+def check_own(keys: list[Key], fingerprint: str) -> None:
+    """Raises Refusal("usage") unless `fingerprint` is one of `keys`, and not the last of them."""
+    if fingerprint not in [key.fingerprint for key in keys]:
+        raise Refusal("usage", text=f"{fingerprint} is not one of your keys", list_with="keys")
+    if len(keys) == 1:
+        raise Refusal(
+            "usage",
+            text="that is your last key, and without one you cannot come back; add another first",
+            hint="if it is stolen, ask your server admin",
+        )

@@ -7,7 +7,7 @@ import shlex
 
 from msgspec import Struct
 
-from gitguard.action import users
+from gitguard.action import steps
 from gitguard.action.follow import Followed, follow
 from gitguard.action.site import Site
 from gitguard.message.reasons import Refusal, machine_fault
@@ -56,7 +56,7 @@ def create(
         if there is not None and not if_missing:
             raise Refusal("usage", text=f"the repository {plain} is there already")
         for admin in admins:
-            users.check_present(tx, admin)
+            steps.check_present(tx, admin)
     if there is None:
         found = registry.create(site.settings, name)
         adopt(site, found, live_hook(site), moment, actor, NOTHING_LOST).check()

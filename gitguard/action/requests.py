@@ -10,7 +10,7 @@ import hmac
 
 from msgspec import Struct
 
-from gitguard.action import users
+from gitguard.action import steps
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose
 from gitguard.action.site import Site
@@ -213,7 +213,7 @@ def deny(
         if tx.owner(credential_of(key)) != person.user:
             raise _gone()
         ended = tx.end_sessions(person.user, key)
-        out = users.end_signed_in_by(tx, person.user, key, spared=person.credential.text)
+        out = steps.end_signed_in_by(tx, person.user, key, spared=person.credential.text)
         there = [asked for asked in pending.pending(state, person.user, moment.at) if asked.credential == key]
         try:
             for asked in there:

@@ -6,7 +6,7 @@ import contextlib
 
 from msgspec import Struct
 
-from gitguard.action import browsers, exemptions, pruning, tally, users
+from gitguard.action import browsers, exemptions, pruning, steps, tally
 from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose, judge_again
 from gitguard.action.site import Site
@@ -45,7 +45,7 @@ def open_one(
         wanted = {"address": "--key FINGERPRINT and --from IP", "key": "--key FINGERPRINT"}.get(kind, "")
         raise Refusal("usage", text=f"scope {kind} needs {wanted}")
     with site.store.writing() as tx:
-        if users.present(tx, user).state != "active":
+        if steps.present(tx, user).state != "active":
             raise Refusal("usage", text=f"{user} is suspended; resume them first")
         if tx.factor(user) is None:
             raise Refusal(
@@ -93,7 +93,7 @@ def _end_all(tx: Writing) -> list[tuple[str, list[int]]]:
 def _end(tx: Writing, which: Which) -> list[tuple[str, list[int]]]:
     """One person's, one by number, or a key's."""
     if which.user is not None:
-        users.present(tx, which.user)
+        steps.present(tx, which.user)
     owner = tx.key(which.key) if which.key else None
     if which.key and owner is None:
         raise Refusal("usage", text=f"no key {which.key}")
@@ -114,7 +114,7 @@ def _sign_out(tx: Writing, user: str, which: Which) -> None:
     if which.key is None:
         tx.end_browsers(user)
     else:
-        users.end_signed_in_by(tx, user, which.key)
+        steps.end_signed_in_by(tx, user, which.key)
 
 
 def sweep(site: Site, moment: Moment) -> int:

@@ -1,167 +1,163 @@
-"""What a server admin does to people: add, suspend, resume, reset, unthrottle, remove, invite; and keys.
-
-Each function is one transaction's worth: it takes the open transaction and writes its audit record. What
-follows outside the store (key file, running processes) is the caller's.
-"""
+"""What the server's admin does to people: add, suspend, resume, reset, unthrottle, remove, restore, invite."""
 
 from __future__ import annotations
 
-from gitguard.account.names import is_user_name
-from gitguard.factor import invite
-from gitguard.factor.keyring import Keyring
-from gitguard.message.reasons import Refusal, printable
-from gitguard.store.contract import Reading, Writing
-from gitguard.store.rows import Key, User
+from msgspec import Struct
+
+from gitguard.action import steps
+from gitguard.action.follow import Followed, follow
+from gitguard.action.judge_again import NOBODY, Whose
+from gitguard.action.keys import check_not_foreign, key_row
+from gitguard.action.site import Site
+from gitguard.answer.reading_log import Entry, read_log, unread
+from gitguard.host.key_options import NewKey
+from gitguard.message.reasons import Refusal
+from gitguard.session.moment import Moment
+from gitguard.store.rows import Key
+
+DAY_SECONDS = 86400
 
 
-def present(tx: Reading, name: str) -> User:
-    """The user, who is there and not removed. Raises Refusal("usage") in words."""
-    user = tx.user(name) if is_user_name(name) else None
-    if user is None:
-        raise Refusal("usage", text=f"no user {printable(name, 64)}")
-    if user.state == "removed":
-        raise Refusal(
-            "usage",
-            text=f"{name} was removed; the name stays reserved",
-            hint=f"if they are back: gitguard admin user restore {name}",
-        )
-    return user
+class Changed(Struct, frozen=True):
+    """What became of a person: `token` an invite or "", `keys` those that came or went, `changed` whether anything did."""
+
+    name: str
+    followed: Followed
+    changed: bool = True
+    token: str = ""
+    keys: tuple[Key, ...] = ()
 
 
-def check_present(tx: Reading, name: str) -> None:
-    """Raises Refusal("usage") in words unless the user is there and not removed."""
-    present(tx, name)
+def add(
+    site: Site,
+    name: str,
+    keys: list[NewKey],
+    moment: Moment,
+    actor: str,
+    *,
+    if_missing: bool = False,
+    of_many: bool = False,
+) -> Changed:
+    """Add a user with `keys` and an invite. With `if_missing` one who is there only gets the keys. Raises Refusal.
 
-
-def name_fault(name: str) -> str:
-    """Why `name` cannot be a user's name, "" if it can."""
-    if is_user_name(name):
-        return ""
-    return f"{printable(name, 64)!r} cannot be a user's name: small letters, digits, . _ -, at most 64, the first a letter or digit"
-
-
-def add(tx: Writing, name: str, at: int, actor: str) -> None:
-    """A new user. Raises Refusal("usage") for a name that cannot be, is taken, or is reserved."""
-    if fault := name_fault(name):
-        raise Refusal("usage", text=fault)
-    there = tx.user(name)
-    if there is not None:
-        if there.state == "removed":
-            raise Refusal(
-                "usage",
-                text=f"the user {name} was removed and stays reserved",
-                hint=f"if it is the same person: gitguard admin user restore {name}",
-            )
-        raise Refusal("usage", text=f"the user {name} is there already")
-    tx.add_user(name, at)
-    tx.record("user-added", at, actor, user=name)
-
-
-def new_invite(tx: Writing, keyring: Keyring, name: str, at: int, actor: str) -> str:
-    """A fresh invite for a user who is there; the one before it is void."""
-    present(tx, name)
-    token = invite.issue(tx, keyring, name, at)
-    tx.record("invite-issued", at, actor, user=name)
-    return token
-
-
-def set_state(tx: Writing, name: str, state: str, at: int, actor: str, reason: str = "") -> bool:
-    """Suspend or resume; False if it was so already. Suspending ends all sessions."""
-    if present(tx, name).state == state:
-        return False
-    tx.set_user_state(name, state)
-    if state == "suspended":
-        tx.end_sessions(name)
-        tx.end_browsers(name)
-    tx.record(
-        "user-suspended" if state == "suspended" else "user-resumed", at, actor, user=name, reason=reason
-    )
-    return True
-
-
-def reset(tx: Writing, keyring: Keyring, name: str, at: int, actor: str, reason: str = "") -> str:
-    """Take the second factor away, end all sessions, and issue the invite that lets the user come back."""
-    present(tx, name)
-    had = tx.drop_factor(name)
-    ended = tx.end_sessions(name)
-    tx.end_browsers(name)
-    tx.forget_networks(name)  # one of them may be the thief's
-    _forget_failures(tx, name)
-    tx.record("factor-reset", at, actor, user=name, had_factor=had, sessions_ended=len(ended), reason=reason)
-    return new_invite(tx, keyring, name, at, actor)
-
-
-def unthrottle(tx: Writing, name: str, at: int, actor: str, reason: str = "") -> int:
-    """Forget the user's failures; how many there were."""
-    present(tx, name)
-    count = _forget_failures(tx, name)
-    tx.record("user-unthrottled", at, actor, user=name, failures=count, reason=reason)
-    return count
-
-
-def _forget_failures(tx: Writing, name: str) -> int:
-    tx.forget_guesses(name)
-    return tx.forget_failures(name)
-
-
-def remove(tx: Writing, name: str, at: int, actor: str, reason: str = "") -> list[Key]:
-    """Remove a user with factor, sessions, keys and invites; the name stays reserved. The keys that went."""
-    present(tx, name)
-    keys = tx.keys(name)
-    tx.drop_factor(name)
-    tx.drop_invite(name)
-    tx.end_browsers(name)
-    tx.remove_credentials(name)
-    tx.end_sessions(name)
-    _forget_failures(tx, name)
-    for key in keys:
-        tx.remove_key(key.fingerprint)
-    for repository in tx.administered_by(name):
-        tx.remove_repository_admin(repository, name)
-    tx.set_always(name, on=False)
-    tx.set_user_state(name, "removed")
-    tx.record("user-removed", at, actor, user=name, keys=[key.fingerprint for key in keys], reason=reason)
-    return keys
-
-
-def add_key(tx: Writing, key: Key, at: int, actor: str) -> bool:
-    """Give a user a key; False if it is theirs already. Raises Refusal("usage") if it is another's."""
-    present(tx, key.user)
-    there = tx.key(key.fingerprint)
-    if there is not None:
-        if there.user == key.user:
-            return False
-        raise Refusal(
-            "usage",
-            text=f"{key.fingerprint} belongs to {there.user} already; a key can belong to one user only",
-        )
-    tx.add_key(key)
-    tx.record(
-        "key-added", at, actor, user=key.user, key=key.fingerprint, type=key.type,
-        limits=key.limits, behind=list(key.behind) or None,
-    )  # fmt: skip
-    return True
-
-
-def end_signed_in_by(tx: Writing, user: str, origin: str, spared: str = "") -> int:
-    """Sign out the browsers that the credential `origin` of `user` signed in, but `spared`; void the links it asked for.
-
-    How many browsers and links there were.
+    `of_many`: as in `keys.add`.
     """
-    count = tx.forget_links(0, user, origin)
-    for browser in tx.browsers(user):
-        if browser.origin == origin and browser.credential != spared:
-            count += tx.end_browsers(user, browser.credential)
-    return count
+    if not of_many:
+        check_not_foreign(site, [new.key for new in keys])
+    with site.store.writing() as tx:
+        there = tx.user(name) is not None if if_missing else False
+        if there:
+            steps.present(tx, name)
+        else:
+            steps.add_user(tx, name, moment.at, actor)
+        rows = [key_row(name, new, moment.at) for new in keys]
+        added = [row for row in rows if steps.add_key(tx, row, moment.at, actor)]
+        token = "" if there else steps.new_invite(tx, site.desk.keyring, name, moment.at, actor)
+    followed = Followed() if of_many else follow(site, moment, keys=bool(added))
+    return Changed(name, followed, not there or bool(added), token, tuple(added))
 
 
-def remove_key(tx: Writing, fingerprint: str, at: int, actor: str, reason: str = "") -> Key:
-    """Take a key away and end its sessions. Raises Refusal("usage") if nobody has it."""
-    key = tx.key(fingerprint)
-    if key is None:
-        raise Refusal("usage", text=f"no key {printable(fingerprint, 60)}")
-    tx.end_sessions(key.user, fingerprint)
-    end_signed_in_by(tx, key.user, fingerprint)
-    tx.remove_key(fingerprint)
-    tx.record("key-removed", at, actor, user=key.user, key=fingerprint, reason=reason)
-    return key
+def invite(site: Site, names: list[str], moment: Moment, actor: str) -> list[Changed]:
+    """A fresh invite for each; the ones before are void. Raises Refusal, and then none was made."""
+    with site.store.writing() as tx:
+        tokens = [steps.new_invite(tx, site.desk.keyring, name, moment.at, actor) for name in names]
+    return [Changed(name, Followed(), token=token) for name, token in zip(names, tokens, strict=True)]
+
+
+def not_enrolled(site: Site) -> list[str]:
+    """Every active user without a second factor."""
+    with site.store.reading() as tx:
+        return [user.name for user in tx.users() if user.state == "active" and tx.factor(user.name) is None]
+
+
+def active(site: Site) -> list[str]:
+    """Every active user."""
+    with site.store.reading() as tx:
+        return [user.name for user in tx.users() if user.state == "active"]
+
+
+def set_state(site: Site, name: str, state: str, moment: Moment, actor: str, reason: str) -> Changed:
+    """Suspend or resume. Suspending ends sessions, transfers and what waits at a prompt. Raises Refusal."""
+    with site.store.writing() as tx:
+        changed = steps.set_user_state(tx, name, state, moment.at, actor, reason)
+    whose = Whose(users=frozenset({name})) if state == "suspended" else NOBODY
+    return Changed(name, follow(site, moment, whose), changed)
+
+
+class Emergency(Struct, frozen=True):
+    """What was ended, and what the log says that the user read and pushed within a day before it, oldest first.
+
+    `unread` is why the log could not be read, "" if it could: the rest stands all the same.
+    """
+
+    done: Changed
+    sessions: int
+    entries: tuple[Entry, ...]
+    unread: str = ""
+
+
+def emergency(site: Site, name: str, moment: Moment, actor: str, reason: str) -> Emergency:
+    """Suspend, end sessions, transfers and prompts, void the invite, then look up the last day. Raises Refusal.
+
+    Somebody who is suspended already is looked up all the same.
+    """
+    with site.store.writing() as tx:
+        steps.check_present(tx, name)
+        sessions = len(tx.sessions(name))
+        tx.drop_invite(name)
+        changed = steps.set_user_state(tx, name, "suspended", moment.at, actor, reason)
+        tx.record("emergency", moment.at, actor, user=name, reason=reason, sessions_ended=sessions)
+    done = Changed(name, follow(site, moment, Whose(users=frozenset({name}))), changed)
+    found: list[Entry] = []
+    path, since = str(site.settings.paths.access_log), moment.at - DAY_SECONDS
+    packed = unread(path, since)
+    cannot = f"{', '.join(packed)} cannot be unpacked here" if packed else ""
+    try:
+        found.extend(
+            entry
+            for entry in read_log(path, since)
+            if entry is not None and _is_transfer_of(entry, name, since)
+        )
+    except Refusal as refusal:
+        cannot = refusal.detail
+    return Emergency(done, sessions, tuple(found), cannot)
+
+
+def _is_transfer_of(entry: Entry, name: str, after: int) -> bool:
+    at = entry.get("at")
+    allowed = entry.get("user") == name and entry.get("verdict") == "allowed"
+    return allowed and isinstance(at, int) and at >= after
+
+
+def reset(site: Site, names: list[str], moment: Moment, actor: str, reason: str) -> list[Changed]:
+    """Take the second factor away, end all sessions, issue the invite that lets each come back. Raises Refusal."""
+    with site.store.writing() as tx:
+        tokens = [steps.reset_factor(tx, site.desk.keyring, name, moment.at, actor, reason) for name in names]
+    followed = follow(site, moment, Whose(users=frozenset(names)))
+    return [Changed(name, followed, token=token) for name, token in zip(names, tokens, strict=True)]
+
+
+def unthrottle(site: Site, name: str, moment: Moment, actor: str, reason: str) -> int:
+    """Forget the user's failures; how many there were. Raises Refusal."""
+    with site.store.writing() as tx:
+        return steps.forget_guessing(tx, name, moment.at, actor, reason)
+
+
+def remove(site: Site, name: str, moment: Moment, actor: str, reason: str) -> Changed:
+    """Remove a user with factor, sessions, keys and invites. Raises Refusal."""
+    with site.store.writing() as tx:
+        gone = steps.remove_user(tx, name, moment.at, actor, reason)
+    followed = follow(site, moment, Whose(users=frozenset({name})), keys=True)
+    return Changed(name, followed, keys=tuple(gone))
+
+
+def restore(site: Site, name: str, moment: Moment, actor: str, reason: str) -> Changed:
+    """Let a removed user come back under the name, without keys, by an invite. Raises Refusal."""
+    with site.store.writing() as tx:
+        user = tx.user(name)
+        if user is None or user.state != "removed":
+            raise Refusal("usage", text=f"{name} was not removed" if user is not None else f"no user {name}")
+        tx.set_user_state(name, "active")
+        tx.record("user-restored", moment.at, actor, user=name, reason=reason)
+        token = steps.new_invite(tx, site.desk.keyring, name, moment.at, actor)
+    return Changed(name, follow(site, moment), token=token)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitguard.action import own
+from gitguard.action import second_factor
 from gitguard.action.follow import Followed
 from gitguard.cli.here import Here
 from gitguard.cli.prompt import ask
@@ -49,7 +49,7 @@ def confirm_pending(here: Here, pending: Pending) -> tuple[Enrolled, Followed, M
         typed = ask(question, max(left, 0), here.places)
         moment = now()
         try:
-            return *own.confirm(here.site, here.person, pending, typed, moment), moment
+            return *second_factor.confirm(here.site, here.person, pending, typed, moment), moment
         except Refusal as refusal:
             if refusal.reason not in ("code-rejected", "not-a-code") or attempt == TRIES:
                 if refusal.reason in ("code-rejected", "not-a-code") and not refusal.text:

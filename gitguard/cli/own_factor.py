@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitguard.action import own
+from gitguard.action import second_factor
 from gitguard.cli.here import (
     DOING,
     Here,
@@ -44,9 +44,9 @@ def enroll(here: Here, invite: str | None, qr: str) -> int:
             err=True,
         )
     try:
-        pending = own.begin_enrolment(here.site, here.person, given, now())
+        pending = second_factor.begin_enrolment(here.site, here.person, given, now())
     except SecondCodeWanted:
-        pending = own.begin_enrolment(here.site, here.person, ask_second(here), now())
+        pending = second_factor.begin_enrolment(here.site, here.person, ask_second(here), now())
     show_pending(here, pending, qr)
     done, followed, moment = confirm_pending(here, pending)
     click.echo(
@@ -95,7 +95,10 @@ def leave(here: Here, all: bool, key: str) -> int:  # noqa: A002
             click.echo("no session was open; nothing to end")
             return 0
     done = with_code(
-        here, lambda typed, moment: own.leave(here.site, here.person, moment, typed, everywhere=all, key=key)
+        here,
+        lambda typed, moment: second_factor.leave(
+            here.site, here.person, moment, typed, everywhere=all, key=key
+        ),
     )
     if done.sessions:
         counted(len(done.sessions), "session", "ended; your key still works for SSH")
@@ -112,7 +115,8 @@ def recovery_codes(here: Here) -> int:
         raise Refusal("not-available", text="recovery codes are switched off on this server")
     _require_enrolled(here)
     codes = with_codes(
-        here, lambda typed, moment: own.replace_recovery_codes(here.site, here.person, typed, moment)
+        here,
+        lambda typed, moment: second_factor.replace_recovery_codes(here.site, here.person, typed, moment),
     )
     click.echo("new recovery codes; the old ones no longer work. Keep these away from your phone:\n")
     for code in codes:
@@ -128,7 +132,7 @@ def always(here: Here, switch: str) -> int:
         raise Refusal("forbidden", text="this server does not offer the switch `always`")
     on = switch == "on"
     changed, followed = with_code(
-        here, lambda typed, moment: own.always(here.site, here.person, moment, typed, on=on)
+        here, lambda typed, moment: second_factor.always(here.site, here.person, moment, typed, on=on)
     )
     said = switch if changed else f"already {switch}"
     click.echo(
@@ -155,14 +159,14 @@ def remove(here: Here) -> int:
             text="this server does not let people remove their second factor; ask your server admin",
         )
     _require_enrolled(here)
-    closed = own.closed_without_factor(here.site, here.person.user, now())
+    closed = second_factor.closed_without_factor(here.site, here.person.user, now())
     aside("to set up 2FA again you will need an invite from your server admin")
     for operation, names in closed.items():
         if names:
             verb = DOING[operation]
             what = number(len(names), "repository", "repositories")
             aside(f"until then you cannot {verb} {what}")
-    done = with_codes(here, lambda typed, moment: own.remove(here.site, here.person, typed, moment))
+    done = with_codes(here, lambda typed, moment: second_factor.remove(here.site, here.person, typed, moment))
     click.echo("your second factor is removed, and all your sessions have ended")
     for operation, names in closed.items():
         if names:

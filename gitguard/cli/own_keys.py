@@ -6,7 +6,7 @@ import click
 from msgspec import Struct, to_builtins
 
 from gitguard.account.public_key import parse_public_key
-from gitguard.action import own_keys
+from gitguard.action.keys import add_own, check_own, check_own_allowed, remove_own
 from gitguard.cli.here import Here, check_followed, say_followed, with_codes
 from gitguard.cli.printing import say_json
 from gitguard.decision.standing import live_sessions
@@ -24,7 +24,7 @@ def keys(here: Here, verb: str | None, key: tuple[str, ...], json: bool) -> int:
         raise Refusal(
             "usage", text=f"keys, keys add KEY or keys remove FINGERPRINT, not {printable(verb, 60)}"
         )
-    own_keys.check_allowed(here.site)
+    check_own_allowed(here.site)
     with here.site.store.reading() as tx:
         require_enrolled(tx, here.person)
     return _add(here, key) if verb == "add" else _remove(here, key)
@@ -36,7 +36,7 @@ def _add(here: Here, words: tuple[str, ...]) -> int:
         raise Refusal("usage", text="which public key?", hint=f"for example: {paste}")
     new = parse_public_key(" ".join(words))
     added, followed = with_codes(
-        here, lambda typed, moment: own_keys.add(here.site, here.person, new, typed, moment)
+        here, lambda typed, moment: add_own(here.site, here.person, new, typed, moment)
     )
     kept = f", limited as the key that you use: {added.limits}" if added.limits else ""
     click.echo(f"added {added.fingerprint} {readable(added.comment, 100)}".rstrip() + kept)
@@ -49,9 +49,9 @@ def _remove(here: Here, words: tuple[str, ...]) -> int:
     if len(words) != 1:
         raise Refusal("usage", text="give one fingerprint, SHA256:...", list_with="keys")
     with here.site.store.reading() as tx:
-        own_keys.check_own(tx.keys(here.person.user), words[0])
+        check_own(tx.keys(here.person.user), words[0])
     gone, followed = with_codes(
-        here, lambda typed, moment: own_keys.remove(here.site, here.person, words[0], typed, moment)
+        here, lambda typed, moment: remove_own(here.site, here.person, words[0], typed, moment)
     )
     click.echo(f"removed {gone.fingerprint}; its sessions ended")
     say_followed(followed)

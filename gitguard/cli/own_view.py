@@ -69,9 +69,9 @@ def status(here: Here, json: bool, check: bool) -> int:
     if json:
         say_json(stand.as_json())
         return 0
-    from gitguard.action import own
+    from gitguard.action import second_factor
 
-    closed = own.closed_without_factor(here.site, here.person.user, moment, here.person.address)
+    closed = second_factor.closed_without_factor(here.site, here.person.user, moment, here.person.address)
     click.echo(
         f"user {here.person.user}, key {here.person.credential.text}"
         + (f", from {here.person.address}" if here.person.address else "")

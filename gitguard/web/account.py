@@ -6,7 +6,7 @@ from flask import Blueprint, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from msgspec import Struct
 
-from gitguard.action import browsers, own, own_keys, requests
+from gitguard.action import browsers, keys, requests, second_factor
 from gitguard.action.follow import Followed
 from gitguard.answer.reading_log import entries_before
 from gitguard.decision.standing import live_sessions
@@ -119,7 +119,7 @@ def _back(done: str, followed: Followed | None = None) -> ResponseReturnValue:
 def leave() -> ResponseReturnValue:
     """End this browser's session; it stays signed in."""
     here = visit()
-    return _back("left", own.leave(here.site, here.person, here.moment, None).followed)
+    return _back("left", second_factor.leave(here.site, here.person, here.moment, None).followed)
 
 
 @pages.post("/leave-all")
@@ -128,7 +128,8 @@ def leave_all() -> ResponseReturnValue:
     """End every session, of all keys and browsers."""
     here = visit()
     return _back(
-        "left-all", own.leave(here.site, here.person, here.moment, typed_code(), everywhere=True).followed
+        "left-all",
+        second_factor.leave(here.site, here.person, here.moment, typed_code(), everywhere=True).followed,
     )
 
 
@@ -139,7 +140,7 @@ def leave_key() -> ResponseReturnValue:
     here, key = visit(), request.form.get("key", "")
     if not key:
         raise Refusal("usage")
-    left = own.leave(here.site, here.person, here.moment, typed_code(), key=key)
+    left = second_factor.leave(here.site, here.person, here.moment, typed_code(), key=key)
     return _back("key-left" if left.sessions else "nothing-left", left.followed)
 
 
@@ -148,10 +149,10 @@ def leave_key() -> ResponseReturnValue:
 def remove_key() -> ResponseReturnValue:
     """Take one of one's keys away, for a code. A browser that it signed in is signed out with it."""
     here, key = visit(), request.form.get("key", "")
-    own_keys.check_allowed(here.site)
+    keys.check_own_allowed(here.site)
     with here.site.store.reading() as tx:
-        own_keys.check_own(tx.keys(here.person.user), key)
-    return _back("key-removed", own_keys.remove(here.site, here.person, key, _code(), here.moment)[1])
+        keys.check_own(tx.keys(here.person.user), key)
+    return _back("key-removed", keys.remove_own(here.site, here.person, key, _code(), here.moment)[1])
 
 
 @pages.post("/browser-out")
@@ -175,7 +176,7 @@ def always() -> ResponseReturnValue:
         raise Refusal("usage")
     if not here.settings.account.allow_always:
         raise Refusal("forbidden")
-    _, followed = own.always(here.site, here.person, here.moment, typed_code(), on=switch == "on")
+    _, followed = second_factor.always(here.site, here.person, here.moment, typed_code(), on=switch == "on")
     return _back(f"always-{switch}", followed)
 
 
@@ -186,7 +187,7 @@ def recovery_codes() -> ResponseReturnValue:
     here = visit()
     if here.settings.second_factor.recovery_codes == 0:
         raise Refusal("not-available")
-    codes = own.replace_recovery_codes(here.site, here.person, _code(), here.moment)
+    codes = second_factor.replace_recovery_codes(here.site, here.person, _code(), here.moment)
     name = current_app.extensions["once"].put(here.browser, codes, is_secret=True)
     return redirect(url_for("account.new_codes", name=name), 303)
 
@@ -208,7 +209,9 @@ def before_removing() -> ResponseReturnValue:
     with here.site.store.reading() as tx:
         few = len(tx.find_repositories("", "", FEW_REPOSITORIES + 1)) <= FEW_REPOSITORIES
     closed = (
-        own.closed_without_factor(here.site, here.person.user, here.moment, here.peer.address) if few else {}
+        second_factor.closed_without_factor(here.site, here.person.user, here.moment, here.peer.address)
+        if few
+        else {}
     )
     return show("remove.html", closed={operation: len(names) for operation, names in closed.items()})
 
@@ -219,7 +222,7 @@ def remove() -> ResponseReturnValue:
     """Remove the second factor, for a code."""
     here = visit()
     _check_removal()
-    done = own.remove(here.site, here.person, _code(), here.moment)
+    done = second_factor.remove(here.site, here.person, _code(), here.moment)
     renew()
     return _back("removed", done.followed)
 

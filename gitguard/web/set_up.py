@@ -7,7 +7,7 @@ from flask import Blueprint, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
-from gitguard.action import own, requests
+from gitguard.action import requests, second_factor
 from gitguard.action.requests import ApprovalRequest
 from gitguard.factor import enrolment
 from gitguard.factor.enrolment import Basis, Pending
@@ -98,9 +98,9 @@ def start() -> ResponseReturnValue:
     basis = _lost() if enrolled and not given else None
     try:
         if basis is not None:
-            pending = own.begin_enrolment_again(here.site, here.person, basis, here.moment)
+            pending = second_factor.begin_enrolment_again(here.site, here.person, basis, here.moment)
         else:
-            pending = own.begin_enrolment(
+            pending = second_factor.begin_enrolment(
                 here.site, here.person, given.encode() if given else None, here.moment
             )
     except SecondCodeWanted:
@@ -209,7 +209,7 @@ def confirm() -> ResponseReturnValue:
     wanted = _wanted(held)
     typed = request.form.get("code", "").encode("utf-8", "replace")
     try:
-        done, followed = own.confirm(
+        done, followed = second_factor.confirm(
             here.site,
             here.person,
             held.pending,

@@ -14,7 +14,7 @@ from typing import get_args
 
 import pytest
 
-from gitguard.action import exemptions, people, sessions
+from gitguard.action import exemptions, sessions, users
 from gitguard.action.notices import _TOLD, notices_of
 from gitguard.action.site import Site, open_site
 from gitguard.config.schema import Event
@@ -58,9 +58,9 @@ def test_one_json_object_for_each_event(site: Direct, tmp_path: Path) -> None:
     """On stdin, a line each, in order, with words for people; nothing in the arguments, no code, no invite."""
     seen = tmp_path / "seen"
     place = opened(site, [str(program(tmp_path, f'test $# = 1; cat >> "{seen}"')), "here"])
-    people.add(place, "ann", [], now(), ACTOR)
-    people.set_state(place, "ann", "suspended", now(), ACTOR, "left her laptop on the train")
-    people.remove(place, "ann", now(), ACTOR, "left")
+    users.add(place, "ann", [], now(), ACTOR)
+    users.set_state(place, "ann", "suspended", now(), ACTOR, "left her laptop on the train")
+    users.remove(place, "ann", now(), ACTOR, "left")
     until(lambda: len(lines(seen)) == 2)
     suspended, removed = lines(seen)
     assert suspended["event"] == "suspended"
@@ -76,11 +76,11 @@ def test_a_change_that_is_taken_back_tells_nobody(site: Direct, tmp_path: Path) 
     """Only what is committed is told."""
     seen = tmp_path / "seen"
     place = opened(site, [str(program(tmp_path, f'cat >> "{seen}"'))])
-    people.add(place, "ann", [], now(), ACTOR)
+    users.add(place, "ann", [], now(), ACTOR)
     with pytest.raises(RuntimeError), place.store.writing() as tx:
         tx.record("user-suspended", now().at, ACTOR, user="ann")
         raise RuntimeError
-    people.set_state(place, "ann", "suspended", now(), ACTOR, "")
+    users.set_state(place, "ann", "suspended", now(), ACTOR, "")
     until(lambda: bool(lines(seen)))
     assert len(lines(seen)) == 1
 
@@ -90,9 +90,9 @@ def test_a_program_that_fails_or_hangs_is_nobodys_burden(body: str, site: Direct
     """The change returns at once; a program that hangs is ended; doctor names what went wrong, until one is taken."""
     told = program(tmp_path, f"cat > /dev/null; echo went wrong >&2; {body}")
     place = opened(site, [str(told)])
-    people.add(place, "ann", [], now(), ACTOR)
+    users.add(place, "ann", [], now(), ACTOR)
     began = time.monotonic()
-    people.set_state(place, "ann", "suspended", now(), ACTOR, "")
+    users.set_state(place, "ann", "suspended", now(), ACTOR, "")
     assert time.monotonic() - began < 2
     state = str(site.home / "state")
     until(lambda: notices.last_failure(state) is not None)
@@ -102,8 +102,8 @@ def test_a_program_that_fails_or_hangs_is_nobodys_burden(body: str, site: Direct
     said = site.admin("doctor", status=1).text
     assert "notify-failed" in said
     program(tmp_path, "cat > /dev/null")
-    people.set_state(place, "ann", "active", now(), ACTOR, "")
-    people.set_state(place, "ann", "suspended", now(), ACTOR, "")
+    users.set_state(place, "ann", "active", now(), ACTOR, "")
+    users.set_state(place, "ann", "suspended", now(), ACTOR, "")
     until(lambda: notices.last_failure(state) is None)
 
 
@@ -113,10 +113,10 @@ def test_many_at_once_are_one_process_and_lose_nothing(site: Direct, tmp_path: P
     lock = tmp_path / "alone"
     body = f'mkdir "{lock}" || echo two at once >> "{seen}"; cat >> "{seen}"; rmdir "{lock}"'
     place = opened(site, [str(program(tmp_path, body))])
-    people.add(place, "ann", [], now(), ACTOR)
+    users.add(place, "ann", [], now(), ACTOR)
     for number in range(30):
         for state in ("suspended", "active"):
-            people.set_state(place, "ann", state, now(), ACTOR, str(number))
+            users.set_state(place, "ann", state, now(), ACTOR, str(number))
     until(lambda: len(lines(seen)) == 30)
     assert [entry["reason"] for entry in lines(seen)] == [str(number) for number in range(30)]
 
@@ -137,8 +137,8 @@ def test_a_program_that_babbles_or_leaves_children(site: Direct, tmp_path: Path)
     """A gigabyte on stderr is not kept; a child that holds the streams does not make a program late that has ended."""
     state = str(site.home / "state")
     place = opened(site, [str(program(tmp_path, "cat > /dev/null; head -c 200000000 /dev/zero >&2; exit 4"))])
-    people.add(place, "ann", [], now(), ACTOR)
-    people.set_state(place, "ann", "suspended", now(), ACTOR, "")
+    users.add(place, "ann", [], now(), ACTOR)
+    users.set_state(place, "ann", "suspended", now(), ACTOR, "")
     until(lambda: notices.last_failure(state) is not None)
     failed = notices.last_failure(state)
     assert failed is not None
@@ -146,7 +146,7 @@ def test_a_program_that_babbles_or_leaves_children(site: Direct, tmp_path: Path)
     assert len(failed.fault) < 1000
     program(tmp_path, "cat > /dev/null; sleep 30 & exit 0")
     began = time.monotonic()
-    people.remove(place, "ann", now(), ACTOR, "")
+    users.remove(place, "ann", now(), ACTOR, "")
     until(lambda: notices.last_failure(state) is None)
     assert time.monotonic() - began < 8
 
@@ -170,9 +170,9 @@ def test_a_full_queue_says_so(site: Direct, tmp_path: Path) -> None:
 def test_a_disk_that_takes_nothing_stops_no_change(site: Direct, tmp_path: Path) -> None:
     """Notices may be lost, a suspension never: the trail has it."""
     place = opened(site, [str(program(tmp_path, "cat"))])
-    people.add(place, "ann", [], now(), ACTOR)
+    users.add(place, "ann", [], now(), ACTOR)
     (site.home / "state" / "notices").mkdir()
-    assert people.set_state(place, "ann", "suspended", now(), ACTOR, "").changed
+    assert users.set_state(place, "ann", "suspended", now(), ACTOR, "").changed
 
 
 def test_only_the_events_that_are_wanted(site: Direct, tmp_path: Path) -> None:
@@ -181,9 +181,9 @@ def test_only_the_events_that_are_wanted(site: Direct, tmp_path: Path) -> None:
     place = opened(site, [str(program(tmp_path, f'cat >> "{seen}"'))])
     site.configure(notify={"events": ["removed"]})
     place = open_site(str(site.config), now(), ACTOR)
-    people.add(place, "ann", [], now(), ACTOR)
-    people.set_state(place, "ann", "suspended", now(), ACTOR, "")
-    people.remove(place, "ann", now(), ACTOR, "")
+    users.add(place, "ann", [], now(), ACTOR)
+    users.set_state(place, "ann", "suspended", now(), ACTOR, "")
+    users.remove(place, "ann", now(), ACTOR, "")
     until(lambda: bool(lines(seen)))
     assert [entry["event"] for entry in lines(seen)] == ["removed"]
     site.configure(notify={"events": ["remove"]})
@@ -289,4 +289,4 @@ def test_a_refused_change_is_a_refusal_still(site: Direct, tmp_path: Path) -> No
     """The listener stands behind the commit and never between a person and their refusal."""
     place = opened(site, [str(program(tmp_path, "cat"))])
     with pytest.raises(Refusal):
-        people.set_state(place, "nobody", "suspended", now(), ACTOR, "")
+        users.set_state(place, "nobody", "suspended", now(), ACTOR, "")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitguard.action import pruning, sessions, users
+from gitguard.action import pruning, sessions, steps
 from gitguard.factor.changes import TOLD_SECONDS
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
@@ -48,7 +48,7 @@ def test_a_year_is_pruned_to_what_counts(house: House) -> None:
             tx.note_change(
                 person.user, Change(at - age, "always-off", "", person.account, "192.0.2.1"), "192.0.2.1"
             )
-        users.new_invite(tx, house.site.desk.keyring, invited.user, at - LONG - 8 * 86400, ACTOR)
+        steps.new_invite(tx, house.site.desk.keyring, invited.user, at - LONG - 8 * 86400, ACTOR)
     before = counts(house)
     sessions.sweep(house.site, house.moment)
     after = counts(house)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from gitguard.action import browsers, keys, people, requests, sessions, toggles, users
+from gitguard.action import browsers, keys, requests, sessions, steps, toggles, users
 from gitguard.action.requests import ApprovalRequest
 from gitguard.action.sessions import Which
 from gitguard.config.types import UserOrGroup
@@ -80,17 +80,17 @@ def test_a_browser_ends_with_what_it_stands_on(house: House, end: str) -> None:
     site, at = house.site, house.moment
     if end == "key removed":
         with site.store.writing() as tx:
-            users.add_key(
+            steps.add_key(
                 tx, replace(tx.keys(person.user)[0], fingerprint=house.key().fingerprint), at.at, ACTOR
             )
-            users.remove_key(tx, person.credential.text, at.at, ACTOR)
+            steps.remove_key(tx, person.credential.text, at.at, ACTOR)
     elif end == "suspended":
-        people.set_state(site, person.user, "suspended", at, ACTOR, "x")
-        people.set_state(site, person.user, "active", at, ACTOR, "x")
+        users.set_state(site, person.user, "suspended", at, ACTOR, "x")
+        users.set_state(site, person.user, "active", at, ACTOR, "x")
     elif end == "reset":
-        people.reset(site, [person.user], at, ACTOR, "x")
+        users.reset(site, [person.user], at, ACTOR, "x")
     elif end == "removed":
-        people.remove(site, person.user, at, ACTOR, "x")
+        users.remove(site, person.user, at, ACTOR, "x")
     elif end == "revoked":
         sessions.revoke(site, Which(user=person.user), at, ACTOR, "x")
     else:

@@ -20,20 +20,19 @@ from gitguard.action import (
     explaining,
     importing,
     keys,
-    own,
-    own_keys,
-    people,
     replay,
     repositories,
     requests,
     restore,
     roster,
+    second_factor,
     sessions,
     statistics,
     tally,
     toggles,
     uninstall,
     upkeep,
+    users,
 )
 from gitguard.action.follow import write_keys
 from gitguard.action.sessions import Which
@@ -72,13 +71,13 @@ class House:
         """Somebody with a key and an invite."""
         key = self.key()
         name = f"person{self.count}"
-        token = people.add(self.site, name, [NewKey(key)], self.moment, ACTOR).token
+        token = users.add(self.site, name, [NewKey(key)], self.moment, ACTOR).token
         return Person(name, ssh_key(key.fingerprint), "192.0.2.1"), token
 
     def enrolled(self) -> tuple[Person, Callable[[], bytes]]:
         """Somebody with a second factor and a session, and how their app makes the next code."""
         person, token = self.invited()
-        pending = own.begin_enrolment(self.site, person, token.encode(), self.moment)
+        pending = second_factor.begin_enrolment(self.site, person, token.encode(), self.moment)
         app = pending.parameters
 
         def code() -> bytes:
@@ -88,7 +87,7 @@ class House:
             return app.code(app.step(self.moment.at)).encode()
 
         typed = code()
-        own.confirm(self.site, person, pending, typed, self.moment)
+        second_factor.confirm(self.site, person, pending, typed, self.moment)
         return person, code
 
     def repository(self, admin: Person | None = None) -> str:
@@ -150,29 +149,29 @@ def deaf(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def _begin_enrolment(h: House) -> object:
     person, token = h.invited()
-    return own.begin_enrolment(h.site, person, token.encode(), h.moment).uri
+    return second_factor.begin_enrolment(h.site, person, token.encode(), h.moment).uri
 
 
 def _leave(h: House) -> object:
     person, _ = h.enrolled()
-    return own.leave(h.site, person, h.moment, None, everywhere=True).sessions
+    return second_factor.leave(h.site, person, h.moment, None, everywhere=True).sessions
 
 
 def _codes(h: House) -> object:
     person, code = h.enrolled()
     typed = code()
-    return own.replace_recovery_codes(h.site, person, typed, h.moment)
+    return second_factor.replace_recovery_codes(h.site, person, typed, h.moment)
 
 
 def _always(h: House) -> object:
     person, _ = h.enrolled()
-    return own.always(h.site, person, h.moment, None, on=True)[0]
+    return second_factor.always(h.site, person, h.moment, None, on=True)[0]
 
 
 def _remove_factor(h: House) -> object:
     person, code = h.enrolled()
     typed = code()
-    return own.remove(h.site, person, typed, h.moment).sessions
+    return second_factor.remove(h.site, person, typed, h.moment).sessions
 
 
 def _add_key(h: House) -> object:
@@ -208,13 +207,13 @@ def _adopt_keys(h: House) -> object:
 
 
 def _suspend(h: House) -> object:
-    return people.set_state(h.site, h.enrolled()[0].user, "suspended", h.moment, ACTOR, "left").changed
+    return users.set_state(h.site, h.enrolled()[0].user, "suspended", h.moment, ACTOR, "left").changed
 
 
 def _restore_person(h: House) -> object:
     person, _ = h.invited()
-    people.remove(h.site, person.user, h.moment, ACTOR, "left")
-    return people.restore(h.site, person.user, h.moment, ACTOR, "back").token
+    users.remove(h.site, person.user, h.moment, ACTOR, "left")
+    return users.restore(h.site, person.user, h.moment, ACTOR, "back").token
 
 
 def _forget(h: House) -> object:
@@ -281,13 +280,13 @@ def _left_open(h: House) -> object:
 
 def _add_own_key(h: House) -> object:
     person, code = h.enrolled()
-    return own_keys.add(h.site, person, h.key(), code(), h.moment)[0]
+    return keys.add_own(h.site, person, h.key(), code(), h.moment)[0]
 
 
 def _remove_own_key(h: House) -> object:
     person, code = h.enrolled()
-    added, _ = own_keys.add(h.site, person, h.key(), code(), h.moment)
-    return own_keys.remove(h.site, person, added.fingerprint, code(), h.moment)[0]
+    added, _ = keys.add_own(h.site, person, h.key(), code(), h.moment)
+    return keys.remove_own(h.site, person, added.fingerprint, code(), h.moment)[0]
 
 
 def _look_at_exemptions(h: House) -> object:
@@ -424,7 +423,9 @@ def _begin_again(h: House) -> object:
     with h.site.store.reading() as tx:
         factor = tx.factor(person.user)
     assert factor is not None
-    return own.begin_enrolment_again(h.site, person, Basis("factor", factor.enrolment.encode()), h.moment)
+    return second_factor.begin_enrolment_again(
+        h.site, person, Basis("factor", factor.enrolment.encode()), h.moment
+    )
 
 
 def _attention(h: House) -> object:
@@ -454,18 +455,21 @@ def _see(h: House) -> object:
 
 # Action -> (how it is called, the event that it must leave in the trail; "" where it changes nothing).
 CALLS: dict[str, tuple[Callable[[House], object], str]] = {
-    "own.begin_enrolment": (_begin_enrolment, "invite-issued"),
-    "own.begin_enrolment_again": (_begin_again, "enrolment-begun"),
+    "second_factor.begin_enrolment": (_begin_enrolment, "invite-issued"),
+    "second_factor.begin_enrolment_again": (_begin_again, "enrolment-begun"),
     "attention.attention": (_attention, "request-denied"),
     "attention.mark_seen": (_mark_seen, "attention-seen"),
     "statistics.throttled": (_throttled, ""),
     "browsers.see": (_see, "signed-in"),
-    "own.confirm": (lambda h: h.enrolled(), "enrolled"),
-    "own.leave": (_leave, "session-left"),
-    "own.replace_recovery_codes": (_codes, "recovery-codes-replaced"),
-    "own.always": (_always, "always-on"),
-    "own.remove": (_remove_factor, "factor-removed"),
-    "own.closed_without_factor": (lambda h: own.closed_without_factor(h.site, "alice", h.moment), ""),
+    "second_factor.confirm": (lambda h: h.enrolled(), "enrolled"),
+    "second_factor.leave": (_leave, "session-left"),
+    "second_factor.replace_recovery_codes": (_codes, "recovery-codes-replaced"),
+    "second_factor.always": (_always, "always-on"),
+    "second_factor.remove": (_remove_factor, "factor-removed"),
+    "second_factor.closed_without_factor": (
+        lambda h: second_factor.closed_without_factor(h.site, "alice", h.moment),
+        "",
+    ),
     "browsers.new_link": (_user_of_link, "sign-in-link"),
     "browsers.user_of_link": (_user_of_link, "sign-in-link"),
     "browsers.sign_in_by_link": (lambda h: _signed_in(h, h.invited()[0]), "signed-in"),
@@ -489,8 +493,8 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
         "",
     ),
     "tally.tally": (lambda h: tally.tally(h.site, h.moment).days, ""),
-    "own_keys.add": (_add_own_key, "key-added"),
-    "own_keys.remove": (_remove_own_key, "key-removed"),
+    "keys.add_own": (_add_own_key, "key-added"),
+    "keys.remove_own": (_remove_own_key, "key-removed"),
     "keys.add": (_add_key, "key-added"),
     "keys.limit": (_limit_key, "key-added"),
     "keys.remove": (_remove_key, "key-removed"),
@@ -498,28 +502,28 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "keys.foreign": (lambda h: keys.foreign(h.site) is not None, ""),
     "keys.plan": (_plan, ""),
     "keys.adopt": (_adopt_keys, "key-added"),
-    "people.add": (lambda h: h.invited(), "user-added"),
-    "people.invite": (
-        lambda h: people.invite(h.site, [h.invited()[0].user], h.moment, ACTOR),
+    "users.add": (lambda h: h.invited(), "user-added"),
+    "users.invite": (
+        lambda h: users.invite(h.site, [h.invited()[0].user], h.moment, ACTOR),
         "invite-issued",
     ),
-    "people.not_enrolled": (lambda h: h.invited()[0].user in people.not_enrolled(h.site), ""),
-    "people.active": (lambda h: h.invited()[0].user in people.active(h.site), ""),
-    "people.set_state": (_suspend, "user-suspended"),
-    "people.reset": (
-        lambda h: people.reset(h.site, [h.enrolled()[0].user], h.moment, ACTOR, "new phone"),
+    "users.not_enrolled": (lambda h: h.invited()[0].user in users.not_enrolled(h.site), ""),
+    "users.active": (lambda h: h.invited()[0].user in users.active(h.site), ""),
+    "users.set_state": (_suspend, "user-suspended"),
+    "users.reset": (
+        lambda h: users.reset(h.site, [h.enrolled()[0].user], h.moment, ACTOR, "new phone"),
         "factor-reset",
     ),
-    "people.unthrottle": (
-        lambda h: people.unthrottle(h.site, h.enrolled()[0].user, h.moment, ACTOR, "asked") == 0,
+    "users.unthrottle": (
+        lambda h: users.unthrottle(h.site, h.enrolled()[0].user, h.moment, ACTOR, "asked") == 0,
         "user-unthrottled",
     ),
-    "people.emergency": (
-        lambda h: people.emergency(h.site, h.enrolled()[0].user, h.moment, ACTOR, "stolen").done.changed,
+    "users.emergency": (
+        lambda h: users.emergency(h.site, h.enrolled()[0].user, h.moment, ACTOR, "stolen").done.changed,
         "emergency",
     ),
-    "people.remove": (
-        lambda h: people.remove(h.site, h.enrolled()[0].user, h.moment, ACTOR, "left"),
+    "users.remove": (
+        lambda h: users.remove(h.site, h.enrolled()[0].user, h.moment, ACTOR, "left"),
         "user-removed",
     ),
     "exemptions.look": (_look_at_exemptions, ""),
@@ -529,7 +533,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "applying.plan": (lambda h: applying.plan(h.site, Wanted(), h.moment, ACTOR), ""),
     "toggles.demand_both": (_demand_both, "toggle-set"),
     "roster.roster": (lambda h: roster.roster(h.site, h.moment, not_verified_since=0) is not None, ""),
-    "people.restore": (_restore_person, "user-restored"),
+    "users.restore": (_restore_person, "user-restored"),
     "repositories.create": (lambda h: h.repository(), "repository-adopted"),
     "repositories.live_hook": (lambda h: repositories.live_hook(h.site), ""),
     "repositories.adopt": (_adopt, "repository-adopted"),
@@ -582,7 +586,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
 # What actions are made of, called by each of them.
 PARTS = {
     "follow.follow", "judge_again.judge_again", "judge_again.look_path",
-    "roster.entry_of", "site.open_site", "site.settings_of", "own_keys.check_allowed",
+    "roster.entry_of", "site.open_site", "site.settings_of", "keys.check_own_allowed",
     "repositories.lost", "trail.write_archive", "trail.move_out", "pruning.prune", "pruning.left_behind", "pruning.clear_away",  # of the sweep; test_pruning.py
 }  # fmt: skip
 
@@ -658,6 +662,6 @@ def test_what_a_person_would_lose_counts_what_is_borrowed(house: House) -> None:
     found = registry.locate(house.site.settings, borrower)
     repositories.adopt(house.site, found, repositories.live_hook(house.site), house.moment, ACTOR)
     toggles.demand(house.site, lender, "all", house.moment, ACTOR)
-    closed = own.closed_without_factor(house.site, "alice", house.moment)
+    closed = second_factor.closed_without_factor(house.site, "alice", house.moment)
     assert borrower in closed["read"]
     assert borrower in closed["push"]

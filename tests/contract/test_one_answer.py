@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitguard.action import users
+from gitguard.action import steps
 from gitguard.action.keys import key_row
 from gitguard.config.in_force import vouch
 from gitguard.config.load import load
@@ -140,9 +140,9 @@ def test_one_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own, other = key_of(1), key_of(2)
     with store.writing() as tx:
         for name in ("alice", "bob"):
-            users.add(tx, name, NOW, "test")
-        users.add_key(tx, key_row("alice", NewKey(own), NOW), NOW, "test")
-        users.add_key(tx, key_row("bob", NewKey(other), NOW), NOW, "test")
+            steps.add_user(tx, name, NOW, "test")
+        steps.add_key(tx, key_row("alice", NewKey(own), NOW), NOW, "test")
+        steps.add_key(tx, key_row("bob", NewKey(other), NOW), NOW, "test")
         tx.add_repository(Repository("app", str(directory), "none", None, NOW))
         change = tx._connection.execute
     seen: set[str] = set()

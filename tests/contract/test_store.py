@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gitguard.action import users
+from gitguard.action import steps
 from gitguard.action.keys import key_row
 from gitguard.config.schema import Settings
 from gitguard.factor.person import Person
@@ -133,7 +133,7 @@ def test_a_wrong_key_number_is_unique(bench: Bench) -> None:
     with bench.desk.store.writing() as tx:
         tx.add_user("bob", NOW)
         with pytest.raises(Refusal):
-            users.add_key(tx, key_row("bob", NewKey(key_of(1)), NOW), NOW, "test")
+            steps.add_key(tx, key_row("bob", NewKey(key_of(1)), NOW), NOW, "test")
 
 
 def test_every_promise_is_said_and_kept(bench: Bench) -> None:
@@ -207,7 +207,7 @@ def test_a_credential_of_any_kind_has_one_owner(bench: Bench) -> None:
         tx.add_credential(browser, "alice", NOW)
         assert tx.owner(browser) == "alice"
         assert tx.owner(Credential("http", "4f1c")) is None, "the same id of another kind is another's"
-        users.remove(tx, "alice", NOW, "test")
+        steps.remove_user(tx, "alice", NOW, "test")
         assert tx.owner(browser) is None
         assert tx.remove_credentials("alice") == 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitguard.action import users
+from gitguard.action import steps
 from gitguard.config.schema import SecondFactor, SessionTable
 from gitguard.factor import change, enrolment
 from gitguard.factor.person import Person
@@ -27,7 +27,7 @@ def bob(bench: Bench) -> Person:
 def invite(bench: Bench, user: str) -> bytes:
     """A fresh invite from the admin."""
     with bench.desk.store.writing() as tx:
-        return users.new_invite(tx, bench.desk.keyring, user, bench.now.at, "test").encode()
+        return steps.new_invite(tx, bench.desk.keyring, user, bench.now.at, "test").encode()
 
 
 def answer(bench: Bench, pending: enrolment.Pending, offset: int = 0) -> bytes:
@@ -144,7 +144,7 @@ def test_open_enrolment_is_not_open_twice(bench: Bench) -> None:
     """ATTACK: a key thief polls `2fa enroll` while the admin resets alice. EXPECTED: invite-required, even under open."""
     bench.set(second_factor=SecondFactor(self_enrolment="open"))
     with bench.desk.store.writing() as tx:
-        token = users.reset(tx, bench.desk.keyring, "alice", bench.now.at, "test")
+        token = steps.reset_factor(tx, bench.desk.keyring, "alice", bench.now.at, "test")
     assert reason(enrolment.establish, bench.desk, bench.alice, None, bench.now) == "invite-required"
     assert enrolment.establish(bench.desk, bench.alice, token.encode(), bench.now).kind == "invite"
 
@@ -208,7 +208,7 @@ def test_a_suspended_user_does_not_finish(bench: Bench, bob: Person) -> None:
     """Suspended while the QR code was on the screen."""
     pending = begin(bench, bob, invite(bench, "bob"))
     with bench.desk.store.writing() as tx:
-        users.set_state(tx, "bob", "suspended", bench.now.at, "test")
+        steps.set_user_state(tx, "bob", "suspended", bench.now.at, "test")
     assert (
         reason(enrolment.confirm, bench.desk, bob, pending, answer(bench, pending), bench.now)
         == "user-suspended"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitguard.action import users
+from gitguard.action import steps
 from gitguard.action.keys import key_row
 from gitguard.config.schema import Throttle
 from gitguard.config.types import Limit
@@ -114,7 +114,7 @@ def test_a_success_from_there_gives_the_budget_back(bench: Bench) -> None:
         assert tx.guessing("alice") == []
     guess(bench, road, 1, 3)
     with bench.desk.store.writing() as tx:
-        users.unthrottle(tx, "alice", bench.now.at, "test")
+        steps.forget_guessing(tx, "alice", bench.now.at, "test")
         assert tx.guessing("alice") == []
 
 
@@ -122,8 +122,8 @@ def test_many_users_tried_is_an_event(bench: Bench) -> None:
     """ATTACK: a thousand stolen keys, one guess each. EXPECTED: the trail says so when the tenth user is tried."""
     with bench.desk.store.writing() as tx:
         for number in range(2, 13):
-            users.add(tx, f"u{number}", NOW, "test")
-            users.add_key(tx, key_row(f"u{number}", NewKey(key_of(number)), NOW), NOW, "test")
+            steps.add_user(tx, f"u{number}", NOW, "test")
+            steps.add_key(tx, key_row(f"u{number}", NewKey(key_of(number)), NOW), NOW, "test")
             bench.enrol(tx, f"u{number}")
     for number in range(2, 13):
         rejected(bench, bench.person(f"u{number}", number, "203.0.113.9"))

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from gitguard.action import users
+from gitguard.action import steps
 from gitguard.factor import change, enrolment
 from gitguard.factor.changes import TOLD_SECONDS
 from gitguard.factor.known_networks import KNOWN_AFTER_SECONDS
@@ -243,7 +243,7 @@ def test_after_a_reset_no_network_is_known(bench: Bench) -> None:
     verify(bench.desk, away, bench.code(), bench.now)
     bench.later(KNOWN_AFTER_SECONDS)
     with bench.desk.store.writing() as tx:
-        users.reset(tx, bench.desk.keyring, "alice", bench.now.at, "admin")
+        steps.reset_factor(tx, bench.desk.keyring, "alice", bench.now.at, "admin")
         bench.enrol(tx, "alice")
     with pytest.raises(SecondCodeWanted):
         change.replace_recovery_codes(bench.desk, away, bench.code(), bench.now)

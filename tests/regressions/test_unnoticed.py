@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gitguard.action import importing, own, own_keys, people, pruning, requests, sessions
+from gitguard.action import importing, keys, pruning, requests, second_factor, sessions, users
 from gitguard.action.applying import plan
 from gitguard.action.wanted import read_wanted
 from gitguard.config.faults import ConfigurationError
@@ -112,8 +112,8 @@ def test_the_admin_hears_of_guessing(site: Direct, tmp_path: Path) -> None:
 
 def test_without_a_program_nothing_waits_to_be_told(house: House) -> None:
     """No queue, no process: nobody would ever empty it."""
-    people.add(house.site, "ann", [], house.moment, ACTOR)
-    people.set_state(house.site, "ann", "suspended", house.moment, ACTOR, "left")
+    users.add(house.site, "ann", [], house.moment, ACTOR)
+    users.set_state(house.site, "ann", "suspended", house.moment, ACTOR, "left")
     assert not list(Path(str(house.site.settings.paths.state)).glob("notices*"))
     assert notices.last_dropped(str(house.site.settings.paths.state)) is None
 
@@ -127,7 +127,7 @@ def test_trying_whether_a_key_is_in_use_is_recorded(house: House) -> None:
     before = house.newest
     key = next(k for k in map(key_of, range(1, 200)) if k.fingerprint == foreign.fingerprint)
     with pytest.raises(Refusal, match="in use on this server"):
-        own_keys.add(house.site, person, key, code(), house.moment)
+        keys.add_own(house.site, person, key, code(), house.moment)
     with house.site.store.reading() as tx:
         found = [r.record for r in tx.audit(before) if r.record["event"] == "key-refused"]
     assert [record["refused"] for record in found] == [foreign.fingerprint]
@@ -138,15 +138,15 @@ def test_the_twentieth_key_is_the_last_one_of_ones_own(house: House) -> None:
     person, code = house.enrolled()
     with house.site.store.writing() as tx:
         row = tx.keys(person.user)[0]
-        for _ in range(own_keys.MOST_KEYS - 2):
+        for _ in range(keys.MOST_KEYS - 2):
             tx.add_key(replace(row, fingerprint=house.key().fingerprint))
         tx.record("probe", house.moment.at, "test")
     twentieth, next_one = house.key(), house.key()
-    own_keys.add(house.site, person, twentieth, code(), house.moment)
+    keys.add_own(house.site, person, twentieth, code(), house.moment)
     with pytest.raises(Refusal, match="you have 20 keys"):
-        own_keys.add(house.site, person, next_one, code(), house.moment)
+        keys.add_own(house.site, person, next_one, code(), house.moment)
     with house.site.store.reading() as tx:
-        assert len(tx.keys(person.user)) == own_keys.MOST_KEYS
+        assert len(tx.keys(person.user)) == keys.MOST_KEYS
         assert tx.key(next_one.fingerprint) is None
 
 
@@ -159,7 +159,7 @@ def test_an_imported_factor_voids_the_open_invite(house: House) -> None:
     offered = Offered((Offer(1, person.user, factor=OfferedFactor("ABCDEFGHIJKLMNOPQRSTUVWXYZ")),), ())
     assert importing.take(house.site, offered, house.moment, ACTOR).changed
     with pytest.raises(Refusal) as refused:
-        own.begin_enrolment(house.site, person, token.encode(), house.moment)
+        second_factor.begin_enrolment(house.site, person, token.encode(), house.moment)
     assert refused.value.reason == "invite-required"
 
 
@@ -202,7 +202,7 @@ def test_who_is_there_may_become_an_admin_and_who_is_removed_may_not(house: Hous
     """A file need not list everybody whom it names; somebody removed is a fault with its line."""
     present, _ = house.invited()
     gone, _ = house.invited()
-    people.remove(house.site, gone.user, house.moment, ACTOR, "left")
+    users.remove(house.site, gone.user, house.moment, ACTOR, "left")
     name = house.repository()
 
     def wanted(admin: str) -> object:
@@ -461,7 +461,7 @@ def test_a_new_key_is_known_by_its_line(house: House) -> None:
     """What is added is what was given, with the limits of the key that added it."""
     person, code = house.enrolled()
     key = house.key()
-    added, _ = own_keys.add(house.site, person, key, code(), house.moment)
+    added, _ = keys.add_own(house.site, person, key, code(), house.moment)
     assert NewKey(key).key.fingerprint == added.fingerprint
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gitguard.action import users
+from gitguard.action import steps
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
 from gitguard.message.refusals import RefusalContext, first_line
@@ -29,7 +29,7 @@ def test_sixty_four_people_verify_at_once_and_all_are_in(bench: Bench) -> None:
     people = [bench.person(f"p{number}", 100 + number) for number in range(MANY)]
     with bench.desk.store.writing() as tx:
         for number, person in enumerate(people):
-            users.add(tx, person.user, NOW, "test")
+            steps.add_user(tx, person.user, NOW, "test")
             bench.add_key(tx, person, 100 + number)
             bench.enrol(tx, person.user)
     refused: list[str] = []

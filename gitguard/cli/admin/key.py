@@ -12,7 +12,7 @@ import click
 from gitguard.account.names import is_fingerprint, is_user_name
 from gitguard.account.public_key import PublicKey, parse_key_file
 from gitguard.action import keys as action
-from gitguard.action import users
+from gitguard.action import steps
 from gitguard.action.keys import Plan, Wanted
 from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import say_invite
@@ -245,7 +245,7 @@ def list_(office: Office, user: str | None, as_json: bool, as_map: bool) -> None
     """List keys. All, or one user's; and the lines of the key file that are not gated."""
     with office.site.store.reading() as tx:
         if user is not None:
-            users.check_present(tx, user)
+            steps.check_present(tx, user)
         keys = tx.keys(user)
     foreign = [] if user else action.foreign(office.site)
     if as_map:

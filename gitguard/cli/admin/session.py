@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitguard.action import sessions, users
+from gitguard.action import sessions, steps
 from gitguard.action.sessions import Which
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
@@ -32,7 +32,7 @@ def list_(office: Office, user: str | None, as_json: bool) -> None:
     moment = now()
     with office.site.store.reading() as tx:
         if user is not None:
-            users.check_present(tx, user)
+            steps.check_present(tx, user)
         live = live_sessions(tx, office.settings, moment, user)
         if as_json:
             say_json_each(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 from msgspec import to_builtins
 
-from gitguard.action import people, users
-from gitguard.action.people import Changed
+from gitguard.action import steps, users
 from gitguard.action.roster import entry_of, roster
+from gitguard.action.users import Changed
 from gitguard.answer.reading_log import fold
 from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import confirm, say_invite
@@ -48,7 +48,7 @@ def add(ctx: click.Context, name: str, files: tuple[str, ...], behind: str, if_m
     office = open_office(ctx)
     program = tuple(word.replace("{user}", name) for word in read_program(behind))
     new = [NewKey(key, behind=program) for key in keys]
-    done = people.add(office.site, name, new, now(), office.actor, if_missing=if_missing)
+    done = users.add(office.site, name, new, now(), office.actor, if_missing=if_missing)
     say_program(office, done.keys)
     if not done.token:
         click.echo(
@@ -72,10 +72,10 @@ def invite(ctx: click.Context, names: tuple[str, ...], everyone: bool) -> None:
     if bool(names) == everyone:
         raise Refusal("usage", text="name users, or say --all")
     office = open_office(ctx)
-    chosen = people.not_enrolled(office.site) if everyone else list(dict.fromkeys(names))
+    chosen = users.not_enrolled(office.site) if everyone else list(dict.fromkeys(names))
     if everyone and chosen:
         click.echo("a line each, the name and what to send, which works once, within 7 days:", err=True)
-    for done in people.invite(office.site, chosen, now(), office.actor):
+    for done in users.invite(office.site, chosen, now(), office.actor):
         say_invite(office, done.name, done.token, tabled=everyone)
     if not chosen:
         click.echo("everyone who is active has a second factor", err=True)
@@ -135,7 +135,7 @@ def show(office: Office, name: str, as_json: bool) -> None:
     with office.site.store.reading() as tx:
         entry = tx.user(name)
         if entry is None:
-            users.check_present(tx, name)
+            steps.check_present(tx, name)
             return
         about = entry_of(office.site, tx, entry, moment)
         failures = len(tx.failures(name, moment.at - 86400))
@@ -194,7 +194,7 @@ def _say_state(name: str, state: str, done: Changed) -> None:
 def suspend(office: Office, name: str, reason: str) -> None:
     """Refuse a user everything, at once. Their sessions and running transfers end."""
     _say_state(
-        name, "suspended", people.set_state(office.site, name, "suspended", now(), office.actor, reason)
+        name, "suspended", users.set_state(office.site, name, "suspended", now(), office.actor, reason)
     )
 
 
@@ -208,7 +208,7 @@ def emergency(ctx: click.Context, name: str, reason: str, as_json: bool) -> None
     check_reason(reason)
     office = open_office(ctx)
     moment = now()
-    what = people.emergency(office.site, name, moment, office.actor, reason)
+    what = users.emergency(office.site, name, moment, office.actor, reason)
     if as_json:
         say_json(
             {
@@ -254,7 +254,7 @@ def emergency(ctx: click.Context, name: str, reason: str, as_json: bool) -> None
 @in_office
 def resume(office: Office, name: str, reason: str) -> None:
     """Let a suspended user in again."""
-    _say_state(name, "active", people.set_state(office.site, name, "active", now(), office.actor, reason))
+    _say_state(name, "active", users.set_state(office.site, name, "active", now(), office.actor, reason))
 
 
 @user.command()
@@ -268,10 +268,10 @@ def reset(ctx: click.Context, names: tuple[str, ...], everyone: bool, yes: bool,
     if bool(names) == everyone:
         raise Refusal("usage", text="name users, or say --all")
     office = open_office(ctx)
-    chosen = people.active(office.site) if everyone else list(dict.fromkeys(names))
+    chosen = users.active(office.site) if everyone else list(dict.fromkeys(names))
     if everyone and not yes:
         confirm(f"reset the second factor of {number(len(chosen), 'user')}?", "nobody was reset")
-    for done in people.reset(office.site, chosen, now(), office.actor, reason):
+    for done in users.reset(office.site, chosen, now(), office.actor, reason):
         click.echo(f"{done.name}'s second factor is removed and all their sessions have ended", err=True)
         say_invite(office, done.name, done.token, tabled=everyone)
         check_followed(done.followed, f"{done.name} was reset")
@@ -284,7 +284,7 @@ def reset(ctx: click.Context, names: tuple[str, ...], everyone: bool, yes: bool,
 def unthrottle(office: Office, name: str, reason: str) -> None:
     """Clear a user's wrong-code limit. They may verify at once."""
     counted(
-        people.unthrottle(office.site, name, now(), office.actor, reason), "failure", f"of {name} forgotten"
+        users.unthrottle(office.site, name, now(), office.actor, reason), "failure", f"of {name} forgotten"
     )
 
 
@@ -296,10 +296,10 @@ def unthrottle(office: Office, name: str, reason: str) -> None:
 def remove(office: Office, name: str, yes: bool, reason: str) -> None:
     """Remove a user. Keys, second factor and sessions go; the name stays reserved."""
     with office.site.store.reading() as tx:
-        users.check_present(tx, name)
+        steps.check_present(tx, name)
     if not yes:
         confirm(f"remove {name} for good? the name stays reserved", f"{name} was not removed")
-    done = people.remove(office.site, name, now(), office.actor, reason)
+    done = users.remove(office.site, name, now(), office.actor, reason)
     click.echo(f"removed {name} and {number(len(done.keys), 'key')}; the name stays reserved")
     say_followed(done.followed)
     check_followed(done.followed, f"{name} is removed")
@@ -311,7 +311,7 @@ def remove(office: Office, name: str, yes: bool, reason: str) -> None:
 @in_office
 def restore(office: Office, name: str, reason: str) -> None:
     """Bring back a removed user. Without keys, and with a new invite."""
-    done = people.restore(office.site, name, now(), office.actor, reason)
+    done = users.restore(office.site, name, now(), office.actor, reason)
     say(f"{name} is back, without keys; give them one: gitguard admin key add {name} FILE", err=True)
     say_invite(office, name, done.token)
     check_followed(done.followed, f"{name} is back")

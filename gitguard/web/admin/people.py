@@ -8,7 +8,7 @@ from flask import Blueprint, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
-from gitguard.action import people, users
+from gitguard.action import steps, users
 from gitguard.action.follow import Followed
 from gitguard.action.roster import entry_of
 from gitguard.action.sessions import Which, revoke
@@ -78,7 +78,7 @@ def person() -> ResponseReturnValue:
 def _show(name: str, invite: str = "", error: Markup | str = "", status: int = 200) -> ResponseReturnValue:
     here = visit()
     with here.site.store.reading() as tx:
-        user = users.present(tx, name)
+        user = steps.present(tx, name)
         entry = entry_of(here.site, tx, user, here.moment)
         keys = tx.keys(name)
         sessions = list(live_sessions(tx, here.settings, here.moment, name))
@@ -97,16 +97,16 @@ def _show(name: str, invite: str = "", error: Markup | str = "", status: int = 2
     )
 
 
-def _act(done: str, act: Callable[[str, str], people.Changed | Followed | None]) -> ResponseReturnValue:
+def _act(done: str, act: Callable[[str, str], users.Changed | Followed | None]) -> ResponseReturnValue:
     """Do it to the person of the form, with the reason that was given; an invite is shown this once."""
     name, reason = request.form.get("name", ""), request.form.get("reason", "").strip()
     if not reason:
         return _show(name, error=texts()("person.why"), status=400)
     changed = act(name, reason)
-    followed = changed.followed if isinstance(changed, people.Changed) else changed
+    followed = changed.followed if isinstance(changed, users.Changed) else changed
     say(f"person.done.{done}")
     say_not_all(followed.fault if followed is not None else None)
-    token = changed.token if isinstance(changed, people.Changed) else ""
+    token = changed.token if isinstance(changed, users.Changed) else ""
     return _to_person(name, token)
 
 
@@ -121,7 +121,7 @@ def _to_person(name: str, token: str = "") -> ResponseReturnValue:
 def reset() -> ResponseReturnValue:
     """Take the second factor away; the invite that lets them come back is shown once."""
     here = visit()
-    return _act("reset", lambda name, why: people.reset(here.site, [name], here.moment, actor(), why)[0])
+    return _act("reset", lambda name, why: users.reset(here.site, [name], here.moment, actor(), why)[0])
 
 
 @pages.post("/person/invite")
@@ -129,7 +129,7 @@ def reset() -> ResponseReturnValue:
 def invite() -> ResponseReturnValue:
     """A fresh invite, shown once; the one before it is void."""
     here = visit()
-    (done,) = people.invite(here.site, [request.form.get("name", "")], here.moment, actor())
+    (done,) = users.invite(here.site, [request.form.get("name", "")], here.moment, actor())
     return _to_person(done.name, done.token)
 
 
@@ -140,7 +140,7 @@ def suspend() -> ResponseReturnValue:
     here = visit()
     return _act(
         "suspended",
-        lambda name, why: people.set_state(here.site, name, "suspended", here.moment, actor(), why),
+        lambda name, why: users.set_state(here.site, name, "suspended", here.moment, actor(), why),
     )
 
 
@@ -150,7 +150,7 @@ def resume() -> ResponseReturnValue:
     """Let them in again."""
     here = visit()
     return _act(
-        "resumed", lambda name, why: people.set_state(here.site, name, "active", here.moment, actor(), why)
+        "resumed", lambda name, why: users.set_state(here.site, name, "active", here.moment, actor(), why)
     )
 
 
@@ -161,7 +161,7 @@ def unthrottle() -> ResponseReturnValue:
     here = visit()
 
     def act(name: str, why: str) -> None:
-        people.unthrottle(here.site, name, here.moment, actor(), why)
+        users.unthrottle(here.site, name, here.moment, actor(), why)
 
     return _act("unthrottled", act)
 
