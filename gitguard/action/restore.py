@@ -18,7 +18,7 @@ from gitguard.machine.files import locked
 from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.session.moment import Moment
 from gitguard.store.chain import check
-from gitguard.store.sqlite import SqliteStore, audit_head, copy_file, create, is_no_store, keep_copy
+from gitguard.store.opening import audit_head, create, is_no_store, open_store, replace_store, url_of
 
 
 class Restored(Struct, frozen=True):
@@ -67,17 +67,13 @@ def restore(
             "head_before": _text_of(head),
         }
         counts = _make_safe(candidate, moment, actor, details, dropped, keeping)
-        before = ""
         with locked(settings.paths.lock):
-            if os.path.exists(live):
-                before = f"{live}.before-restore"
-                keep_copy(live, before)
-            copy_file(candidate, live)
+            before = replace_store(settings.store.url, url_of(candidate))
     finally:
         for suffix in ("", "-wal", "-shm"):
             if os.path.exists(candidate + suffix):
                 os.unlink(candidate + suffix)
-    SqliteStore(live, head).renew_head()
+    open_store(settings.store.url, head).renew_head()
     site = open_site(config, moment, actor)
     return Restored(*counts, len(dropped), follow(site, moment, Whose(everyone=True)), before)
 
@@ -96,7 +92,7 @@ def _copied(source: BinaryIO, candidate: str) -> None:
 
 def _check_secrets(candidate: str, key_file: str, shown: str, keeping: Keeping) -> list[str]:
     """Whose second factor the key file does not decrypt. Raises Refusal where that is somebody, unless the rest is lost."""
-    store = SqliteStore(candidate, candidate + ".head")
+    store = open_store(url_of(candidate), candidate + ".head")
     try:
         with store.reading() as tx:
             factors = tx.factors()
@@ -134,10 +130,10 @@ def _text_of(head: str) -> str:
 
 def _check(candidate: str, shown: str) -> None:
     """A whole store with a whole chain, brought up to date. Raises Refusal for an empty, foreign or damaged file."""
-    if is_no_store(candidate):
+    if is_no_store(url_of(candidate)):
         raise Refusal("usage", text=f"{shown} is not a store of gitguard's; nothing was changed")
-    create(candidate)
-    store = SqliteStore(candidate, candidate + ".head")
+    create(url_of(candidate))
+    store = open_store(url_of(candidate), candidate + ".head")
     try:
         damage = store.integrity()
         found: list[str] = []
@@ -159,7 +155,7 @@ def _make_safe(
     keeping: Keeping,
 ) -> tuple[int, int, int]:
     """What was used since the backup must not be accepted again. (sessions, recovery codes, invites)."""
-    old = SqliteStore(candidate, candidate + ".head")
+    old = open_store(url_of(candidate), candidate + ".head")
     try:
         with old.writing() as tx:
             ended = sum(len(numbers) for _, numbers in tx.end_all_sessions())

@@ -129,8 +129,7 @@ def sweep(site: Site, moment: Moment) -> int:
     tally.tally(site, moment, most=None)
     pruning.prune(site, moment)
     pruning.clear_away(site)
-    with contextlib.closing(site.sqlite) as store:
-        store.fold_in()
+    site.store.tidy()
     with contextlib.suppress(Refusal):  # a full disk is named by doctor itself
         replace(f"{site.settings.paths.state}/{SWEPT}", f"{moment.at}\n".encode(), 0o600)
     return ended

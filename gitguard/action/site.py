@@ -16,7 +16,7 @@ from gitguard.factor.proof import Desk, void_recovery_codes_if_off
 from gitguard.host.places import Places, authorized_keys, places_of
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Store
-from gitguard.store.sqlite import SqliteStore, audit_head
+from gitguard.store.opening import audit_head, open_store
 
 if TYPE_CHECKING:
     from gitguard.host.riding import Riding
@@ -58,11 +58,6 @@ class Site(Struct, frozen=True):
         return key_file.files_that_sshd_reads(self.key_file, pwd.getpwnam(self.settings.host.account).pw_dir)
 
     @property
-    def sqlite(self) -> SqliteStore:
-        """The store as the file that it is, for backup and checks. Raises Refusal."""
-        return SqliteStore(self.settings.store.url.path, audit_head(self.settings.paths.access_log))
-
-    @property
     def lock(self) -> str:
         """The file that admin commands lock while they write files."""
         return self.settings.paths.lock
@@ -81,7 +76,7 @@ def open_site(
     `reading`: how the file is read, for who opens it again and again (config/kept.py).
     """
     settings = reading(config)
-    store = SqliteStore(settings.store.url.path, audit_head(settings.paths.access_log))
+    store = open_store(settings.store.url, audit_head(settings.paths.access_log))
     desk = Desk(store, keyring.read(settings.paths.key_ring), settings, lambda: reading(config))
     store.heard = listener(settings)
     void_recovery_codes_if_off(desk, moment.at, actor)

@@ -109,7 +109,7 @@ def statistics(site: Site, moment: Moment, period_seconds: int, entries: Iterabl
         dict(refused.most_common()),
         len(pending.held(str(paths.state))),
         _concerns(site, moment),
-        sum(_size(site.settings.store.url.path + suffix) for suffix in ("", "-wal")),
+        site.store.size(),
         _size(str(paths.access_log)),
         _slowest(site, moment, list(asked)[-SAMPLED:]),
     )

@@ -50,7 +50,7 @@ def write_archive(site: Site, target: BinaryIO, before_at: int) -> Archive:
     that say where the chain began and ended. Nothing is changed. Raises Refusal for a chain that is not whole.
     """
     try:
-        head = site.sqlite.head.read()
+        head = site.store.head.read()
     except (OSError, ValueError) as error:
         raise Refusal(
             "usage", text=f"the head outside the store cannot be read: {error}; nothing was moved"
@@ -95,7 +95,7 @@ def move_out(site: Site, archive: Archive, file: str, moment: Moment, actor: str
             steps=list(archive.steps),
         )
         said = tx.newest_audit(None, 1)[0]
-    if site.sqlite.head.read() != (said.seq, said.hash):
+    if site.store.head.read() != (said.seq, said.hash):
         raise Refusal(
             "usage",
             text=f"the head outside the store does not follow, so nothing was taken out; {file} is whole",

@@ -10,7 +10,7 @@ from gitguard.factor import keyring
 from gitguard.machine.files import locked
 from gitguard.session.moment import Moment
 from gitguard.store.chain import ACCEPTED, check
-from gitguard.store.sqlite import SqliteStore
+from gitguard.store.contract import Store
 
 
 class Rotated(Struct, frozen=True):
@@ -51,7 +51,7 @@ def accept_clock(site: Site, moment: Moment, actor: str, reason: str) -> tuple[i
     return before, follow(site, moment)
 
 
-def accept_chain(store: SqliteStore, moment: Moment, actor: str, reason: str) -> int:
+def accept_chain(store: Store, moment: Moment, actor: str, reason: str) -> int:
     """Write the trail's faults down and renew the head outside; how many, 0 for a chain that is whole. Raises Refusal."""
     try:
         head = store.head.read()

@@ -19,8 +19,8 @@ from gitguard.host.riding import LOOK, SWEPT
 from gitguard.machine.ownership import fault_of
 from gitguard.message.reasons import Refusal
 from gitguard.session.grant import KEY_BYTES, read_key
+from gitguard.store.opening import audit_head
 from gitguard.store.rows import Repository
-from gitguard.store.sqlite import audit_head
 
 LEAST_FREE_BYTES = 16 * 1024 * 1024
 _FOLDERS = (

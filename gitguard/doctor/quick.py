@@ -22,7 +22,7 @@ from gitguard.machine.account import become, own_command_line
 from gitguard.message.moments import clock, duration
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import CLOCK_BACK_SECONDS, Moment
-from gitguard.store.sqlite import SqliteStore, audit_head
+from gitguard.store.opening import audit_head, open_store, url_of
 
 LEAST_FREE_BYTES = 64 << 20
 
@@ -91,7 +91,7 @@ def _launchers(places: Places) -> Iterator[Finding]:
 
 def _store(config: Config, moment: Moment) -> Iterator[Finding]:
     try:
-        store = SqliteStore(config.store, audit_head(config.access_log))
+        store = open_store(url_of(config.store), audit_head(config.access_log))
         with store.reading() as tx:
             behind = tx.latest_at() - moment.at
             shown, more = reported(tx)

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.factor.keyring import Keyring
 from gitguard.store.chain import check
-from gitguard.store.sqlite import SqliteStore
+from gitguard.store.contract import Store
 
 
-def store_findings(store: SqliteStore) -> Iterator[Finding]:
-    """SQLite's own check, and the chain against the head outside."""
+def store_findings(store: Store) -> Iterator[Finding]:
+    """The database's own check, and the chain against the head outside."""
     damage = store.integrity()
     if damage:
-        yield gap("store", f"{store.path}: {damage}", "gitguard admin store restore FILE")
+        yield gap("store", f"{store.place}: {damage}", "gitguard admin store restore FILE")
     else:
-        yield ok("store", f"{store.path} is whole")
+        yield ok("store", f"{store.place} is whole")
     try:  # the head first: a record written meanwhile must not look like a missing one
         head = store.head.read()
     except (OSError, ValueError) as error:
@@ -46,7 +46,7 @@ def store_findings(store: SqliteStore) -> Iterator[Finding]:
         )
 
 
-def secret_findings(store: SqliteStore, ring: Keyring) -> Iterator[Finding]:
+def secret_findings(store: Store, ring: Keyring) -> Iterator[Finding]:
     """Every TOTP secret decrypts under the key file that is there."""
     with store.reading() as tx:
         factors = tx.factors()

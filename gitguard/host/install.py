@@ -35,7 +35,8 @@ from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 from gitguard.session.grant import KEY_BYTES
 from gitguard.store.chain import GENESIS, Head
-from gitguard.store.sqlite import WHOLE, audit_head, create
+from gitguard.store.opening import audit_head, create
+from gitguard.store.sqlite import WHOLE
 
 OLDEST_GIT = (2, 31)  # GIT_CONFIG_COUNT, which forces core.hooksPath
 IDLE_TIMEOUT_SINCE = (9, 2)  # sshd's ChannelTimeout
@@ -369,7 +370,7 @@ def _keys_and_store(
         say(f"made {grant}")
     if not os.path.exists(store):
         Head(audit_head(settings.paths.access_log)).write(0, GENESIS)
-    for file in create(store):
+    for file in create(settings.store.url):
         say(f"made the store {store}" if file == WHOLE else f"store {store}: ran {file}")
     if not os.path.exists(keys):
         key_file.write(keys, [], places.gate)

@@ -31,7 +31,7 @@ class SqliteStore:
 
     def __init__(self, path: str, head: str) -> None:
         """Open an existing store. Raises Refusal("store-unavailable" or "store-schema")."""
-        self.path = path
+        self.path = self.place = path
         self.head = Head(head)
         self.heard: Callable[[list[Recorded]], None] = lambda _: None
         self.lags = ""  # why the head could not be written after the last change, in words
@@ -111,8 +111,16 @@ class SqliteStore:
             return str(error)
         return "" if rows == [("ok",)] else "; ".join(str(row[0]) for row in rows)
 
-    def fold_in(self) -> None:
-        """Move what a killed writer left in the log beside the store into it: each gate would read it anew. Waits for nobody."""
+    def size(self) -> int:
+        """Bytes on disk, with the log beside the file."""
+        found = 0
+        for path in (self.path, f"{self.path}-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                found += os.stat(path).st_size
+        return found
+
+    def tidy(self) -> None:
+        """Move what a killed writer left in the log beside the file into it, which each gate would read again."""
         with _refusing(self.path):
             if os.path.exists(f"{self.path}-wal"):
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -133,11 +141,6 @@ class SqliteStore:
                 self._connection.backup(copy)
             finally:
                 copy.close()
-
-
-def audit_head(access_log: str) -> str:
-    """Where the newest audit hash stands outside the store: beside the access log."""
-    return os.path.join(os.path.dirname(access_log), "audit.head")
 
 
 def create(path: str) -> list[str]:

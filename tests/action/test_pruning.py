@@ -13,8 +13,9 @@ from gitguard.action import pruning, sessions, steps
 from gitguard.factor.changes import TOLD_SECONDS
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
+from gitguard.store.opening import audit_head
 from gitguard.store.rows import Change
-from gitguard.store.sqlite import SqliteStore, _is_closed_to_us, audit_head
+from gitguard.store.sqlite import SqliteStore, _is_closed_to_us
 from lab.server import Direct
 from tests.action.test_without_a_terminal import ACTOR, House, house
 

@@ -321,7 +321,7 @@ def _limit_key(h: House) -> object:
 
 
 def _accept_chain(h: House) -> object:
-    store = h.site.sqlite
+    store = h.site.store
     store.head.write(1, b"\1" * 32)  # somebody meddled with the head outside
     return upkeep.accept_chain(store, h.moment, ACTOR, "looked into")
 
@@ -335,7 +335,7 @@ def _a_read(h: House) -> dict[str, object]:
 
 def _restore_store(h: House) -> object:
     copy = h.server.folder / "copy"
-    h.site.sqlite.backup(str(copy))
+    h.site.store.backup(str(copy))
     with copy.open("rb") as source:
         keeping = restore.Keeping(recovery_codes=True)
         return restore.restore(str(h.server.config), source, str(copy), h.moment, ACTOR, keeping).before

@@ -161,7 +161,7 @@ def test_kills_under_load(bench: Bench, load: None) -> None:
     with bench.desk.store.reading() as tx:
         found = chain.check(tx.audit(), head).faults
     assert found == []
-    assert not bench.open(bench.desk.settings).store.integrity()  # type: ignore[attr-defined]
+    assert not bench.open(bench.desk.settings).store.integrity()
 
 
 @pytest.mark.slow

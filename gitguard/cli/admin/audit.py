@@ -165,7 +165,7 @@ def verify(ctx: click.Context, file: str | None, as_json: bool) -> int:
     office = open_office(ctx)
     # The head first: a record that is written meanwhile must not look like a missing one.
     try:
-        head, unread = office.site.sqlite.head.read(), ""
+        head, unread = office.site.store.head.read(), ""
     except (OSError, ValueError) as error:
         head, unread = None, f"the head outside the store cannot be read: {error}"
     with office.site.store.reading() as tx:
@@ -215,7 +215,7 @@ def accept(ctx: click.Context, reason: str) -> None:
     """Continue a damaged audit trail. For after someone has looked into its faults; they are written down with it."""
     check_reason(reason)
     office = open_office(ctx)
-    noted = upkeep.accept_chain(office.site.sqlite, now(), office.actor, reason)
+    noted = upkeep.accept_chain(office.site.store, now(), office.actor, reason)
     if noted == 0:
         click.echo("the chain is whole; nothing to accept")
         return

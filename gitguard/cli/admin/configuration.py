@@ -29,7 +29,7 @@ from gitguard.machine.files import replace_like
 from gitguard.machine.typed_file import read_typed
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
-from gitguard.store.sqlite import SqliteStore, audit_head
+from gitguard.store.opening import audit_head, open_store
 
 _MOST = 1 << 23
 
@@ -194,7 +194,7 @@ def _known(settings: Settings) -> Known | None:
     """Whom the store of `settings` knows, asked as the Git account; None where there is none, or it is not for us to see."""
     try:
         become(str(settings.host.account), own_command_line())
-        store = SqliteStore(settings.store.url.path, audit_head(str(settings.paths.access_log)))
+        store = open_store(settings.store.url, audit_head(str(settings.paths.access_log)))
         with store.reading() as tx:
             users = frozenset(user.name for user in tx.users() if user.state != "removed")
             return Known(users, frozenset(row.name for row in tx.repositories()))

@@ -283,8 +283,8 @@ def _inside(
         ("repositories' files", lambda: access.repository_access(known, entry.pw_name)),
         ("repositories and others", lambda: _others(settings, entry, known, demanding, reach)),
         ("the gate", lambda: running.gate_findings(site.places.gate, entry, runnable, readable)),
-        ("store", lambda: store.store_findings(office.site.sqlite)),
-        ("secrets", lambda: store.secret_findings(office.site.sqlite, site.desk.keyring)),
+        ("store", lambda: store.store_findings(office.site.store)),
+        ("secrets", lambda: store.secret_findings(office.site.store, site.desk.keyring)),
     ]
     if not effective.fault:
         looks.append(

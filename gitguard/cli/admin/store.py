@@ -52,7 +52,7 @@ def backup(ctx: click.Context, file: str) -> None:
     try:
         office = open_office(ctx)
         with tempfile.TemporaryDirectory(dir=office.settings.paths.state, prefix=".backup-") as folder:
-            office.site.sqlite.backup(f"{folder}/copy")
+            office.site.store.backup(f"{folder}/copy")
             size = os.path.getsize(f"{folder}/copy")
             with open(f"{folder}/copy", "rb") as copy, os.fdopen(new.handle, "wb", closefd=False) as target:
                 while part := copy.read(_PART):
@@ -133,11 +133,11 @@ def status(ctx: click.Context, as_json: bool) -> int:
         if refusal.reason != "store-unavailable":
             raise
         return _say_damaged(str(open_settings_or_say(ctx).store.url.path), refusal, as_json=as_json)
-    damage = office.site.sqlite.integrity()
+    damage = office.site.store.integrity()
     with office.site.store.reading() as tx:
         facts: dict[str, object] = {
-            "path": office.site.sqlite.path,
-            "bytes": os.path.getsize(office.site.sqlite.path),
+            "path": office.site.store.place,
+            "bytes": office.site.store.size(),
             "whole": not damage,
             "damage": damage,
             **tx.counts()._asdict(),

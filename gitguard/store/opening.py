@@ -1,0 +1,53 @@
+"""Which kind of store a URL names: the one place that knows the kinds. Everyone else works with contract.py.
+
+A URL is what `[store] url` may be: `sqlite:///` and an absolute path.
+"""
+
+from __future__ import annotations
+
+import os
+
+from gitguard.store import sqlite
+from gitguard.store.contract import Store
+
+
+def open_store(url: str, head: str) -> Store:
+    """The store at `url`, with its newest audit hash in the file `head`. Raises Refusal("store-unavailable" or "store-schema")."""
+    return sqlite.SqliteStore(_path(url), head)
+
+
+def audit_head(access_log: str) -> str:
+    """Where the newest audit hash stands outside the store: beside the access log."""
+    return os.path.join(os.path.dirname(access_log), "audit.head")
+
+
+def create(url: str) -> list[str]:
+    """Create the store, or bring it to the present schema; the names of the files of SQL that ran. Raises Refusal."""
+    return sqlite.create(_path(url))
+
+
+def replace_store(url: str, copy: str) -> str:
+    """Put the store at `copy` in the place of the one at `url`, under the locks of those who use it; where that one is kept.
+
+    "" if there was none. What is no store any more is kept and replaced as a file. Raises Refusal.
+    """
+    path, kept = _path(url), ""
+    if os.path.exists(path):
+        kept = f"{path}.before-restore"
+        sqlite.keep_copy(path, kept)
+    sqlite.copy_file(_path(copy), path)
+    return kept
+
+
+def is_no_store(url: str) -> bool:
+    """Whether what is there is empty, no database, or a database of something else."""
+    return sqlite.is_no_store(_path(url))
+
+
+def url_of(path: str) -> str:
+    """The URL of a store in the file at `path`, which is absolute."""
+    return f"sqlite:///{path}"
+
+
+def _path(url: str) -> str:
+    return url.removeprefix("sqlite:///")
