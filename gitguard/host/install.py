@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import pwd
 import re
-import secrets
 import shlex
 import socket
 import subprocess
@@ -23,20 +22,16 @@ from gitguard.config.faults import ConfigurationError, read_toml
 from gitguard.config.in_force import last_good, read, vouch
 from gitguard.config.parse import parse
 from gitguard.config.schema import Git, Settings
-from gitguard.factor import keyring
 from gitguard.host import key_file, launcher
+from gitguard.host.new_store import keys_and_store
 from gitguard.host.places import SYSTEM_CONFIG, Places, authorized_keys, places_of
 from gitguard.host.units import units
 from gitguard.machine import made
 from gitguard.machine.account import account, become, check_owner, check_reachable
 from gitguard.machine.environment import PATH
-from gitguard.machine.files import replace, replace_like
+from gitguard.machine.files import replace_like
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
-from gitguard.session.grant import KEY_BYTES
-from gitguard.store.chain import GENESIS, Head
-from gitguard.store.opening import audit_head, create
-from gitguard.store.sqlite import WHOLE
 
 OLDEST_GIT = (2, 31)  # GIT_CONFIG_COUNT, which forces core.hooksPath
 IDLE_TIMEOUT_SINCE = (9, 2)  # sshd's ChannelTimeout
@@ -130,7 +125,7 @@ def install(wishes: Wishes, say: Callable[[str], None], command_line: str) -> Se
             raise Refusal("config-invalid", fault, text=fault)
     if added or first:
         vouch(places.compiled, data)
-    _keys_and_store(settings, places, say, new_store=wishes.new_store)
+    keys_and_store(settings, places, say, new_store=wishes.new_store)
     return settings
 
 
@@ -344,58 +339,3 @@ def cron(settings: Settings, places: Places) -> bytes:
     return CRON.format(
         account=settings.host.account, command=own_command(places), state=settings.paths.state
     ).encode()
-
-
-def _keys_and_store(
-    settings: Settings, places: Places, say: Callable[[str], None], *, new_store: bool
-) -> None:
-    secret, store = settings.paths.key_ring, settings.store.url.path
-    keys = authorized_keys(settings)
-    _check_store_not_lost(settings, secret, keys, new_store=new_store)
-    if os.path.exists(secret):
-        keyring.read(secret)
-    elif os.path.exists(store):
-        raise Refusal(
-            "store-unavailable",
-            f'{secret} is gone, but the store is there; see docs/operations.md, "The key file is gone"',
-            text=f"{secret} is gone, but the store is there; put it back from where you keep its copy",
-            hint='docs/operations.md, "The key file is gone"',
-        )
-    else:
-        keyring.create(secret)
-        say(f"made the key file {secret}; keep a copy apart from the store's backups")
-    grant = settings.paths.grant_key
-    if not os.path.exists(grant):
-        replace(grant, secrets.token_bytes(KEY_BYTES), 0o600)
-        say(f"made {grant}")
-    if not os.path.exists(store):
-        Head(audit_head(settings.paths.access_log)).write(0, GENESIS)
-    for file in create(settings.store.url):
-        say(f"made the store {store}" if file == WHOLE else f"store {store}: ran {file}")
-    if not os.path.exists(keys):
-        key_file.write(keys, [], places.gate)
-        say(f"made {keys}")
-
-
-def _check_store_not_lost(settings: Settings, secret: str, keys: str, *, new_store: bool) -> None:
-    """A store that is gone is not one that was never there. Raises Refusal("store-unavailable")."""
-    store = settings.store.url.path
-    if os.path.exists(store) or new_store:
-        return
-    block = key_file.read(keys)[0].splitlines() if os.path.exists(keys) else []
-    try:
-        head = Head(audit_head(settings.paths.access_log)).read()
-    except (OSError, ValueError):
-        head = (1, b"")
-    if not block and head in (None, (0, GENESIS)):
-        return
-    left = [f"{len(block)} key line{'' if len(block) == 1 else 's'}"] if block else []
-    left += ["the secrets"] if os.path.exists(secret) else []
-    left += ["the head of its audit trail"] if head not in (None, (0, GENESIS)) else []
-    text = f"the store {store} is gone, but {' and '.join(left)} of it are there; nothing was changed"
-    raise Refusal(
-        "store-unavailable",
-        text,
-        text=text,
-        hint="put a backup in place: gitguard admin store restore FILE; or begin anew, with no users: gitguard admin init --new-store",
-    )
