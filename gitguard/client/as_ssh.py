@@ -85,19 +85,22 @@ def _converse(command: list[str], environment: dict[str, str]) -> tuple[int, byt
     except OSError as error:
         click.echo(f"gitguard: cannot run {command[0]}: {error.strerror}", err=True)
         return 127, b""
-    handle = process.stdout.fileno() if process.stdout is not None else -1
-    first = _first_packet(handle)
-    if first[4:].startswith(b"ERR gitguard: ") and any(word in first.split(b"\n")[0] for word in _WANTED):
-        if process.stdout is not None:
-            process.stdout.close()  # whatever else it says is for nobody, and must not keep it, or Git, waiting
-        return process.wait(), first
-    _forward(first)
-    try:
-        while part := os.read(handle, _CHUNK):
-            _forward(part)
-    except BrokenPipeError:
-        process.terminate()  # Git has hung up
-    return process.wait(), b""
+    with (
+        process
+    ):  # at its end the pipe is closed: what else it says is for nobody, and keeps neither it nor Git waiting
+        handle = process.stdout.fileno() if process.stdout is not None else -1
+        first = _first_packet(handle)
+        if first[4:].startswith(b"ERR gitguard: ") and any(word in first.split(b"\n")[0] for word in _WANTED):
+            refusal = first
+        else:
+            refusal = b""
+            try:
+                _forward(first)
+                while part := os.read(handle, _CHUNK):
+                    _forward(part)
+            except BrokenPipeError:
+                process.terminate()  # Git has hung up
+    return process.returncode, refusal
 
 
 def _first_packet(handle: int) -> bytes:

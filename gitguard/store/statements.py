@@ -173,10 +173,8 @@ class Writer(Reader, TrailWriter):
             "UPDATE failures SET cleared = 1 WHERE user_name = ? AND credential = ?", user, credential
         )
 
-    def forget_failures(self, user: str, before: int | None = None) -> int:
-        if before is None:
-            return self._change("DELETE FROM failures WHERE user_name = ?", user)
-        return self._change("DELETE FROM failures WHERE user_name = ? AND at < ?", user, before)
+    def forget_failures(self, user: str) -> int:
+        return self._change("DELETE FROM failures WHERE user_name = ?", user)
 
     def count_guess(self, user: str, network: str, address: str, at: int) -> None:
         self._change(

@@ -102,8 +102,8 @@ class Writing(Reading, TrailWriting, Protocol):
     def clear_short_failures(self, user: str, credential: str) -> None:
         """A success: what failed with this credential no longer counts in the shortest window."""
 
-    def forget_failures(self, user: str, before: int | None = None) -> int:
-        """Forget the failures of `user`, or those before a moment; how many."""
+    def forget_failures(self, user: str) -> int:
+        """Forget all of them; how many there were."""
 
     def count_guess(self, user: str, network: str, address: str, at: int) -> None:
         """One failure more from this network that no success has followed, and one more to tell the user of."""
