@@ -1,4 +1,4 @@
-"""Judge every rider again, and end what today's answer refuses.
+"""Judge every connection again, and end what today's answer refuses.
 
 MUST: a parked connection does not outlive the decision that let it in. Every change calls this before a word
 is said; `admin session sweep` calls it once a minute, for what merely runs out. A connection whose session has
@@ -16,7 +16,7 @@ from msgspec import Struct
 from gitguard.action.site import Site
 from gitguard.config.load import last_known, load
 from gitguard.decision.still import EXPIRED, REFUSED, is_waiting, still_allowed
-from gitguard.host.riding import GATE, GIT, HELD, LOOK, Rider, end, flowing, moved
+from gitguard.host.connections import GATE, GIT, HELD, LOOK, GateProcess, bytes_moved, end, still_moving
 from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
@@ -28,7 +28,7 @@ OLDEST_LOOK_SECONDS = 2  # an earlier look must be at least this old to tell idl
 
 
 class Whose(Struct, frozen=True):
-    """Riders that end whatever today's policy says of them: all of these users', of these keys.
+    """Connections that end whatever today's policy says of them: all of these users', of these keys.
 
     `waiting`: users whose commands that wait at a prompt end, and pushes that wait, while their transfers are judged;
     `prompts`: the same, but for pushes that wait.
@@ -40,14 +40,14 @@ class Whose(Struct, frozen=True):
     prompts: frozenset[str] = frozenset()
     everyone: bool = False
 
-    def has(self, rider: Rider) -> bool:
-        """Whether `rider` is one of them."""
+    def has(self, process: GateProcess) -> bool:
+        """Whether `process` is one of them."""
         return (
             self.everyone
-            or rider.user in self.users
-            or rider.credential.text in self.keys
-            or (rider.user in self.waiting and is_waiting(rider))
-            or (rider.user in self.prompts and rider.kind != HELD and is_waiting(rider))
+            or process.user in self.users
+            or process.credential.text in self.keys
+            or (process.user in self.waiting and is_waiting(process))
+            or (process.user in self.prompts and process.kind != HELD and is_waiting(process))
         )
 
 
@@ -55,13 +55,13 @@ NOBODY = Whose()
 
 
 def judge_again(site: Site, moment: Moment, whose: Whose = NOBODY) -> int:
-    """End the riders that `whose` names and those that today's policy refuses; how many connections ended.
+    """End the connections that `whose` names and those that today's policy refuses; how many connections ended.
 
-    Raises nothing for a rider that cannot be judged: it is ended.
+    Raises nothing for one that cannot be judged: it is ended.
     """
-    riders = site.riding.riders()
-    gone = [rider for rider in riders if whose.has(rider)]
-    rest = [rider for rider in riders if not whose.has(rider)]
+    processes = site.connections.processes()
+    gone = [process for process in processes if whose.has(process)]
+    rest = [process for process in processes if not whose.has(process)]
     try:
         try:
             config = load(*site.places.of_gate)
@@ -77,36 +77,38 @@ def judge_again(site: Site, moment: Moment, whose: Whose = NOBODY) -> int:
         end(gone)
         raise
     try:
-        answers = {rider.pid: still_allowed(rider, config, store, moment) for rider in rest}
+        answers = {process.pid: still_allowed(process, config, store, moment) for process in rest}
     finally:
         store.close()
-    refused = [rider for rider in rest if answers[rider.pid] == REFUSED]
+    refused = [process for process in rest if answers[process.pid] == REFUSED]
     deciding = [
-        rider for rider in refused if rider.kind == GATE and not rider.directory and not is_waiting(rider)
+        process
+        for process in refused
+        if process.kind == GATE and not process.directory and not is_waiting(process)
     ]
-    gone += [rider for rider in refused if rider not in deciding]
+    gone += [process for process in refused if process not in deciding]
     end(gone)
-    late = site.riding.settled(deciding, DECIDED_SECONDS)
-    expired = {rider.began for rider in rest if answers[rider.pid] == EXPIRED}
-    idle = [rider for rider in rest if rider.began in expired and rider.kind == GIT]
+    late = site.connections.settled(deciding, DECIDED_SECONDS)
+    expired = {process.began for process in rest if answers[process.pid] == EXPIRED}
+    idle = [process for process in rest if process.began in expired and process.kind == GIT]
     if idle:
-        flows = flowing(idle, _earlier(site, moment), FLOW_SECONDS)
-        late += [rider for rider in idle if rider.began not in flows]
+        flows = still_moving(idle, _earlier(site, moment), FLOW_SECONDS)
+        late += [process for process in idle if process.began not in flows]
     end(late)
-    _note(site, [rider for rider in rest if rider.kind == GIT], moment)
-    return len({rider.began for rider in (*gone, *late) if not is_waiting(rider)})
+    _note(site, [process for process in rest if process.kind == GIT], moment)
+    return len({process.began for process in (*gone, *late) if not is_waiting(process)})
 
 
 # -- what the last look saw ---------------------------------------------------------------------
 
 
 def look_path(site: Site) -> str:
-    """Where the last look at the riders is noted."""
+    """Where the last look at the connections is noted."""
     return f"{site.settings.paths.state}/{LOOK}"
 
 
-def _note(site: Site, riders: list[Rider], moment: Moment) -> None:
-    data = json.dumps({"at": moment.at, "moved": moved(riders)}).encode()
+def _note(site: Site, processes: list[GateProcess], moment: Moment) -> None:
+    data = json.dumps({"at": moment.at, "moved": bytes_moved(processes)}).encode()
     with contextlib.suppress(Refusal):  # a full disk costs the next look its memory, no more
         replace(look_path(site), data, 0o600)
 

@@ -55,7 +55,7 @@ def confirm(
     wanted: ApprovalRequest | None = None,
     number: str = "",
 ) -> tuple[Enrolled, Followed]:
-    """Confirm an enrolment; enrolling again ends everything that rides on the factor before it. Raises Refusal.
+    """Confirm an enrolment; enrolling again ends every connection that the factor before it let in. Raises Refusal.
 
     `wanted`: the pending request that led here, which may go on with it by its `number`. MUST: that is looked at behind
     the code, and a wrong one takes all of it back: whoever has no code cannot try numbers.
@@ -83,7 +83,7 @@ def leave(
     everywhere: bool = False,
     key: str = "",
 ) -> Left:
-    """End sessions and the transfers that ride on them; with `everywhere` what waits at a prompt too.
+    """End sessions and the transfers that they allowed; with `everywhere` what waits at a prompt too.
 
     `key`: a fingerprint of the person's, other than the one that they use. Raises Refusal, ProofWanted.
     """
@@ -106,7 +106,7 @@ def always(
 
 
 def remove(site: Site, person: Person, typed: bytes, moment: Moment) -> Left:
-    """Remove the second factor, with all sessions and what rides on them. Raises Refusal."""
+    """Remove the second factor, with all sessions and the connections that they let in. Raises Refusal."""
     ended = change.remove(site.desk, person, typed, moment)
     return Left(ended, follow(site, moment, Whose(waiting=frozenset({person.user}))))
 

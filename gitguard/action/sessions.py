@@ -11,7 +11,7 @@ from gitguard.action.follow import Followed, follow
 from gitguard.action.judge_again import Whose, judge_again
 from gitguard.action.site import Site
 from gitguard.config.types import format_duration
-from gitguard.host.riding import SWEPT
+from gitguard.host.connections import SWEPT
 from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.credential import ssh_key
@@ -72,7 +72,7 @@ def open_one(
 
 
 def revoke(site: Site, which: Which, moment: Moment, actor: str, reason: str) -> tuple[int, Followed]:
-    """End sessions at once, with what rides on them and what waits at a prompt; how many. Raises Refusal."""
+    """End sessions at once, with the connections that they let in and what waits at a prompt; how many. Raises Refusal."""
     with site.store.writing() as tx:
         ended = _end_all(tx) if which.everyone else _end(tx, which)
         for name, numbers in ended:
@@ -118,7 +118,7 @@ def _sign_out(tx: Writing, user: str, which: Which) -> None:
 
 
 def sweep(site: Site, moment: Moment) -> int:
-    """End what rides on without standing any more; how many connections ended. Raises Refusal.
+    """End connections that are no longer allowed; how many connections ended. Raises Refusal.
 
     What comes to pass without anybody changing anything is noticed by the same look: exemptions that were used or end.
     """

@@ -19,7 +19,7 @@ from gitguard.store.contract import Store
 from gitguard.store.opening import audit_head, open_store
 
 if TYPE_CHECKING:
-    from gitguard.host.riding import Riding
+    from gitguard.host.connections import RunningConnections
 
 
 class Site(Struct, frozen=True):
@@ -39,11 +39,11 @@ class Site(Struct, frozen=True):
         return self.desk.store
 
     @property
-    def riding(self) -> Riding:
-        """The processes that ride on this installation's decisions."""
-        from gitguard.host.riding import Riding
+    def connections(self) -> RunningConnections:
+        """The connections that this installation's gate let in."""
+        from gitguard.host.connections import RunningConnections
 
-        return Riding(str(self.settings.paths.state), self.places.gate)
+        return RunningConnections(str(self.settings.paths.state), self.places.gate)
 
     @property
     def key_file(self) -> str:

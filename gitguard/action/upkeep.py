@@ -42,7 +42,7 @@ def rotate_key(site: Site, moment: Moment, actor: str) -> Rotated:
 def accept_clock(site: Site, moment: Moment, actor: str, reason: str) -> tuple[int, Followed]:
     """Go on by `moment` after the clock was wrong: (what the newest record said, what followed). Raises Refusal.
 
-    Sessions that the wrong clock opened in the future end, and so does what rides on them.
+    Sessions that the wrong clock opened in the future end, and so do the connections that they let in.
     """
     with site.store.writing() as tx:
         before = tx.latest_at()

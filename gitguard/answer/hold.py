@@ -3,8 +3,8 @@
 The gate holds a push that is refused for its repository, the hook one that is refused for its refs. Loaded only when a push
 is refused for want of a verification and `[session] wait` allows it. It holds no lock and no transaction; it asks the very
 question of whoever holds again, once in five seconds and when the store has changed. MUST: the last answer before it goes
-on comes after the note is gone, so that a change which ends what rides meets either a note (and a push that will ask
-again) or a rider of its own. MUST: what reads before it writes meets no world that changes in between, so a push behind a
+on comes after the note is gone, so that a change which ends connections meets either a note (and a push that will ask
+again) or a connection. MUST: what reads before it writes meets no world that changes in between, so a push behind a
 read that was refused does not wait. Plain dialect.
 """
 

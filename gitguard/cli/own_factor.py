@@ -85,7 +85,7 @@ def _ask_basis(here: Here, *, enrolled: bool) -> bytes:
 
 
 def leave(here: Here, all: bool, key: str) -> int:  # noqa: A002
-    """End sessions, and the transfers that ride on them."""
+    """End sessions, and the transfers that they allowed."""
     if all and key:
         raise Refusal("usage", text="--all or --key, not both")
     if all:

@@ -12,7 +12,7 @@ from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision, of_session
 from gitguard.decision.judge import check_user, situation_of
 from gitguard.decision.request import Request
-from gitguard.host.riding import GATE, GIT, HELD, Rider
+from gitguard.host.connections import GATE, GIT, HELD, GateProcess
 from gitguard.machine.process import seconds_since_login
 from gitguard.message.reasons import WANTING, Refusal
 from gitguard.policy.verdict import NEVER, Freshness
@@ -25,55 +25,55 @@ LONGEST_FLOW_SECONDS = 6 * 3600  # protocol v2 asks again and again: what flows 
 STANDS, EXPIRED, REFUSED = "stands", "expired", "refused"
 
 
-def still_allowed(rider: Rider, config: Config, store: GateQuery, moment: Moment) -> str:
+def still_allowed(process: GateProcess, config: Config, store: GateQuery, moment: Moment) -> str:
     """`STANDS`, `EXPIRED` (its session alone has ended, within `LONGEST_FLOW_SECONDS`) or `REFUSED`: today's answer to it."""
     try:
-        if rider.kind != GIT and not rider.directory:
-            return _answer_gate(config, store, rider, moment)
-        return _answer_git(config, store, rider, moment)
+        if process.kind != GIT and not process.directory:
+            return _answer_gate(config, store, process, moment)
+        return _answer_git(config, store, process, moment)
     except Refusal:
         return REFUSED
 
 
-def _answer_gate(config: Config, store: GateQuery, rider: Rider, moment: Moment) -> str:
+def _answer_gate(config: Config, store: GateQuery, process: GateProcess, moment: Moment) -> str:
     """A gate that still decides may have read the store a moment too early: it is let be to say its refusal, and ended if it goes on.
 
     One that is held asks again before it goes on, so that a verification that is still missing ends nothing.
     """
-    line = rider.line if rider.kind == HELD or not is_waiting(rider) else "2fa help"
-    age = seconds_since_login(rider.pid, moment.boot_seconds) if rider.login_counts else None
+    line = process.line if process.kind == HELD or not is_waiting(process) else "2fa help"
+    age = seconds_since_login(process.pid, moment.boot_seconds) if process.login_counts else None
     request = Request(
-        rider.user, rider.credential, rider.address, line, moment, rider.downstream, login_age=age
+        process.user, process.credential, process.address, line, moment, process.downstream, login_age=age
     )
     refusal = decide(request, config, store).refusal
-    if refusal is None or (rider.kind == HELD and refusal.reason in WANTING):
+    if refusal is None or (process.kind == HELD and refusal.reason in WANTING):
         return STANDS
     return REFUSED
 
 
-def _answer_git(config: Config, store: GateQuery, rider: Rider, moment: Moment) -> str:
-    decision = Decision(Request(rider.user, rider.credential, rider.address, None, moment))
-    scope = scope_of(config.scope, rider.credential, rider.address)
+def _answer_git(config: Config, store: GateQuery, process: GateProcess, moment: Moment) -> str:
+    decision = Decision(Request(process.user, process.credential, process.address, None, moment))
+    scope = scope_of(config.scope, process.credential, process.address)
     decision.state = state = store.state(
-        rider.user, rider.credential, scope, directory=rider.directory, name=rider.repository
+        process.user, process.credential, scope, directory=process.directory, name=process.repository
     )
-    check_user(state, rider.user, rider.credential)
-    if rider.directory and state.name != rider.repository:
+    check_user(state, process.user, process.credential)
+    if process.directory and state.name != process.repository:
         return REFUSED  # renamed or forgotten since
-    decision.name, decision.directory = rider.repository, rider.directory
+    decision.name, decision.directory = process.repository, process.directory
     decision.command = Command(
-        "git" if rider.repository else "pass",
-        "git-receive-pack" if rider.operation == "push" else "",
-        rider.operation,
-        rider.repository,
+        "git" if process.repository else "pass",
+        "git-receive-pack" if process.operation == "push" else "",
+        process.operation,
+        process.repository,
     )
     lifetime = config.policy.demands(situation_of(decision, config, store)).lifetime_seconds
     if lifetime is None:
         return STANDS
     freshness = (
-        _of_login(config, state, rider, moment) if rider.session == BY_KEY else of_session(state, moment)
+        _of_login(config, state, process, moment) if process.session == BY_KEY else of_session(state, moment)
     )
-    if rider.session == 0 or freshness.session != rider.session or freshness.age_seconds is None:
+    if process.session == 0 or freshness.session != process.session or freshness.age_seconds is None:
         return REFUSED
     if freshness.lasts(lifetime):
         return STANDS
@@ -82,22 +82,22 @@ def _answer_git(config: Config, store: GateQuery, rider: Rider, moment: Moment) 
     return EXPIRED if 0 <= freshness.age_seconds < lifetime + LONGEST_FLOW_SECONDS else REFUSED
 
 
-def _of_login(config: Config, state: State, rider: Rider, moment: Moment) -> Freshness:
-    """How long ago the hardware key that `rider` rides on logged in, while it counts: as long as its connection lives."""
+def _of_login(config: Config, state: State, process: GateProcess, moment: Moment) -> Freshness:
+    """How long ago the hardware key that let `process` in logged in, while it counts: as long as its connection lives."""
     if not config.hardware_keys or not state.key_verify_required:
         return NEVER
-    age = seconds_since_login(rider.began, moment.boot_seconds)
+    age = seconds_since_login(process.began, moment.boot_seconds)
     return NEVER if age is None else Freshness(BY_KEY, age, None)
 
 
-def is_waiting(rider: Rider) -> bool:
-    """Whether `rider` is a push that waits, or serves a command of our own, perhaps at its prompt.
+def is_waiting(process: GateProcess) -> bool:
+    """Whether `process` is a push that waits, or serves a command of our own, perhaps at its prompt.
 
     By the gate's own parser, whatever its quoting.
     """
-    if rider.kind == HELD:
+    if process.kind == HELD:
         return True
     try:
-        return rider.kind == GATE and parse(rider.line).kind == "own"
+        return process.kind == GATE and parse(process.line).kind == "own"
     except Refusal:
         return False

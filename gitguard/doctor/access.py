@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from gitguard.action.site import Site
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, ok
+from gitguard.host.connections import LOOK, SWEPT
 from gitguard.host.places import Places, authorized_keys
-from gitguard.host.riding import LOOK, SWEPT
 from gitguard.machine.ownership import fault_of
 from gitguard.message.reasons import Refusal
 from gitguard.session.grant import KEY_BYTES, read_key

@@ -15,9 +15,9 @@ from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, note, ok, remedy_of
 from gitguard.doctor.reach import Reach
 from gitguard.host import bundle, launcher, notices
+from gitguard.host.connections import LOOK_SECONDS, SWEPT
 from gitguard.host.install import check_git
 from gitguard.host.places import Places
-from gitguard.host.riding import LOOK_SECONDS, SWEPT
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.moments import clock, duration
 from gitguard.message.reasons import Refusal
@@ -180,7 +180,7 @@ def clock_findings(latest_at: int, moment: Moment) -> Iterator[Finding]:
 
 
 def sweep_findings(site: Site) -> Iterator[Finding]:
-    """Somebody ends what rides on after its session has run out: the sweep, once a minute."""
+    """Someone ends connections whose session has expired: the sweep, once a minute."""
     seen, begun = _time_of(f"{site.settings.paths.state}/{SWEPT}"), _time_of(site.settings.paths.grant_key)
     command = "gitguard admin init --timers && gitguard admin session sweep"
     if seen is None and begun is not None and time.time() - begun < LOOK_SECONDS:

@@ -16,8 +16,8 @@ from gitguard.config.compiled import Config
 from gitguard.config.load import load
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.host import launcher, notices
+from gitguard.host.connections import LOOK_SECONDS, SWEPT
 from gitguard.host.places import Places, places_of
-from gitguard.host.riding import LOOK_SECONDS, SWEPT
 from gitguard.machine.account import become, own_command_line
 from gitguard.message.moments import clock, duration
 from gitguard.message.reasons import Refusal

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gitguard.host.riding import STOPPED
+from gitguard.host.connections import STOPPED
 from lab.server import Server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

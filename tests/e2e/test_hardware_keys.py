@@ -148,7 +148,7 @@ def test_no_touch_is_nothing_to_keep(place: Place) -> None:
 
 
 def test_a_parked_login_ends_when_hardware_keys_count_no_more(place: Place) -> None:
-    """It rides on its login as others ride on a session: switched off, or a key removed, it ends at the next look."""
+    """It is let in by its login, as others by a session: switched off, or a key removed, it ends at the next look."""
     gus = place.person("gus", verify_required=True)
     command = place.server.ssh_command(gus, "git-upload-pack 'app'", options=place.authenticator.options)
     env = {**os.environ, **place.authenticator.claiming(BOTH), "GIT_PROTOCOL": "version=2"}

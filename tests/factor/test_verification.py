@@ -320,7 +320,7 @@ def test_a_session_binds_what_the_scope_says(bench: Bench, scope: str, key: bool
 
 
 def test_verifying_again_restarts_the_same_session(bench: Bench) -> None:
-    """One session per scope; its number stays, so a push that rides on it goes on."""
+    """One session per scope; its number stays, so a push that it let in continues."""
     first = verify(bench.desk, bench.alice, bench.code(), bench.now).session
     bench.later(60)
     second = verify(bench.desk, bench.alice, bench.code(), bench.now).session

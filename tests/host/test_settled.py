@@ -1,4 +1,4 @@
-"""A change judges again what rides on earlier answers, and cuts nobody's refusal short."""
+"""A change judges again what earlier answers let in, and cuts nobody's refusal short."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_gate_that_does_not_come_to_an_end_is_ended(site: Direct) -> None:
     try:
         with site.acting() as place:
             began = time.monotonic()
-            found = [rider.pid for rider in place.riding.riders()]
+            found = [process.pid for process in place.connections.processes()]
             ended = judge_again(place, now())
         assert time.monotonic() - began < 3
         assert process.pid in found

@@ -26,8 +26,8 @@ from gitguard.factor.change import require_enrolled
 from gitguard.factor.person import Person
 from gitguard.factor.proof import prove
 from gitguard.hook import main as hook
+from gitguard.host.connections import LOOK
 from gitguard.host.key_options import NewKey
-from gitguard.host.riding import LOOK
 from gitguard.message.reasons import Refusal
 from gitguard.repository.refs import _MOST_LINKS, with_targets
 from gitguard.session import pending

@@ -381,8 +381,8 @@ def test_a_parked_borrower_ends_with_its_lender(server: Server, alice: Person) -
     assert gate(server, alice, "git-upload-pack 'fork'").status == 10
 
 
-def test_a_riding_session_that_is_left_ends_its_transfers(server: Server, alice: Person) -> None:
-    """Leave and revoke end what rides on the ended session, over any other connection."""
+def test_a_session_that_is_left_ends_its_transfers(server: Server, alice: Person) -> None:
+    """Leave and revoke end what the ended session let in, over any other connection."""
     for how in ("leave", "revoke"):
         server.clear_watermark(alice)
         server.verify(alice)

@@ -190,7 +190,7 @@ def test_later_hooks_are_told_what_is_documented() -> None:
     """Every GITGUARD_ variable that the gate sets for others stands in the reference."""
     page = (ROOT / "docs" / "reference.md").read_text()
     source = (ROOT / "gitguard" / "gate" / "downstream.py").read_text()
-    own = {"GITGUARD_STATE", "GITGUARD_PID"}  # for our own riders; not promised to anybody
+    own = {"GITGUARD_STATE", "GITGUARD_PID"}  # for our own processes; not promised to anybody
     named = set(re.findall(r'"(GITGUARD_[A-Z]+)"', source)) - own
     assert len(named) >= 7
     assert not [name for name in named if f"`{name}`" not in page]
@@ -256,12 +256,12 @@ def test_a_stored_key_keeps_its_limits_when_its_line_says_other(site: Direct) ->
 def test_what_waits_at_a_prompt_is_known_however_it_is_quoted(site: Direct, line: str) -> None:
     """Judged as the gate parses it, not by a look at the client's bytes."""
     from gitguard.decision.still import is_waiting
-    from gitguard.host.riding import GATE, Rider
+    from gitguard.host.connections import GATE, GateProcess
     from gitguard.session.credential import NONE
 
     del site
-    assert is_waiting(Rider(1, 1, 1, GATE, "alice", NONE, line=line))
-    assert not is_waiting(Rider(1, 1, 1, GATE, "alice", NONE, line=line.replace("2fa", "3fa")))
+    assert is_waiting(GateProcess(1, 1, 1, GATE, "alice", NONE, line=line))
+    assert not is_waiting(GateProcess(1, 1, 1, GATE, "alice", NONE, line=line.replace("2fa", "3fa")))
 
 
 def test_a_code_that_comes_byte_by_byte(site: Direct) -> None:

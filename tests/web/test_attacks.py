@@ -535,7 +535,7 @@ def test_a_change_that_stands_is_said_although_not_all_could_follow(own_hall: Ha
     (server.home / "state" / "config.compiled").unlink(missing_ok=True)
     hook = server.home / "hooks" / "pre-receive"
     kept = hook.read_bytes()
-    hook.unlink()  # without it the configuration does not compile, so nothing that rides can be judged
+    hook.unlink()  # without it the configuration does not compile, so no connection can be judged
     done = guest.browser.post("/admin/person/reset", {"name": victim.name, "reason": "lost"})
     hook.write_bytes(kept)
     hook.chmod(0o755)

@@ -98,7 +98,7 @@ def open_(office: Office, user: str, how_long: str, reason: str, key: str, addre
 def revoke(
     ctx: click.Context, user: str | None, number: int | None, key: str | None, everyone: bool, reason: str
 ) -> None:
-    """End sessions at once. Transfers that ride on them end, and what waits at a prompt."""
+    """End sessions at once. Transfers that they allowed end, and what waits at a prompt."""
     if not (user or number is not None or key or everyone):
         raise Refusal("usage", text="whose sessions? Give USER, --id N, --key FINGERPRINT or --all")
     office = open_office(ctx)

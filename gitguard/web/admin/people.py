@@ -169,7 +169,7 @@ def unthrottle() -> ResponseReturnValue:
 @pages.post("/person/revoke")
 @needs(SERVER_ADMIN)
 def revoke_sessions() -> ResponseReturnValue:
-    """End all their sessions, with what rides on them; their browsers are signed out."""
+    """End all their sessions, with the connections that they let in; their browsers are signed out."""
     here = visit()
     if not request.form.get("name"):
         raise Refusal("usage")

@@ -43,7 +43,7 @@ def sessions() -> ResponseReturnValue:
 @pages.post("/sessions/revoke")
 @needs(SERVER_ADMIN)
 def revoke_one() -> ResponseReturnValue:
-    """End one session, with what rides on it."""
+    """End one session, with the connections that it let in."""
     here, session = visit(), number(request.form.get("session", ""), _MOST)
     user, reason = request.form.get("user", ""), request.form.get("reason", "").strip()
     if session is None or not (user and reason):

@@ -1,4 +1,4 @@
-"""The processes that ride on the gate's decisions: Git that it became, gates that decide, commands that wait.
+"""The connections that the gate let in, by their processes: Git that it became, gates that decide, commands that wait.
 
 The gate leaves its decision in Git's environment; the kernel shows it to the same account. Which of them
 are still allowed is asked in decision/still.py. Source: proc(5), /proc/PID/environ and /proc/PID/io.
@@ -33,12 +33,13 @@ STOPPED = (
 GIT, GATE, HELD = "git", "gate", "held"
 
 
-class Rider(Struct, frozen=True):
+class GateProcess(Struct, frozen=True):
     """A process begun by the gate.
 
-    `began` is the process that the gate was: riders that share it are one connection.
+    `began` is the process that the gate was: processes that share it are one connection.
     `kind` is `git` (it became Git, or a program behind the gate) or `gate` (still the gate: it decides, or serves a
-    command of our own, perhaps at its prompt) or `held` (a gate, or a hook of ours, whose push waits for its person). `session` is 0 where it rides on none, BY_KEY where on a hardware key's login;
+    command of our own, perhaps at its prompt) or `held` (a gate, or a hook of ours, whose push waits for its person).
+    `session` is the one that let it in, 0 for none, BY_KEY for a hardware key's login;
     `login_counts`: its key line demands user verification of a hardware key.
     `repository` and `directory` are empty where the gate knew none; `line` is the client's command.
     """
@@ -59,21 +60,23 @@ class Rider(Struct, frozen=True):
     login_counts: bool = False
 
 
-class Riding(Struct, frozen=True):
-    """The riders of one installation, known by its state folder and its gate's launcher."""
+class RunningConnections(Struct, frozen=True):
+    """The connections of one installation, known by its state folder and its gate's launcher."""
 
     state: str
     gate: str
 
-    def riders(self) -> list[Rider]:
+    def processes(self) -> list[GateProcess]:
         """Every process of this account that this gate began, ourselves and our ancestors left out."""
         parents = _parents()
         ours = set(_way_up(os.getpid(), parents))
         holding = {request.pid for request in held(self.state)}
-        found = (self._rider(pid, parents, holding) for pid in parents if pid not in ours)
-        return [rider for rider in found if rider is not None]
+        found = (self._process(pid, parents, holding) for pid in parents if pid not in ours)
+        return [process for process in found if process is not None]
 
-    def _rider(self, pid: int, parents: dict[int, tuple[int, int]], holding: set[int]) -> Rider | None:
+    def _process(
+        self, pid: int, parents: dict[int, tuple[int, int]], holding: set[int]
+    ) -> GateProcess | None:
         try:
             environment = _environment(pid)
             if environment.get("GITGUARD_STATE") == self.state:
@@ -86,7 +89,7 @@ class Riding(Struct, frozen=True):
         except (OSError, ValueError):
             return None  # gone meanwhile, or not ours to read
 
-    def _gate(self, pid: int, started: int, environment: dict[str, str], kind: str) -> Rider | None:
+    def _gate(self, pid: int, started: int, environment: dict[str, str], kind: str) -> GateProcess | None:
         """A gate that has not become Git: known by its command line."""
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read().decode("utf-8", "replace").split("\0")
@@ -98,7 +101,7 @@ class Riding(Struct, frozen=True):
         line = environment.get("SSH_ORIGINAL_COMMAND", "")
         address = environment.get("SSH_CONNECTION", "").partition(" ")[0]
         downstream = tuple(word for word in arguments[5:] if word) if arguments[4] == "--" else ()
-        return Rider(
+        return GateProcess(
             pid,
             started,
             pid,
@@ -111,22 +114,22 @@ class Riding(Struct, frozen=True):
             login_counts=login_counts,
         )
 
-    def settled(self, deciding: list[Rider], seconds: float) -> list[Rider]:
+    def settled(self, deciding: list[GateProcess], seconds: float) -> list[GateProcess]:
         """Of gates that decide, those that are there when each has come to its end, or after `seconds`: what has become Git meanwhile,
         or hangs. A gate whose refusal is on its way says it, and is gone.
         """
-        there: list[Rider] = []
+        there: list[GateProcess] = []
         ends = time.monotonic() + seconds
         while deciding:
-            left: list[Rider] = []
-            for rider in deciding:
+            left: list[GateProcess] = []
+            for process in deciding:
                 try:
-                    if parent_and_start(rider.pid)[1] != rider.started:
+                    if parent_and_start(process.pid)[1] != process.started:
                         continue
-                    has_become_git = _environment(rider.pid).get("GITGUARD_STATE") == self.state
+                    has_become_git = _environment(process.pid).get("GITGUARD_STATE") == self.state
                 except (OSError, ValueError):
                     continue  # gone
-                (there if has_become_git else left).append(rider)
+                (there if has_become_git else left).append(process)
             if left and time.monotonic() >= ends:
                 return [*there, *left]
             deciding = left
@@ -135,20 +138,20 @@ class Riding(Struct, frozen=True):
         return there
 
 
-def end(riders: Iterable[Rider]) -> int:
+def end(processes: Iterable[GateProcess]) -> int:
     """End (SIGTERM) these, and tell whoever is connected; how many there were. One that is gone already is not counted."""
     count = 0
     told: set[int] = set()
-    for rider in sorted(
-        riders, key=lambda rider: rider.pid != rider.began
+    for process in sorted(
+        processes, key=lambda process: process.pid != process.began
     ):  # what the gate was speaks for the rest
         try:
-            if parent_and_start(rider.pid)[1] != rider.started:
+            if parent_and_start(process.pid)[1] != process.started:
                 continue  # the number names another process by now
-            if rider.began not in told and rider.kind != HELD:  # one that is held has words of its own
-                told.add(rider.began)
-                _tell(rider.pid)
-            os.kill(rider.pid, signal.SIGTERM)
+            if process.began not in told and process.kind != HELD:  # one that is held has words of its own
+                told.add(process.began)
+                _tell(process.pid)
+            os.kill(process.pid, signal.SIGTERM)
         except (OSError, ValueError):
             continue
         count += 1
@@ -170,45 +173,45 @@ def _tell(pid: int) -> None:
         os.close(handle)
 
 
-def moved(riders: Iterable[Rider]) -> dict[str, int]:
+def bytes_moved(processes: Iterable[GateProcess]) -> dict[str, int]:
     """How far each connection has come: bytes read and written by its processes, by pid and start of each.
 
     What cannot be read is left out, and so counts as standing still.
     """
     counters = {}
-    for rider in riders:
+    for process in processes:
         try:
-            with open(f"/proc/{rider.pid}/io", "rb") as file:
+            with open(f"/proc/{process.pid}/io", "rb") as file:
                 fields = dict(line.split(b": ") for line in file.read().splitlines())
             # A read flows by what the server sends: what the client dribbles in is not progress.
-            read = 0 if rider.operation == "read" else int(fields[b"rchar"])
-            counters[f"{rider.pid}:{rider.started}"] = read + int(fields[b"wchar"])
+            read = 0 if process.operation == "read" else int(fields[b"rchar"])
+            counters[f"{process.pid}:{process.started}"] = read + int(fields[b"wchar"])
         except (OSError, ValueError, KeyError):
             continue
     return counters
 
 
-def flowing(riders: list[Rider], before: dict[str, int], seconds: float) -> set[int]:
+def still_moving(processes: list[GateProcess], before: dict[str, int], seconds: float) -> set[int]:
     """The connections (by `began`) that move bytes: since `before` (an earlier `moved`), else within `seconds`.
 
     One that runs a hook counts as moving: then it waits for the server, and no client can draw that out.
     """
-    flows = {rider.began for rider in riders if _is_hook(rider.pid)}
-    now = moved(riders)
-    compared = {rider.began for rider in riders if _name(rider) in before}
-    flows |= {r.began for r in riders if _name(r) in before and now.get(_name(r), 0) > before[_name(r)]}
-    open_ = [rider for rider in riders if rider.began not in flows | compared]
+    flows = {process.began for process in processes if _is_hook(process.pid)}
+    now = bytes_moved(processes)
+    compared = {process.began for process in processes if _name(process) in before}
+    flows |= {r.began for r in processes if _name(r) in before and now.get(_name(r), 0) > before[_name(r)]}
+    open_ = [process for process in processes if process.began not in flows | compared]
     ends = time.monotonic() + seconds
     while open_ and time.monotonic() < ends:
         time.sleep(0.05)
-        later = moved(open_)
+        later = bytes_moved(open_)
         flows |= {r.began for r in open_ if later.get(_name(r), 0) > now.get(_name(r), 0)}
-        open_ = [rider for rider in open_ if rider.began not in flows]
+        open_ = [process for process in open_ if process.began not in flows]
     return flows
 
 
-def _name(rider: Rider) -> str:
-    return f"{rider.pid}:{rider.started}"
+def _name(process: GateProcess) -> str:
+    return f"{process.pid}:{process.started}"
 
 
 def _is_hook(pid: int) -> bool:
@@ -221,8 +224,8 @@ def _is_hook(pid: int) -> bool:
     return not git and any(_HOOK.search(word) for word in words)
 
 
-def _begun(pid: int, started: int, began: int, environment: dict[str, str], kind: str) -> Rider:
-    return Rider(
+def _begun(pid: int, started: int, began: int, environment: dict[str, str], kind: str) -> GateProcess:
+    return GateProcess(
         pid,
         started,
         began,
