@@ -99,9 +99,9 @@ def _faults(site: Site, tx: Reading, wanted: Wanted) -> Iterator[str]:
         for wanted_key in user.keys or ():
             fingerprint = wanted_key.new.key.fingerprint
             owner = tx.key(fingerprint)
-            whose = owners.setdefault(fingerprint, user.name if owner is None else owner.user)
-            if whose != user.name:
-                yield f"line {user.line}: {fingerprint} belongs to {whose}"
+            selected = owners.setdefault(fingerprint, user.name if owner is None else owner.user)
+            if selected != user.name:
+                yield f"line {user.line}: {fingerprint} belongs to {selected}"
     for row in wanted.repositories:
         for admin in row.admins or ():
             if admin not in will_be:

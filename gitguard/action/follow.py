@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gitguard.action.judge_again import NOBODY, Whose, judge_again
+from gitguard.action.revocation import NO_SELECTION, Selection, end_stale
 from gitguard.action.site import Site
 from gitguard.host import key_file
 from gitguard.machine.files import locked
@@ -26,7 +26,7 @@ class Followed(Struct, frozen=True):
 def follow(
     site: Site,
     moment: Moment,
-    whose: Whose = NOBODY,
+    selected: Selection = NO_SELECTION,
     *,
     keys: bool = False,
     without: frozenset[str] = frozenset(),
@@ -34,7 +34,7 @@ def follow(
     """End what no longer stands; with `keys` bring the key file in line too (`without`: foreign lines to take out)."""
     ended, fault = 0, None
     try:
-        ended = judge_again(site, moment, whose)
+        ended = end_stale(site, moment, selected)
     except Refusal as refusal:
         fault = refusal
     if keys:

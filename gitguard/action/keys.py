@@ -13,7 +13,7 @@ from msgspec import Struct
 from gitguard.account.public_key import PublicKey, parse_public_key
 from gitguard.action import steps
 from gitguard.action.follow import Followed, follow
-from gitguard.action.judge_again import Whose
+from gitguard.action.revocation import Selection
 from gitguard.action.site import Site
 from gitguard.factor.changes import note_change
 from gitguard.factor.person import Person
@@ -110,7 +110,7 @@ def remove(site: Site, fingerprint: str, moment: Moment, actor: str, reason: str
             )
     with site.store.writing() as tx:
         gone = steps.remove_key(tx, fingerprint, moment.at, actor, reason)
-    return gone, follow(site, moment, Whose(keys=frozenset({fingerprint})), keys=True)
+    return gone, follow(site, moment, Selection(keys=frozenset({fingerprint})), keys=True)
 
 
 def limit(site: Site, old: Key, new: NewKey, moment: Moment, actor: str) -> Followed:
@@ -118,7 +118,7 @@ def limit(site: Site, old: Key, new: NewKey, moment: Moment, actor: str) -> Foll
     with site.store.writing() as tx:
         steps.remove_key(tx, old.fingerprint, moment.at, actor, "limited anew")
         steps.add_key(tx, key_row(old.user, new, moment.at), moment.at, actor)
-    return follow(site, moment, Whose(keys=frozenset({old.fingerprint})), keys=True)
+    return follow(site, moment, Selection(keys=frozenset({old.fingerprint})), keys=True)
 
 
 def foreign(site: Site) -> list[ForeignLine]:
@@ -283,7 +283,7 @@ def remove_own(
         return steps.remove_key(tx, fingerprint, moment.at, person.user)
 
     gone = prove(site.desk, person, typed, moment, change, Lasting.YES)
-    return gone, follow(site, moment, Whose(keys=frozenset({fingerprint})), keys=True)
+    return gone, follow(site, moment, Selection(keys=frozenset({fingerprint})), keys=True)
 
 
 def check_own(keys: list[Key], fingerprint: str) -> None:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from msgspec import Struct
 
 from gitguard.action.follow import Followed, follow
-from gitguard.action.judge_again import Whose
+from gitguard.action.revocation import Selection
 from gitguard.action.site import open_site, settings_of
 from gitguard.factor import keyring
 from gitguard.factor.totp import WINDOW
@@ -75,7 +75,7 @@ def restore(
                 os.unlink(candidate + suffix)
     open_store(settings.store.url, head).renew_head()
     site = open_site(config, moment, actor)
-    return Restored(*counts, len(dropped), follow(site, moment, Whose(everyone=True)), before)
+    return Restored(*counts, len(dropped), follow(site, moment, Selection(everyone=True)), before)
 
 
 def _copied(source: BinaryIO, candidate: str) -> None:

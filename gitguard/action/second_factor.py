@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from gitguard.action import requests
 from gitguard.action.follow import Followed, follow
-from gitguard.action.judge_again import Whose
 from gitguard.action.requests import ApprovalRequest
+from gitguard.action.revocation import Selection
 from gitguard.action.site import Site
 from gitguard.config.rules import policy_of
 from gitguard.decision.standing import demanded
@@ -70,8 +70,8 @@ def confirm(
     done = enrolment.confirm(site.desk, person, pending, typed, moment, also)
     # A first enrolment is what a push may be waiting for; it asks again by itself.
     mine = frozenset({person.user})
-    whose = Whose(users=mine) if done.again else Whose(prompts=mine)
-    return done, follow(site, moment, whose)
+    selected = Selection(users=mine) if done.again else Selection(prompts=mine)
+    return done, follow(site, moment, selected)
 
 
 def leave(
@@ -89,7 +89,7 @@ def leave(
     """
     ended = change.leave(site.desk, person, moment, typed, everywhere=everywhere, key=key)
     waiting = frozenset({person.user}) if everywhere else frozenset[str]()
-    return Left(ended, follow(site, moment, Whose(waiting=waiting)))
+    return Left(ended, follow(site, moment, Selection(waiting=waiting)))
 
 
 def replace_recovery_codes(site: Site, person: Person, typed: bytes, moment: Moment) -> tuple[str, ...]:
@@ -108,7 +108,7 @@ def always(
 def remove(site: Site, person: Person, typed: bytes, moment: Moment) -> Left:
     """Remove the second factor, with all sessions and the connections that they let in. Raises Refusal."""
     ended = change.remove(site.desk, person, typed, moment)
-    return Left(ended, follow(site, moment, Whose(waiting=frozenset({person.user}))))
+    return Left(ended, follow(site, moment, Selection(waiting=frozenset({person.user}))))
 
 
 def closed_without_factor(site: Site, user: str, moment: Moment, address: str = "") -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gitguard.action import browsers, exemptions, pruning, steps, tally
 from gitguard.action.follow import Followed, follow
-from gitguard.action.judge_again import Whose, judge_again
+from gitguard.action.revocation import Selection, end_stale
 from gitguard.action.site import Site
 from gitguard.config.types import format_duration
 from gitguard.host.connections import SWEPT
@@ -80,7 +80,9 @@ def revoke(site: Site, which: Which, moment: Moment, actor: str, reason: str) ->
     if which.number is not None and not ended:
         raise Refusal("usage", text=f"no session {which.number}")
     people = {name for name, _ in ended} | ({which.user} if which.user else set())
-    return sum(len(numbers) for _, numbers in ended), follow(site, moment, Whose(waiting=frozenset(people)))
+    return sum(len(numbers) for _, numbers in ended), follow(
+        site, moment, Selection(waiting=frozenset(people))
+    )
 
 
 def _end_all(tx: Writing) -> list[tuple[str, list[int]]]:
@@ -122,7 +124,7 @@ def sweep(site: Site, moment: Moment) -> int:
 
     What comes to pass without anybody changing anything is noticed by the same look: exemptions that were used or end.
     """
-    ended = judge_again(site, moment)
+    ended = end_stale(site, moment)
     exemptions.look(site, moment)
     browsers.sweep(site, moment)
     pruning.clear_marks(str(site.settings.paths.state), moment.at)

@@ -6,8 +6,8 @@ from msgspec import Struct
 
 from gitguard.action import steps
 from gitguard.action.follow import Followed, follow
-from gitguard.action.judge_again import NOBODY, Whose
 from gitguard.action.keys import check_not_foreign, key_row
+from gitguard.action.revocation import NO_SELECTION, Selection
 from gitguard.action.site import Site
 from gitguard.answer.reading_log import Entry, read_log, unread
 from gitguard.host.key_options import NewKey
@@ -80,8 +80,8 @@ def set_state(site: Site, name: str, state: str, moment: Moment, actor: str, rea
     """Suspend or resume. Suspending ends sessions, transfers and what waits at a prompt. Raises Refusal."""
     with site.store.writing() as tx:
         changed = steps.set_user_state(tx, name, state, moment.at, actor, reason)
-    whose = Whose(users=frozenset({name})) if state == "suspended" else NOBODY
-    return Changed(name, follow(site, moment, whose), changed)
+    selected = Selection(users=frozenset({name})) if state == "suspended" else NO_SELECTION
+    return Changed(name, follow(site, moment, selected), changed)
 
 
 class Emergency(Struct, frozen=True):
@@ -107,7 +107,7 @@ def emergency(site: Site, name: str, moment: Moment, actor: str, reason: str) ->
         tx.drop_invite(name)
         changed = steps.set_user_state(tx, name, "suspended", moment.at, actor, reason)
         tx.record("emergency", moment.at, actor, user=name, reason=reason, sessions_ended=sessions)
-    done = Changed(name, follow(site, moment, Whose(users=frozenset({name}))), changed)
+    done = Changed(name, follow(site, moment, Selection(users=frozenset({name}))), changed)
     found: list[Entry] = []
     path, since = str(site.settings.paths.access_log), moment.at - DAY_SECONDS
     packed = unread(path, since)
@@ -133,7 +133,7 @@ def reset(site: Site, names: list[str], moment: Moment, actor: str, reason: str)
     """Take the second factor away, end all sessions, issue the invite that lets each come back. Raises Refusal."""
     with site.store.writing() as tx:
         tokens = [steps.reset_factor(tx, site.desk.keyring, name, moment.at, actor, reason) for name in names]
-    followed = follow(site, moment, Whose(users=frozenset(names)))
+    followed = follow(site, moment, Selection(users=frozenset(names)))
     return [Changed(name, followed, token=token) for name, token in zip(names, tokens, strict=True)]
 
 
@@ -147,7 +147,7 @@ def remove(site: Site, name: str, moment: Moment, actor: str, reason: str) -> Ch
     """Remove a user with factor, sessions, keys and invites. Raises Refusal."""
     with site.store.writing() as tx:
         gone = steps.remove_user(tx, name, moment.at, actor, reason)
-    followed = follow(site, moment, Whose(users=frozenset({name})), keys=True)
+    followed = follow(site, moment, Selection(users=frozenset({name})), keys=True)
     return Changed(name, followed, keys=tuple(gone))
 
 

@@ -1,7 +1,7 @@
 """Is what the gate let in still allowed? The same judgement as at the gate, by what a running connection is known by.
 
 It has no key line and no command any more: who, from where, which repository, which session, as the gate left it in the
-environment of what it became. Ending what is not allowed is action/judge_again.py's.
+environment of what it became. Ending what is not allowed is action/revocation.py's.
 """
 
 from __future__ import annotations

@@ -585,7 +585,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
 
 # What actions are made of, called by each of them.
 PARTS = {
-    "follow.follow", "judge_again.judge_again", "judge_again.look_path",
+    "follow.follow", "revocation.end_stale", "revocation.look_path",
     "roster.entry_of", "site.open_site", "site.settings_of", "keys.check_own_allowed",
     "repositories.lost", "trail.write_archive", "trail.move_out", "pruning.prune", "pruning.left_behind", "pruning.clear_away",  # of the sweep; test_pruning.py
 }  # fmt: skip

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 
-from gitguard.action.judge_again import judge_again
+from gitguard.action.revocation import end_stale
 from gitguard.session.moment import now
 from lab.server import Direct
 
@@ -36,7 +36,7 @@ def test_refusals_beside_endless_sweeps_are_all_said_and_logged(site: Direct) ->
     def judge() -> None:
         with site.acting() as place:
             while not over.is_set():
-                judge_again(place, now())
+                end_stale(place, now())
 
     judging = threading.Thread(target=judge)
     judging.start()
@@ -77,7 +77,7 @@ def test_a_gate_that_does_not_come_to_an_end_is_ended(site: Direct) -> None:
         with site.acting() as place:
             began = time.monotonic()
             found = [process.pid for process in place.connections.processes()]
-            ended = judge_again(place, now())
+            ended = end_stale(place, now())
         assert time.monotonic() - began < 3
         assert process.pid in found
         assert ended >= 1

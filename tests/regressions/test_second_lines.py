@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec.structs import replace
 
-from gitguard.action import browsers, follow, judge_again, keys
+from gitguard.action import browsers, follow, keys, revocation
 from gitguard.action.applying import plan
 from gitguard.action.notices import notices_of
 from gitguard.action.wanted import read_wanted
@@ -98,10 +98,10 @@ def test_few_recovery_codes(left: int, is_told: bool) -> None:
 @pytest.mark.parametrize(("age", "counts"), [(1, False), (2, True), (3, True)])
 def test_an_earlier_look_is_two_seconds_old(house: House, age: int, counts: bool) -> None:
     """A look that is younger does not tell idle from flowing."""
-    path = Path(judge_again.look_path(house.site))
+    path = Path(revocation.look_path(house.site))
     path.write_text(json.dumps({"at": house.moment.at - age, "moved": {"1:1": 5}}))
     assert path.name == LOOK
-    assert judge_again._earlier(house.site, house.moment) == ({"1:1": 5} if counts else {})
+    assert revocation._earlier(house.site, house.moment) == ({"1:1": 5} if counts else {})
 
 
 def test_twenty_tries_in_every_window() -> None:
@@ -269,7 +269,7 @@ def test_a_look_that_fails_ended_nothing(house: House, monkeypatch: pytest.Monke
     def locked(*_: object) -> int:
         raise Refusal("store-unavailable", "locked")
 
-    monkeypatch.setattr(follow, "judge_again", locked)
+    monkeypatch.setattr(follow, "end_stale", locked)
     followed = follow.follow(house.site, house.moment)
     assert followed.ended == 0
     assert followed.fault is not None

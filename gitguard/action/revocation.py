@@ -27,7 +27,7 @@ FLOW_SECONDS = 2.0  # how long one that has run out is watched where no earlier 
 OLDEST_LOOK_SECONDS = 2  # an earlier look must be at least this old to tell idle from flowing
 
 
-class Whose(Struct, frozen=True):
+class Selection(Struct, frozen=True):
     """Connections that end whatever today's policy says of them: all of these users', of these keys.
 
     `waiting`: users whose commands that wait at a prompt end, and pushes that wait, while their transfers are judged;
@@ -51,17 +51,17 @@ class Whose(Struct, frozen=True):
         )
 
 
-NOBODY = Whose()
+NO_SELECTION = Selection()
 
 
-def judge_again(site: Site, moment: Moment, whose: Whose = NOBODY) -> int:
-    """End the connections that `whose` names and those that today's policy refuses; how many connections ended.
+def end_stale(site: Site, moment: Moment, selected: Selection = NO_SELECTION) -> int:
+    """End the connections that `selected` names and those that today's policy refuses; how many connections ended.
 
     Raises nothing for one that cannot be judged: it is ended.
     """
     processes = site.connections.processes()
-    gone = [process for process in processes if whose.has(process)]
-    rest = [process for process in processes if not whose.has(process)]
+    gone = [process for process in processes if selected.has(process)]
+    rest = [process for process in processes if not selected.has(process)]
     try:
         try:
             config = load(*site.places.of_gate)
