@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from gitguard.action import keys, repositories, toggles, users
-from gitguard.action.follow import Followed, follow
+from gitguard.action.effects import Effects, take_effect
 from gitguard.action.keys import key_row
 from gitguard.action.site import Site
 from gitguard.action.wanted import Demand, Repository, User, Wanted
@@ -31,7 +31,7 @@ class Step(Struct, frozen=True):
     """One change, in words, and what does it."""
 
     what: str
-    do: Callable[[], Followed]
+    do: Callable[[], Effects]
 
 
 class Plan(Struct, frozen=True):
@@ -74,7 +74,7 @@ def plan(site: Site, wanted: Wanted, moment: Moment, actor: str, may: May = May(
     return Plan(tuple(steps), tuple(unnamed), tuple(withheld))
 
 
-def carry_out(planned: Plan, site: Site, moment: Moment) -> Iterator[tuple[Step, Followed]]:
+def carry_out(planned: Plan, site: Site, moment: Moment) -> Iterator[tuple[Step, Effects]]:
     """Do each step, and say when it is done. Raises Refusal, and what was done by then stands: run it again.
 
     The key file follows once, at the end, also of a run that fails or has nothing to do: the one before may have been killed.
@@ -83,8 +83,8 @@ def carry_out(planned: Plan, site: Site, moment: Moment) -> Iterator[tuple[Step,
         for step in planned.steps:
             yield step, step.do()
     finally:
-        followed = follow(site, moment, keys=True)
-    yield Step("bring the key file in line", lambda: followed), followed
+        effects = take_effect(site, moment, keys=True)
+    yield Step("bring the key file in line", lambda: effects), effects
 
 
 def _faults(site: Site, tx: Reading, wanted: Wanted) -> Iterator[str]:
@@ -99,9 +99,9 @@ def _faults(site: Site, tx: Reading, wanted: Wanted) -> Iterator[str]:
         for wanted_key in user.keys or ():
             fingerprint = wanted_key.new.key.fingerprint
             owner = tx.key(fingerprint)
-            selected = owners.setdefault(fingerprint, user.name if owner is None else owner.user)
-            if selected != user.name:
-                yield f"line {user.line}: {fingerprint} belongs to {selected}"
+            whose = owners.setdefault(fingerprint, user.name if owner is None else owner.user)
+            if whose != user.name:
+                yield f"line {user.line}: {fingerprint} belongs to {whose}"
     for row in wanted.repositories:
         for admin in row.admins or ():
             if admin not in will_be:
@@ -127,19 +127,19 @@ def _user(
         elif there is not None and there.state != "removed":
             yield Step(
                 f"remove the user {name}",
-                lambda: users.remove(site, name, moment, actor, REASON).followed,
+                lambda: users.remove(site, name, moment, actor, REASON).effects,
             )
         return
     if there is None:
         yield Step(
-            f"add the user {name}", lambda: users.add(site, name, [], moment, actor, of_many=True).followed
+            f"add the user {name}", lambda: users.add(site, name, [], moment, actor, of_many=True).effects
         )
     if user.state == "active" and present_state == "suspended" and not may.resume:
         withheld.append(f"{name} is suspended here, and active in the file: --resume lets them in again")
     elif user.state is not None and present_state != user.state:
         state, verb = user.state, "suspend" if user.state == "suspended" else "resume"
         yield Step(
-            f"{verb} {name}", lambda: users.set_state(site, name, state, moment, actor, REASON).followed
+            f"{verb} {name}", lambda: users.set_state(site, name, state, moment, actor, REASON).effects
         )
     if user.keys is None:
         return
@@ -208,15 +208,15 @@ def _make(site: Site, name: str, moment: Moment, actor: str) -> Step:
             raise
     else:
 
-        def adopt() -> Followed:
+        def adopt() -> Effects:
             repositories.adopt(site, found, repositories.live_hook(site), moment, actor).check()
-            return Followed()
+            return Effects()
 
         return Step(f"adopt the repository {name}", adopt)
 
-    def create() -> Followed:
+    def create() -> Effects:
         repositories.create(site, name, (), moment, actor)
-        return Followed()
+        return Effects()
 
     return Step(f"create the repository {name}", create)
 
@@ -250,8 +250,8 @@ def _for(seconds: int | None) -> str:
 
 
 def _appoint(site: Site, name: str, verb: str, user: str, moment: Moment, actor: str) -> Step:
-    def change() -> Followed:
+    def change() -> Effects:
         toggles.appoint(site, name, verb, user, moment, actor)
-        return Followed()
+        return Effects()
 
     return Step(f"{name}: {verb} the admin {user}", change)

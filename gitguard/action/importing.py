@@ -10,7 +10,7 @@ import secrets
 from msgspec import Struct
 
 from gitguard.action import steps
-from gitguard.action.follow import Followed, follow
+from gitguard.action.effects import Effects, take_effect
 from gitguard.action.keys import key_row
 from gitguard.action.site import Site
 from gitguard.config.schema import Settings
@@ -45,7 +45,7 @@ class Imported(Struct, frozen=True):
 
     taken: tuple[Taken, ...]
     left_out: tuple[LeftOut, ...]
-    followed: Followed
+    effects: Effects
 
     @property
     def changed(self) -> bool:
@@ -82,9 +82,9 @@ def take(site: Site, offered: Offered, moment: Moment, actor: str, *, dry_run: b
                         taken.append(Taken(offer.line, offer.login, name, tuple(done)))
             _end(dry_run=dry_run)
     except _TakenBack:
-        return Imported(tuple(taken), tuple(sorted(left_out, key=lambda one: one.line)), Followed())
-    followed = follow(site, moment, keys=True)
-    return Imported(tuple(taken), tuple(sorted(left_out, key=lambda one: one.line)), followed)
+        return Imported(tuple(taken), tuple(sorted(left_out, key=lambda one: one.line)), Effects())
+    effects = take_effect(site, moment, keys=True)
+    return Imported(tuple(taken), tuple(sorted(left_out, key=lambda one: one.line)), effects)
 
 
 def _unsure(offer: Offer) -> str:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gitguard.account.public_key import PublicKey, parse_public_key
 from gitguard.action import steps
-from gitguard.action.follow import Followed, follow
+from gitguard.action.effects import Effects, take_effect
 from gitguard.action.revocation import Selection
 from gitguard.action.site import Site
 from gitguard.factor.changes import note_change
@@ -84,20 +84,20 @@ def check_not_foreign(site: Site, keys: list[PublicKey]) -> None:
 
 def add(
     site: Site, user: str, keys: list[NewKey], moment: Moment, actor: str, *, of_many: bool = False
-) -> tuple[list[Key], Followed]:
+) -> tuple[list[Key], Effects]:
     """Give a user `keys`: (those that are new, what followed). Raises Refusal.
 
-    `of_many`: the caller has asked `check_not_foreign`, and MUST `follow` with `keys` once all are added.
+    `of_many`: the caller has asked `check_not_foreign`, and MUST `take_effect` with `keys` once all are added.
     """
     if not of_many:
         check_not_foreign(site, [new.key for new in keys])
     with site.store.writing() as tx:
         rows = [key_row(user, new, moment.at) for new in keys]
         added = [row for row in rows if steps.add_key(tx, row, moment.at, actor)]
-    return added, Followed() if of_many else follow(site, moment, keys=True)
+    return added, Effects() if of_many else take_effect(site, moment, keys=True)
 
 
-def remove(site: Site, fingerprint: str, moment: Moment, actor: str, reason: str) -> tuple[Key, Followed]:
+def remove(site: Site, fingerprint: str, moment: Moment, actor: str, reason: str) -> tuple[Key, Effects]:
     """Take a key away, with its sessions and transfers: (the key, what followed). Raises Refusal."""
     with site.store.reading() as tx:
         stored = tx.key(fingerprint) is not None
@@ -110,15 +110,15 @@ def remove(site: Site, fingerprint: str, moment: Moment, actor: str, reason: str
             )
     with site.store.writing() as tx:
         gone = steps.remove_key(tx, fingerprint, moment.at, actor, reason)
-    return gone, follow(site, moment, Selection(keys=frozenset({fingerprint})), keys=True)
+    return gone, take_effect(site, moment, Selection(keys=frozenset({fingerprint})), keys=True)
 
 
-def limit(site: Site, old: Key, new: NewKey, moment: Moment, actor: str) -> Followed:
+def limit(site: Site, old: Key, new: NewKey, moment: Moment, actor: str) -> Effects:
     """Limit a key of somebody's anew, in one transaction; its sessions and transfers end. Raises Refusal."""
     with site.store.writing() as tx:
         steps.remove_key(tx, old.fingerprint, moment.at, actor, "limited anew")
         steps.add_key(tx, key_row(old.user, new, moment.at), moment.at, actor)
-    return follow(site, moment, Selection(keys=frozenset({old.fingerprint})), keys=True)
+    return take_effect(site, moment, Selection(keys=frozenset({old.fingerprint})), keys=True)
 
 
 def foreign(site: Site) -> list[ForeignLine]:
@@ -207,7 +207,7 @@ def _taken(
 
 def adopt(
     site: Site, plan: Plan, wanted: list[Wanted], moment: Moment, actor: str
-) -> tuple[dict[str, str], Followed]:
+) -> tuple[dict[str, str], Effects]:
     """Carry out a plan without faults: (invites of new users by name, what followed). Raises Refusal."""
     invites = {}
     with site.store.writing() as tx:
@@ -217,7 +217,7 @@ def adopt(
         for taken in plan.taken:
             steps.add_key(tx, taken.key, moment.at, actor)
     without = frozenset(want.fingerprint for want in wanted)
-    return invites, follow(site, moment, keys=True, without=without)
+    return invites, take_effect(site, moment, keys=True, without=without)
 
 
 # -- one's own ------------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ def check_own_allowed(site: Site) -> None:
         raise Refusal("forbidden", text=text)
 
 
-def add_own(site: Site, person: Person, key: PublicKey, typed: bytes, moment: Moment) -> tuple[Key, Followed]:
+def add_own(site: Site, person: Person, key: PublicKey, typed: bytes, moment: Moment) -> tuple[Key, Effects]:
     """Add `key` to the person's own, for a code: (as it is stored, what followed). Raises Refusal.
 
     Whose key it is otherwise is nobody else's business, and that it is in use is said after the code.
@@ -258,7 +258,7 @@ def add_own(site: Site, person: Person, key: PublicKey, typed: bytes, moment: Mo
     added = prove(site.desk, person, typed, moment, change, Lasting.YES)
     if isinstance(added, Refusal):
         raise added
-    return added, follow(site, moment, keys=True)
+    return added, take_effect(site, moment, keys=True)
 
 
 def _limited_like(present: Key | None, key: PublicKey, user: str, moment: Moment) -> Key:
@@ -273,7 +273,7 @@ def _limited_like(present: Key | None, key: PublicKey, user: str, moment: Moment
 
 def remove_own(
     site: Site, person: Person, fingerprint: str, typed: bytes, moment: Moment
-) -> tuple[Key, Followed]:
+) -> tuple[Key, Effects]:
     """Take one of the person's own keys away, with its sessions and transfers, for a code. Raises Refusal."""
 
     def change(tx: Writing, _: Proof) -> Key:
@@ -283,7 +283,7 @@ def remove_own(
         return steps.remove_key(tx, fingerprint, moment.at, person.user)
 
     gone = prove(site.desk, person, typed, moment, change, Lasting.YES)
-    return gone, follow(site, moment, Selection(keys=frozenset({fingerprint})), keys=True)
+    return gone, take_effect(site, moment, Selection(keys=frozenset({fingerprint})), keys=True)
 
 
 def check_own(keys: list[Key], fingerprint: str) -> None:

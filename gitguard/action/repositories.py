@@ -8,7 +8,7 @@ import shlex
 from msgspec import Struct
 
 from gitguard.action import steps
-from gitguard.action.follow import Followed, follow
+from gitguard.action.effects import Effects, take_effect
 from gitguard.action.site import Site
 from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.repository import adopting, registry, toggle
@@ -251,7 +251,7 @@ def _moved(found: Found, missing: Lost) -> Obstacle | None:
     )
 
 
-def rename(site: Site, old: str, new: str, moment: Moment, actor: str) -> tuple[str, str, Followed]:
+def rename(site: Site, old: str, new: str, moment: Moment, actor: str) -> tuple[str, str, Effects]:
     """Rename a repository on disk and in the store; (the name it had, its directory now, what followed).
 
     It may stand at the new place already, moved by hand: then only the store follows. Raises Refusal.
@@ -291,10 +291,10 @@ def rename(site: Site, old: str, new: str, moment: Moment, actor: str) -> tuple[
         if to_move:
             os.rename(target, before.directory)
         raise
-    return before.name, target, follow(site, moment)
+    return before.name, target, take_effect(site, moment)
 
 
-def forget(site: Site, name: str, moment: Moment, actor: str) -> tuple[Repository, list[str], Followed]:
+def forget(site: Site, name: str, moment: Moment, actor: str) -> tuple[Repository, list[str], Effects]:
     """Make a repository unknown; (what it was, its admins, what followed). Nothing on disk is deleted."""
     with site.store.writing() as tx:
         gone = registry.known(tx, site.settings, name)
@@ -309,7 +309,7 @@ def forget(site: Site, name: str, moment: Moment, actor: str) -> tuple[Repositor
             directory=gone.directory,
             require=gone.require,
         )
-    return gone, admins, follow(site, moment)
+    return gone, admins, take_effect(site, moment)
 
 
 def renew_hooks(site: Site, moment: Moment, actor: str) -> tuple[list[str], list[tuple[str, str]]]:

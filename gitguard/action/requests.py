@@ -11,7 +11,7 @@ import hmac
 from msgspec import Struct
 
 from gitguard.action import steps
-from gitguard.action.follow import Followed, follow
+from gitguard.action.effects import Effects, take_effect
 from gitguard.action.revocation import Selection
 from gitguard.action.site import Site
 from gitguard.decision.standing import standing
@@ -181,7 +181,7 @@ class Denied(Struct, frozen=True):
 
     request: ApprovalRequest | None
     sessions: list[Session]
-    followed: Followed
+    effects: Effects
     key: str
     added: tuple[Key, ...] = ()
 
@@ -255,7 +255,7 @@ def deny(
         changes = tx.changes(person.user, moment.at - TOLD_SECONDS)
         subjects = {one.subject for one in changes if one.event == "key-added" and one.credential == key}
         added = tuple(own for own in tx.keys(person.user) if own.fingerprint in subjects)
-    return Denied(wanted, ended, follow(site, moment, Selection(keys=frozenset({key}))), key, added)
+    return Denied(wanted, ended, take_effect(site, moment, Selection(keys=frozenset({key}))), key, added)
 
 
 def went_on(site: Site, wanted: ApprovalRequest, moment: Moment) -> bool:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from gitguard.action.follow import Followed, follow
+from gitguard.action.effects import Effects, take_effect
 from gitguard.action.revocation import Selection
 from gitguard.action.site import open_site, settings_of
 from gitguard.factor import keyring
@@ -32,7 +32,7 @@ class Restored(Struct, frozen=True):
     recovery_codes: int
     invites: int
     factors_dropped: int
-    followed: Followed
+    effects: Effects
     before: str
 
 
@@ -75,7 +75,7 @@ def restore(
                 os.unlink(candidate + suffix)
     open_store(settings.store.url, head).renew_head()
     site = open_site(config, moment, actor)
-    return Restored(*counts, len(dropped), follow(site, moment, Selection(everyone=True)), before)
+    return Restored(*counts, len(dropped), take_effect(site, moment, Selection(everyone=True)), before)
 
 
 def _copied(source: BinaryIO, candidate: str) -> None:

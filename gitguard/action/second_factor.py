@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gitguard.action import requests
-from gitguard.action.follow import Followed, follow
+from gitguard.action.effects import Effects, take_effect
 from gitguard.action.requests import ApprovalRequest
 from gitguard.action.revocation import Selection
 from gitguard.action.site import Site
@@ -28,7 +28,7 @@ class Left(Struct, frozen=True):
     """The sessions that ended, and what followed."""
 
     sessions: list[Session]
-    followed: Followed
+    effects: Effects
 
 
 def begin_enrolment(site: Site, person: Person, given: bytes | None, moment: Moment) -> Pending:
@@ -54,7 +54,7 @@ def confirm(
     moment: Moment,
     wanted: ApprovalRequest | None = None,
     number: str = "",
-) -> tuple[Enrolled, Followed]:
+) -> tuple[Enrolled, Effects]:
     """Confirm an enrolment; enrolling again ends every connection that the factor before it let in. Raises Refusal.
 
     `wanted`: the pending request that led here, which may go on with it by its `number`. MUST: that is looked at behind
@@ -71,7 +71,7 @@ def confirm(
     # A first enrolment is what a push may be waiting for; it asks again by itself.
     mine = frozenset({person.user})
     selected = Selection(users=mine) if done.again else Selection(prompts=mine)
-    return done, follow(site, moment, selected)
+    return done, take_effect(site, moment, selected)
 
 
 def leave(
@@ -89,7 +89,7 @@ def leave(
     """
     ended = change.leave(site.desk, person, moment, typed, everywhere=everywhere, key=key)
     waiting = frozenset({person.user}) if everywhere else frozenset[str]()
-    return Left(ended, follow(site, moment, Selection(waiting=waiting)))
+    return Left(ended, take_effect(site, moment, Selection(waiting=waiting)))
 
 
 def replace_recovery_codes(site: Site, person: Person, typed: bytes, moment: Moment) -> tuple[str, ...]:
@@ -99,16 +99,16 @@ def replace_recovery_codes(site: Site, person: Person, typed: bytes, moment: Mom
 
 def always(
     site: Site, person: Person, moment: Moment, typed: bytes | None, *, on: bool
-) -> tuple[bool, Followed]:
+) -> tuple[bool, Effects]:
     """The user's own switch: (whether it changed, what followed). Raises Refusal, ProofWanted."""
     changed = change.set_always(site.desk, person, moment, typed, on=on)
-    return changed, follow(site, moment)
+    return changed, take_effect(site, moment)
 
 
 def remove(site: Site, person: Person, typed: bytes, moment: Moment) -> Left:
     """Remove the second factor, with all sessions and the connections that they let in. Raises Refusal."""
     ended = change.remove(site.desk, person, typed, moment)
-    return Left(ended, follow(site, moment, Selection(waiting=frozenset({person.user}))))
+    return Left(ended, take_effect(site, moment, Selection(waiting=frozenset({person.user}))))
 
 
 def closed_without_factor(site: Site, user: str, moment: Moment, address: str = "") -> dict[str, list[str]]:

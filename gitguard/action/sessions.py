@@ -7,7 +7,7 @@ import contextlib
 from msgspec import Struct
 
 from gitguard.action import browsers, exemptions, pruning, steps, tally
-from gitguard.action.follow import Followed, follow
+from gitguard.action.effects import Effects, take_effect
 from gitguard.action.revocation import Selection, end_stale
 from gitguard.action.site import Site
 from gitguard.config.types import format_duration
@@ -71,7 +71,7 @@ def open_one(
     return opened
 
 
-def revoke(site: Site, which: Which, moment: Moment, actor: str, reason: str) -> tuple[int, Followed]:
+def revoke(site: Site, which: Which, moment: Moment, actor: str, reason: str) -> tuple[int, Effects]:
     """End sessions at once, with the connections that they let in and what waits at a prompt; how many. Raises Refusal."""
     with site.store.writing() as tx:
         ended = _end_all(tx) if which.everyone else _end(tx, which)
@@ -80,7 +80,7 @@ def revoke(site: Site, which: Which, moment: Moment, actor: str, reason: str) ->
     if which.number is not None and not ended:
         raise Refusal("usage", text=f"no session {which.number}")
     people = {name for name, _ in ended} | ({which.user} if which.user else set())
-    return sum(len(numbers) for _, numbers in ended), follow(
+    return sum(len(numbers) for _, numbers in ended), take_effect(
         site, moment, Selection(waiting=frozenset(people))
     )
 

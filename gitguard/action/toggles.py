@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from gitguard.action.follow import Followed, follow
+from gitguard.action.effects import Effects, take_effect
 from gitguard.action.site import Site
 from gitguard.factor.change import with_proof
 from gitguard.factor.person import Person
@@ -21,26 +21,26 @@ T = TypeVar("T")
 
 def set_require(
     site: Site, person: Person, name: str, word: str, moment: Moment, typed: bytes | None
-) -> tuple[toggle.Change, Followed]:
+) -> tuple[toggle.Change, Effects]:
     """A repository admin sets what is required. Raises Refusal, ProofWanted."""
     toggle.read_require(word)
     done = _as_admin(
         site, person, name, moment, typed,
         lambda tx: toggle.set_require(tx, site.settings, name, word, moment.at, person.user),
     )  # fmt: skip
-    return done, follow(site, moment)
+    return done, take_effect(site, moment)
 
 
 def set_lifetime(
     site: Site, person: Person, name: str, word: str, moment: Moment, typed: bytes | None
-) -> tuple[toggle.Change, Followed]:
+) -> tuple[toggle.Change, Effects]:
     """A repository admin sets how long a verification counts. Raises Refusal, ProofWanted."""
     toggle.read_lifetime(site.settings, word)
     done = _as_admin(
         site, person, name, moment, typed,
         lambda tx: toggle.set_lifetime(tx, site.settings, name, word, moment.at, person.user),
     )  # fmt: skip
-    return done, follow(site, moment)
+    return done, take_effect(site, moment)
 
 
 def change_admin(
@@ -81,20 +81,20 @@ def _as_admin(
     return with_proof(site.desk, person, moment, typed, check, lasting=Lasting.YES)
 
 
-def demand(site: Site, name: str, word: str, moment: Moment, actor: str) -> tuple[toggle.Change, Followed]:
+def demand(site: Site, name: str, word: str, moment: Moment, actor: str) -> tuple[toggle.Change, Effects]:
     """The server's admin sets what is required; its admins may only tighten it from there. Raises Refusal."""
     with site.store.writing() as tx:
         done = toggle.set_require(tx, site.settings, name, word, moment.at, actor, floor=True)
-    return done, follow(site, moment)
+    return done, take_effect(site, moment)
 
 
 def demand_lifetime(
     site: Site, name: str, word: str, moment: Moment, actor: str
-) -> tuple[toggle.Change, Followed]:
+) -> tuple[toggle.Change, Effects]:
     """The server's admin sets how long a verification counts at most. Raises Refusal."""
     with site.store.writing() as tx:
         done = toggle.set_lifetime(tx, site.settings, name, word, moment.at, actor, floor=True)
-    return done, follow(site, moment)
+    return done, take_effect(site, moment)
 
 
 def demand_both(
@@ -104,11 +104,11 @@ def demand_both(
     demanded: tuple[str, int | None],
     moment: Moment,
     actor: str,
-) -> Followed:
+) -> Effects:
     """The server's admin sets the floor, and what a repository's own admins have tightened it to. Raises Refusal."""
     with site.store.writing() as tx:
         toggle.set_both(tx, known(tx, site.settings, name), demanded, floor, moment.at, actor)
-    return follow(site, moment)
+    return take_effect(site, moment)
 
 
 def appoint(site: Site, name: str, verb: str, user: str, moment: Moment, actor: str) -> tuple[str, bool]:

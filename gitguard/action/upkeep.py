@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gitguard.action.follow import Followed, follow
+from gitguard.action.effects import Effects, take_effect
 from gitguard.action.site import Site
 from gitguard.factor import keyring
 from gitguard.machine.files import locked
@@ -39,7 +39,7 @@ def rotate_key(site: Site, moment: Moment, actor: str) -> Rotated:
     return Rotated(ring.newest, len(factors))
 
 
-def accept_clock(site: Site, moment: Moment, actor: str, reason: str) -> tuple[int, Followed]:
+def accept_clock(site: Site, moment: Moment, actor: str, reason: str) -> tuple[int, Effects]:
     """Go on by `moment` after the clock was wrong: (what the newest record said, what followed). Raises Refusal.
 
     Sessions that the wrong clock opened in the future end, and so do the connections that they let in.
@@ -48,7 +48,7 @@ def accept_clock(site: Site, moment: Moment, actor: str, reason: str) -> tuple[i
         before = tx.latest_at()
         tx.record("clock-accepted", moment.at, actor, before=before, reason=reason)
         tx.accept_clock(moment.at)
-    return before, follow(site, moment)
+    return before, take_effect(site, moment)
 
 
 def accept_chain(store: Store, moment: Moment, actor: str, reason: str) -> int:

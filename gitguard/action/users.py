@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gitguard.action import steps
-from gitguard.action.follow import Followed, follow
+from gitguard.action.effects import Effects, take_effect
 from gitguard.action.keys import check_not_foreign, key_row
 from gitguard.action.revocation import NO_SELECTION, Selection
 from gitguard.action.site import Site
@@ -22,7 +22,7 @@ class Changed(Struct, frozen=True):
     """What became of a person: `token` an invite or "", `keys` those that came or went, `changed` whether anything did."""
 
     name: str
-    followed: Followed
+    effects: Effects
     changed: bool = True
     token: str = ""
     keys: tuple[Key, ...] = ()
@@ -53,15 +53,15 @@ def add(
         rows = [key_row(name, new, moment.at) for new in keys]
         added = [row for row in rows if steps.add_key(tx, row, moment.at, actor)]
         token = "" if there else steps.new_invite(tx, site.desk.keyring, name, moment.at, actor)
-    followed = Followed() if of_many else follow(site, moment, keys=bool(added))
-    return Changed(name, followed, not there or bool(added), token, tuple(added))
+    effects = Effects() if of_many else take_effect(site, moment, keys=bool(added))
+    return Changed(name, effects, not there or bool(added), token, tuple(added))
 
 
 def invite(site: Site, names: list[str], moment: Moment, actor: str) -> list[Changed]:
     """A fresh invite for each; the ones before are void. Raises Refusal, and then none was made."""
     with site.store.writing() as tx:
         tokens = [steps.new_invite(tx, site.desk.keyring, name, moment.at, actor) for name in names]
-    return [Changed(name, Followed(), token=token) for name, token in zip(names, tokens, strict=True)]
+    return [Changed(name, Effects(), token=token) for name, token in zip(names, tokens, strict=True)]
 
 
 def not_enrolled(site: Site) -> list[str]:
@@ -81,7 +81,7 @@ def set_state(site: Site, name: str, state: str, moment: Moment, actor: str, rea
     with site.store.writing() as tx:
         changed = steps.set_user_state(tx, name, state, moment.at, actor, reason)
     selected = Selection(users=frozenset({name})) if state == "suspended" else NO_SELECTION
-    return Changed(name, follow(site, moment, selected), changed)
+    return Changed(name, take_effect(site, moment, selected), changed)
 
 
 class Emergency(Struct, frozen=True):
@@ -107,7 +107,7 @@ def emergency(site: Site, name: str, moment: Moment, actor: str, reason: str) ->
         tx.drop_invite(name)
         changed = steps.set_user_state(tx, name, "suspended", moment.at, actor, reason)
         tx.record("emergency", moment.at, actor, user=name, reason=reason, sessions_ended=sessions)
-    done = Changed(name, follow(site, moment, Selection(users=frozenset({name}))), changed)
+    done = Changed(name, take_effect(site, moment, Selection(users=frozenset({name}))), changed)
     found: list[Entry] = []
     path, since = str(site.settings.paths.access_log), moment.at - DAY_SECONDS
     packed = unread(path, since)
@@ -133,8 +133,8 @@ def reset(site: Site, names: list[str], moment: Moment, actor: str, reason: str)
     """Take the second factor away, end all sessions, issue the invite that lets each come back. Raises Refusal."""
     with site.store.writing() as tx:
         tokens = [steps.reset_factor(tx, site.desk.keyring, name, moment.at, actor, reason) for name in names]
-    followed = follow(site, moment, Selection(users=frozenset(names)))
-    return [Changed(name, followed, token=token) for name, token in zip(names, tokens, strict=True)]
+    effects = take_effect(site, moment, Selection(users=frozenset(names)))
+    return [Changed(name, effects, token=token) for name, token in zip(names, tokens, strict=True)]
 
 
 def unthrottle(site: Site, name: str, moment: Moment, actor: str, reason: str) -> int:
@@ -147,8 +147,8 @@ def remove(site: Site, name: str, moment: Moment, actor: str, reason: str) -> Ch
     """Remove a user with factor, sessions, keys and invites. Raises Refusal."""
     with site.store.writing() as tx:
         gone = steps.remove_user(tx, name, moment.at, actor, reason)
-    followed = follow(site, moment, Selection(users=frozenset({name})), keys=True)
-    return Changed(name, followed, keys=tuple(gone))
+    effects = take_effect(site, moment, Selection(users=frozenset({name})), keys=True)
+    return Changed(name, effects, keys=tuple(gone))
 
 
 def restore(site: Site, name: str, moment: Moment, actor: str, reason: str) -> Changed:
@@ -160,4 +160,4 @@ def restore(site: Site, name: str, moment: Moment, actor: str, reason: str) -> C
         tx.set_user_state(name, "active")
         tx.record("user-restored", moment.at, actor, user=name, reason=reason)
         token = steps.new_invite(tx, site.desk.keyring, name, moment.at, actor)
-    return Changed(name, follow(site, moment), token=token)
+    return Changed(name, take_effect(site, moment), token=token)

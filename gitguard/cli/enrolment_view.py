@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gitguard.action import second_factor
-from gitguard.action.follow import Followed
+from gitguard.action.effects import Effects
 from gitguard.cli.here import Here
 from gitguard.cli.prompt import ask
 from gitguard.cli.qr import draw, width
@@ -41,7 +41,7 @@ def show_pending(here: Here, pending: Pending, qr: str) -> None:
     click.echo(draw(pending.uri, qr), color=True, nl=False)
 
 
-def confirm_pending(here: Here, pending: Pending) -> tuple[Enrolled, Followed, Moment]:
+def confirm_pending(here: Here, pending: Pending) -> tuple[Enrolled, Effects, Moment]:
     """Ask for the new app's code, up to three times. Raises Refusal when none was right."""
     question = f"4. code that the app shows now ({pending.parameters.digits} digits): "
     for attempt in range(1, TRIES + 1):

@@ -26,7 +26,7 @@ from gitguard.session.scope import network_of, scope_of
 from gitguard.store.rows import Change, Session
 
 if TYPE_CHECKING:
-    from gitguard.action.follow import Followed
+    from gitguard.action.effects import Effects
 
 T = TypeVar("T")
 
@@ -141,15 +141,15 @@ def say_waiting(here: Here, rest: str) -> None:
             )
 
 
-def say_followed(followed: Followed, *, rest: str = "ended") -> None:
+def say_effects(effects: Effects, *, rest: str = "ended") -> None:
     """What followed a change: transfers that ended, and what could not be done although the change stands."""
-    if followed.ended:
-        counted(followed.ended, "running transfer", rest)
+    if effects.ended:
+        counted(effects.ended, "running transfer", rest)
 
 
-def check_followed(followed: Followed, stands: str) -> None:
+def check_effects(effects: Effects, stands: str) -> None:
     """Raises the refusal of what could not follow, saying what stands all the same. Call it last."""
-    fault = followed.fault
+    fault = effects.fault
     if fault is None:
         return
     raise fault.but(

@@ -9,8 +9,8 @@ from gitguard.cli.here import (
     DOING,
     Here,
     ask_second,
-    check_followed,
-    say_followed,
+    check_effects,
+    say_effects,
     say_session,
     with_code,
     with_codes,
@@ -48,7 +48,7 @@ def enroll(here: Here, invite: str | None, qr: str) -> int:
     except SecondCodeWanted:
         pending = second_factor.begin_enrolment(here.site, here.person, ask_second(here), now())
     show_pending(here, pending, qr)
-    done, followed, moment = confirm_pending(here, pending)
+    done, effects, moment = confirm_pending(here, pending)
     click.echo(
         ("your new app" if done.again else "your second factor")
         + " is set up"
@@ -60,7 +60,7 @@ def enroll(here: Here, invite: str | None, qr: str) -> int:
         click.echo(
             f"no session was opened, because your address is not known; verify with: {here.server.ssh('verify')}"
         )
-    check_followed(followed, "your second factor is set up")
+    check_effects(effects, "your second factor is set up")
     return 0
 
 
@@ -104,8 +104,8 @@ def leave(here: Here, all: bool, key: str) -> int:  # noqa: A002
         counted(len(done.sessions), "session", "ended; your key still works for SSH")
     else:
         click.echo("no session was open; nothing to end")
-    say_followed(done.followed, rest="that rode on it ended too")
-    check_followed(done.followed, "the session has ended")
+    say_effects(done.effects, rest="that rode on it ended too")
+    check_effects(done.effects, "the session has ended")
     return 0
 
 
@@ -131,7 +131,7 @@ def always(here: Here, switch: str) -> int:
     if not here.settings.account.allow_always:
         raise Refusal("forbidden", text="this server does not offer the switch `always`")
     on = switch == "on"
-    changed, followed = with_code(
+    changed, effects = with_code(
         here, lambda typed, moment: second_factor.always(here.site, here.person, moment, typed, on=on)
     )
     said = switch if changed else f"already {switch}"
@@ -143,8 +143,8 @@ def always(here: Here, switch: str) -> int:
             else "2FA only where a repository or the server requires it"
         )
     )
-    say_followed(followed)
-    check_followed(followed, f'"always" is {switch}')
+    say_effects(effects)
+    check_effects(effects, f'"always" is {switch}')
     return 0
 
 
@@ -173,8 +173,8 @@ def remove(here: Here) -> int:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             verb = DOING[operation]
             click.echo(f"you can no longer {verb}: {', '.join(names[:5])}{more}")
-    say_followed(done.followed)
-    check_followed(done.followed, "your second factor is removed")
+    say_effects(done.effects)
+    check_effects(done.effects, "your second factor is removed")
     return 0
 
 

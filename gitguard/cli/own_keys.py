@@ -7,7 +7,7 @@ from msgspec import Struct, to_builtins
 
 from gitguard.account.public_key import parse_public_key
 from gitguard.action.keys import add_own, check_own, check_own_allowed, remove_own
-from gitguard.cli.here import Here, check_followed, say_followed, with_codes
+from gitguard.cli.here import Here, check_effects, say_effects, with_codes
 from gitguard.cli.printing import say_json
 from gitguard.decision.standing import live_sessions
 from gitguard.factor.change import require_enrolled
@@ -35,13 +35,13 @@ def _add(here: Here, words: tuple[str, ...]) -> int:
         paste = here.server.ssh("keys add") + ' "$(cat ~/.ssh/id_ed25519.pub)"'
         raise Refusal("usage", text="which public key?", hint=f"for example: {paste}")
     new = parse_public_key(" ".join(words))
-    added, followed = with_codes(
+    added, effects = with_codes(
         here, lambda typed, moment: add_own(here.site, here.person, new, typed, moment)
     )
     kept = f", limited as the key that you use: {added.limits}" if added.limits else ""
     click.echo(f"added {added.fingerprint} {readable(added.comment, 100)}".rstrip() + kept)
     click.echo("the new key must verify before it can be used where 2FA is required")
-    check_followed(followed, f"{added.fingerprint} is added")
+    check_effects(effects, f"{added.fingerprint} is added")
     return 0
 
 
@@ -50,12 +50,12 @@ def _remove(here: Here, words: tuple[str, ...]) -> int:
         raise Refusal("usage", text="give one fingerprint, SHA256:...", list_with="keys")
     with here.site.store.reading() as tx:
         check_own(tx.keys(here.person.user), words[0])
-    gone, followed = with_codes(
+    gone, effects = with_codes(
         here, lambda typed, moment: remove_own(here.site, here.person, words[0], typed, moment)
     )
     click.echo(f"removed {gone.fingerprint}; its sessions ended")
-    say_followed(followed)
-    check_followed(followed, f"{gone.fingerprint} is removed")
+    say_effects(effects)
+    check_effects(effects, f"{gone.fingerprint} is removed")
     return 0
 
 

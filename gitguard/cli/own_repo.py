@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from gitguard.action import toggles
-from gitguard.action.follow import Followed
+from gitguard.action.effects import Effects
 from gitguard.action.repository_state import of_person, state_lines
-from gitguard.cli.here import Here, check_followed, say_followed, with_code
+from gitguard.cli.here import Here, check_effects, say_effects, with_code
 from gitguard.cli.printing import say_json
 from gitguard.config.schema import Settings
 from gitguard.decision.standing import exempted, standing
@@ -88,19 +88,19 @@ def show_repository(
 
 def require(here: Here, repo: str, require: str) -> int:
     """Set what the repository demands."""
-    done, followed = with_code(
+    done, effects = with_code(
         here, lambda typed, at: toggles.set_require(here.site, here.person, repo, require, at, typed)
     )
-    say_toggle(here.settings, done, followed)
+    say_toggle(here.settings, done, effects)
     return 0
 
 
 def lifetime(here: Here, repo: str, lifetime: str) -> int:
     """Set how long a verification counts for the repository."""
-    done, followed = with_code(
+    done, effects = with_code(
         here, lambda typed, at: toggles.set_lifetime(here.site, here.person, repo, lifetime, at, typed)
     )
-    say_toggle(here.settings, done, followed)
+    say_toggle(here.settings, done, effects)
     return 0
 
 
@@ -113,16 +113,16 @@ def admin(here: Here, repo: str, verb: str, user: str) -> int:
     return 0
 
 
-def say_toggle(settings: Settings, done: toggle.Change, followed: Followed) -> None:
+def say_toggle(settings: Settings, done: toggle.Change, effects: Effects) -> None:
     """Say what a toggle was and is, and what ended with it."""
     if done.before == done.after:
         click.echo(f"{done.repository} requires {done.after} already")
     else:
         click.echo(f"{done.repository} now requires {done.after} (was {done.before})")
-    say_followed(followed, rest="that no longer met the requirement ended")
+    say_effects(effects, rest="that no longer met the requirement ended")
     if note := toggle.without_effect(settings):
         click.echo(note)
-    check_followed(followed, f"{done.repository} requires {done.after}")
+    check_effects(effects, f"{done.repository} requires {done.after}")
 
 
 def say_admin(repository: str, verb: str, user: str, *, changed: bool) -> None:

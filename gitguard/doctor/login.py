@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 
-from gitguard.action.follow import write_keys
+from gitguard.action.effects import write_keys
 from gitguard.action.site import Site
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.doctor.sshd import Sshd

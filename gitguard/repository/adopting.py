@@ -248,8 +248,8 @@ def plan(found: Found, uid: int, hook: bytes) -> list[Step]:
         and _listed(f"{found.directory}/{FOLDER}")
         and not os.path.exists(f"{found.directory}/{LEFT_ALONE}")
     ):
-        selected = f"its {FOLDER} to whoever ran it so far (to let gitguard run it: rm {LEFT_ALONE})"
-        steps.append(Step(f"leave {selected}", f"left {selected}"))
+        whose = f"its {FOLDER} to whoever ran it so far (to let gitguard run it: rm {LEFT_ALONE})"
+        steps.append(Step(f"leave {whose}", f"left {whose}"))
     if older := _moved_by_older(found.directory):
         steps.append(Step(f"move {older} back to {KEPT}", f"moved {older} back to {KEPT}"))
     if hook_fault(found.directory, hook, uid):

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from msgspec import Struct
 
 from gitguard.action import browsers, keys, requests, second_factor
-from gitguard.action.follow import Followed
+from gitguard.action.effects import Effects
 from gitguard.answer.reading_log import entries_before
 from gitguard.decision.standing import live_sessions
 from gitguard.factor.change import ProofWanted
@@ -108,9 +108,9 @@ def _code() -> bytes:
     return typed
 
 
-def _back(done: str, followed: Followed | None = None) -> ResponseReturnValue:
+def _back(done: str, effects: Effects | None = None) -> ResponseReturnValue:
     say(f"account.done.{done}")
-    say_not_all(followed.fault if followed is not None else None)
+    say_not_all(effects.fault if effects is not None else None)
     return redirect(url_for("account.account"), 303)
 
 
@@ -119,7 +119,7 @@ def _back(done: str, followed: Followed | None = None) -> ResponseReturnValue:
 def leave() -> ResponseReturnValue:
     """End this browser's session; it stays signed in."""
     here = visit()
-    return _back("left", second_factor.leave(here.site, here.person, here.moment, None).followed)
+    return _back("left", second_factor.leave(here.site, here.person, here.moment, None).effects)
 
 
 @pages.post("/leave-all")
@@ -129,7 +129,7 @@ def leave_all() -> ResponseReturnValue:
     here = visit()
     return _back(
         "left-all",
-        second_factor.leave(here.site, here.person, here.moment, typed_code(), everywhere=True).followed,
+        second_factor.leave(here.site, here.person, here.moment, typed_code(), everywhere=True).effects,
     )
 
 
@@ -141,7 +141,7 @@ def leave_key() -> ResponseReturnValue:
     if not key:
         raise Refusal("usage")
     left = second_factor.leave(here.site, here.person, here.moment, typed_code(), key=key)
-    return _back("key-left" if left.sessions else "nothing-left", left.followed)
+    return _back("key-left" if left.sessions else "nothing-left", left.effects)
 
 
 @pages.post("/remove-key")
@@ -176,8 +176,8 @@ def always() -> ResponseReturnValue:
         raise Refusal("usage")
     if not here.settings.account.allow_always:
         raise Refusal("forbidden")
-    _, followed = second_factor.always(here.site, here.person, here.moment, typed_code(), on=switch == "on")
-    return _back(f"always-{switch}", followed)
+    _, effects = second_factor.always(here.site, here.person, here.moment, typed_code(), on=switch == "on")
+    return _back(f"always-{switch}", effects)
 
 
 @pages.post("/recovery-codes")
@@ -224,7 +224,7 @@ def remove() -> ResponseReturnValue:
     _check_removal()
     done = second_factor.remove(here.site, here.person, _code(), here.moment)
     renew()
-    return _back("removed", done.followed)
+    return _back("removed", done.effects)
 
 
 def _check_removal() -> None:

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from gitguard.action import toggles
-from gitguard.action.follow import Followed
+from gitguard.action.effects import Effects
 from gitguard.action.repository_state import state_lines
 from gitguard.config.types import format_duration
 from gitguard.factor.change import ProofWanted
@@ -112,17 +112,17 @@ def _administered(name: str) -> Repository:
     return row
 
 
-def _set(field: str, act: Callable[[str], Followed | None], done: str = "") -> ResponseReturnValue:
+def _set(field: str, act: Callable[[str], Effects | None], done: str = "") -> ResponseReturnValue:
     """Change the repository of the form; what was filled in wrongly is said beside its field."""
     row = _administered(request.form.get("name", ""))
     try:
-        followed = act(row.name)
+        effects = act(row.name)
     except Refusal as refusal:
         if refusal.reason not in ("usage", "forbidden", "not-available") or typed_code() is not None:
             raise  # with a code in it the page of its own may not be theirs to see
         return _show(row, refusal_in_words(refusal), field, 403 if refusal.reason != "usage" else 400)
     say(f"repository.done.{done or field}", user=readable(request.form.get("user", ""), 64))
-    say_not_all(followed.fault if followed is not None else None)
+    say_not_all(effects.fault if effects is not None else None)
     return redirect(url_for("repositories.repository", name=row.name), 303)
 
 

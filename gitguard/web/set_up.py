@@ -209,7 +209,7 @@ def confirm() -> ResponseReturnValue:
     wanted = _wanted(held)
     typed = request.form.get("code", "").encode("utf-8", "replace")
     try:
-        done, followed = second_factor.confirm(
+        done, effects = second_factor.confirm(
             here.site,
             here.person,
             held.pending,
@@ -226,7 +226,7 @@ def confirm() -> ResponseReturnValue:
         return _code_page(held, error=words, field=field, status=400)
     _held().drop(here.browser)
     _once().forget(here.browser)
-    say_not_all(followed.fault)
+    say_not_all(effects.fault)
     if wanted is not None:
         return went_on(wanted)
     say("account.done.enrolled-again" if done.again else "account.done.enrolled")

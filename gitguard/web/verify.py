@@ -202,7 +202,7 @@ def not_me() -> ResponseReturnValue:
         here.moment,
         typed_code(),
     )
-    say_not_all(stopped.followed.fault)
+    say_not_all(stopped.effects.fault)
     renew()
     return redirect(url_for("verify.stopped", name=_once().put(here.browser, stopped)), 303)
 

@@ -172,7 +172,7 @@ def test_this_is_not_me(house: House) -> None:
     before = house.newest
     done = requests.deny(house.site, browser, request.request.id, "", house.moment)
     assert [s.credential for s in done.sessions] == [person.credential.text]
-    assert done.followed.fault is None
+    assert done.effects.fault is None
     assert house.events(before) == ["request-denied"]
     assert requests.request_of(house.site, browser, request.request.id, house.moment) is None
 

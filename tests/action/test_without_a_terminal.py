@@ -34,7 +34,7 @@ from gitguard.action import (
     upkeep,
     users,
 )
-from gitguard.action.follow import write_keys
+from gitguard.action.effects import write_keys
 from gitguard.action.sessions import Which
 from gitguard.action.site import Site, open_site
 from gitguard.action.wanted import Wanted
@@ -585,7 +585,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
 
 # What actions are made of, called by each of them.
 PARTS = {
-    "follow.follow", "revocation.end_stale", "revocation.look_path",
+    "effects.take_effect", "revocation.end_stale", "revocation.look_path",
     "roster.entry_of", "site.open_site", "site.settings_of", "keys.check_own_allowed",
     "repositories.lost", "trail.write_archive", "trail.move_out", "pruning.prune", "pruning.left_behind", "pruning.clear_away",  # of the sweep; test_pruning.py
 }  # fmt: skip
@@ -628,7 +628,7 @@ def test_every_action_is_called_here() -> None:
         and node.args.args
         and (node.args.args[0].arg in ("site", "config") or node.name == "accept_chain")
     }
-    assert there - PARTS - {"follow.write_keys"} == set(CALLS)
+    assert there - PARTS - {"effects.write_keys"} == set(CALLS)
 
 
 def test_what_prints_changes_nothing() -> None:

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec.structs import replace
 
-from gitguard.action import browsers, follow, keys, revocation
+from gitguard.action import browsers, effects, keys, revocation
 from gitguard.action.applying import plan
 from gitguard.action.notices import notices_of
 from gitguard.action.wanted import read_wanted
@@ -269,11 +269,11 @@ def test_a_look_that_fails_ended_nothing(house: House, monkeypatch: pytest.Monke
     def locked(*_: object) -> int:
         raise Refusal("store-unavailable", "locked")
 
-    monkeypatch.setattr(follow, "end_stale", locked)
-    followed = follow.follow(house.site, house.moment)
-    assert followed.ended == 0
-    assert followed.fault is not None
-    assert followed.fault.detail == "locked"
+    monkeypatch.setattr(effects, "end_stale", locked)
+    done = effects.take_effect(house.site, house.moment)
+    assert done.ended == 0
+    assert done.fault is not None
+    assert done.fault.detail == "locked"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can try it as another account")

@@ -12,7 +12,7 @@ from typing import Any
 import pyotp
 import pytest
 
-from gitguard.action.follow import Followed
+from gitguard.action.effects import Effects
 from gitguard.action.requests import Denied
 from gitguard.message.reasons import Refusal
 from gitguard.web import account, checks, verify
@@ -115,7 +115,7 @@ def test_a_last_key_is_not_offered_for_removal(keys: int, may: bool, monkeypatch
     """After "not me": to remove it would be refused, since without a key nobody comes back."""
     shown = visiting(monkeypatch, verify, Store(keys=keys))
     once = Once()
-    name = once.put("web:a", Denied(None, [], Followed(), "0"))
+    name = once.put("web:a", Denied(None, [], Effects(), "0"))
     monkeypatch.setattr(verify, "_once", lambda: once)
     verify.stopped(name)
     assert shown[0]["may_remove"] is may
@@ -127,7 +127,7 @@ def test_what_could_not_follow_a_denial_is_said(monkeypatch: pytest.MonkeyPatch)
     fault = Refusal("store-unavailable", "locked")
     told: list[Refusal | None] = []
     monkeypatch.setattr(
-        "gitguard.web.verify.requests.deny", lambda *_: Denied(None, [], Followed(0, fault), "0")
+        "gitguard.web.verify.requests.deny", lambda *_: Denied(None, [], Effects(0, fault), "0")
     )
     monkeypatch.setattr(verify, "say_not_all", told.append)
     monkeypatch.setattr(verify, "request", SimpleNamespace(form={}))

@@ -10,7 +10,7 @@ from gitguard.action.applying import May, carry_out, plan
 from gitguard.action.wanted import read_wanted
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import open_office, read_file, say_faults
-from gitguard.cli.here import check_followed
+from gitguard.cli.here import check_effects
 from gitguard.cli.printing import number, say_json
 from gitguard.command_line import say
 from gitguard.config.faults import ConfigurationError
@@ -41,11 +41,11 @@ def apply(ctx: click.Context, file: str, dry_run: bool, prune: bool, resume: boo
     planned = plan(office.site, wanted, now(), office.actor, May(prune=prune, resume=resume))
     ended = 0
     if not dry_run:
-        for step, followed in carry_out(planned, office.site, now()):
+        for step, effects in carry_out(planned, office.site, now()):
             if not as_json and step in planned.steps:
                 click.echo(step.what)
-            ended += followed.ended
-            check_followed(followed, f"done: {step.what}")
+            ended += effects.ended
+            check_effects(effects, f"done: {step.what}")
     elif not as_json:
         for step in planned.steps:
             click.echo(f"would {step.what}")

@@ -12,10 +12,10 @@ import time
 
 import click
 
-from gitguard.action.follow import follow
+from gitguard.action.effects import take_effect
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import config_of, enter, open_office
-from gitguard.cli.here import check_followed, say_followed
+from gitguard.cli.here import check_effects, say_effects
 from gitguard.cli.printing import counted, number, say_json
 from gitguard.command_line import Group
 from gitguard.config.faults import ConfigurationError, Fault
@@ -107,9 +107,9 @@ def edit(ctx: click.Context) -> int:
     vouch(places_of(path).compiled, data)
     click.echo(f"{path} is in order, and in use from the next request on")
     office = open_office(ctx)
-    followed = follow(office.site, now())
-    say_followed(followed)
-    check_followed(followed, "the configuration is in use")
+    effects = take_effect(office.site, now())
+    say_effects(effects)
+    check_effects(effects, "the configuration is in use")
     return 0
 
 

@@ -8,7 +8,7 @@ from msgspec import to_builtins
 from gitguard.action import importing as action
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, open_office, read_file
-from gitguard.cli.here import check_followed
+from gitguard.cli.here import check_effects
 from gitguard.cli.printing import number, say_json
 from gitguard.command_line import say
 from gitguard.exchange import authenticators, people
@@ -74,7 +74,7 @@ def import_(
         )
         if changed and not dry_run and form in ("csv", "authorized-keys"):
             say("who has no second factor yet: gitguard admin user invite --all")
-    check_followed(done.followed, "what was taken over stands")
+    check_effects(done.effects, "what was taken over stands")
 
 
 def _would(did: str) -> str:

@@ -17,7 +17,7 @@ from gitguard.action.keys import Plan, Wanted
 from gitguard.cli.admin import options
 from gitguard.cli.admin.asking import say_invite
 from gitguard.cli.admin.office import Office, config_of, in_office, open_office, open_settings, read_file
-from gitguard.cli.here import check_followed, say_followed
+from gitguard.cli.here import check_effects, say_effects
 from gitguard.cli.printing import number, say_json, say_table
 from gitguard.command_line import Group, say
 from gitguard.host.key_file import ForeignLine
@@ -80,13 +80,13 @@ def add(ctx: click.Context, user: str, file: str, behind: str, verify_required: 
             )
     office = open_office(ctx)
     new = [NewKey(k, verify_required=verify_required, behind=program) for k in keys]
-    added, followed = action.add(office.site, user, new, now(), office.actor)
+    added, effects = action.add(office.site, user, new, now(), office.actor)
     for row in added:
         click.echo(f"added {row.fingerprint} {readable(row.comment)}".rstrip() + f" to {user}")
     if not added:
         click.echo(f"{user} has that key already; its limits and its program stay as they are")
     say_program(office, tuple(added))
-    check_followed(followed, f"the keys of {user} are stored")
+    check_effects(effects, f"the keys of {user} are stored")
 
 
 def say_program(office: Office, added: tuple[Key, ...]) -> None:
@@ -147,12 +147,12 @@ def adopt(
         if fault:
             click.echo(f"before that: {fault}", err=True)
         return 0
-    invites, followed = action.adopt(office.site, plan, wanted, moment, office.actor)
+    invites, effects = action.adopt(office.site, plan, wanted, moment, office.actor)
     _say_plan(plan, "gated")
     for name, token in invites.items():
         say_invite(office, name, token)
-    say_followed(followed)
-    check_followed(followed, "the keys are stored")
+    say_effects(effects)
+    check_effects(effects, "the keys are stored")
     return 0
 
 
@@ -330,7 +330,7 @@ def _say_map(office: Office, foreign: list[ForeignLine]) -> None:
 @in_office
 def remove(office: Office, fingerprint: str, reason: str) -> None:
     """Remove a key, at once. Its sessions and running transfers end."""
-    gone, followed = action.remove(office.site, fingerprint, now(), office.actor, reason)
+    gone, effects = action.remove(office.site, fingerprint, now(), office.actor, reason)
     click.echo(f"removed {gone.fingerprint} {readable(gone.comment)}".rstrip() + f" of {gone.user}")
-    say_followed(followed)
-    check_followed(followed, f"{printable(fingerprint, 60)} is removed and opens nothing any more")
+    say_effects(effects)
+    check_effects(effects, f"{printable(fingerprint, 60)} is removed and opens nothing any more")

@@ -12,7 +12,7 @@ from gitguard.action import repositories, toggles
 from gitguard.action.repositories import Listed
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, in_office, open_office
-from gitguard.cli.here import check_followed, say_followed
+from gitguard.cli.here import check_effects, say_effects
 from gitguard.cli.own_repo import say_admin, say_toggle, show_repository
 from gitguard.cli.printing import counted, say_json, say_table
 from gitguard.command_line import Group, say
@@ -137,10 +137,10 @@ def adopt(ctx: click.Context, names: tuple[str, ...], everything: bool, dry_run:
 @in_office
 def rename(office: Office, old: str, new: str) -> None:
     """Rename a repository. On disk and in the store; what it requires and its admins stay."""
-    before, target, followed = repositories.rename(office.site, old, new, now(), office.actor)
+    before, target, effects = repositories.rename(office.site, old, new, now(), office.actor)
     click.echo(f"{before} is now {registry.new_name(office.settings, new)}, in {target}")
-    say_followed(followed)
-    check_followed(followed, "it is renamed")
+    say_effects(effects)
+    check_effects(effects, "it is renamed")
 
 
 @repo.command()
@@ -148,14 +148,14 @@ def rename(office: Office, old: str, new: str) -> None:
 @in_office
 def forget(office: Office, name: str) -> None:
     """Stop serving a repository. It is refused from then on; nothing on disk is deleted."""
-    gone, admins, followed = repositories.forget(office.site, name, now(), office.actor)
+    gone, admins, effects = repositories.forget(office.site, name, now(), office.actor)
     if gone.require != "none" or admins:
         toggled = toggle.describe(gone.require, gone.lifetime_seconds)
         click.echo(f"its switch is forgotten too: require {toggled}, admins: {', '.join(admins) or 'none'}")
     left = "was left as it is" if os.path.lexists(gone.directory) else "was not there any more"
     click.echo(f"{gone.name} is not known any more, so it is refused; {gone.directory} {left}")
-    say_followed(followed)
-    check_followed(followed, f"{gone.name} is forgotten")
+    say_effects(effects)
+    check_effects(effects, f"{gone.name} is forgotten")
 
 
 @repo.command(name="list")
@@ -227,8 +227,8 @@ def show(office: Office, name: str, as_json: bool) -> None:
 @in_office
 def require(office: Office, name: str, what: str) -> None:
     """Require 2FA for none, push or all. The word push means pushing only; all means reading too. A minimum: the repository's admins may only tighten it."""
-    done, followed = toggles.demand(office.site, name, what, now(), office.actor)
-    say_toggle(office.settings, done, followed)
+    done, effects = toggles.demand(office.site, name, what, now(), office.actor)
+    say_toggle(office.settings, done, effects)
 
 
 @repo.command()
@@ -237,8 +237,8 @@ def require(office: Office, name: str, what: str) -> None:
 @in_office
 def lifetime(office: Office, name: str, how_long: str) -> None:
     """Set how long a verification counts. May only be shorter than the server's."""
-    done, followed = toggles.demand_lifetime(office.site, name, how_long, now(), office.actor)
-    say_toggle(office.settings, done, followed)
+    done, effects = toggles.demand_lifetime(office.site, name, how_long, now(), office.actor)
+    say_toggle(office.settings, done, effects)
 
 
 @repo.command()

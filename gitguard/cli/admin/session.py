@@ -8,7 +8,7 @@ from gitguard.action import sessions, steps
 from gitguard.action.sessions import Which
 from gitguard.cli.admin import options
 from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
-from gitguard.cli.here import check_followed, say_followed
+from gitguard.cli.here import check_effects, say_effects
 from gitguard.cli.printing import counted, say_json_each, say_table
 from gitguard.command_line import Group
 from gitguard.config.types import seconds_of
@@ -103,10 +103,10 @@ def revoke(
         raise Refusal("usage", text="whose sessions? Give USER, --id N, --key FINGERPRINT or --all")
     office = open_office(ctx)
     which = Which(user, number, key, everyone)
-    ended, followed = sessions.revoke(office.site, which, now(), office.actor, reason)
+    ended, effects = sessions.revoke(office.site, which, now(), office.actor, reason)
     counted(ended, "session", "ended")
-    say_followed(followed)
-    check_followed(followed, "the sessions have ended")
+    say_effects(effects)
+    check_effects(effects, "the sessions have ended")
 
 
 @session.command()

@@ -8,10 +8,10 @@ import pwd
 import click
 
 from gitguard.action import repositories
-from gitguard.action.follow import follow, write_keys
+from gitguard.action.effects import take_effect, write_keys
 from gitguard.action.keys import foreign
 from gitguard.cli.admin.office import Office, actor, config_of, open_office, open_settings_or_say
-from gitguard.cli.here import check_followed, say_followed
+from gitguard.cli.here import check_effects, say_effects
 from gitguard.cli.printing import counted
 from gitguard.command_line import say
 from gitguard.host import system
@@ -152,9 +152,9 @@ def _renew(office: Office) -> None:
         if write_keys(site):
             click.echo(f"renewed gitguard's block in {site.key_file}")
     finally:
-        followed = follow(site, moment)
-    say_followed(followed)
-    check_followed(followed, "everything is installed")
+        effects = take_effect(site, moment)
+    say_effects(effects)
+    check_effects(effects, "everything is installed")
 
 
 def _some(label: str, lines: list[str], remedy: str = "") -> None:

@@ -21,7 +21,7 @@ from gitguard.cli.admin.office import (
     open_office,
     open_settings_or_say,
 )
-from gitguard.cli.here import check_followed, say_followed
+from gitguard.cli.here import check_effects, say_effects
 from gitguard.cli.printing import counted, number, say_json
 from gitguard.cli.progress import Progress
 from gitguard.command_line import Group, as_typed, say
@@ -119,7 +119,7 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, key_file_l
         "Keys that were removed, users that were suspended and factors that were reset since the backup are back: "
         "look through them.\nBring the key file in line: gitguard admin init"
     )
-    check_followed(done.followed, "the store is restored")
+    check_effects(done.effects, "the store is restored")
 
 
 @store.command()
@@ -211,10 +211,10 @@ def accept_clock(ctx: click.Context, reason: str) -> None:
     check_reason(reason)
     office = open_office(ctx)
     moment = now()
-    before, followed = upkeep.accept_clock(office.site, moment, office.actor, reason)
+    before, effects = upkeep.accept_clock(office.site, moment, office.actor, reason)
     click.echo(
         f"the store continues from {clock(moment.at, moment.at)} (its latest record said {clock(before, moment.at)})"
     )
     say("whose codes stay refused (their watermark is in the future) needs: gitguard admin user reset NAME")
-    say_followed(followed)
-    check_followed(followed, "the clock is accepted")
+    say_effects(effects)
+    check_effects(effects, "the clock is accepted")

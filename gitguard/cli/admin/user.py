@@ -14,7 +14,7 @@ from gitguard.cli.admin.asking import confirm, say_invite
 from gitguard.cli.admin.importing import import_
 from gitguard.cli.admin.key import BEHIND, read_key_files, read_program, say_program
 from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
-from gitguard.cli.here import check_followed, say_followed
+from gitguard.cli.here import check_effects, say_effects
 from gitguard.cli.printing import counted, number, say_json, say_json_each, say_table
 from gitguard.command_line import Group, say
 from gitguard.config.types import seconds_of
@@ -60,7 +60,7 @@ def add(ctx: click.Context, name: str, files: tuple[str, ...], behind: str, if_m
         click.echo(f"  {key.fingerprint} {readable(key.comment)}", err=True)
     if done.token:
         say_invite(office, name, done.token)
-    check_followed(done.followed, f"{name} is added")
+    check_effects(done.effects, f"{name} is added")
 
 
 @user.command()
@@ -183,8 +183,8 @@ def _say_state(name: str, state: str, done: Changed) -> None:
         if done.changed
         else f"{name} is {state} already"
     )
-    say_followed(done.followed)
-    check_followed(done.followed, f"{name} is {state}")
+    say_effects(done.effects)
+    check_effects(done.effects, f"{name} is {state}")
 
 
 @user.command()
@@ -214,17 +214,17 @@ def emergency(ctx: click.Context, name: str, reason: str, as_json: bool) -> None
             {
                 "user": name,
                 "sessions_ended": what.sessions,
-                "transfers_ended": what.done.followed.ended,
+                "transfers_ended": what.done.effects.ended,
                 "entries": list(what.entries),
                 "unread": what.unread,
             }
         )
-        check_followed(what.done.followed, f"{name} is suspended")
+        check_effects(what.done.effects, f"{name} is suspended")
         return
     click.echo(
         f"{name} is {'now' if what.done.changed else 'already'} suspended; {number(what.sessions, 'session')} ended"
     )
-    say_followed(what.done.followed)
+    say_effects(what.done.effects)
     if what.unread:
         click.echo(f"what they read and pushed cannot be said: {what.unread}", err=True)
     elif not what.entries:
@@ -245,7 +245,7 @@ def emergency(ctx: click.Context, name: str, reason: str, as_json: bool) -> None
         f"and gitguard admin user resume {name}",
         err=True,
     )
-    check_followed(what.done.followed, f"{name} is suspended")
+    check_effects(what.done.effects, f"{name} is suspended")
 
 
 @user.command()
@@ -274,7 +274,7 @@ def reset(ctx: click.Context, names: tuple[str, ...], everyone: bool, yes: bool,
     for done in users.reset(office.site, chosen, now(), office.actor, reason):
         click.echo(f"{done.name}'s second factor is removed and all their sessions have ended", err=True)
         say_invite(office, done.name, done.token, tabled=everyone)
-        check_followed(done.followed, f"{done.name} was reset")
+        check_effects(done.effects, f"{done.name} was reset")
 
 
 @user.command()
@@ -301,8 +301,8 @@ def remove(office: Office, name: str, yes: bool, reason: str) -> None:
         confirm(f"remove {name} for good? the name stays reserved", f"{name} was not removed")
     done = users.remove(office.site, name, now(), office.actor, reason)
     click.echo(f"removed {name} and {number(len(done.keys), 'key')}; the name stays reserved")
-    say_followed(done.followed)
-    check_followed(done.followed, f"{name} is removed")
+    say_effects(done.effects)
+    check_effects(done.effects, f"{name} is removed")
 
 
 @user.command()
@@ -314,4 +314,4 @@ def restore(office: Office, name: str, reason: str) -> None:
     done = users.restore(office.site, name, now(), office.actor, reason)
     say(f"{name} is back, without keys; give them one: gitguard admin key add {name} FILE", err=True)
     say_invite(office, name, done.token)
-    check_followed(done.followed, f"{name} is back")
+    check_effects(done.effects, f"{name} is back")

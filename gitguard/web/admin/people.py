@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from gitguard.action import steps, users
-from gitguard.action.follow import Followed
+from gitguard.action.effects import Effects
 from gitguard.action.roster import entry_of
 from gitguard.action.sessions import Which, revoke
 from gitguard.action.statistics import throttled
@@ -97,15 +97,15 @@ def _show(name: str, invite: str = "", error: Markup | str = "", status: int = 2
     )
 
 
-def _act(done: str, act: Callable[[str, str], users.Changed | Followed | None]) -> ResponseReturnValue:
+def _act(done: str, act: Callable[[str, str], users.Changed | Effects | None]) -> ResponseReturnValue:
     """Do it to the person of the form, with the reason that was given; an invite is shown this once."""
     name, reason = request.form.get("name", ""), request.form.get("reason", "").strip()
     if not reason:
         return _show(name, error=texts()("person.why"), status=400)
     changed = act(name, reason)
-    followed = changed.followed if isinstance(changed, users.Changed) else changed
+    effects = changed.effects if isinstance(changed, users.Changed) else changed
     say(f"person.done.{done}")
-    say_not_all(followed.fault if followed is not None else None)
+    say_not_all(effects.fault if effects is not None else None)
     token = changed.token if isinstance(changed, users.Changed) else ""
     return _to_person(name, token)
 

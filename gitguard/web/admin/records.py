@@ -48,9 +48,9 @@ def revoke_one() -> ResponseReturnValue:
     user, reason = request.form.get("user", ""), request.form.get("reason", "").strip()
     if session is None or not (user and reason):
         raise Refusal("usage", text="name the session, whose it is, and why")
-    _, followed = revoke(here.site, Which(user=user, number=session), here.moment, actor(), reason)
+    _, effects = revoke(here.site, Which(user=user, number=session), here.moment, actor(), reason)
     say("person.done.revoked")
-    say_not_all(followed.fault)
+    say_not_all(effects.fault)
     return redirect(url_for("records.sessions"), 303)
 
 

@@ -16,21 +16,21 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 
 
-class Followed(Struct, frozen=True):
+class Effects(Struct, frozen=True):
     """`ended`: connections that ended. `fault`: the first thing that could not follow, None if all did."""
 
     ended: int = 0
     fault: Refusal | None = None
 
 
-def follow(
+def take_effect(
     site: Site,
     moment: Moment,
     selected: Selection = NO_SELECTION,
     *,
     keys: bool = False,
     without: frozenset[str] = frozenset(),
-) -> Followed:
+) -> Effects:
     """End what no longer stands; with `keys` bring the key file in line too (`without`: foreign lines to take out)."""
     ended, fault = 0, None
     try:
@@ -42,7 +42,7 @@ def follow(
             write_keys(site, without=without)
         except Refusal as refusal:
             fault = fault or refusal
-    return Followed(ended, fault)
+    return Effects(ended, fault)
 
 
 def write_keys(site: Site, *, without: frozenset[str] = frozenset()) -> bool:
