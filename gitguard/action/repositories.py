@@ -13,9 +13,9 @@ from gitguard.action.site import Site
 from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.repository import adopting, registry, toggle
 from gitguard.repository.adopting import Obstacle
+from gitguard.repository.chained_hooks import others_fault
 from gitguard.repository.directory import borrowed
 from gitguard.repository.hook_file import hook_fault
-from gitguard.repository.kept_hook import others_fault
 from gitguard.repository.registry import Found
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Reading

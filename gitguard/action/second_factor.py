@@ -15,7 +15,7 @@ from gitguard.action.site import Site
 from gitguard.config.rules import policy_of
 from gitguard.decision.standing import demanded
 from gitguard.factor import change, enrolment
-from gitguard.factor.enrolment import Basis, Enrolled, Pending
+from gitguard.factor.enrolment import Basis, Enrolled, PendingEnrolment
 from gitguard.factor.person import Person
 from gitguard.factor.proof import check_person, record
 from gitguard.policy.narrowed import narrowed
@@ -31,13 +31,13 @@ class Left(Struct, frozen=True):
     effects: Effects
 
 
-def begin_enrolment(site: Site, person: Person, given: bytes | None, moment: Moment) -> Pending:
+def begin_enrolment(site: Site, person: Person, given: bytes | None, moment: Moment) -> PendingEnrolment:
     """A secret and recovery codes to show, on the basis of an invite or code (`given`). Raises Refusal."""
     basis = enrolment.establish(site.desk, person, given, moment)
     return enrolment.begin(site.desk, person, basis, moment)
 
 
-def begin_enrolment_again(site: Site, person: Person, basis: Basis, moment: Moment) -> Pending:
+def begin_enrolment_again(site: Site, person: Person, basis: Basis, moment: Moment) -> PendingEnrolment:
     """The same for who gave a recovery code a moment ago, since the phone is lost: it stands for this, too. Raises Refusal."""
     with site.store.writing() as tx:
         check_person(tx, person)
@@ -49,7 +49,7 @@ def begin_enrolment_again(site: Site, person: Person, basis: Basis, moment: Mome
 def confirm(
     site: Site,
     person: Person,
-    pending: Pending,
+    pending: PendingEnrolment,
     typed: bytes,
     moment: Moment,
     wanted: ApprovalRequest | None = None,

@@ -73,7 +73,7 @@ def open_site(
 ) -> Site:
     """The installation of the configuration at `config`, as its Git account. Raises ConfigurationError, Refusal.
 
-    `reading`: how the file is read, for who opens it again and again (config/kept.py).
+    `reading`: how the file is read, for who opens it again and again (config/cache.py).
     """
     settings = reading(config)
     store = open_store(settings.store.url, audit_head(settings.paths.access_log))

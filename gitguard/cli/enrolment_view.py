@@ -10,13 +10,13 @@ from gitguard.cli.here import Here
 from gitguard.cli.prompt import ask
 from gitguard.cli.qr import draw, width
 from gitguard.factor.code import in_groups
-from gitguard.factor.enrolment import TRIES, Enrolled, Pending
+from gitguard.factor.enrolment import TRIES, Enrolled, PendingEnrolment
 from gitguard.message.moments import duration
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment, now
 
 
-def show_pending(here: Here, pending: Pending, qr: str) -> None:
+def show_pending(here: Here, pending: PendingEnrolment, qr: str) -> None:
     """Apps, recovery codes, link, secret, and last the QR code, with the prompt right below it; shown this once."""
     click.echo("1. Open your authenticator app. Need one?\n")
     for app in here.settings.apps:
@@ -41,7 +41,7 @@ def show_pending(here: Here, pending: Pending, qr: str) -> None:
     click.echo(draw(pending.uri, qr), color=True, nl=False)
 
 
-def confirm_pending(here: Here, pending: Pending) -> tuple[Enrolled, Effects, Moment]:
+def confirm_pending(here: Here, pending: PendingEnrolment) -> tuple[Enrolled, Effects, Moment]:
     """Ask for the new app's code, up to three times. Raises Refusal when none was right."""
     question = f"4. code that the app shows now ({pending.parameters.digits} digits): "
     for attempt in range(1, TRIES + 1):

@@ -15,8 +15,8 @@ from gitguard.answer.telling import context_of
 from gitguard.cli.here import Here, say_lag
 from gitguard.cli.user_verbs import greet, runs, show_help
 from gitguard.command_line import Group, add_verbs, run, tell
+from gitguard.config.cache import SettingsCache
 from gitguard.config.compiled import Config
-from gitguard.config.kept import Kept
 from gitguard.decision.command import quote
 from gitguard.decision.decision import Decision
 from gitguard.factor.person import Person
@@ -56,7 +56,7 @@ def serve(decision: Decision, id_: str, config: Config, config_path: str, store:
 
     try:
         here = Here(
-            open_site(config_path, decision.request.moment, "configuration", Kept(settings_of)),
+            open_site(config_path, decision.request.moment, "configuration", SettingsCache(settings_of)),
             _person(decision),
             context.server,
         )

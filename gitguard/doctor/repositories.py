@@ -13,9 +13,9 @@ from gitguard.doctor.reach import Reach
 from gitguard.message.reasons import Refusal
 from gitguard.policy.requirement import toggle_requires
 from gitguard.repository.adopting import hooks_elsewhere, left_overs, moved_by_hook, obstacle
+from gitguard.repository.chained_hooks import LEFT_ALONE, in_folder, others_fault
 from gitguard.repository.directory import borrowed
 from gitguard.repository.hook_file import hook_fault
-from gitguard.repository.kept_hook import LEFT_ALONE, in_folder, others_fault
 from gitguard.repository.registry import GIT, Found, lending, on_disk, root_of
 from gitguard.session.moment import now
 from gitguard.store.contract import Reading

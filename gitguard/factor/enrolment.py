@@ -47,7 +47,7 @@ class Basis(Struct, frozen=True):
     value: bytes = b""
 
 
-class Pending(Struct, frozen=True):
+class PendingEnrolment(Struct, frozen=True):
     """An enrolment not yet confirmed. `repr` shows no secret."""
 
     basis: Basis
@@ -127,19 +127,19 @@ def _by_factor(desk: Desk, person: Person, typed: bytes, moment: Moment) -> Basi
     return prove(desk, person, typed, moment, change, Lasting.BUT_FOR_RECOVERY)
 
 
-def begin(desk: Desk, person: Person, basis: Basis, moment: Moment) -> Pending:
+def begin(desk: Desk, person: Person, basis: Basis, moment: Moment) -> PendingEnrolment:
     """A fresh secret and recovery codes to show. Nothing is stored."""
     wanted = desk.settings.second_factor
     parameters = Parameters(new_secret(), wanted.digits, wanted.period, wanted.algorithm)
     codes = tuple(new_recovery_code() for _ in range(wanted.recovery_codes))
     uri = parameters.uri(person.user, desk.settings.issuer)
-    return Pending(basis, parameters, codes, uri, moment.at + PENDING_SECONDS)
+    return PendingEnrolment(basis, parameters, codes, uri, moment.at + PENDING_SECONDS)
 
 
 def confirm(
     desk: Desk,
     person: Person,
-    pending: Pending,
+    pending: PendingEnrolment,
     typed: bytes,
     moment: Moment,
     also: Callable[[Writing], object] = lambda _: None,
@@ -201,7 +201,9 @@ def check_basis(desk: Desk, tx: Writing, person: Person, basis: Basis, moment: M
         )
 
 
-def _store(desk: Desk, tx: Writing, person: Person, pending: Pending, step: int, moment: Moment) -> None:
+def _store(
+    desk: Desk, tx: Writing, person: Person, pending: PendingEnrolment, step: int, moment: Moment
+) -> None:
     parameters = pending.parameters
     enrolment = os.urandom(8).hex()
     # Inside the transaction: a rotation since the secret was shown has dropped the key that we began with.

@@ -45,7 +45,7 @@ def main(config_path: str, compiled: str, hook: str) -> int:
             from gitguard.answer.hold import may_wait
 
             if may_wait(decision, config, request.protocol):
-                from gitguard.gate.waiting import wait
+                from gitguard.gate.hold import wait
 
                 store.close()
                 decision, config = wait(decision, id_, config, (config_path, compiled, hook))

@@ -62,7 +62,7 @@ def main(config_path: str, compiled: str, hook: str) -> int:
         if decision.refusal is None:
             if grant is not None and grant.kind == BREAK_GLASS:
                 append(config, line_of(decision, id_))
-            from gitguard.hook.others import run_others
+            from gitguard.hook.chained import run_others
 
             status, which = run_others(directory, data, environ, config.uid)
             if status:
@@ -97,7 +97,7 @@ def _waited(
 
     if not may_wait(decision, config, posix.environ.get(b"GIT_PROTOCOL", b"").decode("utf-8", "replace")):
         return decision, config
-    from gitguard.hook.waiting import wait
+    from gitguard.hook.hold import wait
 
     store.close()
     decision, config = wait(decision, id_, config, push, places)

@@ -20,9 +20,9 @@ from msgspec import Struct
 from gitguard.config.schema import Settings
 from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal, machine_fault, printable
+from gitguard.repository.chained_hooks import FOLDER, KEPT, KEPT_FOLDER, LEFT_ALONE, others_fault
 from gitguard.repository.directory import borrowed, check
 from gitguard.repository.hook_file import hook_fault
-from gitguard.repository.kept_hook import FOLDER, KEPT, KEPT_FOLDER, LEFT_ALONE, others_fault
 from gitguard.repository.refs import refs_of_proc_receive, stored_otherwise
 from gitguard.repository.registry import GIT, Found
 from gitguard.repository.spelling import name_of

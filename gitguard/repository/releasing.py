@@ -6,7 +6,7 @@ import os
 
 from gitguard.message.reasons import machine_fault
 from gitguard.repository.adopting import is_ours
-from gitguard.repository.kept_hook import KEPT, KEPT_FOLDER, LEFT_ALONE, in_folder
+from gitguard.repository.chained_hooks import KEPT, KEPT_FOLDER, LEFT_ALONE, in_folder
 
 
 def what_releasing_does(directory: str) -> str:

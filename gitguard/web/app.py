@@ -14,14 +14,14 @@ from flask import Flask
 from flask_wtf.csrf import CSRFProtect
 
 from gitguard.action.site import settings_of
-from gitguard.config.kept import Kept
+from gitguard.config.cache import SettingsCache
 from gitguard.factor import keyring
 from gitguard.session.moment import Moment, now
 from gitguard.web import account, around, checks, health, logo, repeats, repositories, set_up, sign_in, verify
 from gitguard.web.admin import doctor, overview, people, policy, records
 from gitguard.web.around import HEADERS
 from gitguard.web.deadlines import LONGEST_FORM_BYTES
-from gitguard.web.held import HeldEnrolments
+from gitguard.web.enrolments import PendingEnrolments
 from gitguard.web.limit import Limiter
 from gitguard.web.once import Once
 from gitguard.web.recent import Recent
@@ -53,8 +53,8 @@ def create_app(config: str, clock: Callable[[], Moment] = now) -> Flask:
         WTF_CSRF_SSL_STRICT=False,  # it asks for a Referer, which we forbid; around.py asks for Origin
     )
     app.url_map.strict_slashes = app.url_map.merge_slashes = False  # no redirection that is not our own
-    app.extensions["settings"] = Kept(settings_of)
-    app.extensions["held"] = HeldEnrolments()
+    app.extensions["settings"] = SettingsCache(settings_of)
+    app.extensions["held"] = PendingEnrolments()
     app.extensions["limiter"] = Limiter()
     app.extensions["once"] = Once()
     app.extensions["recent"] = Recent()

@@ -1,6 +1,6 @@
 """Serve the page: one gunicorn worker with threads, on a loopback address, a Unix socket, or what systemd hands over.
 
-One worker, since a begun enrolment and the rate of sign-ins live in its memory (held.py, limit.py); its threads
+One worker, since a begun enrolment and the rate of sign-ins live in its memory (enrolments.py, limit.py); its threads
 wait for the store and for pushes that go on, and Python is quick enough for what people type (docs/web.md has figures).
 """
 

@@ -10,11 +10,11 @@ from markupsafe import Markup
 from gitguard.action import requests, second_factor
 from gitguard.action.requests import ApprovalRequest
 from gitguard.factor import enrolment
-from gitguard.factor.enrolment import Basis, Pending
+from gitguard.factor.enrolment import Basis, PendingEnrolment
 from gitguard.factor.invite import PREFIX
 from gitguard.factor.proof import SecondCodeWanted
 from gitguard.message.reasons import Refusal, readable
-from gitguard.web.held import Held, HeldEnrolments
+from gitguard.web.enrolments import BrowserEnrolment, PendingEnrolments
 from gitguard.web.once import Once
 from gitguard.web.showing import refusal_in_words, say, say_not_all, show, texts
 from gitguard.web.verify import the_one, went_on
@@ -25,9 +25,9 @@ QUIET_MODULES = 4
 LATELY_SECONDS = 3600
 
 
-def _held() -> HeldEnrolments:
-    held: HeldEnrolments = current_app.extensions["held"]
-    return held
+def _enrolments() -> PendingEnrolments:
+    begun: PendingEnrolments = current_app.extensions["held"]
+    return begun
 
 
 def _once() -> Once:
@@ -44,12 +44,12 @@ def _lost() -> Basis | None:
     session = here.stand.session if here.stand is not None else None
     if session is None or session.method != "recovery-code":
         return None
-    return _held().lost(here.browser, here.moment)
+    return _enrolments().lost(here.browser, here.moment)
 
 
-def _mine() -> Held | None:
+def _mine() -> BrowserEnrolment | None:
     here = visit()
-    return _held().get(here.browser, here.moment)
+    return _enrolments().get(here.browser, here.moment)
 
 
 @pages.get("")
@@ -110,15 +110,15 @@ def start() -> ResponseReturnValue:
             raise
         status = {"throttled": 429, "busy": 503}.get(refusal.reason, 400)
         return _first_page(refusal_in_words(refusal), status)
-    held = Held(
+    begun = BrowserEnrolment(
         pending,
         (here.person.user, here.person.account),
         "" if enrolled else request.form.get("request", ""),
         by_lost=basis is not None,
     )
-    _held().put(here.browser, held)
+    _enrolments().put(here.browser, begun)
     if not pending.recovery_codes:
-        return _to_secret(held)
+        return _to_secret(begun)
     name = _once().put(here.browser, pending.recovery_codes, is_secret=True)
     return redirect(url_for("set_up.codes", name=name), 303)
 
@@ -127,27 +127,27 @@ def start() -> ResponseReturnValue:
 @needs(SIGNED_IN)
 def codes(name: str) -> ResponseReturnValue:
     """The recovery codes, once."""
-    held = _mine()
-    if held is None:
+    begun = _mine()
+    if begun is None:
         return _over()
     found = _once().take(visit().browser, name, tuple)
-    return show("recovery_codes.html", codes=found or (), setting_up=True, name=held.name)
+    return show("recovery_codes.html", codes=found or (), setting_up=True, name=begun.name)
 
 
 @pages.post("/kept")
 @needs(SIGNED_IN)
 def kept() -> ResponseReturnValue:
     """The recovery codes are kept: now the secret. MUST: it is shown this once."""
-    held = _mine()
-    return _over() if held is None else _to_secret(held)
+    begun = _mine()
+    return _over() if begun is None else _to_secret(begun)
 
 
-def _to_secret(held: Held) -> ResponseReturnValue:
+def _to_secret(begun: BrowserEnrolment) -> ResponseReturnValue:
     here = visit()
     name = ""
-    if not held.secret_given:
-        held.secret_given = True
-        name = _once().put(here.browser, held.pending, is_secret=True)
+    if not begun.secret_given:
+        begun.secret_given = True
+        name = _once().put(here.browser, begun.pending, is_secret=True)
     return redirect(url_for("set_up.app", name=name or "shown"), 303)
 
 
@@ -155,28 +155,33 @@ def _to_secret(held: Held) -> ResponseReturnValue:
 @needs(SIGNED_IN)
 def app(name: str) -> ResponseReturnValue:
     """The secret, once, as a QR code, a link and letters; and the field for its first code."""
-    held = _mine()
-    if held is None:
+    begun = _mine()
+    if begun is None:
         return _over()
-    return _code_page(held, secret=_once().take(visit().browser, name, Pending) is held.pending)
+    return _code_page(begun, secret=_once().take(visit().browser, name, PendingEnrolment) is begun.pending)
 
 
 def _code_page(
-    held: Held, *, secret: bool = False, error: Markup | str = "", field: str = "code", status: int = 200
+    begun: BrowserEnrolment,
+    *,
+    secret: bool = False,
+    error: Markup | str = "",
+    field: str = "code",
+    status: int = 200,
 ) -> ResponseReturnValue:
-    parameters = held.pending.parameters
+    parameters = begun.pending.parameters
     return show(
         "app.html",
         status=status,
-        pending=held.pending if secret else None,
-        qr=qr_of(held.pending.uri) if secret else "",
+        pending=begun.pending if secret else None,
+        qr=qr_of(begun.pending.uri) if secret else "",
         digits=parameters.digits,
         period=parameters.period_seconds,
         algorithm=parameters.algorithm,
         user=visit().person.user,
-        name=held.name,
-        ends_at=held.pending.ends_at,
-        wanted=_wanted(held),
+        name=begun.name,
+        ends_at=begun.pending.ends_at,
+        wanted=_wanted(begun),
         error=error,
         field=field,
         number=request.form.get("number", ""),
@@ -192,27 +197,27 @@ def qr_of(uri: str) -> Markup:
     return Markup(drawn)  # noqa: S704 - drawn by segno from our own URI, which it holds only as modules
 
 
-def _wanted(held: Held) -> ApprovalRequest | None:
+def _wanted(begun: BrowserEnrolment) -> ApprovalRequest | None:
     here = visit()
-    return requests.request_of(here.site, here.person, held.request, here.moment) if held.request else None
+    return requests.request_of(here.site, here.person, begun.request, here.moment) if begun.request else None
 
 
 @pages.post("/confirm")
 @needs(SIGNED_IN)
 def confirm() -> ResponseReturnValue:
     """The first code of the new app: the factor counts, and what led here may continue."""
-    here, held = visit(), _mine()
-    if held is None or (held.by_lost and _lost() is None):
+    here, begun = visit(), _mine()
+    if begun is None or (begun.by_lost and _lost() is None):
         return _over()
-    if request.form.get("name", held.name) != held.name:
-        return _code_page(held, error=texts()("app.other_tab"), status=409)
-    wanted = _wanted(held)
+    if request.form.get("name", begun.name) != begun.name:
+        return _code_page(begun, error=texts()("app.other_tab"), status=409)
+    wanted = _wanted(begun)
     typed = request.form.get("code", "").encode("utf-8", "replace")
     try:
         done, effects = second_factor.confirm(
             here.site,
             here.person,
-            held.pending,
+            begun.pending,
             typed,
             here.moment,
             wanted,
@@ -223,14 +228,14 @@ def confirm() -> ResponseReturnValue:
             raise
         field = "number" if refusal.detail == "number" else "code"
         words = texts()("app.not_a_code") if refusal.reason == "not-a-code" else refusal_in_words(refusal)
-        return _code_page(held, error=words, field=field, status=400)
-    _held().drop(here.browser)
+        return _code_page(begun, error=words, field=field, status=400)
+    _enrolments().drop(here.browser)
     _once().forget(here.browser)
     say_not_all(effects.fault)
     if wanted is not None:
         return went_on(wanted)
     say("account.done.enrolled-again" if done.again else "account.done.enrolled")
-    if held.request:
+    if begun.request:
         say("set_up.meanwhile", "warning")
     return redirect(url_for("account.account"), 303)
 

@@ -30,12 +30,12 @@ def invite(bench: Bench, user: str) -> bytes:
         return steps.new_invite(tx, bench.desk.keyring, user, bench.now.at, "test").encode()
 
 
-def answer(bench: Bench, pending: enrolment.Pending, offset: int = 0) -> bytes:
+def answer(bench: Bench, pending: enrolment.PendingEnrolment, offset: int = 0) -> bytes:
     """The code that the new app shows."""
     return pending.parameters.code(pending.parameters.step(bench.now.at) + offset).encode()
 
 
-def begin(bench: Bench, person: Person, given: bytes | None) -> enrolment.Pending:
+def begin(bench: Bench, person: Person, given: bytes | None) -> enrolment.PendingEnrolment:
     """Establish the basis and show."""
     basis = enrolment.establish(bench.desk, person, given, bench.now)
     return enrolment.begin(bench.desk, person, basis, bench.now)

@@ -202,7 +202,7 @@ def test_enrolling_is_all_or_nothing(bench: Bench, load: None) -> None:
     assert FEW * 0.1 < instants.finished < FEW * 0.9, instants.finished
 
 
-def confirm_anew(bench: Bench, pending: enrolment.Pending, code: bytes, moment: Moment) -> None:
+def confirm_anew(bench: Bench, pending: enrolment.PendingEnrolment, code: bytes, moment: Moment) -> None:
     """Confirm on a connection of the child's own."""
     enrolment.confirm(bench.open(bench.desk.settings), bench.alice, pending, code, moment)
 

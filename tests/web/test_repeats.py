@@ -8,13 +8,13 @@ import threading
 
 import pyotp
 
-from gitguard.factor.enrolment import Basis, Pending
+from gitguard.factor.enrolment import Basis, PendingEnrolment
 from gitguard.factor.totp import Parameters
 from gitguard.host import notices
 from gitguard.session import budget
 from gitguard.session.moment import Moment
 from gitguard.store.rows import Change
-from gitguard.web.held import MOST, MOST_OF_OWNER, Held, HeldEnrolments
+from gitguard.web.enrolments import MOST, MOST_OF_OWNER, BrowserEnrolment, PendingEnrolments
 from gitguard.web.repeats import KEPT_SECONDS, MOST_OF_BROWSER, Repeats
 from lab.page import Answer, Browser, sign_in
 from lab.server import step
@@ -146,21 +146,21 @@ def test_answers_have_an_end() -> None:
     assert repeats.begin(b"gone", "browser", 100.0)[1]
 
 
-def pending(ends_at: int = 1000) -> Pending:
+def pending(ends_at: int = 1000) -> PendingEnrolment:
     """An enrolment that was begun."""
-    return Pending(Basis("open"), Parameters("A" * 32), (), "otpauth://x", ends_at)
+    return PendingEnrolment(Basis("open"), Parameters("A" * 32), (), "otpauth://x", ends_at)
 
 
 def test_who_begins_many_enrolments_loses_their_own() -> None:
     """ATTACK: one key begins a thousand set-ups. EXPECTED: everybody else's is still there; the cap takes from who has most."""
-    held, at = HeldEnrolments(), Moment(10)
-    held.put("victim", Held(pending(), ("bob", "k"), ""))
+    held, at = PendingEnrolments(), Moment(10)
+    held.put("victim", BrowserEnrolment(pending(), ("bob", "k"), ""))
     for number in range(MOST + 5):
-        held.put(f"thief{number}", Held(pending(), ("mallory", "k"), ""))
+        held.put(f"thief{number}", BrowserEnrolment(pending(), ("mallory", "k"), ""))
     assert held.get("victim", at) is not None
     assert sum(held.get(f"thief{n}", at) is not None for n in range(MOST + 5)) == MOST_OF_OWNER
     for number in range(MOST - 20):
-        held.put(f"crowd{number}", Held(pending(), (f"user{number}", "k"), ""))
+        held.put(f"crowd{number}", BrowserEnrolment(pending(), (f"user{number}", "k"), ""))
     assert held.get("victim", at) is not None
     held.drop("victim")
     assert held.get("victim", at) is None

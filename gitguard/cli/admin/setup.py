@@ -22,8 +22,8 @@ from gitguard.machine.as_account import as_account
 from gitguard.machine.login_shell import shell_fault
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal, readable
+from gitguard.repository.chained_hooks import others_fault
 from gitguard.repository.hook_file import hook_fault
-from gitguard.repository.kept_hook import others_fault
 from gitguard.repository.registry import on_disk
 from gitguard.session.moment import now
 

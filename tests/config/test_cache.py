@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitguard.config import kept
+from gitguard.config import cache
 from gitguard.config.faults import ConfigurationError
 from gitguard.config.parse import read_settings
 from gitguard.config.schema import Settings
@@ -23,10 +23,10 @@ def test_a_change_counts_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         parsed.append(path)
         return read_settings(path)
 
-    monkeypatch.setattr(kept, "SETTLED_SECONDS", -1)
+    monkeypatch.setattr(cache, "SETTLED_SECONDS", -1)
     path = tmp_path / "gitguard.toml"
     path.write_text(GIT + '[session]\nlifetime = "8h"\n')
-    reading = kept.Kept(counted)
+    reading = cache.SettingsCache(counted)
     first = reading(str(path))
     assert reading(str(path)) is first
     assert len(parsed) == 1
@@ -45,7 +45,7 @@ def test_a_file_that_was_written_just_now_is_not_kept(tmp_path: Path) -> None:
     """It may change once more within the same tick of the clock, and its times would not show it."""
     path = tmp_path / "gitguard.toml"
     path.write_text(GIT + '[session]\nlifetime = "8h"\n')
-    reading = kept.Kept(read_settings)
+    reading = cache.SettingsCache(read_settings)
     assert reading(str(path)) is not reading(str(path))
     os.utime(path, (1, 1))
     assert reading(str(path)) is not reading(str(path)), "its change time is young, whatever it says itself"

@@ -11,7 +11,7 @@ from collections import Counter
 
 from msgspec import Struct, field
 
-from gitguard.factor.enrolment import Basis, Pending
+from gitguard.factor.enrolment import Basis, PendingEnrolment
 from gitguard.session.moment import Moment
 
 MOST = 1000  # at once; the oldest go, of whoever has begun the most
@@ -19,14 +19,14 @@ MOST_OF_OWNER = 10  # of one user by one key, or one login
 LOST_SECONDS = 600  # for so long a recovery code that was given in a browser lets it set up another app
 
 
-class Held(Struct):
+class BrowserEnrolment(Struct):
     """`owner`: user and what signed the browser in; `request`: the pending request that led here, or "".
 
     `by_lost`: begun on a recovery code alone, whose session must still stand when it is confirmed.
     `name`: tells it from one that was begun later in the same browser, in another tab.
     """
 
-    pending: Pending
+    pending: PendingEnrolment
     owner: tuple[str, str]
     request: str
     by_lost: bool = False
@@ -34,38 +34,38 @@ class Held(Struct):
     name: str = field(default_factory=lambda: secrets.token_urlsafe(6))
 
 
-class HeldEnrolments:
+class PendingEnrolments:
     """By browser: one at a time, until it is confirmed or runs out."""
 
     def __init__(self) -> None:
-        self._held: dict[str, Held] = {}
+        self._begun: dict[str, BrowserEnrolment] = {}
         self._lost: dict[str, tuple[Basis, int]] = {}
         self._lock = threading.Lock()
 
-    def put(self, browser: str, held: Held) -> None:
+    def put(self, browser: str, begun: BrowserEnrolment) -> None:
         """Begin one, in place of any before it."""
         with self._lock:
-            self._held.pop(browser, None)
-            self._held[browser] = held
-            self._shrink(held.owner, MOST_OF_OWNER)
-            if len(self._held) > MOST:
-                (most, count), *_ = Counter(one.owner for one in self._held.values()).most_common(1)
+            self._begun.pop(browser, None)
+            self._begun[browser] = begun
+            self._shrink(begun.owner, MOST_OF_OWNER)
+            if len(self._begun) > MOST:
+                (most, count), *_ = Counter(one.owner for one in self._begun.values()).most_common(1)
                 self._shrink(most, count - 1)
 
     def _shrink(self, owner: tuple[str, str], most: int) -> None:
         """Keep at most the newest `most` of `owner`'s: whoever fills the room loses what they filled it with."""
-        own = [browser for browser, one in self._held.items() if one.owner == owner]
+        own = [browser for browser, one in self._begun.items() if one.owner == owner]
         for browser in own[: max(len(own) - most, 0)]:
-            del self._held[browser]
+            del self._begun[browser]
 
-    def get(self, browser: str, moment: Moment) -> Held | None:
+    def get(self, browser: str, moment: Moment) -> BrowserEnrolment | None:
         """The one of this browser, None for none or one that has run out."""
         with self._lock:
-            held = self._held.get(browser)
-            if held is not None and moment.at >= held.pending.ends_at:
-                del self._held[browser]
+            begun = self._begun.get(browser)
+            if begun is not None and moment.at >= begun.pending.ends_at:
+                del self._begun[browser]
                 return None
-            return held
+            return begun
 
     def note_lost(self, browser: str, basis: Basis, moment: Moment) -> None:
         """A recovery code was given here: the phone is lost, and the code stands for setting up another app."""
@@ -84,5 +84,5 @@ class HeldEnrolments:
     def drop(self, browser: str) -> None:
         """Forget what this browser has begun."""
         with self._lock:
-            self._held.pop(browser, None)
+            self._begun.pop(browser, None)
             self._lost.pop(browser, None)

@@ -12,12 +12,12 @@ from gitguard.config.in_force import SETTLED_SECONDS
 from gitguard.config.schema import Settings
 
 
-class Kept:
+class SettingsCache:
     """Use it as `reading`. MUST: a change counts from the next request on, a broken file refuses from then on."""
 
     def __init__(self, reading: Callable[[str], Settings]) -> None:
         self._reading = reading
-        self._held: tuple[str, object, Settings] | None = None
+        self._last: tuple[str, object, Settings] | None = None
 
     def __call__(self, path: str) -> Settings:
         """The settings of the file at `path`, as it is now. Raises ConfigurationError."""
@@ -25,12 +25,12 @@ class Kept:
             entry = os.stat(path)
         except OSError as error:
             raise ConfigurationError(path, [Fault(0, "file", error.strerror or str(error))]) from None
-        held = self._held
-        if held is not None and held[:2] == (path, identity(entry)):
-            return held[2]
+        last = self._last
+        if last is not None and last[:2] == (path, identity(entry)):
+            return last[2]
         settings = self._reading(path)
         # A file this young may change once more without its times showing it, or be in doubt.
         settled = time.time() - max(entry.st_mtime, entry.st_ctime) >= SETTLED_SECONDS
         # Looked at before it was read: a change in between leaves an identity that is gone, and is read again.
-        self._held = (path, identity(entry), settings) if settled else None
+        self._last = (path, identity(entry), settings) if settled else None
         return settings

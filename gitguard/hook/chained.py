@@ -1,7 +1,7 @@
 """The repository's other pre-receive hooks, run after ours: the one that was kept, then pre-receive.d in name order.
 
 Each gets the input that Git gave us and an environment without the grant; the first failure stops. What is kept
-and how it is judged: gitguard/repository/kept_hook.py.
+and how it is judged: gitguard/repository/chained_hooks.py.
 """
 
 import _signal  # type: ignore[import-not-found]
@@ -9,7 +9,7 @@ import posix
 
 from gitguard.hook.running import NAME, mark
 from gitguard.message.reasons import Refusal
-from gitguard.repository.kept_hook import others_fault, to_run
+from gitguard.repository.chained_hooks import others_fault, to_run
 from gitguard.session.grant import ENVIRONMENT_NAME
 
 _ENOEXEC = 8
