@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from gitguard.account.public_key import fingerprint
 from gitguard.action.site import open_site
+from gitguard.identity.public_key import fingerprint
 from gitguard.session.moment import now
 from gitguard.store.chain import GENESIS, link, text_of
 from lab.installation import Installation

@@ -25,8 +25,8 @@ import pyotp
 
 from bench.grown import key_blob
 from bench.page import measure_page
-from gitguard.account.public_key import fingerprint
 from gitguard.action.site import open_site
+from gitguard.identity.public_key import fingerprint
 from gitguard.session.moment import now
 from lab.server import ACCOUNT, Person, Server, run
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from bench.grown import DAY, key_blob
 from bench.growth import typed
-from gitguard.account.public_key import fingerprint
+from gitguard.identity.public_key import fingerprint
 from gitguard.store.chain import GENESIS, link, text_of
 from lab.server import Direct
 

@@ -15,12 +15,12 @@ import pyotp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from gitguard.account.public_key import parse_public_key
 from gitguard.action import repositories, second_factor, toggles, users
 from gitguard.action.site import Site, open_site
 from gitguard.factor.code import in_groups
 from gitguard.factor.person import Person as Acting
 from gitguard.host.key_options import NewKey
+from gitguard.identity.public_key import parse_public_key
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import now
 from lab.clock import Clock, step

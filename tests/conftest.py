@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from gitguard.account.public_key import PublicKey
 from gitguard.action import steps
 from gitguard.action.keys import key_row
 from gitguard.config.schema import Settings
@@ -24,6 +23,7 @@ from gitguard.factor.person import Person
 from gitguard.factor.proof import Desk
 from gitguard.factor.totp import Parameters
 from gitguard.host.key_options import NewKey
+from gitguard.identity.public_key import PublicKey
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gitguard.account.names import is_fingerprint
 from gitguard.action import steps
 from gitguard.action.site import Site
 from gitguard.config.compiled import Config
 from gitguard.config.load import load
 from gitguard.decision.decision import Decision
 from gitguard.decision.explain import VERBS, explain
+from gitguard.identity.names import is_fingerprint
 from gitguard.message.reasons import Refusal, printable
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment

@@ -10,7 +10,6 @@ import os
 
 from msgspec import Struct
 
-from gitguard.account.public_key import PublicKey, parse_public_key
 from gitguard.action import steps
 from gitguard.action.effects import Effects, take_effect
 from gitguard.action.revocation import Selection
@@ -21,6 +20,7 @@ from gitguard.factor.proof import Lasting, Proof, prove, record
 from gitguard.host import key_file
 from gitguard.host.key_file import ForeignLine
 from gitguard.host.key_options import NewKey, understand
+from gitguard.identity.public_key import PublicKey, parse_public_key
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing

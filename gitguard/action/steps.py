@@ -6,9 +6,9 @@ applying.py; what follows outside the store (key file, running connections) is t
 
 from __future__ import annotations
 
-from gitguard.account.names import is_user_name
 from gitguard.factor import invite
 from gitguard.factor.keyring import Keyring
+from gitguard.identity.names import is_user_name
 from gitguard.message.reasons import Refusal, printable
 from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Key, User

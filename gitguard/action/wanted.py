@@ -7,11 +7,11 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from gitguard.account.names import is_user_name
-from gitguard.account.public_key import parse_public_key
 from gitguard.config.faults import LONGEST_LIST, ConfigurationError, Fault, check_end, nearest, read_toml
 from gitguard.config.types import seconds_of
 from gitguard.host.key_options import NewKey, program_fault, understand
+from gitguard.identity.names import is_user_name
+from gitguard.identity.public_key import parse_public_key
 from gitguard.message.reasons import Refusal
 from gitguard.policy.requirement import TOGGLES
 from gitguard.repository.spelling import name_of

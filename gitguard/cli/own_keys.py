@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 from msgspec import Struct, to_builtins
 
-from gitguard.account.public_key import parse_public_key
 from gitguard.action.keys import add_own, check_own, check_own_allowed, remove_own
 from gitguard.cli.here import Here, check_effects, say_effects, with_codes
 from gitguard.cli.printing import say_json
 from gitguard.decision.standing import live_sessions
 from gitguard.factor.change import require_enrolled
+from gitguard.identity.public_key import parse_public_key
 from gitguard.message.moments import until
 from gitguard.message.reasons import Refusal, printable, readable
 from gitguard.session.moment import now

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from gitguard.client.known import folder
+from gitguard.client.known_servers import folder
 from gitguard.client.remote import Server
 
 QUESTION = "2fa status --json"

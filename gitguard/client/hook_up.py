@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from gitguard.client import as_ssh
+from gitguard.client import ssh_wrapper
 from gitguard.client.remote import BEFORE_COMMAND, WRAPPER, behind
 from gitguard.message.reasons import Refusal
 
@@ -41,8 +41,8 @@ def hook_up(everywhere: bool, undo: bool) -> None:  # noqa: FBT001 - click's own
     _put(scope, BEFORE_COMMAND, present)
     _put(scope, BEFORE_VARIANT, _value(scope, VARIANT))
     snippet, _ = behind(scope.removeprefix("--"))
-    _put(scope, VARIANT, as_ssh.of_snippet(snippet or "").variant)
-    _put(scope, COMMAND, as_ssh.quoted([*_program(), WRAPPER, "--of", scope.removeprefix("--")]))
+    _put(scope, VARIANT, ssh_wrapper.of_snippet(snippet or "").variant)
+    _put(scope, COMMAND, ssh_wrapper.quoted([*_program(), WRAPPER, "--of", scope.removeprefix("--")]))
     click.echo(f"set up {where}: Git now asks for the code itself and carries on")
     click.echo(
         "the first time, verify by name: gitguard verify; undo: gitguard hook-up --undo"
@@ -62,7 +62,7 @@ def hook_up(everywhere: bool, undo: bool) -> None:  # noqa: FBT001 - click's own
 def wrapper(scope: str, words: tuple[str, ...]) -> int:
     """Be ssh for Git. Not typed by people."""
     snippet, from_clone = behind(scope)
-    return as_ssh.run(as_ssh.of_snippet(snippet or "", local=from_clone), list(words))
+    return ssh_wrapper.run(ssh_wrapper.of_snippet(snippet or "", local=from_clone), list(words))
 
 
 def _is_ours(command: str | None) -> bool:

@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from gitguard.account.public_key import parse_key_file
 from gitguard.client import cache
-from gitguard.client.known import is_known, remember
+from gitguard.client.known_servers import is_known, remember
 from gitguard.client.remote import (
     Server,
     SshCommand,
@@ -26,6 +25,7 @@ from gitguard.client.remote import (
 )
 from gitguard.command_line import Group, Run, options_of
 from gitguard.factor.code import read_code
+from gitguard.identity.public_key import parse_key_file
 from gitguard.message.reasons import UNREACHED_STATUS, Refusal, printable, readable
 from gitguard.verbs import VERBS, Verb
 

@@ -27,8 +27,8 @@ from gitguard.config.faults import LONGEST_FILE, ConfigurationError, Fault
 from gitguard.config.parse import parse
 from gitguard.config.schema import Settings
 from gitguard.config.strictness import demands_less
-from gitguard.machine.account import is_account
 from gitguard.machine.files import put_quietly
+from gitguard.machine.git_account import is_account
 from gitguard.machine.ownership import fault_of
 
 SETTLED_SECONDS = 2

@@ -14,10 +14,10 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from gitguard.account.names import is_user_name
 from gitguard.config.faults import LONGEST_FILE, ConfigurationError, Fault, nearest, read_toml
 from gitguard.config.schema import App, RuleTable, Settings
 from gitguard.config.types import UserName, decode
+from gitguard.identity.names import is_user_name
 from gitguard.message.reasons import printable
 
 

@@ -7,7 +7,7 @@ import os.path
 import re
 from collections.abc import Callable
 
-from gitguard.account.names import is_user_name
+from gitguard.identity.names import is_user_name
 from gitguard.message.numbers import number
 from gitguard.policy.glob import glob_fault, name_fault, ref_fault
 

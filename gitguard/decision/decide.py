@@ -6,12 +6,12 @@ changes nothing, and asks the configuration and the store that it is given: so `
 function, about a configuration that is not in force yet too. Plain dialect: the gate loads this file.
 """
 
-from gitguard.account.names import is_user_name
 from gitguard.config.compiled import Config
 from gitguard.decision.command import Command, parse
 from gitguard.decision.decision import Decision, of_key, of_session
 from gitguard.decision.judge import check_user, judge
 from gitguard.decision.request import Request
+from gitguard.identity.names import is_user_name
 from gitguard.message.reasons import Refusal
 from gitguard.policy.verdict import NEVER
 from gitguard.repository.directory import check

@@ -18,7 +18,7 @@ from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.host import launcher, notices
 from gitguard.host.connections import LOOK_SECONDS, SWEPT
 from gitguard.host.places import Places, places_of
-from gitguard.machine.account import become, own_command_line
+from gitguard.machine.git_account import become, own_command_line
 from gitguard.message.moments import clock, duration
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import CLOCK_BACK_SECONDS, Moment

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 
-from gitguard.account.names import is_user_name
 from gitguard.host.key_options import NewKey
+from gitguard.identity.names import is_user_name
 
 LEAST_SECRET_BYTES = 10  # 80 bits, what the older of these programs made
 

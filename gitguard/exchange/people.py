@@ -7,12 +7,12 @@ import io
 import re
 from itertools import pairwise
 
-from gitguard.account.names import is_fingerprint
-from gitguard.account.public_key import parse_public_key
 from gitguard.exchange.limits import is_limit, limited
 from gitguard.exchange.offer import LeftOut, Offer, Offered
 from gitguard.host.key_file import parse_line
 from gitguard.host.key_options import NewKey, understand
+from gitguard.identity.names import is_fingerprint
+from gitguard.identity.public_key import parse_public_key
 from gitguard.message.reasons import Refusal, readable
 
 # What a column holds -> its possible heads, the surest first: forges and directories name them so. Heads are compared in

@@ -15,7 +15,7 @@ REJECTED_SECONDS = 7 * 86400  # nor wrong codes, to somebody who is never at hom
 
 def note_change(tx: Writing, event: str, person: Person, moment: Moment, subject: str = "") -> None:
     """Something changed about `person`, by themselves, that outlives a session: they are told of it elsewhere."""
-    change = Change(moment.at, event, subject, person.account, person.address)
+    change = Change(moment.at, event, subject, person.budget_key, person.address)
     tx.note_change(person.user, change, network_of(person.address) or "")
 
 
@@ -29,6 +29,6 @@ def told(tx: Writing, person: Person, moment: Moment) -> None:
     """What a proof brings to say is said now. MUST: only where it is shown; and whoever verified from a strange network does
     not take the owner's wrong codes away.
     """
-    tx.mark_told(person.user, person.account, network_of(person.address) or "")
+    tx.mark_told(person.user, person.budget_key, network_of(person.address) or "")
     if is_known_network(tx, person, moment):
         tx.forget_rejections(person.user)

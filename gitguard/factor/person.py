@@ -19,6 +19,6 @@ class Person(Struct, frozen=True):
     signed_in_by: Credential | None = None
 
     @property
-    def account(self) -> str:
-        """The credential on whose account wrong codes are: or each sign-in would bring a budget of its own."""
+    def budget_key(self) -> str:
+        """Wrong codes count against this credential; otherwise each sign-in would get a fresh budget."""
         return (self.signed_in_by or self.credential).text

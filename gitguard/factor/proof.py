@@ -158,9 +158,9 @@ def _succeeded(tx: Writing, person: Person, moment: Moment, proof: Proof) -> Pro
             record(tx, "new-network", person, moment, network=network)
         tx.forget_guesses(person.user, network)
         tx.note_network(person.user, network, moment.at)
-    tx.clear_short_failures(person.user, person.account)
-    tx.set_near_miss(person.user, person.account, None)
-    changes = tx.untold_changes(person.user, person.account, network or "", moment.at - TOLD_SECONDS)
+    tx.clear_short_failures(person.user, person.budget_key)
+    tx.set_near_miss(person.user, person.budget_key, None)
+    changes = tx.untold_changes(person.user, person.budget_key, network or "", moment.at - TOLD_SECONDS)
     return replace(proof, rejected=rejected(tx, person, moment), changes=tuple(changes))
 
 
@@ -201,7 +201,7 @@ def check_throttle(desk: Desk, tx: Writing, person: Person, moment: Moment) -> N
     """Raises Refusal("throttled") while the budget of this credential or user is spent; charges nothing."""
     limits = desk.settings.throttle
     failures = tx.failures(person.user, moment.at - longest_window(limits))
-    retry = retry_at(failures, person.account, moment.at, limits, unanswered(tx, person))
+    retry = retry_at(failures, person.budget_key, moment.at, limits, unanswered(tx, person))
     if retry is not None:
         raise Refusal("throttled", retry_at=retry)
 
@@ -229,7 +229,7 @@ def unanswered(tx: Writing, person: Person) -> int:
 
 def charge(tx: Writing, person: Person, moment: Moment) -> None:
     """One failure on the account of this user and credential, and of the network that it came from."""
-    tx.add_failure(person.user, person.account, moment.at)
+    tx.add_failure(person.user, person.budget_key, moment.at)
     day_ago = moment.at - 86400
     before = len(tx.users_guessed_since(day_ago))
     tx.count_guess(person.user, network_of(person.address) or "", person.address, moment.at)
@@ -272,12 +272,12 @@ def _totp(
         return Proof("totp", factor.enrolment, tx.recovery_codes_left(person.user))
     if fits:
         cause = "replayed" if max(fits) <= factor.last_step else "burned"
-        before = tx.near_miss(person.user, person.account)
+        before = tx.near_miss(person.user, person.budget_key)
         again = before is not None and (before.step, before.difference) == (max(fits), 0)
         mine = cause == "replayed" and _has_just_verified(
             desk, tx, person, parameters, max(fits), factor, moment
         )
-        tx.set_near_miss(person.user, person.account, NearMiss(max(fits), 0) if mine else None)
+        tx.set_near_miss(person.user, person.budget_key, NearMiss(max(fits), 0) if mine else None)
         if mine and not again:
             # No failure, once; the text is that of any other.
             record(tx, "code-rejected", person, moment, cause=cause)
@@ -315,15 +315,15 @@ def _outside(
     One fit alone looks like any wrong code: otherwise the hint would widen a guesser's window; and the step it
     fits is burned, so that it does not come right when its time has come.
     """
-    before = tx.near_miss(person.user, person.account)
+    before = tx.near_miss(person.user, person.budget_key)
     if not near:
-        tx.set_near_miss(person.user, person.account, None)
+        tx.set_near_miss(person.user, person.budget_key, None)
         return _rejected(tx, person, moment, "wrong")
     step = min(near, key=lambda fit: abs(fit - now))
     difference = step - now
     for fit in near:
         tx.burn_step(person.user, fit)
-    tx.set_near_miss(person.user, person.account, NearMiss(step, difference))
+    tx.set_near_miss(person.user, person.budget_key, NearMiss(step, difference))
     refusal = _rejected(tx, person, moment, "wrong")
     if before is not None and before.difference == difference and before.step != step:
         about = duration(max(round(abs(difference) * factor.period_seconds / 60), 1) * 60)

@@ -26,10 +26,10 @@ from gitguard.host import key_file, launcher
 from gitguard.host.new_store import keys_and_store
 from gitguard.host.places import SYSTEM_CONFIG, Places, authorized_keys, places_of
 from gitguard.host.units import units
-from gitguard.machine import made
-from gitguard.machine.account import account, become, check_owner, check_reachable
+from gitguard.machine import provision
 from gitguard.machine.environment import PATH
 from gitguard.machine.files import replace_like
+from gitguard.machine.git_account import account, become, check_owner, check_reachable
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 
@@ -103,7 +103,7 @@ def install(wishes: Wishes, say: Callable[[str], None], command_line: str) -> Se
         data = _first_configuration(wishes, places, entry)
     _folder(os.path.dirname(places.config), name, "root", 0o755, say)
     if settings is None:
-        made.file(places.config, data, name, mode=0o644)
+        provision.file(places.config, data, name, mode=0o644)
         say(f"wrote {places.config}")
         settings = parse(data, places.config)
         if not wishes.host:
@@ -275,7 +275,7 @@ def _tables(wishes: Wishes, places: Places, entry: pwd.struct_passwd) -> dict[st
 
 
 def _folder(path: str, name: str, owner: str, mode: int, say: Callable[[str], None]) -> None:
-    if made.folder(path, name, owner=owner, mode=mode):
+    if provision.folder(path, name, owner=owner, mode=mode):
         say(f"made {path}/")
 
 
@@ -300,9 +300,9 @@ def _launchers(places: Places, settings: Settings, name: str, say: Callable[[str
         (places.snippet, snippet(settings), 0o644),
         (places.cron, cron(settings, places), 0o644),
     ):
-        say(f"{'wrote' if made.file(path, data, name, mode=mode) else 'kept'} {path}")
+        say(f"{'wrote' if provision.file(path, data, name, mode=mode) else 'kept'} {path}")
     written = [
-        made.file(f"{places.units}/{unit}", data, name, mode=0o644)
+        provision.file(f"{places.units}/{unit}", data, name, mode=0o644)
         for unit, data in units(settings, places.units, own_command(places)).items()
     ]
     say(f"{'wrote' if any(written) else 'kept'} systemd's units in {places.units}/")

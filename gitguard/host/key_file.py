@@ -14,8 +14,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from gitguard.account.public_key import LONGEST_COMMENT, TYPES, fingerprint
 from gitguard.host.key_options import command_option, program_option
+from gitguard.identity.public_key import LONGEST_COMMENT, TYPES, fingerprint
 from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal, machine_fault, readable
 from gitguard.store.rows import Key

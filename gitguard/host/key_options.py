@@ -11,7 +11,7 @@ import shlex
 
 from msgspec import Struct
 
-from gitguard.account.public_key import PublicKey
+from gitguard.identity.public_key import PublicKey
 from gitguard.message.reasons import printable
 from gitguard.store.rows import Key
 

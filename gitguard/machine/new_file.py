@@ -12,7 +12,7 @@ import errno
 import os
 import signal
 
-from gitguard.machine.typed_file import rights_for
+from gitguard.machine.user_supplied_file import rights_for
 from gitguard.message.reasons import Refusal
 
 _NO_NAMELESS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)

@@ -4,7 +4,7 @@ A user has several; sessions, failures and near misses hang on the one that aske
 an SSH key's fingerprint, anything else with its kind in front. Plain dialect: gate and hook load this file.
 """
 
-from gitguard.account.names import is_fingerprint
+from gitguard.identity.names import is_fingerprint
 
 SSH_KEY = "ssh-key"
 KINDS = (SSH_KEY, "web", "http", "uid")

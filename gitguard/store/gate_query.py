@@ -7,7 +7,7 @@ most `WAIT_SECONDS`, and turns every fault into a refusal. Plain dialect: gate a
 import posix
 from _stat import S_ISREG
 
-from gitguard.account.names import fold
+from gitguard.identity.names import fold
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import SSH_KEY, Credential

@@ -186,7 +186,7 @@ CREATE TABLE repositories (
     floor_require   TEXT NOT NULL DEFAULT 'none' -- what the server's admin set: the toggle never falls below it
                     CHECK (floor_require IN ('none', 'push', 'all')),
     floor_lifetime_seconds INTEGER,
-    folded          TEXT NOT NULL DEFAULT ''    -- the name without case, blanks and suffixes: account/names.py, fold
+    folded          TEXT NOT NULL DEFAULT ''    -- the name without case, blanks and suffixes: identity/names.py, fold
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX repository_by_fold ON repositories (folded);
 

@@ -9,7 +9,7 @@ import json
 from itertools import groupby
 from operator import itemgetter
 
-from gitguard.account.names import fold
+from gitguard.identity.names import fold
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import Credential, credential_of
 from gitguard.session.moment import Moment

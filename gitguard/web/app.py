@@ -54,7 +54,7 @@ def create_app(config: str, clock: Callable[[], Moment] = now) -> Flask:
     )
     app.url_map.strict_slashes = app.url_map.merge_slashes = False  # no redirection that is not our own
     app.extensions["settings"] = SettingsCache(settings_of)
-    app.extensions["held"] = PendingEnrolments()
+    app.extensions["enrolments"] = PendingEnrolments()
     app.extensions["limiter"] = Limiter()
     app.extensions["once"] = Once()
     app.extensions["recent"] = Recent()

@@ -26,7 +26,7 @@ LATELY_SECONDS = 3600
 
 
 def _enrolments() -> PendingEnrolments:
-    begun: PendingEnrolments = current_app.extensions["held"]
+    begun: PendingEnrolments = current_app.extensions["enrolments"]
     return begun
 
 
@@ -112,7 +112,7 @@ def start() -> ResponseReturnValue:
         return _first_page(refusal_in_words(refusal), status)
     begun = BrowserEnrolment(
         pending,
-        (here.person.user, here.person.account),
+        (here.person.user, here.person.budget_key),
         "" if enrolled else request.form.get("request", ""),
         by_lost=basis is not None,
     )

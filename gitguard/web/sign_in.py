@@ -123,7 +123,7 @@ def sign_out() -> ResponseReturnValue:
     here = visit()
     if here.visitor is not None:
         browsers.sign_out(here.site, here.visitor, here.visitor.browser.credential, here.moment)
-        current_app.extensions["held"].drop(here.browser)
+        current_app.extensions["enrolments"].drop(here.browser)
         current_app.extensions["once"].forget(here.browser)
     session.clear()
     return redirect(url_for("sign_in.sign_in"), 303)

@@ -144,7 +144,7 @@ def say_rest(proof: Proof) -> None:
             day=day(change.at, here.moment.at),
         )
     if proof.method == "recovery-code":
-        current_app.extensions["held"].note_lost(
+        current_app.extensions["enrolments"].note_lost(
             here.browser, Basis("factor", proof.enrolment.encode()), here.moment
         )
         say("account.codes_left", "warning", left=proof.recovery_codes_left)

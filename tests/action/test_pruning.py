@@ -45,9 +45,9 @@ def test_a_year_is_pruned_to_what_counts(house: House) -> None:
         assert scope is not None
         tx.put_session(person.user, scope, Moment(at - LONG - 5, "", 0), "totp", None)
         for age in (LONG + 5, LONG - 5, 5):
-            tx.add_failure(person.user, person.account, at - age)
+            tx.add_failure(person.user, person.budget_key, at - age)
             tx.note_change(
-                person.user, Change(at - age, "always-off", "", person.account, "192.0.2.1"), "192.0.2.1"
+                person.user, Change(at - age, "always-off", "", person.budget_key, "192.0.2.1"), "192.0.2.1"
             )
         steps.new_invite(tx, house.site.desk.keyring, invited.user, at - LONG - 8 * 86400, ACTOR)
     before = counts(house)
@@ -72,7 +72,7 @@ def test_much_is_taken_away_in_parts(house: House, monkeypatch: pytest.MonkeyPat
         pass
     with house.site.store.writing() as tx:
         for _ in range(25):
-            tx.add_failure(person.user, person.account, house.moment.at - LONG - 5)
+            tx.add_failure(person.user, person.budget_key, house.moment.at - LONG - 5)
     monkeypatch.setattr(pruning, "MOST", 10)
     assert [pruning.prune(house.site, house.moment) for _ in range(4)] == [10, 10, 5, 0]
 

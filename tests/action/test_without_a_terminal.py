@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from gitguard.account.public_key import PublicKey
 from gitguard.action import (
     applying,
     attention,
@@ -42,6 +41,7 @@ from gitguard.exchange.offer import Offer, Offered
 from gitguard.factor.enrolment import Basis
 from gitguard.factor.person import Person
 from gitguard.host.key_options import NewKey
+from gitguard.identity.public_key import PublicKey
 from gitguard.repository import registry
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment, now

@@ -274,7 +274,7 @@ def test_no_remote(tmp_path: Path) -> None:
 
 def test_on_windows_by_simulation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own folder for notes, its own console, no process groups: simulated, since no such machine is here."""
-    from gitguard.client import asking, known
+    from gitguard.client import askpass, known_servers
 
     opened: list[str] = []
 
@@ -290,10 +290,10 @@ def test_on_windows_by_simulation(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.delattr(os, "tcgetpgrp")
     with monkeypatch.context() as windows:
         windows.setattr(os, "name", "nt")
-        assert known.folder() == os.path.join(str(tmp_path), "gitguard")
+        assert known_servers.folder() == os.path.join(str(tmp_path), "gitguard")
         windows.setattr(os, "open", no_console)
-        assert not asking._has_terminal()
-        assert asking.can_ask()
+        assert not askpass._has_terminal()
+        assert askpass.can_ask()
     assert opened == ["CONIN$", "CONIN$"]
     monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")  # whoever runs this at a terminal is not asked
-    assert asking.ask("code: ") == "123456"
+    assert askpass.ask("code: ") == "123456"

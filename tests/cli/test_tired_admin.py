@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from gitguard.cli.admin.configuration import faults_of
-from gitguard.machine.account import account_fault
-from gitguard.machine.typed_file import _is_own_way
+from gitguard.machine.git_account import account_fault
+from gitguard.machine.user_supplied_file import _is_own_way
 from lab.server import Direct, Done, run
 
 pytestmark = pytest.mark.slow

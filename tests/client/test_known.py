@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gitguard.client import as_ssh, turns
-from gitguard.client.known import is_known, remember
+from gitguard.client import prompt_lock, ssh_wrapper
+from gitguard.client.known_servers import is_known, remember
 from gitguard.client.remote import Server, SshCommand
 
 
@@ -58,7 +58,7 @@ def test_what_is_neither_of_gits_conversations_goes_straight_through(
     program = own_folder / "ssh"
     program.write_text(f'#!/bin/sh\necho "$@" >> "{log}"\nexit 7\n')
     program.chmod(0o755)
-    assert as_ssh.run(SshCommand(str(program)), words) == 7
+    assert ssh_wrapper.run(SshCommand(str(program)), words) == 7
     assert log.read_text().splitlines() == [" ".join(words)]
 
 
@@ -72,9 +72,9 @@ def test_turns_are_taken_one_at_a_time(own_folder: Path) -> None:
         "import fcntl, contextlib\n"
         "with turns.turn(Server('git@host', ()), lambda said: print(said, flush=True)) as mine: print(mine)\n"
     )
-    with turns.turn(server, lambda _: None) as mine:
+    with prompt_lock.turn(server, lambda _: None) as mine:
         assert mine
-        with turns.turn(Server("git@other", ()), lambda _: None) as other:
+        with prompt_lock.turn(Server("git@other", ()), lambda _: None) as other:
             assert other, "another server is another turn"
         waiting = subprocess.Popen([sys.executable, "-c", probe], stdout=subprocess.PIPE, text=True)
         assert waiting.stdout is not None
@@ -107,7 +107,7 @@ def test_the_turn_of_one_that_died_is_taken_over(own_folder: Path) -> None:
         assert status == (-number if number == signal.SIGKILL else 128 + number), "it is unwound, not cut off"
         asking.stdout.close()
         told: list[str] = []
-        with turns.turn(Server("git@host", ()), told.append) as mine:
+        with prompt_lock.turn(Server("git@host", ()), told.append) as mine:
             assert mine
         assert told == []
 
@@ -122,6 +122,6 @@ def test_a_server_that_never_stops_talking_keeps_nobody(
         f"#!/bin/sh\nprintf '%04x%s' {len(packet) + 4} '{packet}'\nhead -c 1000000 /dev/zero || exit 1\nexit 3\n"
     )
     program.chmod(0o755)
-    status = as_ssh.run(SshCommand(str(program)), ["git@h", "git-upload-pack 'x'"])
+    status = ssh_wrapper.run(SshCommand(str(program)), ["git@h", "git-upload-pack 'x'"])
     assert status != 0
     assert "verify to read x" in capfd.readouterr().out

@@ -170,7 +170,7 @@ def test_a_machine_fault_is_nobodys_usage(tmp_path: Path) -> None:
     assert caught.value.is_our_fault
     for path in (Path(__file__).parents[2] / "gitguard").rglob("*.py"):
         # What somebody typed is theirs: files, the editor that they named, where to listen.
-        if path.name not in ("typed_file.py", "new_file.py", "configuration.py", "unix_socket.py"):
+        if path.name not in ("user_supplied_file.py", "new_file.py", "configuration.py", "unix_socket.py"):
             assert not re.search(r'Refusal\(\s*"usage"[^)]*strerror', path.read_text()), path
 
 

@@ -298,7 +298,7 @@ def test_shells_that_are_not_known_to_be_plain(tmp_path: Path, name: str) -> Non
     """An allow-list: a shell that doctor does not know is a gap."""
     import pwd
 
-    from gitguard.doctor.account import shell_findings
+    from gitguard.doctor.git_account import shell_findings
 
     shell = tmp_path / name
     shell.write_text("#!/bin/sh\n")

@@ -18,7 +18,7 @@ from gitguard.action.applying import plan
 from gitguard.action.notices import notices_of
 from gitguard.action.wanted import read_wanted
 from gitguard.answer.once import is_news
-from gitguard.client import as_ssh, turns
+from gitguard.client import prompt_lock, ssh_wrapper
 from gitguard.client.remote import Server as Remote
 from gitguard.client.remote import SshCommand, ssh_command
 from gitguard.config.load import load
@@ -344,7 +344,7 @@ def test_an_ssh_with_a_blank_in_its_path_is_one_word() -> None:
 def test_the_question_repeats_the_refusal_alone() -> None:
     """Without the packet's length before it, and without the ways out behind it."""
     text = "ERR gitguard: verify to push to app: open https://h/verify/x or run: ssh -T git@h 2fa verify [verification-required]"
-    assert as_ssh._why(f"{len(text) + 4:04x}{text}".encode()) == "verify to push to app"
+    assert ssh_wrapper._why(f"{len(text) + 4:04x}{text}".encode()) == "verify to push to app"
 
 
 def test_git_that_hangs_up_leaves_no_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,9 +359,9 @@ def test_git_that_hangs_up_leaves_no_ssh(tmp_path: Path, monkeypatch: pytest.Mon
             raise BrokenPipeError
         return len(data)
 
-    monkeypatch.setattr(as_ssh, "_forward", lambda data: closed(1, data) and None)
+    monkeypatch.setattr(ssh_wrapper, "_forward", lambda data: closed(1, data) and None)
     began = time.monotonic()
-    as_ssh.run(SshCommand(str(program)), ["git@h", "git-upload-pack 'x'"])
+    ssh_wrapper.run(SshCommand(str(program)), ["git@h", "git-upload-pack 'x'"])
     assert time.monotonic() - began < 30
     with pytest.raises(ProcessLookupError):
         os.kill(int(noted.read_text()), 0)
@@ -373,18 +373,18 @@ def test_whoever_waits_for_the_turn_looks_now_and_then(
     """A tenth of a second between two looks, told by what is slept: nobody spins, nobody waits longer than a prompt."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     slept: list[float] = []
-    monkeypatch.setattr(turns, "_take", lambda _: None)
+    monkeypatch.setattr(prompt_lock, "_take", lambda _: None)
     clock = [0.0]
-    monkeypatch.setattr("gitguard.client.turns.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("gitguard.client.prompt_lock.time.monotonic", lambda: clock[0])
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
         clock[0] += seconds
 
-    monkeypatch.setattr("gitguard.client.turns.time.sleep", sleep)
-    with turns.turn(Remote("git@host", ()), lambda _: None) as mine:
+    monkeypatch.setattr("gitguard.client.prompt_lock.time.sleep", sleep)
+    with prompt_lock.turn(Remote("git@host", ()), lambda _: None) as mine:
         assert not mine
-    assert turns.STALE_SECONDS * 9 < len(slept) < turns.STALE_SECONDS * 11
+    assert prompt_lock.STALE_SECONDS * 9 < len(slept) < prompt_lock.STALE_SECONDS * 11
 
 
 def test_where_no_turn_can_be_noted_nobody_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,7 +392,7 @@ def test_where_no_turn_can_be_noted_nobody_is_asked(tmp_path: Path, monkeypatch:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
-    with turns.turn(Remote("git@host", ()), lambda _: None) as mine:
+    with prompt_lock.turn(Remote("git@host", ()), lambda _: None) as mine:
         assert not mine
 
 

@@ -82,7 +82,7 @@ ENTRIES = ("gate", "hook", "cli", "client")
 # From the ground up: a room imports rooms of lower floors only. Rooms of one floor do not know each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("message", "verbs"),
-    ("account", "machine"),
+    ("identity", "machine"),
     ("session",),
     ("policy",),
     ("config", "store"),

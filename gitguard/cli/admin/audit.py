@@ -18,7 +18,7 @@ from gitguard.cli.progress import watched
 from gitguard.command_line import Group
 from gitguard.config.types import seconds_of
 from gitguard.machine.new_file import NewFile
-from gitguard.machine.typed_file import typed_source
+from gitguard.machine.user_supplied_file import open_as_caller
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal, machine_fault, readable
 from gitguard.session.moment import now
@@ -70,7 +70,7 @@ def _records(ctx: click.Context, file: str | None) -> Iterator[Iterator[AuditRec
     if file is None:
         yield trail.records(open_office(ctx).site.store)
         return
-    with typed_source(file, str(open_settings_or_say(ctx).host.account)) as source:
+    with open_as_caller(file, str(open_settings_or_say(ctx).host.account)) as source:
         yield trail.read_archive(source, file)
 
 
@@ -187,7 +187,7 @@ def verify(ctx: click.Context, file: str | None, as_json: bool) -> int:
 
 def _verify_archive(ctx: click.Context, file: str, *, as_json: bool) -> int:
     """The same for an archive, and whether the trail in the store continues from it."""
-    with typed_source(file, str(open_settings_or_say(ctx).host.account)) as source:
+    with open_as_caller(file, str(open_settings_or_say(ctx).host.account)) as source:
         office = open_office(ctx)
         checked, (last, digest) = trail.check_archive(watched(source, "checking the archive, lines"), file)
     with office.site.store.reading() as tx:

@@ -24,9 +24,9 @@ from gitguard.config.parse import fault_at, parse
 from gitguard.config.rule_notes import Known, rule_notes
 from gitguard.config.schema import Settings
 from gitguard.host.places import places_of
-from gitguard.machine.account import account_fault, become, own_command_line
 from gitguard.machine.files import replace_like
-from gitguard.machine.typed_file import read_typed
+from gitguard.machine.git_account import account_fault, become, own_command_line
+from gitguard.machine.user_supplied_file import read_as_caller
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
 from gitguard.store.opening import audit_head, open_store
@@ -176,7 +176,7 @@ def _read(path: str) -> bytes:
         raise Refusal("usage", text=f"cannot read {path}: {error}") from None
     if not os.access(path, os.R_OK):
         raise Refusal("forbidden", text=f"you may not read {path}", hint=f"type: sudo {own_command_line()}")
-    return read_typed(path, owner, _MOST)
+    return read_as_caller(path, owner, _MOST)
 
 
 def notes_of(data: bytes, path: str) -> list[Fault]:

@@ -10,7 +10,7 @@ from gitguard.cli.admin import options
 from gitguard.cli.printing import number, say_json
 from gitguard.command_line import as_typed, say
 from gitguard.doctor.finding import Finding
-from gitguard.machine.account import own_command_line
+from gitguard.machine.git_account import own_command_line
 from gitguard.message.reasons import Refusal, readable
 
 LONGEST = 4000  # of a finding and of its line
@@ -92,11 +92,11 @@ def _found(ctx: click.Context, sshd_config: str | None, *, quick: bool, log_in: 
             raise Refusal("usage", text="--quick asks nothing of sshd; leave --sshd-config out")
         if not log_in:
             return list(quick_findings(str(ctx.find_root().obj), now()))
-        from gitguard.cli.admin.looking import login_alone
+        from gitguard.cli.admin.doctor_run import login_alone
 
         seen = list(login_alone(ctx))  # as root first; it leaves us the account
         return [*quick_findings(str(ctx.find_root().obj), now()), *seen]
-    from gitguard.cli.admin.looking import findings
+    from gitguard.cli.admin.doctor_run import findings
 
     return findings(ctx, sshd_config, log_in=log_in is not False)
 

@@ -9,19 +9,19 @@ import shlex
 
 import click
 
-from gitguard.account.names import is_fingerprint, is_user_name
-from gitguard.account.public_key import PublicKey, parse_key_file
 from gitguard.action import keys as action
 from gitguard.action import steps
 from gitguard.action.keys import Plan, Wanted
 from gitguard.cli.admin import options
-from gitguard.cli.admin.asking import say_invite
 from gitguard.cli.admin.office import Office, config_of, in_office, open_office, open_settings, read_file
+from gitguard.cli.admin.prompts import say_invite
 from gitguard.cli.here import check_effects, say_effects
 from gitguard.cli.printing import number, say_json, say_table
 from gitguard.command_line import Group, say
 from gitguard.host.key_file import ForeignLine
 from gitguard.host.key_options import NewKey, program_fault, understand
+from gitguard.identity.names import is_fingerprint, is_user_name
+from gitguard.identity.public_key import PublicKey, parse_key_file
 from gitguard.machine.login_shell import set_shell, shell_fault
 from gitguard.message.reasons import Refusal, printable, readable
 from gitguard.session.moment import now

@@ -16,7 +16,7 @@ from gitguard.config.faults import ConfigurationError
 from gitguard.config.load import last_known
 from gitguard.config.types import seconds_of
 from gitguard.host.places import SYSTEM_CONFIG, places_of
-from gitguard.machine.account import become, own_command_line
+from gitguard.machine.git_account import become, own_command_line
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal, readable
 from gitguard.repository.registry import spelled_roots

@@ -18,8 +18,8 @@ from gitguard.cli.printing import number
 from gitguard.config.faults import LONGEST_LIST, ConfigurationError
 from gitguard.config.parse import read_settings
 from gitguard.config.schema import Settings
-from gitguard.machine.account import become, check_owner, own_command_line
-from gitguard.machine.typed_file import read_typed
+from gitguard.machine.git_account import become, check_owner, own_command_line
+from gitguard.machine.user_supplied_file import read_as_caller
 from gitguard.message.reasons import Refusal, readable
 from gitguard.message.refusals import ServerAddress
 from gitguard.session.moment import now
@@ -103,7 +103,7 @@ def open_settings_or_say(ctx: click.Context) -> Settings:
 
 def read_file(ctx: click.Context, path: str, most: int = LONGEST_LIST) -> bytes:
     """What the admin named on the command line, read before we become the Git account. Raises Refusal."""
-    return read_typed(path, str(open_settings_or_say(ctx).host.account), most)
+    return read_as_caller(path, str(open_settings_or_say(ctx).host.account), most)
 
 
 def enter(ctx: click.Context) -> Settings:

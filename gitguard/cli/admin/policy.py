@@ -17,7 +17,7 @@ from gitguard.command_line import Group
 from gitguard.config.faults import LONGEST_FILE, LONGEST_LIST, ConfigurationError
 from gitguard.config.parse import parse, read_settings
 from gitguard.config.types import seconds_of
-from gitguard.machine.typed_file import read_typed
+from gitguard.machine.user_supplied_file import read_as_caller
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
 
@@ -43,7 +43,7 @@ def test(ctx: click.Context, expectations: str, other: str | None, as_json: bool
         raise say_faults(error) from None
     try:
         rows = read_expectations(
-            read_typed(expectations, str(settings.host.account), LONGEST_LIST), expectations
+            read_as_caller(expectations, str(settings.host.account), LONGEST_LIST), expectations
         )
     except ConfigurationError as error:
         for fault in error.faults:

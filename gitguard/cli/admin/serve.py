@@ -9,7 +9,7 @@ import click
 from gitguard.cli.admin.office import config_of, enter, open_settings_or_say
 from gitguard.config.faults import ConfigurationError
 from gitguard.config.schema import Settings
-from gitguard.machine.account import account, is_account
+from gitguard.machine.git_account import account, is_account
 from gitguard.message.reasons import Refusal
 
 

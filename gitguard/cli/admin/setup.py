@@ -17,10 +17,10 @@ from gitguard.command_line import say
 from gitguard.host import system
 from gitguard.host.install import Wishes, finish, install
 from gitguard.host.places import SYSTEM_CONFIG, places_of
-from gitguard.machine.account import own_command_line
-from gitguard.machine.as_account import as_account
+from gitguard.machine.git_account import own_command_line
 from gitguard.machine.login_shell import shell_fault
 from gitguard.machine.ownership import fault_on_the_way
+from gitguard.machine.run_as import run_as
 from gitguard.message.reasons import Refusal, readable
 from gitguard.repository.chained_hooks import others_fault
 from gitguard.repository.hook_file import hook_fault
@@ -126,7 +126,7 @@ def _as_root(ctx: click.Context, *, drop_in: bool, timers: bool, reload: bool) -
     if reload:
         click.echo(system.reload_sshd())
         unread = ""
-    as_account(name, lambda: _next(open_office(ctx), unread=unread, looked=reload))
+    run_as(name, lambda: _next(open_office(ctx), unread=unread, looked=reload))
     if reload:
         _look(ctx)
 
@@ -134,7 +134,7 @@ def _as_root(ctx: click.Context, *, drop_in: bool, timers: bool, reload: bool) -
 def _look(ctx: click.Context) -> None:
     """What doctor finds, its gaps alone."""
     from gitguard.cli.admin.doctor import say_findings
-    from gitguard.cli.admin.looking import findings
+    from gitguard.cli.admin.doctor_run import findings
 
     click.echo()
     say_findings(list(findings(ctx, None)), quiet=True)

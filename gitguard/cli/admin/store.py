@@ -10,7 +10,6 @@ import click
 from gitguard.action import pruning, upkeep
 from gitguard.action import restore as action
 from gitguard.cli.admin import options
-from gitguard.cli.admin.asking import confirm
 from gitguard.cli.admin.office import (
     Office,
     actor,
@@ -21,12 +20,13 @@ from gitguard.cli.admin.office import (
     open_office,
     open_settings_or_say,
 )
+from gitguard.cli.admin.prompts import confirm
 from gitguard.cli.here import check_effects, say_effects
 from gitguard.cli.printing import counted, number, say_json
 from gitguard.cli.progress import Progress
 from gitguard.command_line import Group, as_typed, say
 from gitguard.machine.new_file import NewFile
-from gitguard.machine.typed_file import typed_source
+from gitguard.machine.user_supplied_file import open_as_caller
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.session.moment import now
@@ -91,7 +91,7 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, key_file_l
         ends = "sessions" if keep_recovery_codes else "sessions, recovery codes"
         confirm(f"replace the store by {path}? {ends} and open invites end with it", "nothing was changed")
     who = actor()
-    with typed_source(path, str(open_settings_or_say(ctx).host.account)) as source:
+    with open_as_caller(path, str(open_settings_or_say(ctx).host.account)) as source:
         enter(ctx)
         try:
             done = action.restore(

@@ -10,8 +10,8 @@ import click
 from gitguard.action import uninstall as action
 from gitguard.action.uninstall import WayOut
 from gitguard.cli.admin import options
-from gitguard.cli.admin.asking import confirm
 from gitguard.cli.admin.office import config_of, open_office, open_settings_or_say
+from gitguard.cli.admin.prompts import confirm
 from gitguard.cli.printing import number
 from gitguard.command_line import say
 from gitguard.config.schema import Settings

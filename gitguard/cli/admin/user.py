@@ -10,10 +10,10 @@ from gitguard.action.roster import entry_of, roster
 from gitguard.action.users import Changed
 from gitguard.answer.reading_log import fold
 from gitguard.cli.admin import options
-from gitguard.cli.admin.asking import confirm, say_invite
 from gitguard.cli.admin.importing import import_
 from gitguard.cli.admin.key import BEHIND, read_key_files, read_program, say_program
 from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
+from gitguard.cli.admin.prompts import confirm, say_invite
 from gitguard.cli.here import check_effects, say_effects
 from gitguard.cli.printing import counted, number, say_json, say_json_each, say_table
 from gitguard.command_line import Group, say

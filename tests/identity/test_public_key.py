@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gitguard.account.public_key import parse_public_key
+from gitguard.identity.public_key import parse_public_key
 from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
 

@@ -21,7 +21,7 @@ _OTHERS_WRITE = 0o022
 _MOST_LINKS = 40  # as many as the kernel follows
 
 
-def read_typed(path: str, account: str, most: int) -> bytes:
+def read_as_caller(path: str, account: str, most: int) -> bytes:
     """The file at `path`, whole; `-` is stdin. Raises Refusal("usage") naming it, for one of more than `most` bytes too.
 
     A bound refuses, it never cuts: the rest of a list would be people who were never looked at.
@@ -46,7 +46,7 @@ def _bounded(data: bytes, path: str, most: int) -> bytes:
 
 
 @contextmanager
-def typed_source(path: str, account: str) -> Iterator[BinaryIO]:
+def open_as_caller(path: str, account: str) -> Iterator[BinaryIO]:
     """The file at `path`, opened to be read a part at a time; `-` is stdin. Raises Refusal("usage") naming it."""
     if path == "-":
         yield sys.stdin.buffer

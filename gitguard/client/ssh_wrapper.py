@@ -15,8 +15,8 @@ import time
 
 import click
 
-from gitguard.client import asking, cache, turns
-from gitguard.client.known import is_known
+from gitguard.client import askpass, cache, prompt_lock
+from gitguard.client.known_servers import is_known
 from gitguard.client.remote import Server, SshCommand, variant_of
 from gitguard.factor.code import read_code
 from gitguard.message.reasons import Refusal, readable
@@ -122,7 +122,7 @@ def _forward(data: bytes) -> None:
 
 def _verify(ssh: SshCommand, server: Server, options: list[str], began: float, refusal: bytes) -> bool:
     """Ask for a code and verify with it, or find that somebody else has meanwhile. False: the refusal stands."""
-    if not asking.can_ask():
+    if not askpass.can_ask():
         _say(
             "nobody can be asked here, with neither a terminal nor an askpass program; verify first: gitguard verify"
         )
@@ -133,15 +133,15 @@ def _verify(ssh: SshCommand, server: Server, options: list[str], began: float, r
             f"not asked here, since you have not verified to {server.shown} from this machine before; once: gitguard verify"
         )
         return False
-    with turns.turn(server, _say) as mine:
-        if turns.verified_since(server, began):
+    with prompt_lock.turn(server, _say) as mine:
+        if prompt_lock.verified_since(server, began):
             return True
         if not mine:
             return False
         _say(_why(refusal))
         last = None
         for _ in range(_TRIES):
-            code = asking.ask(f"code for {server.shown} (or a recovery code): ")
+            code = askpass.ask(f"code for {server.shown} (or a recovery code): ")
             if code is None:
                 return False
             if code == last:
@@ -153,7 +153,7 @@ def _verify(ssh: SshCommand, server: Server, options: list[str], began: float, r
                 continue
             status = _sent(ssh, server, options, code)
             if status == 0:
-                turns.note_verified(server)
+                prompt_lock.note_verified(server)
                 cache.refresh(
                     server, _command(ssh, [*_quiet(ssh), *options, server.destination, cache.QUESTION])
                 )

@@ -6,11 +6,11 @@ import json
 import os
 from collections.abc import Callable
 
-from gitguard.machine.account import become
+from gitguard.machine.git_account import become
 from gitguard.message.reasons import Refusal
 
 
-def as_account(name: str, function: Callable[[], None]) -> None:
+def run_as(name: str, function: Callable[[], None]) -> None:
     """Run `function` as the account `name` and wait for it. Raises the Refusal that it raised."""
     if os.geteuid() != 0:
         function()

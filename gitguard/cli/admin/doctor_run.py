@@ -19,12 +19,12 @@ from gitguard.config.in_force import good_form
 from gitguard.config.schema import Settings
 from gitguard.doctor import (
     access,
-    account,
     code,
     daemons,
     environment,
     exports,
     files,
+    git_account,
     git_programs,
     leaning,
     login,
@@ -160,8 +160,8 @@ def _findings(ctx: click.Context, sshd_config: str | None, *, log_in: bool) -> I
     yield from as_root
     for name, look in (
         ("ways into the account", lambda: ways_in.account_findings(entry, reach)),
-        ("login shell", lambda: account.shell_findings(entry, authorized_keys(settings), places.gate)),
-        ("home", lambda: account.home_findings(entry)),
+        ("login shell", lambda: git_account.shell_findings(entry, authorized_keys(settings), places.gate)),
+        ("home", lambda: git_account.home_findings(entry)),
         ("environment", lambda: environment.environment_findings(effective, entry)),
         ("sshrc", lambda: environment.sshrc_findings(entry.pw_name)),
         ("access", lambda: access.access_findings(settings, places)),
@@ -268,10 +268,10 @@ def _inside(
     runnable = [key for key in keys if key.user in active]
     readable = [r for r in known if os.path.isdir(r.directory)]
     looks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
-        ("keys", lambda: account.key_findings(keys, read, site.key_file, site.places.gate)),
+        ("keys", lambda: git_account.key_findings(keys, read, site.key_file, site.places.gate)),
         (
             "hardware keys",
-            lambda: account.hardware_findings(keys, count=site.settings.second_factor.hardware_keys),
+            lambda: git_account.hardware_findings(keys, count=site.settings.second_factor.hardware_keys),
         ),
         ("key file", lambda: access.key_file_findings(site)),
         ("notices", lambda: files.notice_findings(settings)),

@@ -12,9 +12,9 @@ import os
 import pwd
 import tempfile
 
-from gitguard.machine.as_account import as_account
 from gitguard.machine.files import replace
 from gitguard.machine.ownership import fault_on_the_way
+from gitguard.machine.run_as import run_as
 from gitguard.message.reasons import Refusal, machine_fault
 
 
@@ -28,7 +28,7 @@ def folder(path: str, account: str, *, owner: str, mode: int) -> bool:
     if os.geteuid() != 0:
         _make(path, mode)
     elif fault_on_the_way(above, 0):
-        as_account(account, lambda: _make(path, mode))
+        run_as(account, lambda: _make(path, mode))
     else:
         _make_and_give(path, pwd.getpwnam(owner), mode)
     return True
@@ -39,7 +39,7 @@ def file(path: str, data: bytes, account: str, *, mode: int) -> bool:
     if os.geteuid() != 0 or not fault_on_the_way(os.path.dirname(path), 0):
         return replace(path, data, mode)
     before = _read(path, account)
-    as_account(account, lambda: _replace(path, data, mode))
+    run_as(account, lambda: _replace(path, data, mode))
     return before != data
 
 
@@ -57,7 +57,7 @@ def _read(path: str, account: str) -> bytes:
                 copy.flush()
 
         try:
-            as_account(account, read)
+            run_as(account, read)
         except Refusal:
             return b""
         copy.seek(0)

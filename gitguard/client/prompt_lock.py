@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 
-from gitguard.client.known import folder
+from gitguard.client.known_servers import folder
 from gitguard.client.remote import Server
 from gitguard.message.moments import clock
 
