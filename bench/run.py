@@ -149,7 +149,7 @@ class Site:
 
     def enrol(self, count: int) -> list[tuple[str, str]]:
         """`count` people with one app's secret: (name, fingerprint) of each."""
-        keyring = open_site(str(self.server.config), now(), "bench").desk.keyring
+        keyring = open_site(str(self.server.config), now(), "bench").keyring
         people = [(f"many{number}", fingerprint(key_blob(number))) for number in range(count)]
         with sqlite3.connect(self.server.store) as store:
             for number, (name, key) in enumerate(people):

@@ -83,7 +83,7 @@ def user_of_link(site: Site, token: str, moment: Moment) -> str:
 
 
 def _link_hash(site: Site, token: str) -> bytes:
-    return site.desk.keyring.digest("sign-in link", "", token)
+    return site.keyring.digest("sign-in link", "", token)
 
 
 def _is_good(tx: Reading, link: SignInLink, moment: Moment) -> bool:
@@ -154,7 +154,7 @@ def _sign_in(
 
 
 def _credential(site: Site, token: str) -> Credential:
-    return Credential("web", site.desk.keyring.digest("browser", "", token).hex()[:40])
+    return Credential("web", site.keyring.digest("browser", "", token).hex()[:40])
 
 
 def visitor_of(site: Site, token: str, address: str, moment: Moment) -> Visitor | None:
@@ -189,7 +189,7 @@ def sign_out(
     if other is None or other.user != person.user:
         return False
     if other.origin != visitor.browser.origin:
-        return with_proof(site.desk, person, moment, typed, change, at_most_seconds=None)
+        return with_proof(site, person, moment, typed, change, at_most_seconds=None)
     with site.store.writing() as tx:
         return change(tx)
 

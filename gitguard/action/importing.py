@@ -192,7 +192,7 @@ def _factor(
     left_out: list[LeftOut],
 ) -> list[str]:
     """Take the secret over, unless there is one. Codes that the other program may have seen do not count here."""
-    ring = site.desk.keyring
+    ring = site.keyring
     there = tx.factor(name)
     if there is not None:
         if ring.decrypt(there) != offered.secret:

@@ -213,7 +213,7 @@ def adopt(
     with site.store.writing() as tx:
         for name in plan.new_users:
             steps.add_user(tx, name, moment.at, actor)
-            invites[name] = steps.new_invite(tx, site.desk.keyring, name, moment.at, actor)
+            invites[name] = steps.new_invite(tx, site.keyring, name, moment.at, actor)
         for taken in plan.taken:
             steps.add_key(tx, taken.key, moment.at, actor)
     without = frozenset(want.fingerprint for want in wanted)
@@ -225,7 +225,7 @@ def adopt(
 
 def check_own_allowed(site: Site) -> None:
     """Raises Refusal("forbidden") unless people here may change their own keys, by the settings of this moment."""
-    if not site.desk.renewed().settings.account.allow_keys:
+    if not site.renewed().settings.account.allow_keys:
         text = "this server does not let people change their own keys; ask your server admin"
         raise Refusal("forbidden", text=text)
 
@@ -255,7 +255,7 @@ def add_own(site: Site, person: Person, key: PublicKey, typed: bytes, moment: Mo
         note_change(tx, "key-added", person, moment, row.fingerprint)
         return row
 
-    added = prove(site.desk, person, typed, moment, change, Lasting.YES)
+    added = prove(site, person, typed, moment, change, Lasting.YES)
     if isinstance(added, Refusal):
         raise added
     return added, take_effect(site, moment, keys=True)
@@ -282,7 +282,7 @@ def remove_own(
         note_change(tx, "key-removed", person, moment, fingerprint)
         return steps.remove_key(tx, fingerprint, moment.at, person.user)
 
-    gone = prove(site.desk, person, typed, moment, change, Lasting.YES)
+    gone = prove(site, person, typed, moment, change, Lasting.YES)
     return gone, take_effect(site, moment, Selection(keys=frozenset({fingerprint})), keys=True)
 
 

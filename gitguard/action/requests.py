@@ -117,7 +117,7 @@ def session_for(
         if tx.has_verified_anywhere(person.user) and not tx.has_verified_from(person.user, network):
             record(tx, "new-network", them, moment, network=network, browser=person.credential.text)
         tx.note_network(person.user, network, moment.at)
-    session = open_session(site.desk.renewed(), tx, them, moment, method)
+    session = open_session(site.renewed(), tx, them, moment, method)
     record(
         tx,
         "request-approved",
@@ -140,12 +140,12 @@ def approve(site: Site, person: Person, id_: str, number: str, typed: bytes, mom
         # Behind the code: whoever has none cannot try numbers. A wrong one takes all of it back, the used code too.
         check_number(wanted, number)
         session = session_for(site, tx, person, wanted, moment, proof.method)
-        open_session(site.desk.renewed(), tx, person, moment, proof.method)
+        open_session(site.renewed(), tx, person, moment, proof.method)
         claim(site, wanted, moment)
         told(tx, person, moment)
         return Approved(wanted, session, proof)
 
-    return prove(site.desk, person, typed, moment, change)
+    return prove(site, person, typed, moment, change)
 
 
 def _gone() -> Refusal:
@@ -250,7 +250,7 @@ def deny(
             check_person(tx, person)
             ended = change(tx)
     else:
-        ended = with_proof(site.desk, person, moment, typed, change, at_most_seconds=None)
+        ended = with_proof(site, person, moment, typed, change, at_most_seconds=None)
     with site.store.reading() as tx:
         changes = tx.changes(person.user, moment.at - TOLD_SECONDS)
         subjects = {one.subject for one in changes if one.event == "key-added" and one.credential == key}

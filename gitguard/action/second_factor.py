@@ -33,17 +33,17 @@ class Left(Struct, frozen=True):
 
 def begin_enrolment(site: Site, person: Person, given: bytes | None, moment: Moment) -> PendingEnrolment:
     """A secret and recovery codes to show, on the basis of an invite or code (`given`). Raises Refusal."""
-    basis = enrolment.establish(site.desk, person, given, moment)
-    return enrolment.begin(site.desk, person, basis, moment)
+    basis = enrolment.establish(site, person, given, moment)
+    return enrolment.begin(site, person, basis, moment)
 
 
 def begin_enrolment_again(site: Site, person: Person, basis: Basis, moment: Moment) -> PendingEnrolment:
     """The same for who gave a recovery code a moment ago, since the phone is lost: it stands for this, too. Raises Refusal."""
     with site.store.writing() as tx:
         check_person(tx, person)
-        enrolment.check_basis(site.desk.renewed(), tx, person, basis, moment)
+        enrolment.check_basis(site.renewed(), tx, person, basis, moment)
         record(tx, "enrolment-begun", person, moment, method="recovery-code")
-    return enrolment.begin(site.desk, person, basis, moment)
+    return enrolment.begin(site, person, basis, moment)
 
 
 def confirm(
@@ -67,7 +67,7 @@ def confirm(
             requests.session_for(site, tx, person, wanted, moment, "enrolment")
             requests.claim(site, wanted, moment)
 
-    done = enrolment.confirm(site.desk, person, pending, typed, moment, also)
+    done = enrolment.confirm(site, person, pending, typed, moment, also)
     # A first enrolment is what a push may be waiting for; it asks again by itself.
     mine = frozenset({person.user})
     selected = Selection(users=mine) if done.again else Selection(prompts=mine)
@@ -87,27 +87,27 @@ def leave(
 
     `key`: a fingerprint of the person's, other than the one that they use. Raises Refusal, ProofWanted.
     """
-    ended = change.leave(site.desk, person, moment, typed, everywhere=everywhere, key=key)
+    ended = change.leave(site, person, moment, typed, everywhere=everywhere, key=key)
     waiting = frozenset({person.user}) if everywhere else frozenset[str]()
     return Left(ended, take_effect(site, moment, Selection(waiting=waiting)))
 
 
 def replace_recovery_codes(site: Site, person: Person, typed: bytes, moment: Moment) -> tuple[str, ...]:
     """A new set of recovery codes; the old set is void. Raises Refusal."""
-    return change.replace_recovery_codes(site.desk, person, typed, moment)
+    return change.replace_recovery_codes(site, person, typed, moment)
 
 
 def always(
     site: Site, person: Person, moment: Moment, typed: bytes | None, *, on: bool
 ) -> tuple[bool, Effects]:
     """The user's own switch: (whether it changed, what followed). Raises Refusal, ProofWanted."""
-    changed = change.set_always(site.desk, person, moment, typed, on=on)
+    changed = change.set_always(site, person, moment, typed, on=on)
     return changed, take_effect(site, moment)
 
 
 def remove(site: Site, person: Person, typed: bytes, moment: Moment) -> Left:
     """Remove the second factor, with all sessions and the connections that they let in. Raises Refusal."""
-    ended = change.remove(site.desk, person, typed, moment)
+    ended = change.remove(site, person, typed, moment)
     return Left(ended, take_effect(site, moment, Selection(waiting=frozenset({person.user}))))
 
 

@@ -6,8 +6,6 @@ import pwd
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from gitguard.action.notices import listener
 from gitguard.config.in_force import settings_in_force
 from gitguard.config.schema import Settings
@@ -15,28 +13,16 @@ from gitguard.factor import keyring
 from gitguard.factor.proof import Desk, void_recovery_codes_if_off
 from gitguard.host.places import Places, authorized_keys, places_of
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Store
 from gitguard.store.opening import audit_head, open_store
 
 if TYPE_CHECKING:
     from gitguard.host.connections import RunningConnections
 
 
-class Site(Struct, frozen=True):
-    """`desk` holds store, keyring and settings; `places` knows the installation's own files."""
+class Site(Desk, frozen=True, kw_only=True):
+    """Store, keyring and settings, with `places`: the installation's own files."""
 
     places: Places
-    desk: Desk
-
-    @property
-    def settings(self) -> Settings:
-        """The configuration."""
-        return self.desk.settings
-
-    @property
-    def store(self) -> Store:
-        """The store."""
-        return self.desk.store
 
     @property
     def connections(self) -> RunningConnections:
@@ -77,7 +63,8 @@ def open_site(
     """
     settings = reading(config)
     store = open_store(settings.store.url, audit_head(settings.paths.access_log))
-    desk = Desk(store, keyring.read(settings.paths.key_ring), settings, lambda: reading(config))
+    ring = keyring.read(settings.paths.key_ring)
+    site = Site(store, ring, settings, lambda: reading(config), places=places_of(config))
     store.heard = listener(settings)
-    void_recovery_codes_if_off(desk, moment.at, actor)
-    return Site(places_of(config), desk)
+    void_recovery_codes_if_off(site, moment.at, actor)
+    return site

@@ -66,7 +66,7 @@ def _as_admin(
 
     def check(tx: Writing) -> T:
         # Inside the transaction: who was an admin, or was offered a toggle, while typing may be so no more.
-        settings = site.desk.renewed().settings
+        settings = site.renewed().settings
         repository = known(tx, settings, name)
         if not toggle.may_administer(tx, settings, repository, person.user):
             raise Refusal("forbidden", text=f"only the admins of {repository.name} may do this")
@@ -78,7 +78,7 @@ def _as_admin(
         if not toggle.may_administer(tx, site.settings, repository, person.user):
             raise Refusal("forbidden", text=f"only the admins of {repository.name} may do this")
     toggle.check_offered(site.settings)
-    return with_proof(site.desk, person, moment, typed, check, lasting=Lasting.YES)
+    return with_proof(site, person, moment, typed, check, lasting=Lasting.YES)
 
 
 def demand(site: Site, name: str, word: str, moment: Moment, actor: str) -> tuple[toggle.Change, Effects]:

@@ -52,7 +52,7 @@ def add(
             steps.add_user(tx, name, moment.at, actor)
         rows = [key_row(name, new, moment.at) for new in keys]
         added = [row for row in rows if steps.add_key(tx, row, moment.at, actor)]
-        token = "" if there else steps.new_invite(tx, site.desk.keyring, name, moment.at, actor)
+        token = "" if there else steps.new_invite(tx, site.keyring, name, moment.at, actor)
     effects = Effects() if of_many else take_effect(site, moment, keys=bool(added))
     return Changed(name, effects, not there or bool(added), token, tuple(added))
 
@@ -60,7 +60,7 @@ def add(
 def invite(site: Site, names: list[str], moment: Moment, actor: str) -> list[Changed]:
     """A fresh invite for each; the ones before are void. Raises Refusal, and then none was made."""
     with site.store.writing() as tx:
-        tokens = [steps.new_invite(tx, site.desk.keyring, name, moment.at, actor) for name in names]
+        tokens = [steps.new_invite(tx, site.keyring, name, moment.at, actor) for name in names]
     return [Changed(name, Effects(), token=token) for name, token in zip(names, tokens, strict=True)]
 
 
@@ -132,7 +132,7 @@ def _is_transfer_of(entry: Entry, name: str, after: int) -> bool:
 def reset(site: Site, names: list[str], moment: Moment, actor: str, reason: str) -> list[Changed]:
     """Take the second factor away, end all sessions, issue the invite that lets each come back. Raises Refusal."""
     with site.store.writing() as tx:
-        tokens = [steps.reset_factor(tx, site.desk.keyring, name, moment.at, actor, reason) for name in names]
+        tokens = [steps.reset_factor(tx, site.keyring, name, moment.at, actor, reason) for name in names]
     effects = take_effect(site, moment, Selection(users=frozenset(names)))
     return [Changed(name, effects, token=token) for name, token in zip(names, tokens, strict=True)]
 
@@ -159,5 +159,5 @@ def restore(site: Site, name: str, moment: Moment, actor: str, reason: str) -> C
             raise Refusal("usage", text=f"{name} was not removed" if user is not None else f"no user {name}")
         tx.set_user_state(name, "active")
         tx.record("user-restored", moment.at, actor, user=name, reason=reason)
-        token = steps.new_invite(tx, site.desk.keyring, name, moment.at, actor)
+        token = steps.new_invite(tx, site.keyring, name, moment.at, actor)
     return Changed(name, take_effect(site, moment), token=token)

@@ -33,7 +33,7 @@ def enroll(here: Here, invite: str | None, qr: str) -> int:
     given = invite.encode("utf-8", "surrogateescape") if invite else None
     with here.site.store.reading() as tx:
         enrolled = tx.factor(here.person.user) is not None
-        needed = enrolment.needs_basis(here.site.desk, tx, here.person)
+        needed = enrolment.needs_basis(here.site, tx, here.person)
     if needed and given is None:
         given = _ask_basis(here, enrolled=enrolled)
     elif given is not None and enrolled:

@@ -43,7 +43,7 @@ def verify(here: Here, code: tuple[str, ...], if_needed: bool, no_prompt: bool, 
     if code:
         refuse_recovery_argument(here, typed)
     moment = now()
-    done = open_by_code(here.site.desk, here.person, typed, moment)
+    done = open_by_code(here.site, here.person, typed, moment)
     say_session(here, done.session, moment)
     say_waiting(here, "is continuing")
     _say_rejected(here, done.proof, moment)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -64,7 +64,7 @@ class Lasting(Enum):
 
 
 class Desk(Struct, frozen=True):
-    """What every use case of a second factor works with.
+    """What proving and changing a second factor works with: an installation, without its own files.
 
     `reread` gives the settings as they are now: whoever waited at a prompt goes on by today's, not by those that
     held when the prompt appeared.
@@ -75,8 +75,8 @@ class Desk(Struct, frozen=True):
     settings: Settings
     reread: Callable[[], Settings] | None = None
 
-    def renewed(self) -> Desk:
-        """The same desk with today's settings. Raises Refusal if they cannot be read."""
+    def renewed(self) -> Self:
+        """The same with today's settings. Raises Refusal if they cannot be read."""
         return self if self.reread is None else replace(self, settings=self.reread())
 
 

@@ -75,13 +75,13 @@ def _admit_admin(*, opens: bool) -> ResponseReturnValue | None:
         if typed is None or here.is_blind:
             repeats.not_done()
             return confirm()
-        done = open_by_code(here.site.desk, here.person, typed, here.moment)
+        done = open_by_code(here.site, here.person, typed, here.moment)
         renew()
         say_rest(done.proof)
         typed = None  # it is spent: what needs one more asks for it
     current_app.extensions["recent"].use(here.browser, here.moment)
     if opens:
-        prove_known(here.site.desk, here.person, here.moment, typed)
+        prove_known(here.site, here.person, here.moment, typed)
     return None
 
 

@@ -72,7 +72,7 @@ def _first_page(error: Markup | str = "", status: int = 200) -> ResponseReturnVa
     enrolled = here.stand is not None and here.stand.enrolled
     lost = enrolled and _lost() is not None
     with here.site.store.reading() as tx:
-        needed = not lost and enrolment.needs_basis(here.site.desk, tx, here.person)
+        needed = not lost and enrolment.needs_basis(here.site, tx, here.person)
     given = request.form.get("given", "").strip()
     return show(
         "set_up.html",

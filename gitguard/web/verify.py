@@ -102,7 +102,7 @@ def give_code() -> ResponseReturnValue:
     typed = typed_code() or b""
     try:
         if not id_:
-            done = open_by_code(here.site.desk, here.person, typed, here.moment)
+            done = open_by_code(here.site, here.person, typed, here.moment)
             say("verify.done")
             say_rest(done.proof)
             then = way_back.own_page(request.form.get("then", ""))

@@ -49,7 +49,7 @@ def test_a_year_is_pruned_to_what_counts(house: House) -> None:
             tx.note_change(
                 person.user, Change(at - age, "always-off", "", person.budget_key, "192.0.2.1"), "192.0.2.1"
             )
-        steps.new_invite(tx, house.site.desk.keyring, invited.user, at - LONG - 8 * 86400, ACTOR)
+        steps.new_invite(tx, house.site.keyring, invited.user, at - LONG - 8 * 86400, ACTOR)
     before = counts(house)
     sessions.sweep(house.site, house.moment)
     after = counts(house)

@@ -468,7 +468,7 @@ def test_a_server_admin_who_has_not_enrolled_needs_an_invite(house: House) -> No
     second_factor = msgspec.structs.replace(settings.second_factor, self_enrolment="open")
     git = msgspec.structs.replace(settings.git, admins=[UserOrGroup(person.user)])
     opened = msgspec.structs.replace(settings, second_factor=second_factor, git=git)
-    desk = replace(house.site.desk, settings=opened, reread=None)
+    desk = replace(house.site, settings=opened, reread=None)
     with house.site.store.reading() as tx:
         assert enrolment.needs_basis(desk, tx, person)
         assert not enrolment.needs_basis(
@@ -497,7 +497,7 @@ def test_what_a_repository_demands_lasts(house: House) -> None:
     person, code = house.enrolled()
     name = house.repository(person)
     thief = replace(person, address="203.0.113.9")
-    verify(house.site.desk, thief, code(), house.moment)
+    verify(house.site, thief, code(), house.moment)
     for attempt in (
         lambda: toggles.set_require(house.site, thief, name, "none", house.moment, None),
         lambda: toggles.change_admin(house.site, thief, name, "remove", person.user, house.moment, None),

@@ -106,7 +106,7 @@ def test_nobody_is_shut_out_for_long_by_revoking_all(site: Direct) -> None:
     def timed() -> object:
         return _Timed(real(), held)
 
-    opened.desk.store.writing = timed  # type: ignore[method-assign, assignment]
+    opened.store.writing = timed  # type: ignore[method-assign, assignment]
     ended, _ = sessions.revoke(opened, Which(everyone=True), now(), "test", "x")
     assert ended >= 100_000
     assert max(held) < 0.5, "CPU seconds: what others wait for, on a machine that does nothing else"

@@ -284,7 +284,7 @@ def _inside(
         ("repositories and others", lambda: _others(settings, entry, known, demanding, reach)),
         ("the gate", lambda: running.gate_findings(site.places.gate, entry, runnable, readable)),
         ("store", lambda: store.store_findings(office.site.store)),
-        ("secrets", lambda: store.secret_findings(office.site.store, site.desk.keyring)),
+        ("secrets", lambda: store.secret_findings(office.site.store, site.keyring)),
     ]
     if not effective.fault:
         looks.append(

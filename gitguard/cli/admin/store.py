@@ -142,7 +142,7 @@ def status(ctx: click.Context, as_json: bool) -> int:
             "damage": damage,
             **tx.counts()._asdict(),
             "latest_at": tx.latest_at(),
-            "cipher_key": office.site.desk.keyring.newest,
+            "cipher_key": office.site.keyring.newest,
         }
     if as_json:
         say_json(facts)
