@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from gitguard.action.site import open_site
+from gitguard.action.installation import open_installation
 from gitguard.identity.public_key import fingerprint
 from gitguard.session.moment import now
 from gitguard.store.chain import GENESIS, link, text_of
@@ -46,7 +46,7 @@ def install(folder: Path, size: int) -> Installation:
 def fill(made: Installation, size: int) -> None:
     """People with keys and apps, sessions, a year's trail, a log of a few months that ends now, and a file that asks for more."""
     at = int(time.time())
-    keyring = open_site(str(made.config), now(), "growth").keyring
+    keyring = open_installation(str(made.config), now(), "growth").keyring
     people = [f"person{number}" for number in range(size)]
     prints = [fingerprint(key_blob(number)) for number in range(size)]
     with sqlite3.connect(made.store) as store:

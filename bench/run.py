@@ -25,7 +25,7 @@ import pyotp
 
 from bench.grown import key_blob
 from bench.page import measure_page
-from gitguard.action.site import open_site
+from gitguard.action.installation import open_installation
 from gitguard.identity.public_key import fingerprint
 from gitguard.session.moment import now
 from lab.server import ACCOUNT, Person, Server, run
@@ -68,7 +68,7 @@ def process(command: list[str], env: dict[str, str]) -> Callable[[int], None]:
     return side
 
 
-class Site:
+class Installation:
     """A server, a verified user, a repository that demands 2FA, and one that demands nothing."""
 
     def __init__(self, folder: Path) -> None:
@@ -149,7 +149,7 @@ class Site:
 
     def enrol(self, count: int) -> list[tuple[str, str]]:
         """`count` people with one app's secret: (name, fingerprint) of each."""
-        keyring = open_site(str(self.server.config), now(), "bench").keyring
+        keyring = open_installation(str(self.server.config), now(), "bench").keyring
         people = [(f"many{number}", fingerprint(key_blob(number))) for number in range(count)]
         with sqlite3.connect(self.server.store) as store:
             for number, (name, key) in enumerate(people):
@@ -207,7 +207,7 @@ def gitolite(folder: Path, key: Path) -> tuple[list[str], dict[str, str]] | None
 def main() -> int:
     """Measure every row, print the table, and say whether the budgets hold."""
     folder = Path(tempfile.mkdtemp(prefix="gitguard-bench-"))
-    sites = [Site(folder / name) for name in ("site", "small", "large")]
+    sites = [Installation(folder / name) for name in ("site", "small", "large")]
     try:
         rows = measure(folder, *sites)
     finally:
@@ -231,7 +231,7 @@ def main() -> int:
 Row = tuple[str, float, float, bool, str]
 
 
-def measure(folder: Path, site: Site, small: Site, large: Site) -> list[Row]:
+def measure(folder: Path, site: Installation, small: Installation, large: Installation) -> list[Row]:
     """(what, ratio, budget, whether it is a minimum, milliseconds) of each row."""
     rows: list[Row] = []
     server, alice = site.server, site.alice
@@ -421,7 +421,7 @@ def cpu_seconds(command: list[str], env: dict[str, str], stdin: str = "") -> flo
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def measure_together(site: Site) -> Row:
+def measure_together(site: Installation) -> Row:
     """64 people with right codes at once: nobody is refused, and the slowest but one in a hundred is in within the budget."""
     people = site.enrol(TOGETHER)
     slowest: list[float] = []
@@ -451,7 +451,7 @@ def measure_together(site: Site) -> Row:
     return (f"{TOGETHER} right codes at once, p99 over 3.2 s", p99 / 3.2, 1.0, False, note)
 
 
-def measure_verify(site: Site) -> Row:
+def measure_verify(site: Installation) -> Row:
     """`2fa verify` with a right code against the bare interpreter, in turn."""
     server, alice = site.server, site.alice
     verify, bare = [], []

@@ -28,7 +28,7 @@ STATUS = {
 
 
 @dataclass
-class Site:
+class Installation:
     """A healthy installation: alice is verified and administers `app`, which demands 2FA; bob has an invite."""
 
     server: Direct
@@ -37,7 +37,7 @@ class Site:
     limits: Callable[[], None] | None = None
 
     @classmethod
-    def make(cls, folder: Path) -> Site:
+    def make(cls, folder: Path) -> Installation:
         """Install below `folder`."""
         server = Direct(folder)
         server.install()
@@ -82,13 +82,13 @@ class Site:
         return reason, done.returncode, seconds
 
 
-Break = Callable[[Site], AbstractContextManager[None]]
+Break = Callable[[Installation], AbstractContextManager[None]]
 
 
-def once(change: Callable[[Site], object]) -> Break:
+def once(change: Callable[[Installation], object]) -> Break:
     """A fault that is made once and stays."""
 
-    def broken(site: Site) -> AbstractContextManager[None]:
+    def broken(site: Installation) -> AbstractContextManager[None]:
         change(site)
         return nullcontext()
 
@@ -96,7 +96,7 @@ def once(change: Callable[[Site], object]) -> Break:
 
 
 def _sql(statement: str) -> Break:
-    def change(site: Site) -> None:
+    def change(site: Installation) -> None:
         with sqlite3.connect(site.server.store) as store:
             store.execute(statement)
         store.close()
@@ -104,17 +104,17 @@ def _sql(statement: str) -> Break:
     return once(change)
 
 
-def _drop_side_files(site: Site) -> None:
+def _drop_side_files(site: Installation) -> None:
     for suffix in ("-wal", "-shm"):
         Path(str(site.server.store) + suffix).unlink(missing_ok=True)
 
 
-def _overwritten(site: Site, data: bytes) -> None:
+def _overwritten(site: Installation, data: bytes) -> None:
     _drop_side_files(site)
     site.server.store.write_bytes(data)
 
 
-def _truncated(site: Site) -> None:
+def _truncated(site: Installation) -> None:
     with sqlite3.connect(site.server.store) as store:
         store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store.close()
@@ -122,13 +122,13 @@ def _truncated(site: Site) -> None:
     os.truncate(site.server.store, 5000)
 
 
-def _missing(site: Site) -> None:
+def _missing(site: Installation) -> None:
     _drop_side_files(site)
     site.server.store.unlink()
 
 
 @contextmanager
-def _locked(site: Site) -> Iterator[None]:
+def _locked(site: Installation) -> Iterator[None]:
     store = sqlite3.connect(site.server.store, isolation_level=None)
     store.execute("BEGIN IMMEDIATE")
     try:
@@ -139,7 +139,7 @@ def _locked(site: Site) -> Iterator[None]:
 
 
 @contextmanager
-def _locked_whole(site: Site) -> Iterator[None]:
+def _locked_whole(site: Installation) -> Iterator[None]:
     """Readers too: a process in exclusive locking mode."""
     store = sqlite3.connect(site.server.store, isolation_level=None)
     store.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -152,7 +152,7 @@ def _locked_whole(site: Site) -> Iterator[None]:
         store.close()
 
 
-def _file_limit(site: Site) -> None:
+def _file_limit(site: Installation) -> None:
     """No file of the gate's process may grow at all: harsher than a full disk, and anyone can try it."""
 
     def limit() -> None:
@@ -162,7 +162,7 @@ def _file_limit(site: Site) -> None:
 
 
 @contextmanager
-def _on_tmpfs(site: Site, *names: str) -> Iterator[list[Path]]:
+def _on_tmpfs(site: Installation, *names: str) -> Iterator[list[Path]]:
     """The folders `names` of the installation, moved to small file systems of their own."""
     site.act("read")  # the gate leaves the store's side files behind, as on any server in use
     mounted = []
@@ -181,7 +181,7 @@ def _on_tmpfs(site: Site, *names: str) -> Iterator[list[Path]]:
 
 
 @contextmanager
-def _full(site: Site) -> Iterator[None]:
+def _full(site: Installation) -> Iterator[None]:
     """A disk without a free byte, and a write-ahead log that has to grow: pages of its own past could be used again."""
     held = sqlite3.connect(site.server.store)
     held.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -198,7 +198,7 @@ def _full(site: Site) -> Iterator[None]:
 
 
 @contextmanager
-def _read_only(site: Site) -> Iterator[None]:
+def _read_only(site: Installation) -> Iterator[None]:
     """A file system that was remounted read-only, as after a disk error."""
     with _on_tmpfs(site, "state") as paths:
         subprocess.run(["mount", "-o", "remount,ro", str(paths[0])], check=True)
@@ -217,21 +217,21 @@ def _can_mount() -> bool:
 CAN_MOUNT = _can_mount()
 
 
-def _no_state(site: Site) -> None:
+def _no_state(site: Installation) -> None:
     (site.server.home / "state").rename(site.server.home / "state-gone")
 
 
-def _clock_back(site: Site) -> None:
+def _clock_back(site: Installation) -> None:
     """Seen from a clock that was set back an hour, everything lies an hour ahead; boot seconds go on."""
     _shift(site, 3600)
 
 
-def _clock_forward(site: Site) -> None:
+def _clock_forward(site: Installation) -> None:
     """Seen from a clock that was set a day ahead, everything is a day old."""
     _shift(site, -86400)
 
 
-def _shift(site: Site, seconds: int) -> None:
+def _shift(site: Installation, seconds: int) -> None:
     with sqlite3.connect(site.server.store) as store:
         store.execute("UPDATE sessions SET verified_at = verified_at + ?", (seconds,))
         store.execute("UPDATE clock SET latest_at = latest_at + ?", (seconds,))
@@ -303,7 +303,7 @@ if CAN_MOUNT:
 
 def row(folder: Path, fault: str) -> list[tuple[str, int, float]]:
     """Every cell of one fault: a fresh site for each action, since one may change what the next one finds."""
-    site = Site.make(folder)
+    site = Installation.make(folder)
     break_it, _ = MATRIX[fault]
     with break_it(site):
         cells = []
@@ -316,7 +316,7 @@ def row(folder: Path, fault: str) -> list[tuple[str, int, float]]:
     return cells
 
 
-def _age_quietly(site: Site) -> None:
+def _age_quietly(site: Installation) -> None:
     """Let the verification before be older than a change accepts, and its code long ago, if the store lets us."""
     site.alice.last_step = 0
     try:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from gitguard.action import repositories, second_factor, toggles, users
-from gitguard.action.site import Site, open_site
+from gitguard.action.installation import Installation, open_installation
 from gitguard.factor.code import in_groups
 from gitguard.factor.person import Person as Acting
 from gitguard.host.key_options import NewKey
@@ -94,9 +94,9 @@ class People(Clock):
                 toggles.demand(site, name, require, now(), "lab")
 
     @contextmanager
-    def acting(self) -> Iterator[Site]:
+    def acting(self) -> Iterator[Installation]:
         """The installation, opened for actions in this process, with the umask that our commands set."""
-        site = open_site(str(self.config), now(), "lab")
+        site = open_installation(str(self.config), now(), "lab")
         before = os.umask(0o077)
         try:
             with closing(site.store):

@@ -20,7 +20,7 @@ from gitguard.action.keys import key_row
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
 from gitguard.factor.person import Person
-from gitguard.factor.proof import Desk
+from gitguard.factor.proof import ProofContext
 from gitguard.factor.totp import Parameters
 from gitguard.host.key_options import NewKey
 from gitguard.identity.public_key import PublicKey
@@ -89,9 +89,9 @@ class Bench:
             self.add_key(tx, self.alice)
             self.enrol(tx, "alice")
 
-    def open(self, settings: Settings) -> Desk:
+    def open(self, settings: Settings) -> ProofContext:
         """Another desk on the same store, as another process would have."""
-        return Desk(self.backend.open(), keyring.read(str(self.folder / "secret.keys")), settings)
+        return ProofContext(self.backend.open(), keyring.read(str(self.folder / "secret.keys")), settings)
 
     def person(self, name: str, number: int, address: str = "192.0.2.1") -> Person:
         """A person with the `number`-th made-up key."""

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from gitguard.action import keys, repositories, toggles, users
 from gitguard.action.effects import Effects, take_effect
+from gitguard.action.installation import Installation
 from gitguard.action.keys import key_row
-from gitguard.action.site import Site
 from gitguard.action.wanted import Demand, Repository, User, Wanted
 from gitguard.config.types import format_duration
 from gitguard.host.key_options import NewKey
@@ -49,20 +49,20 @@ class May(Struct, frozen=True):
     resume: bool = False
 
 
-def plan(site: Site, wanted: Wanted, moment: Moment, actor: str, may: May = May()) -> Plan:
+def plan(installation: Installation, wanted: Wanted, moment: Moment, actor: str, may: May = May()) -> Plan:
     """What would be done. Raises Refusal("usage") with every reason why it cannot be, and then nothing was."""
-    with site.store.reading() as tx:
-        faults = list(_faults(site, tx, wanted))
+    with installation.store.reading() as tx:
+        faults = list(_faults(installation, tx, wanted))
         if faults:
             raise Refusal("usage", text="; ".join(faults), hint="nothing was changed")
         wanted_keys = [one.new.key for user in wanted.users for one in user.keys or ()]
-        keys.check_not_foreign(site, [key for key in wanted_keys if tx.key(key.fingerprint) is None])
+        keys.check_not_foreign(installation, [key for key in wanted_keys if tx.key(key.fingerprint) is None])
         steps: list[Step] = []
         withheld: list[str] = []
         for user in wanted.users:
-            steps += _user(site, tx, user, moment, actor, may, withheld)
+            steps += _user(installation, tx, user, moment, actor, may, withheld)
         for row in wanted.repositories:
-            steps += _repository(site, tx, row, moment, actor, prune=may.prune)
+            steps += _repository(installation, tx, row, moment, actor, prune=may.prune)
         named = {user.name for user in wanted.users}
         unnamed = [
             f"the user {user.name}"
@@ -74,7 +74,7 @@ def plan(site: Site, wanted: Wanted, moment: Moment, actor: str, may: May = May(
     return Plan(tuple(steps), tuple(unnamed), tuple(withheld))
 
 
-def carry_out(planned: Plan, site: Site, moment: Moment) -> Iterator[tuple[Step, Effects]]:
+def carry_out(planned: Plan, installation: Installation, moment: Moment) -> Iterator[tuple[Step, Effects]]:
     """Do each step, and say when it is done. Raises Refusal, and what was done by then stands: run it again.
 
     The key file follows once, at the end, also of a run that fails or has nothing to do: the one before may have been killed.
@@ -83,11 +83,11 @@ def carry_out(planned: Plan, site: Site, moment: Moment) -> Iterator[tuple[Step,
         for step in planned.steps:
             yield step, step.do()
     finally:
-        effects = take_effect(site, moment, keys=True)
+        effects = take_effect(installation, moment, keys=True)
     yield Step("bring the key file in line", lambda: effects), effects
 
 
-def _faults(site: Site, tx: Reading, wanted: Wanted) -> Iterator[str]:
+def _faults(installation: Installation, tx: Reading, wanted: Wanted) -> Iterator[str]:
     """Why the file cannot be applied: a key of somebody else's, an admin whom nobody knows."""
     owners: dict[str, str] = {}
     will_be = {user.name for user in wanted.users if user.state != "removed"}
@@ -107,7 +107,7 @@ def _faults(site: Site, tx: Reading, wanted: Wanted) -> Iterator[str]:
             if admin not in will_be:
                 yield f"line {row.line}: {admin} is to be an admin of {row.name}, and is not known"
         for demand in (row.demand, row.floor):
-            longest = site.settings.session.lifetime
+            longest = installation.settings.session.lifetime
             if (
                 demand is not None
                 and demand.lifetime_seconds is not None
@@ -117,7 +117,13 @@ def _faults(site: Site, tx: Reading, wanted: Wanted) -> Iterator[str]:
 
 
 def _user(
-    site: Site, tx: Reading, user: User, moment: Moment, actor: str, may: May, withheld: list[str]
+    installation: Installation,
+    tx: Reading,
+    user: User,
+    moment: Moment,
+    actor: str,
+    may: May,
+    withheld: list[str],
 ) -> Iterator[Step]:
     there, name = tx.user(user.name), user.name
     present_state = "active" if there is None else there.state
@@ -127,19 +133,21 @@ def _user(
         elif there is not None and there.state != "removed":
             yield Step(
                 f"remove the user {name}",
-                lambda: users.remove(site, name, moment, actor, REASON).effects,
+                lambda: users.remove(installation, name, moment, actor, REASON).effects,
             )
         return
     if there is None:
         yield Step(
-            f"add the user {name}", lambda: users.add(site, name, [], moment, actor, of_many=True).effects
+            f"add the user {name}",
+            lambda: users.add(installation, name, [], moment, actor, of_many=True).effects,
         )
     if user.state == "active" and present_state == "suspended" and not may.resume:
         withheld.append(f"{name} is suspended here, and active in the file: --resume lets them in again")
     elif user.state is not None and present_state != user.state:
         state, verb = user.state, "suspend" if user.state == "suspended" else "resume"
         yield Step(
-            f"{verb} {name}", lambda: users.set_state(site, name, state, moment, actor, REASON).effects
+            f"{verb} {name}",
+            lambda: users.set_state(installation, name, state, moment, actor, REASON).effects,
         )
     if user.keys is None:
         return
@@ -147,14 +155,14 @@ def _user(
     for one in user.keys:
         old = present.pop(one.new.key.fingerprint, None)
         if old is None:
-            yield _add_key(site, name, one.new, moment, actor)
+            yield _add_key(installation, name, one.new, moment, actor)
         elif one.limited and old.limited_by != key_row(name, one.new, 0).limited_by:
-            yield _limit_key(site, old, one.new, moment, actor)
+            yield _limit_key(installation, old, one.new, moment, actor)
     for fingerprint in present if may.prune else ():
-        yield _remove_key(site, fingerprint, f"remove the key {fingerprint} of {name}", moment, actor)
+        yield _remove_key(installation, fingerprint, f"remove the key {fingerprint} of {name}", moment, actor)
 
 
-def _limit_key(site: Site, old: Key, new: NewKey, moment: Moment, actor: str) -> Step:
+def _limit_key(installation: Installation, old: Key, new: NewKey, moment: Moment, actor: str) -> Step:
     """A table in the file says what limits the key from now on; where it says less than before, that is said."""
     shown = shlex.join(new.behind)
     limits = [part for part in (new.limits, "verify-required" if new.verify_required else "", shown) if part]
@@ -166,63 +174,65 @@ def _limit_key(site: Site, old: Key, new: NewKey, moment: Moment, actor: str) ->
     return Step(
         f"limit the key {old.fingerprint} of {old.user} by: {', '.join(limits) or 'nothing'}"
         + (" (WIDER than before)" if less else ""),
-        lambda: keys.limit(site, old, new, moment, actor),
+        lambda: keys.limit(installation, old, new, moment, actor),
     )
 
 
-def _add_key(site: Site, name: str, new: NewKey, moment: Moment, actor: str) -> Step:
+def _add_key(installation: Installation, name: str, new: NewKey, moment: Moment, actor: str) -> Step:
     return Step(
         f"add the key {new.key.fingerprint} to {name}",
-        lambda: keys.add(site, name, [new], moment, actor, of_many=True)[1],
+        lambda: keys.add(installation, name, [new], moment, actor, of_many=True)[1],
     )
 
 
-def _remove_key(site: Site, fingerprint: str, what: str, moment: Moment, actor: str) -> Step:
-    return Step(what, lambda: keys.remove(site, fingerprint, moment, actor, REASON)[1])
+def _remove_key(installation: Installation, fingerprint: str, what: str, moment: Moment, actor: str) -> Step:
+    return Step(what, lambda: keys.remove(installation, fingerprint, moment, actor, REASON)[1])
 
 
 def _repository(
-    site: Site, tx: Reading, row: Repository, moment: Moment, actor: str, *, prune: bool
+    installation: Installation, tx: Reading, row: Repository, moment: Moment, actor: str, *, prune: bool
 ) -> Iterator[Step]:
     there, name = tx.repository(row.name), row.name
     if there is None:
-        yield _make(site, name, moment, actor)
+        yield _make(installation, name, moment, actor)
     now = there or Known(name, "", "none", None, 0)
     if row.floor is not None and row.demand is not None:
-        yield from _demand(site, now, row.demand, row.floor, moment, actor)
+        yield from _demand(installation, now, row.demand, row.floor, moment, actor)
     if row.admins is None:
         return
     present = set(tx.repository_admins(name)) if there is not None else set()
     for user in sorted(set(row.admins) - present):
-        yield _appoint(site, name, "add", user, moment, actor)
+        yield _appoint(installation, name, "add", user, moment, actor)
     for user in sorted(present - set(row.admins)) if prune else ():
-        yield _appoint(site, name, "remove", user, moment, actor)
+        yield _appoint(installation, name, "remove", user, moment, actor)
 
 
-def _make(site: Site, name: str, moment: Moment, actor: str) -> Step:
+def _make(installation: Installation, name: str, moment: Moment, actor: str) -> Step:
     """Create it, or adopt what lies there."""
     try:
-        found = registry.locate(site.settings, name)
+        found = registry.locate(installation.settings, name)
     except Refusal as refusal:
         if refusal.reason != "no-such-repository":
             raise
     else:
 
         def adopt() -> Effects:
-            repositories.adopt(site, found, repositories.live_hook(site), moment, actor).check()
+            repositories.adopt(
+                installation, found, repositories.live_hook(installation), moment, actor
+            ).check()
             return Effects()
 
         return Step(f"adopt the repository {name}", adopt)
 
     def create() -> Effects:
-        repositories.create(site, name, (), moment, actor)
+        repositories.create(installation, name, (), moment, actor)
         return Effects()
 
     return Step(f"create the repository {name}", create)
 
 
 def _demand(
-    site: Site, now: Known, demand: Demand, floor: Demand, moment: Moment, actor: str
+    installation: Installation, now: Known, demand: Demand, floor: Demand, moment: Moment, actor: str
 ) -> Iterator[Step]:
     """The floor first, then what its own admins had tightened it to."""
     if (now.floor_require, now.floor_lifetime_seconds) != (floor.require, floor.lifetime_seconds) or (
@@ -235,7 +245,7 @@ def _demand(
         yield Step(
             f"{now.name}: {words}{tightened}",
             lambda: toggles.demand_both(
-                site,
+                installation,
                 now.name,
                 (floor.require, floor.lifetime_seconds),
                 (demand.require, demand.lifetime_seconds),
@@ -249,9 +259,9 @@ def _for(seconds: int | None) -> str:
     return "" if seconds is None else f" within {format_duration(seconds)}"
 
 
-def _appoint(site: Site, name: str, verb: str, user: str, moment: Moment, actor: str) -> Step:
+def _appoint(installation: Installation, name: str, verb: str, user: str, moment: Moment, actor: str) -> Step:
     def change() -> Effects:
-        toggles.appoint(site, name, verb, user, moment, actor)
+        toggles.appoint(installation, name, verb, user, moment, actor)
         return Effects()
 
     return Step(f"{name}: {verb} the admin {user}", change)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.answer.reported import SEEN, Concern, reported, seen_up_to
 from gitguard.config.schema import Settings
 from gitguard.host import notices
@@ -28,15 +28,15 @@ class Attention(Struct, frozen=True):
     upto: int
 
 
-def attention(site: Site, moment: Moment) -> Attention:
+def attention(installation: Installation, moment: Moment) -> Attention:
     """What to look at now."""
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         found, more = reported(tx)
         upto = seen_up_to(tx, found)
-    dropped = notices.last_dropped(str(site.settings.paths.state))
+    dropped = notices.last_dropped(str(installation.settings.paths.state))
     if dropped is not None:
         found.append(Concern("notices-dropped", 0, dropped.since, {"count": str(dropped.count)}))
-    return Attention((*found, *_ending(site.settings, moment)), more, upto)
+    return Attention((*found, *_ending(installation.settings, moment)), more, upto)
 
 
 def _ending(settings: Settings, moment: Moment) -> list[Concern]:
@@ -48,9 +48,9 @@ def _ending(settings: Settings, moment: Moment) -> list[Concern]:
     ]
 
 
-def mark_seen(site: Site, upto: int, actor: str, moment: Moment) -> bool:
+def mark_seen(installation: Installation, upto: int, actor: str, moment: Moment) -> bool:
     """Whatever the trail holds up to record `upto` was looked at; whether that was news. What came since stays."""
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         there = [one for one in reported(tx)[0] if one.first <= upto]
         if there:
             latest = max(

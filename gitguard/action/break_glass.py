@@ -11,7 +11,7 @@ import signal
 import subprocess
 from types import FrameType
 
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.answer.access_log import new_id
 from gitguard.machine.process import parent_and_start
 from gitguard.message.reasons import Refusal, readable
@@ -23,7 +23,9 @@ from gitguard.store.rows import BreakGlass
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
-def begin(site: Site, command: tuple[str, ...], moment: Moment, actor: str, reason: str) -> tuple[str, str]:
+def begin(
+    installation: Installation, command: tuple[str, ...], moment: Moment, actor: str, reason: str
+) -> tuple[str, str]:
     """(the decision's id, the sealed grant) for a command of this very process. Raises Refusal.
 
     It needs a store that can be written: what cannot be written down is not done.
@@ -33,18 +35,20 @@ def begin(site: Site, command: tuple[str, ...], moment: Moment, actor: str, reas
     id_, pid = new_id(), os.getpid()
     started = parent_and_start("self")[1]
     try:
-        secret = read_key(site.settings.paths.grant_key, os.geteuid())
+        secret = read_key(installation.settings.paths.grant_key, os.geteuid())
     except (OSError, ValueError) as error:
         raise Refusal("store-unavailable", f"{error}; renew it with: gitguard admin init") from None
     grant = Grant(BREAK_GLASS, actor, NONE, "", "", 0, -1, moment.at, pid, started, id_)
     shown = readable(" ".join(command), 500)
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         tx.begin_break_glass(BreakGlass(id_, actor, pid, started, moment.boot))
         tx.record("break-glass-begun", moment.at, actor, reason=reason, command=shown, decision=id_)
     return id_, seal(grant, secret)
 
 
-def run(site: Site, command: tuple[str, ...], id_: str, sealed: str, actor: str) -> tuple[int, str]:
+def run(
+    installation: Installation, command: tuple[str, ...], id_: str, sealed: str, actor: str
+) -> tuple[int, str]:
     """Run `command` with the grant and close it in the trail: (exit status, what went wrong in words or "").
 
     An interrupt at the terminal reaches the command itself; other signals to us are passed on to it.
@@ -73,7 +77,7 @@ def run(site: Site, command: tuple[str, ...], id_: str, sealed: str, actor: str)
                 child.send_signal(missed)
             status = child.wait()
     finally:
-        with site.store.writing() as tx:
+        with installation.store.writing() as tx:
             tx.end_break_glass(id_)
             tx.record("break-glass-ended", now().at, actor, decision=id_, status=status)
         for number, handler in before.items():
@@ -81,12 +85,12 @@ def run(site: Site, command: tuple[str, ...], id_: str, sealed: str, actor: str)
     return status if status >= 0 else 128 - status, fault
 
 
-def close_left_open(site: Site, moment: Moment, actor: str) -> list[BreakGlass]:
+def close_left_open(installation: Installation, moment: Moment, actor: str) -> list[BreakGlass]:
     """Close what a process that is gone did not close itself; what was closed. Raises Refusal."""
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         left = [entry for entry in tx.open_break_glass() if not _is_alive(entry, moment)]
     if left:
-        with site.store.writing() as tx:
+        with installation.store.writing() as tx:
             for entry in left:
                 if tx.end_break_glass(entry.decision):
                     tx.record(

@@ -12,7 +12,7 @@ import secrets
 from msgspec import Struct
 
 from gitguard.action import steps
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.exchange.offer import name_of_login
 from gitguard.factor.change import with_proof
 from gitguard.factor.person import Person
@@ -51,12 +51,12 @@ class SignedIn(Struct, frozen=True):
         return f"SignedIn({self.user})"
 
 
-def new_link(site: Site, person: Person, moment: Moment) -> str:
+def new_link(installation: Installation, person: Person, moment: Moment) -> str:
     """The token of a link that signs `person` in to the page, once, within `LINK_SECONDS`. Raises Refusal."""
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     ends_at = moment.at + LINK_SECONDS
     link = SignInLink(person.user, SIGN_IN, person.credential.text, ends_at)
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         check_person(tx, person)
         tx.forget_links(moment.at)
         there = tx.links(person.user, link.origin)
@@ -66,24 +66,24 @@ def new_link(site: Site, person: Person, moment: Moment) -> str:
                 text=f"{MOST_LINKS} links of this key are open; use one of them, or wait until the oldest expires",
                 retry_at=min(one.expires_at for one in there),
             )
-        state, by = str(site.settings.paths.state), person.credential.text
+        state, by = str(installation.settings.paths.state), person.credential.text
         if (retry_at := budget.retry_at(state, person.user, by, moment.at)) is not None:
             text = f"{budget.MOST} links of this key were made within the hour; use the browser that is signed in"
             raise Refusal("throttled", text=text, retry_at=retry_at)
-        tx.put_link(_link_hash(site, token), link)
+        tx.put_link(_link_hash(installation, token), link)
         record(tx, "sign-in-link", person, moment)
     return token
 
 
-def user_of_link(site: Site, token: str, moment: Moment) -> str:
+def user_of_link(installation: Installation, token: str, moment: Moment) -> str:
     """Whom the link would sign in, without using it up; "" for one that is used, run out or made up."""
-    with site.store.reading() as tx:
-        link = tx.link(_link_hash(site, token))
+    with installation.store.reading() as tx:
+        link = tx.link(_link_hash(installation, token))
         return link.user if link is not None and _is_good(tx, link, moment) else ""
 
 
-def _link_hash(site: Site, token: str) -> bytes:
-    return site.keyring.digest("sign-in link", "", token)
+def _link_hash(installation: Installation, token: str) -> bytes:
+    return installation.keyring.digest("sign-in link", "", token)
 
 
 def _is_good(tx: Reading, link: SignInLink, moment: Moment) -> bool:
@@ -98,47 +98,61 @@ def _is_good(tx: Reading, link: SignInLink, moment: Moment) -> bool:
     )
 
 
-def sign_in_by_link(site: Site, token: str, address: str, moment: Moment, agent: str = "") -> SignedIn:
+def sign_in_by_link(
+    installation: Installation, token: str, address: str, moment: Moment, agent: str = ""
+) -> SignedIn:
     """Use the link up and sign a browser in. Raises Refusal("forbidden") for a link that is not good (any more)."""
-    if user_of_link(site, token, moment):  # what is made up costs no transaction
-        with site.store.writing() as tx:
-            link = tx.take_link(_link_hash(site, token))
+    if user_of_link(installation, token, moment):  # what is made up costs no transaction
+        with installation.store.writing() as tx:
+            link = tx.take_link(_link_hash(installation, token))
             if link is not None and _is_good(tx, link, moment):
-                return _sign_in(site, tx, link.user, credential_of(link.origin), address, moment, agent)
+                return _sign_in(
+                    installation, tx, link.user, credential_of(link.origin), address, moment, agent
+                )
     raise Refusal(
         "forbidden", text="this link was used, or is older than five minutes; get a new one: 2fa web"
     )
 
 
-def user_of_login(site: Site, login: str) -> str:
+def user_of_login(installation: Installation, login: str) -> str:
     """The active user whom a proxy's login names, "" for nobody."""
-    name = name_of_login(login, site.settings.aliases, site.settings.web.login_domains)
-    with site.store.reading() as tx:
+    name = name_of_login(login, installation.settings.aliases, installation.settings.web.login_domains)
+    with installation.store.reading() as tx:
         user = tx.user(name) if name else None
     return name if user is not None and user.state == "active" else ""
 
 
-def sign_in_by_login(site: Site, login: str, address: str, moment: Moment, agent: str = "") -> SignedIn:
+def sign_in_by_login(
+    installation: Installation, login: str, address: str, moment: Moment, agent: str = ""
+) -> SignedIn:
     """Sign in a browser whose proxy says that it is `login`'s. MUST: only for a proxy that is believed. Raises Refusal."""
-    name = user_of_login(site, login)
+    name = user_of_login(installation, login)
     if not name:
         raise Refusal("user-unknown", text=f"nobody here signs in as {printable(login, 64)}")
     origin = Credential("http", name)
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         steps.present(tx, name)
         place = f"{origin.text} {neighbours_of(address)}"
-        if (retry_at := budget.retry_at(str(site.settings.paths.state), name, place, moment.at)) is not None:
+        if (
+            retry_at := budget.retry_at(str(installation.settings.paths.state), name, place, moment.at)
+        ) is not None:
             raise Refusal("throttled", retry_at=retry_at)
         if tx.owner(origin) is None:
             tx.add_credential(origin, name, moment.at)
-        return _sign_in(site, tx, name, origin, address, moment, agent)
+        return _sign_in(installation, tx, name, origin, address, moment, agent)
 
 
 def _sign_in(
-    site: Site, tx: Writing, user: str, origin: Credential, address: str, moment: Moment, agent: str
+    installation: Installation,
+    tx: Writing,
+    user: str,
+    origin: Credential,
+    address: str,
+    moment: Moment,
+    agent: str,
 ) -> SignedIn:
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    credential = _credential(site, token)
+    credential = _credential(installation, token)
     person = Person(user, credential, address, origin)
     tx.add_browser(
         Browser(credential.text, user, origin.text, address, moment, agent_in_words(agent), moment.at)
@@ -153,14 +167,14 @@ def _sign_in(
     return SignedIn(user, token)
 
 
-def _credential(site: Site, token: str) -> Credential:
-    return Credential("web", site.keyring.digest("browser", "", token).hex()[:40])
+def _credential(installation: Installation, token: str) -> Credential:
+    return Credential("web", installation.keyring.digest("browser", "", token).hex()[:40])
 
 
-def visitor_of(site: Site, token: str, address: str, moment: Moment) -> Visitor | None:
+def visitor_of(installation: Installation, token: str, address: str, moment: Moment) -> Visitor | None:
     """Who is signed in with what the cookie holds, from `address` now; None for nobody (any more)."""
-    with site.store.reading() as tx:
-        browser = tx.browser(_credential(site, token).text)
+    with installation.store.reading() as tx:
+        browser = tx.browser(_credential(installation, token).text)
         if browser is None or not 0 <= moment.age_of(browser.signed_in) < BROWSER_SECONDS:
             return None
         user, origin = tx.user(browser.user), credential_of(browser.origin)
@@ -170,7 +184,7 @@ def visitor_of(site: Site, token: str, address: str, moment: Moment) -> Visitor 
 
 
 def sign_out(
-    site: Site, visitor: Visitor, credential: str, moment: Moment, typed: bytes | None = None
+    installation: Installation, visitor: Visitor, credential: str, moment: Moment, typed: bytes | None = None
 ) -> bool:
     """Sign out the visitor's own browser, or another one of theirs; whether it was signed in.
 
@@ -184,13 +198,13 @@ def sign_out(
             record(tx, "signed-out", person, moment, browser=credential)
         return ended
 
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         other = tx.browser(credential)
     if other is None or other.user != person.user:
         return False
     if other.origin != visitor.browser.origin:
-        return with_proof(site, person, moment, typed, change, at_most_seconds=None)
-    with site.store.writing() as tx:
+        return with_proof(installation, person, moment, typed, change, at_most_seconds=None)
+    with installation.store.writing() as tx:
         return change(tx)
 
 
@@ -207,19 +221,19 @@ def agent_in_words(agent: str) -> str:
     return ", ".join(word for word in found if word)
 
 
-def see(site: Site, visitor: Visitor, moment: Moment) -> None:
+def see(installation: Installation, visitor: Visitor, moment: Moment) -> None:
     """Note that the browser is here, at most every `SEEN_SECONDS`. A store that is busy costs the note alone."""
     if 0 <= moment.at - visitor.browser.seen_at < SEEN_SECONDS:
         return
-    with contextlib.suppress(Refusal), site.store.writing() as tx:
+    with contextlib.suppress(Refusal), installation.store.writing() as tx:
         tx.see_browser(visitor.browser.credential, moment.at)
 
 
-def sweep(site: Site, moment: Moment) -> None:
+def sweep(installation: Installation, moment: Moment) -> None:
     """Forget browsers that were signed in too long ago. What is not swept counts for nothing either."""
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         old = [one for one in tx.all_browsers() if not 0 <= moment.age_of(one.signed_in) < BROWSER_SECONDS]
     if old:
-        with site.store.writing() as tx:
+        with installation.store.writing() as tx:
             for one in old:
                 tx.end_browsers(one.user, one.credential)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from gitguard.action.installation import Installation
 from gitguard.action.revocation import NO_SELECTION, Selection, end_stale
-from gitguard.action.site import Site
 from gitguard.host import key_file
 from gitguard.machine.files import locked
 from gitguard.message.reasons import Refusal
@@ -24,7 +24,7 @@ class Effects(Struct, frozen=True):
 
 
 def take_effect(
-    site: Site,
+    installation: Installation,
     moment: Moment,
     selected: Selection = NO_SELECTION,
     *,
@@ -34,20 +34,20 @@ def take_effect(
     """End what no longer stands; with `keys` bring the key file in line too (`without`: foreign lines to take out)."""
     ended, fault = 0, None
     try:
-        ended = end_stale(site, moment, selected)
+        ended = end_stale(installation, moment, selected)
     except Refusal as refusal:
         fault = refusal
     if keys:
         try:
-            write_keys(site, without=without)
+            write_keys(installation, without=without)
         except Refusal as refusal:
             fault = fault or refusal
     return Effects(ended, fault)
 
 
-def write_keys(site: Site, *, without: frozenset[str] = frozenset()) -> bool:
+def write_keys(installation: Installation, *, without: frozenset[str] = frozenset()) -> bool:
     """Bring our block of the key file in line with the store; whether it changed. Raises Refusal."""
-    with locked(site.lock):
-        with site.store.reading() as tx:
+    with locked(installation.lock):
+        with installation.store.reading() as tx:
             keys = tx.keys()
-        return key_file.write(site.key_file, keys, site.places.gate, without=without)
+        return key_file.write(installation.key_file, keys, installation.places.gate, without=without)

@@ -10,8 +10,8 @@ import json
 import os
 from collections.abc import Iterator
 
+from gitguard.action.installation import Installation
 from gitguard.action.notices import tell, tell_again
-from gitguard.action.site import Site
 from gitguard.answer.reading_log import lines_after, place_of
 from gitguard.config.schema import Settings
 from gitguard.host import notices
@@ -25,9 +25,9 @@ MOST_BYTES = 8 << 20  # of the log, in one look; the rest is for the next
 SEEN = "exemptions.seen"  # below the state folder
 
 
-def look(site: Site, moment: Moment) -> None:
+def look(installation: Installation, moment: Moment) -> None:
     """Tell of what is new since the last look, and start again what an earlier notice left undone. Raises nothing."""
-    settings = site.settings
+    settings = installation.settings
     if not settings.notify.command:
         return
     with contextlib.suppress(OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gitguard.action import steps
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.config.compiled import Config
 from gitguard.config.load import load
 from gitguard.decision.decision import Decision
@@ -29,7 +29,7 @@ class Question(Struct, frozen=True):
     refs: tuple[str, ...] = ()
 
 
-def answer(site: Site, asked: Question, moment: Moment) -> tuple[Decision, Config]:
+def answer(installation: Installation, asked: Question, moment: Moment) -> tuple[Decision, Config]:
     """What is decided at `moment`, and by which configuration. Raises Refusal for what cannot be asked."""
     if asked.operation not in VERBS:
         raise Refusal("usage", text=f"the operation is read or push, not {printable(asked.operation, 40)}")
@@ -39,8 +39,8 @@ def answer(site: Site, asked: Question, moment: Moment) -> tuple[Decision, Confi
         raise Refusal("usage", text=f"{printable(asked.key, 60)} is not a fingerprint; write SHA256:...")
     if asked.address is not None and network_of(asked.address) is None:
         raise Refusal("usage", text=f"{printable(asked.address, 60)} is not an IP address")
-    key, address = _defaults(site, asked)
-    config = load(*site.places.of_gate)
+    key, address = _defaults(installation, asked)
+    config = load(*installation.places.of_gate)
     store = GateQuery(config.store)
     try:
         decision = explain(
@@ -59,8 +59,8 @@ def answer(site: Site, asked: Question, moment: Moment) -> tuple[Decision, Confi
     return decision, config
 
 
-def _defaults(site: Site, asked: Question) -> tuple[str, str]:
-    with site.store.reading() as tx:
+def _defaults(installation: Installation, asked: Question) -> tuple[str, str]:
+    with installation.store.reading() as tx:
         if tx.user(asked.user) is None:
             steps.check_present(tx, asked.user)
         sessions = [session for session in tx.sessions(asked.user) if not session.is_browsers]

@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from gitguard.action import steps
 from gitguard.action.effects import Effects, take_effect
+from gitguard.action.installation import Installation
 from gitguard.action.keys import key_row
-from gitguard.action.site import Site
 from gitguard.config.schema import Settings
 from gitguard.exchange.offer import (
     LeftOut,
@@ -57,33 +57,37 @@ class _TakenBack(Exception):  # noqa: N818 - the end of a dry run
     """Takes the transaction back."""
 
 
-def take(site: Site, offered: Offered, moment: Moment, actor: str, *, dry_run: bool = False) -> Imported:
+def take(
+    installation: Installation, offered: Offered, moment: Moment, actor: str, *, dry_run: bool = False
+) -> Imported:
     """Take all that can be taken. Raises Refusal, and then nothing was."""
     taken: list[Taken] = []
     left_out = list(offered.left_out)
-    foreign = site.key_files
+    foreign = installation.key_files
     logins: dict[str, str] = {}
     try:
-        with site.store.writing() as tx:
+        with installation.store.writing() as tx:
             for offer in offered.offers:
-                sure, name = _named(site.settings, offer)
+                sure, name = _named(installation.settings, offer)
                 before = logins.setdefault(name, offer.login)
                 if not name:
                     left_out.append(LeftOut(offer.line, offer.login, _no_name(offer.login)))
-                elif not sure and tx.user(name) is None and _stands_for_something(site.settings, name):
+                elif (
+                    not sure and tx.user(name) is None and _stands_for_something(installation.settings, name)
+                ):
                     why = f"{name} stands in the configuration, and {_unsure(offer)}"
                     left_out.append(LeftOut(offer.line, offer.login, why))
                 elif before.casefold() != offer.login.casefold():
                     why = f"{before} is {name} already; give one of them another name under [aliases]"
                     left_out.append(LeftOut(offer.line, offer.login, why))
                 else:
-                    done = _person(site, tx, offer, name, moment, actor, foreign, left_out, sure=sure)
+                    done = _person(installation, tx, offer, name, moment, actor, foreign, left_out, sure=sure)
                     if done is not None:
                         taken.append(Taken(offer.line, offer.login, name, tuple(done)))
             _end(dry_run=dry_run)
     except _TakenBack:
         return Imported(tuple(taken), tuple(sorted(left_out, key=lambda one: one.line)), Effects())
-    effects = take_effect(site, moment, keys=True)
+    effects = take_effect(installation, moment, keys=True)
     return Imported(tuple(taken), tuple(sorted(left_out, key=lambda one: one.line)), effects)
 
 
@@ -130,7 +134,7 @@ def _end(*, dry_run: bool) -> None:
 
 
 def _person(
-    site: Site,
+    installation: Installation,
     tx: Writing,
     offer: Offer,
     name: str,
@@ -177,12 +181,12 @@ def _person(
             steps.add_key(tx, key_row(name, key, moment.at), moment.at, actor)
             done.append(f"added the key {key.key.fingerprint}")
     if offer.factor is not None:
-        done += _factor(site, tx, offer, offer.factor, name, moment, actor, left_out)
+        done += _factor(installation, tx, offer, offer.factor, name, moment, actor, left_out)
     return done
 
 
 def _factor(
-    site: Site,
+    installation: Installation,
     tx: Writing,
     offer: Offer,
     offered: OfferedFactor,
@@ -192,7 +196,7 @@ def _factor(
     left_out: list[LeftOut],
 ) -> list[str]:
     """Take the secret over, unless there is one. Codes that the other program may have seen do not count here."""
-    ring = site.keyring
+    ring = installation.keyring
     there = tx.factor(name)
     if there is not None:
         if ring.decrypt(there) != offered.secret:

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from gitguard.action import steps
 from gitguard.action.effects import Effects, take_effect
+from gitguard.action.installation import Installation
 from gitguard.action.revocation import Selection
-from gitguard.action.site import Site
 from gitguard.factor.changes import note_change
 from gitguard.factor.person import Person
 from gitguard.factor.proof import Lasting, Proof, prove, record
@@ -70,10 +70,10 @@ def key_row(user: str, new: NewKey, at: int) -> Key:
     )
 
 
-def check_not_foreign(site: Site, keys: list[PublicKey]) -> None:
+def check_not_foreign(installation: Installation, keys: list[PublicKey]) -> None:
     """Raises Refusal("usage") if a key stands ungated in a file that sshd reads: that line would win."""
     by_blob = {key.blob: key.fingerprint for key in keys}
-    for path in site.key_files if keys else ():
+    for path in installation.key_files if keys else ():
         for blob in key_file.carried(path, by_blob):
             raise Refusal(
                 "usage",
@@ -83,59 +83,72 @@ def check_not_foreign(site: Site, keys: list[PublicKey]) -> None:
 
 
 def add(
-    site: Site, user: str, keys: list[NewKey], moment: Moment, actor: str, *, of_many: bool = False
+    installation: Installation,
+    user: str,
+    keys: list[NewKey],
+    moment: Moment,
+    actor: str,
+    *,
+    of_many: bool = False,
 ) -> tuple[list[Key], Effects]:
     """Give a user `keys`: (those that are new, what followed). Raises Refusal.
 
     `of_many`: the caller has asked `check_not_foreign`, and MUST `take_effect` with `keys` once all are added.
     """
     if not of_many:
-        check_not_foreign(site, [new.key for new in keys])
-    with site.store.writing() as tx:
+        check_not_foreign(installation, [new.key for new in keys])
+    with installation.store.writing() as tx:
         rows = [key_row(user, new, moment.at) for new in keys]
         added = [row for row in rows if steps.add_key(tx, row, moment.at, actor)]
-    return added, Effects() if of_many else take_effect(site, moment, keys=True)
+    return added, Effects() if of_many else take_effect(installation, moment, keys=True)
 
 
-def remove(site: Site, fingerprint: str, moment: Moment, actor: str, reason: str) -> tuple[Key, Effects]:
+def remove(
+    installation: Installation, fingerprint: str, moment: Moment, actor: str, reason: str
+) -> tuple[Key, Effects]:
     """Take a key away, with its sessions and transfers: (the key, what followed). Raises Refusal."""
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         stored = tx.key(fingerprint) is not None
-    for line in [] if stored else foreign(site):
+    for line in [] if stored else foreign(installation):
         if line.fingerprint == fingerprint:
             raise Refusal(
                 "usage",
                 text=f"{fingerprint} is nobody's key here; it stands ungated in {line.path}, line {line.number}",
                 hint="take that line out by hand, or take it over with: gitguard admin key adopt MAP",
             )
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         gone = steps.remove_key(tx, fingerprint, moment.at, actor, reason)
-    return gone, take_effect(site, moment, Selection(keys=frozenset({fingerprint})), keys=True)
+    return gone, take_effect(installation, moment, Selection(keys=frozenset({fingerprint})), keys=True)
 
 
-def limit(site: Site, old: Key, new: NewKey, moment: Moment, actor: str) -> Effects:
+def limit(installation: Installation, old: Key, new: NewKey, moment: Moment, actor: str) -> Effects:
     """Limit a key of somebody's anew, in one transaction; its sessions and transfers end. Raises Refusal."""
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         steps.remove_key(tx, old.fingerprint, moment.at, actor, "limited anew")
         steps.add_key(tx, key_row(old.user, new, moment.at), moment.at, actor)
-    return take_effect(site, moment, Selection(keys=frozenset({old.fingerprint})), keys=True)
+    return take_effect(installation, moment, Selection(keys=frozenset({old.fingerprint})), keys=True)
 
 
-def foreign(site: Site) -> list[ForeignLine]:
+def foreign(installation: Installation) -> list[ForeignLine]:
     """Every key line that sshd may read and gitguard did not write."""
-    return [line for path in site.key_files for line in key_file.foreign_lines(path)]
+    return [line for path in installation.key_files for line in key_file.foreign_lines(path)]
 
 
 def plan(
-    site: Site, wanted: list[Wanted], moment: Moment, *, behind: tuple[str, ...] = (), add_users: bool = False
+    installation: Installation,
+    wanted: list[Wanted],
+    moment: Moment,
+    *,
+    behind: tuple[str, ...] = (),
+    add_users: bool = False,
 ) -> Plan:
     """What adopting the foreign lines that `wanted` names would do. `behind`: the program for lines without their own."""
     by_key: dict[str, list[ForeignLine]] = {}
-    lines = foreign(site)
+    lines = foreign(installation)
     for line in lines:
         by_key.setdefault(line.fingerprint, []).append(line)
     taken, faults, new_users = [], [], []
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         for want in wanted:
             about = f"line {want.number} of the map: {want.fingerprint}"
             found = by_key.get(want.fingerprint)
@@ -168,7 +181,9 @@ def plan(
             if there is not None and there.user != want.user:
                 faults.append(f"{about} belongs to {there.user} already; a key can belong to one user only")
                 continue
-            answer = _taken(found, want.user, site.places.gate, moment.at, behind, site.key_file)
+            answer = _taken(
+                found, want.user, installation.places.gate, moment.at, behind, installation.key_file
+            )
             if isinstance(answer, str):
                 faults.append(f"{about}: {answer}")
             elif there is not None and there.limited_by != answer.key.limited_by:
@@ -206,39 +221,41 @@ def _taken(
 
 
 def adopt(
-    site: Site, plan: Plan, wanted: list[Wanted], moment: Moment, actor: str
+    installation: Installation, plan: Plan, wanted: list[Wanted], moment: Moment, actor: str
 ) -> tuple[dict[str, str], Effects]:
     """Carry out a plan without faults: (invites of new users by name, what followed). Raises Refusal."""
     invites = {}
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         for name in plan.new_users:
             steps.add_user(tx, name, moment.at, actor)
-            invites[name] = steps.new_invite(tx, site.keyring, name, moment.at, actor)
+            invites[name] = steps.new_invite(tx, installation.keyring, name, moment.at, actor)
         for taken in plan.taken:
             steps.add_key(tx, taken.key, moment.at, actor)
     without = frozenset(want.fingerprint for want in wanted)
-    return invites, take_effect(site, moment, keys=True, without=without)
+    return invites, take_effect(installation, moment, keys=True, without=without)
 
 
 # -- one's own ------------------------------------------------------------------------------------
 
 
-def check_own_allowed(site: Site) -> None:
+def check_own_allowed(installation: Installation) -> None:
     """Raises Refusal("forbidden") unless people here may change their own keys, by the settings of this moment."""
-    if not site.renewed().settings.account.allow_keys:
+    if not installation.renewed().settings.account.allow_keys:
         text = "this server does not let people change their own keys; ask your server admin"
         raise Refusal("forbidden", text=text)
 
 
-def add_own(site: Site, person: Person, key: PublicKey, typed: bytes, moment: Moment) -> tuple[Key, Effects]:
+def add_own(
+    installation: Installation, person: Person, key: PublicKey, typed: bytes, moment: Moment
+) -> tuple[Key, Effects]:
     """Add `key` to the person's own, for a code: (as it is stored, what followed). Raises Refusal.
 
     Whose key it is otherwise is nobody else's business, and that it is in use is said after the code.
     """
-    foreign = any(key_file.carried(path, [key.blob]) for path in site.key_files)
+    foreign = any(key_file.carried(path, [key.blob]) for path in installation.key_files)
 
     def change(tx: Writing, _: Proof) -> Key | Refusal:
-        check_own_allowed(site)
+        check_own_allowed(installation)
         there = tx.key(key.fingerprint)
         if there is not None and there.user == person.user:
             raise Refusal("usage", text=f"{key.fingerprint} is a key of yours already")
@@ -255,10 +272,10 @@ def add_own(site: Site, person: Person, key: PublicKey, typed: bytes, moment: Mo
         note_change(tx, "key-added", person, moment, row.fingerprint)
         return row
 
-    added = prove(site, person, typed, moment, change, Lasting.YES)
+    added = prove(installation, person, typed, moment, change, Lasting.YES)
     if isinstance(added, Refusal):
         raise added
-    return added, take_effect(site, moment, keys=True)
+    return added, take_effect(installation, moment, keys=True)
 
 
 def _limited_like(present: Key | None, key: PublicKey, user: str, moment: Moment) -> Key:
@@ -272,18 +289,18 @@ def _limited_like(present: Key | None, key: PublicKey, user: str, moment: Moment
 
 
 def remove_own(
-    site: Site, person: Person, fingerprint: str, typed: bytes, moment: Moment
+    installation: Installation, person: Person, fingerprint: str, typed: bytes, moment: Moment
 ) -> tuple[Key, Effects]:
     """Take one of the person's own keys away, with its sessions and transfers, for a code. Raises Refusal."""
 
     def change(tx: Writing, _: Proof) -> Key:
-        check_own_allowed(site)
+        check_own_allowed(installation)
         check_own(tx.keys(person.user), fingerprint)
         note_change(tx, "key-removed", person, moment, fingerprint)
         return steps.remove_key(tx, fingerprint, moment.at, person.user)
 
-    gone = prove(site, person, typed, moment, change, Lasting.YES)
-    return gone, take_effect(site, moment, Selection(keys=frozenset({fingerprint})), keys=True)
+    gone = prove(installation, person, typed, moment, change, Lasting.YES)
+    return gone, take_effect(installation, moment, Selection(keys=frozenset({fingerprint})), keys=True)
 
 
 def check_own(keys: list[Key], fingerprint: str) -> None:

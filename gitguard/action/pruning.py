@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.answer import once
 from gitguard.factor.changes import TOLD_SECONDS
 from gitguard.factor.throttle import longest_window
@@ -34,18 +34,18 @@ _OURS = (
 )  # how they begin in the state folder, which is ours alone
 
 
-def prune(site: Site, moment: Moment) -> int:
+def prune(installation: Installation, moment: Moment) -> int:
     """Take away sessions, failures, invites and changes that cannot count any more; how many. Raises Refusal.
 
     MUST: nothing that any answer depends on, also where the clock is a month ahead.
     """
-    settings = site.settings
+    settings = installation.settings
     longest = max(int(settings.session.lifetime), longest_window(settings.throttle), TOLD_SECONDS)
     before = moment.at - longest - KEPT_SECONDS
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         if not tx.has_before(before):
             return 0
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         return tx.prune(before, MOST)
 
 
@@ -70,10 +70,12 @@ def _time_of(entry: os.DirEntry[str]) -> float:
         return 0.0
 
 
-def left_behind(site: Site) -> list[os.DirEntry[str]]:
+def left_behind(installation: Installation) -> list[os.DirEntry[str]]:
     """What killed commands of ours left in the state folder, beside the log and beside the key file."""
-    state = str(site.settings.paths.state)
-    folders = dict.fromkeys((state, *map(os.path.dirname, (site.settings.paths.access_log, site.key_file))))
+    state = str(installation.settings.paths.state)
+    folders = dict.fromkeys(
+        (state, *map(os.path.dirname, (installation.settings.paths.access_log, installation.key_file)))
+    )
     left = []
     for folder in folders:
         try:
@@ -89,10 +91,10 @@ def left_behind(site: Site) -> list[os.DirEntry[str]]:
     return left
 
 
-def clear_away(site: Site) -> int:
+def clear_away(installation: Installation) -> int:
     """Remove what killed commands of ours left (`left_behind`); how many names went."""
     gone = 0
-    for entry in left_behind(site):
+    for entry in left_behind(installation):
         try:
             if entry.is_dir(follow_symlinks=False):
                 for inside in os.listdir(entry.path):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.answer.reading_log import Entry
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
@@ -44,8 +44,8 @@ class Replayed(Struct, frozen=True):
 class _Facts:
     """What the store says today of everybody and everything: the log has no more of it than names."""
 
-    def __init__(self, site: Site) -> None:
-        with site.store.reading() as tx:
+    def __init__(self, installation: Installation) -> None:
+        with installation.store.reading() as tx:
             self.users: dict[str, User] = {user.name: user for user in tx.users()}
             self.enrolled = tx.enrolled()
             known = tx.repositories()
@@ -53,9 +53,9 @@ class _Facts:
             self.lending = lending(tx, known)
 
 
-def replay(site: Site, settings: Settings, entries: Iterable[Entry]) -> Replayed:
+def replay(installation: Installation, settings: Settings, entries: Iterable[Entry]) -> Replayed:
     """Judge `entries` of the access log by `settings`, with today's users, toggles and lenders. Raises Refusal."""
-    policy, facts = policy_of(settings), _Facts(site)
+    policy, facts = policy_of(settings), _Facts(installation)
     counts: dict[tuple[str, str, str, str], list[int]] = {}
     judged = left_out = 0
     for entry in entries:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gitguard.action import steps
 from gitguard.action.effects import Effects, take_effect
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.repository import adopting, registry, toggle
 from gitguard.repository.adopting import Obstacle
@@ -44,25 +44,31 @@ class Created(Struct, frozen=True):
 
 
 def create(
-    site: Site, name: str, admins: tuple[str, ...], moment: Moment, actor: str, *, if_missing: bool = False
+    installation: Installation,
+    name: str,
+    admins: tuple[str, ...],
+    moment: Moment,
+    actor: str,
+    *,
+    if_missing: bool = False,
 ) -> Created:
     """A new bare repository with the hook in place, and its admins; `if_missing`: one that is there only gets the admins.
 
     Raises Refusal; then an admin that is not there has left nothing behind.
     """
-    with site.store.reading() as tx:
-        plain = registry.new_name(site.settings, name)
+    with installation.store.reading() as tx:
+        plain = registry.new_name(installation.settings, name)
         there = tx.repository(plain)
         if there is not None and not if_missing:
             raise Refusal("usage", text=f"the repository {plain} is there already")
         for admin in admins:
             steps.check_present(tx, admin)
     if there is None:
-        found = registry.create(site.settings, name)
-        adopt(site, found, live_hook(site), moment, actor, NOTHING_LOST).check()
-    with site.store.writing() as tx:
+        found = registry.create(installation.settings, name)
+        adopt(installation, found, live_hook(installation), moment, actor, NOTHING_LOST).check()
+    with installation.store.writing() as tx:
         for admin in admins:
-            toggle.change_admin(tx, site.settings, plain, "add", admin, moment.at, actor)
+            toggle.change_admin(tx, installation.settings, plain, "add", admin, moment.at, actor)
     directory = there.directory if there is not None else found.directory
     return Created(plain, directory, there is not None)
 
@@ -83,10 +89,10 @@ class Listing(Struct, frozen=True):
     forgotten: set[str]
 
 
-def listing(site: Site, holding: str = "") -> Listing:
+def listing(installation: Installation, holding: str = "") -> Listing:
     """The repositories whose name holds `holding`. Raises Refusal."""
-    hook, uid = live_hook(site), os.geteuid()
-    with site.store.reading() as tx:
+    hook, uid = live_hook(installation), os.geteuid()
+    with installation.store.reading() as tx:
         rows, forgotten = tx.repositories(), set(tx.forgotten())
     directories = {row.directory for row in rows}
     return Listing(
@@ -97,20 +103,20 @@ def listing(site: Site, holding: str = "") -> Listing:
         ],
         [
             found
-            for found in registry.on_disk(site.settings)
+            for found in registry.on_disk(installation.settings)
             if found.directory not in directories and holding in found.name
         ],
         forgotten,
     )
 
 
-def live_hook(site: Site) -> bytes:
+def live_hook(installation: Installation) -> bytes:
     """The bytes that every live hook has. Raises Refusal("usage") if the launcher is not there."""
     try:
-        with open(site.places.hook, "rb") as file:
+        with open(installation.places.hook, "rb") as file:
             return file.read()
     except OSError as error:
-        raise machine_fault(f"cannot read {site.places.hook}", error).but(
+        raise machine_fault(f"cannot read {installation.places.hook}", error).but(
             hint="renew it with: gitguard admin init"
         ) from None
 
@@ -143,9 +149,9 @@ class Lost(Struct, frozen=True):
     names: tuple[str, ...]
 
 
-def lost(site: Site) -> Lost:
+def lost(installation: Installation) -> Lost:
     """Those that are missing now. Raises Refusal."""
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         demanding = tx.demanding_repositories()
     return Lost(tuple(row.name for row in demanding if not os.path.lexists(row.directory)))
 
@@ -164,22 +170,27 @@ class _Known:
 
 
 def adopt(
-    site: Site, found: Found, hook: bytes, moment: Moment, actor: str, missing: Lost | None = None
+    installation: Installation,
+    found: Found,
+    hook: bytes,
+    moment: Moment,
+    actor: str,
+    missing: Lost | None = None,
 ) -> Adopted:
     """Make `found` known and its hook live.
 
     `missing`: what `lost` said, where many are adopted. Raises Refusal where a file or the store cannot be written.
     """
     uid = os.geteuid()
-    missing = lost(site) if missing is None else missing
-    with site.store.reading() as tx:
-        hindrance = _hindrance(tx, site, found, uid, set(), missing)
+    missing = lost(installation) if missing is None else missing
+    with installation.store.reading() as tx:
+        hindrance = _hindrance(tx, installation, found, uid, set(), missing)
         there = tx.repository(found.name)
     if hindrance is not None:
         return Adopted(found, [], hindrance)
     steps = [step.did for step in adopting.prepare(found, uid, hook)]
     lenders = borrowed(found.directory)
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         if there is None:
             tx.add_repository(Repository(found.name, found.directory, "none", None, moment.at))
             tx.record(
@@ -199,13 +210,13 @@ def adopt(
 
 
 def would_adopt(
-    site: Site, found: Found, hook: bytes, also: set[str], missing: Lost | None = None
+    installation: Installation, found: Found, hook: bytes, also: set[str], missing: Lost | None = None
 ) -> Adopted:
     """What `adopt` would do or refuse; `also`: directories that the same pass would have adopted before."""
     uid = os.geteuid()
-    missing = lost(site) if missing is None else missing
-    with site.store.reading() as tx:
-        hindrance = _hindrance(tx, site, found, uid, also, missing)
+    missing = lost(installation) if missing is None else missing
+    with installation.store.reading() as tx:
+        hindrance = _hindrance(tx, installation, found, uid, also, missing)
         known = tx.repository(found.name) is not None
     if hindrance is not None:
         return Adopted(found, [], hindrance)
@@ -221,9 +232,9 @@ def _noted(found: Found) -> list[str]:
 
 
 def _hindrance(
-    tx: Reading, site: Site, found: Found, uid: int, also: set[str], missing: Lost
+    tx: Reading, installation: Installation, found: Found, uid: int, also: set[str], missing: Lost
 ) -> Obstacle | None:
-    if hindrance := adopting.obstacle(found, site.settings, uid, _Known(tx, also)):
+    if hindrance := adopting.obstacle(found, installation.settings, uid, _Known(tx, also)):
         return hindrance
     there, at_directory = tx.repository(found.name), tx.repository_at(found.directory)
     if there is not None and there.directory != found.directory:
@@ -251,18 +262,20 @@ def _moved(found: Found, missing: Lost) -> Obstacle | None:
     )
 
 
-def rename(site: Site, old: str, new: str, moment: Moment, actor: str) -> tuple[str, str, Effects]:
+def rename(
+    installation: Installation, old: str, new: str, moment: Moment, actor: str
+) -> tuple[str, str, Effects]:
     """Rename a repository on disk and in the store; (the name it had, its directory now, what followed).
 
     It may stand at the new place already, moved by hand: then only the store follows. Raises Refusal.
     """
-    plain = registry.new_name(site.settings, new)
-    with site.store.reading() as tx:
-        before = registry.known(tx, site.settings, old)
+    plain = registry.new_name(installation.settings, new)
+    with installation.store.reading() as tx:
+        before = registry.known(tx, installation.settings, old)
         if tx.repository(plain) is not None:
             raise Refusal("usage", text=f"the repository {plain} is there already")
         known = {r.directory for r in tx.repositories()}
-    root = registry.root_of(site.settings, before.directory)
+    root = registry.root_of(installation.settings, before.directory)
     if not root:
         raise Refusal("usage", text=f"{before.directory} is below no root")
     target = f"{root}/{plain}.git"
@@ -272,7 +285,7 @@ def rename(site: Site, old: str, new: str, moment: Moment, actor: str) -> tuple[
     if not to_move and not os.path.lexists(target):
         raise Refusal("usage", text=f"neither {before.directory} nor {target} is there")
     if not to_move:
-        hindrance = adopting.obstacle(Found(plain, target, root), site.settings, os.geteuid(), known)
+        hindrance = adopting.obstacle(Found(plain, target, root), installation.settings, os.geteuid(), known)
         if hindrance is not None:
             raise Refusal("usage", text=hindrance.why, hint=hindrance.remedy)
     try:
@@ -282,7 +295,7 @@ def rename(site: Site, old: str, new: str, moment: Moment, actor: str) -> tuple[
     except OSError as error:
         raise machine_fault(f"cannot move it to {target}", error) from None
     try:
-        with site.store.writing() as tx:
+        with installation.store.writing() as tx:
             tx.rename_repository(before.name, plain, target)
             tx.record(
                 "repository-renamed", moment.at, actor, repository=plain, before=before.name, directory=target
@@ -291,13 +304,15 @@ def rename(site: Site, old: str, new: str, moment: Moment, actor: str) -> tuple[
         if to_move:
             os.rename(target, before.directory)
         raise
-    return before.name, target, take_effect(site, moment)
+    return before.name, target, take_effect(installation, moment)
 
 
-def forget(site: Site, name: str, moment: Moment, actor: str) -> tuple[Repository, list[str], Effects]:
+def forget(
+    installation: Installation, name: str, moment: Moment, actor: str
+) -> tuple[Repository, list[str], Effects]:
     """Make a repository unknown; (what it was, its admins, what followed). Nothing on disk is deleted."""
-    with site.store.writing() as tx:
-        gone = registry.known(tx, site.settings, name)
+    with installation.store.writing() as tx:
+        gone = registry.known(tx, installation.settings, name)
         admins = tx.repository_admins(gone.name)
         tx.forget_repository(gone.name)
         tx.remember_forgotten(gone.directory, moment.at)
@@ -309,25 +324,27 @@ def forget(site: Site, name: str, moment: Moment, actor: str) -> tuple[Repositor
             directory=gone.directory,
             require=gone.require,
         )
-    return gone, admins, take_effect(site, moment)
+    return gone, admins, take_effect(installation, moment)
 
 
-def renew_hooks(site: Site, moment: Moment, actor: str) -> tuple[list[str], list[tuple[str, str]]]:
+def renew_hooks(
+    installation: Installation, moment: Moment, actor: str
+) -> tuple[list[str], list[tuple[str, str]]]:
     """Bring the hook of every known repository up to date: (names renewed, (name, why not) for the rest)."""
-    hook, uid = live_hook(site), os.geteuid()
-    with site.store.reading() as tx:
+    hook, uid = live_hook(installation), os.geteuid()
+    with installation.store.reading() as tx:
         repositories = tx.repositories()
         known = {repository.directory for repository in repositories}
     renewed: list[str] = []
     left: list[tuple[str, str]] = []
     lent: dict[str, list[str]] = {}
     for repository in repositories:
-        root = registry.root_of(site.settings, repository.directory)
+        root = registry.root_of(installation.settings, repository.directory)
         found = Found(repository.name, repository.directory, root)
         if not root or not os.path.isdir(repository.directory):
             left.append((repository.name, f"{repository.directory} is not there"))
             continue
-        if hindrance := adopting.obstacle(found, site.settings, uid, known):
+        if hindrance := adopting.obstacle(found, installation.settings, uid, known):
             left.append((repository.name, hindrance.why))
             continue
         try:
@@ -336,10 +353,10 @@ def renew_hooks(site: Site, moment: Moment, actor: str) -> tuple[list[str], list
                 renewed.append(repository.name)
         except Refusal as refusal:
             left.append((repository.name, refusal.text or refusal.detail))
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         noted = sorted(tx.borrowings())
     if renewed or noted != sorted((name, lender) for name, lenders in lent.items() for lender in lenders):
-        with site.store.writing() as tx:
+        with installation.store.writing() as tx:
             for name in renewed:
                 tx.record("hook-installed", moment.at, actor, repository=name)
             for name, lenders in lent.items():

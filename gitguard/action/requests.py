@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from gitguard.action import steps
 from gitguard.action.effects import Effects, take_effect
+from gitguard.action.installation import Installation
 from gitguard.action.revocation import Selection
-from gitguard.action.site import Site
 from gitguard.decision.standing import standing
 from gitguard.factor.change import with_proof
 from gitguard.factor.changes import TOLD_SECONDS, told
@@ -56,12 +56,12 @@ class Approved(Struct, frozen=True):
     proof: Proof
 
 
-def requests(site: Site, person: Person, moment: Moment) -> list[ApprovalRequest]:
+def requests(installation: Installation, person: Person, moment: Moment) -> list[ApprovalRequest]:
     """The pending requests of `person`, the newest first; those whose key is not theirs any more are not."""
-    state = str(site.settings.paths.state)
+    state = str(installation.settings.paths.state)
     found = pending.pending(state, person.user, moment.at)
-    patience = int(site.settings.session.wait)
-    with site.store.reading() as tx:
+    patience = int(installation.settings.session.wait)
+    with installation.store.reading() as tx:
         keys = {key.fingerprint: key for key in tx.keys(person.user)}
     return [
         ApprovalRequest(
@@ -75,20 +75,24 @@ def requests(site: Site, person: Person, moment: Moment) -> list[ApprovalRequest
     ]
 
 
-def shown(site: Site, person: Person, moment: Moment, *, verified: bool) -> list[ApprovalRequest]:
+def shown(
+    installation: Installation, person: Person, moment: Moment, *, verified: bool
+) -> list[ApprovalRequest]:
     """Those that are recent or wait. MUST: of keys that did not sign the browser in, only to who has verified in it."""
     own = person.signed_in_by.text if person.signed_in_by is not None else ""
     return [
         one
-        for one in requests(site, person, moment)
+        for one in requests(installation, person, moment)
         if (one.waits or moment.at - one.request.at < pending.SHOWN_SECONDS)
         and (verified or one.request.credential == own or not own.startswith("SHA256:"))
     ]
 
 
-def request_of(site: Site, person: Person, id_: str, moment: Moment) -> ApprovalRequest | None:
+def request_of(
+    installation: Installation, person: Person, id_: str, moment: Moment
+) -> ApprovalRequest | None:
     """The pending request `id_`, None for what is gone or somebody else's."""
-    return next((one for one in requests(site, person, moment) if one.request.id == id_), None)
+    return next((one for one in requests(installation, person, moment) if one.request.id == id_), None)
 
 
 def check_number(wanted: ApprovalRequest, number: str) -> None:
@@ -106,7 +110,12 @@ def check_number(wanted: ApprovalRequest, number: str) -> None:
 
 
 def session_for(
-    site: Site, tx: Writing, person: Person, wanted: ApprovalRequest, moment: Moment, method: str
+    installation: Installation,
+    tx: Writing,
+    person: Person,
+    wanted: ApprovalRequest,
+    moment: Moment,
+    method: str,
 ) -> Session:
     """Open the session that the request needs, for what asked and from where it asked. Raises Refusal."""
     asked = wanted.request
@@ -117,7 +126,7 @@ def session_for(
         if tx.has_verified_anywhere(person.user) and not tx.has_verified_from(person.user, network):
             record(tx, "new-network", them, moment, network=network, browser=person.credential.text)
         tx.note_network(person.user, network, moment.at)
-    session = open_session(site.renewed(), tx, them, moment, method)
+    session = open_session(installation.renewed(), tx, them, moment, method)
     record(
         tx,
         "request-approved",
@@ -130,22 +139,24 @@ def session_for(
     return session
 
 
-def approve(site: Site, person: Person, id_: str, number: str, typed: bytes, moment: Moment) -> Approved:
+def approve(
+    installation: Installation, person: Person, id_: str, number: str, typed: bytes, moment: Moment
+) -> Approved:
     """Let the request go on, for a code: its session opens, and the browser's own. Raises Refusal."""
-    wanted = request_of(site, person, id_, moment)
+    wanted = request_of(installation, person, id_, moment)
     if wanted is None:
         raise _gone()
 
     def change(tx: Writing, proof: Proof) -> Approved:
         # Behind the code: whoever has none cannot try numbers. A wrong one takes all of it back, the used code too.
         check_number(wanted, number)
-        session = session_for(site, tx, person, wanted, moment, proof.method)
-        open_session(site.renewed(), tx, person, moment, proof.method)
-        claim(site, wanted, moment)
+        session = session_for(installation, tx, person, wanted, moment, proof.method)
+        open_session(installation.renewed(), tx, person, moment, proof.method)
+        claim(installation, wanted, moment)
         told(tx, person, moment)
         return Approved(wanted, session, proof)
 
-    return prove(site, person, typed, moment, change)
+    return prove(installation, person, typed, moment, change)
 
 
 def _gone() -> Refusal:
@@ -154,21 +165,21 @@ def _gone() -> Refusal:
     )
 
 
-def claim(site: Site, wanted: ApprovalRequest, moment: Moment) -> None:
+def claim(installation: Installation, wanted: ApprovalRequest, moment: Moment) -> None:
     """Answer the request, as the last act of the transaction that does so. Raises Refusal if somebody has answered it meanwhile.
 
     MUST: whoever said "not me" a moment ago is heard: both answers are given inside a transaction, one after the other.
     """
-    _check_there(site, wanted.request, moment)
+    _check_there(installation, wanted.request, moment)
     try:
-        pending.take(str(site.settings.paths.state), wanted.request)
+        pending.take(str(installation.settings.paths.state), wanted.request)
     except OSError as error:
         raise machine_fault("the request cannot be taken away", error) from None
 
 
-def _check_there(site: Site, asked: PendingRequest, moment: Moment) -> None:
+def _check_there(installation: Installation, asked: PendingRequest, moment: Moment) -> None:
     """Raises Refusal unless the very note still stands."""
-    there = pending.pending(str(site.settings.paths.state), asked.user, moment.at)
+    there = pending.pending(str(installation.settings.paths.state), asked.user, moment.at)
     if (asked.id, asked.number) not in [(one.id, one.number) for one in there]:
         raise _gone()
 
@@ -187,7 +198,7 @@ class Denied(Struct, frozen=True):
 
 
 def deny(
-    site: Site, person: Person, id_: str, key: str, moment: Moment, typed: bytes | None = None
+    installation: Installation, person: Person, id_: str, key: str, moment: Moment, typed: bytes | None = None
 ) -> Denied:
     """The person says that it is not them: all requests of the `key` die, its sessions and browsers end, the admin hears of it.
 
@@ -195,16 +206,16 @@ def deny(
     browser in, that needs a live session here or a code, as `leave --key` does; who has no second factor has no
     sessions to end. Raises Refusal, ProofWanted.
     """
-    wanted = request_of(site, person, id_, moment)
+    wanted = request_of(installation, person, id_, moment)
     if wanted is not None:
         key = wanted.request.credential
-    state = str(site.settings.paths.state)
+    state = str(installation.settings.paths.state)
     by_itself = person.signed_in_by is not None and person.signed_in_by.text == key
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         enrolled = tx.factor(person.user) is not None
         if tx.owner(credential_of(key)) != person.user:
             raise _gone()
-        live = standing(tx, site.settings, person, moment).session
+        live = standing(tx, installation.settings, person, moment).session
     alone = by_itself or not enrolled
     # Somebody who has verified in this browser is more than the key alone, whichever key signed it in.
     proved = not alone or (live is not None and live.method != "admin")
@@ -246,19 +257,21 @@ def deny(
         return ended
 
     if alone:
-        with site.store.writing() as tx:
+        with installation.store.writing() as tx:
             check_person(tx, person)
             ended = change(tx)
     else:
-        ended = with_proof(site, person, moment, typed, change, at_most_seconds=None)
-    with site.store.reading() as tx:
+        ended = with_proof(installation, person, moment, typed, change, at_most_seconds=None)
+    with installation.store.reading() as tx:
         changes = tx.changes(person.user, moment.at - TOLD_SECONDS)
         subjects = {one.subject for one in changes if one.event == "key-added" and one.credential == key}
         added = tuple(own for own in tx.keys(person.user) if own.fingerprint in subjects)
-    return Denied(wanted, ended, take_effect(site, moment, Selection(keys=frozenset({key}))), key, added)
+    return Denied(
+        wanted, ended, take_effect(installation, moment, Selection(keys=frozenset({key}))), key, added
+    )
 
 
-def went_on(site: Site, wanted: ApprovalRequest, moment: Moment) -> bool:
+def went_on(installation: Installation, wanted: ApprovalRequest, moment: Moment) -> bool:
     """Whether the log says that the request was let in, since `moment`."""
     from gitguard.answer.reading_log import entries_before
 
@@ -269,5 +282,5 @@ def went_on(site: Site, wanted: ApprovalRequest, moment: Moment) -> bool:
         == (asked.user, asked.credential, asked.repository)
         and isinstance(at := entry.get("at"), int)
         and at >= moment.at
-        for entry in entries_before(str(site.settings.paths.access_log), None, LATEST)[0]
+        for entry in entries_before(str(installation.settings.paths.access_log), None, LATEST)[0]
     )

@@ -10,8 +10,8 @@ from typing import BinaryIO
 from msgspec import Struct
 
 from gitguard.action.effects import Effects, take_effect
+from gitguard.action.installation import open_installation, settings_of
 from gitguard.action.revocation import Selection
-from gitguard.action.site import open_site, settings_of
 from gitguard.factor import keyring
 from gitguard.factor.totp import WINDOW
 from gitguard.machine.files import locked
@@ -74,8 +74,10 @@ def restore(
             if os.path.exists(candidate + suffix):
                 os.unlink(candidate + suffix)
     open_store(settings.store.url, head).renew_head()
-    site = open_site(config, moment, actor)
-    return Restored(*counts, len(dropped), take_effect(site, moment, Selection(everyone=True)), before)
+    installation = open_installation(config, moment, actor)
+    return Restored(
+        *counts, len(dropped), take_effect(installation, moment, Selection(everyone=True)), before
+    )
 
 
 def _copied(source: BinaryIO, candidate: str) -> None:

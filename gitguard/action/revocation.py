@@ -13,7 +13,7 @@ import json
 
 from msgspec import Struct
 
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.config.load import last_known, load
 from gitguard.decision.still import EXPIRED, REFUSED, is_waiting, still_allowed
 from gitguard.host.connections import GATE, GIT, HELD, LOOK, GateProcess, bytes_moved, end, still_moving
@@ -54,20 +54,20 @@ class Selection(Struct, frozen=True):
 NO_SELECTION = Selection()
 
 
-def end_stale(site: Site, moment: Moment, selected: Selection = NO_SELECTION) -> int:
+def end_stale(installation: Installation, moment: Moment, selected: Selection = NO_SELECTION) -> int:
     """End the connections that `selected` names and those that today's policy refuses; how many connections ended.
 
     Raises nothing for one that cannot be judged: it is ended.
     """
-    processes = site.connections.processes()
+    processes = installation.connections.processes()
     gone = [process for process in processes if selected.has(process)]
     rest = [process for process in processes if not selected.has(process)]
     try:
         try:
-            config = load(*site.places.of_gate)
+            config = load(*installation.places.of_gate)
         except Refusal:
             # A configuration that is broken just now closes every new request. What runs is judged by the last one.
-            known = last_known(site.places.config, site.places.compiled)
+            known = last_known(installation.places.config, installation.places.compiled)
             if known is None:
                 raise
             config = known
@@ -88,35 +88,35 @@ def end_stale(site: Site, moment: Moment, selected: Selection = NO_SELECTION) ->
     ]
     gone += [process for process in refused if process not in deciding]
     end(gone)
-    late = site.connections.settled(deciding, DECIDED_SECONDS)
+    late = installation.connections.settled(deciding, DECIDED_SECONDS)
     expired = {process.began for process in rest if answers[process.pid] == EXPIRED}
     idle = [process for process in rest if process.began in expired and process.kind == GIT]
     if idle:
-        flows = still_moving(idle, _earlier(site, moment), FLOW_SECONDS)
+        flows = still_moving(idle, _earlier(installation, moment), FLOW_SECONDS)
         late += [process for process in idle if process.began not in flows]
     end(late)
-    _note(site, [process for process in rest if process.kind == GIT], moment)
+    _note(installation, [process for process in rest if process.kind == GIT], moment)
     return len({process.began for process in (*gone, *late) if not is_waiting(process)})
 
 
 # -- what the last look saw ---------------------------------------------------------------------
 
 
-def look_path(site: Site) -> str:
+def look_path(installation: Installation) -> str:
     """Where the last look at the connections is noted."""
-    return f"{site.settings.paths.state}/{LOOK}"
+    return f"{installation.settings.paths.state}/{LOOK}"
 
 
-def _note(site: Site, processes: list[GateProcess], moment: Moment) -> None:
+def _note(installation: Installation, processes: list[GateProcess], moment: Moment) -> None:
     data = json.dumps({"at": moment.at, "moved": bytes_moved(processes)}).encode()
     with contextlib.suppress(Refusal):  # a full disk costs the next look its memory, no more
-        replace(look_path(site), data, 0o600)
+        replace(look_path(installation), data, 0o600)
 
 
-def _earlier(site: Site, moment: Moment) -> dict[str, int]:
+def _earlier(installation: Installation, moment: Moment) -> dict[str, int]:
     """What the last look counted, if it is old enough to compare with."""
     try:
-        with open(look_path(site), "rb") as file:
+        with open(look_path(installation), "rb") as file:
             seen = json.load(file)
         age = moment.at - int(seen["at"])
         counts = {str(name): int(count) for name, count in seen["moved"].items()}

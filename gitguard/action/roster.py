@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.decision.standing import live_sessions
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Reading
@@ -27,7 +27,7 @@ class Entry(Struct, frozen=True):
     created_at: int
 
 
-def entry_of(site: Site, tx: Reading, user: User, moment: Moment) -> Entry:
+def entry_of(installation: Installation, tx: Reading, user: User, moment: Moment) -> Entry:
     """The entry of `user` at `moment`."""
     invite = tx.invite(user.name)
     return Entry(
@@ -35,7 +35,7 @@ def entry_of(site: Site, tx: Reading, user: User, moment: Moment) -> Entry:
         state=user.state,
         enrolled=tx.factor(user.name) is not None,
         keys=tuple(key.fingerprint for key in tx.keys(user.name)),
-        sessions=sum(1 for _ in live_sessions(tx, site.settings, moment, user.name)),
+        sessions=sum(1 for _ in live_sessions(tx, installation.settings, moment, user.name)),
         always=user.always,
         recovery_codes_left=tx.recovery_codes_left(user.name),
         invite_expires_at=invite[1] if invite is not None and invite[1] > moment.at else None,
@@ -44,7 +44,7 @@ def entry_of(site: Site, tx: Reading, user: User, moment: Moment) -> Entry:
 
 
 def roster(
-    site: Site,
+    installation: Installation,
     moment: Moment,
     *,
     holding: str = "",
@@ -55,14 +55,14 @@ def roster(
 
     `not_verified_since` is Unix seconds UTC.
     """
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         verified = set() if not_verified_since is None else _verified_since(tx, not_verified_since)
         for user in tx.users():
             if holding not in user.name or (
                 (not_enrolled or not_verified_since is not None) and user.state != "active"
             ):
                 continue
-            entry = entry_of(site, tx, user, moment)
+            entry = entry_of(installation, tx, user, moment)
             if not (not_enrolled and entry.enrolled) and entry.user not in verified:
                 yield entry
 

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from gitguard.action import requests
 from gitguard.action.effects import Effects, take_effect
+from gitguard.action.installation import Installation
 from gitguard.action.requests import ApprovalRequest
 from gitguard.action.revocation import Selection
-from gitguard.action.site import Site
 from gitguard.config.rules import policy_of
 from gitguard.decision.standing import demanded
 from gitguard.factor import change, enrolment
@@ -31,23 +31,27 @@ class Left(Struct, frozen=True):
     effects: Effects
 
 
-def begin_enrolment(site: Site, person: Person, given: bytes | None, moment: Moment) -> PendingEnrolment:
+def begin_enrolment(
+    installation: Installation, person: Person, given: bytes | None, moment: Moment
+) -> PendingEnrolment:
     """A secret and recovery codes to show, on the basis of an invite or code (`given`). Raises Refusal."""
-    basis = enrolment.establish(site, person, given, moment)
-    return enrolment.begin(site, person, basis, moment)
+    basis = enrolment.establish(installation, person, given, moment)
+    return enrolment.begin(installation, person, basis, moment)
 
 
-def begin_enrolment_again(site: Site, person: Person, basis: Basis, moment: Moment) -> PendingEnrolment:
+def begin_enrolment_again(
+    installation: Installation, person: Person, basis: Basis, moment: Moment
+) -> PendingEnrolment:
     """The same for who gave a recovery code a moment ago, since the phone is lost: it stands for this, too. Raises Refusal."""
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         check_person(tx, person)
-        enrolment.check_basis(site.renewed(), tx, person, basis, moment)
+        enrolment.check_basis(installation.renewed(), tx, person, basis, moment)
         record(tx, "enrolment-begun", person, moment, method="recovery-code")
-    return enrolment.begin(site, person, basis, moment)
+    return enrolment.begin(installation, person, basis, moment)
 
 
 def confirm(
-    site: Site,
+    installation: Installation,
     person: Person,
     pending: PendingEnrolment,
     typed: bytes,
@@ -64,18 +68,18 @@ def confirm(
     def also(tx: Writing) -> None:
         if wanted is not None:
             requests.check_number(wanted, number)
-            requests.session_for(site, tx, person, wanted, moment, "enrolment")
-            requests.claim(site, wanted, moment)
+            requests.session_for(installation, tx, person, wanted, moment, "enrolment")
+            requests.claim(installation, wanted, moment)
 
-    done = enrolment.confirm(site, person, pending, typed, moment, also)
+    done = enrolment.confirm(installation, person, pending, typed, moment, also)
     # A first enrolment is what a push may be waiting for; it asks again by itself.
     mine = frozenset({person.user})
     selected = Selection(users=mine) if done.again else Selection(prompts=mine)
-    return done, take_effect(site, moment, selected)
+    return done, take_effect(installation, moment, selected)
 
 
 def leave(
-    site: Site,
+    installation: Installation,
     person: Person,
     moment: Moment,
     typed: bytes | None,
@@ -87,34 +91,38 @@ def leave(
 
     `key`: a fingerprint of the person's, other than the one that they use. Raises Refusal, ProofWanted.
     """
-    ended = change.leave(site, person, moment, typed, everywhere=everywhere, key=key)
+    ended = change.leave(installation, person, moment, typed, everywhere=everywhere, key=key)
     waiting = frozenset({person.user}) if everywhere else frozenset[str]()
-    return Left(ended, take_effect(site, moment, Selection(waiting=waiting)))
+    return Left(ended, take_effect(installation, moment, Selection(waiting=waiting)))
 
 
-def replace_recovery_codes(site: Site, person: Person, typed: bytes, moment: Moment) -> tuple[str, ...]:
+def replace_recovery_codes(
+    installation: Installation, person: Person, typed: bytes, moment: Moment
+) -> tuple[str, ...]:
     """A new set of recovery codes; the old set is void. Raises Refusal."""
-    return change.replace_recovery_codes(site, person, typed, moment)
+    return change.replace_recovery_codes(installation, person, typed, moment)
 
 
 def always(
-    site: Site, person: Person, moment: Moment, typed: bytes | None, *, on: bool
+    installation: Installation, person: Person, moment: Moment, typed: bytes | None, *, on: bool
 ) -> tuple[bool, Effects]:
     """The user's own switch: (whether it changed, what followed). Raises Refusal, ProofWanted."""
-    changed = change.set_always(site, person, moment, typed, on=on)
-    return changed, take_effect(site, moment)
+    changed = change.set_always(installation, person, moment, typed, on=on)
+    return changed, take_effect(installation, moment)
 
 
-def remove(site: Site, person: Person, typed: bytes, moment: Moment) -> Left:
+def remove(installation: Installation, person: Person, typed: bytes, moment: Moment) -> Left:
     """Remove the second factor, with all sessions and the connections that they let in. Raises Refusal."""
-    ended = change.remove(site, person, typed, moment)
-    return Left(ended, take_effect(site, moment, Selection(waiting=frozenset({person.user}))))
+    ended = change.remove(installation, person, typed, moment)
+    return Left(ended, take_effect(installation, moment, Selection(waiting=frozenset({person.user}))))
 
 
-def closed_without_factor(site: Site, user: str, moment: Moment, address: str = "") -> dict[str, list[str]]:
+def closed_without_factor(
+    installation: Installation, user: str, moment: Moment, address: str = ""
+) -> dict[str, list[str]]:
     """Operation -> the repositories that refuse it to `user` (from `address`, if it is known) without a second factor."""
-    policy = narrowed(policy_of(site.settings), user, address, moment.at)
-    with site.store.reading() as tx:
+    policy = narrowed(policy_of(installation.settings), user, address, moment.at)
+    with installation.store.reading() as tx:
         return {
             operation: [
                 repository.name

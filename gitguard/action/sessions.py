@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from gitguard.action import browsers, exemptions, pruning, steps, tally
 from gitguard.action.effects import Effects, take_effect
+from gitguard.action.installation import Installation
 from gitguard.action.revocation import Selection, end_stale
-from gitguard.action.site import Site
 from gitguard.config.types import format_duration
 from gitguard.host.connections import SWEPT
 from gitguard.machine.files import replace
@@ -31,20 +31,27 @@ class Which(Struct, frozen=True):
 
 
 def open_one(
-    site: Site, user: str, seconds: int, key: str, address: str, moment: Moment, actor: str, reason: str
+    installation: Installation,
+    user: str,
+    seconds: int,
+    key: str,
+    address: str,
+    moment: Moment,
+    actor: str,
+    reason: str,
 ) -> Session:
     """Open a session of `seconds` for an enrolled user who cannot verify just now. Raises Refusal."""
-    lifetime = site.settings.session.lifetime
+    lifetime = installation.settings.session.lifetime
     if not 1 <= seconds <= lifetime:
         raise Refusal("usage", text=f"--for is 1s to the server's lifetime, {format_duration(lifetime)}")
     if address and network_of(address) is None:
         raise Refusal("usage", text=f"--from: {readable(address, 60)} is not an IP address")
-    kind = site.settings.session.scope
+    kind = installation.settings.session.scope
     scope = scope_of(kind, ssh_key(key), address)
     if scope is None:
         wanted = {"address": "--key FINGERPRINT and --from IP", "key": "--key FINGERPRINT"}.get(kind, "")
         raise Refusal("usage", text=f"scope {kind} needs {wanted}")
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         if steps.present(tx, user).state != "active":
             raise Refusal("usage", text=f"{user} is suspended; resume them first")
         if tx.factor(user) is None:
@@ -71,9 +78,11 @@ def open_one(
     return opened
 
 
-def revoke(site: Site, which: Which, moment: Moment, actor: str, reason: str) -> tuple[int, Effects]:
+def revoke(
+    installation: Installation, which: Which, moment: Moment, actor: str, reason: str
+) -> tuple[int, Effects]:
     """End sessions at once, with the connections that they let in and what waits at a prompt; how many. Raises Refusal."""
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         ended = _end_all(tx) if which.everyone else _end(tx, which)
         for name, numbers in ended:
             tx.record("session-revoked", moment.at, actor, user=name, sessions=numbers, reason=reason)
@@ -81,7 +90,7 @@ def revoke(site: Site, which: Which, moment: Moment, actor: str, reason: str) ->
         raise Refusal("usage", text=f"no session {which.number}")
     people = {name for name, _ in ended} | ({which.user} if which.user else set())
     return sum(len(numbers) for _, numbers in ended), take_effect(
-        site, moment, Selection(waiting=frozenset(people))
+        installation, moment, Selection(waiting=frozenset(people))
     )
 
 
@@ -119,19 +128,19 @@ def _sign_out(tx: Writing, user: str, which: Which) -> None:
         steps.end_signed_in_by(tx, user, which.key)
 
 
-def sweep(site: Site, moment: Moment) -> int:
+def sweep(installation: Installation, moment: Moment) -> int:
     """End connections that are no longer allowed; how many connections ended. Raises Refusal.
 
     What comes to pass without anybody changing anything is noticed by the same look: exemptions that were used or end.
     """
-    ended = end_stale(site, moment)
-    exemptions.look(site, moment)
-    browsers.sweep(site, moment)
-    pruning.clear_marks(str(site.settings.paths.state), moment.at)
-    tally.tally(site, moment, most=None)
-    pruning.prune(site, moment)
-    pruning.clear_away(site)
-    site.store.tidy()
+    ended = end_stale(installation, moment)
+    exemptions.look(installation, moment)
+    browsers.sweep(installation, moment)
+    pruning.clear_marks(str(installation.settings.paths.state), moment.at)
+    tally.tally(installation, moment, most=None)
+    pruning.prune(installation, moment)
+    pruning.clear_away(installation)
+    installation.store.tidy()
     with contextlib.suppress(Refusal):  # a full disk is named by doctor itself
-        replace(f"{site.settings.paths.state}/{SWEPT}", f"{moment.at}\n".encode(), 0o600)
+        replace(f"{installation.settings.paths.state}/{SWEPT}", f"{moment.at}\n".encode(), 0o600)
     return ended

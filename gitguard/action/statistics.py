@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from gitguard.action.attention import attention
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.answer.reading_log import Entry
 from gitguard.config.load import load
 from gitguard.decision.explain import VERBS, explain
@@ -84,7 +84,9 @@ class Statistics(Struct, frozen=True):
     slowest: tuple[Slow, ...]
 
 
-def statistics(site: Site, moment: Moment, period_seconds: int, entries: Iterable[Entry]) -> Statistics:
+def statistics(
+    installation: Installation, moment: Moment, period_seconds: int, entries: Iterable[Entry]
+) -> Statistics:
     """The numbers at `moment`; `entries` are the log's of the period. Raises Refusal."""
     allowed: Counter[str] = Counter()
     refused: Counter[str] = Counter()
@@ -96,9 +98,9 @@ def statistics(site: Site, moment: Moment, period_seconds: int, entries: Iterabl
             request = tuple(str(entry.get(name) or "") for name in names)
             asked.pop(request, None)
             asked[request] = None  # the latest last
-    paths = site.settings.paths
-    with site.store.reading() as tx:
-        people = _people(site, tx, moment)
+    paths = installation.settings.paths
+    with installation.store.reading() as tx:
+        people = _people(installation, tx, moment)
         period, ever = _trail(tx.audit(), moment.at - period_seconds)
     return Statistics(
         period_seconds,
@@ -108,14 +110,14 @@ def statistics(site: Site, moment: Moment, period_seconds: int, entries: Iterabl
         dict(allowed.most_common()),
         dict(refused.most_common()),
         len(pending.held(str(paths.state))),
-        _concerns(site, moment),
-        site.store.size(),
+        _concerns(installation, moment),
+        installation.store.size(),
         _size(str(paths.access_log)),
-        _slowest(site, moment, list(asked)[-SAMPLED:]),
+        _slowest(installation, moment, list(asked)[-SAMPLED:]),
     )
 
 
-def _people(site: Site, tx: Reading, moment: Moment) -> People:
+def _people(installation: Installation, tx: Reading, moment: Moment) -> People:
     users, keys, repositories = list(tx.users()), tx.keys(), tx.repositories()
     active = [user.name for user in users if user.state == "active"]
     factors = tx.enrolled()
@@ -126,8 +128,8 @@ def _people(site: Site, tx: Reading, moment: Moment) -> People:
         suspended=sum(user.state == "suspended" for user in users),
         keys=len(keys),
         hardware_keys=sum(key.counts_by_itself for key in keys),
-        sessions=sum(1 for _ in live_sessions(tx, site.settings, moment)),
-        throttled=len(throttled(site, tx, moment)),
+        sessions=sum(1 for _ in live_sessions(tx, installation.settings, moment)),
+        throttled=len(throttled(installation, tx, moment)),
         open_invites=sum(expires_at > moment.at for _, expires_at in invites),
         repositories=len(repositories),
         demanding=sum(row.require != "none" for row in repositories),
@@ -157,28 +159,28 @@ def _method_of(record: AuditRecord) -> str:
     return found[1] if found is not None else "None"
 
 
-def _concerns(site: Site, moment: Moment) -> int:
-    found = attention(site, moment)
+def _concerns(installation: Installation, moment: Moment) -> int:
+    found = attention(installation, moment)
     return len(found.concerns) + found.more
 
 
-def throttled(site: Site, tx: Reading, moment: Moment) -> list[str]:
+def throttled(installation: Installation, tx: Reading, moment: Moment) -> list[str]:
     """Who has typed too many wrong codes, and must wait just now."""
-    guessed = tx.users_guessed_since(moment.at - longest_window(site.settings.throttle))
-    return [name for name in guessed if _is_throttled(site, tx, name, moment)]
+    guessed = tx.users_guessed_since(moment.at - longest_window(installation.settings.throttle))
+    return [name for name in guessed if _is_throttled(installation, tx, name, moment)]
 
 
-def _is_throttled(site: Site, tx: Reading, user: str, moment: Moment) -> bool:
-    limits = site.settings.throttle
+def _is_throttled(installation: Installation, tx: Reading, user: str, moment: Moment) -> bool:
+    limits = installation.settings.throttle
     failures = tx.failures(user, moment.at - longest_window(limits))
     unanswered = sum(entry.failures for entry in tx.guessing(user))
     spent = {failure.credential for failure in failures}
     return any(retry_at(failures, key, moment.at, limits, unanswered) is not None for key in spent)
 
 
-def _slowest(site: Site, moment: Moment, asked: list[tuple[str, ...]]) -> tuple[Slow, ...]:
+def _slowest(installation: Installation, moment: Moment, asked: list[tuple[str, ...]]) -> tuple[Slow, ...]:
     """The slowest of `asked`, decided again: a lender with many borrowers or a slow disk shows here."""
-    config = load(*site.places.of_gate)
+    config = load(*installation.places.of_gate)
     took = []
     for user, key, address, repository, operation in asked:
         query = GateQuery(config.store)

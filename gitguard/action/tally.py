@@ -12,7 +12,7 @@ from collections import Counter
 
 from msgspec import Struct, field
 
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.answer.reading_log import Entry, lines_after, place_of, read_log, written
 from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal
@@ -47,16 +47,18 @@ def _date(at: int) -> str:
     return time.strftime("%Y-%m-%d", time.localtime(at))
 
 
-def tally(site: Site, moment: Moment, most: int | None = MOST_BYTES) -> Tally:
+def tally(installation: Installation, moment: Moment, most: int | None = MOST_BYTES) -> Tally:
     """The numbers at `moment`, with what is new counted; `most` bytes of the log at most, None for all of it."""
-    counted = _read(site)
+    counted = _read(installation)
     before, behind, fault = _written(counted), False, ""
     try:
-        behind = not (_count_log(site, moment, counted, most) and _count_trail(site, counted, most))
+        behind = not (
+            _count_log(installation, moment, counted, most) and _count_trail(installation, counted, most)
+        )
         first = _date(moment.at - (DAYS - 1) * DAY_SECONDS)
         counted.days = {date: day for date, day in counted.days.items() if date >= first}
         if (now := _written(counted)) != before:
-            replace(f"{site.settings.paths.state}/{FILE}", now, 0o600)
+            replace(f"{installation.settings.paths.state}/{FILE}", now, 0o600)
     except Refusal as refusal:
         fault = refusal.detail or refusal.reason  # what was counted before is shown
     dates = [_date(moment.at - ago * DAY_SECONDS) for ago in range(DAYS - 1, -1, -1)]
@@ -77,9 +79,9 @@ class _Counted(Struct):
         return self.days.setdefault(date, Day(date))
 
 
-def _read(site: Site) -> _Counted:
+def _read(installation: Installation) -> _Counted:
     try:
-        with open(f"{site.settings.paths.state}/{FILE}", "rb") as file:
+        with open(f"{installation.settings.paths.state}/{FILE}", "rb") as file:
             held = json.load(file)
         days = {date: Day(date, int(v), int(a), Counter(r)) for date, (v, a, r) in held["days"].items()}
         return _Counted(int(held["inode"]), int(held["offset"]), int(held["seq"]), days)
@@ -93,9 +95,9 @@ def _written(counted: _Counted) -> bytes:
     return json.dumps(held).encode()
 
 
-def _count_log(site: Site, moment: Moment, counted: _Counted, most: int | None) -> bool:
+def _count_log(installation: Installation, moment: Moment, counted: _Counted, most: int | None) -> bool:
     """Count what the log has grown by; False if that is more than `most`, and nothing of it was counted."""
-    path = str(site.settings.paths.access_log)
+    path = str(installation.settings.paths.access_log)
     inode, size = place_of(path)
     since = moment.at - DAYS * DAY_SECONDS
     if not counted.inode:
@@ -123,9 +125,9 @@ def _count(counted: _Counted, entry: Entry | None) -> None:
         day.refused[reason] = day.refused.get(reason, 0) + 1
 
 
-def _count_trail(site: Site, counted: _Counted, most: int | None) -> bool:
+def _count_trail(installation: Installation, counted: _Counted, most: int | None) -> bool:
     """Count the trail's new records; False if they are more than a page counts, and `most` is given."""
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         newest = tx.newest_audit(None, 1)
         last = newest[0].seq if newest else 0
         if last < counted.seq:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gitguard.action.effects import Effects, take_effect
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.factor.change import with_proof
 from gitguard.factor.person import Person
 from gitguard.factor.proof import Lasting
@@ -20,42 +20,48 @@ T = TypeVar("T")
 
 
 def set_require(
-    site: Site, person: Person, name: str, word: str, moment: Moment, typed: bytes | None
+    installation: Installation, person: Person, name: str, word: str, moment: Moment, typed: bytes | None
 ) -> tuple[toggle.Change, Effects]:
     """A repository admin sets what is required. Raises Refusal, ProofWanted."""
     toggle.read_require(word)
     done = _as_admin(
-        site, person, name, moment, typed,
-        lambda tx: toggle.set_require(tx, site.settings, name, word, moment.at, person.user),
+        installation, person, name, moment, typed,
+        lambda tx: toggle.set_require(tx, installation.settings, name, word, moment.at, person.user),
     )  # fmt: skip
-    return done, take_effect(site, moment)
+    return done, take_effect(installation, moment)
 
 
 def set_lifetime(
-    site: Site, person: Person, name: str, word: str, moment: Moment, typed: bytes | None
+    installation: Installation, person: Person, name: str, word: str, moment: Moment, typed: bytes | None
 ) -> tuple[toggle.Change, Effects]:
     """A repository admin sets how long a verification counts. Raises Refusal, ProofWanted."""
-    toggle.read_lifetime(site.settings, word)
+    toggle.read_lifetime(installation.settings, word)
     done = _as_admin(
-        site, person, name, moment, typed,
-        lambda tx: toggle.set_lifetime(tx, site.settings, name, word, moment.at, person.user),
+        installation, person, name, moment, typed,
+        lambda tx: toggle.set_lifetime(tx, installation.settings, name, word, moment.at, person.user),
     )  # fmt: skip
-    return done, take_effect(site, moment)
+    return done, take_effect(installation, moment)
 
 
 def change_admin(
-    site: Site, person: Person, name: str, verb: str, user: str, moment: Moment, typed: bytes | None
+    installation: Installation,
+    person: Person,
+    name: str,
+    verb: str,
+    user: str,
+    moment: Moment,
+    typed: bytes | None,
 ) -> tuple[str, bool]:
     """A repository admin adds or removes one: (the repository's name, whether anything changed)."""
     repository, changed = _as_admin(
-        site, person, name, moment, typed,
-        lambda tx: toggle.change_admin(tx, site.settings, name, verb, user, moment.at, person.user),
+        installation, person, name, moment, typed,
+        lambda tx: toggle.change_admin(tx, installation.settings, name, verb, user, moment.at, person.user),
     )  # fmt: skip
     return repository.name, changed
 
 
 def _as_admin(
-    site: Site,
+    installation: Installation,
     person: Person,
     name: str,
     moment: Moment,
@@ -66,39 +72,41 @@ def _as_admin(
 
     def check(tx: Writing) -> T:
         # Inside the transaction: who was an admin, or was offered a toggle, while typing may be so no more.
-        settings = site.renewed().settings
+        settings = installation.renewed().settings
         repository = known(tx, settings, name)
         if not toggle.may_administer(tx, settings, repository, person.user):
             raise Refusal("forbidden", text=f"only the admins of {repository.name} may do this")
         toggle.check_offered(settings)
         return apply(tx)
 
-    with site.store.reading() as tx:  # before anybody is asked for a code
-        repository = known(tx, site.settings, name)
-        if not toggle.may_administer(tx, site.settings, repository, person.user):
+    with installation.store.reading() as tx:  # before anybody is asked for a code
+        repository = known(tx, installation.settings, name)
+        if not toggle.may_administer(tx, installation.settings, repository, person.user):
             raise Refusal("forbidden", text=f"only the admins of {repository.name} may do this")
-    toggle.check_offered(site.settings)
-    return with_proof(site, person, moment, typed, check, lasting=Lasting.YES)
+    toggle.check_offered(installation.settings)
+    return with_proof(installation, person, moment, typed, check, lasting=Lasting.YES)
 
 
-def demand(site: Site, name: str, word: str, moment: Moment, actor: str) -> tuple[toggle.Change, Effects]:
+def demand(
+    installation: Installation, name: str, word: str, moment: Moment, actor: str
+) -> tuple[toggle.Change, Effects]:
     """The server's admin sets what is required; its admins may only tighten it from there. Raises Refusal."""
-    with site.store.writing() as tx:
-        done = toggle.set_require(tx, site.settings, name, word, moment.at, actor, floor=True)
-    return done, take_effect(site, moment)
+    with installation.store.writing() as tx:
+        done = toggle.set_require(tx, installation.settings, name, word, moment.at, actor, floor=True)
+    return done, take_effect(installation, moment)
 
 
 def demand_lifetime(
-    site: Site, name: str, word: str, moment: Moment, actor: str
+    installation: Installation, name: str, word: str, moment: Moment, actor: str
 ) -> tuple[toggle.Change, Effects]:
     """The server's admin sets how long a verification counts at most. Raises Refusal."""
-    with site.store.writing() as tx:
-        done = toggle.set_lifetime(tx, site.settings, name, word, moment.at, actor, floor=True)
-    return done, take_effect(site, moment)
+    with installation.store.writing() as tx:
+        done = toggle.set_lifetime(tx, installation.settings, name, word, moment.at, actor, floor=True)
+    return done, take_effect(installation, moment)
 
 
 def demand_both(
-    site: Site,
+    installation: Installation,
     name: str,
     floor: tuple[str, int | None],
     demanded: tuple[str, int | None],
@@ -106,13 +114,17 @@ def demand_both(
     actor: str,
 ) -> Effects:
     """The server's admin sets the floor, and what a repository's own admins have tightened it to. Raises Refusal."""
-    with site.store.writing() as tx:
-        toggle.set_both(tx, known(tx, site.settings, name), demanded, floor, moment.at, actor)
-    return take_effect(site, moment)
+    with installation.store.writing() as tx:
+        toggle.set_both(tx, known(tx, installation.settings, name), demanded, floor, moment.at, actor)
+    return take_effect(installation, moment)
 
 
-def appoint(site: Site, name: str, verb: str, user: str, moment: Moment, actor: str) -> tuple[str, bool]:
+def appoint(
+    installation: Installation, name: str, verb: str, user: str, moment: Moment, actor: str
+) -> tuple[str, bool]:
     """The server's admin adds or removes a repository's admin: (its name, whether anything changed). Raises Refusal."""
-    with site.store.writing() as tx:
-        repository, changed = toggle.change_admin(tx, site.settings, name, verb, user, moment.at, actor)
+    with installation.store.writing() as tx:
+        repository, changed = toggle.change_admin(
+            tx, installation.settings, name, verb, user, moment.at, actor
+        )
     return repository.name, changed

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.store.chain import ARCHIVED, GENESIS, Checked, check
@@ -45,17 +45,17 @@ class Archive(Struct, frozen=True):
     steps: tuple[str, ...]
 
 
-def write_archive(site: Site, target: BinaryIO, before_at: int) -> Archive:
+def write_archive(installation: Installation, target: BinaryIO, before_at: int) -> Archive:
     """Write the records from before `before_at` (Unix seconds) to `target`, a line of JSON each, between a first and a last line
     that say where the chain began and ended. Nothing is changed. Raises Refusal for a chain that is not whole.
     """
     try:
-        head = site.store.head.read()
+        head = installation.store.head.read()
     except (OSError, ValueError) as error:
         raise Refusal(
             "usage", text=f"the head outside the store cannot be read: {error}; nothing was moved"
         ) from None
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         begun, digest = tx.archived()
         faults = check(tx.audit(), head, begins=(begun, digest)).faults
     if faults:
@@ -66,7 +66,7 @@ def write_archive(site: Site, target: BinaryIO, before_at: int) -> Archive:
     target.write(_line({"format": "gitguard-audit-1", "after": begun, "hash": digest.hex()}))
     steps: list[str] = []
     last, records_ = begun, 0
-    for one in itertools.takewhile(lambda record: record.at < before_at, records(site.store)):
+    for one in itertools.takewhile(lambda record: record.at < before_at, records(installation.store)):
         target.write(_line({"seq": one.seq, "record": one.text, "hash": one.hash.hex()}))
         last, digest, records_ = one.seq, one.hash, records_ + 1
         if not records_ % STEP:
@@ -78,13 +78,13 @@ def write_archive(site: Site, target: BinaryIO, before_at: int) -> Archive:
     return Archive(begun + 1, last, records_, tuple(steps))
 
 
-def move_out(site: Site, archive: Archive, file: str, moment: Moment, actor: str) -> None:
+def move_out(installation: Installation, archive: Archive, file: str, moment: Moment, actor: str) -> None:
     """Say in the chain that `archive` is in `file` from now on, and take it out of the store, a step at a time. Raises Refusal.
 
     MUST: the head outside has reached that record before the first one leaves; until then nobody believes it. Killed between two
     steps it is in order: the record names each of them.
     """
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         tx.record(
             ARCHIVED,
             moment.at,
@@ -95,13 +95,13 @@ def move_out(site: Site, archive: Archive, file: str, moment: Moment, actor: str
             steps=list(archive.steps),
         )
         said = tx.newest_audit(None, 1)[0]
-    if site.store.head.read() != (said.seq, said.hash):
+    if installation.store.head.read() != (said.seq, said.hash):
         raise Refusal(
             "usage",
             text=f"the head outside the store does not follow, so nothing was taken out; {file} is whole",
         )
     for step in archive.steps:
-        with site.store.writing() as tx:
+        with installation.store.writing() as tx:
             tx.move_out(int(step.partition(" ")[0]))
 
 

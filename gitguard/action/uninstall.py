@@ -9,7 +9,7 @@ import os
 
 from msgspec import Struct
 
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.host import key_file
 from gitguard.machine.files import locked
 from gitguard.message.reasons import Refusal
@@ -35,23 +35,23 @@ class WayOut(Struct, frozen=True):
     copy: str
 
 
-def plan(site: Site) -> WayOut:
+def plan(installation: Installation) -> WayOut:
     """What `carry_out` would do. Changes nothing. Raises Refusal."""
-    keys, left_out, directories = _facts(site)
+    keys, left_out, directories = _facts(installation)
     hooks = [Hook(name, what) for name, path in directories if (what := what_releasing_does(path))]
-    return WayOut(keys, left_out, tuple(hooks), site.key_file + key_file.WITH_GITGUARD)
+    return WayOut(keys, left_out, tuple(hooks), installation.key_file + key_file.WITH_GITGUARD)
 
 
-def carry_out(site: Site, moment: Moment, actor: str, reason: str) -> WayOut:
+def carry_out(installation: Installation, moment: Moment, actor: str, reason: str) -> WayOut:
     """Do it: the trail first, then keys, then hooks; one that cannot be changed is named, and the rest goes on. Raises Refusal."""
     with locked(
-        site.lock
+        installation.lock
     ):  # asked within: nobody is suspended, and no key removed, between the question and the file
-        keys, left_out, directories = _facts(site)
-        with site.store.writing() as tx:
+        keys, left_out, directories = _facts(installation)
+        with installation.store.writing() as tx:
             counts = {"keys": len(keys), "repositories": len(directories)}
             tx.record("uninstalled", moment.at, actor, **counts, reason=reason)
-        key_file.release(site.key_file, list(keys), tuple(site.settings.git.behind))
+        key_file.release(installation.key_file, list(keys), tuple(installation.settings.git.behind))
     hooks = []
     for name, path in directories:
         try:
@@ -60,12 +60,12 @@ def carry_out(site: Site, moment: Moment, actor: str, reason: str) -> WayOut:
             what, fault = "", refusal.text or refusal.detail
         if what or fault:
             hooks.append(Hook(name, what, fault))
-    return WayOut(keys, left_out, tuple(hooks), site.key_file + key_file.WITH_GITGUARD)
+    return WayOut(keys, left_out, tuple(hooks), installation.key_file + key_file.WITH_GITGUARD)
 
 
-def _facts(site: Site) -> tuple[tuple[Key, ...], tuple[Key, ...], list[tuple[str, str]]]:
+def _facts(installation: Installation) -> tuple[tuple[Key, ...], tuple[Key, ...], list[tuple[str, str]]]:
     """(keys that stay, keys of suspended users, (name, directory) of each repository that is there)."""
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         suspended = {user.name for user in tx.users() if user.state != "active"}
         keys = tx.keys()
         directories = [(row.name, row.directory) for row in tx.repositories() if os.path.isdir(row.directory)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gitguard.action.effects import Effects, take_effect
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.factor import keyring
 from gitguard.machine.files import locked
 from gitguard.session.moment import Moment
@@ -20,16 +20,16 @@ class Rotated(Struct, frozen=True):
     secrets: int
 
 
-def rotate_key(site: Site, moment: Moment, actor: str) -> Rotated:
+def rotate_key(installation: Installation, moment: Moment, actor: str) -> Rotated:
     """Make a new encryption key, re-encrypt every secret under it, drop the old ones. Raises Refusal.
 
     A crash half way leaves both keys, which is in order: the old ones go only when nothing rests under them.
     """
-    path = site.settings.paths.key_ring
-    with locked(site.lock):
+    path = installation.settings.paths.key_ring
+    with locked(installation.lock):
         keyring.add_key(path)
         ring = keyring.read(path)
-        with site.store.writing() as tx:
+        with installation.store.writing() as tx:
             factors = tx.factors()
             for factor in factors:
                 name, sealed = ring.encrypt(factor.user, factor.enrolment, ring.decrypt(factor))
@@ -39,16 +39,16 @@ def rotate_key(site: Site, moment: Moment, actor: str) -> Rotated:
     return Rotated(ring.newest, len(factors))
 
 
-def accept_clock(site: Site, moment: Moment, actor: str, reason: str) -> tuple[int, Effects]:
+def accept_clock(installation: Installation, moment: Moment, actor: str, reason: str) -> tuple[int, Effects]:
     """Go on by `moment` after the clock was wrong: (what the newest record said, what followed). Raises Refusal.
 
     Sessions that the wrong clock opened in the future end, and so do the connections that they let in.
     """
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         before = tx.latest_at()
         tx.record("clock-accepted", moment.at, actor, before=before, reason=reason)
         tx.accept_clock(moment.at)
-    return before, take_effect(site, moment)
+    return before, take_effect(installation, moment)
 
 
 def accept_chain(store: Store, moment: Moment, actor: str, reason: str) -> int:

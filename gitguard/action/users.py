@@ -6,9 +6,9 @@ from msgspec import Struct
 
 from gitguard.action import steps
 from gitguard.action.effects import Effects, take_effect
+from gitguard.action.installation import Installation
 from gitguard.action.keys import check_not_foreign, key_row
 from gitguard.action.revocation import NO_SELECTION, Selection
-from gitguard.action.site import Site
 from gitguard.answer.reading_log import Entry, read_log, unread
 from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
@@ -29,7 +29,7 @@ class Changed(Struct, frozen=True):
 
 
 def add(
-    site: Site,
+    installation: Installation,
     name: str,
     keys: list[NewKey],
     moment: Moment,
@@ -43,8 +43,8 @@ def add(
     `of_many`: as in `keys.add`.
     """
     if not of_many:
-        check_not_foreign(site, [new.key for new in keys])
-    with site.store.writing() as tx:
+        check_not_foreign(installation, [new.key for new in keys])
+    with installation.store.writing() as tx:
         there = tx.user(name) is not None if if_missing else False
         if there:
             steps.present(tx, name)
@@ -52,36 +52,38 @@ def add(
             steps.add_user(tx, name, moment.at, actor)
         rows = [key_row(name, new, moment.at) for new in keys]
         added = [row for row in rows if steps.add_key(tx, row, moment.at, actor)]
-        token = "" if there else steps.new_invite(tx, site.keyring, name, moment.at, actor)
-    effects = Effects() if of_many else take_effect(site, moment, keys=bool(added))
+        token = "" if there else steps.new_invite(tx, installation.keyring, name, moment.at, actor)
+    effects = Effects() if of_many else take_effect(installation, moment, keys=bool(added))
     return Changed(name, effects, not there or bool(added), token, tuple(added))
 
 
-def invite(site: Site, names: list[str], moment: Moment, actor: str) -> list[Changed]:
+def invite(installation: Installation, names: list[str], moment: Moment, actor: str) -> list[Changed]:
     """A fresh invite for each; the ones before are void. Raises Refusal, and then none was made."""
-    with site.store.writing() as tx:
-        tokens = [steps.new_invite(tx, site.keyring, name, moment.at, actor) for name in names]
+    with installation.store.writing() as tx:
+        tokens = [steps.new_invite(tx, installation.keyring, name, moment.at, actor) for name in names]
     return [Changed(name, Effects(), token=token) for name, token in zip(names, tokens, strict=True)]
 
 
-def not_enrolled(site: Site) -> list[str]:
+def not_enrolled(installation: Installation) -> list[str]:
     """Every active user without a second factor."""
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         return [user.name for user in tx.users() if user.state == "active" and tx.factor(user.name) is None]
 
 
-def active(site: Site) -> list[str]:
+def active(installation: Installation) -> list[str]:
     """Every active user."""
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         return [user.name for user in tx.users() if user.state == "active"]
 
 
-def set_state(site: Site, name: str, state: str, moment: Moment, actor: str, reason: str) -> Changed:
+def set_state(
+    installation: Installation, name: str, state: str, moment: Moment, actor: str, reason: str
+) -> Changed:
     """Suspend or resume. Suspending ends sessions, transfers and what waits at a prompt. Raises Refusal."""
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         changed = steps.set_user_state(tx, name, state, moment.at, actor, reason)
     selected = Selection(users=frozenset({name})) if state == "suspended" else NO_SELECTION
-    return Changed(name, take_effect(site, moment, selected), changed)
+    return Changed(name, take_effect(installation, moment, selected), changed)
 
 
 class Emergency(Struct, frozen=True):
@@ -96,20 +98,20 @@ class Emergency(Struct, frozen=True):
     unread: str = ""
 
 
-def emergency(site: Site, name: str, moment: Moment, actor: str, reason: str) -> Emergency:
+def emergency(installation: Installation, name: str, moment: Moment, actor: str, reason: str) -> Emergency:
     """Suspend, end sessions, transfers and prompts, void the invite, then look up the last day. Raises Refusal.
 
     Somebody who is suspended already is looked up all the same.
     """
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         steps.check_present(tx, name)
         sessions = len(tx.sessions(name))
         tx.drop_invite(name)
         changed = steps.set_user_state(tx, name, "suspended", moment.at, actor, reason)
         tx.record("emergency", moment.at, actor, user=name, reason=reason, sessions_ended=sessions)
-    done = Changed(name, take_effect(site, moment, Selection(users=frozenset({name}))), changed)
+    done = Changed(name, take_effect(installation, moment, Selection(users=frozenset({name}))), changed)
     found: list[Entry] = []
-    path, since = str(site.settings.paths.access_log), moment.at - DAY_SECONDS
+    path, since = str(installation.settings.paths.access_log), moment.at - DAY_SECONDS
     packed = unread(path, since)
     cannot = f"{', '.join(packed)} cannot be unpacked here" if packed else ""
     try:
@@ -129,35 +131,39 @@ def _is_transfer_of(entry: Entry, name: str, after: int) -> bool:
     return allowed and isinstance(at, int) and at >= after
 
 
-def reset(site: Site, names: list[str], moment: Moment, actor: str, reason: str) -> list[Changed]:
+def reset(
+    installation: Installation, names: list[str], moment: Moment, actor: str, reason: str
+) -> list[Changed]:
     """Take the second factor away, end all sessions, issue the invite that lets each come back. Raises Refusal."""
-    with site.store.writing() as tx:
-        tokens = [steps.reset_factor(tx, site.keyring, name, moment.at, actor, reason) for name in names]
-    effects = take_effect(site, moment, Selection(users=frozenset(names)))
+    with installation.store.writing() as tx:
+        tokens = [
+            steps.reset_factor(tx, installation.keyring, name, moment.at, actor, reason) for name in names
+        ]
+    effects = take_effect(installation, moment, Selection(users=frozenset(names)))
     return [Changed(name, effects, token=token) for name, token in zip(names, tokens, strict=True)]
 
 
-def unthrottle(site: Site, name: str, moment: Moment, actor: str, reason: str) -> int:
+def unthrottle(installation: Installation, name: str, moment: Moment, actor: str, reason: str) -> int:
     """Forget the user's failures; how many there were. Raises Refusal."""
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         return steps.forget_guessing(tx, name, moment.at, actor, reason)
 
 
-def remove(site: Site, name: str, moment: Moment, actor: str, reason: str) -> Changed:
+def remove(installation: Installation, name: str, moment: Moment, actor: str, reason: str) -> Changed:
     """Remove a user with factor, sessions, keys and invites. Raises Refusal."""
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         gone = steps.remove_user(tx, name, moment.at, actor, reason)
-    effects = take_effect(site, moment, Selection(users=frozenset({name})), keys=True)
+    effects = take_effect(installation, moment, Selection(users=frozenset({name})), keys=True)
     return Changed(name, effects, keys=tuple(gone))
 
 
-def restore(site: Site, name: str, moment: Moment, actor: str, reason: str) -> Changed:
+def restore(installation: Installation, name: str, moment: Moment, actor: str, reason: str) -> Changed:
     """Let a removed user come back under the name, without keys, by an invite. Raises Refusal."""
-    with site.store.writing() as tx:
+    with installation.store.writing() as tx:
         user = tx.user(name)
         if user is None or user.state != "removed":
             raise Refusal("usage", text=f"{name} was not removed" if user is not None else f"no user {name}")
         tx.set_user_state(name, "active")
         tx.record("user-restored", moment.at, actor, user=name, reason=reason)
-        token = steps.new_invite(tx, site.keyring, name, moment.at, actor)
-    return Changed(name, take_effect(site, moment), token=token)
+        token = steps.new_invite(tx, installation.keyring, name, moment.at, actor)
+    return Changed(name, take_effect(installation, moment), token=token)

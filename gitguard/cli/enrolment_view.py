@@ -6,7 +6,7 @@ import click
 
 from gitguard.action import second_factor
 from gitguard.action.effects import Effects
-from gitguard.cli.here import Here
+from gitguard.cli.context import UserContext
 from gitguard.cli.prompt import ask
 from gitguard.cli.qr import draw, width
 from gitguard.factor.code import in_groups
@@ -16,10 +16,10 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment, now
 
 
-def show_pending(here: Here, pending: PendingEnrolment, qr: str) -> None:
+def show_pending(context: UserContext, pending: PendingEnrolment, qr: str) -> None:
     """Apps, recovery codes, link, secret, and last the QR code, with the prompt right below it; shown this once."""
     click.echo("1. Open your authenticator app. Need one?\n")
-    for app in here.settings.apps:
+    for app in context.settings.apps:
         click.echo(f"    {app.name:<12} {app.platforms:<24} {app.url}".rstrip())
     if pending.recovery_codes:
         click.echo("\n2. Keep these recovery codes away from your phone. Each works once, if you lose it:\n")
@@ -30,7 +30,7 @@ def show_pending(here: Here, pending: PendingEnrolment, qr: str) -> None:
     click.echo(pending.uri)
     click.echo(f"\n    secret: {in_groups(parameters.secret, 4, ' ')}")
     click.echo(
-        f"    (account {here.person.user}, {parameters.digits} digits, every {parameters.period_seconds} seconds, "
+        f"    (account {context.person.user}, {parameters.digits} digits, every {parameters.period_seconds} seconds, "
         f"{parameters.algorithm})\n"
     )
     if qr == "large":
@@ -41,15 +41,17 @@ def show_pending(here: Here, pending: PendingEnrolment, qr: str) -> None:
     click.echo(draw(pending.uri, qr), color=True, nl=False)
 
 
-def confirm_pending(here: Here, pending: PendingEnrolment) -> tuple[Enrolled, Effects, Moment]:
+def confirm_pending(context: UserContext, pending: PendingEnrolment) -> tuple[Enrolled, Effects, Moment]:
     """Ask for the new app's code, up to three times. Raises Refusal when none was right."""
     question = f"4. code that the app shows now ({pending.parameters.digits} digits): "
     for attempt in range(1, TRIES + 1):
         left = pending.ends_at - now().at
-        typed = ask(question, max(left, 0), here.places)
+        typed = ask(question, max(left, 0), context.places)
         moment = now()
         try:
-            return *second_factor.confirm(here.site, here.person, pending, typed, moment), moment
+            return *second_factor.confirm(
+                context.installation, context.person, pending, typed, moment
+            ), moment
         except Refusal as refusal:
             if refusal.reason not in ("code-rejected", "not-a-code") or attempt == TRIES:
                 if refusal.reason in ("code-rejected", "not-a-code") and not refusal.text:

@@ -9,10 +9,10 @@ import sys
 
 import click
 
-from gitguard.action.site import open_site, settings_of
+from gitguard.action.installation import open_installation, settings_of
 from gitguard.answer.access_log import append, line_of
 from gitguard.answer.telling import context_of
-from gitguard.cli.here import Here, say_lag
+from gitguard.cli.context import UserContext, say_lag
 from gitguard.cli.user_verbs import greet, runs, show_help
 from gitguard.command_line import Group, add_verbs, run, tell
 from gitguard.config.cache import SettingsCache
@@ -42,10 +42,10 @@ def serve(decision: Decision, id_: str, config: Config, config_path: str, store:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # whatever LC_ALL the client sent, half blocks are UTF-8
             stream.reconfigure(encoding="utf-8", errors="replace")
-    context = context_of(decision, id_, config, store)
+    refusal_context = context_of(decision, id_, config, store)
     store.close()
     if decision.command is not None and decision.command.words[:1] != ("verify",):
-        context.words = " ".join(
+        refusal_context.words = " ".join(
             quote(word) if not word.isalnum() else word for word in decision.command.words
         )
 
@@ -55,18 +55,20 @@ def serve(decision: Decision, id_: str, config: Config, config_path: str, store:
                 append(config, line_of(decision.refused(refusal), id_))
 
     try:
-        here = Here(
-            open_site(config_path, decision.request.moment, "configuration", SettingsCache(settings_of)),
+        context = UserContext(
+            open_installation(
+                config_path, decision.request.moment, "configuration", SettingsCache(settings_of)
+            ),
             _person(decision),
-            context.server,
+            refusal_context.server,
         )
     except Refusal as refusal:
         told(refusal)
-        return tell(refusal, context)
-    with contextlib.closing(here.site.store):  # the launcher ends without taking anything down
-        command, words = _command(here, decision)
-        status = run(command, words, "2fa", context, told)
-        say_lag(here.site)
+        return tell(refusal, refusal_context)
+    with contextlib.closing(context.installation.store):  # the launcher ends without taking anything down
+        command, words = _command(context, decision)
+        status = run(command, words, "2fa", refusal_context, told)
+        say_lag(context.installation)
     return status
 
 
@@ -74,14 +76,14 @@ def _person(decision: Decision) -> Person:
     return Person(decision.request.user, decision.request.credential, decision.request.address)
 
 
-def _command(here: Here, decision: Decision) -> tuple[click.Command, list[str]]:
+def _command(context: UserContext, decision: Decision) -> tuple[click.Command, list[str]]:
     """The click command that the connection asks for, and its arguments."""
     words = list(decision.command.words) if decision.command is not None else []
     if decision.command is None or decision.command.verb == "hello":
-        return click.Command("hello", callback=lambda: greet(here)), []
+        return click.Command("hello", callback=lambda: greet(context)), []
     if not words or words[0] in ("help", "--help", "-h"):
-        return click.Command("help", callback=lambda: show_help(here)), []
+        return click.Command("help", callback=lambda: show_help(context)), []
     group = Group("2fa", add_help_option=False)
-    add_verbs(group, VERBS, runs(here))
-    group.add_command(click.Command("help", callback=lambda: show_help(here)))
+    add_verbs(group, VERBS, runs(context))
+    group.add_command(click.Command("help", callback=lambda: show_help(context)))
     return group, words

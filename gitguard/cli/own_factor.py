@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from gitguard.action import second_factor
-from gitguard.cli.here import (
+from gitguard.cli.context import (
     DOING,
-    Here,
+    UserContext,
     ask_second,
     check_effects,
     say_effects,
@@ -26,45 +26,47 @@ from gitguard.message.reasons import Refusal, printable
 from gitguard.session.moment import now
 
 
-def enroll(here: Here, invite: str | None, qr: str) -> int:
+def enroll(context: UserContext, invite: str | None, qr: str) -> int:
     """Enrol in two phases: basis, show, confirm."""
     from gitguard.cli.enrolment_view import confirm_pending, show_pending
 
     given = invite.encode("utf-8", "surrogateescape") if invite else None
-    with here.site.store.reading() as tx:
-        enrolled = tx.factor(here.person.user) is not None
-        needed = enrolment.needs_basis(here.site, tx, here.person)
+    with context.installation.store.reading() as tx:
+        enrolled = tx.factor(context.person.user) is not None
+        needed = enrolment.needs_basis(context.installation, tx, context.person)
     if needed and given is None:
-        given = _ask_basis(here, enrolled=enrolled)
+        given = _ask_basis(context, enrolled=enrolled)
     elif given is not None and enrolled:
-        refuse_recovery_argument(here, given)
+        refuse_recovery_argument(context, given)
     elif not needed:
         click.echo(
             "enrolment is open: anyone holding this key could set this up, so finish now",
             err=True,
         )
     try:
-        pending = second_factor.begin_enrolment(here.site, here.person, given, now())
+        pending = second_factor.begin_enrolment(context.installation, context.person, given, now())
     except SecondCodeWanted:
-        pending = second_factor.begin_enrolment(here.site, here.person, ask_second(here), now())
-    show_pending(here, pending, qr)
-    done, effects, moment = confirm_pending(here, pending)
+        pending = second_factor.begin_enrolment(
+            context.installation, context.person, ask_second(context), now()
+        )
+    show_pending(context, pending, qr)
+    done, effects, moment = confirm_pending(context, pending)
     click.echo(
         ("your new app" if done.again else "your second factor")
         + " is set up"
         + ("; the old one no longer works, and all sessions have ended" if done.again else "")
     )
     if done.session is not None:
-        say_session(here, done.session, moment)
+        say_session(context, done.session, moment)
     else:
         click.echo(
-            f"no session was opened, because your address is not known; verify with: {here.server.ssh('verify')}"
+            f"no session was opened, because your address is not known; verify with: {context.server.ssh('verify')}"
         )
     check_effects(effects, "your second factor is set up")
     return 0
 
 
-def _ask_basis(here: Here, *, enrolled: bool) -> bytes:
+def _ask_basis(context: UserContext, *, enrolled: bool) -> bytes:
     """An invite, or a code where there is a factor already. Raises Refusal("invite-required") when nothing comes."""
     question = (
         "invite, code from your present app, or recovery code: "
@@ -72,7 +74,7 @@ def _ask_basis(here: Here, *, enrolled: bool) -> bytes:
         else "invite from your server admin: "
     )
     try:
-        given = ask(question, places=here.places)
+        given = ask(question, places=context.places)
     except Refusal as refusal:
         if enrolled:
             raise
@@ -84,20 +86,20 @@ def _ask_basis(here: Here, *, enrolled: bool) -> bytes:
     return given
 
 
-def leave(here: Here, all: bool, key: str) -> int:  # noqa: A002
+def leave(context: UserContext, all: bool, key: str) -> int:  # noqa: A002
     """End sessions, and the transfers that they allowed."""
     if all and key:
         raise Refusal("usage", text="--all or --key, not both")
     if all:
-        with here.site.store.reading() as tx:
-            nothing = tx.factor(here.person.user) is None or not tx.sessions(here.person.user)
+        with context.installation.store.reading() as tx:
+            nothing = tx.factor(context.person.user) is None or not tx.sessions(context.person.user)
         if nothing:
             click.echo("no session was open; nothing to end")
             return 0
     done = with_code(
-        here,
+        context,
         lambda typed, moment: second_factor.leave(
-            here.site, here.person, moment, typed, everywhere=all, key=key
+            context.installation, context.person, moment, typed, everywhere=all, key=key
         ),
     )
     if done.sessions:
@@ -109,14 +111,16 @@ def leave(here: Here, all: bool, key: str) -> int:  # noqa: A002
     return 0
 
 
-def recovery_codes(here: Here) -> int:
+def recovery_codes(context: UserContext) -> int:
     """Replace the recovery codes, for a code given now."""
-    if here.settings.second_factor.recovery_codes == 0:
+    if context.settings.second_factor.recovery_codes == 0:
         raise Refusal("not-available", text="recovery codes are switched off on this server")
-    _require_enrolled(here)
+    _require_enrolled(context)
     codes = with_codes(
-        here,
-        lambda typed, moment: second_factor.replace_recovery_codes(here.site, here.person, typed, moment),
+        context,
+        lambda typed, moment: second_factor.replace_recovery_codes(
+            context.installation, context.person, typed, moment
+        ),
     )
     click.echo("new recovery codes; the old ones no longer work. Keep these away from your phone:\n")
     for code in codes:
@@ -124,15 +128,18 @@ def recovery_codes(here: Here) -> int:
     return 0
 
 
-def always(here: Here, switch: str) -> int:
+def always(context: UserContext, switch: str) -> int:
     """The user's own switch: on needs a session in scope or a code, off a fresh factor."""
     if switch not in ("on", "off"):
         raise Refusal("usage", text=f'"{printable(switch, 60)}"? Use: always on / always off')
-    if not here.settings.account.allow_always:
+    if not context.settings.account.allow_always:
         raise Refusal("forbidden", text="this server does not offer the switch `always`")
     on = switch == "on"
     changed, effects = with_code(
-        here, lambda typed, moment: second_factor.always(here.site, here.person, moment, typed, on=on)
+        context,
+        lambda typed, moment: second_factor.always(
+            context.installation, context.person, moment, typed, on=on
+        ),
     )
     said = switch if changed else f"already {switch}"
     click.echo(
@@ -148,25 +155,28 @@ def always(here: Here, switch: str) -> int:
     return 0
 
 
-def remove(here: Here) -> int:
+def remove(context: UserContext) -> int:
     """Remove the second factor, for a code given now, after saying what that means.
 
     MUST: names of repositories come after the code: whoever has the key alone learns numbers.
     """
-    if not here.settings.account.allow_remove:
+    if not context.settings.account.allow_remove:
         raise Refusal(
             "forbidden",
             text="this server does not let people remove their second factor; ask your server admin",
         )
-    _require_enrolled(here)
-    closed = second_factor.closed_without_factor(here.site, here.person.user, now())
+    _require_enrolled(context)
+    closed = second_factor.closed_without_factor(context.installation, context.person.user, now())
     aside("to set up 2FA again you will need an invite from your server admin")
     for operation, names in closed.items():
         if names:
             verb = DOING[operation]
             what = number(len(names), "repository", "repositories")
             aside(f"until then you cannot {verb} {what}")
-    done = with_codes(here, lambda typed, moment: second_factor.remove(here.site, here.person, typed, moment))
+    done = with_codes(
+        context,
+        lambda typed, moment: second_factor.remove(context.installation, context.person, typed, moment),
+    )
     click.echo("your second factor is removed, and all your sessions have ended")
     for operation, names in closed.items():
         if names:
@@ -178,6 +188,6 @@ def remove(here: Here) -> int:
     return 0
 
 
-def _require_enrolled(here: Here) -> None:
-    with here.site.store.reading() as tx:
-        require_enrolled(tx, here.person)
+def _require_enrolled(context: UserContext) -> None:
+    with context.installation.store.reading() as tx:
+        require_enrolled(tx, context.person)

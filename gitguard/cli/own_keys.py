@@ -6,7 +6,7 @@ import click
 from msgspec import Struct, to_builtins
 
 from gitguard.action.keys import add_own, check_own, check_own_allowed, remove_own
-from gitguard.cli.here import Here, check_effects, say_effects, with_codes
+from gitguard.cli.context import UserContext, check_effects, say_effects, with_codes
 from gitguard.cli.printing import say_json
 from gitguard.decision.standing import live_sessions
 from gitguard.factor.change import require_enrolled
@@ -16,27 +16,27 @@ from gitguard.message.reasons import Refusal, printable, readable
 from gitguard.session.moment import now
 
 
-def keys(here: Here, verb: str | None, key: tuple[str, ...], json: bool) -> int:
+def keys(context: UserContext, verb: str | None, key: tuple[str, ...], json: bool) -> int:
     """Without a word, the list; `add` and `remove` change it."""
     if verb is None:
-        return _list(here, as_json=json)
+        return _list(context, as_json=json)
     if verb not in ("add", "remove"):
         raise Refusal(
             "usage", text=f"keys, keys add KEY or keys remove FINGERPRINT, not {printable(verb, 60)}"
         )
-    check_own_allowed(here.site)
-    with here.site.store.reading() as tx:
-        require_enrolled(tx, here.person)
-    return _add(here, key) if verb == "add" else _remove(here, key)
+    check_own_allowed(context.installation)
+    with context.installation.store.reading() as tx:
+        require_enrolled(tx, context.person)
+    return _add(context, key) if verb == "add" else _remove(context, key)
 
 
-def _add(here: Here, words: tuple[str, ...]) -> int:
+def _add(context: UserContext, words: tuple[str, ...]) -> int:
     if not words:
-        paste = here.server.ssh("keys add") + ' "$(cat ~/.ssh/id_ed25519.pub)"'
+        paste = context.server.ssh("keys add") + ' "$(cat ~/.ssh/id_ed25519.pub)"'
         raise Refusal("usage", text="which public key?", hint=f"for example: {paste}")
     new = parse_public_key(" ".join(words))
     added, effects = with_codes(
-        here, lambda typed, moment: add_own(here.site, here.person, new, typed, moment)
+        context, lambda typed, moment: add_own(context.installation, context.person, new, typed, moment)
     )
     kept = f", limited as the key that you use: {added.limits}" if added.limits else ""
     click.echo(f"added {added.fingerprint} {readable(added.comment, 100)}".rstrip() + kept)
@@ -45,13 +45,14 @@ def _add(here: Here, words: tuple[str, ...]) -> int:
     return 0
 
 
-def _remove(here: Here, words: tuple[str, ...]) -> int:
+def _remove(context: UserContext, words: tuple[str, ...]) -> int:
     if len(words) != 1:
         raise Refusal("usage", text="give one fingerprint, SHA256:...", list_with="keys")
-    with here.site.store.reading() as tx:
-        check_own(tx.keys(here.person.user), words[0])
+    with context.installation.store.reading() as tx:
+        check_own(tx.keys(context.person.user), words[0])
     gone, effects = with_codes(
-        here, lambda typed, moment: remove_own(here.site, here.person, words[0], typed, moment)
+        context,
+        lambda typed, moment: remove_own(context.installation, context.person, words[0], typed, moment),
     )
     click.echo(f"removed {gone.fingerprint}; its sessions ended")
     say_effects(effects)
@@ -78,28 +79,28 @@ class Entry(Struct, frozen=True):
     sessions: tuple[Covering, ...]
 
 
-def _entries(here: Here) -> list[Entry]:
+def _entries(context: UserContext) -> list[Entry]:
     moment = now()
-    with here.site.store.reading() as tx:
-        own = tx.keys(here.person.user)
+    with context.installation.store.reading() as tx:
+        own = tx.keys(context.person.user)
         live = [
             (s.credential, Covering(s.scope, s.network, s.verified_at, ends_at))
-            for s, ends_at in live_sessions(tx, here.settings, moment, here.person.user)
+            for s, ends_at in live_sessions(tx, context.settings, moment, context.person.user)
         ]
     return [
         Entry(
             key.fingerprint,
             key.type,
             key.comment,
-            key.fingerprint == here.person.credential.text,
+            key.fingerprint == context.person.credential.text,
             tuple(session for credential, session in live if credential in (key.fingerprint, "")),
         )
         for key in own
     ]
 
 
-def _list(here: Here, *, as_json: bool) -> int:
-    entries, moment = _entries(here), now()
+def _list(context: UserContext, *, as_json: bool) -> int:
+    entries, moment = _entries(context), now()
     if as_json:
         say_json([to_builtins(entry) for entry in entries])
         return 0

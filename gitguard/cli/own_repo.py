@@ -7,7 +7,7 @@ import click
 from gitguard.action import toggles
 from gitguard.action.effects import Effects
 from gitguard.action.repository_state import of_person, state_lines
-from gitguard.cli.here import Here, check_effects, say_effects, with_code
+from gitguard.cli.context import UserContext, check_effects, say_effects, with_code
 from gitguard.cli.printing import say_json
 from gitguard.config.schema import Settings
 from gitguard.decision.standing import exempted, standing
@@ -20,18 +20,20 @@ from gitguard.store.contract import Reading
 from gitguard.store.rows import Key, Repository
 
 
-def show(here: Here, repo: str, json: bool) -> int:
+def show(context: UserContext, repo: str, json: bool) -> int:
     """What a repository demands; anyone whose key is known may ask.
 
     Behind a program with its own list of repositories a session is needed, or being an admin of it: or the answer
     would tell which names are there.
     """
-    with here.site.store.reading() as tx:
-        if _is_behind_program(here.settings, tx.key(here.person.credential.text)) and not _may_ask(
-            here, tx, repo
+    with context.installation.store.reading() as tx:
+        if _is_behind_program(context.settings, tx.key(context.person.credential.text)) and not _may_ask(
+            context, tx, repo
         ):
-            raise Refusal("verification-required", text=f"verify first: {here.server.ssh('verify')}")
-        show_repository(tx, here.settings, known(tx, here.settings, repo), as_json=json, person=here.person)
+            raise Refusal("verification-required", text=f"verify first: {context.server.ssh('verify')}")
+        show_repository(
+            tx, context.settings, known(tx, context.settings, repo), as_json=json, person=context.person
+        )
     return 0
 
 
@@ -39,14 +41,14 @@ def _is_behind_program(settings: Settings, key: Key | None) -> bool:
     return bool(settings.git.behind) or (key is not None and bool(key.behind))
 
 
-def _may_ask(here: Here, tx: Reading, repo: str) -> bool:
-    if standing(tx, here.settings, here.person, now()).session is not None:
+def _may_ask(context: UserContext, tx: Reading, repo: str) -> bool:
+    if standing(tx, context.settings, context.person, now()).session is not None:
         return True
     try:
-        repository = known(tx, here.settings, repo)
+        repository = known(tx, context.settings, repo)
     except Refusal:
         return False
-    return toggle.may_administer(tx, here.settings, repository, here.person.user)
+    return toggle.may_administer(tx, context.settings, repository, context.person.user)
 
 
 def show_repository(
@@ -86,28 +88,35 @@ def show_repository(
     )
 
 
-def require(here: Here, repo: str, require: str) -> int:
+def require(context: UserContext, repo: str, require: str) -> int:
     """Set what the repository demands."""
     done, effects = with_code(
-        here, lambda typed, at: toggles.set_require(here.site, here.person, repo, require, at, typed)
+        context,
+        lambda typed, at: toggles.set_require(context.installation, context.person, repo, require, at, typed),
     )
-    say_toggle(here.settings, done, effects)
+    say_toggle(context.settings, done, effects)
     return 0
 
 
-def lifetime(here: Here, repo: str, lifetime: str) -> int:
+def lifetime(context: UserContext, repo: str, lifetime: str) -> int:
     """Set how long a verification counts for the repository."""
     done, effects = with_code(
-        here, lambda typed, at: toggles.set_lifetime(here.site, here.person, repo, lifetime, at, typed)
+        context,
+        lambda typed, at: toggles.set_lifetime(
+            context.installation, context.person, repo, lifetime, at, typed
+        ),
     )
-    say_toggle(here.settings, done, effects)
+    say_toggle(context.settings, done, effects)
     return 0
 
 
-def admin(here: Here, repo: str, verb: str, user: str) -> int:
+def admin(context: UserContext, repo: str, verb: str, user: str) -> int:
     """Add or remove an admin of the repository."""
     name, changed = with_code(
-        here, lambda typed, at: toggles.change_admin(here.site, here.person, repo, verb, user, at, typed)
+        context,
+        lambda typed, at: toggles.change_admin(
+            context.installation, context.person, repo, verb, user, at, typed
+        ),
     )
     say_admin(name, verb, user, changed=changed)
     return 0

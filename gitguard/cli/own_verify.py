@@ -6,7 +6,7 @@ import contextlib
 
 import click
 
-from gitguard.cli.here import FEW, Here, ask_code, more_codes, say_changes, say_session, say_waiting
+from gitguard.cli.context import FEW, UserContext, ask_code, more_codes, say_changes, say_session, say_waiting
 from gitguard.cli.printing import number
 from gitguard.config.rules import policy_of
 from gitguard.decision.standing import Standing, demanded_of, standing
@@ -22,47 +22,51 @@ from gitguard.session.scope import network_of
 OWN_TYPOS = 3  # wrong codes from one's own address that are not worth a word
 
 
-def verify(here: Here, code: tuple[str, ...], if_needed: bool, no_prompt: bool, **options: str) -> int:
+def verify(
+    context: UserContext, code: tuple[str, ...], if_needed: bool, no_prompt: bool, **options: str
+) -> int:
     """Open a 2FA session with a code, typed or given; a recovery code only when typed."""
     moment = now()
-    with here.site.store.reading() as tx:
-        stand = standing(tx, here.settings, here.person, moment)
+    with context.installation.store.reading() as tx:
+        stand = standing(tx, context.settings, context.person, moment)
     if if_needed and stand.hardware_key:
         click.echo("already verified: this hardware key counts by itself, at each connection")
         return 0
     if not stand.enrolled:
         raise Refusal(
             "enrolment-required",
-            text=f"set up a second factor first: {here.server.ssh('enroll')}",
-            hint=invite_hint(here),
+            text=f"set up a second factor first: {context.server.ssh('enroll')}",
+            hint=invite_hint(context),
         )
-    if if_needed and (ends_at := _live_until(here, stand, options["for"], moment)) > moment.at:
+    if if_needed and (ends_at := _live_until(context, stand, options["for"], moment)) > moment.at:
         click.echo(f"already verified until {until(ends_at, moment.at)}")
         return 0
-    typed = " ".join(code).encode("utf-8", "surrogateescape") if code else ask_code(here, aloud=not no_prompt)
+    typed = (
+        " ".join(code).encode("utf-8", "surrogateescape") if code else ask_code(context, aloud=not no_prompt)
+    )
     if code:
-        refuse_recovery_argument(here, typed)
+        refuse_recovery_argument(context, typed)
     moment = now()
-    done = open_by_code(here.site, here.person, typed, moment)
-    say_session(here, done.session, moment)
-    say_waiting(here, "is continuing")
-    _say_rejected(here, done.proof, moment)
+    done = open_by_code(context.installation, context.person, typed, moment)
+    say_session(context, done.session, moment)
+    say_waiting(context, "is continuing")
+    _say_rejected(context, done.proof, moment)
     say_changes(done.proof.changes, moment)
     left = done.proof.recovery_codes_left
     used = done.proof.method == "recovery-code"
-    if here.settings.second_factor.recovery_codes and (used or left <= FEW):
-        click.echo(f"{number(left, 'recovery code')} left" + more_codes(here, left))
+    if context.settings.second_factor.recovery_codes and (used or left <= FEW):
+        click.echo(f"{number(left, 'recovery code')} left" + more_codes(context, left))
     if used:
-        click.echo(f"new phone? set it up with: {here.server.ssh('enroll')}")
+        click.echo(f"new phone? set it up with: {context.server.ssh('enroll')}")
     return 0
 
 
-def _say_rejected(here: Here, proof: Proof, moment: Moment) -> None:
+def _say_rejected(context: UserContext, proof: Proof, moment: Moment) -> None:
     """Wrong codes since the last proof: the owner is the one who can tell whether they were their own."""
     rejected = proof.rejected
     if rejected is None:
         return
-    here_too = network_of(rejected.last_address) == network_of(here.person.address)
+    here_too = network_of(rejected.last_address) == network_of(context.person.address)
     if here_too and rejected.failures <= OWN_TYPOS:
         return
     where = rejected.last_address or "an unknown address"
@@ -72,40 +76,40 @@ def _say_rejected(here: Here, proof: Proof, moment: Moment) -> None:
     )
 
 
-def _live_until(here: Here, stand: Standing, repository: str, moment: Moment) -> int:
+def _live_until(context: UserContext, stand: Standing, repository: str, moment: Moment) -> int:
     """When the live session ends for `repository`, whose lifetime may be shorter than the server's; 0 for none."""
     if stand.session is None:
         return 0
-    lifetime: int = here.settings.session.lifetime
+    lifetime: int = context.settings.session.lifetime
     if repository:
-        with here.site.store.reading() as tx, contextlib.suppress(Refusal):
-            row = known(tx, here.settings, repository)
+        with context.installation.store.reading() as tx, contextlib.suppress(Refusal):
+            row = known(tx, context.settings, repository)
             for operation in ("read", "push"):
                 demand = demanded_of(
                     tx,
-                    policy_of(here.settings),
+                    policy_of(context.settings),
                     row,
-                    here.person.user,
+                    context.person.user,
                     operation,
                     moment,
-                    address=here.person.address,
+                    address=context.person.address,
                 )
                 if demand.lifetime_seconds is not None:
                     lifetime = min(lifetime, demand.lifetime_seconds)
     return moment.at + stand.session.freshness(moment).lasts(lifetime)
 
 
-def invite_hint(here: Here) -> str:
+def invite_hint(context: UserContext) -> str:
     """What enrolling asks for, said before somebody starts it."""
-    if here.settings.second_factor.self_enrolment == "open":
+    if context.settings.second_factor.self_enrolment == "open":
         return ""
     return "you need the invite that your server admin sent you; none? ask them"
 
 
-def refuse_recovery_argument(here: Here, given: bytes) -> None:
+def refuse_recovery_argument(context: UserContext, given: bytes) -> None:
     """A recovery code in the argument list was seen by everyone on the machine: refuse it, unburned."""
     try:
-        recovery = read_code(given, here.settings.second_factor.digits).kind == "recovery"
+        recovery = read_code(given, context.settings.second_factor.digits).kind == "recovery"
     except Refusal:
         return  # an invite, or nothing at all: judged later
     if recovery:

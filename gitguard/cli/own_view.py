@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitguard.cli.here import DOING, Here, more_codes, say_changes, say_session, say_waiting
+from gitguard.cli.context import DOING, UserContext, more_codes, say_changes, say_session, say_waiting
 from gitguard.cli.own_verify import invite_hint
 from gitguard.cli.printing import number, say_json
 from gitguard.decision.standing import Standing, standing
@@ -16,34 +16,34 @@ from gitguard.session.scope import network_of
 from gitguard.verbs import VERBS
 
 
-def greet(here: Here) -> int:
+def greet(context: UserContext) -> int:
     """Who you are, which key, in a 2FA session or not, how to go on."""
     moment = now()
-    with here.site.store.reading() as tx:
-        key = tx.key(here.person.credential.text)
-        stand = standing(tx, here.settings, here.person, moment)
+    with context.installation.store.reading() as tx:
+        key = tx.key(context.person.credential.text)
+        stand = standing(tx, context.settings, context.person, moment)
     comment = f" ({readable(key.comment, 100)})" if key is not None and key.comment else ""
-    click.echo(f"gitguard: hello {here.person.user}")
+    click.echo(f"gitguard: hello {context.person.user}")
     click.echo(
-        f"key {here.person.credential.text}{comment}"
-        + (f", from {here.person.address}" if here.person.address else "")
+        f"key {context.person.credential.text}{comment}"
+        + (f", from {context.person.address}" if context.person.address else "")
     )
     if stand.hardware_key:
         click.echo("this hardware key counts by itself, at each connection; no code is needed")
     elif stand.session is not None:
         click.echo(f"verified until {until(stand.ends_at, moment.at)}")
-        click.echo(f"end it early with: {here.server.ssh('leave')}")
+        click.echo(f"end it early with: {context.server.ssh('leave')}")
     elif stand.enrolled:
-        click.echo(f"not verified; verify with: {here.server.ssh('verify')}")
+        click.echo(f"not verified; verify with: {context.server.ssh('verify')}")
     else:
-        click.echo(f"no second factor yet; set one up with: {here.server.ssh('enroll')}")
-        if hint := invite_hint(here):
+        click.echo(f"no second factor yet; set one up with: {context.server.ssh('enroll')}")
+        if hint := invite_hint(context):
             click.echo(hint)
-    click.echo(f"all commands: {here.server.ssh('help')}")
+    click.echo(f"all commands: {context.server.ssh('help')}")
     return 0
 
 
-def show_help(here: Here) -> int:
+def show_help(context: UserContext) -> int:
     """The verbs, as lines to paste."""
     click.echo("gitguard asks for a second factor before protected repositories are read or changed.\n")
     for verb in VERBS:
@@ -52,18 +52,20 @@ def show_help(here: Here) -> int:
         for name, row in zip(names, rows, strict=True):
             arguments = " ".join(argument.usage for argument in row.arguments)
             options = " ".join(option.usage for option in row.options)
-            click.echo(" ".join(part for part in ("  " + here.server.ssh(name), arguments, options) if part))
+            click.echo(
+                " ".join(part for part in ("  " + context.server.ssh(name), arguments, options) if part)
+            )
             click.echo(f"      {row.help}")
-    if here.settings.help.line:
-        click.echo("\n" + here.settings.help.line)
+    if context.settings.help.line:
+        click.echo("\n" + context.settings.help.line)
     return 0
 
 
-def status(here: Here, json: bool, check: bool) -> int:
+def status(context: UserContext, json: bool, check: bool) -> int:
     """Enrolled, verified, until when, and what is demanded; with `check` only as exit status."""
     moment = now()
-    with here.site.store.reading() as tx:
-        stand = standing(tx, here.settings, here.person, moment)
+    with context.installation.store.reading() as tx:
+        stand = standing(tx, context.settings, context.person, moment)
     if check:
         return 0 if stand.verified else 10 if stand.enrolled else 11
     if json:
@@ -71,34 +73,36 @@ def status(here: Here, json: bool, check: bool) -> int:
         return 0
     from gitguard.action import second_factor
 
-    closed = second_factor.closed_without_factor(here.site, here.person.user, moment, here.person.address)
+    closed = second_factor.closed_without_factor(
+        context.installation, context.person.user, moment, context.person.address
+    )
     click.echo(
-        f"user {here.person.user}, key {here.person.credential.text}"
-        + (f", from {here.person.address}" if here.person.address else "")
+        f"user {context.person.user}, key {context.person.credential.text}"
+        + (f", from {context.person.address}" if context.person.address else "")
     )
     if stand.hardware_key:
         click.echo("verified: this hardware key counts by itself, at each connection")
     elif not stand.enrolled:
-        click.echo(f"no second factor yet; set one up with: {here.server.ssh('enroll')}")
+        click.echo(f"no second factor yet; set one up with: {context.server.ssh('enroll')}")
     elif stand.session is not None:
-        say_session(here, stand.session, moment)
+        say_session(context, stand.session, moment)
     else:
-        click.echo(f"not verified; verify with: {here.server.ssh('verify')}")
-    if stand.enrolled and here.settings.second_factor.recovery_codes:
+        click.echo(f"not verified; verify with: {context.server.ssh('verify')}")
+    if stand.enrolled and context.settings.second_factor.recovery_codes:
         left = stand.recovery_codes_left
-        click.echo(f"{number(left, 'recovery code')} left{more_codes(here, left)}")
+        click.echo(f"{number(left, 'recovery code')} left{more_codes(context, left)}")
     _say_demanded(stand, closed)
-    say_waiting(here, "waits for you to verify")
-    _say_changed(here, moment, verified=stand.verified)
-    click.echo(f"always: {'on' if stand.always else 'off'}; enforcement: {here.settings.git.enforcement}")
+    say_waiting(context, "waits for you to verify")
+    _say_changed(context, moment, verified=stand.verified)
+    click.echo(f"always: {'on' if stand.always else 'off'}; enforcement: {context.settings.git.enforcement}")
     return 0
 
 
-def _say_changed(here: Here, moment: Moment, *, verified: bool) -> None:
+def _say_changed(context: UserContext, moment: Moment, *, verified: bool) -> None:
     """What another key, or this one elsewhere, changed within a month. MUST: whoever has the key alone learns how much."""
-    network, own_key = network_of(here.person.address) or "", here.person.credential.text
-    with here.site.store.reading() as tx:
-        changes = tx.changes(here.person.user, moment.at - TOLD_SECONDS)
+    network, own_key = network_of(context.person.address) or "", context.person.credential.text
+    with context.installation.store.reading() as tx:
+        changes = tx.changes(context.person.user, moment.at - TOLD_SECONDS)
     elsewhere = [
         one for one in changes if (one.credential, network_of(one.address) or "") != (own_key, network)
     ]

@@ -7,7 +7,7 @@ import contextlib
 import click
 
 from gitguard.action import browsers
-from gitguard.cli.here import Here
+from gitguard.cli.context import UserContext
 from gitguard.cli.prompt import aside
 from gitguard.cli.qr import draw
 from gitguard.message.moments import duration
@@ -15,12 +15,12 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
 
 
-def link(here: Here, qr: str) -> int:
+def link(context: UserContext, qr: str) -> int:
     """Print the link, alone on its line; all else, the QR code too, goes to stderr."""
-    page = here.settings.host.web_url.rstrip("/")
+    page = context.settings.host.web_url.rstrip("/")
     if not page:
         raise Refusal("not-available", text="there is no web page on this server")
-    token = browsers.new_link(here.site, here.person, now())
+    token = browsers.new_link(context.installation, context.person, now())
     click.echo(f"{page}/sign-in/{token}")
     aside(f"valid for {duration(browsers.LINK_SECONDS)}, in one browser; do not share it")
     if qr != "none":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from importlib import import_module
 
-from gitguard.cli.here import Here
+from gitguard.cli.context import UserContext
 from gitguard.command_line import Run
 
 _RUNS = {
@@ -25,22 +25,22 @@ _RUNS = {
 }
 
 
-def runs(here: Here) -> dict[str, Run]:
+def runs(context: UserContext) -> dict[str, Run]:
     """Verb -> what it does for the person `here`, for command_line.add_verbs."""
-    return {name: partial(_run, place, here) for name, place in _RUNS.items()}
+    return {name: partial(_run, place, context) for name, place in _RUNS.items()}
 
 
-def _run(place: str, here: Here, **options: object) -> int | None:
+def _run(place: str, context: UserContext, **options: object) -> int | None:
     module, _, name = place.partition(".")
     function: Run = getattr(import_module(f"gitguard.cli.{module}"), name)
-    return function(here, **options)
+    return function(context, **options)
 
 
-def greet(here: Here) -> None:
+def greet(context: UserContext) -> None:
     """What `ssh -T git@HOST` says."""
-    _run("own_view.greet", here)
+    _run("own_view.greet", context)
 
 
-def show_help(here: Here) -> None:
+def show_help(context: UserContext) -> None:
     """What `2fa help` says."""
-    _run("own_view.show_help", here)
+    _run("own_view.show_help", context)

@@ -11,7 +11,7 @@ import pwd
 import shlex
 from collections.abc import Iterator
 
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, ok
 from gitguard.host.connections import LOOK, SWEPT
@@ -228,9 +228,9 @@ def _scan(folder: str) -> list[os.DirEntry[str]]:
         return []
 
 
-def key_file_findings(site: Site) -> Iterator[Finding]:
+def key_file_findings(installation: Installation) -> Iterator[Finding]:
     """Whether the key file can be replaced when a key comes or goes."""
-    path = site.key_file
+    path = installation.key_file
     if os.path.lexists(path) and _is_immutable(path):
         yield gap(
             "access",

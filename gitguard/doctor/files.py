@@ -8,8 +8,8 @@ import shlex
 import time
 from collections.abc import Iterator
 
+from gitguard.action.installation import Installation
 from gitguard.action.pruning import left_behind
-from gitguard.action.site import Site
 from gitguard.config.in_force import in_force
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, note, ok, remedy_of
@@ -179,9 +179,12 @@ def clock_findings(latest_at: int, moment: Moment) -> Iterator[Finding]:
         yield ok("clock", "in step with the store's records")
 
 
-def sweep_findings(site: Site) -> Iterator[Finding]:
+def sweep_findings(installation: Installation) -> Iterator[Finding]:
     """Someone ends connections whose session has expired: the sweep, once a minute."""
-    seen, begun = _time_of(f"{site.settings.paths.state}/{SWEPT}"), _time_of(site.settings.paths.grant_key)
+    seen, begun = (
+        _time_of(f"{installation.settings.paths.state}/{SWEPT}"),
+        _time_of(installation.settings.paths.grant_key),
+    )
     command = "gitguard admin init --timers && gitguard admin session sweep"
     if seen is None and begun is not None and time.time() - begun < LOOK_SECONDS:
         yield note("sweep", "nobody has swept yet; the timer does so once a minute", command)
@@ -192,7 +195,7 @@ def sweep_findings(site: Site) -> Iterator[Finding]:
         )
     else:
         yield ok("sweep", "parked connections are looked at")
-    if left := left_behind(site):
+    if left := left_behind(installation):
         names = ", ".join(sorted(entry.path for entry in left)[:3]) + (" and more" if len(left) > 3 else "")
         yield note("left-over", f"commands that were killed left {names}", "gitguard admin session sweep")
 

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Iterator
 
 from gitguard.action.effects import write_keys
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.doctor.sshd import Sshd
 from gitguard.host.key_file import END
@@ -33,13 +33,13 @@ _KINDS = {"ssh-rsa": "rsa", "ecdsa-sha2-nistp256": "ecdsa"}
 
 
 def login_findings(
-    site: Site, sshd: Sshd, types: list[str], suspects: list[str], *, only_others: bool
+    installation: Installation, sshd: Sshd, types: list[str], suspects: list[str], *, only_others: bool
 ) -> Iterator[Finding]:
     """`types`: of people's keys, the most usual first; `suspects`: files that may be why nobody gets in.
 
     `only_others`: this machine may be kept out on purpose (hosts.allow, AllowUsers with an address); then that is no gap.
     """
-    for finding in _looked(site, sshd, types, suspects):
+    for finding in _looked(installation, sshd, types, suspects):
         if only_others and finding.name == "login" and finding.level == "gap":
             yield note(
                 "login", f"no login was seen: {finding.what}; sshd is told to allow certain addresses alone"
@@ -48,9 +48,11 @@ def login_findings(
             yield finding
 
 
-def _looked(site: Site, sshd: Sshd, types: list[str], suspects: list[str]) -> Iterator[Finding]:
-    where = _address(sshd, site.settings.host.port)
-    account = str(site.settings.host.account)
+def _looked(
+    installation: Installation, sshd: Sshd, types: list[str], suspects: list[str]
+) -> Iterator[Finding]:
+    where = _address(sshd, installation.settings.host.port)
+    account = str(installation.settings.host.account)
     try:
         with socket.create_connection(where, timeout=5) as probe:
             probe.settimeout(5)
@@ -83,7 +85,7 @@ def _looked(site: Site, sshd: Sshd, types: list[str], suspects: list[str]) -> It
             )
             return
         client = _client(key, account, where)
-        with _gated(site, f"{key}.pub"):
+        with _gated(installation, f"{key}.pub"):
             inside = _run([*client, "-T", f"{account}@{where[0]}", "2fa status"])
             terminal = _run([*client, "-tt", f"{account}@{where[0]}", "2fa status"])
             forward = _run([*client, "-W", f"127.0.0.1:{where[1]}", f"{account}@{where[0]}"])
@@ -165,14 +167,14 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 @contextlib.contextmanager
-def _gated(site: Site, public: str) -> Iterator[None]:
+def _gated(installation: Installation, public: str) -> Iterator[None]:
     """The key's line stands in our block, without `restrict`, so that what sshd itself forbids is seen."""
     with open(public, encoding="ascii") as file:
         kind, blob = file.read().split()[:2]
-    gate = f'command="{site.places.gate} --user {NOBODY} --key SHA256:{"0" * 43}"'
+    gate = f'command="{installation.places.gate} --user {NOBODY} --key SHA256:{"0" * 43}"'
     line = f"{gate} {kind} {blob} for as long as doctor looks\n".encode()
-    path = site.key_file
-    with locked(site.lock):
+    path = installation.key_file
+    with locked(installation.lock):
         with open(path, "rb") as file:
             before = file.read()
         end = b"\n" + END  # on a line of its own: a key's comment may say the same
@@ -187,4 +189,4 @@ def _gated(site: Site, public: str) -> Iterator[None]:
             if line in now:
                 replace(path, now.replace(line, b"", 1), 0o600)
     if now.replace(line, b"", 1) != before:
-        write_keys(site)  # somebody wrote it who takes no lock
+        write_keys(installation)  # somebody wrote it who takes no lock

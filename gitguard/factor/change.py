@@ -15,7 +15,7 @@ from gitguard.factor.code import new_recovery_code
 from gitguard.factor.enrolment import put_recovery_codes
 from gitguard.factor.known_networks import is_known_network
 from gitguard.factor.person import Person
-from gitguard.factor.proof import Desk, Lasting, Proof, check_person, prove, record
+from gitguard.factor.proof import Lasting, Proof, ProofContext, check_person, prove, record
 from gitguard.message.reasons import Refusal, printable
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
@@ -38,7 +38,7 @@ def require_enrolled(tx: Reading, person: Person) -> None:
 
 
 def with_proof(
-    desk: Desk,
+    context: ProofContext,
     person: Person,
     moment: Moment,
     typed: bytes | None,
@@ -53,60 +53,62 @@ def with_proof(
     is, and what `prove` raises.
     """
     if typed is not None:
-        return prove(desk, person, typed, moment, lambda tx, _: change(tx), lasting)
-    with desk.store.writing() as tx:
-        desk = desk.renewed()
+        return prove(context, person, typed, moment, lambda tx, _: change(tx), lasting)
+    with context.store.writing() as tx:
+        context = context.renewed()
         check_person(tx, person)
         require_enrolled(tx, person)
-        scope = scope_of(desk.settings.session.scope, person.credential, person.address)
+        scope = scope_of(context.settings.session.scope, person.credential, person.address)
         session = tx.session(person.user, scope) if scope is not None else None
         strange = lasting is not Lasting.NO and not is_known_network(tx, person, moment)
-        if session is None or strange or not _is_good(desk, session, moment, at_most_seconds):
+        if session is None or strange or not _is_good(context, session, moment, at_most_seconds):
             raise ProofWanted
         return change(tx)
 
 
-def prove_known(desk: Desk, person: Person, moment: Moment, typed: bytes | None) -> None:
+def prove_known(context: ProofContext, person: Person, moment: Moment, typed: bytes | None) -> None:
     """Whoever acts for others, with a fresh factor, does it from a network that is known, or gives a second code for it.
 
     Raises ProofWanted where `typed` is None, and what `prove` raises.
     """
-    with desk.store.reading() as tx:
+    with context.store.reading() as tx:
         if is_known_network(tx, person, moment):
             return
     if typed is None:
         raise ProofWanted
-    prove(desk, person, typed, moment, lambda _tx, _proof: None, Lasting.YES)
+    prove(context, person, typed, moment, lambda _tx, _proof: None, Lasting.YES)
 
 
-def _is_good(desk: Desk, session: Session, moment: Moment, at_most_seconds: int | None) -> bool:
+def _is_good(context: ProofContext, session: Session, moment: Moment, at_most_seconds: int | None) -> bool:
     """A live session that a person's own factor opened, recently enough. An admin's proves nothing."""
     recent = at_most_seconds is None or moment.age_of(session.verified) <= at_most_seconds
-    lasts = session.freshness(moment).lasts(desk.settings.session.lifetime) > 0
+    lasts = session.freshness(moment).lasts(context.settings.session.lifetime) > 0
     return session.method != "admin" and lasts and recent
 
 
-def replace_recovery_codes(desk: Desk, person: Person, typed: bytes, moment: Moment) -> tuple[str, ...]:
+def replace_recovery_codes(
+    context: ProofContext, person: Person, typed: bytes, moment: Moment
+) -> tuple[str, ...]:
     """A new set of recovery codes, shown once; the old set is void. Raises what `prove` raises."""
 
     def change(tx: Writing, proof: Proof) -> tuple[str, ...]:
-        count = desk.renewed().settings.second_factor.recovery_codes
+        count = context.renewed().settings.second_factor.recovery_codes
         if count == 0:
             raise Refusal("not-available", text="recovery codes are switched off on this server")
         codes = tuple(new_recovery_code() for _ in range(count))
-        put_recovery_codes(desk, tx, person.user, codes)
+        put_recovery_codes(context, tx, person.user, codes)
         record(tx, "recovery-codes-replaced", person, moment, method=proof.method)
         note_change(tx, "recovery-codes-replaced", person, moment)
         return codes
 
-    return prove(desk, person, typed, moment, change, Lasting.YES)
+    return prove(context, person, typed, moment, change, Lasting.YES)
 
 
-def remove(desk: Desk, person: Person, typed: bytes, moment: Moment) -> list[Session]:
+def remove(context: ProofContext, person: Person, typed: bytes, moment: Moment) -> list[Session]:
     """Remove the second factor, end all sessions, switch `always` off. Raises what `prove` raises."""
 
     def change(tx: Writing, proof: Proof) -> list[Session]:
-        if not desk.renewed().settings.account.allow_remove:
+        if not context.renewed().settings.account.allow_remove:
             text = "this server does not let people remove their second factor; ask your server admin"
             raise Refusal("forbidden", text=text)
         tx.drop_factor(person.user)
@@ -116,14 +118,16 @@ def remove(desk: Desk, person: Person, typed: bytes, moment: Moment) -> list[Ses
         note_change(tx, "factor-removed", person, moment)
         return ended
 
-    return prove(desk, person, typed, moment, change, Lasting.YES)
+    return prove(context, person, typed, moment, change, Lasting.YES)
 
 
-def set_always(desk: Desk, person: Person, moment: Moment, typed: bytes | None, *, on: bool) -> bool:
+def set_always(
+    context: ProofContext, person: Person, moment: Moment, typed: bytes | None, *, on: bool
+) -> bool:
     """Set the user's own switch; False if it stood so already. Raises Refusal, ProofWanted."""
 
     def change(tx: Writing) -> bool:
-        if not desk.renewed().settings.account.allow_always:
+        if not context.renewed().settings.account.allow_always:
             raise Refusal("forbidden", text="this server does not offer the switch `always`")
         user = tx.user(person.user)
         if user is not None and user.always == on:
@@ -135,11 +139,11 @@ def set_always(desk: Desk, person: Person, moment: Moment, typed: bytes | None, 
         return True
 
     recent, lasting = (None, Lasting.NO) if on else (FRESH_SECONDS, Lasting.YES)
-    return with_proof(desk, person, moment, typed, change, at_most_seconds=recent, lasting=lasting)
+    return with_proof(context, person, moment, typed, change, at_most_seconds=recent, lasting=lasting)
 
 
 def leave(
-    desk: Desk,
+    context: ProofContext,
     person: Person,
     moment: Moment,
     typed: bytes | None = None,
@@ -162,6 +166,6 @@ def leave(
         return ended
 
     if everywhere or key not in ("", own):
-        return with_proof(desk, person, moment, typed, change, at_most_seconds=None)
-    with desk.store.writing() as tx:
+        return with_proof(context, person, moment, typed, change, at_most_seconds=None)
+    with context.store.writing() as tx:
         return change(tx)

@@ -18,9 +18,9 @@ from gitguard.factor.changes import note_change
 from gitguard.factor.code import new_recovery_code, read_code
 from gitguard.factor.person import Person
 from gitguard.factor.proof import (
-    Desk,
     Lasting,
     Proof,
+    ProofContext,
     charge,
     check_clock,
     check_person,
@@ -67,17 +67,17 @@ class Enrolled(Struct, frozen=True):
     again: bool
 
 
-def needs_basis(desk: Desk, tx: Reading, person: Person) -> bool:
+def needs_basis(context: ProofContext, tx: Reading, person: Person) -> bool:
     """Whether an invite or a fresh factor must be given before anything is shown."""
     user = tx.user(person.user)
     if tx.factor(person.user) is not None or user is None or user.enrolled_once:
         return True
-    if desk.settings.is_server_admin(person.user):
+    if context.settings.is_server_admin(person.user):
         return True  # or a stolen key of one who has not enrolled yet would be the whole server
-    return desk.settings.second_factor.self_enrolment != "open"
+    return context.settings.second_factor.self_enrolment != "open"
 
 
-def establish(desk: Desk, person: Person, given: bytes | None, moment: Moment) -> Basis:
+def establish(context: ProofContext, person: Person, given: bytes | None, moment: Moment) -> Basis:
     """The basis on which `person` may enrol: `given` is an invite or a code, None where none was typed.
 
     A right code is spent here; an invite is used up only at confirmation. Raises Refusal: `invite-required`
@@ -85,18 +85,18 @@ def establish(desk: Desk, person: Person, given: bytes | None, moment: Moment) -
     """
     token = invite.canonical((given or b"").decode("utf-8", "replace"))
     basis = None
-    with desk.store.writing() as tx:
-        desk = desk.renewed()
+    with context.store.writing() as tx:
+        context = context.renewed()
         check_person(tx, person)
-        if not needs_basis(desk, tx, person):
+        if not needs_basis(context, tx, person):
             return Basis("open")
         if token is not None:
-            basis = _by_invite(desk, tx, person, token, moment)
+            basis = _by_invite(context, tx, person, token, moment)
         elif given is None or tx.factor(person.user) is None:
             garbled = "that is not a whole invite; copy all of it, or ask your server admin for a new one"
             raise Refusal("invite-required", text=garbled if given else "")
     if token is None:
-        return _by_factor(desk, person, given or b"", moment)
+        return _by_factor(context, person, given or b"", moment)
     if basis is None:
         raise Refusal(
             "invite-required",
@@ -105,11 +105,13 @@ def establish(desk: Desk, person: Person, given: bytes | None, moment: Moment) -
     return basis
 
 
-def _by_invite(desk: Desk, tx: Writing, person: Person, token: str, moment: Moment) -> Basis | None:
+def _by_invite(
+    context: ProofContext, tx: Writing, person: Person, token: str, moment: Moment
+) -> Basis | None:
     """The basis of a live invite; None for a wrong one, which is charged. Raises Refusal("throttled")."""
     check_clock(tx, moment)
-    check_throttle(desk, tx, person, moment)
-    stored = invite.fits(tx, desk.keyring, person.user, token, moment.at)
+    check_throttle(context, tx, person, moment)
+    stored = invite.fits(tx, context.keyring, person.user, token, moment.at)
     if stored is not None:
         return Basis("invite", stored)
     charge(tx, person, moment)
@@ -117,27 +119,27 @@ def _by_invite(desk: Desk, tx: Writing, person: Person, token: str, moment: Mome
     return None
 
 
-def _by_factor(desk: Desk, person: Person, typed: bytes, moment: Moment) -> Basis:
+def _by_factor(context: ProofContext, person: Person, typed: bytes, moment: Moment) -> Basis:
     """The basis of the factor that is there, for a right code of it, in a transaction of its own. Raises Refusal."""
 
     def change(tx: Writing, proof: Proof) -> Basis:
         record(tx, "enrolment-begun", person, moment, method=proof.method)
         return Basis("factor", proof.enrolment.encode())
 
-    return prove(desk, person, typed, moment, change, Lasting.BUT_FOR_RECOVERY)
+    return prove(context, person, typed, moment, change, Lasting.BUT_FOR_RECOVERY)
 
 
-def begin(desk: Desk, person: Person, basis: Basis, moment: Moment) -> PendingEnrolment:
+def begin(context: ProofContext, person: Person, basis: Basis, moment: Moment) -> PendingEnrolment:
     """A fresh secret and recovery codes to show. Nothing is stored."""
-    wanted = desk.settings.second_factor
+    wanted = context.settings.second_factor
     parameters = Parameters(new_secret(), wanted.digits, wanted.period, wanted.algorithm)
     codes = tuple(new_recovery_code() for _ in range(wanted.recovery_codes))
-    uri = parameters.uri(person.user, desk.settings.issuer)
+    uri = parameters.uri(person.user, context.settings.issuer)
     return PendingEnrolment(basis, parameters, codes, uri, moment.at + PENDING_SECONDS)
 
 
 def confirm(
-    desk: Desk,
+    context: ProofContext,
     person: Person,
     pending: PendingEnrolment,
     typed: bytes,
@@ -158,14 +160,14 @@ def confirm(
         raise Refusal("code-rejected")
     if moment.at >= pending.ends_at:
         raise Refusal("invite-required", text="that took longer than ten minutes; begin again")
-    with desk.store.writing() as tx:
-        desk = desk.renewed()
+    with context.store.writing() as tx:
+        context = context.renewed()
         check_person(tx, person)
         check_clock(tx, moment)
         before, user = tx.factor(person.user), tx.user(person.user)
         was_enrolled = user is not None and user.enrolled_once
-        check_basis(desk, tx, person, pending.basis, moment)
-        _store(desk, tx, person, pending, max(fits), moment)
+        check_basis(context, tx, person, pending.basis, moment)
+        _store(context, tx, person, pending, max(fits), moment)
         tx.drop_invite(person.user)
         tx.end_sessions(person.user)
         tx.forget_guesses(person.user)
@@ -177,19 +179,19 @@ def confirm(
         if network is not None:
             tx.note_network(person.user, network, moment.at, enrolled=before is None)
         try:
-            session = open_session(desk, tx, person, moment, "enrolment")
+            session = open_session(context, tx, person, moment, "enrolment")
         except Refusal:
             session = None  # enrolled all the same; no scope, no session
         also(tx)
         return Enrolled(session, before is not None)
 
 
-def check_basis(desk: Desk, tx: Writing, person: Person, basis: Basis, moment: Moment) -> None:
+def check_basis(context: ProofContext, tx: Writing, person: Person, basis: Basis, moment: Moment) -> None:
     """Raises Refusal("invite-required") unless the basis still stands."""
     factor = tx.factor(person.user)
     stored = tx.invite(person.user)
     if basis.kind == "open":
-        good = not needs_basis(desk, tx, person)
+        good = not needs_basis(context, tx, person)
     elif basis.kind == "invite":
         good = stored is not None and stored[0] == basis.value and stored[1] > moment.at
     else:
@@ -202,21 +204,21 @@ def check_basis(desk: Desk, tx: Writing, person: Person, basis: Basis, moment: M
 
 
 def _store(
-    desk: Desk, tx: Writing, person: Person, pending: PendingEnrolment, step: int, moment: Moment
+    context: ProofContext, tx: Writing, person: Person, pending: PendingEnrolment, step: int, moment: Moment
 ) -> None:
     parameters = pending.parameters
     enrolment = os.urandom(8).hex()
     # Inside the transaction: a rotation since the secret was shown has dropped the key that we began with.
-    cipher_key, sealed = desk.keyring.renewed().encrypt(person.user, enrolment, parameters.secret)
+    cipher_key, sealed = context.keyring.renewed().encrypt(person.user, enrolment, parameters.secret)
     tx.put_factor(
         Factor(
             person.user, enrolment, sealed, cipher_key, parameters.digits, parameters.period_seconds,
             parameters.algorithm, step, moment.at,
         )
     )  # fmt: skip
-    put_recovery_codes(desk, tx, person.user, pending.recovery_codes)
+    put_recovery_codes(context, tx, person.user, pending.recovery_codes)
 
 
-def put_recovery_codes(desk: Desk, tx: Writing, user: str, codes: tuple[str, ...]) -> None:
+def put_recovery_codes(context: ProofContext, tx: Writing, user: str, codes: tuple[str, ...]) -> None:
     """Store `codes` as keyed hashes in place of the user's old set."""
-    tx.put_recovery_codes(user, [desk.keyring.digest("recovery", user, code) for code in codes])
+    tx.put_recovery_codes(user, [context.keyring.digest("recovery", user, code) for code in codes])

@@ -63,7 +63,7 @@ class Lasting(Enum):
     BUT_FOR_RECOVERY = "but for recovery"  # a recovery code is enough by itself: the phone is lost
 
 
-class Desk(Struct, frozen=True):
+class ProofContext(Struct, frozen=True):
     """What proving and changing a second factor works with: an installation, without its own files.
 
     `reread` gives the settings as they are now: whoever waited at a prompt goes on by today's, not by those that
@@ -81,7 +81,7 @@ class Desk(Struct, frozen=True):
 
 
 def prove(
-    desk: Desk,
+    context: ProofContext,
     person: Person,
     typed: bytes,
     moment: Moment,
@@ -94,25 +94,25 @@ def prove(
     raises SecondCodeWanted. Raises Refusal: `not-a-code` (costs nothing), `enrolment-required`, `throttled` (with `retry_at`; the
     code is neither compared nor burned), `code-rejected` (charged), and whatever `check_person` raises.
     """
-    with desk.store.writing() as tx:
-        desk = desk.renewed()
+    with context.store.writing() as tx:
+        context = context.renewed()
         check_person(tx, person)
         factor = tx.factor(person.user)
         if factor is None:
             raise Refusal("enrolment-required")
         code = read_code(typed, factor.digits)
-        if code.kind == "recovery" and desk.settings.second_factor.recovery_codes == 0:
+        if code.kind == "recovery" and context.settings.second_factor.recovery_codes == 0:
             raise Refusal(
                 "not-available", text="recovery codes are switched off on this server; nothing was counted"
             )
         check_clock(tx, moment)
-        check_throttle(desk, tx, person, moment)
-        answer = _compare(desk, tx, person, code, factor, moment)
+        check_throttle(context, tx, person, moment)
+        answer = _compare(context, tx, person, code, factor, moment)
         if isinstance(answer, Refusal):
             if answer.detail != REPEATED:
                 charge(tx, person, moment)
-                _record_throttled(desk, tx, person, moment)
-        elif enough := _is_enough(desk, tx, person, moment, answer, lasting):
+                _record_throttled(context, tx, person, moment)
+        elif enough := _is_enough(context, tx, person, moment, answer, lasting):
             result = change(tx, _succeeded(tx, person, moment, answer))
         else:
             tx.put_first_code(person.user, _place_of(person), moment.at)
@@ -126,7 +126,7 @@ def prove(
 
 
 def _is_enough(
-    desk: Desk, tx: Writing, person: Person, moment: Moment, proof: Proof, lasting: Lasting
+    context: ProofContext, tx: Writing, person: Person, moment: Moment, proof: Proof, lasting: Lasting
 ) -> bool:
     """Whether one code is enough, or this is the second of two. Source of the rule: a code that was phished is one code."""
     if lasting is Lasting.NO or is_known_network(tx, person, moment):
@@ -137,7 +137,7 @@ def _is_enough(
     if first_at is not None and 0 <= moment.at - first_at <= SECOND_CODE_SECONDS:
         tx.drop_first_code(person.user, _place_of(person))
         return True
-    scope = scope_of(desk.settings.session.scope, person.credential, person.address)
+    scope = scope_of(context.settings.session.scope, person.credential, person.address)
     session = tx.session(person.user, scope) if scope is not None else None
     if session is None or session.scope != "address":
         return False  # of a wider one it is not known who opened it, and where
@@ -164,14 +164,14 @@ def _succeeded(tx: Writing, person: Person, moment: Moment, proof: Proof) -> Pro
     return replace(proof, rejected=rejected(tx, person, moment), changes=tuple(changes))
 
 
-def void_recovery_codes_if_off(desk: Desk, at: int, actor: str) -> None:
+def void_recovery_codes_if_off(context: ProofContext, at: int, actor: str) -> None:
     """Recovery codes switched off are void for good, also if they are switched on again. Entry points call it."""
-    if desk.settings.second_factor.recovery_codes:
+    if context.settings.second_factor.recovery_codes:
         return
-    with desk.store.reading() as tx:
+    with context.store.reading() as tx:
         issued = tx.recovery_codes_issued()
     if issued:
-        with desk.store.writing() as tx:
+        with context.store.writing() as tx:
             tx.record("recovery-codes-voided", at, actor, count=tx.void_recovery_codes())
 
 
@@ -197,19 +197,19 @@ def check_clock(tx: Writing, moment: Moment) -> None:
         )
 
 
-def check_throttle(desk: Desk, tx: Writing, person: Person, moment: Moment) -> None:
+def check_throttle(context: ProofContext, tx: Writing, person: Person, moment: Moment) -> None:
     """Raises Refusal("throttled") while the budget of this credential or user is spent; charges nothing."""
-    limits = desk.settings.throttle
+    limits = context.settings.throttle
     failures = tx.failures(person.user, moment.at - longest_window(limits))
     retry = retry_at(failures, person.budget_key, moment.at, limits, unanswered(tx, person))
     if retry is not None:
         raise Refusal("throttled", retry_at=retry)
 
 
-def _record_throttled(desk: Desk, tx: Writing, person: Person, moment: Moment) -> None:
+def _record_throttled(context: ProofContext, tx: Writing, person: Person, moment: Moment) -> None:
     """The failure that was charged just now may have spent the budget: said once, since attempts after it are not charged."""
     try:
-        check_throttle(desk, tx, person, moment)
+        check_throttle(context, tx, person, moment)
     except Refusal as refusal:
         record(tx, "throttled", person, moment, retry_at=refusal.facts["retry_at"])
 
@@ -239,18 +239,18 @@ def charge(tx: Writing, person: Person, moment: Moment) -> None:
 
 
 def _compare(
-    desk: Desk, tx: Writing, person: Person, code: Code, factor: Factor, moment: Moment
+    context: ProofContext, tx: Writing, person: Person, code: Code, factor: Factor, moment: Moment
 ) -> Proof | Refusal:
     """The proof, or the refusal that is still to be charged. Consumes what it accepts."""
     if code.kind == "recovery":
-        return _recovery(desk, tx, person, code, factor, moment)
-    return _totp(desk, tx, person, code, factor, moment)
+        return _recovery(context, tx, person, code, factor, moment)
+    return _totp(context, tx, person, code, factor, moment)
 
 
 def _recovery(
-    desk: Desk, tx: Writing, person: Person, code: Code, factor: Factor, moment: Moment
+    context: ProofContext, tx: Writing, person: Person, code: Code, factor: Factor, moment: Moment
 ) -> Proof | Refusal:
-    digest = desk.keyring.digest("recovery", person.user, code.text)
+    digest = context.keyring.digest("recovery", person.user, code.text)
     if not tx.burn_recovery_code(person.user, digest, moment.at):
         return _rejected(tx, person, moment, "recovery-code")
     left = tx.recovery_codes_left(person.user)
@@ -259,9 +259,9 @@ def _recovery(
 
 
 def _totp(
-    desk: Desk, tx: Writing, person: Person, code: Code, factor: Factor, moment: Moment
+    context: ProofContext, tx: Writing, person: Person, code: Code, factor: Factor, moment: Moment
 ) -> Proof | Refusal:
-    secret = desk.keyring.decrypt(factor)
+    secret = context.keyring.decrypt(factor)
     parameters = Parameters(secret, factor.digits, factor.period_seconds, factor.algorithm)
     now = parameters.step(moment.at)
     near = fitting_steps(parameters, code.text, moment.at, CLOCK_SEARCH)
@@ -275,7 +275,7 @@ def _totp(
         before = tx.near_miss(person.user, person.budget_key)
         again = before is not None and (before.step, before.difference) == (max(fits), 0)
         mine = cause == "replayed" and _has_just_verified(
-            desk, tx, person, parameters, max(fits), factor, moment
+            context, tx, person, parameters, max(fits), factor, moment
         )
         tx.set_near_miss(person.user, person.budget_key, NearMiss(max(fits), 0) if mine else None)
         if mine and not again:
@@ -287,7 +287,7 @@ def _totp(
 
 
 def _has_just_verified(
-    desk: Desk,
+    context: ProofContext,
     tx: Writing,
     person: Person,
     parameters: Parameters,
@@ -296,7 +296,7 @@ def _has_just_verified(
     moment: Moment,
 ) -> bool:
     """Whether the code of `step` is what opened this very credential's session, a minute ago at most: a form sent twice."""
-    scope = scope_of(desk.settings.session.scope, person.credential, person.address)
+    scope = scope_of(context.settings.session.scope, person.credential, person.address)
     session = tx.session(person.user, scope) if scope is not None else None
     return (
         session is not None
@@ -351,12 +351,12 @@ def record(tx: Writing, event: str, person: Person, moment: Moment, **details: o
     )
 
 
-def open_session(desk: Desk, tx: Writing, person: Person, moment: Moment, method: str) -> Session:
+def open_session(context: ProofContext, tx: Writing, person: Person, moment: Moment, method: str) -> Session:
     """Open (or restart) the 2FA session that the configured scope allows, with its audit record.
 
     Raises Refusal("not-available") if the data that the scope needs is missing: scope never widens.
     """
-    scope = scope_of(desk.settings.session.scope, person.credential, person.address)
+    scope = scope_of(context.settings.session.scope, person.credential, person.address)
     if scope is None:
         text = "no session: the client's address is not known, and sessions here are bound to it"
         if person.credential.kind == "web":

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from gitguard.factor.changes import told
 from gitguard.factor.person import Person
-from gitguard.factor.proof import Desk, Proof, open_session, prove
+from gitguard.factor.proof import Proof, ProofContext, open_session, prove
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
@@ -19,7 +19,7 @@ class Verified(Struct, frozen=True):
     proof: Proof
 
 
-def verify(desk: Desk, person: Person, typed: bytes, moment: Moment) -> Verified:
+def verify(context: ProofContext, person: Person, typed: bytes, moment: Moment) -> Verified:
     """Open a 2FA session for `person` if `typed` is a right code.
 
     Raises Refusal, as `prove` and `open_session` do; then no session was opened and no code is burned.
@@ -27,6 +27,6 @@ def verify(desk: Desk, person: Person, typed: bytes, moment: Moment) -> Verified
 
     def change(tx: Writing, proof: Proof) -> Verified:
         told(tx, person, moment)
-        return Verified(open_session(desk, tx, person, moment, proof.method), proof)
+        return Verified(open_session(context, tx, person, moment, proof.method), proof)
 
-    return prove(desk, person, typed, moment, change)
+    return prove(context, person, typed, moment, change)

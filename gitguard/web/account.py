@@ -14,8 +14,8 @@ from gitguard.factor.change import ProofWanted
 from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
 from gitguard.store.rows import AuditRecord, Browser, Key, Session
+from gitguard.web.context import SIGNED_IN, current, needs, renew
 from gitguard.web.showing import say, say_not_all, show, typed_code
-from gitguard.web.visit import SIGNED_IN, needs, renew, visit
 
 pages = Blueprint("account", __name__, url_prefix="/account")
 EVENTS = 15
@@ -45,17 +45,17 @@ class OwnBrowser(Struct, frozen=True):
 @needs(SIGNED_IN)
 def account() -> ResponseReturnValue:
     """Everything about one's own account. MUST: what happened is shown to whoever has verified here."""
-    here = visit()
-    with here.site.store.reading() as tx:
-        user = tx.user(here.person.user)
-        keys = tx.keys(here.person.user)
-        sessions = list(live_sessions(tx, here.settings, here.moment, here.person.user))
-        signed_in: list[Browser] = tx.browsers(here.person.user)
-        verified = here.is_verified
+    context = current()
+    with context.installation.store.reading() as tx:
+        user = tx.user(context.person.user)
+        keys = tx.keys(context.person.user)
+        sessions = list(live_sessions(tx, context.settings, context.moment, context.person.user))
+        signed_in: list[Browser] = tx.browsers(context.person.user)
+        verified = context.is_verified
         before = number(request.args.get("events", ""), LATEST_RECORD)
-        events: list[AuditRecord] = tx.newest_audit(before, EVENTS, here.person.user) if verified else []
+        events: list[AuditRecord] = tx.newest_audit(before, EVENTS, context.person.user) if verified else []
     live = [(session, ends_at) for session, ends_at in sessions if not session.is_browsers]
-    used, origin = _used(), here.visitor.browser.origin if here.visitor is not None else ""
+    used, origin = _used(), context.visitor.browser.origin if context.visitor is not None else ""
     names = {key.fingerprint: key.comment or key.fingerprint[:15] for key in keys}
     return show(
         "account.html",
@@ -71,12 +71,14 @@ def account() -> ResponseReturnValue:
         ],
         browsers=[
             OwnBrowser(
-                one, names.get(one.origin, one.origin.removeprefix("http:")), one.credential == here.browser
+                one,
+                names.get(one.origin, one.origin.removeprefix("http:")),
+                one.credential == context.browser,
             )
             for one in signed_in
-            if 0 <= here.moment.age_of(one.signed_in) < browsers.BROWSER_SECONDS
+            if 0 <= context.moment.age_of(one.signed_in) < browsers.BROWSER_SECONDS
         ],
-        waiting=requests.shown(here.site, here.person, here.moment, verified=verified),
+        waiting=requests.shown(context.installation, context.person, context.moment, verified=verified),
         events=events,
         more=events[-1].seq if len(events) == EVENTS else 0,
         verified=verified,
@@ -85,17 +87,17 @@ def account() -> ResponseReturnValue:
 
 def _used() -> dict[str, int]:
     """Key -> when it was last used, as far as the latest decisions about this person say."""
-    here = visit()
+    context = current()
     found: dict[str, int] = {}
     try:
         entries, _ = entries_before(
-            str(here.settings.paths.access_log), None, LATEST_DECISIONS, here.person.user
+            str(context.settings.paths.access_log), None, LATEST_DECISIONS, context.person.user
         )
     except Refusal:
         return found  # the page is whole without it; doctor names a log that cannot be read
     for entry in entries:
         key, at = entry.get("key"), entry.get("at")
-        if entry.get("user") == here.person.user and isinstance(key, str) and isinstance(at, int):
+        if entry.get("user") == context.person.user and isinstance(key, str) and isinstance(at, int):
             found.setdefault(key, at)
     return found
 
@@ -118,18 +120,22 @@ def _back(done: str, effects: Effects | None = None) -> ResponseReturnValue:
 @needs(SIGNED_IN)
 def leave() -> ResponseReturnValue:
     """End this browser's session; it stays signed in."""
-    here = visit()
-    return _back("left", second_factor.leave(here.site, here.person, here.moment, None).effects)
+    context = current()
+    return _back(
+        "left", second_factor.leave(context.installation, context.person, context.moment, None).effects
+    )
 
 
 @pages.post("/leave-all")
 @needs(SIGNED_IN)
 def leave_all() -> ResponseReturnValue:
     """End every session, of all keys and browsers."""
-    here = visit()
+    context = current()
     return _back(
         "left-all",
-        second_factor.leave(here.site, here.person, here.moment, typed_code(), everywhere=True).effects,
+        second_factor.leave(
+            context.installation, context.person, context.moment, typed_code(), everywhere=True
+        ).effects,
     )
 
 
@@ -137,10 +143,10 @@ def leave_all() -> ResponseReturnValue:
 @needs(SIGNED_IN)
 def leave_key() -> ResponseReturnValue:
     """End the sessions of one of one's keys."""
-    here, key = visit(), request.form.get("key", "")
+    context, key = current(), request.form.get("key", "")
     if not key:
         raise Refusal("usage")
-    left = second_factor.leave(here.site, here.person, here.moment, typed_code(), key=key)
+    left = second_factor.leave(context.installation, context.person, context.moment, typed_code(), key=key)
     return _back("key-left" if left.sessions else "nothing-left", left.effects)
 
 
@@ -148,20 +154,22 @@ def leave_key() -> ResponseReturnValue:
 @needs(SIGNED_IN)
 def remove_key() -> ResponseReturnValue:
     """Take one of one's keys away, for a code. A browser that it signed in is signed out with it."""
-    here, key = visit(), request.form.get("key", "")
-    keys.check_own_allowed(here.site)
-    with here.site.store.reading() as tx:
-        keys.check_own(tx.keys(here.person.user), key)
-    return _back("key-removed", keys.remove_own(here.site, here.person, key, _code(), here.moment)[1])
+    context, key = current(), request.form.get("key", "")
+    keys.check_own_allowed(context.installation)
+    with context.installation.store.reading() as tx:
+        keys.check_own(tx.keys(context.person.user), key)
+    return _back(
+        "key-removed", keys.remove_own(context.installation, context.person, key, _code(), context.moment)[1]
+    )
 
 
 @pages.post("/browser-out")
 @needs(SIGNED_IN)
 def browser_out() -> ResponseReturnValue:
     """Sign out another browser of one's own."""
-    here = visit()
-    if here.visitor is None or not browsers.sign_out(
-        here.site, here.visitor, request.form.get("browser", ""), here.moment, typed_code()
+    context = current()
+    if context.visitor is None or not browsers.sign_out(
+        context.installation, context.visitor, request.form.get("browser", ""), context.moment, typed_code()
     ):
         return _back("no-browser")
     return _back("browser-out")
@@ -171,12 +179,14 @@ def browser_out() -> ResponseReturnValue:
 @needs(SIGNED_IN)
 def always() -> ResponseReturnValue:
     """2FA for everything I do: on or off."""
-    here, switch = visit(), request.form.get("switch", "")
+    context, switch = current(), request.form.get("switch", "")
     if switch not in ("on", "off"):
         raise Refusal("usage")
-    if not here.settings.account.allow_always:
+    if not context.settings.account.allow_always:
         raise Refusal("forbidden")
-    _, effects = second_factor.always(here.site, here.person, here.moment, typed_code(), on=switch == "on")
+    _, effects = second_factor.always(
+        context.installation, context.person, context.moment, typed_code(), on=switch == "on"
+    )
     return _back(f"always-{switch}", effects)
 
 
@@ -184,11 +194,13 @@ def always() -> ResponseReturnValue:
 @needs(SIGNED_IN)
 def recovery_codes() -> ResponseReturnValue:
     """A new set, shown once; the old one no longer works."""
-    here = visit()
-    if here.settings.second_factor.recovery_codes == 0:
+    context = current()
+    if context.settings.second_factor.recovery_codes == 0:
         raise Refusal("not-available")
-    codes = second_factor.replace_recovery_codes(here.site, here.person, _code(), here.moment)
-    name = current_app.extensions["once"].put(here.browser, codes, is_secret=True)
+    codes = second_factor.replace_recovery_codes(
+        context.installation, context.person, _code(), context.moment
+    )
+    name = current_app.extensions["once"].put(context.browser, codes, is_secret=True)
     return redirect(url_for("account.new_codes", name=name), 303)
 
 
@@ -196,7 +208,7 @@ def recovery_codes() -> ResponseReturnValue:
 @needs(SIGNED_IN)
 def new_codes(name: str) -> ResponseReturnValue:
     """The new set, once."""
-    codes = current_app.extensions["once"].take(visit().browser, name, tuple)
+    codes = current_app.extensions["once"].take(current().browser, name, tuple)
     return show("recovery_codes.html", codes=codes or (), setting_up=False, name="")
 
 
@@ -204,12 +216,14 @@ def new_codes(name: str) -> ResponseReturnValue:
 @needs(SIGNED_IN)
 def before_removing() -> ResponseReturnValue:
     """What removing means. MUST: numbers, no names, before the code: whoever has the key alone reads this."""
-    here = visit()
+    context = current()
     _check_removal()
-    with here.site.store.reading() as tx:
+    with context.installation.store.reading() as tx:
         few = len(tx.find_repositories("", "", FEW_REPOSITORIES + 1)) <= FEW_REPOSITORIES
     closed = (
-        second_factor.closed_without_factor(here.site, here.person.user, here.moment, here.peer.address)
+        second_factor.closed_without_factor(
+            context.installation, context.person.user, context.moment, context.peer.address
+        )
         if few
         else {}
     )
@@ -220,16 +234,16 @@ def before_removing() -> ResponseReturnValue:
 @needs(SIGNED_IN)
 def remove() -> ResponseReturnValue:
     """Remove the second factor, for a code."""
-    here = visit()
+    context = current()
     _check_removal()
-    done = second_factor.remove(here.site, here.person, _code(), here.moment)
+    done = second_factor.remove(context.installation, context.person, _code(), context.moment)
     renew()
     return _back("removed", done.effects)
 
 
 def _check_removal() -> None:
-    here = visit()
-    if not here.settings.account.allow_remove:
+    context = current()
+    if not context.settings.account.allow_remove:
         raise Refusal("forbidden")
-    if here.stand is None or not here.stand.enrolled:
+    if context.stand is None or not context.stand.enrolled:
         raise Refusal("enrolment-required")

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from flask import Flask
 from flask_wtf.csrf import CSRFProtect
 
-from gitguard.action.site import settings_of
+from gitguard.action.installation import settings_of
 from gitguard.config.cache import SettingsCache
 from gitguard.factor import keyring
 from gitguard.session.moment import Moment, now

@@ -9,7 +9,7 @@ from werkzeug.exceptions import Forbidden, MisdirectedRequest
 
 from gitguard.config.schema import Settings
 from gitguard.message.reasons import printable
-from gitguard.web import visit
+from gitguard.web import context
 from gitguard.web.log import seldom
 
 POLICY = (
@@ -33,7 +33,7 @@ def stand_around(app: Flask) -> None:
     """Look at each request before anything else does, and at each answer after all else."""
     app.before_request(_before)
     app.after_request(_after)
-    app.teardown_request(lambda _: visit.end())
+    app.teardown_request(lambda _: context.end())
 
 
 def _before() -> None:
@@ -43,7 +43,7 @@ def _before() -> None:
     _check_host(settings)
     if request.method not in ("GET", "HEAD"):
         _check_origin(settings)
-    visit.begin()
+    context.begin()
 
 
 def _check_host(settings: Settings) -> None:
@@ -76,8 +76,11 @@ def _check_origin(settings: Settings) -> None:
     # Under no-referrer a form of our own says `null`; then Sec-Fetch-Site speaks. Browsers before 2023 do not send it:
     # then the token in the form does, which is looked at in either case.
     scheme, _, there = request.headers.get("Origin", ours).lower().partition("://")
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if f"{scheme}://{_plain(there, scheme)}" not in (ours, "null://") or site not in ("same-origin", "none"):
+    installation = request.headers.get("Sec-Fetch-Site", "same-origin")
+    if f"{scheme}://{_plain(there, scheme)}" not in (ours, "null://") or installation not in (
+        "same-origin",
+        "none",
+    ):
         raise Forbidden
 
 

@@ -17,10 +17,10 @@ from gitguard.message.reasons import Refusal, told_of
 from gitguard.web import repeats, way_back
 from gitguard.web.around import FREE
 from gitguard.web.confirming import confirm
+from gitguard.web.context import ANYONE, SERVER_ADMIN, SIGNED_IN, current, renew
 from gitguard.web.showing import refusal_in_words, show, texts, typed_code
 from gitguard.web.sign_in import sign_in_page
 from gitguard.web.verify import say_rest, to_verify
-from gitguard.web.visit import ANYONE, SERVER_ADMIN, SIGNED_IN, renew, visit
 
 LOG = logging.getLogger("gitguard.web")
 STATUS = {
@@ -50,12 +50,12 @@ def _check_need() -> ResponseReturnValue | None:
         return None
     view = current_app.view_functions[request.endpoint]
     need = getattr(view, "needs", None)
-    here = visit()
+    context = current()
     if need == ANYONE:
         return None
     if need not in (SIGNED_IN, SERVER_ADMIN):
         raise Refusal("internal-error", f"{request.endpoint} does not say who may come")
-    if here.visitor is None:
+    if context.visitor is None:
         way_back.remember()
         return sign_in_page(401)
     if need == SERVER_ADMIN:
@@ -65,23 +65,23 @@ def _check_need() -> ResponseReturnValue | None:
 
 def _admit_admin(*, opens: bool) -> ResponseReturnValue | None:
     """A server's admin with a recent code; else what asks for one. A form keeps what was filled in, a page its place."""
-    here = visit()
-    if not here.is_admin:
+    context = current()
+    if not context.is_admin:
         raise Refusal("forbidden")
     typed = typed_code()
-    if not here.is_fresh:
-        if request.method == "GET" or here.stand is None or not here.stand.enrolled:
+    if not context.is_fresh:
+        if request.method == "GET" or context.stand is None or not context.stand.enrolled:
             return to_verify()
-        if typed is None or here.is_blind:
+        if typed is None or context.is_blind:
             repeats.not_done()
             return confirm()
-        done = open_by_code(here.site, here.person, typed, here.moment)
+        done = open_by_code(context.installation, context.person, typed, context.moment)
         renew()
         say_rest(done.proof)
         typed = None  # it is spent: what needs one more asks for it
-    current_app.extensions["recent"].use(here.browser, here.moment)
+    current_app.extensions["recent"].use(context.browser, context.moment)
     if opens:
-        prove_known(here.site, here.person, here.moment, typed)
+        prove_known(context.installation, context.person, context.moment, typed)
     return None
 
 
@@ -92,14 +92,14 @@ def refused(refusal: Refusal) -> ResponseReturnValue:
         return show("unavailable.html", status=503, bare=True)
     status = STATUS.get(refusal.reason, 403)
     typed_again = refusal.reason in ("code-rejected", "not-a-code", "throttled", "busy")
-    if typed_again and typed_code() is not None and visit().visitor is not None:
+    if typed_again and typed_code() is not None and current().visitor is not None:
         return confirm(refusal_in_words(refusal), status)
     return show("refused.html", status=status, error=refusal_in_words(refusal))
 
 
 def _proof_wanted(_: ProofWanted) -> ResponseReturnValue:
-    here = visit()
-    if here.stand is None or not here.stand.enrolled:
+    context = current()
+    if context.stand is None or not context.stand.enrolled:
         return refused(Refusal("enrolment-required"))
     if request.method in ("GET", "HEAD"):
         return to_verify()

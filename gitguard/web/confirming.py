@@ -6,8 +6,8 @@ from flask import request
 from flask.typing import ResponseReturnValue
 
 from gitguard.message.reasons import readable
+from gitguard.web.context import current
 from gitguard.web.showing import show, texts
-from gitguard.web.visit import visit
 
 
 def confirm(error: str = "", status: int = 200) -> ResponseReturnValue:
@@ -47,12 +47,12 @@ def _facts() -> dict[str, str]:
         for name in ("name", "user", "require", "lifetime", "reason")
     }
     key, browser = request.form.get("key", ""), request.form.get("browser", "")
-    here = visit()
-    with here.site.store.reading() as tx:
-        comment = next((own.comment for own in tx.keys(here.person.user) if own.fingerprint == key), "")
+    context = current()
+    with context.installation.store.reading() as tx:
+        comment = next((own.comment for own in tx.keys(context.person.user) if own.fingerprint == key), "")
         found = tx.browser(browser) if browser else None
     facts["key"] = readable(comment or key, 100)
     facts["browser"] = (
-        readable(found.agent or found.address, 60) if found and found.user == here.person.user else ""
+        readable(found.agent or found.address, 60) if found and found.user == context.person.user else ""
     )
     return facts

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app
 
-from gitguard.action.site import open_site
+from gitguard.action.installation import open_installation
 from gitguard.config.faults import ConfigurationError
 from gitguard.message.reasons import Refusal
-from gitguard.web.visit import ANYONE, needs
+from gitguard.web.context import ANYONE, needs
 
 pages = Blueprint("health", __name__)
 
@@ -17,17 +17,17 @@ pages = Blueprint("health", __name__)
 def healthz() -> Response:
     """200 `ok` while configuration, keys and store can be used, else 503."""
     try:
-        site = open_site(
+        installation = open_installation(
             current_app.config["CONFIG"],
             current_app.config["NOW"](),
             "configuration",
             current_app.extensions["settings"],
         )
         try:
-            with site.store.reading() as tx:
+            with installation.store.reading() as tx:
                 tx.latest_at()
         finally:
-            site.store.close()
+            installation.store.close()
     except (ConfigurationError, Refusal):
         return Response("unavailable\n", 503, mimetype="text/plain")
     return Response("ok\n", 200, mimetype="text/plain")

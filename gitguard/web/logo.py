@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from gitguard.message.reasons import Refusal
-from gitguard.web.visit import ANYONE, needs, visit
+from gitguard.web.context import ANYONE, current, needs
 
 pages = Blueprint("logo", __name__)
 LONGEST_BYTES = 256 * 1024
@@ -16,7 +16,7 @@ KINDS = {"svg": "image/svg+xml", "png": "image/png"}
 @needs(ANYONE)
 def logo() -> Response:
     """The picture, as what it is and nothing else: the policy of every page (no script but ours) holds for it, too."""
-    path = visit().settings.web.logo
+    path = current().settings.web.logo
     kind = KINDS.get(path.rpartition(".")[2], "")
     try:
         with open(path, "rb") as file:

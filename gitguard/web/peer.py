@@ -80,10 +80,10 @@ def is_trusted(address: str, account: str, settings: Settings) -> bool:
 
 def _lies_in(address: str, network: str) -> bool:
     try:
-        here = ipaddress.ip_address(address.partition("%")[0])
-        if isinstance(here, ipaddress.IPv6Address) and here.ipv4_mapped is not None:
-            here = here.ipv4_mapped
-        return here in ipaddress.ip_network(network)
+        context = ipaddress.ip_address(address.partition("%")[0])
+        if isinstance(context, ipaddress.IPv6Address) and context.ipv4_mapped is not None:
+            context = context.ipv4_mapped
+        return context in ipaddress.ip_network(network)
     except (ValueError, TypeError):
         return False
 

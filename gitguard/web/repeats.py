@@ -16,7 +16,7 @@ from collections import OrderedDict
 
 from flask import Flask, Response, current_app, g, request, session
 
-from gitguard.web.visit import COOKIE_KEY
+from gitguard.web.context import COOKIE_KEY
 
 KEPT_SECONDS = 60
 WAIT_SECONDS = 15  # for the first to be answered; then the second is looked at by itself

@@ -18,8 +18,8 @@ from gitguard.policy.requirement import TOGGLES
 from gitguard.repository import toggle
 from gitguard.repository.registry import known
 from gitguard.store.rows import Repository
+from gitguard.web.context import SIGNED_IN, current, needs
 from gitguard.web.showing import refusal_in_words, say, say_not_all, show, typed_code
-from gitguard.web.visit import SIGNED_IN, needs, visit
 
 pages = Blueprint("repositories", __name__)
 PAGE = 50
@@ -29,13 +29,13 @@ PAGE = 50
 @needs(SIGNED_IN)
 def repositories() -> ResponseReturnValue:
     """One's own repositories; all of them for the server's admins. A page at a time."""
-    here, after = visit(), request.args.get("after", "")
+    context, after = current(), request.args.get("after", "")
     holding = request.args.get("q", "")
-    with here.site.store.reading() as tx:
-        if here.is_admin and here.is_fresh:
+    with context.installation.store.reading() as tx:
+        if context.is_admin and context.is_fresh:
             rows = tx.find_repositories(holding, after, PAGE + 1)
         else:
-            names = [name for name in tx.administered_by(here.person.user) if holding in name]
+            names = [name for name in tx.administered_by(context.person.user) if holding in name]
             found = [tx.repository(name) for name in names if name > after][: PAGE + 1]
             rows = [row for row in found if row is not None]
     return show(
@@ -45,7 +45,7 @@ def repositories() -> ResponseReturnValue:
         q=holding,
         after=after,
         why=why_not_offered(),
-        all=here.is_admin and here.is_fresh,
+        all=context.is_admin and context.is_fresh,
     )
 
 
@@ -57,7 +57,7 @@ def described(row: Repository) -> str:
 def why_not_offered() -> str:
     """Why the toggle cannot be changed here, "" where it can."""
     try:
-        toggle.check_offered(visit().settings)
+        toggle.check_offered(current().settings)
     except Refusal as refusal:
         return refusal.text
     return ""
@@ -73,12 +73,12 @@ def repository() -> ResponseReturnValue:
 def _show(
     row: Repository, error: Markup | str = "", field: str = "", status: int = 200
 ) -> ResponseReturnValue:
-    here = visit()
-    with here.site.store.reading() as tx:
+    context = current()
+    with context.installation.store.reading() as tx:
         admins = tx.repository_admins(row.name)
-        lines = state_lines(tx, here.settings, row, here.person, here.moment)
+        lines = state_lines(tx, context.settings, row, context.person, context.moment)
     lowest = TOGGLES.index(row.floor_require)
-    limit = row.floor_lifetime_seconds or int(here.settings.session.lifetime)
+    limit = row.floor_lifetime_seconds or int(context.settings.session.lifetime)
     return show(
         "repository.html",
         status=status,
@@ -98,16 +98,16 @@ def _show(
 
 def _administered(name: str) -> Repository:
     """The repository, for who may administer it. Raises Refusal, the same for one that is not there."""
-    here = visit()
-    with here.site.store.reading() as tx:
+    context = current()
+    with context.installation.store.reading() as tx:
         try:
-            row = known(tx, here.settings, name)
+            row = known(tx, context.settings, name)
         except Refusal:
             row = None
-        own = row is not None and here.person.user in tx.repository_admins(row.name)
-    if row is None or not (own or here.is_admin):
+        own = row is not None and context.person.user in tx.repository_admins(row.name)
+    if row is None or not (own or context.is_admin):
         raise Refusal("forbidden")
-    if not own and not here.is_fresh and typed_code() is None:
+    if not own and not context.is_fresh and typed_code() is None:
         raise ProofWanted  # a server's admin, who looks at all of them with a fresh factor alone
     return row
 
@@ -130,10 +130,12 @@ def _set(field: str, act: Callable[[str], Effects | None], done: str = "") -> Re
 @needs(SIGNED_IN)
 def require() -> ResponseReturnValue:
     """Set what is demanded, with a factor of the last five minutes or a code."""
-    here, word = visit(), request.form.get("require", "")
+    context, word = current(), request.form.get("require", "")
     return _set(
         "require",
-        lambda name: toggles.set_require(here.site, here.person, name, word, here.moment, typed_code())[1],
+        lambda name: toggles.set_require(
+            context.installation, context.person, name, word, context.moment, typed_code()
+        )[1],
     )
 
 
@@ -141,10 +143,12 @@ def require() -> ResponseReturnValue:
 @needs(SIGNED_IN)
 def lifetime() -> ResponseReturnValue:
     """Set how long a verification counts here."""
-    here, word = visit(), request.form.get("lifetime", "").strip()
+    context, word = current(), request.form.get("lifetime", "").strip()
     return _set(
         "lifetime",
-        lambda name: toggles.set_lifetime(here.site, here.person, name, word, here.moment, typed_code())[1],
+        lambda name: toggles.set_lifetime(
+            context.installation, context.person, name, word, context.moment, typed_code()
+        )[1],
     )
 
 
@@ -152,10 +156,12 @@ def lifetime() -> ResponseReturnValue:
 @needs(SIGNED_IN)
 def admins() -> ResponseReturnValue:
     """Add or remove an admin of the repository."""
-    here, verb = visit(), request.form.get("verb", "")
+    context, verb = current(), request.form.get("verb", "")
     user = request.form.get("user", "").strip()
 
     def act(name: str) -> None:
-        toggles.change_admin(here.site, here.person, name, verb, user, here.moment, typed_code())
+        toggles.change_admin(
+            context.installation, context.person, name, verb, user, context.moment, typed_code()
+        )
 
     return _set("user", act, f"admin-{verb}")

@@ -14,11 +14,11 @@ from gitguard.factor.enrolment import Basis, PendingEnrolment
 from gitguard.factor.invite import PREFIX
 from gitguard.factor.proof import SecondCodeWanted
 from gitguard.message.reasons import Refusal, readable
+from gitguard.web.context import SIGNED_IN, current, needs
 from gitguard.web.enrolments import BrowserEnrolment, PendingEnrolments
 from gitguard.web.once import Once
 from gitguard.web.showing import refusal_in_words, say, say_not_all, show, texts
 from gitguard.web.verify import the_one, went_on
-from gitguard.web.visit import SIGNED_IN, needs, visit
 
 pages = Blueprint("set_up", __name__, url_prefix="/set-up")
 QUIET_MODULES = 4
@@ -40,16 +40,16 @@ def _lost() -> Basis | None:
 
     MUST: it ends with that session: by leaving, by an admin, by another network.
     """
-    here = visit()
-    session = here.stand.session if here.stand is not None else None
+    context = current()
+    session = context.stand.session if context.stand is not None else None
     if session is None or session.method != "recovery-code":
         return None
-    return _enrolments().lost(here.browser, here.moment)
+    return _enrolments().lost(context.browser, context.moment)
 
 
 def _mine() -> BrowserEnrolment | None:
-    here = visit()
-    return _enrolments().get(here.browser, here.moment)
+    context = current()
+    return _enrolments().get(context.browser, context.moment)
 
 
 @pages.get("")
@@ -61,23 +61,23 @@ def begin() -> ResponseReturnValue:
 
 def _wanted_here(asked: str) -> ApprovalRequest | None:
     """The request that led here: by its id, or the one that there is of the key that signed in."""
-    here = visit()
+    context = current()
     if asked:
-        return requests.request_of(here.site, here.person, asked, here.moment)
-    return the_one(requests.shown(here.site, here.person, here.moment, verified=False))
+        return requests.request_of(context.installation, context.person, asked, context.moment)
+    return the_one(requests.shown(context.installation, context.person, context.moment, verified=False))
 
 
 def _first_page(error: Markup | str = "", status: int = 200) -> ResponseReturnValue:
-    here = visit()
-    enrolled = here.stand is not None and here.stand.enrolled
+    context = current()
+    enrolled = context.stand is not None and context.stand.enrolled
     lost = enrolled and _lost() is not None
-    with here.site.store.reading() as tx:
-        needed = not lost and enrolment.needs_basis(here.site, tx, here.person)
+    with context.installation.store.reading() as tx:
+        needed = not lost and enrolment.needs_basis(context.installation, tx, context.person)
     given = request.form.get("given", "").strip()
     return show(
         "set_up.html",
         status=status,
-        apps=here.settings.apps,
+        apps=context.settings.apps,
         needed=needed,
         enrolled=enrolled,
         lost=lost,
@@ -92,16 +92,18 @@ def _first_page(error: Markup | str = "", status: int = 200) -> ResponseReturnVa
 @needs(SIGNED_IN)
 def start() -> ResponseReturnValue:
     """A fresh secret and recovery codes; on to the codes or, where there are none, the secret."""
-    here = visit()
+    context = current()
     given = request.form.get("given", "").strip()
-    enrolled = here.stand is not None and here.stand.enrolled
+    enrolled = context.stand is not None and context.stand.enrolled
     basis = _lost() if enrolled and not given else None
     try:
         if basis is not None:
-            pending = second_factor.begin_enrolment_again(here.site, here.person, basis, here.moment)
+            pending = second_factor.begin_enrolment_again(
+                context.installation, context.person, basis, context.moment
+            )
         else:
             pending = second_factor.begin_enrolment(
-                here.site, here.person, given.encode() if given else None, here.moment
+                context.installation, context.person, given.encode() if given else None, context.moment
             )
     except SecondCodeWanted:
         return _first_page(texts()("confirm.second"))
@@ -112,14 +114,14 @@ def start() -> ResponseReturnValue:
         return _first_page(refusal_in_words(refusal), status)
     begun = BrowserEnrolment(
         pending,
-        (here.person.user, here.person.budget_key),
+        (context.person.user, context.person.budget_key),
         "" if enrolled else request.form.get("request", ""),
         by_lost=basis is not None,
     )
-    _enrolments().put(here.browser, begun)
+    _enrolments().put(context.browser, begun)
     if not pending.recovery_codes:
         return _to_secret(begun)
-    name = _once().put(here.browser, pending.recovery_codes, is_secret=True)
+    name = _once().put(context.browser, pending.recovery_codes, is_secret=True)
     return redirect(url_for("set_up.codes", name=name), 303)
 
 
@@ -130,7 +132,7 @@ def codes(name: str) -> ResponseReturnValue:
     begun = _mine()
     if begun is None:
         return _over()
-    found = _once().take(visit().browser, name, tuple)
+    found = _once().take(current().browser, name, tuple)
     return show("recovery_codes.html", codes=found or (), setting_up=True, name=begun.name)
 
 
@@ -143,11 +145,11 @@ def kept() -> ResponseReturnValue:
 
 
 def _to_secret(begun: BrowserEnrolment) -> ResponseReturnValue:
-    here = visit()
+    context = current()
     name = ""
     if not begun.secret_given:
         begun.secret_given = True
-        name = _once().put(here.browser, begun.pending, is_secret=True)
+        name = _once().put(context.browser, begun.pending, is_secret=True)
     return redirect(url_for("set_up.app", name=name or "shown"), 303)
 
 
@@ -158,7 +160,7 @@ def app(name: str) -> ResponseReturnValue:
     begun = _mine()
     if begun is None:
         return _over()
-    return _code_page(begun, secret=_once().take(visit().browser, name, PendingEnrolment) is begun.pending)
+    return _code_page(begun, secret=_once().take(current().browser, name, PendingEnrolment) is begun.pending)
 
 
 def _code_page(
@@ -178,7 +180,7 @@ def _code_page(
         digits=parameters.digits,
         period=parameters.period_seconds,
         algorithm=parameters.algorithm,
-        user=visit().person.user,
+        user=current().person.user,
         name=begun.name,
         ends_at=begun.pending.ends_at,
         wanted=_wanted(begun),
@@ -198,15 +200,19 @@ def qr_of(uri: str) -> Markup:
 
 
 def _wanted(begun: BrowserEnrolment) -> ApprovalRequest | None:
-    here = visit()
-    return requests.request_of(here.site, here.person, begun.request, here.moment) if begun.request else None
+    context = current()
+    return (
+        requests.request_of(context.installation, context.person, begun.request, context.moment)
+        if begun.request
+        else None
+    )
 
 
 @pages.post("/confirm")
 @needs(SIGNED_IN)
 def confirm() -> ResponseReturnValue:
     """The first code of the new app: the factor counts, and what led here may continue."""
-    here, begun = visit(), _mine()
+    context, begun = current(), _mine()
     if begun is None or (begun.by_lost and _lost() is None):
         return _over()
     if request.form.get("name", begun.name) != begun.name:
@@ -215,11 +221,11 @@ def confirm() -> ResponseReturnValue:
     typed = request.form.get("code", "").encode("utf-8", "replace")
     try:
         done, effects = second_factor.confirm(
-            here.site,
-            here.person,
+            context.installation,
+            context.person,
             begun.pending,
             typed,
-            here.moment,
+            context.moment,
             wanted,
             request.form.get("number", ""),
         )
@@ -229,8 +235,8 @@ def confirm() -> ResponseReturnValue:
         field = "number" if refusal.detail == "number" else "code"
         words = texts()("app.not_a_code") if refusal.reason == "not-a-code" else refusal_in_words(refusal)
         return _code_page(begun, error=words, field=field, status=400)
-    _enrolments().drop(here.browser)
-    _once().forget(here.browser)
+    _enrolments().drop(context.browser)
+    _once().forget(context.browser)
     say_not_all(effects.fault)
     if wanted is not None:
         return went_on(wanted)
@@ -242,8 +248,8 @@ def confirm() -> ResponseReturnValue:
 
 def _over() -> ResponseReturnValue:
     """Nothing is begun here: it took too long, or it is done, and somebody came back to its page."""
-    here = visit()
-    with here.site.store.reading() as tx:
-        factor = tx.factor(here.person.user)
-    done = factor is not None and 0 <= here.moment.at - factor.enrolled_at < LATELY_SECONDS
+    context = current()
+    with context.installation.store.reading() as tx:
+        factor = tx.factor(context.person.user)
+    done = factor is not None and 0 <= context.moment.at - factor.enrolled_at < LATELY_SECONDS
     return show("set_up_over.html", status=410, done=done)

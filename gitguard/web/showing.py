@@ -48,10 +48,10 @@ def _static() -> Callable[[str], str]:
 
 def _brand() -> dict[str, str]:
     """Whose page this is: the name that authenticator apps show, and the host. Empty where nothing is known."""
-    here = g.get("visit")
-    if here is None:
+    context = g.get("context")
+    if context is None:
         return {"name": "gitguard", "host": "", "logo": ""}
-    settings = here.settings
+    settings = context.settings
     return {
         "name": readable(settings.issuer, 60),
         "host": "" if settings.issuer == settings.host.name else readable(settings.host.name, 100),
@@ -72,8 +72,8 @@ def texts() -> Texts:
 
 def show(template: str, *, status: int = 200, bare: bool = False, **facts: object) -> Response:
     """The page of `template`; `bare` ones know nothing of whoever looks, and need no store."""
-    visit = None if bare else g.get("visit")
-    return make_response(render_template(template, visit=visit, **facts), status)
+    current = None if bare else g.get("context")
+    return make_response(render_template(template, context=current, **facts), status)
 
 
 def say(key: str, category: str = "good", /, **facts: object) -> None:
@@ -151,8 +151,8 @@ def _fact(value: object) -> str:
 
 
 def _now() -> int:
-    visit = g.get("visit")
-    return visit.moment.at if visit is not None else int(time.time())
+    current = g.get("context")
+    return current.moment.at if current is not None else int(time.time())
 
 
 def _told(at: object) -> int:

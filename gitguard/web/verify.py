@@ -17,9 +17,9 @@ from gitguard.factor.verification import verify as open_by_code
 from gitguard.message.moments import day
 from gitguard.message.reasons import Refusal
 from gitguard.web import repeats, way_back
+from gitguard.web.context import SIGNED_IN, current, needs, renew
 from gitguard.web.once import Once
 from gitguard.web.showing import refusal_in_words, say, say_not_all, show, texts, typed_code
-from gitguard.web.visit import SIGNED_IN, needs, renew, visit
 
 pages = Blueprint("verify", __name__)
 CONTINUES_SECONDS = 2.0  # a push that waits looks twice a second
@@ -53,15 +53,15 @@ def to_verify() -> ResponseReturnValue:
 @needs(SIGNED_IN)
 def verify(id_: str) -> ResponseReturnValue:
     """The request that was named, or the one that there is; several are listed. MUST: none continues that was not shown."""
-    here = visit()
-    if here.stand is None or not here.stand.enrolled:
+    context = current()
+    if context.stand is None or not context.stand.enrolled:
         return redirect(url_for("set_up.begin", request=id_ or None), 303)
     return _form(id_)
 
 
 def the_one(found: list[ApprovalRequest]) -> ApprovalRequest | None:
     """What this browser is for, where that is beyond doubt: the one push that waits, or else the one request, of its own key."""
-    own = visit().person.signed_in_by
+    own = current().person.signed_in_by
     mine = [one for one in found if own is not None and one.request.credential == own.text]
     waiting = [one for one in mine if one.waits]
     candidates = waiting or mine
@@ -69,11 +69,11 @@ def the_one(found: list[ApprovalRequest]) -> ApprovalRequest | None:
 
 
 def _form(id_: str, error: Markup | str = "", field: str = "", status: int = 200) -> ResponseReturnValue:
-    here = visit()
+    context = current()
     then = way_back.own_page(request.values.get("then", ""))
-    shown = requests.shown(here.site, here.person, here.moment, verified=here.is_verified)
+    shown = requests.shown(context.installation, context.person, context.moment, verified=context.is_verified)
     if id_:
-        wanted = requests.request_of(here.site, here.person, id_, here.moment)
+        wanted = requests.request_of(context.installation, context.person, id_, context.moment)
     elif then or request.method == "POST":
         wanted = None  # another page asked for the code; or the code was for this website
     else:
@@ -86,7 +86,7 @@ def _form(id_: str, error: Markup | str = "", field: str = "", status: int = 200
         others=[one for one in shown if wanted is None or one.request.id != wanted.request.id],
         then=then,
         for_admin=then.startswith(("/admin", "/repositor")),
-        is_blind=here.is_blind,
+        is_blind=context.is_blind,
         error=error,
         field=field,
         number=request.form.get("number", ""),
@@ -97,12 +97,12 @@ def _form(id_: str, error: Markup | str = "", field: str = "", status: int = 200
 @needs(SIGNED_IN)
 def give_code() -> ResponseReturnValue:
     """A code: the session that the request needs, and this browser's own."""
-    here = visit()
+    context = current()
     id_ = request.form.get("request", "")
     typed = typed_code() or b""
     try:
         if not id_:
-            done = open_by_code(here.site, here.person, typed, here.moment)
+            done = open_by_code(context.installation, context.person, typed, context.moment)
             say("verify.done")
             say_rest(done.proof)
             then = way_back.own_page(request.form.get("then", ""))
@@ -110,7 +110,7 @@ def give_code() -> ResponseReturnValue:
                 return redirect(url_for("set_up.begin"), 303)
             return redirect(way_back.link_to(then), 303)
         approved = requests.approve(
-            here.site, here.person, id_, request.form.get("number", ""), typed, here.moment
+            context.installation, context.person, id_, request.form.get("number", ""), typed, context.moment
         )
     except Refusal as refusal:
         if refusal.reason not in TOLD_AGAIN:
@@ -124,7 +124,7 @@ def give_code() -> ResponseReturnValue:
 
 def say_rest(proof: Proof) -> None:
     """Wrong codes since the last time: the owner is the one who can tell whether they were theirs. And codes left."""
-    here = visit()
+    context = current()
     rejected = proof.rejected
     if rejected is not None:
         say(
@@ -132,7 +132,7 @@ def say_rest(proof: Proof) -> None:
             "warning",
             count=rejected.failures,
             address=rejected.last_address or "?",
-            day=day(rejected.last_at, here.moment.at),
+            day=day(rejected.last_at, context.moment.at),
         )
     for change in proof.changes:
         say(
@@ -141,11 +141,11 @@ def say_rest(proof: Proof) -> None:
             what=texts()(f"changed.{change.event}", subject=change.subject),
             credential=change.credential,
             address=change.address or "?",
-            day=day(change.at, here.moment.at),
+            day=day(change.at, context.moment.at),
         )
     if proof.method == "recovery-code":
         current_app.extensions["enrolments"].note_lost(
-            here.browser, Basis("factor", proof.enrolment.encode()), here.moment
+            context.browser, Basis("factor", proof.enrolment.encode()), context.moment
         )
         say("account.codes_left", "warning", left=proof.recovery_codes_left)
 
@@ -158,14 +158,14 @@ def _once() -> Once:
 def went_on(wanted: ApprovalRequest) -> ResponseReturnValue:
     """Allowed: on to the page that says whether it has just continued by itself, or is to be run again."""
     done = Continued(wanted, wanted.waits and _continues(wanted))
-    return redirect(url_for("verify.done", name=_once().put(visit().browser, done)), 303)
+    return redirect(url_for("verify.done", name=_once().put(current().browser, done)), 303)
 
 
 def _continues(wanted: ApprovalRequest) -> bool:
     """Whether the push that waits has continued, watched for a moment."""
-    here, ends = visit(), time.monotonic() + CONTINUES_SECONDS
+    context, ends = current(), time.monotonic() + CONTINUES_SECONDS
     while time.monotonic() < ends:
-        if requests.went_on(here.site, wanted, here.moment):
+        if requests.went_on(context.installation, wanted, context.moment):
             return True
         time.sleep(LOOK_SECONDS)
     return False
@@ -175,17 +175,17 @@ def _continues(wanted: ApprovalRequest) -> bool:
 @needs(SIGNED_IN)
 def done(name: str) -> ResponseReturnValue:
     """What a code did; a page that is loaded again says the same."""
-    here = visit()
-    what = _once().take(here.browser, name, Continued)
+    context = current()
+    what = _once().take(context.browser, name, Continued)
     if what is None:
         return redirect(url_for("account.account"), 303)
     return show(
         "done.html",
         wanted=what.wanted,
         continued=what.by_itself,
-        is_lost=here.stand is not None
-        and here.stand.session is not None
-        and here.stand.session.method == "recovery-code",
+        is_lost=context.stand is not None
+        and context.stand.session is not None
+        and context.stand.session.method == "recovery-code",
     )
 
 
@@ -193,32 +193,35 @@ def done(name: str) -> ResponseReturnValue:
 @needs(SIGNED_IN)
 def not_me() -> ResponseReturnValue:
     """The request dies, the sessions and browsers of its key end, the server's admin hears of it."""
-    here = visit()
+    context = current()
     stopped = requests.deny(
-        here.site,
-        here.person,
+        context.installation,
+        context.person,
         request.form.get("request", ""),
         request.form.get("key", ""),
-        here.moment,
+        context.moment,
         typed_code(),
     )
     say_not_all(stopped.effects.fault)
     renew()
-    return redirect(url_for("verify.stopped", name=_once().put(here.browser, stopped)), 303)
+    return redirect(url_for("verify.stopped", name=_once().put(context.browser, stopped)), 303)
 
 
 @pages.get("/verify/stopped/<name>")
 @needs(SIGNED_IN)
 def stopped(name: str) -> ResponseReturnValue:
     """What to do about a key that somebody else has."""
-    here = visit()
-    what = _once().take(here.browser, name, Denied)
+    context = current()
+    what = _once().take(context.browser, name, Denied)
     if what is None:
         return redirect(url_for("account.account"), 303)
-    with here.site.store.reading() as tx:
-        keys = tx.keys(here.person.user)
+    with context.installation.store.reading() as tx:
+        keys = tx.keys(context.person.user)
     may = (
-        here.settings.account.allow_keys and len(keys) > 1 and here.stand is not None and here.stand.enrolled
+        context.settings.account.allow_keys
+        and len(keys) > 1
+        and context.stand is not None
+        and context.stand.enrolled
     )
     return show(
         "not_me.html",

@@ -15,8 +15,8 @@ from typing import get_args
 import pytest
 
 from gitguard.action import exemptions, sessions, users
+from gitguard.action.installation import Installation, open_installation
 from gitguard.action.notices import _TOLD, notices_of
-from gitguard.action.site import Site, open_site
 from gitguard.config.schema import Event
 from gitguard.host import notices
 from gitguard.message.reasons import Refusal
@@ -35,10 +35,10 @@ def program(folder: Path, body: str) -> Path:
     return path
 
 
-def opened(server: Direct, command: list[str], **tables: object) -> Site:
+def opened(server: Direct, command: list[str], **tables: object) -> Installation:
     """The installation with `command` to be told."""
     server.configure(notify={"command": command}, **tables)  # type: ignore[arg-type]
-    return open_site(str(server.config), now(), ACTOR)
+    return open_installation(str(server.config), now(), ACTOR)
 
 
 def until(true: Callable[[], bool], seconds: float = 40) -> None:
@@ -180,7 +180,7 @@ def test_only_the_events_that_are_wanted(site: Direct, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     place = opened(site, [str(program(tmp_path, f'cat >> "{seen}"'))])
     site.configure(notify={"events": ["removed"]})
-    place = open_site(str(site.config), now(), ACTOR)
+    place = open_installation(str(site.config), now(), ACTOR)
     users.add(place, "ann", [], now(), ACTOR)
     users.set_state(place, "ann", "suspended", now(), ACTOR, "")
     users.remove(place, "ann", now(), ACTOR, "")
@@ -203,7 +203,7 @@ def test_an_exemption_is_told_when_it_is_first_used_and_before_it_ends(
     )
     text = site.config.read_text()
     site.write(text + f'\n[[rules]]\nname = "robots"\nusers = ["robot"]\nexempt = true\nuntil = {ends}\n')
-    place = open_site(str(site.config), now(), ACTOR)
+    place = open_installation(str(site.config), now(), ACTOR)
     line = {
         "id": "x", "at": at, "user": "robot", "key": "k", "address": "192.0.2.7", "repository": "app", "operation": "push",
         "verdict": "allowed", "reason": "exempt", "because": "rule:robots", "session_age_seconds": None,

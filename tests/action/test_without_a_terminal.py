@@ -34,8 +34,8 @@ from gitguard.action import (
     users,
 )
 from gitguard.action.effects import write_keys
+from gitguard.action.installation import Installation, open_installation
 from gitguard.action.sessions import Which
-from gitguard.action.site import Site, open_site
 from gitguard.action.wanted import Wanted
 from gitguard.exchange.offer import Offer, Offered
 from gitguard.factor.enrolment import Basis
@@ -58,7 +58,7 @@ class House:
 
     def __init__(self, server: Direct) -> None:
         self.server = server
-        self.site: Site = open_site(str(server.config), now(), ACTOR)
+        self.site: Installation = open_installation(str(server.config), now(), ACTOR)
         self.moment = now()
         self.count = 0
 
@@ -586,7 +586,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
 # What actions are made of, called by each of them.
 PARTS = {
     "effects.take_effect", "revocation.end_stale", "revocation.look_path",
-    "roster.entry_of", "site.open_site", "site.settings_of", "keys.check_own_allowed",
+    "roster.entry_of", "installation.open_installation", "installation.settings_of", "keys.check_own_allowed",
     "repositories.lost", "trail.write_archive", "trail.move_out", "pruning.prune", "pruning.left_behind", "pruning.clear_away",  # of the sweep; test_pruning.py
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gitguard.action import trail
-from gitguard.action.site import open_site
+from gitguard.action.installation import open_installation
 from gitguard.session.moment import Moment, now
 from gitguard.store.chain import GENESIS, link, text_of
 from lab.server import Direct
@@ -153,7 +153,7 @@ def test_a_chain_that_is_not_whole_stays_where_it_is(site: Direct) -> None:
 def test_moving_out_that_was_killed_is_in_order(site: Direct, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two steps the chain is whole, and the next archive takes the rest."""
     monkeypatch.setattr(trail, "STEP", 20)
-    opened = open_site(str(site.config), now(), "test")
+    opened = open_installation(str(site.config), now(), "test")
     with (site.folder / "x").open("wb") as target:
         written = trail.write_archive(opened, target, now().at - 365 * DAY)
     assert [step.partition(" ")[0] for step in written.steps] == ["20", "40", "50"]

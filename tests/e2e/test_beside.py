@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gitguard.action import sessions
+from gitguard.action.installation import open_installation
 from gitguard.action.sessions import Which
-from gitguard.action.site import open_site
 from gitguard.session.moment import now
 from lab.server import Direct, Person
 
@@ -99,7 +99,7 @@ def test_nobody_is_shut_out_for_long_by_revoking_all(site: Direct) -> None:
             ((f"u{n % 10_000}", f"192.0.{n // 10_000}.1") for n in range(100_000)),
         )
     store.close()
-    opened = open_site(str(site.config), now(), "test")
+    opened = open_installation(str(site.config), now(), "test")
     real = opened.store.writing
     held: list[float] = []
 

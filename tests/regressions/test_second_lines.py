@@ -411,7 +411,7 @@ def test_the_page_looks_now_and_then_whether_a_push_continues(monkeypatch: pytes
     def sleep(seconds: float) -> None:
         clock[0] += seconds
 
-    monkeypatch.setattr(page, "visit", lambda: SimpleNamespace(site=None, moment=None))
+    monkeypatch.setattr(page, "current", lambda: SimpleNamespace(installation=None, moment=None))
     monkeypatch.setattr("gitguard.web.verify.requests.went_on", went_on)
     monkeypatch.setattr("gitguard.web.verify.time.monotonic", lambda: clock[0])
     monkeypatch.setattr("gitguard.web.verify.time.sleep", sleep)

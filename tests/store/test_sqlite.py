@@ -394,7 +394,7 @@ def test_a_head_that_cannot_be_written_is_said_after_what_was_done(
     from types import SimpleNamespace
     from typing import Any
 
-    from gitguard.cli.here import say_lag
+    from gitguard.cli.context import say_lag
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

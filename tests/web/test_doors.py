@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from gitguard.web.app import create_app
-from gitguard.web.visit import ANYONE, SERVER_ADMIN, SIGNED_IN
+from gitguard.web.context import ANYONE, SERVER_ADMIN, SIGNED_IN
 from lab.page import Answer, Browser
 from tests.web.conftest import Hall
 

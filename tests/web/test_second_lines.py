@@ -83,15 +83,15 @@ class Store:
 
 
 def visiting(monkeypatch: pytest.MonkeyPatch, module: Any, store: Store) -> list[dict[str, Any]]:
-    """A visit by somebody enrolled, who may do everything; what its pages are given to show."""
+    """A request of somebody enrolled, who may do everything; what its pages are given to show."""
     shown: list[dict[str, Any]] = []
     person = SimpleNamespace(user="a", credential=SimpleNamespace(text="web:a"))
     allowed = SimpleNamespace(allow_keys=True, allow_remove=True)
     here = SimpleNamespace(
-        site=SimpleNamespace(store=store), settings=SimpleNamespace(account=allowed), person=person, moment=None,
+        installation=SimpleNamespace(store=store), settings=SimpleNamespace(account=allowed), person=person, moment=None,
         peer=SimpleNamespace(address=""), stand=SimpleNamespace(enrolled=True), browser="web:a",
     )  # fmt: skip
-    monkeypatch.setattr(module, "visit", lambda: here)
+    monkeypatch.setattr(module, "current", lambda: here)
     monkeypatch.setattr(module, "show", lambda _, **what: shown.append(what))
     return shown
 

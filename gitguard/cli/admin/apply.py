@@ -9,8 +9,8 @@ import click
 from gitguard.action.applying import May, carry_out, plan
 from gitguard.action.wanted import read_wanted
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import open_office, read_file, say_faults
-from gitguard.cli.here import check_effects
+from gitguard.cli.admin.context import open_admin_context, read_file, say_faults
+from gitguard.cli.context import check_effects
 from gitguard.cli.printing import number, say_json
 from gitguard.command_line import say
 from gitguard.config.faults import ConfigurationError
@@ -37,11 +37,11 @@ def apply(ctx: click.Context, file: str, dry_run: bool, prune: bool, resume: boo
     except ConfigurationError as error:
         summed = say_faults(error)
         raise Refusal("usage", text=summed.text.partition(";")[0], hint="nothing was changed") from None
-    office = open_office(ctx)
-    planned = plan(office.site, wanted, now(), office.actor, May(prune=prune, resume=resume))
+    context = open_admin_context(ctx)
+    planned = plan(context.installation, wanted, now(), context.actor, May(prune=prune, resume=resume))
     ended = 0
     if not dry_run:
-        for step, effects in carry_out(planned, office.site, now()):
+        for step, effects in carry_out(planned, context.installation, now()):
             if not as_json and step in planned.steps:
                 click.echo(step.what)
             ended += effects.ended

@@ -12,7 +12,7 @@ import click
 
 from gitguard.action import trail, upkeep
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import check_reason, open_office, open_settings_or_say
+from gitguard.cli.admin.context import check_reason, open_admin_context, open_settings_or_say
 from gitguard.cli.printing import counted, number, say_json, say_json_each
 from gitguard.cli.progress import watched
 from gitguard.command_line import Group
@@ -68,7 +68,7 @@ def show(
 def _records(ctx: click.Context, file: str | None) -> Iterator[Iterator[AuditRecord]]:
     """The trail's in the store, or those of an archive."""
     if file is None:
-        yield trail.records(open_office(ctx).site.store)
+        yield trail.records(open_admin_context(ctx).installation.store)
         return
     with open_as_caller(file, str(open_settings_or_say(ctx).host.account)) as source:
         yield trail.read_archive(source, file)
@@ -138,14 +138,14 @@ def archive(ctx: click.Context, before: str, file: str) -> None:
         )
     new = NewFile(file, str(open_settings_or_say(ctx).host.account))
     try:
-        office, moment = open_office(ctx), now()
+        context, moment = open_admin_context(ctx), now()
         with os.fdopen(new.handle, "wb", closefd=False) as target:
-            written = trail.write_archive(office.site, target, moment.at - age)
+            written = trail.write_archive(context.installation, target, moment.at - age)
         if not written.records:
             click.echo(f"no record is older than {before}; nothing was moved")
             return
         new.keep()
-        trail.move_out(office.site, written, os.path.basename(file), moment, office.actor)
+        trail.move_out(context.installation, written, os.path.basename(file), moment, context.actor)
     except OSError as error:
         raise machine_fault(f"cannot write {new.path}", error) from None
     finally:
@@ -162,13 +162,13 @@ def verify(ctx: click.Context, file: str | None, as_json: bool) -> int:
     """Check that the trail was not altered. Against itself and the head outside the store; exit 1 if it was."""
     if file is not None:
         return _verify_archive(ctx, file, as_json=as_json)
-    office = open_office(ctx)
+    context = open_admin_context(ctx)
     # The head first: a record that is written meanwhile must not look like a missing one.
     try:
-        head, unread = office.site.store.head.read(), ""
+        head, unread = context.installation.store.head.read(), ""
     except (OSError, ValueError) as error:
         head, unread = None, f"the head outside the store cannot be read: {error}"
-    with office.site.store.reading() as tx:
+    with context.installation.store.reading() as tx:
         checked = check(watched(tx.audit(), "checking the chain, records"), head, begins=tx.archived())
     found, lag = ([unread], 0) if unread else (checked.faults, checked.lag)
     if as_json:
@@ -188,9 +188,9 @@ def verify(ctx: click.Context, file: str | None, as_json: bool) -> int:
 def _verify_archive(ctx: click.Context, file: str, *, as_json: bool) -> int:
     """The same for an archive, and whether the trail in the store continues from it."""
     with open_as_caller(file, str(open_settings_or_say(ctx).host.account)) as source:
-        office = open_office(ctx)
+        context = open_admin_context(ctx)
         checked, (last, digest) = trail.check_archive(watched(source, "checking the archive, lines"), file)
-    with office.site.store.reading() as tx:
+    with context.installation.store.reading() as tx:
         begun, begins = tx.archived()
     joined = (last, digest) == (begun, begins.hex())
     if as_json:
@@ -214,8 +214,8 @@ def _verify_archive(ctx: click.Context, file: str, *, as_json: bool) -> int:
 def accept(ctx: click.Context, reason: str) -> None:
     """Continue a damaged audit trail. For after someone has looked into its faults; they are written down with it."""
     check_reason(reason)
-    office = open_office(ctx)
-    noted = upkeep.accept_chain(office.site.store, now(), office.actor, reason)
+    context = open_admin_context(ctx)
+    noted = upkeep.accept_chain(context.installation.store, now(), context.actor, reason)
     if noted == 0:
         click.echo("the chain is whole; nothing to accept")
         return

@@ -14,8 +14,8 @@ import click
 
 from gitguard.action.effects import take_effect
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import config_of, enter, open_office
-from gitguard.cli.here import check_effects, say_effects
+from gitguard.cli.admin.context import config_of, enter, open_admin_context
+from gitguard.cli.context import check_effects, say_effects
 from gitguard.cli.printing import counted, number, say_json
 from gitguard.command_line import Group
 from gitguard.config.faults import ConfigurationError, Fault
@@ -106,8 +106,8 @@ def edit(ctx: click.Context) -> int:
     enter(ctx)
     vouch(places_of(path).compiled, data)
     click.echo(f"{path} is in order, and in use from the next request on")
-    office = open_office(ctx)
-    effects = take_effect(office.site, now())
+    context = open_admin_context(ctx)
+    effects = take_effect(context.installation, now())
     say_effects(effects)
     check_effects(effects, "the configuration is in use")
     return 0

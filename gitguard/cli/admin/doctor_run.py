@@ -11,9 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 
 import click
 
+from gitguard.action.installation import Installation
 from gitguard.action.repositories import live_hook
-from gitguard.action.site import Site
-from gitguard.cli.admin.office import Office, config_of, open_office, open_settings, open_settings_or_say
+from gitguard.cli.admin.context import (
+    AdminContext,
+    config_of,
+    open_admin_context,
+    open_settings,
+    open_settings_or_say,
+)
 from gitguard.config.faults import ConfigurationError
 from gitguard.config.in_force import good_form
 from gitguard.config.schema import Settings
@@ -148,11 +154,11 @@ def _findings(ctx: click.Context, sshd_config: str | None, *, log_in: bool) -> I
     reach = Reach(entry.pw_uid)
     as_root = list(_as_root(settings, entry, effective, reach, sshd_config))
     try:
-        office: Office | None = open_office(ctx)
+        context: AdminContext | None = open_admin_context(ctx)
     except Refusal as refusal:
         if refusal.reason == "forbidden":
             raise
-        office = None
+        context = None
         yield gap(refusal.reason, access.unreadable(refusal), _remedy(refusal))
     places = places_of(config)
     yield from _looked("sshd", lambda: sshd.findings(effective, places.snippet))
@@ -174,8 +180,8 @@ def _findings(ctx: click.Context, sshd_config: str | None, *, log_in: bool) -> I
         ("system's Git", repositories.system_hooks_path_findings),
     ):
         yield from _looked(name, look)
-    if office is not None:
-        yield from _inside(office, entry, effective, settings, reach, log_in=log_in)
+    if context is not None:
+        yield from _inside(context, entry, effective, settings, reach, log_in=log_in)
 
 
 def _as_root(
@@ -241,7 +247,7 @@ def _beside(state: str) -> list[str]:
 
 
 def _inside(
-    office: Office,
+    context: AdminContext,
     entry: pwd.struct_passwd,
     effective: sshd.Sshd,
     settings: Settings,
@@ -250,60 +256,72 @@ def _inside(
     log_in: bool,
 ) -> Iterator[Finding]:
     """What needs the installation's own files and the store."""
-    site = office.site
+    installation = context.installation
     read = (
-        site.key_files
+        installation.key_files
         if effective.fault
         else sshd.key_files(effective, entry.pw_dir, entry.pw_name, entry.pw_uid)
     )
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         keys, known, latest_at = tx.keys(), tx.repositories(), tx.latest_at()
         active = {user.name for user in tx.users() if user.state == "active"}
         everyone = {user.name for user in tx.users() if user.state != "removed"}
         shared = tx.shared_networks(files.SHARED_BY)
         forgotten = set(tx.forgotten())
-        demands = list(repositories.demand_findings(settings, tx, known, site.places.config))
+        demands = list(repositories.demand_findings(settings, tx, known, installation.places.config))
         lending = list(repositories.lending_findings(tx, known))
         demanding = repositories.reading_demanded(settings, tx, known)
     runnable = [key for key in keys if key.user in active]
     readable = [r for r in known if os.path.isdir(r.directory)]
     looks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
-        ("keys", lambda: git_account.key_findings(keys, read, site.key_file, site.places.gate)),
+        (
+            "keys",
+            lambda: git_account.key_findings(keys, read, installation.key_file, installation.places.gate),
+        ),
         (
             "hardware keys",
-            lambda: git_account.hardware_findings(keys, count=site.settings.second_factor.hardware_keys),
+            lambda: git_account.hardware_findings(
+                keys, count=installation.settings.second_factor.hardware_keys
+            ),
         ),
-        ("key file", lambda: access.key_file_findings(site)),
+        ("key file", lambda: access.key_file_findings(installation)),
         ("notices", lambda: files.notice_findings(settings)),
-        ("sweep", lambda: files.sweep_findings(site)),
+        ("sweep", lambda: files.sweep_findings(installation)),
         ("clock", lambda: files.clock_findings(latest_at, now())),
         ("people", lambda: files.people_findings(settings, everyone)),
         ("sessions", lambda: files.shared_address_findings(shared)),
-        ("repositories", lambda: repositories.repository_findings(settings, known, _hook(office), forgotten)),
+        (
+            "repositories",
+            lambda: repositories.repository_findings(settings, known, _hook(context), forgotten),
+        ),
         ("repositories' files", lambda: access.repository_access(known, entry.pw_name)),
         ("repositories and others", lambda: _others(settings, entry, known, demanding, reach)),
-        ("the gate", lambda: running.gate_findings(site.places.gate, entry, runnable, readable)),
-        ("store", lambda: store.store_findings(office.site.store)),
-        ("secrets", lambda: store.secret_findings(office.site.store, site.keyring)),
+        ("the gate", lambda: running.gate_findings(installation.places.gate, entry, runnable, readable)),
+        ("store", lambda: store.store_findings(context.installation.store)),
+        ("secrets", lambda: store.secret_findings(context.installation.store, installation.keyring)),
     ]
     if not effective.fault:
         looks.append(
             ("people's keys and sshd", lambda: sshd.key_type_findings(effective, [key.type for key in keys]))
         )
     if log_in:
-        looks.append(("login", lambda: _login(site, entry, effective, keys)))
+        looks.append(("login", lambda: _login(installation, entry, effective, keys)))
     for name, look in looks:
         yield from _looked(name, look)
     yield from demands
     yield from lending
 
 
-def _login(site: Site, entry: pwd.struct_passwd, effective: sshd.Sshd, keys: list[Key]) -> Iterator[Finding]:
+def _login(
+    installation: Installation, entry: pwd.struct_passwd, effective: sshd.Sshd, keys: list[Key]
+) -> Iterator[Finding]:
     """One login, by a key of the type that most people have."""
     types = [kind for kind, _ in Counter(key.type for key in keys).most_common()]
     named = effective.values.get("allowusers", [])
     only = shut_out.let_in_by_wrappers() or any("@" in word for word in named)
-    yield from login.login_findings(site, effective, types, shut_out.suspects(entry.pw_dir), only_others=only)
+    yield from login.login_findings(
+        installation, effective, types, shut_out.suspects(entry.pw_dir), only_others=only
+    )
 
 
 def login_alone(ctx: click.Context) -> Iterator[Finding]:
@@ -314,10 +332,10 @@ def login_alone(ctx: click.Context) -> Iterator[Finding]:
     if effective.fault:
         yield gap("sshd-not-read", effective.fault, "gitguard admin doctor")
         return
-    site = open_office(ctx).site
-    with site.store.reading() as tx:
+    installation = open_admin_context(ctx).installation
+    with installation.store.reading() as tx:
         keys = tx.keys()
-    yield from _looked("login", lambda: _login(site, entry, effective, keys))
+    yield from _looked("login", lambda: _login(installation, entry, effective, keys))
 
 
 def _others(
@@ -333,8 +351,8 @@ def _others(
     yield from repositories.reading_findings(settings, known, demanding, reach)
 
 
-def _hook(office: Office) -> bytes:
+def _hook(context: AdminContext) -> bytes:
     try:
-        return live_hook(office.site)
+        return live_hook(context.installation)
     except Refusal:
         return b""  # said by launcher_findings; every hook then differs

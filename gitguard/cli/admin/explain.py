@@ -9,7 +9,7 @@ from msgspec import to_builtins
 
 from gitguard.action import explaining
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import Office, open_office
+from gitguard.cli.admin.context import AdminContext, open_admin_context
 from gitguard.cli.printing import say_json
 from gitguard.config.types import format_duration
 from gitguard.decision import explain as asking
@@ -61,15 +61,15 @@ def explain(
     as_json: bool,
 ) -> int:
     """Show why a request is allowed or refused. Changes nothing, and exits 0 whatever the answer."""
-    office = open_office(ctx)
+    context = open_admin_context(ctx)
     moment = now() if when is None else Moment(_time(when))
     asked = explaining.Question(user, repo, operation, key, address, refs)
-    decision, config = explaining.answer(office.site, asked, moment)
+    decision, config = explaining.answer(context.installation, asked, moment)
     known = asking.facts(decision, config)
     if as_json:
         say_json(to_builtins(known))
         return 0
-    for line in _lines(office, decision, known):
+    for line in _lines(context, decision, known):
         click.echo(line)
     return 0
 
@@ -86,7 +86,7 @@ def _time(text: str) -> int:
         raise Refusal("usage", text=f"{text} is not a time; write Unix seconds or 2026-11-25T14:30") from None
 
 
-def _lines(office: Office, decision: Decision, facts: asking.Facts) -> list[str]:
+def _lines(context: AdminContext, decision: Decision, facts: asking.Facts) -> list[str]:
     request = decision.request
     at = clock(request.moment.at, now().at)
     lines = [
@@ -116,7 +116,7 @@ def _lines(office: Office, decision: Decision, facts: asking.Facts) -> list[str]
                 f"  session {decision.session} in scope, {duration(decision.session_age_seconds)} old"
             )
         else:
-            lines.append(f"  no session in scope ({office.settings.session.scope})")
+            lines.append(f"  no session in scope ({context.settings.session.scope})")
         lines.append(f"  second factor: {'set up' if facts.enrolled else 'none'}")
     if decision.requirement.depends_on_refs:
         demanding = ", ".join(f"{ref} ({rule})" for ref, rule in decision.requirement.refs[:5])

@@ -5,16 +5,16 @@ from __future__ import annotations
 import click
 import tomli_w
 
-from gitguard.cli.admin.office import Office, in_office
+from gitguard.cli.admin.context import AdminContext, as_admin
 from gitguard.config.types import format_duration
 from gitguard.store.rows import Key, Repository
 
 
 @click.command()
-@in_office
-def export(office: Office) -> None:
+@as_admin
+def export(context: AdminContext) -> None:
     """Print people and repositories as TOML. Users, keys, repositories and what they require; no secret, no session, the same text for the same state."""
-    with office.site.store.reading() as tx:
+    with context.installation.store.reading() as tx:
         users = [
             {
                 "name": user.name,

@@ -7,8 +7,8 @@ from msgspec import to_builtins
 
 from gitguard.action import importing as action
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import Office, open_office, read_file
-from gitguard.cli.here import check_effects
+from gitguard.cli.admin.context import AdminContext, open_admin_context, read_file
+from gitguard.cli.context import check_effects
 from gitguard.cli.printing import number, say_json
 from gitguard.command_line import say
 from gitguard.exchange import authenticators, people
@@ -42,12 +42,12 @@ def import_(
         raise Refusal("usage", text="google-authenticator needs --user, and nothing else takes it")
     data = read_file(ctx, file)
     owners = people.read_map(read_file(ctx, map_file)) if map_file is not None else {}
-    office = open_office(ctx)
+    context = open_admin_context(ctx)
     try:
-        offered = _read(office, form, data, owners, login)
+        offered = _read(context, form, data, owners, login)
     except Refusal as refusal:
         raise refusal.but(text=f"{file}, {refusal.text}") from None
-    done = action.take(office.site, offered, now(), office.actor, dry_run=dry_run)
+    done = action.take(context.installation, offered, now(), context.actor, dry_run=dry_run)
     if as_json:
         say_json(
             {
@@ -83,11 +83,11 @@ def _would(did: str) -> str:
     return f"would {({'added': 'add', 'took': 'take'}).get(verb, verb)} {rest}"
 
 
-def _read(office: Office, form: str, data: bytes, owners: dict[str, str], login: str) -> Offered:
+def _read(context: AdminContext, form: str, data: bytes, owners: dict[str, str], login: str) -> Offered:
     if form == "csv":
         return people.read_csv(data, now().at)
     if form == "authorized-keys":
-        return people.read_authorized_keys(data, owners, office.site.places.gate)
+        return people.read_authorized_keys(data, owners, context.installation.places.gate)
     if form == "google-authenticator":
         return authenticators.read_google_authenticator(data, login)
     return authenticators.read_oath(data)

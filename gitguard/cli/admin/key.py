@@ -13,9 +13,16 @@ from gitguard.action import keys as action
 from gitguard.action import steps
 from gitguard.action.keys import Plan, Wanted
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import Office, config_of, in_office, open_office, open_settings, read_file
+from gitguard.cli.admin.context import (
+    AdminContext,
+    as_admin,
+    config_of,
+    open_admin_context,
+    open_settings,
+    read_file,
+)
 from gitguard.cli.admin.prompts import say_invite
-from gitguard.cli.here import check_effects, say_effects
+from gitguard.cli.context import check_effects, say_effects
 from gitguard.cli.printing import number, say_json, say_table
 from gitguard.command_line import Group, say
 from gitguard.host.key_file import ForeignLine
@@ -78,22 +85,22 @@ def add(ctx: click.Context, user: str, file: str, behind: str, verify_required: 
             raise Refusal(
                 "usage", text=f"{k.fingerprint} is not a hardware key, so nothing can be required of it"
             )
-    office = open_office(ctx)
+    context = open_admin_context(ctx)
     new = [NewKey(k, verify_required=verify_required, behind=program) for k in keys]
-    added, effects = action.add(office.site, user, new, now(), office.actor)
+    added, effects = action.add(context.installation, user, new, now(), context.actor)
     for row in added:
         click.echo(f"added {row.fingerprint} {readable(row.comment)}".rstrip() + f" to {user}")
     if not added:
         click.echo(f"{user} has that key already; its limits and its program stay as they are")
-    say_program(office, tuple(added))
+    say_program(context, tuple(added))
     check_effects(effects, f"the keys of {user} are stored")
 
 
-def say_program(office: Office, added: tuple[Key, ...]) -> None:
+def say_program(context: AdminContext, added: tuple[Key, ...]) -> None:
     """A key without a program beside keys that have one would be let past what that program denies: that is said."""
-    if office.settings.git.behind or not any(not row.behind for row in added):
+    if context.settings.git.behind or not any(not row.behind for row in added):
         return
-    with office.site.store.reading() as tx:
+    with context.installation.store.reading() as tx:
         others = [row.behind for row in tx.keys(None) if row.behind]
     if others:
         say(
@@ -133,9 +140,9 @@ def adopt(
         if _in_child():
             set_shell_and_say(account)
             return 0
-    office = open_office(ctx)
+    context = open_admin_context(ctx)
     moment = now()
-    plan = action.plan(office.site, wanted, moment, behind=program, add_users=add_users)
+    plan = action.plan(context.installation, wanted, moment, behind=program, add_users=add_users)
     if plan.faults:
         for text in plan.faults:
             click.echo(f"{map_file}: {text}", err=True)
@@ -147,10 +154,10 @@ def adopt(
         if fault:
             click.echo(f"before that: {fault}", err=True)
         return 0
-    invites, effects = action.adopt(office.site, plan, wanted, moment, office.actor)
+    invites, effects = action.adopt(context.installation, plan, wanted, moment, context.actor)
     _say_plan(plan, "gated")
     for name, token in invites.items():
-        say_invite(office, name, token)
+        say_invite(context, name, token)
     say_effects(effects)
     check_effects(effects, "the keys are stored")
     return 0
@@ -240,16 +247,16 @@ def _read_map(path: str, data: bytes) -> list[Wanted]:
     is_flag=True,
     help="Print the lines that are not gated as a map for adopt, the user guessed from the comment.",
 )
-@in_office
-def list_(office: Office, user: str | None, as_json: bool, as_map: bool) -> None:
+@as_admin
+def list_(context: AdminContext, user: str | None, as_json: bool, as_map: bool) -> None:
     """List keys. All, or one user's; and the lines of the key file that are not gated."""
-    with office.site.store.reading() as tx:
+    with context.installation.store.reading() as tx:
         if user is not None:
             steps.check_present(tx, user)
         keys = tx.keys(user)
-    foreign = [] if user else action.foreign(office.site)
+    foreign = [] if user else action.foreign(context.installation)
     if as_map:
-        _say_map(office, foreign)
+        _say_map(context, foreign)
         return
     if as_json:
         rows: list[dict[str, object]] = [
@@ -302,12 +309,12 @@ def list_(office: Office, user: str | None, as_json: bool, as_map: bool) -> None
     say_table(("fingerprint", "user", "type", "limits, program", "comment"), table, "no keys")
 
 
-def _say_map(office: Office, foreign: list[ForeignLine]) -> None:
+def _say_map(context: AdminContext, foreign: list[ForeignLine]) -> None:
     """One line a key that is not gated; a guess that no user bears yet is marked, as is what cannot be guessed.
 
     What adopt would refuse is a comment that says why.
     """
-    with office.site.store.reading() as tx:
+    with context.installation.store.reading() as tx:
         known = {user.name for user in tx.users()}
     for line in foreign:
         if not line.fingerprint:
@@ -317,7 +324,7 @@ def _say_map(office: Office, foreign: list[ForeignLine]) -> None:
         user = guess if is_user_name(guess) else action.UNNAMED
         note = "" if user in known else "new user" if user != action.UNNAMED else "name the user"
         about = ", ".join(part for part in (note, readable(line.comment, 60)) if part)
-        if fault := understand(line.options, office.site.places.gate).fault:
+        if fault := understand(line.options, context.installation.places.gate).fault:
             click.echo(f"# {line.path}, line {line.number}: {fault}; mend it before you take it over:")
             click.echo(f"# {fingerprint} {user}  # {about}")
             continue
@@ -327,10 +334,10 @@ def _say_map(office: Office, foreign: list[ForeignLine]) -> None:
 @key.command()
 @click.argument("fingerprint")
 @options.reason
-@in_office
-def remove(office: Office, fingerprint: str, reason: str) -> None:
+@as_admin
+def remove(context: AdminContext, fingerprint: str, reason: str) -> None:
     """Remove a key, at once. Its sessions and running transfers end."""
-    gone, effects = action.remove(office.site, fingerprint, now(), office.actor, reason)
+    gone, effects = action.remove(context.installation, fingerprint, now(), context.actor, reason)
     click.echo(f"removed {gone.fingerprint} {readable(gone.comment)}".rstrip() + f" of {gone.user}")
     say_effects(effects)
     check_effects(effects, f"{printable(fingerprint, 60)} is removed and opens nothing any more")

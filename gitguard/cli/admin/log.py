@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import click
 
 from gitguard.answer.reading_log import Entry, Fold, any_log, fold, read_log, unread
-from gitguard.cli.admin.office import config_of, open_settings
+from gitguard.cli.admin.context import config_of, open_settings
 from gitguard.cli.printing import say_json_each
 from gitguard.config.faults import ConfigurationError
 from gitguard.config.load import last_known

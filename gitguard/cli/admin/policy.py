@@ -11,7 +11,7 @@ from gitguard.action import replay as again
 from gitguard.action.expectations import Outcome, read_expectations, tried
 from gitguard.answer.reading_log import read_log
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import config_of, open_office, read_file, say_faults
+from gitguard.cli.admin.context import config_of, open_admin_context, read_file, say_faults
 from gitguard.cli.printing import number, say_json
 from gitguard.command_line import Group
 from gitguard.config.faults import LONGEST_FILE, LONGEST_LIST, ConfigurationError
@@ -103,13 +103,13 @@ def replay(ctx: click.Context, other: str | None, since: str, as_json: bool) -> 
         )
     except ConfigurationError as error:
         raise say_faults(error) from None
-    office = open_office(ctx)
+    context = open_admin_context(ctx)
     entries = (
         entry
-        for entry in read_log(str(office.settings.paths.access_log), after)
+        for entry in read_log(str(context.settings.paths.access_log), after)
         if entry is not None and int(str(entry.get("at", 0))) >= after
     )
-    done = again.replay(office.site, settings or office.settings, entries)
+    done = again.replay(context.installation, settings or context.settings, entries)
     if as_json:
         say_json(
             {

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import click
 
-from gitguard.cli.admin.office import Office
+from gitguard.cli.admin.context import AdminContext
 from gitguard.message.reasons import Refusal
 
 
-def say_invite(office: Office, name: str, token: str, *, tabled: bool = False) -> None:
+def say_invite(context: AdminContext, name: str, token: str, *, tabled: bool = False) -> None:
     """The invite alone on a line of stdout, and what to send around it on stderr; `tabled`: NAME, tab, invite."""
     if tabled:
-        click.echo(f"{name}\t{office.server.ssh(f'enroll {token}')}")
+        click.echo(f"{name}\t{context.server.ssh(f'enroll {token}')}")
     else:
         click.echo(f"send {name} this line; it works once, within 7 days:", err=True)
-        click.echo(office.server.ssh(f"enroll {token}"))
-    if office.server.host in ("", "localhost", "localhost.localdomain"):
+        click.echo(context.server.ssh(f"enroll {token}"))
+    if context.server.host in ("", "localhost", "localhost.localdomain"):
         click.echo(
             "gitguard: the server's name is not set, so the line names no host that others reach; set [host] name",
             err=True,

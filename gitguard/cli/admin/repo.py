@@ -11,8 +11,8 @@ import click
 from gitguard.action import repositories, toggles
 from gitguard.action.repositories import Listed
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import Office, in_office, open_office
-from gitguard.cli.here import check_effects, say_effects
+from gitguard.cli.admin.context import AdminContext, as_admin, open_admin_context
+from gitguard.cli.context import check_effects, say_effects
 from gitguard.cli.own_repo import say_admin, say_toggle, show_repository
 from gitguard.cli.printing import counted, say_json, say_table
 from gitguard.command_line import Group, say
@@ -43,12 +43,14 @@ def repo() -> None:
     help="Require 2FA from its first push on, as repo require does.",
 )
 @click.option("--if-missing", is_flag=True, help="If the repository is there already, only add the admins.")
-@in_office
-def create(office: Office, name: str, admins: tuple[str, ...], what: str, if_missing: bool) -> None:
+@as_admin
+def create(context: AdminContext, name: str, admins: tuple[str, ...], what: str, if_missing: bool) -> None:
     """Create a repository, with the hook. It is bare."""
     if what:
         toggle.read_require(what)
-    done = repositories.create(office.site, name, admins, now(), office.actor, if_missing=if_missing)
+    done = repositories.create(
+        context.installation, name, admins, now(), context.actor, if_missing=if_missing
+    )
     named = f"; admins: {', '.join(admins)}" if admins else ""
     if done.was_there:
         click.echo(f"{readable(done.name)} is there already, in {readable(done.directory)}{named}")
@@ -59,13 +61,13 @@ def create(office: Office, name: str, admins: tuple[str, ...], what: str, if_mis
             f"what it requires was left as it is; to set it: gitguard admin repo require {shlex.quote(name)} {what}"
         )
     elif what:
-        say_toggle(office.settings, *toggles.demand(office.site, name, what, now(), office.actor))
-    click.echo(f"clone it with: git clone {clone_url(office, done.name)}")
+        say_toggle(context.settings, *toggles.demand(context.installation, name, what, now(), context.actor))
+    click.echo(f"clone it with: git clone {clone_url(context, done.name)}")
 
 
-def clone_url(office: Office, name: str) -> str:
+def clone_url(context: AdminContext, name: str) -> str:
     """What to give to git clone, quoted for a shell; a URL where the scp-like form would be misread."""
-    host, port = office.server, office.settings.host.port
+    host, port = context.server, context.settings.host.port
     where = f"{host.account}@{host.host or 'HOST'}"
     if port != 22 or name[:1] == "/" or ":" in (host.host or ""):
         shown = f"[{host.host}]" if ":" in (host.host or "") else host.host or "HOST"
@@ -84,28 +86,28 @@ def adopt(ctx: click.Context, names: tuple[str, ...], everything: bool, dry_run:
     """Take over repositories already on disk. Makes them known and installs the hook; what they did at a push, they still do."""
     if bool(names) == everything:
         raise Refusal("usage", text="name repositories, or say --all")
-    office = open_office(ctx)
-    hook = repositories.live_hook(office.site)
+    context = open_admin_context(ctx)
+    hook = repositories.live_hook(context.installation)
     if everything:
-        places = registry.on_disk(office.settings)
-        with office.site.store.reading() as tx:
+        places = registry.on_disk(context.settings)
+        with context.installation.store.reading() as tx:
             out = set(tx.forgotten())
         left = [found for found in places if found.directory in out]
         places = [found for found in places if found.directory not in out]
     else:
-        places, left = [registry.locate(office.settings, name) for name in names], []
+        places, left = [registry.locate(context.settings, name) for name in names], []
     if everything and not places:
-        click.echo("no repositories below " + ", ".join(registry.roots(office.settings)), err=True)
+        click.echo("no repositories below " + ", ".join(registry.roots(context.settings)), err=True)
     refused = 0
     would: set[str] = set()
-    missing = repositories.lost(office.site)
+    missing = repositories.lost(context.installation)
     for position, found in enumerate(repositories.in_order(places), 1):
         progress = f"[{position}/{len(places)}] " if len(places) > 1 else ""
         try:
             if dry_run:
-                done = repositories.would_adopt(office.site, found, hook, would, missing)
+                done = repositories.would_adopt(context.installation, found, hook, would, missing)
             else:
-                done = repositories.adopt(office.site, found, hook, now(), office.actor, missing)
+                done = repositories.adopt(context.installation, found, hook, now(), context.actor, missing)
             done.check()
         except Refusal as refusal:
             refused += 1
@@ -123,7 +125,7 @@ def adopt(ctx: click.Context, names: tuple[str, ...], everything: bool, dry_run:
             f"gitguard admin repo adopt {shlex.quote(found.name)}"
         )
     if everything:
-        for path, why in registry.passed_over(office.settings):
+        for path, why in registry.passed_over(context.settings):
             click.echo(f"passed over: {readable(path)} is {why}", err=True)
     if refused:
         counted(refused, "repository", "not adopted", "repositories")
@@ -134,21 +136,21 @@ def adopt(ctx: click.Context, names: tuple[str, ...], everything: bool, dry_run:
 @repo.command()
 @click.argument("old")
 @click.argument("new")
-@in_office
-def rename(office: Office, old: str, new: str) -> None:
+@as_admin
+def rename(context: AdminContext, old: str, new: str) -> None:
     """Rename a repository. On disk and in the store; what it requires and its admins stay."""
-    before, target, effects = repositories.rename(office.site, old, new, now(), office.actor)
-    click.echo(f"{before} is now {registry.new_name(office.settings, new)}, in {target}")
+    before, target, effects = repositories.rename(context.installation, old, new, now(), context.actor)
+    click.echo(f"{before} is now {registry.new_name(context.settings, new)}, in {target}")
     say_effects(effects)
     check_effects(effects, "it is renamed")
 
 
 @repo.command()
 @click.argument("name")
-@in_office
-def forget(office: Office, name: str) -> None:
+@as_admin
+def forget(context: AdminContext, name: str) -> None:
     """Stop serving a repository. It is refused from then on; nothing on disk is deleted."""
-    gone, admins, effects = repositories.forget(office.site, name, now(), office.actor)
+    gone, admins, effects = repositories.forget(context.installation, name, now(), context.actor)
     if gone.require != "none" or admins:
         toggled = toggle.describe(gone.require, gone.lifetime_seconds)
         click.echo(f"its switch is forgotten too: require {toggled}, admins: {', '.join(admins) or 'none'}")
@@ -161,10 +163,10 @@ def forget(office: Office, name: str) -> None:
 @repo.command(name="list")
 @click.argument("word", required=False)
 @options.as_json
-@in_office
-def list_(office: Office, word: str | None, as_json: bool) -> None:
+@as_admin
+def list_(context: AdminContext, word: str | None, as_json: bool) -> None:
     """List repositories. All, or those whose name holds WORD, with what they require; and those on disk that are not known."""
-    found = repositories.listing(office.site, word or "")
+    found = repositories.listing(context.installation, word or "")
     if as_json:
         say_json(
             [_as_json(entry) for entry in found.known]
@@ -214,39 +216,39 @@ def _as_json(entry: Listed) -> dict[str, object]:
 @repo.command()
 @click.argument("name", metavar="REPO")
 @options.as_json
-@in_office
-def show(office: Office, name: str, as_json: bool) -> None:
+@as_admin
+def show(context: AdminContext, name: str, as_json: bool) -> None:
     """Show what a repository requires, and admins."""
-    with office.site.store.reading() as tx:
-        show_repository(tx, office.settings, registry.known(tx, office.settings, name), as_json=as_json)
+    with context.installation.store.reading() as tx:
+        show_repository(tx, context.settings, registry.known(tx, context.settings, name), as_json=as_json)
 
 
 @repo.command()
 @click.argument("name", metavar="REPO")
 @click.argument("what", metavar="none|push|all")
-@in_office
-def require(office: Office, name: str, what: str) -> None:
+@as_admin
+def require(context: AdminContext, name: str, what: str) -> None:
     """Require 2FA for none, push or all. The word push means pushing only; all means reading too. A minimum: the repository's admins may only tighten it."""
-    done, effects = toggles.demand(office.site, name, what, now(), office.actor)
-    say_toggle(office.settings, done, effects)
+    done, effects = toggles.demand(context.installation, name, what, now(), context.actor)
+    say_toggle(context.settings, done, effects)
 
 
 @repo.command()
 @click.argument("name", metavar="REPO")
 @click.argument("how_long", metavar="DURATION|default")
-@in_office
-def lifetime(office: Office, name: str, how_long: str) -> None:
+@as_admin
+def lifetime(context: AdminContext, name: str, how_long: str) -> None:
     """Set how long a verification counts. May only be shorter than the server's."""
-    done, effects = toggles.demand_lifetime(office.site, name, how_long, now(), office.actor)
-    say_toggle(office.settings, done, effects)
+    done, effects = toggles.demand_lifetime(context.installation, name, how_long, now(), context.actor)
+    say_toggle(context.settings, done, effects)
 
 
 @repo.command()
 @click.argument("name", metavar="REPO")
 @click.argument("verb", metavar="add|remove")
 @click.argument("user")
-@in_office
-def admin(office: Office, name: str, verb: str, user: str) -> None:
+@as_admin
+def admin(context: AdminContext, name: str, verb: str, user: str) -> None:
     """Add or remove an admin of a repository."""
-    known, changed = toggles.appoint(office.site, name, verb, user, now(), office.actor)
+    known, changed = toggles.appoint(context.installation, name, verb, user, now(), context.actor)
     say_admin(known, verb, user, changed=changed)

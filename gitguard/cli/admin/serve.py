@@ -6,7 +6,7 @@ import os
 
 import click
 
-from gitguard.cli.admin.office import config_of, enter, open_settings_or_say
+from gitguard.cli.admin.context import config_of, enter, open_settings_or_say
 from gitguard.config.faults import ConfigurationError
 from gitguard.config.schema import Settings
 from gitguard.machine.git_account import account, is_account

@@ -7,8 +7,8 @@ import click
 from gitguard.action import sessions, steps
 from gitguard.action.sessions import Which
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
-from gitguard.cli.here import check_effects, say_effects
+from gitguard.cli.admin.context import AdminContext, as_admin, check_reason, open_admin_context
+from gitguard.cli.context import check_effects, say_effects
 from gitguard.cli.printing import counted, say_json_each, say_table
 from gitguard.command_line import Group
 from gitguard.config.types import seconds_of
@@ -26,14 +26,14 @@ def session() -> None:
 @session.command(name="list")
 @click.argument("user", required=False)
 @options.as_json
-@in_office
-def list_(office: Office, user: str | None, as_json: bool) -> None:
+@as_admin
+def list_(context: AdminContext, user: str | None, as_json: bool) -> None:
     """List live sessions. Of everyone, or of one user."""
     moment = now()
-    with office.site.store.reading() as tx:
+    with context.installation.store.reading() as tx:
         if user is not None:
             steps.check_present(tx, user)
-        live = live_sessions(tx, office.settings, moment, user)
+        live = live_sessions(tx, context.settings, moment, user)
         if as_json:
             say_json_each(
                 {
@@ -75,8 +75,8 @@ def list_(office: Office, user: str | None, as_json: bool) -> None:
 @click.option(
     "--from", "address", default="", metavar="IP", help="The address that it covers, as the scope needs it."
 )
-@in_office
-def open_(office: Office, user: str, how_long: str, reason: str, key: str, address: str) -> None:
+@as_admin
+def open_(context: AdminContext, user: str, how_long: str, reason: str, key: str, address: str) -> None:
     """Open a session for someone. For an enrolled user who cannot verify just now."""
     try:
         seconds = seconds_of(how_long)
@@ -84,7 +84,9 @@ def open_(office: Office, user: str, how_long: str, reason: str, key: str, addre
         raise Refusal("usage", text=str(error)) from None
     check_reason(reason)
     moment = now()
-    opened = sessions.open_one(office.site, user, seconds, key, address, moment, office.actor, reason)
+    opened = sessions.open_one(
+        context.installation, user, seconds, key, address, moment, context.actor, reason
+    )
     click.echo(f"opened session {opened.id} for {user} until {until(moment.at + seconds, moment.at)}")
 
 
@@ -101,9 +103,9 @@ def revoke(
     """End sessions at once. Transfers that they allowed end, and what waits at a prompt."""
     if not (user or number is not None or key or everyone):
         raise Refusal("usage", text="whose sessions? Give USER, --id N, --key FINGERPRINT or --all")
-    office = open_office(ctx)
+    context = open_admin_context(ctx)
     which = Which(user, number, key, everyone)
-    ended, effects = sessions.revoke(office.site, which, now(), office.actor, reason)
+    ended, effects = sessions.revoke(context.installation, which, now(), context.actor, reason)
     counted(ended, "session", "ended")
     say_effects(effects)
     check_effects(effects, "the sessions have ended")
@@ -111,9 +113,9 @@ def revoke(
 
 @session.command()
 @click.option("--quiet", is_flag=True, help="Say nothing when nothing ended, as for cron.")
-@in_office
-def sweep(office: Office, quiet: bool) -> None:
+@as_admin
+def sweep(context: AdminContext, quiet: bool) -> None:
     """End idle connections of expired sessions. Run it once a minute."""
-    count = sessions.sweep(office.site, now())
+    count = sessions.sweep(context.installation, now())
     if count or not quiet:
         counted(count, "connection", "ended")

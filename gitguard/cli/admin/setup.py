@@ -10,8 +10,14 @@ import click
 from gitguard.action import repositories
 from gitguard.action.effects import take_effect, write_keys
 from gitguard.action.keys import foreign
-from gitguard.cli.admin.office import Office, actor, config_of, open_office, open_settings_or_say
-from gitguard.cli.here import check_effects, say_effects
+from gitguard.cli.admin.context import (
+    AdminContext,
+    actor,
+    config_of,
+    open_admin_context,
+    open_settings_or_say,
+)
+from gitguard.cli.context import check_effects, say_effects
 from gitguard.cli.printing import counted
 from gitguard.command_line import say
 from gitguard.host import system
@@ -96,11 +102,11 @@ def init(
         f"\nscope of a 2FA session: {settings.session.scope}"
         + ("" if settings.session.scope == "address" else "; a copied key rides on its owner's live session")
     )
-    office = open_office(ctx)
-    _renew(office)
-    _findings(office)
+    context = open_admin_context(ctx)
+    _renew(context)
+    _findings(context)
     if not (flags or config == SYSTEM_CONFIG):
-        _next(office, unread="")
+        _next(context, unread="")
 
 
 def _as_root(ctx: click.Context, *, drop_in: bool, timers: bool, reload: bool) -> None:
@@ -126,7 +132,7 @@ def _as_root(ctx: click.Context, *, drop_in: bool, timers: bool, reload: bool) -
     if reload:
         click.echo(system.reload_sshd())
         unread = ""
-    run_as(name, lambda: _next(open_office(ctx), unread=unread, looked=reload))
+    run_as(name, lambda: _next(open_admin_context(ctx), unread=unread, looked=reload))
     if reload:
         _look(ctx)
 
@@ -140,19 +146,19 @@ def _look(ctx: click.Context) -> None:
     say_findings(list(findings(ctx, None)), quiet=True)
 
 
-def _renew(office: Office) -> None:
+def _renew(context: AdminContext) -> None:
     """Hooks, the gate's own form of the configuration, the key file, and what runs: all of today."""
-    site, moment = office.site, now()
-    renewed, left = repositories.renew_hooks(site, moment, office.actor)
-    finish(site.places)
+    installation, moment = context.installation, now()
+    renewed, left = repositories.renew_hooks(installation, moment, context.actor)
+    finish(installation.places)
     if renewed:
         counted(len(renewed), "repository", "got the present hook", "repositories")
     _some("hook not renewed", [f"{name}: {why}" for name, why in left])
     try:
-        if write_keys(site):
-            click.echo(f"renewed gitguard's block in {site.key_file}")
+        if write_keys(installation):
+            click.echo(f"renewed gitguard's block in {installation.key_file}")
     finally:
-        effects = take_effect(site, moment)
+        effects = take_effect(installation, moment)
     say_effects(effects)
     check_effects(effects, "everything is installed")
 
@@ -167,10 +173,10 @@ def _some(label: str, lines: list[str], remedy: str = "") -> None:
         say(f"    {remedy}")
 
 
-def _findings(office: Office) -> None:
+def _findings(context: AdminContext) -> None:
     """What init found that is not gated yet."""
-    site = office.site
-    ungated = foreign(site)
+    installation = context.installation
+    ungated = foreign(installation)
     _some(
         "not gated",
         [
@@ -179,23 +185,23 @@ def _findings(office: Office) -> None:
         ],
         "gitguard admin key list --map > MAP, look through it, then: gitguard admin key adopt MAP",
     )
-    with site.store.reading() as tx:
+    with installation.store.reading() as tx:
         known = {repository.directory for repository in tx.repositories()}
         out = set(tx.forgotten())
-    strangers = [f for f in on_disk(office.settings) if f.directory not in known and f.directory not in out]
+    strangers = [f for f in on_disk(context.settings) if f.directory not in known and f.directory not in out]
     _some(
         "not known",
         [f.directory for f in strangers],
         "gitguard admin repo adopt --all --dry-run, then without --dry-run",
     )
-    hook, uid = repositories.live_hook(site), os.geteuid()
+    hook, uid = repositories.live_hook(installation), os.geteuid()
     dead = [
         f"{path}: {fault}"
         for path in sorted(known)
         if (fault := hook_fault(path, hook, uid) or others_fault(path, uid))
     ]
     _some("pushes refused", dead)
-    home = pwd.getpwnam(office.settings.host.account).pw_dir
+    home = pwd.getpwnam(context.settings.host.account).pw_dir
     if os.path.isdir(f"{home}/git-shell-commands"):
         click.echo(
             f"note: {home}/git-shell-commands is not reached any more; commands that should stay go behind the gate "
@@ -205,15 +211,15 @@ def _findings(office: Office) -> None:
         click.echo("every key is gated and every repository has its hook")
 
 
-def _next(office: Office, *, unread: str, looked: bool = False) -> None:
+def _next(context: AdminContext, *, unread: str, looked: bool = False) -> None:
     """What is left to do, in its order, and nothing that is done; `unread`: the line by which sshd reads what was just written."""
-    at, account = office.site.places, str(office.settings.host.account)
-    with office.site.store.reading() as tx:
+    at, account = context.installation.places, str(context.settings.host.account)
+    with context.installation.store.reading() as tx:
         counts = tx.counts()
     left = [f"  {unread}"] if unread else []
     if fault := shell_fault(pwd.getpwnam(account)):
         left.append(f"  first of all: {fault}, so nobody whose key is gated gets in.")
-        if foreign(office.site):
+        if foreign(context.installation):
             left.append(
                 "  keys first, then the shell, both by: gitguard admin key adopt --set-shell MAP   (as root)"
             )

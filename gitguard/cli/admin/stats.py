@@ -12,7 +12,7 @@ from msgspec import to_builtins
 from gitguard.action.statistics import Statistics, statistics
 from gitguard.answer.reading_log import any_log, read_log
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import Office, in_office
+from gitguard.cli.admin.context import AdminContext, as_admin
 from gitguard.cli.printing import number, say_json
 from gitguard.config.types import format_duration, seconds_of
 from gitguard.message.reasons import Refusal, readable
@@ -38,8 +38,10 @@ _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=[\w.:/-]{1,100}", re.ASCII)
     help="With --prometheus: a label for every metric, such as server=git1.",
 )
 @options.as_json
-@in_office
-def stats(office: Office, since: str, prometheus: bool, labels: tuple[str, ...], as_json: bool) -> None:
+@as_admin
+def stats(
+    context: AdminContext, since: str, prometheus: bool, labels: tuple[str, ...], as_json: bool
+) -> None:
     """Count verifications, refusals and sizes. Refusals by reason, sessions, enrolment, throttled users, and what is slow to decide."""
     if labels and not prometheus:
         raise Refusal("usage", text="--label belongs to --prometheus")
@@ -54,14 +56,14 @@ def stats(office: Office, since: str, prometheus: bool, labels: tuple[str, ...],
         period = seconds_of(since)
     except ValueError as error:
         raise Refusal("usage", text=f"--since: {error}") from None
-    moment, path = now(), str(office.settings.paths.access_log)
+    moment, path = now(), str(context.settings.paths.access_log)
     after = moment.at - period
     entries = (
         entry
         for entry in (read_log(path, after) if any_log(path) else ())
         if entry is not None and isinstance(at := entry.get("at"), int) and at >= after
     )
-    found = statistics(office.site, moment, period, entries)
+    found = statistics(context.installation, moment, period, entries)
     if as_json:
         say_json(to_builtins(found))
     elif prometheus:

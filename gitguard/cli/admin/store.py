@@ -10,18 +10,18 @@ import click
 from gitguard.action import pruning, upkeep
 from gitguard.action import restore as action
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import (
-    Office,
+from gitguard.cli.admin.context import (
+    AdminContext,
     actor,
+    as_admin,
     check_reason,
     config_of,
     enter,
-    in_office,
-    open_office,
+    open_admin_context,
     open_settings_or_say,
 )
 from gitguard.cli.admin.prompts import confirm
-from gitguard.cli.here import check_effects, say_effects
+from gitguard.cli.context import check_effects, say_effects
 from gitguard.cli.printing import counted, number, say_json
 from gitguard.cli.progress import Progress
 from gitguard.command_line import Group, as_typed, say
@@ -50,9 +50,9 @@ def backup(ctx: click.Context, file: str) -> None:
     new = NewFile(path, str(open_settings_or_say(ctx).host.account))  # as who types: the folder may be root's
     progress = Progress("copying, bytes")
     try:
-        office = open_office(ctx)
-        with tempfile.TemporaryDirectory(dir=office.settings.paths.state, prefix=".backup-") as folder:
-            office.site.store.backup(f"{folder}/copy")
+        context = open_admin_context(ctx)
+        with tempfile.TemporaryDirectory(dir=context.settings.paths.state, prefix=".backup-") as folder:
+            context.installation.store.backup(f"{folder}/copy")
             size = os.path.getsize(f"{folder}/copy")
             with open(f"{folder}/copy", "rb") as copy, os.fdopen(new.handle, "wb", closefd=False) as target:
                 while part := copy.read(_PART):
@@ -66,7 +66,7 @@ def backup(ctx: click.Context, file: str) -> None:
         new.close()
     click.echo(f"wrote {path} ({size} bytes)")
     click.echo(
-        f"the key file is apart: keep a copy of {office.site.settings.paths.key_ring} elsewhere: without it the backup opens nothing"
+        f"the key file is apart: keep a copy of {context.installation.settings.paths.key_ring} elsewhere: without it the backup opens nothing"
     )
 
 
@@ -128,21 +128,21 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, key_file_l
 def status(ctx: click.Context, as_json: bool) -> int:
     """Show whether the store is whole. Where it is and what is in it; exit 1 if it is damaged."""
     try:
-        office = open_office(ctx)
+        context = open_admin_context(ctx)
     except Refusal as refusal:
         if refusal.reason != "store-unavailable":
             raise
         return _say_damaged(str(open_settings_or_say(ctx).store.url.path), refusal, as_json=as_json)
-    damage = office.site.store.integrity()
-    with office.site.store.reading() as tx:
+    damage = context.installation.store.integrity()
+    with context.installation.store.reading() as tx:
         facts: dict[str, object] = {
-            "path": office.site.store.place,
-            "bytes": office.site.store.size(),
+            "path": context.installation.store.place,
+            "bytes": context.installation.store.size(),
             "whole": not damage,
             "damage": damage,
             **tx.counts()._asdict(),
             "latest_at": tx.latest_at(),
-            "cipher_key": office.site.keyring.newest,
+            "cipher_key": context.installation.keyring.newest,
         }
     if as_json:
         say_json(facts)
@@ -183,23 +183,23 @@ def _say_damaged(path: str, refusal: Refusal, *, as_json: bool) -> int:
 
 
 @store.command()
-@in_office
-def prune(office: Office) -> None:
+@as_admin
+def prune(context: AdminContext) -> None:
     """Delete records that no longer count. The sweep does that by itself, a part a minute."""
     moment, gone = now(), 0
-    while some := pruning.prune(office.site, moment):
+    while some := pruning.prune(context.installation, moment):
         gone += some
     counted(gone, "row", "that could not count any more went")
 
 
 @store.command(name="rotate-key")
-@in_office
-def rotate_key(office: Office) -> None:
+@as_admin
+def rotate_key(context: AdminContext) -> None:
     """Make a new encryption key. Every TOTP secret is encrypted anew; the old key is then dropped."""
-    done = upkeep.rotate_key(office.site, now(), office.actor)
+    done = upkeep.rotate_key(context.installation, now(), context.actor)
     counted(done.secrets, "secret", f"re-encrypted under key {done.cipher_key}")
     click.echo(
-        f"keep a new copy of {office.site.settings.paths.key_ring}; backups made before need the old one"
+        f"keep a new copy of {context.installation.settings.paths.key_ring}; backups made before need the old one"
     )
 
 
@@ -209,9 +209,9 @@ def rotate_key(office: Office) -> None:
 def accept_clock(ctx: click.Context, reason: str) -> None:
     """Continue after the clock was wrong. Codes are judged by the present clock again, from now on."""
     check_reason(reason)
-    office = open_office(ctx)
+    context = open_admin_context(ctx)
     moment = now()
-    before, effects = upkeep.accept_clock(office.site, moment, office.actor, reason)
+    before, effects = upkeep.accept_clock(context.installation, moment, context.actor, reason)
     click.echo(
         f"the store continues from {clock(moment.at, moment.at)} (its latest record said {clock(before, moment.at)})"
     )

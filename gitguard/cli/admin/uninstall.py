@@ -10,7 +10,7 @@ import click
 from gitguard.action import uninstall as action
 from gitguard.action.uninstall import WayOut
 from gitguard.cli.admin import options
-from gitguard.cli.admin.office import config_of, open_office, open_settings_or_say
+from gitguard.cli.admin.context import config_of, open_admin_context, open_settings_or_say
 from gitguard.cli.admin.prompts import confirm
 from gitguard.cli.printing import number
 from gitguard.command_line import say
@@ -45,13 +45,13 @@ def uninstall(ctx: click.Context, dry_run: bool, yes: bool, reason: str) -> int:
                 click.echo(text)
             _say_left(config, of_root=True)
             return 0
-    office = open_office(ctx)
+    context = open_admin_context(ctx)
     if dry_run:
-        _say(action.plan(office.site), dry_run=True)
+        _say(action.plan(context.installation), dry_run=True)
         for path in system.installed() if of_root else ():
             click.echo(f"would remove {path}")
         return 0
-    done = action.carry_out(office.site, now(), office.actor, reason)
+    done = action.carry_out(context.installation, now(), context.actor, reason)
     _say(done, dry_run=False)
     if not of_root:
         _say_left(config, of_root=False)

@@ -10,11 +10,11 @@ from gitguard.action.roster import entry_of, roster
 from gitguard.action.users import Changed
 from gitguard.answer.reading_log import fold
 from gitguard.cli.admin import options
+from gitguard.cli.admin.context import AdminContext, as_admin, check_reason, open_admin_context
 from gitguard.cli.admin.importing import import_
 from gitguard.cli.admin.key import BEHIND, read_key_files, read_program, say_program
-from gitguard.cli.admin.office import Office, check_reason, in_office, open_office
 from gitguard.cli.admin.prompts import confirm, say_invite
-from gitguard.cli.here import check_effects, say_effects
+from gitguard.cli.context import check_effects, say_effects
 from gitguard.cli.printing import counted, number, say_json, say_json_each, say_table
 from gitguard.command_line import Group, say
 from gitguard.config.types import seconds_of
@@ -45,11 +45,11 @@ def add(ctx: click.Context, name: str, files: tuple[str, ...], behind: str, if_m
     keys = list({key.fingerprint: key for key in read_key_files(ctx, files)}.values())
     if behind and not files:
         raise Refusal("usage", text="--behind is a key's; give the key with --key")
-    office = open_office(ctx)
+    context = open_admin_context(ctx)
     program = tuple(word.replace("{user}", name) for word in read_program(behind))
     new = [NewKey(key, behind=program) for key in keys]
-    done = users.add(office.site, name, new, now(), office.actor, if_missing=if_missing)
-    say_program(office, done.keys)
+    done = users.add(context.installation, name, new, now(), context.actor, if_missing=if_missing)
+    say_program(context, done.keys)
     if not done.token:
         click.echo(
             f"{name} is there already" + (f"; added {number(len(done.keys), 'key')}" if done.keys else "")
@@ -59,7 +59,7 @@ def add(ctx: click.Context, name: str, files: tuple[str, ...], behind: str, if_m
     for key in done.keys:
         click.echo(f"  {key.fingerprint} {readable(key.comment)}", err=True)
     if done.token:
-        say_invite(office, name, done.token)
+        say_invite(context, name, done.token)
     check_effects(done.effects, f"{name} is added")
 
 
@@ -71,12 +71,12 @@ def invite(ctx: click.Context, names: tuple[str, ...], everyone: bool) -> None:
     """Print a new invite for each. Earlier ones then no longer work."""
     if bool(names) == everyone:
         raise Refusal("usage", text="name users, or say --all")
-    office = open_office(ctx)
-    chosen = users.not_enrolled(office.site) if everyone else list(dict.fromkeys(names))
+    context = open_admin_context(ctx)
+    chosen = users.not_enrolled(context.installation) if everyone else list(dict.fromkeys(names))
     if everyone and chosen:
         click.echo("a line each, the name and what to send, which works once, within 7 days:", err=True)
-    for done in users.invite(office.site, chosen, now(), office.actor):
-        say_invite(office, done.name, done.token, tabled=everyone)
+    for done in users.invite(context.installation, chosen, now(), context.actor):
+        say_invite(context, done.name, done.token, tabled=everyone)
     if not chosen:
         click.echo("everyone who is active has a second factor", err=True)
 
@@ -98,9 +98,9 @@ def list_(ctx: click.Context, word: str | None, not_enrolled: bool, idle: str | 
         since = now().at - seconds_of(idle) if idle else None
     except ValueError as error:
         raise Refusal("usage", text=str(error)) from None
-    office = open_office(ctx)
+    context = open_admin_context(ctx)
     entries = roster(
-        office.site, now(), holding=word or "", not_enrolled=not_enrolled, not_verified_since=since
+        context.installation, now(), holding=word or "", not_enrolled=not_enrolled, not_verified_since=since
     )
     if as_json:
         say_json_each(to_builtins(entry) for entry in entries)
@@ -128,16 +128,16 @@ def list_(ctx: click.Context, word: str | None, not_enrolled: bool, idle: str | 
 @user.command()
 @click.argument("name")
 @options.as_json
-@in_office
-def show(office: Office, name: str, as_json: bool) -> None:
+@as_admin
+def show(context: AdminContext, name: str, as_json: bool) -> None:
     """Show a user. Enrolment, keys, sessions, invite, wrong codes."""
     moment = now()
-    with office.site.store.reading() as tx:
+    with context.installation.store.reading() as tx:
         entry = tx.user(name)
         if entry is None:
             steps.check_present(tx, name)
             return
-        about = entry_of(office.site, tx, entry, moment)
+        about = entry_of(context.installation, tx, entry, moment)
         failures = len(tx.failures(name, moment.at - 86400))
         guessing = tx.guessing(name)
         sessions = tx.sessions(name)
@@ -155,7 +155,7 @@ def show(office: Office, name: str, as_json: bool) -> None:
         )
         click.echo(f"  key {key.fingerprint} {readable(key.comment)}" + (f" ({kept})" if kept else ""))
     for session in sessions:
-        left = session.freshness(moment).lasts(office.settings.session.lifetime)
+        left = session.freshness(moment).lasts(context.settings.session.lifetime)
         state = f"until {until(moment.at + left, moment.at)}" if left > 0 else "expired"
         click.echo(
             f"  session {session.id} {session.scope} {session.credential} {session.network} {session.method}: {state}"
@@ -190,11 +190,13 @@ def _say_state(name: str, state: str, done: Changed) -> None:
 @user.command()
 @click.argument("name")
 @options.reason
-@in_office
-def suspend(office: Office, name: str, reason: str) -> None:
+@as_admin
+def suspend(context: AdminContext, name: str, reason: str) -> None:
     """Refuse a user everything, at once. Their sessions and running transfers end."""
     _say_state(
-        name, "suspended", users.set_state(office.site, name, "suspended", now(), office.actor, reason)
+        name,
+        "suspended",
+        users.set_state(context.installation, name, "suspended", now(), context.actor, reason),
     )
 
 
@@ -206,9 +208,9 @@ def suspend(office: Office, name: str, reason: str) -> None:
 def emergency(ctx: click.Context, name: str, reason: str, as_json: bool) -> None:
     """Someone's key or laptop was stolen. Suspends them, ends sessions and transfers, cancels the invite, and lists what was read and pushed within a day."""
     check_reason(reason)
-    office = open_office(ctx)
+    context = open_admin_context(ctx)
     moment = now()
-    what = users.emergency(office.site, name, moment, office.actor, reason)
+    what = users.emergency(context.installation, name, moment, context.actor, reason)
     if as_json:
         say_json(
             {
@@ -251,10 +253,12 @@ def emergency(ctx: click.Context, name: str, reason: str, as_json: bool) -> None
 @user.command()
 @click.argument("name")
 @options.reason
-@in_office
-def resume(office: Office, name: str, reason: str) -> None:
+@as_admin
+def resume(context: AdminContext, name: str, reason: str) -> None:
     """Let a suspended user in again."""
-    _say_state(name, "active", users.set_state(office.site, name, "active", now(), office.actor, reason))
+    _say_state(
+        name, "active", users.set_state(context.installation, name, "active", now(), context.actor, reason)
+    )
 
 
 @user.command()
@@ -267,24 +271,26 @@ def reset(ctx: click.Context, names: tuple[str, ...], everyone: bool, yes: bool,
     """Remove a user's second factor. Ends all their sessions, and prints the invite to enrol again."""
     if bool(names) == everyone:
         raise Refusal("usage", text="name users, or say --all")
-    office = open_office(ctx)
-    chosen = users.active(office.site) if everyone else list(dict.fromkeys(names))
+    context = open_admin_context(ctx)
+    chosen = users.active(context.installation) if everyone else list(dict.fromkeys(names))
     if everyone and not yes:
         confirm(f"reset the second factor of {number(len(chosen), 'user')}?", "nobody was reset")
-    for done in users.reset(office.site, chosen, now(), office.actor, reason):
+    for done in users.reset(context.installation, chosen, now(), context.actor, reason):
         click.echo(f"{done.name}'s second factor is removed and all their sessions have ended", err=True)
-        say_invite(office, done.name, done.token, tabled=everyone)
+        say_invite(context, done.name, done.token, tabled=everyone)
         check_effects(done.effects, f"{done.name} was reset")
 
 
 @user.command()
 @click.argument("name")
 @options.reason
-@in_office
-def unthrottle(office: Office, name: str, reason: str) -> None:
+@as_admin
+def unthrottle(context: AdminContext, name: str, reason: str) -> None:
     """Clear a user's wrong-code limit. They may verify at once."""
     counted(
-        users.unthrottle(office.site, name, now(), office.actor, reason), "failure", f"of {name} forgotten"
+        users.unthrottle(context.installation, name, now(), context.actor, reason),
+        "failure",
+        f"of {name} forgotten",
     )
 
 
@@ -292,14 +298,14 @@ def unthrottle(office: Office, name: str, reason: str) -> None:
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.reason
-@in_office
-def remove(office: Office, name: str, yes: bool, reason: str) -> None:
+@as_admin
+def remove(context: AdminContext, name: str, yes: bool, reason: str) -> None:
     """Remove a user. Keys, second factor and sessions go; the name stays reserved."""
-    with office.site.store.reading() as tx:
+    with context.installation.store.reading() as tx:
         steps.check_present(tx, name)
     if not yes:
         confirm(f"remove {name} for good? the name stays reserved", f"{name} was not removed")
-    done = users.remove(office.site, name, now(), office.actor, reason)
+    done = users.remove(context.installation, name, now(), context.actor, reason)
     click.echo(f"removed {name} and {number(len(done.keys), 'key')}; the name stays reserved")
     say_effects(done.effects)
     check_effects(done.effects, f"{name} is removed")
@@ -308,10 +314,10 @@ def remove(office: Office, name: str, yes: bool, reason: str) -> None:
 @user.command()
 @click.argument("name")
 @options.reason
-@in_office
-def restore(office: Office, name: str, reason: str) -> None:
+@as_admin
+def restore(context: AdminContext, name: str, reason: str) -> None:
     """Bring back a removed user. Without keys, and with a new invite."""
-    done = users.restore(office.site, name, now(), office.actor, reason)
+    done = users.restore(context.installation, name, now(), context.actor, reason)
     say(f"{name} is back, without keys; give them one: gitguard admin key add {name} FILE", err=True)
-    say_invite(office, name, done.token)
+    say_invite(context, name, done.token)
     check_effects(done.effects, f"{name} is back")

@@ -11,8 +11,8 @@ from flask import Blueprint, current_app, redirect, url_for
 from flask.typing import ResponseReturnValue
 from msgspec import Struct
 
+from gitguard.web.context import SERVER_ADMIN, current, needs
 from gitguard.web.showing import show
-from gitguard.web.visit import SERVER_ADMIN, needs, visit
 
 pages = Blueprint("doctor", __name__)
 LONGEST_SECONDS = 300
@@ -80,6 +80,6 @@ def findings() -> ResponseReturnValue:
 @needs(SERVER_ADMIN)
 def look_again() -> ResponseReturnValue:
     """Look again."""
-    here = visit()
-    current_app.extensions["doctor"].begin(current_app.config["CONFIG"], here.moment.at)
+    context = current()
+    current_app.extensions["doctor"].begin(current_app.config["CONFIG"], context.moment.at)
     return redirect(url_for("doctor.findings"), 303)

@@ -15,8 +15,8 @@ from gitguard.message.reasons import Refusal, readable
 from gitguard.web.admin.doctor import Looks
 from gitguard.web.admin.people import actor
 from gitguard.web.chart import chart_of
+from gitguard.web.context import SERVER_ADMIN, current, needs
 from gitguard.web.showing import show, texts
-from gitguard.web.visit import SERVER_ADMIN, needs, visit
 
 pages = Blueprint("overview", __name__)
 _LATEST = 10**15
@@ -34,11 +34,11 @@ class Said(Struct, frozen=True):
 @needs(SERVER_ADMIN)
 def overview() -> ResponseReturnValue:
     """What needs a look; people, and verifications and refusals by day."""
-    here = visit()
-    found_here = attention(here.site, here.moment)
-    with here.site.store.reading() as tx:
+    context = current()
+    found_here = attention(context.installation, context.moment)
+    with context.installation.store.reading() as tx:
         people, enrolled = tx.count_users()
-    counted = tally(here.site, here.moment)
+    counted = tally(context.installation, context.moment)
     looks: Looks = current_app.extensions["doctor"]
     found = looks.last.findings if looks.last is not None else ()
     return show(
@@ -70,8 +70,8 @@ def _said(one: Concern) -> Said:
 @needs(SERVER_ADMIN)
 def seen() -> ResponseReturnValue:
     """All that was on the list was looked at; what came since stays."""
-    here, upto = visit(), number(request.form.get("upto", ""), _LATEST)
+    context, upto = current(), number(request.form.get("upto", ""), _LATEST)
     if not upto:
         raise Refusal("usage")
-    mark_seen(here.site, upto, actor(), here.moment)
+    mark_seen(context.installation, upto, actor(), context.moment)
     return redirect(url_for("overview.overview"), 303)

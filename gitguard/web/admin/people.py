@@ -15,8 +15,8 @@ from gitguard.action.sessions import Which, revoke
 from gitguard.action.statistics import throttled
 from gitguard.decision.standing import live_sessions
 from gitguard.message.reasons import Refusal
+from gitguard.web.context import SERVER_ADMIN, current, needs
 from gitguard.web.showing import say, say_not_all, show, texts
-from gitguard.web.visit import SERVER_ADMIN, needs, visit
 
 pages = Blueprint("people", __name__)
 PAGE = 50
@@ -26,22 +26,22 @@ FILTERS = ("", "enrolled", "not-enrolled", "suspended", "throttled")
 
 def actor() -> str:
     """Who acts, for the trail: as on the server, by name."""
-    return f"admin:{visit().person.user}"
+    return f"admin:{current().person.user}"
 
 
 @pages.get("/people")
 @needs(SERVER_ADMIN)
 def listing() -> ResponseReturnValue:
     """A page of people, by name."""
-    here, holding = visit(), request.args.get("q", "").strip()
+    context, holding = current(), request.args.get("q", "").strip()
     which = request.args.get("which", "")
     after = request.args.get("after", "")
-    with here.site.store.reading() as tx:
+    with context.installation.store.reading() as tx:
         count, _ = tx.count_users()
         if which == "throttled":
             names = [
                 name
-                for name in sorted(throttled(here.site, tx, here.moment))
+                for name in sorted(throttled(context.installation, tx, context.moment))
                 if name > after and holding in name
             ]
             found = [tx.user(name) for name in names[: PAGE + 1]]
@@ -54,7 +54,7 @@ def listing() -> ResponseReturnValue:
                 enrolled={"enrolled": True, "not-enrolled": False}.get(which),
                 state="suspended" if which == "suspended" else "",
             )
-        entries = [entry_of(here.site, tx, user, here.moment) for user in rows[:PAGE]]
+        entries = [entry_of(context.installation, tx, user, context.moment) for user in rows[:PAGE]]
     return show(
         "admin/people.html",
         entries=entries,
@@ -71,17 +71,17 @@ def listing() -> ResponseReturnValue:
 @needs(SERVER_ADMIN)
 def person() -> ResponseReturnValue:
     """One person: keys, sessions, latest events."""
-    invite = current_app.extensions["once"].take(visit().browser, request.args.get("invite", ""), str)
+    invite = current_app.extensions["once"].take(current().browser, request.args.get("invite", ""), str)
     return _show(request.args.get("name", ""), str(invite or ""))
 
 
 def _show(name: str, invite: str = "", error: Markup | str = "", status: int = 200) -> ResponseReturnValue:
-    here = visit()
-    with here.site.store.reading() as tx:
+    context = current()
+    with context.installation.store.reading() as tx:
         user = steps.present(tx, name)
-        entry = entry_of(here.site, tx, user, here.moment)
+        entry = entry_of(context.installation, tx, user, context.moment)
         keys = tx.keys(name)
-        sessions = list(live_sessions(tx, here.settings, here.moment, name))
+        sessions = list(live_sessions(tx, context.settings, context.moment, name))
         events = tx.newest_audit(None, EVENTS, name)
     return show(
         "admin/person.html",
@@ -93,7 +93,7 @@ def _show(name: str, invite: str = "", error: Markup | str = "", status: int = 2
         error=error,
         status=status,
         reason=request.form.get("reason", ""),
-        is_self=name == here.person.user,
+        is_self=name == context.person.user,
     )
 
 
@@ -112,7 +112,7 @@ def _act(done: str, act: Callable[[str, str], users.Changed | Effects | None]) -
 
 def _to_person(name: str, token: str = "") -> ResponseReturnValue:
     """Back to the person's page; an invite is shown there once."""
-    shown = current_app.extensions["once"].put(visit().browser, token, is_secret=True) if token else None
+    shown = current_app.extensions["once"].put(current().browser, token, is_secret=True) if token else None
     return redirect(url_for("people.person", name=name, invite=shown), 303)
 
 
@@ -120,16 +120,18 @@ def _to_person(name: str, token: str = "") -> ResponseReturnValue:
 @needs(SERVER_ADMIN, opens=True)
 def reset() -> ResponseReturnValue:
     """Take the second factor away; the invite that lets them come back is shown once."""
-    here = visit()
-    return _act("reset", lambda name, why: users.reset(here.site, [name], here.moment, actor(), why)[0])
+    context = current()
+    return _act(
+        "reset", lambda name, why: users.reset(context.installation, [name], context.moment, actor(), why)[0]
+    )
 
 
 @pages.post("/person/invite")
 @needs(SERVER_ADMIN, opens=True)
 def invite() -> ResponseReturnValue:
     """A fresh invite, shown once; the one before it is void."""
-    here = visit()
-    (done,) = users.invite(here.site, [request.form.get("name", "")], here.moment, actor())
+    context = current()
+    (done,) = users.invite(context.installation, [request.form.get("name", "")], context.moment, actor())
     return _to_person(done.name, done.token)
 
 
@@ -137,10 +139,12 @@ def invite() -> ResponseReturnValue:
 @needs(SERVER_ADMIN)
 def suspend() -> ResponseReturnValue:
     """Nothing of theirs is let in, and what runs ends."""
-    here = visit()
+    context = current()
     return _act(
         "suspended",
-        lambda name, why: users.set_state(here.site, name, "suspended", here.moment, actor(), why),
+        lambda name, why: users.set_state(
+            context.installation, name, "suspended", context.moment, actor(), why
+        ),
     )
 
 
@@ -148,9 +152,10 @@ def suspend() -> ResponseReturnValue:
 @needs(SERVER_ADMIN, opens=True)
 def resume() -> ResponseReturnValue:
     """Let them in again."""
-    here = visit()
+    context = current()
     return _act(
-        "resumed", lambda name, why: users.set_state(here.site, name, "active", here.moment, actor(), why)
+        "resumed",
+        lambda name, why: users.set_state(context.installation, name, "active", context.moment, actor(), why),
     )
 
 
@@ -158,10 +163,10 @@ def resume() -> ResponseReturnValue:
 @needs(SERVER_ADMIN, opens=True)
 def unthrottle() -> ResponseReturnValue:
     """Forget their wrong codes."""
-    here = visit()
+    context = current()
 
     def act(name: str, why: str) -> None:
-        users.unthrottle(here.site, name, here.moment, actor(), why)
+        users.unthrottle(context.installation, name, context.moment, actor(), why)
 
     return _act("unthrottled", act)
 
@@ -170,9 +175,10 @@ def unthrottle() -> ResponseReturnValue:
 @needs(SERVER_ADMIN)
 def revoke_sessions() -> ResponseReturnValue:
     """End all their sessions, with the connections that they let in; their browsers are signed out."""
-    here = visit()
+    context = current()
     if not request.form.get("name"):
         raise Refusal("usage")
     return _act(
-        "revoked", lambda name, why: revoke(here.site, Which(user=name), here.moment, actor(), why)[1]
+        "revoked",
+        lambda name, why: revoke(context.installation, Which(user=name), context.moment, actor(), why)[1],
     )

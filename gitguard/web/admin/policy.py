@@ -10,8 +10,8 @@ from gitguard.action.explaining import Question, answer
 from gitguard.config.types import format_duration
 from gitguard.decision.explain import VERBS, facts
 from gitguard.message.reasons import Refusal
+from gitguard.web.context import SERVER_ADMIN, current, needs
 from gitguard.web.showing import refusal_in_words, show
-from gitguard.web.visit import SERVER_ADMIN, needs, visit
 
 pages = Blueprint("policy", __name__)
 ASKED = ("user", "repository", "operation", "key", "address", "ref")
@@ -35,13 +35,13 @@ def rules() -> ResponseReturnValue:
         answer=told,
         error=error,
         status=400 if error else 200,
-        rules=visit().settings.rules,
-        enforcement=visit().settings.git.enforcement,
+        rules=current().settings.rules,
+        enforcement=current().settings.git.enforcement,
     )
 
 
 def _answer(asked: dict[str, str]) -> dict[str, object]:
-    here = visit()
+    context = current()
     refs = tuple(asked["ref"].split()) if asked["operation"] == "push" else ()
     question = Question(
         asked["user"],
@@ -51,6 +51,6 @@ def _answer(asked: dict[str, str]) -> dict[str, object]:
         asked["address"] or None,
         refs,
     )
-    found = facts(*answer(here.site, question, here.moment))
+    found = facts(*answer(context.installation, question, context.moment))
     lifetime = found.lifetime_seconds
     return {**to_builtins(found), "lifetime": "" if lifetime is None else format_duration(lifetime)}

@@ -12,8 +12,8 @@ from gitguard.decision.standing import live
 from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
 from gitguard.web.admin.people import actor
+from gitguard.web.context import SERVER_ADMIN, current, needs
 from gitguard.web.showing import say, say_not_all, show, texts
-from gitguard.web.visit import SERVER_ADMIN, needs, visit
 
 pages = Blueprint("records", __name__)
 PAGE = 50
@@ -31,10 +31,10 @@ def _number(name: str) -> int:
 @needs(SERVER_ADMIN)
 def sessions() -> ResponseReturnValue:
     """The sessions, the newest verification first, or one user's; those that have run out are left out."""
-    here, skipping, user = visit(), _number("skip"), request.args.get("user", "").strip()
-    with here.site.store.reading() as tx:
+    context, skipping, user = current(), _number("skip"), request.args.get("user", "").strip()
+    with context.installation.store.reading() as tx:
         rows = tx.sessions(user) if user else tx.newest_sessions(skipping, PAGE + 1)
-    living = list(live(rows[:PAGE], here.settings, here.moment))
+    living = list(live(rows[:PAGE], context.settings, context.moment))
     # By their age they are in order: behind a page of sessions that have all run out there is none that lives.
     more = skipping + PAGE if len(rows) > PAGE and living and not user else 0
     return show("admin/sessions.html", rows=living, more=more, user=user, skipping=skipping)
@@ -44,11 +44,13 @@ def sessions() -> ResponseReturnValue:
 @needs(SERVER_ADMIN)
 def revoke_one() -> ResponseReturnValue:
     """End one session, with the connections that it let in."""
-    here, session = visit(), number(request.form.get("session", ""), _MOST)
+    context, session = current(), number(request.form.get("session", ""), _MOST)
     user, reason = request.form.get("user", ""), request.form.get("reason", "").strip()
     if session is None or not (user and reason):
         raise Refusal("usage", text="name the session, whose it is, and why")
-    _, effects = revoke(here.site, Which(user=user, number=session), here.moment, actor(), reason)
+    _, effects = revoke(
+        context.installation, Which(user=user, number=session), context.moment, actor(), reason
+    )
     say("person.done.revoked")
     say_not_all(effects.fault)
     return redirect(url_for("records.sessions"), 303)
@@ -58,8 +60,8 @@ def revoke_one() -> ResponseReturnValue:
 @needs(SERVER_ADMIN)
 def audit() -> ResponseReturnValue:
     """The trail, the newest record first; with a user, what is about them among the latest records."""
-    here, user = visit(), request.args.get("user", "").strip()
-    with here.site.store.reading() as tx:
+    context, user = current(), request.args.get("user", "").strip()
+    with context.installation.store.reading() as tx:
         rows = tx.newest_audit(_number("before") or None, PAGE, user)
     more = rows[-1].seq if len(rows) == PAGE else 0
     return show("admin/audit.html", rows=rows, more=more, user=user, before=_number("before"))
@@ -69,14 +71,14 @@ def audit() -> ResponseReturnValue:
 @needs(SERVER_ADMIN)
 def log() -> ResponseReturnValue:
     """The decisions, the newest first, a piece of the log at a time; with words, those that hold them."""
-    here, holding = visit(), request.args.get("q", "").strip()
+    context, holding = current(), request.args.get("q", "").strip()
     refused = "1" if request.args.get("refused") else ""
     error: Markup | str = ""
     entries: list[Entry] = []
     older = 0
     try:
         entries, older = entries_before(
-            str(here.settings.paths.access_log),
+            str(context.settings.paths.access_log),
             _number("before") or None,
             PAGE,
             holding or ("refused" if refused else ""),

@@ -12,8 +12,8 @@ import click
 from msgspec import Struct
 
 from gitguard.action import break_glass
-from gitguard.action.site import Site, open_site
-from gitguard.cli.here import say_lag
+from gitguard.action.installation import Installation, open_installation
+from gitguard.cli.context import say_lag
 from gitguard.cli.printing import number
 from gitguard.config.faults import LONGEST_LIST, ConfigurationError
 from gitguard.config.parse import read_settings
@@ -28,17 +28,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Office(Struct, frozen=True):
+class AdminContext(Struct, frozen=True):
     """`actor` is who types, for the audit trail; `server` how the server is called in hints."""
 
-    site: Site
+    installation: Installation
     actor: str
     server: ServerAddress
 
     @property
     def settings(self) -> Settings:
         """The configuration."""
-        return self.site.settings
+        return self.installation.settings
 
 
 def actor() -> str:
@@ -114,21 +114,21 @@ def enter(ctx: click.Context) -> Settings:
     return settings
 
 
-def open_office(ctx: click.Context) -> Office:
+def open_admin_context(ctx: click.Context) -> AdminContext:
     """Become the Git account and open store and keys. Raises Refusal."""
     who, host, moment = actor(), enter(ctx).host, now()
-    site = open_site(config_of(ctx), moment, who)
-    ctx.find_root().call_on_close(lambda: say_lag(site))
+    installation = open_installation(config_of(ctx), moment, who)
+    ctx.find_root().call_on_close(lambda: say_lag(installation))
     server = ServerAddress(account=str(host.account), host=host.name, port=host.port)
-    for left in break_glass.close_left_open(site, moment, who):
+    for left in break_glass.close_left_open(installation, moment, who):
         click.echo(f"gitguard: break-glass {left.decision} was not closed by itself; it is now", err=True)
-    return Office(site, who, server)
+    return AdminContext(installation, who, server)
 
 
-def in_office(command: Callable[Concatenate[Office, P], R]) -> Callable[P, R]:
-    """A command that works in the open office from its first line on, and gets it as its first argument."""
+def as_admin(command: Callable[Concatenate[AdminContext, P], R]) -> Callable[P, R]:
+    """A command that works as the admin: it gets the opened installation as its first argument."""
 
     def opened(*words: P.args, **options: P.kwargs) -> R:
-        return command(open_office(click.get_current_context()), *words, **options)
+        return command(open_admin_context(click.get_current_context()), *words, **options)
 
     return update_wrapper(opened, command)

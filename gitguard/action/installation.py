@@ -10,7 +10,7 @@ from gitguard.action.notices import listener
 from gitguard.config.in_force import settings_in_force
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
-from gitguard.factor.proof import Desk, void_recovery_codes_if_off
+from gitguard.factor.proof import ProofContext, void_recovery_codes_if_off
 from gitguard.host.places import Places, authorized_keys, places_of
 from gitguard.session.moment import Moment
 from gitguard.store.opening import audit_head, open_store
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gitguard.host.connections import RunningConnections
 
 
-class Site(Desk, frozen=True, kw_only=True):
+class Installation(ProofContext, frozen=True, kw_only=True):
     """Store, keyring and settings, with `places`: the installation's own files."""
 
     places: Places
@@ -54,9 +54,9 @@ def settings_of(config: str) -> Settings:
     return settings_in_force(config, places_of(config).compiled)
 
 
-def open_site(
+def open_installation(
     config: str, moment: Moment, actor: str, reading: Callable[[str], Settings] = settings_of
-) -> Site:
+) -> Installation:
     """The installation of the configuration at `config`, as its Git account. Raises ConfigurationError, Refusal.
 
     `reading`: how the file is read, for who opens it again and again (config/cache.py).
@@ -64,7 +64,7 @@ def open_site(
     settings = reading(config)
     store = open_store(settings.store.url, audit_head(settings.paths.access_log))
     ring = keyring.read(settings.paths.key_ring)
-    site = Site(store, ring, settings, lambda: reading(config), places=places_of(config))
+    installation = Installation(store, ring, settings, lambda: reading(config), places=places_of(config))
     store.heard = listener(settings)
-    void_recovery_codes_if_off(site, moment.at, actor)
-    return site
+    void_recovery_codes_if_off(installation, moment.at, actor)
+    return installation

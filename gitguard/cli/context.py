@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 from msgspec import Struct
 
-from gitguard.action.site import Site
+from gitguard.action.installation import Installation
 from gitguard.cli.printing import counted
 from gitguard.cli.prompt import Places, aside, ask
 from gitguard.config.schema import Settings
@@ -43,17 +43,17 @@ CHANGED = {  # event of a change -> in words
 FEW = 2  # recovery codes left, from which on it is said
 
 
-class Here(Struct, frozen=True):
+class UserContext(Struct, frozen=True):
     """Who types, what the actions work with, and how this server is called in hints."""
 
-    site: Site
+    installation: Installation
     person: Person
     server: ServerAddress
 
     @property
     def settings(self) -> Settings:
         """The configuration."""
-        return self.site.settings
+        return self.installation.settings
 
     @property
     def places(self) -> Places:
@@ -61,40 +61,40 @@ class Here(Struct, frozen=True):
         return Places(f"{self.settings.paths.state}/prompts", self.person.credential.text)
 
 
-def ask_code(here: Here, *, aloud: bool = True) -> bytes:
+def ask_code(context: UserContext, *, aloud: bool = True) -> bytes:
     """A code, typed at the prompt. Raises Refusal("not-a-code") when nothing comes."""
-    wanted = here.settings.second_factor
-    with here.site.store.reading() as tx:
-        factor = tx.factor(here.person.user)
+    wanted = context.settings.second_factor
+    with context.installation.store.reading() as tx:
+        factor = tx.factor(context.person.user)
     digits = wanted.digits if factor is None else factor.digits
     question = f"code from your app ({digits} digits)"
     question += ", or a recovery code: " if wanted.recovery_codes else ": "
-    return ask(question if aloud else "", places=here.places)
+    return ask(question if aloud else "", places=context.places)
 
 
-def with_codes(here: Here, action: Callable[[bytes, Moment], T]) -> T:
+def with_codes(context: UserContext, action: Callable[[bytes, Moment], T]) -> T:
     """What `action` gives for a code, or for two, one after the other, where the network that it comes from is not known."""
-    typed = ask_code(here)
+    typed = ask_code(context)
     try:
         return action(typed, now())
     except SecondCodeWanted:
-        return action(ask_second(here), now())
+        return action(ask_second(context), now())
 
 
-def ask_second(here: Here) -> bytes:
+def ask_second(context: UserContext) -> bytes:
     """The second of two codes, and why it is asked for. Raises as `ask_code`."""
     aside(
         "you have not verified from this network for a day yet, so this takes a second code: wait for the next one that your app shows"
     )
-    return ask_code(here)
+    return ask_code(context)
 
 
-def with_code(here: Here, action: Callable[[bytes | None, Moment], T]) -> T:
+def with_code(context: UserContext, action: Callable[[bytes | None, Moment], T]) -> T:
     """What `action` gives; if it wants a proof that is not there, a code is asked for and it is called again with it."""
     try:
         return action(None, now())
     except ProofWanted:
-        return with_codes(here, action)
+        return with_codes(context, action)
 
 
 def say_changes(changes: Sequence[Change], moment: Moment) -> None:
@@ -107,20 +107,20 @@ def say_changes(changes: Sequence[Change], moment: Moment) -> None:
         click.echo("if that was not you, tell your server admin now")
 
 
-def say_session(here: Here, session: Session, moment: Moment) -> None:
+def say_session(context: UserContext, session: Session, moment: Moment) -> None:
     """The real end of a session, with zone and time left, and what it covers."""
-    left = session.freshness(moment).lasts(here.settings.session.lifetime)
+    left = session.freshness(moment).lasts(context.settings.session.lifetime)
     covers = {"address": f"this key from {session.network}", "key": "this key", "user": "all your keys"}[
         session.scope
     ]
     click.echo(f"verified until {until(moment.at + left, moment.at)}, for {covers}")
 
 
-def say_waiting(here: Here, rest: str) -> None:
+def say_waiting(context: UserContext, rest: str) -> None:
     """The pushes of this person that wait, by the number that their terminal shows; `rest`: what this key's session does."""
-    kind, person = here.settings.session.scope, here.person
+    kind, person = context.settings.session.scope, context.person
     mine = scope_of(kind, person.credential, person.address)
-    for held in pending.held(str(here.settings.paths.state)):
+    for held in pending.held(str(context.settings.paths.state)):
         if held.user != person.user:
             continue
         covered = mine is not None and scope_of(kind, credential_of(held.credential), held.address) == mine
@@ -158,14 +158,14 @@ def check_effects(effects: Effects, stands: str) -> None:
     )
 
 
-def say_lag(site: Site) -> None:
+def say_lag(installation: Installation) -> None:
     """That the audit head lags behind what was just done. Its path is not said, since a person over SSH reads this."""
-    if site.store.lags:
-        text = f"gitguard: the audit head could not be written ({site.store.lags}), so it lags"
+    if installation.store.lags:
+        text = f"gitguard: the audit head could not be written ({installation.store.lags}), so it lags"
         with contextlib.suppress(OSError):
             click.echo(text, err=True)
 
 
-def more_codes(here: Here, left: int) -> str:
+def more_codes(context: UserContext, left: int) -> str:
     """How to get new recovery codes, when few are left."""
-    return f"; for a new set: {here.server.ssh('recovery-codes')}" if left <= FEW else ""
+    return f"; for a new set: {context.server.ssh('recovery-codes')}" if left <= FEW else ""

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitguard.action.browsers import Visitor, see, user_of_login, visitor_of
-from gitguard.action.site import Site, open_site
+from gitguard.action.installation import Installation, open_installation
 from gitguard.config.schema import Settings
 from gitguard.decision.standing import Standing, standing
 from gitguard.factor.person import Person
@@ -41,10 +41,10 @@ def needs(who: str, *, opens: bool = False) -> Callable[[VIEW], VIEW]:
     return marked
 
 
-class Visit(Struct, frozen=True):
+class PageContext(Struct, frozen=True):
     """`visitor` and `stand` are None for whoever is not signed in."""
 
-    site: Site
+    installation: Installation
     moment: Moment
     peer: Peer
     visitor: Visitor | None
@@ -53,7 +53,7 @@ class Visit(Struct, frozen=True):
     @property
     def settings(self) -> Settings:
         """The configuration."""
-        return self.site.settings
+        return self.installation.settings
 
     @property
     def person(self) -> Person:
@@ -92,57 +92,57 @@ class Visit(Struct, frozen=True):
         return self.person.credential.text
 
 
-def begin() -> Visit:
-    """The visit of the present request. Raises ConfigurationError, Refusal."""
+def begin() -> PageContext:
+    """The context of the present request. Raises ConfigurationError, Refusal."""
     moment: Moment = current_app.config["NOW"]()
-    site = open_site(
+    installation = open_installation(
         current_app.config["CONFIG"], moment, "configuration", current_app.extensions["settings"]
     )
-    peer = peer_of(request.environ, site.settings)
+    peer = peer_of(request.environ, installation.settings)
     if peer.unknown:
         seldom(f"no browser's address is known: {peer.unknown}")
-    visitor = _visitor(site, peer, moment)
+    visitor = _visitor(installation, peer, moment)
     stand = None
     if visitor is not None:
-        see(site, visitor, moment)
-        with site.store.reading() as tx:
-            stand = standing(tx, site.settings, visitor.person, moment)
-    g.visit = Visit(site, moment, peer, visitor, stand)
-    return visit()
+        see(installation, visitor, moment)
+        with installation.store.reading() as tx:
+            stand = standing(tx, installation.settings, visitor.person, moment)
+    g.context = PageContext(installation, moment, peer, visitor, stand)
+    return current()
 
 
-def _visitor(site: Site, peer: Peer, moment: Moment) -> Visitor | None:
+def _visitor(installation: Installation, peer: Peer, moment: Moment) -> Visitor | None:
     token = session.get(COOKIE_KEY)
     if not isinstance(token, str):
         return None
-    visitor = visitor_of(site, token, peer.address, moment)
-    if visitor is not None and not _still_says_so(site, peer, visitor):
+    visitor = visitor_of(installation, token, peer.address, moment)
+    if visitor is not None and not _still_says_so(installation, peer, visitor):
         return None
     return visitor
 
 
-def _still_says_so(site: Site, peer: Peer, visitor: Visitor) -> bool:
+def _still_says_so(installation: Installation, peer: Peer, visitor: Visitor) -> bool:
     """MUST: who was signed in by a proxy is only that one as long as the proxy says so."""
     if not visitor.browser.origin.startswith("http:"):
         return True
-    return bool(peer.login) and user_of_login(site, peer.login) == visitor.person.user
+    return bool(peer.login) and user_of_login(installation, peer.login) == visitor.person.user
 
 
 def renew() -> None:
     """Look again where the visitor stands, after something has changed."""
-    here = visit()
-    with here.site.store.reading() as tx:
-        g.visit = replace(here, stand=standing(tx, here.settings, here.person, here.moment))
+    context = current()
+    with context.installation.store.reading() as tx:
+        g.context = replace(context, stand=standing(tx, context.settings, context.person, context.moment))
 
 
 def end() -> None:
-    """Let go of what the visit holds."""
-    held = g.pop("visit", None)
+    """Let go of what the context holds."""
+    held = g.pop("context", None)
     if held is not None:
-        held.site.store.close()
+        held.installation.store.close()
 
 
-def visit() -> Visit:
-    """The visit of the present request."""
-    found: Visit = g.visit
+def current() -> PageContext:
+    """The context of the present request."""
+    found: PageContext = g.context
     return found
