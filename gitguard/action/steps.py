@@ -1,7 +1,7 @@
 """The steps that several actions take inside their transaction: with people, invites and keys.
 
 Each takes the open transaction and writes its audit record. The actions are in users.py, keys.py, importing.py and
-applying.py; what follows outside the store (key file, running connections) is theirs.
+apply.py; what follows outside the store (key file, running connections) is theirs.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitguard.action import (
-    applying,
+    apply,
     attention,
     break_glass,
     browsers,
@@ -33,10 +33,10 @@ from gitguard.action import (
     upkeep,
     users,
 )
+from gitguard.action.desired_state import DesiredState
 from gitguard.action.effects import write_keys
 from gitguard.action.installation import Installation, open_installation
 from gitguard.action.sessions import Which
-from gitguard.action.wanted import Wanted
 from gitguard.exchange.offer import Offer, Offered
 from gitguard.factor.enrolment import Basis
 from gitguard.factor.person import Person
@@ -530,7 +530,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "statistics.statistics": (lambda h: statistics.statistics(h.site, h.moment, 60, []), ""),
     "uninstall.plan": (lambda h: uninstall.plan(h.site), ""),
     "importing.take": (_import_person, "user-added"),
-    "applying.plan": (lambda h: applying.plan(h.site, Wanted(), h.moment, ACTOR), ""),
+    "apply.plan": (lambda h: apply.plan(h.site, DesiredState(), h.moment, ACTOR), ""),
     "toggles.demand_both": (_demand_both, "toggle-set"),
     "roster.roster": (lambda h: roster.roster(h.site, h.moment, not_verified_since=0) is not None, ""),
     "users.restore": (_restore_person, "user-restored"),

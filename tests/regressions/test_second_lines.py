@@ -14,9 +14,9 @@ import pytest
 from msgspec.structs import replace
 
 from gitguard.action import browsers, effects, keys, revocation
-from gitguard.action.applying import plan
+from gitguard.action.apply import plan
+from gitguard.action.desired_state import read_desired_state
 from gitguard.action.notices import notices_of
-from gitguard.action.wanted import read_wanted
 from gitguard.answer.once import is_news
 from gitguard.client import prompt_lock, ssh_wrapper
 from gitguard.client.remote import Server as Remote
@@ -324,7 +324,8 @@ def test_wider_is_said_of_what_widens(
     lines += [f"{name} = {json.dumps(value)}" for name, value in after.items()]
     text = f'[[users]]\nname = "{person.user}"\nkeys = [{{ {", ".join(lines)} }}]\n'
     steps = [
-        step.what for step in plan(house.site, read_wanted(text.encode(), "list"), house.moment, ACTOR).steps
+        step.what
+        for step in plan(house.site, read_desired_state(text.encode(), "list"), house.moment, ACTOR).steps
     ]
     limited = [step for step in steps if "limit the key" in step]
     assert len(limited) == 1, steps

@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from gitguard.action import importing, keys, pruning, requests, second_factor, sessions, users
-from gitguard.action.applying import plan
-from gitguard.action.wanted import read_wanted
+from gitguard.action.apply import plan
+from gitguard.action.desired_state import read_desired_state
 from gitguard.config.faults import ConfigurationError
 from gitguard.config.load import load
 from gitguard.config.parse import parse
@@ -192,7 +192,7 @@ KEY = "ssh-ed25519 " + key_of(77).blob
 def test_a_key_line_in_a_list_is_no_place_for_a_shell(text: str, said: str) -> None:
     """Each fault with its line; nothing of it comes into authorized_keys."""
     with pytest.raises(ConfigurationError) as caught:
-        read_wanted(f'[[users]]\nname = "a"\n{text}\n'.encode(), "list")
+        read_desired_state(f'[[users]]\nname = "a"\n{text}\n'.encode(), "list")
     assert any(said in str(fault) and "line" in str(fault) for fault in caught.value.faults), (
         caught.value.faults
     )
@@ -207,7 +207,7 @@ def test_who_is_there_may_become_an_admin_and_who_is_removed_may_not(house: Hous
 
     def wanted(admin: str) -> object:
         text = f'[[repositories]]\nname = "{name}"\nadmins = ["{admin}"]\n'
-        return plan(house.site, read_wanted(text.encode(), "list"), house.moment, ACTOR)
+        return plan(house.site, read_desired_state(text.encode(), "list"), house.moment, ACTOR)
 
     assert wanted(present.user)
     with pytest.raises(Refusal, match=f"line 1: {gone.user} is to be an admin"):

@@ -6,8 +6,8 @@ import os
 
 import click
 
-from gitguard.action.applying import May, carry_out, plan
-from gitguard.action.wanted import read_wanted
+from gitguard.action.apply import ApplyOptions, carry_out, plan
+from gitguard.action.desired_state import read_desired_state
 from gitguard.cli.admin import options
 from gitguard.cli.admin.context import open_admin_context, read_file, say_faults
 from gitguard.cli.context import check_effects
@@ -33,12 +33,14 @@ def apply(ctx: click.Context, file: str, dry_run: bool, prune: bool, resume: boo
     """Apply people and repositories from a file. FILE (- for stdin) has the form that export prints; the last line is changed: true or false."""
     path = file if file == "-" else os.path.abspath(file)
     try:
-        wanted = read_wanted(read_file(ctx, file), path)
+        wanted = read_desired_state(read_file(ctx, file), path)
     except ConfigurationError as error:
         summed = say_faults(error)
         raise Refusal("usage", text=summed.text.partition(";")[0], hint="nothing was changed") from None
     context = open_admin_context(ctx)
-    planned = plan(context.installation, wanted, now(), context.actor, May(prune=prune, resume=resume))
+    planned = plan(
+        context.installation, wanted, now(), context.actor, ApplyOptions(prune=prune, resume=resume)
+    )
     ended = 0
     if not dry_run:
         for step, effects in carry_out(planned, context.installation, now()):

@@ -19,20 +19,20 @@ from gitguard.repository.spelling import name_of
 STATES = ("active", "suspended", "removed")
 
 
-class WantedKey(Struct, frozen=True):
+class DesiredKey(Struct, frozen=True):
     """One key of a user. `limited`: the file says by what it is limited, as a table does; a line alone does not."""
 
     new: NewKey
     limited: bool
 
 
-class User(Struct, frozen=True):
+class DesiredUser(Struct, frozen=True):
     """One user of the file. `state` and `keys` None: the file says nothing of them."""
 
     line: int
     name: str
     state: str | None = None
-    keys: tuple[WantedKey, ...] | None = None
+    keys: tuple[DesiredKey, ...] | None = None
 
 
 class Demand(Struct, frozen=True):
@@ -42,7 +42,7 @@ class Demand(Struct, frozen=True):
     lifetime_seconds: int | None
 
 
-class Repository(Struct, frozen=True):
+class DesiredRepository(Struct, frozen=True):
     """One repository of the file. `demand` and `floor` None: the file says nothing of them; `admins` likewise."""
 
     line: int
@@ -52,11 +52,11 @@ class Repository(Struct, frozen=True):
     admins: tuple[str, ...] | None = None
 
 
-class Wanted(Struct):
+class DesiredState(Struct):
     """All that the file says."""
 
-    users: list[User] = field(default_factory=list)
-    repositories: list[Repository] = field(default_factory=list)
+    users: list[DesiredUser] = field(default_factory=list)
+    repositories: list[DesiredRepository] = field(default_factory=list)
 
 
 _USER = (
@@ -70,18 +70,18 @@ _REPOSITORY = ("name", "directory", "require", "lifetime", "floor", "floor_lifet
 _KEY = ("key", "limits", "verify_required", "behind")
 
 
-def read_wanted(data: bytes, path: str) -> Wanted:
+def read_desired_state(data: bytes, path: str) -> DesiredState:
     """What `data` wants. Raises ConfigurationError with every fault, its line and the nearest right word."""
     text, tables = read_toml(data, path, LONGEST_LIST)
     check_end(data, path)
-    reader = _Reader(text)
+    reader = _StateReader(text)
     wanted = reader.wanted(tables)
     if reader.faults:
         raise ConfigurationError(path, sorted(reader.faults, key=lambda fault: fault.line))
     return wanted
 
 
-class _Reader:
+class _StateReader:
     """Collects what is wanted, and the faults on the way."""
 
     def __init__(self, text: str) -> None:
@@ -90,9 +90,9 @@ class _Reader:
         self.line = 0
         self.where = ""
 
-    def wanted(self, tables: dict[str, Any]) -> Wanted:
+    def wanted(self, tables: dict[str, Any]) -> DesiredState:
         """Everything, as far as it is in order."""
-        wanted = Wanted()
+        wanted = DesiredState()
         for name, content in tables.items():
             if name not in ("users", "repositories"):
                 self.faults.append(Fault(0, name, "unknown table" + nearest(name, ["users", "repositories"])))
@@ -167,7 +167,7 @@ class _Reader:
             self.fault_of(key, f"{key}: {error}")
             return None
 
-    def user(self, entry: dict[str, Any]) -> User:
+    def user(self, entry: dict[str, Any]) -> DesiredUser:
         """One `[[users]]`."""
         self.known(entry, _USER)
         name = str(entry.get("name", ""))
@@ -180,9 +180,9 @@ class _Reader:
                 self.fault("keys: expected a list")
             keys = tuple(key for one in listed if (key := self.key(one)) is not None)
         state = self.word(entry, "state", STATES, "active") if "state" in entry else None
-        return User(self.line, name, state, keys)
+        return DesiredUser(self.line, name, state, keys)
 
-    def key(self, entry: Any) -> WantedKey | None:
+    def key(self, entry: Any) -> DesiredKey | None:
         """A line as in a .pub file, or a table with what limits it."""
         table = {"key": entry} if isinstance(entry, str) else entry
         if not isinstance(table, dict):
@@ -203,9 +203,9 @@ class _Reader:
         behind = tuple(self.texts(table, "behind") or ())
         if behind and (fault := program_fault(behind)):
             self.fault(f"behind: {fault}")
-        return WantedKey(NewKey(key, limits, demanded, behind), limited=isinstance(entry, dict))
+        return DesiredKey(NewKey(key, limits, demanded, behind), limited=isinstance(entry, dict))
 
-    def repository(self, entry: dict[str, Any]) -> Repository:
+    def repository(self, entry: dict[str, Any]) -> DesiredRepository:
         """One `[[repositories]]`."""
         self.known(entry, _REPOSITORY)
         spelled, name = str(entry.get("name", "")), ""
@@ -228,4 +228,4 @@ class _Reader:
         for admin in admins or ():
             if not is_user_name(admin):
                 self.fault(f"admins: {admin!r} cannot be a user's name")
-        return Repository(self.line, name, demand, floor, None if admins is None else tuple(admins))
+        return DesiredRepository(self.line, name, demand, floor, None if admins is None else tuple(admins))

@@ -11,45 +11,50 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from gitguard.action import keys, repositories, toggles, users
+from gitguard.action.desired_state import Demand, DesiredRepository, DesiredState, DesiredUser
 from gitguard.action.effects import Effects, take_effect
 from gitguard.action.installation import Installation
 from gitguard.action.keys import key_row
-from gitguard.action.wanted import Demand, Repository, User, Wanted
 from gitguard.config.types import format_duration
 from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
 from gitguard.repository import registry
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Reading
-from gitguard.store.rows import Key
-from gitguard.store.rows import Repository as Known
+from gitguard.store.rows import Key, Repository
 
 REASON = "apply"
 
 
-class Step(Struct, frozen=True):
+class ApplyStep(Struct, frozen=True):
     """One change, in words, and what does it."""
 
     what: str
     do: Callable[[], Effects]
 
 
-class Plan(Struct, frozen=True):
+class ApplyPlan(Struct, frozen=True):
     """The steps in their order, what the file does not name, and what it asks for that is not done unasked: both left alone."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ApplyStep, ...]
     unnamed: tuple[str, ...]
     withheld: tuple[str, ...] = ()
 
 
-class May(Struct, frozen=True):
+class ApplyOptions(Struct, frozen=True):
     """What may be done beside adding: `prune` takes away what the file does not name, `resume` lets suspended users in again."""
 
     prune: bool = False
     resume: bool = False
 
 
-def plan(installation: Installation, wanted: Wanted, moment: Moment, actor: str, may: May = May()) -> Plan:
+def plan(
+    installation: Installation,
+    wanted: DesiredState,
+    moment: Moment,
+    actor: str,
+    options: ApplyOptions = ApplyOptions(),
+) -> ApplyPlan:
     """What would be done. Raises Refusal("usage") with every reason why it cannot be, and then nothing was."""
     with installation.store.reading() as tx:
         faults = list(_faults(installation, tx, wanted))
@@ -57,12 +62,12 @@ def plan(installation: Installation, wanted: Wanted, moment: Moment, actor: str,
             raise Refusal("usage", text="; ".join(faults), hint="nothing was changed")
         wanted_keys = [one.new.key for user in wanted.users for one in user.keys or ()]
         keys.check_not_foreign(installation, [key for key in wanted_keys if tx.key(key.fingerprint) is None])
-        steps: list[Step] = []
+        steps: list[ApplyStep] = []
         withheld: list[str] = []
         for user in wanted.users:
-            steps += _user(installation, tx, user, moment, actor, may, withheld)
+            steps += _user(installation, tx, user, moment, actor, options, withheld)
         for row in wanted.repositories:
-            steps += _repository(installation, tx, row, moment, actor, prune=may.prune)
+            steps += _repository(installation, tx, row, moment, actor, prune=options.prune)
         named = {user.name for user in wanted.users}
         unnamed = [
             f"the user {user.name}"
@@ -71,10 +76,12 @@ def plan(installation: Installation, wanted: Wanted, moment: Moment, actor: str,
         ]
         named = {row.name for row in wanted.repositories}
         unnamed += [f"the repository {row.name}" for row in tx.repositories() if row.name not in named]
-    return Plan(tuple(steps), tuple(unnamed), tuple(withheld))
+    return ApplyPlan(tuple(steps), tuple(unnamed), tuple(withheld))
 
 
-def carry_out(planned: Plan, installation: Installation, moment: Moment) -> Iterator[tuple[Step, Effects]]:
+def carry_out(
+    planned: ApplyPlan, installation: Installation, moment: Moment
+) -> Iterator[tuple[ApplyStep, Effects]]:
     """Do each step, and say when it is done. Raises Refusal, and what was done by then stands: run it again.
 
     The key file follows once, at the end, also of a run that fails or has nothing to do: the one before may have been killed.
@@ -84,10 +91,10 @@ def carry_out(planned: Plan, installation: Installation, moment: Moment) -> Iter
             yield step, step.do()
     finally:
         effects = take_effect(installation, moment, keys=True)
-    yield Step("bring the key file in line", lambda: effects), effects
+    yield ApplyStep("bring the key file in line", lambda: effects), effects
 
 
-def _faults(installation: Installation, tx: Reading, wanted: Wanted) -> Iterator[str]:
+def _faults(installation: Installation, tx: Reading, wanted: DesiredState) -> Iterator[str]:
     """Why the file cannot be applied: a key of somebody else's, an admin whom nobody knows."""
     owners: dict[str, str] = {}
     will_be = {user.name for user in wanted.users if user.state != "removed"}
@@ -119,33 +126,33 @@ def _faults(installation: Installation, tx: Reading, wanted: Wanted) -> Iterator
 def _user(
     installation: Installation,
     tx: Reading,
-    user: User,
+    user: DesiredUser,
     moment: Moment,
     actor: str,
-    may: May,
+    options: ApplyOptions,
     withheld: list[str],
-) -> Iterator[Step]:
+) -> Iterator[ApplyStep]:
     there, name = tx.user(user.name), user.name
     present_state = "active" if there is None else there.state
     if user.state == "removed":
-        if there is not None and there.state != "removed" and not may.prune:
+        if there is not None and there.state != "removed" and not options.prune:
             withheld.append(f"{name} is to be removed, which takes --prune")
         elif there is not None and there.state != "removed":
-            yield Step(
+            yield ApplyStep(
                 f"remove the user {name}",
                 lambda: users.remove(installation, name, moment, actor, REASON).effects,
             )
         return
     if there is None:
-        yield Step(
+        yield ApplyStep(
             f"add the user {name}",
             lambda: users.add(installation, name, [], moment, actor, of_many=True).effects,
         )
-    if user.state == "active" and present_state == "suspended" and not may.resume:
+    if user.state == "active" and present_state == "suspended" and not options.resume:
         withheld.append(f"{name} is suspended here, and active in the file: --resume lets them in again")
     elif user.state is not None and present_state != user.state:
         state, verb = user.state, "suspend" if user.state == "suspended" else "resume"
-        yield Step(
+        yield ApplyStep(
             f"{verb} {name}",
             lambda: users.set_state(installation, name, state, moment, actor, REASON).effects,
         )
@@ -158,11 +165,11 @@ def _user(
             yield _add_key(installation, name, one.new, moment, actor)
         elif one.limited and old.limited_by != key_row(name, one.new, 0).limited_by:
             yield _limit_key(installation, old, one.new, moment, actor)
-    for fingerprint in present if may.prune else ():
+    for fingerprint in present if options.prune else ():
         yield _remove_key(installation, fingerprint, f"remove the key {fingerprint} of {name}", moment, actor)
 
 
-def _limit_key(installation: Installation, old: Key, new: NewKey, moment: Moment, actor: str) -> Step:
+def _limit_key(installation: Installation, old: Key, new: NewKey, moment: Moment, actor: str) -> ApplyStep:
     """A table in the file says what limits the key from now on; where it says less than before, that is said."""
     shown = shlex.join(new.behind)
     limits = [part for part in (new.limits, "verify-required" if new.verify_required else "", shown) if part]
@@ -171,31 +178,39 @@ def _limit_key(installation: Installation, old: Key, new: NewKey, moment: Moment
         or (old.behind and not new.behind)
         or (old.verify_required and not new.verify_required)
     )
-    return Step(
+    return ApplyStep(
         f"limit the key {old.fingerprint} of {old.user} by: {', '.join(limits) or 'nothing'}"
         + (" (WIDER than before)" if less else ""),
         lambda: keys.limit(installation, old, new, moment, actor),
     )
 
 
-def _add_key(installation: Installation, name: str, new: NewKey, moment: Moment, actor: str) -> Step:
-    return Step(
+def _add_key(installation: Installation, name: str, new: NewKey, moment: Moment, actor: str) -> ApplyStep:
+    return ApplyStep(
         f"add the key {new.key.fingerprint} to {name}",
         lambda: keys.add(installation, name, [new], moment, actor, of_many=True)[1],
     )
 
 
-def _remove_key(installation: Installation, fingerprint: str, what: str, moment: Moment, actor: str) -> Step:
-    return Step(what, lambda: keys.remove(installation, fingerprint, moment, actor, REASON)[1])
+def _remove_key(
+    installation: Installation, fingerprint: str, what: str, moment: Moment, actor: str
+) -> ApplyStep:
+    return ApplyStep(what, lambda: keys.remove(installation, fingerprint, moment, actor, REASON)[1])
 
 
 def _repository(
-    installation: Installation, tx: Reading, row: Repository, moment: Moment, actor: str, *, prune: bool
-) -> Iterator[Step]:
+    installation: Installation,
+    tx: Reading,
+    row: DesiredRepository,
+    moment: Moment,
+    actor: str,
+    *,
+    prune: bool,
+) -> Iterator[ApplyStep]:
     there, name = tx.repository(row.name), row.name
     if there is None:
         yield _make(installation, name, moment, actor)
-    now = there or Known(name, "", "none", None, 0)
+    now = there or Repository(name, "", "none", None, 0)
     if row.floor is not None and row.demand is not None:
         yield from _demand(installation, now, row.demand, row.floor, moment, actor)
     if row.admins is None:
@@ -207,7 +222,7 @@ def _repository(
         yield _appoint(installation, name, "remove", user, moment, actor)
 
 
-def _make(installation: Installation, name: str, moment: Moment, actor: str) -> Step:
+def _make(installation: Installation, name: str, moment: Moment, actor: str) -> ApplyStep:
     """Create it, or adopt what lies there."""
     try:
         found = registry.locate(installation.settings, name)
@@ -222,18 +237,18 @@ def _make(installation: Installation, name: str, moment: Moment, actor: str) -> 
             ).check()
             return Effects()
 
-        return Step(f"adopt the repository {name}", adopt)
+        return ApplyStep(f"adopt the repository {name}", adopt)
 
     def create() -> Effects:
         repositories.create(installation, name, (), moment, actor)
         return Effects()
 
-    return Step(f"create the repository {name}", create)
+    return ApplyStep(f"create the repository {name}", create)
 
 
 def _demand(
-    installation: Installation, now: Known, demand: Demand, floor: Demand, moment: Moment, actor: str
-) -> Iterator[Step]:
+    installation: Installation, now: Repository, demand: Demand, floor: Demand, moment: Moment, actor: str
+) -> Iterator[ApplyStep]:
     """The floor first, then what its own admins had tightened it to."""
     if (now.floor_require, now.floor_lifetime_seconds) != (floor.require, floor.lifetime_seconds) or (
         (now.require, now.lifetime_seconds) != (demand.require, demand.lifetime_seconds)
@@ -242,7 +257,7 @@ def _demand(
         tightened = (
             "" if demand == floor else f", tightened to {demand.require}{_for(demand.lifetime_seconds)}"
         )
-        yield Step(
+        yield ApplyStep(
             f"{now.name}: {words}{tightened}",
             lambda: toggles.demand_both(
                 installation,
@@ -259,9 +274,11 @@ def _for(seconds: int | None) -> str:
     return "" if seconds is None else f" within {format_duration(seconds)}"
 
 
-def _appoint(installation: Installation, name: str, verb: str, user: str, moment: Moment, actor: str) -> Step:
+def _appoint(
+    installation: Installation, name: str, verb: str, user: str, moment: Moment, actor: str
+) -> ApplyStep:
     def change() -> Effects:
         toggles.appoint(installation, name, verb, user, moment, actor)
         return Effects()
 
-    return Step(f"{name}: {verb} the admin {user}", change)
+    return ApplyStep(f"{name}: {verb} the admin {user}", change)
