@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from gitguard.action import steps
 from gitguard.action.installation import Installation
-from gitguard.exchange.offer import name_of_login
 from gitguard.factor.change import with_proof
 from gitguard.factor.person import Person
 from gitguard.factor.proof import check_person, record
+from gitguard.importers.imported import name_of_login
 from gitguard.message.reasons import Refusal, printable
 from gitguard.session import budget
 from gitguard.session.credential import Credential, credential_of

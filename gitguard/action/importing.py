@@ -14,24 +14,24 @@ from gitguard.action.effects import Effects, take_effect
 from gitguard.action.installation import Installation
 from gitguard.action.keys import key_row
 from gitguard.config.schema import Settings
-from gitguard.exchange.offer import (
-    LeftOut,
-    Offer,
-    Offered,
-    OfferedFactor,
+from gitguard.factor.totp import WINDOW
+from gitguard.host import key_file
+from gitguard.importers.imported import (
+    ImportedFactor,
+    ImportedList,
+    ImportedPerson,
+    Skipped,
     name_of_alias,
     name_of_login,
     plain_name,
 )
-from gitguard.factor.totp import WINDOW
-from gitguard.host import key_file
 from gitguard.message.reasons import readable
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing
 from gitguard.store.rows import Factor
 
 
-class Taken(Struct, frozen=True):
+class TakenOver(Struct, frozen=True):
     """One line's person, by the name they have here, and what was done, in words; empty where all was there already."""
 
     line: int
@@ -43,8 +43,8 @@ class Taken(Struct, frozen=True):
 class Imported(Struct, frozen=True):
     """What was taken, what was not and why, and what followed."""
 
-    taken: tuple[Taken, ...]
-    left_out: tuple[LeftOut, ...]
+    taken: tuple[TakenOver, ...]
+    skipped: tuple[Skipped, ...]
     effects: Effects
 
     @property
@@ -58,57 +58,57 @@ class _TakenBack(Exception):  # noqa: N818 - the end of a dry run
 
 
 def take(
-    installation: Installation, offered: Offered, moment: Moment, actor: str, *, dry_run: bool = False
+    installation: Installation, offered: ImportedList, moment: Moment, actor: str, *, dry_run: bool = False
 ) -> Imported:
     """Take all that can be taken. Raises Refusal, and then nothing was."""
-    taken: list[Taken] = []
-    left_out = list(offered.left_out)
+    taken: list[TakenOver] = []
+    skipped = list(offered.skipped)
     foreign = installation.key_files
     logins: dict[str, str] = {}
     try:
         with installation.store.writing() as tx:
-            for offer in offered.offers:
-                sure, name = _named(installation.settings, offer)
-                before = logins.setdefault(name, offer.login)
+            for person in offered.people:
+                sure, name = _named(installation.settings, person)
+                before = logins.setdefault(name, person.login)
                 if not name:
-                    left_out.append(LeftOut(offer.line, offer.login, _no_name(offer.login)))
+                    skipped.append(Skipped(person.line, person.login, _no_name(person.login)))
                 elif (
                     not sure and tx.user(name) is None and _stands_for_something(installation.settings, name)
                 ):
-                    why = f"{name} stands in the configuration, and {_unsure(offer)}"
-                    left_out.append(LeftOut(offer.line, offer.login, why))
-                elif before.casefold() != offer.login.casefold():
+                    why = f"{name} stands in the configuration, and {_unsure(person)}"
+                    skipped.append(Skipped(person.line, person.login, why))
+                elif before.casefold() != person.login.casefold():
                     why = f"{before} is {name} already; give one of them another name under [aliases]"
-                    left_out.append(LeftOut(offer.line, offer.login, why))
+                    skipped.append(Skipped(person.line, person.login, why))
                 else:
-                    done = _person(installation, tx, offer, name, moment, actor, foreign, left_out, sure=sure)
+                    done = _person(installation, tx, person, name, moment, actor, foreign, skipped, sure=sure)
                     if done is not None:
-                        taken.append(Taken(offer.line, offer.login, name, tuple(done)))
+                        taken.append(TakenOver(person.line, person.login, name, tuple(done)))
             _end(dry_run=dry_run)
     except _TakenBack:
-        return Imported(tuple(taken), tuple(sorted(left_out, key=lambda one: one.line)), Effects())
+        return Imported(tuple(taken), tuple(sorted(skipped, key=lambda one: one.line)), Effects())
     effects = take_effect(installation, moment, keys=True)
-    return Imported(tuple(taken), tuple(sorted(left_out, key=lambda one: one.line)), effects)
+    return Imported(tuple(taken), tuple(sorted(skipped, key=lambda one: one.line)), effects)
 
 
-def _unsure(offer: Offer) -> str:
-    what = "an address alone" if "@" in offer.login else "what people call themselves"
+def _unsure(person: ImportedPerson) -> str:
+    what = "an address alone" if "@" in person.login else "what people call themselves"
     return (
         f"{what} does not say that it is the same person; "
         "give a login, an alias, or its domain under [web] login_domains"
     )
 
 
-def _named(settings: Settings, offer: Offer) -> tuple[bool, str]:
+def _named(settings: Settings, person: ImportedPerson) -> tuple[bool, str]:
     """(whether the offer's login says who it is, their name here; "" for none).
 
     What does not say who somebody is says what to call a new person.
     """
-    if offer.unsure and "@" not in offer.login:
-        named = name_of_alias(offer.login, settings.aliases)
-        return bool(named), named or plain_name(offer.login)
-    sure = name_of_login(offer.login, settings.aliases, settings.web.login_domains)
-    return bool(sure), sure or (plain_name(offer.login.partition("@")[0]) if offer.unsure else "")
+    if person.unsure and "@" not in person.login:
+        named = name_of_alias(person.login, settings.aliases)
+        return bool(named), named or plain_name(person.login)
+    sure = name_of_login(person.login, settings.aliases, settings.web.login_domains)
+    return bool(sure), sure or (plain_name(person.login.partition("@")[0]) if person.unsure else "")
 
 
 def _stands_for_something(settings: Settings, name: str) -> bool:
@@ -136,12 +136,12 @@ def _end(*, dry_run: bool) -> None:
 def _person(
     installation: Installation,
     tx: Writing,
-    offer: Offer,
+    person: ImportedPerson,
     name: str,
     moment: Moment,
     actor: str,
     foreign: list[str],
-    left_out: list[LeftOut],
+    skipped: list[Skipped],
     *,
     sure: bool,
 ) -> list[str] | None:
@@ -149,10 +149,10 @@ def _person(
     done = []
     there = tx.user(name)
     if there is not None and there.state == "removed":
-        left_out.append(
-            LeftOut(
-                offer.line,
-                offer.login,
+        skipped.append(
+            Skipped(
+                person.line,
+                person.login,
                 f"{name} was removed; if they are back: gitguard admin user restore {name}",
             )
         )
@@ -160,40 +160,40 @@ def _person(
     if there is None:
         steps.add_user(tx, name, moment.at, actor)
         done.append(f"added the user {name}")
-    for key in offer.keys:
-        what = f"{key.key.fingerprint} of {offer.login}"
+    for key in person.keys:
+        what = f"{key.key.fingerprint} of {person.login}"
         owner = tx.key(key.key.fingerprint)
         same = owner is not None and owner.limited_by == key_row(name, key, 0).limited_by
         if owner is not None and owner.user != name:
-            left_out.append(LeftOut(offer.line, what, f"it is a key of {owner.user}"))
+            skipped.append(Skipped(person.line, what, f"it is a key of {owner.user}"))
         elif owner is not None and not same:
             why = f"it is stored with other limits or another program; first: gitguard admin key remove {owner.fingerprint}"
-            left_out.append(LeftOut(offer.line, what, why))
+            skipped.append(Skipped(person.line, what, why))
         elif owner is None and there is not None and not sure:
-            why = f"{name} is there already, and {_unsure(offer)}"
-            left_out.append(LeftOut(offer.line, what, why))
+            why = f"{name} is there already, and {_unsure(person)}"
+            skipped.append(Skipped(person.line, what, why))
         elif owner is None and any(key_file.carried(path, [key.key.blob]) for path in foreign):
             why = (
                 "it stands ungated in a file that sshd reads; take it over with: gitguard admin key adopt MAP"
             )
-            left_out.append(LeftOut(offer.line, what, why))
+            skipped.append(Skipped(person.line, what, why))
         elif owner is None:
             steps.add_key(tx, key_row(name, key, moment.at), moment.at, actor)
             done.append(f"added the key {key.key.fingerprint}")
-    if offer.factor is not None:
-        done += _factor(installation, tx, offer, offer.factor, name, moment, actor, left_out)
+    if person.factor is not None:
+        done += _factor(installation, tx, person, person.factor, name, moment, actor, skipped)
     return done
 
 
 def _factor(
     installation: Installation,
     tx: Writing,
-    offer: Offer,
-    offered: OfferedFactor,
+    person: ImportedPerson,
+    offered: ImportedFactor,
     name: str,
     moment: Moment,
     actor: str,
-    left_out: list[LeftOut],
+    skipped: list[Skipped],
 ) -> list[str]:
     """Take the secret over, unless there is one. Codes that the other program may have seen do not count here."""
     ring = installation.keyring
@@ -201,7 +201,7 @@ def _factor(
     if there is not None:
         if ring.decrypt(there) != offered.secret:
             why = f"{name} has another second factor; reset it first: gitguard admin user reset {name}"
-            left_out.append(LeftOut(offer.line, f"the second factor of {offer.login}", why))
+            skipped.append(Skipped(person.line, f"the second factor of {person.login}", why))
         return []
     enrolment = secrets.token_hex(8)
     cipher_key, sealed = ring.encrypt(name, enrolment, offered.secret)

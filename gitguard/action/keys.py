@@ -30,7 +30,7 @@ MOST_KEYS = 20  # of one user who adds them alone; the server's admin may add mo
 UNNAMED = "USER"  # what a map says where the comment of a key gives no name away
 
 
-class Wanted(Struct, frozen=True):
+class KeyMapLine(Struct, frozen=True):
     """One line of a map: which key becomes whose, and where the map says so."""
 
     fingerprint: str
@@ -38,17 +38,17 @@ class Wanted(Struct, frozen=True):
     number: int
 
 
-class Taken(Struct, frozen=True):
+class AdoptedKey(Struct, frozen=True):
     """A foreign line taken over: the key as it is stored, and what of its options was kept."""
 
     key: Key
     kept: str
 
 
-class Plan(Struct, frozen=True):
+class KeyAdoption(Struct, frozen=True):
     """What adopting a map comes to. `faults`: every reason why nothing may be changed, in words."""
 
-    taken: tuple[Taken, ...]
+    taken: tuple[AdoptedKey, ...]
     new_users: tuple[str, ...]
     left: tuple[ForeignLine, ...]
     faults: tuple[str, ...]
@@ -136,12 +136,12 @@ def foreign(installation: Installation) -> list[ForeignLine]:
 
 def plan(
     installation: Installation,
-    wanted: list[Wanted],
+    wanted: list[KeyMapLine],
     moment: Moment,
     *,
     behind: tuple[str, ...] = (),
     add_users: bool = False,
-) -> Plan:
+) -> KeyAdoption:
     """What adopting the foreign lines that `wanted` names would do. `behind`: the program for lines without their own."""
     by_key: dict[str, list[ForeignLine]] = {}
     lines = foreign(installation)
@@ -194,12 +194,12 @@ def plan(
                 taken.append(answer)
     named = {want.fingerprint for want in wanted}
     left = tuple(line for line in lines if line.fingerprint not in named)
-    return Plan(tuple(taken), tuple(new_users), left, tuple(faults))
+    return KeyAdoption(tuple(taken), tuple(new_users), left, tuple(faults))
 
 
 def _taken(
     found: list[ForeignLine], user: str, gate: str, at: int, behind: tuple[str, ...], managed: str
-) -> Taken | str:
+) -> AdoptedKey | str:
     """The key of these lines, all of one fingerprint, as it would be stored; a sentence where it cannot be."""
     first = found[0]
     elsewhere = [line.path for line in found if os.path.realpath(line.path) != os.path.realpath(managed)]
@@ -217,11 +217,11 @@ def _taken(
         return f"{where}: {refusal.text}"
     program = options.behind or tuple(word.replace("{user}", user) for word in behind)
     new = NewKey(key, options.limits, options.verify_required, program)
-    return Taken(key_row(user, new, at), options.kept)
+    return AdoptedKey(key_row(user, new, at), options.kept)
 
 
 def adopt(
-    installation: Installation, plan: Plan, wanted: list[Wanted], moment: Moment, actor: str
+    installation: Installation, plan: KeyAdoption, wanted: list[KeyMapLine], moment: Moment, actor: str
 ) -> tuple[dict[str, str], Effects]:
     """Carry out a plan without faults: (invites of new users by name, what followed). Raises Refusal."""
     invites = {}

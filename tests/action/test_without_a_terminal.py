@@ -37,11 +37,11 @@ from gitguard.action.desired_state import DesiredState
 from gitguard.action.effects import write_keys
 from gitguard.action.installation import Installation, open_installation
 from gitguard.action.sessions import Which
-from gitguard.exchange.offer import Offer, Offered
 from gitguard.factor.enrolment import Basis
 from gitguard.factor.person import Person
 from gitguard.host.key_options import NewKey
 from gitguard.identity.public_key import PublicKey
+from gitguard.importers.imported import ImportedList, ImportedPerson
 from gitguard.repository import registry
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment, now
@@ -184,11 +184,11 @@ def _remove_key(h: House) -> object:
     return keys.remove(h.site, person.credential.text, h.moment, ACTOR, "lost")[0]
 
 
-def _foreign_line(h: House) -> keys.Wanted:
+def _foreign_line(h: House) -> keys.KeyMapLine:
     key = h.key()
     with open(h.site.key_file, "a", encoding="ascii") as file:
         file.write(f"{key.type} {key.blob} old\n")
-    return keys.Wanted(key.fingerprint, f"person{h.count}", 1)
+    return keys.KeyMapLine(key.fingerprint, f"person{h.count}", 1)
 
 
 def _check_not_foreign(h: House) -> object:
@@ -303,7 +303,7 @@ def _uninstall(h: House) -> object:
 def _import_person(h: House) -> object:
     h.count += 1
     return importing.take(
-        h.site, Offered((Offer(1, f"Person{h.count}@example.com"),), ()), h.moment, ACTOR
+        h.site, ImportedList((ImportedPerson(1, f"Person{h.count}@example.com"),), ()), h.moment, ACTOR
     ).changed
 
 

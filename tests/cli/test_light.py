@@ -13,7 +13,7 @@ from lab.server import Direct, Person
 NEVER = {
     "dataclasses", "difflib", "glob", "gzip", "multiprocessing", "shutil", "ssl", "subprocess", "tempfile", "traceback",
     "gitguard.action.browsers", "gitguard.action.requests", "gitguard.answer.reading_log", "gitguard.doctor",
-    "gitguard.exchange", "gitguard.host.notices", "gitguard.host.connections",
+    "gitguard.importers", "gitguard.host.notices", "gitguard.host.connections",
 }  # fmt: skip
 FOR_CODES = {"cryptography", "pyotp", "hashlib", "hmac", "secrets"}
 

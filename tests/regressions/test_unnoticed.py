@@ -22,12 +22,12 @@ from gitguard.config.schema import Settings
 from gitguard.decision.decide import decide
 from gitguard.decision.request import Request
 from gitguard.decision.standing import demanded, demanded_of, exempted, standing
-from gitguard.exchange.offer import Offer, Offered, OfferedFactor
 from gitguard.factor.person import Person
 from gitguard.factor.verification import verify
 from gitguard.host import notices
 from gitguard.host.key_options import NewKey
 from gitguard.host.places import places_of
+from gitguard.importers.imported import ImportedFactor, ImportedList, ImportedPerson
 from gitguard.message.reasons import Refusal
 from gitguard.policy.glob import fits
 from gitguard.policy.rules import is_listed
@@ -156,7 +156,9 @@ def test_the_twentieth_key_is_the_last_one_of_ones_own(house: House) -> None:
 def test_an_imported_factor_voids_the_open_invite(house: House) -> None:
     """ATTACK: the invite that lay in the mail enrols a thief's app over the imported one. EXPECTED: it is no invite any more."""
     person, token = house.invited()
-    offered = Offered((Offer(1, person.user, factor=OfferedFactor("ABCDEFGHIJKLMNOPQRSTUVWXYZ")),), ())
+    offered = ImportedList(
+        (ImportedPerson(1, person.user, factor=ImportedFactor("ABCDEFGHIJKLMNOPQRSTUVWXYZ")),), ()
+    )
     assert importing.take(house.site, offered, house.moment, ACTOR).changed
     with pytest.raises(Refusal) as refused:
         second_factor.begin_enrolment(house.site, person, token.encode(), house.moment)

@@ -88,7 +88,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("config", "store"),
     ("repository", "factor"),
     ("host",),
-    ("exchange",),
+    ("importers",),
     ("decision",),
     ("answer",),
     ("action",),

@@ -11,8 +11,8 @@ from gitguard.cli.admin.context import AdminContext, open_admin_context, read_fi
 from gitguard.cli.context import check_effects
 from gitguard.cli.printing import number, say_json
 from gitguard.command_line import say
-from gitguard.exchange import authenticators, people
-from gitguard.exchange.offer import Offered
+from gitguard.importers import authenticators, people
+from gitguard.importers.imported import ImportedList
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import now
 
@@ -53,7 +53,7 @@ def import_(
             {
                 "changed": done.changed,
                 "taken": [to_builtins(one) for one in done.taken],
-                "left_out": [to_builtins(one) for one in done.left_out],
+                "left_out": [to_builtins(one) for one in done.skipped],
             }
         )
     else:
@@ -62,7 +62,7 @@ def import_(
                 click.echo(
                     f"line {one.line}, {readable(one.login, 100)}: {_would(what) if dry_run else what}"
                 )
-        for left in done.left_out:
+        for left in done.skipped:
             click.echo(
                 f"line {left.line}: not taken: {readable(left.what, 200)}: {readable(left.why, 300)}",
                 err=True,
@@ -70,7 +70,7 @@ def import_(
         same = sum(not one.done for one in done.taken)
         changed = len(done.taken) - same
         click.echo(
-            f"{number(changed, 'person', 'people')} {'would be ' if dry_run else ''}taken over, {same} there already, {number(len(done.left_out), 'line')} not taken"
+            f"{number(changed, 'person', 'people')} {'would be ' if dry_run else ''}taken over, {same} there already, {number(len(done.skipped), 'line')} not taken"
         )
         if changed and not dry_run and form in ("csv", "authorized-keys"):
             say("who has no second factor yet: gitguard admin user invite --all")
@@ -83,7 +83,7 @@ def _would(did: str) -> str:
     return f"would {({'added': 'add', 'took': 'take'}).get(verb, verb)} {rest}"
 
 
-def _read(context: AdminContext, form: str, data: bytes, owners: dict[str, str], login: str) -> Offered:
+def _read(context: AdminContext, form: str, data: bytes, owners: dict[str, str], login: str) -> ImportedList:
     if form == "csv":
         return people.read_csv(data, now().at)
     if form == "authorized-keys":

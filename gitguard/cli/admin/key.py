@@ -11,7 +11,7 @@ import click
 
 from gitguard.action import keys as action
 from gitguard.action import steps
-from gitguard.action.keys import Plan, Wanted
+from gitguard.action.keys import KeyAdoption, KeyMapLine
 from gitguard.cli.admin import options
 from gitguard.cli.admin.context import (
     AdminContext,
@@ -196,7 +196,7 @@ def set_shell_and_say(account: str) -> None:
     )
 
 
-def _say_plan(plan: Plan, verb: str) -> None:
+def _say_plan(plan: KeyAdoption, verb: str) -> None:
     for name in plan.new_users:
         click.echo(f"{'would add' if verb.startswith('would') else 'added'} the user {name}")
     for taken in plan.taken:
@@ -209,9 +209,9 @@ def _say_plan(plan: Plan, verb: str) -> None:
         )
 
 
-def _read_map(path: str, data: bytes) -> list[Wanted]:
+def _read_map(path: str, data: bytes) -> list[KeyMapLine]:
     """The lines of a map, every fault at once. Raises Refusal("usage")."""
-    wanted: dict[str, Wanted] = {}
+    wanted: dict[str, KeyMapLine] = {}
     faults = []
     for number_, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
         words = line.split("#")[0].split()
@@ -226,7 +226,7 @@ def _read_map(path: str, data: bytes) -> list[Wanted]:
         if there is not None and there.user != words[1]:
             faults.append(f"{path}:{number_}: {words[0]} is named for two users (line {there.number} too)")
             continue
-        wanted.setdefault(words[0], Wanted(words[0], words[1], number_))
+        wanted.setdefault(words[0], KeyMapLine(words[0], words[1], number_))
     if not wanted and not faults:
         faults.append(f"{path}: no line of FINGERPRINT USER")
     if len(faults) == 1:

@@ -14,7 +14,7 @@ from gitguard.identity.names import is_user_name
 LEAST_SECRET_BYTES = 10  # 80 bits, what the older of these programs made
 
 
-class OfferedFactor(Struct, frozen=True):
+class ImportedFactor(Struct, frozen=True):
     """A TOTP secret in base32, and how its codes are computed; `repr` does not show it."""
 
     secret: str
@@ -22,20 +22,20 @@ class OfferedFactor(Struct, frozen=True):
     period_seconds: int = 30
 
     def __repr__(self) -> str:
-        return f"OfferedFactor(<secret>, {self.digits}, {self.period_seconds})"
+        return f"ImportedFactor(<secret>, {self.digits}, {self.period_seconds})"
 
 
-class Offer(Struct, frozen=True):
+class ImportedPerson(Struct, frozen=True):
     """What one line says of one person. `login` as it stands there; `unsure`: an address, or what they call themselves."""
 
     line: int
     login: str
     keys: tuple[NewKey, ...] = ()
-    factor: OfferedFactor | None = None
+    factor: ImportedFactor | None = None
     unsure: bool = False
 
 
-class LeftOut(Struct, frozen=True):
+class Skipped(Struct, frozen=True):
     """A line, or a part of one, that is not taken, and why."""
 
     line: int
@@ -43,11 +43,11 @@ class LeftOut(Struct, frozen=True):
     why: str
 
 
-class Offered(Struct, frozen=True):
+class ImportedList(Struct, frozen=True):
     """All that a file offers."""
 
-    offers: tuple[Offer, ...]
-    left_out: tuple[LeftOut, ...]
+    people: tuple[ImportedPerson, ...]
+    skipped: tuple[Skipped, ...]
 
 
 def name_of_login(login: str, aliases: Mapping[str, str], domains: Collection[str]) -> str:

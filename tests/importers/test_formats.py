@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gitguard.exchange.authenticators import read_google_authenticator, read_oath
-from gitguard.exchange.offer import name_of_login
-from gitguard.exchange.people import read_authorized_keys, read_csv, read_map
+from gitguard.importers.authenticators import read_google_authenticator, read_oath
+from gitguard.importers.imported import name_of_login
+from gitguard.importers.people import read_authorized_keys, read_csv, read_map
 from gitguard.message.reasons import Refusal
 from tests.conftest import NOW, key_of
 
@@ -48,20 +48,20 @@ def test_csv() -> None:
     """Heads in any order and spelling, commas or semicolons; a bad key costs the key alone; an empty line nothing."""
     text = f"Name,E-Mail,Team,SSH Key\nann,ann@x.org,a,{LINES[0]}\n,Ben.B@x.org,b,\n\ncay,,c,ssh-rsa broken\n,,d,\n"
     found = read_csv(text.encode(), NOW)
-    assert [(offer.line, offer.login, len(offer.keys)) for offer in found.offers] == [
+    assert [(person.line, person.login, len(person.keys)) for person in found.people] == [
         (2, "ann", 1),
         (3, "Ben.B@x.org", 0),
         (5, "cay", 0),
     ]
-    assert [(left.line, left.what) for left in found.left_out] == [
+    assert [(left.line, left.what) for left in found.skipped] == [
         (1, "the column Team"),
         (5, "the key of cay"),
         (6, ",,d,"),
     ]
     semicolons = read_csv("\ufeffEmail;Username\nx@y.org;dan\n".encode(), NOW)
-    assert [offer.login for offer in semicolons.offers] == ["dan"]
+    assert [person.login for person in semicolons.people] == ["dan"]
     quoted = read_csv(b'user,note\n"eve","two\nlines"\nfay,x\n', NOW)
-    assert [(offer.line, offer.login) for offer in quoted.offers] == [(3, "eve"), (4, "fay")]
+    assert [(person.line, person.login) for person in quoted.people] == [(3, "eve"), (4, "fay")]
 
 
 def test_csv_takes_the_surest_column() -> None:
@@ -70,9 +70,9 @@ def test_csv_takes_the_surest_column() -> None:
         ("username,name,email", "asmith,Alice Smith,a@x"),
         ("name,email,login", "Alice Smith,a@x,asmith"),
     ):
-        assert [offer.login for offer in read_csv(f"{heads}\n{cells}\n".encode(), NOW).offers] == ["asmith"]
-    assert read_csv(b"email\na@x\n", NOW).offers[0].unsure
-    assert [offer.login for offer in read_csv(b"login\rann\rben\r", NOW).offers] == ["ann", "ben"]
+        assert [person.login for person in read_csv(f"{heads}\n{cells}\n".encode(), NOW).people] == ["asmith"]
+    assert read_csv(b"email\na@x\n", NOW).people[0].unsure
+    assert [person.login for person in read_csv(b"login\rann\rben\r", NOW).people] == ["ann", "ben"]
 
 
 @pytest.mark.parametrize("text", ['login,note\nann,"open\nben,x\ncay,y\n', "login\n" + "x" * 200_000 + "\n"])
@@ -104,12 +104,16 @@ def test_authorized_keys_with_a_map() -> None:
     )
     owners = {key.fingerprint: f"user{number}" for number, key in enumerate(KEYS[:4])}
     found = read_authorized_keys(text.encode(), owners, GATE)
-    assert [(offer.line, offer.login) for offer in found.offers] == [(2, "user0"), (3, "user1"), (4, "user2")]
-    assert found.offers[1].keys[0].limits == 'from="10.0.0.0/8"'
-    assert found.offers[2].keys[0].behind == ("/usr/bin/gl", "carol")
-    assert [left.line for left in found.left_out] == [5, 6, 7]
-    assert "cert-authority" in found.left_out[0].why
-    assert "map" in found.left_out[1].why
+    assert [(person.line, person.login) for person in found.people] == [
+        (2, "user0"),
+        (3, "user1"),
+        (4, "user2"),
+    ]
+    assert found.people[1].keys[0].limits == 'from="10.0.0.0/8"'
+    assert found.people[2].keys[0].behind == ("/usr/bin/gl", "carol")
+    assert [left.line for left in found.skipped] == [5, 6, 7]
+    assert "cert-authority" in found.skipped[0].why
+    assert "map" in found.skipped[1].why
 
 
 def test_a_map_says_where_it_is_wrong() -> None:
@@ -130,15 +134,15 @@ GOOGLE = b'ABCDEFGHIJKLMNOPQRSTUVWXYZ\n" RATE_LIMIT 3 30 1700000000\n" WINDOW_SI
 def test_google_authenticator() -> None:
     """The secret and its step; scratch codes and what ours is stricter in are said, one by one."""
     found = read_google_authenticator(GOOGLE, "ann")
-    (offer,) = found.offers
-    assert offer.factor is not None
-    assert (offer.factor.secret, offer.factor.digits, offer.factor.period_seconds) == (
+    (person,) = found.people
+    assert person.factor is not None
+    assert (person.factor.secret, person.factor.digits, person.factor.period_seconds) == (
         "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
         6,
         30,
     )
-    assert "ABCDEF" not in repr(offer)
-    assert [left.what for left in found.left_out] == [
+    assert "ABCDEF" not in repr(person)
+    assert [left.what for left in found.skipped] == [
         "RATE_LIMIT",
         "WINDOW_SIZE",
         "DISALLOW_REUSE",
@@ -146,8 +150,8 @@ def test_google_authenticator() -> None:
         "a scratch code",
     ]
     minute = read_google_authenticator(GOOGLE + b'" STEP_SIZE 60\n', "ann")
-    assert minute.offers[0].factor is not None
-    assert minute.offers[0].factor.period_seconds == 60
+    assert minute.people[0].factor is not None
+    assert minute.people[0].factor.period_seconds == 60
 
 
 @pytest.mark.parametrize(
@@ -162,8 +166,8 @@ def test_google_authenticator() -> None:
 def test_what_google_authenticator_has_and_we_do_not_take(data: bytes, why: str) -> None:
     """A counter, a short secret, a strange step: not taken, and said."""
     found = read_google_authenticator(data, "ann")
-    assert not found.offers
-    assert why in found.left_out[-1].why
+    assert not found.people
+    assert why in found.skipped[-1].why
 
 
 def test_another_file_is_no_google_authenticator() -> None:
@@ -179,13 +183,13 @@ def test_oath() -> None:
     text = f"# users\nHOTP/T30 ann - {secret}\nHOTP/T60/8 ben + {secret.upper()} 3 1 2020-01-01\nHOTP cay - {secret}\nHOTP/E/6 dan - {secret}\nHOTP/T30 eve 1234 {secret}\nHOTP/T30 fay - xyz\nHOTP/T30 gus - 0011\nHOTP/T30/9 hal - {secret}\nHOTP/T30\n"
     found = read_oath(text.encode())
     assert [
-        (o.line, o.login, o.factor.digits, o.factor.period_seconds) for o in found.offers if o.factor
+        (o.line, o.login, o.factor.digits, o.factor.period_seconds) for o in found.people if o.factor
     ] == [
         (2, "ann", 6, 30),
         (3, "ben", 8, 60),
     ]
-    assert [left.line for left in found.left_out] == [4, 5, 6, 7, 8, 9, 10]
-    assert secret not in str(found.left_out)
+    assert [left.line for left in found.skipped] == [4, 5, 6, 7, 8, 9, 10]
+    assert secret not in str(found.skipped)
 
 
 @pytest.mark.parametrize(
@@ -207,14 +211,14 @@ def test_oath() -> None:
 def test_who_is_not_plainly_active_is_left_out(head: str, good: list[str], bad: list[str]) -> None:
     """A column that limits is not passed over like one that decorates: whoever it stops there is nobody here, by name."""
     for value in good:
-        assert [one.login for one in read_csv(f"login,{head}\nann,{value}\n".encode(), NOW).offers] == [
+        assert [one.login for one in read_csv(f"login,{head}\nann,{value}\n".encode(), NOW).people] == [
             "ann"
         ], value
     for value in bad:
         found = read_csv(f"login,{head}\nann,{value}\n".encode(), NOW)
-        assert found.offers == (), value
-        assert [(left.line, left.what) for left in found.left_out] == [(2, "ann")]
-        assert "not plainly active" in found.left_out[0].why
+        assert found.people == (), value
+        assert [(left.line, left.what) for left in found.skipped] == [(2, "ann")]
+        assert "not plainly active" in found.skipped[0].why
 
 
 @pytest.mark.parametrize(
@@ -234,42 +238,42 @@ def test_a_column_that_may_matter_is_no_decoration(head: str, says: str) -> None
         read_csv(f"login,{head}\nann,x\n".encode(), NOW)
     assert says in refused.value.text
     found = read_csv(b"login,team,Full Name\nann,a,Ann\nben,b,Ben\n", NOW)
-    assert [left.what for left in found.left_out] == ["the columns team, Full Name"]
+    assert [left.what for left in found.skipped] == ["the columns team, Full Name"]
 
 
 def test_heads_of_directories_and_cells_with_several_keys() -> None:
     """uid, sAMAccountName, sshPublicKey and mail; every key of a cell, a line each or one behind the other."""
     cell = f'"{LINES[0]}\n{LINES[1]}"'
     found = read_csv(f"uid,sshPublicKey,mail\nann,{cell},a@x\n".encode(), NOW)
-    assert [(one.login, [key.key.blob for key in one.keys]) for one in found.offers] == [
+    assert [(one.login, [key.key.blob for key in one.keys]) for one in found.people] == [
         ("ann", [KEYS[0].blob, KEYS[1].blob])
     ]
     for joined in (f"{LINES[0]} {LINES[1]}", f"{LINES[0]}; {LINES[1]}"):
-        (one,) = read_csv(f'sAMAccountName,key\nann,"{joined}"\n'.encode(), NOW).offers
+        (one,) = read_csv(f'sAMAccountName,key\nann,"{joined}"\n'.encode(), NOW).people
         assert [key.key.blob for key in one.keys] == [KEYS[0].blob, KEYS[1].blob]
-    (one,) = read_csv(f"login,key1,key2\nann,{LINES[0]},{LINES[1]}\n".encode(), NOW).offers
+    (one,) = read_csv(f"login,key1,key2\nann,{LINES[0]},{LINES[1]}\n".encode(), NOW).people
     assert len(one.keys) == 2
-    (one,) = read_csv(b"mail,cn\nann@x.org,Ann\n", NOW).offers
+    (one,) = read_csv(b"mail,cn\nann@x.org,Ann\n", NOW).people
     assert (one.login, one.unsure) == ("ann@x.org", True)
     for before in ("\n", "sep=;\r\n", "\ufeffsep=;\n\n"):
         got = read_csv(f"{before}login;note\nann;a,b,c\n".encode(), NOW)
-        assert [(one.login, one.line) for one in got.offers] == [("ann", before.count("\n") + 2)]
+        assert [(one.login, one.line) for one in got.people] == [("ann", before.count("\n") + 2)]
 
 
 def test_secrets_in_groups_and_types_nobody_knows() -> None:
     """Blanks are dropped; a type that is not known is not called counter-based; numbers have an end."""
     grouped = GOOGLE.replace(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcd efgh ijkl mnop qrst uvwx yz")
-    (offer,) = read_google_authenticator(grouped, "ann").offers
-    assert offer.factor is not None
-    assert offer.factor.secret == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    (person,) = read_google_authenticator(grouped, "ann").people
+    assert person.factor is not None
+    assert person.factor.secret == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     found = read_oath(
         b"TOTP alice - 00112233445566778899aabbccddeeff\nHOTP bob - 00112233445566778899aabbccddeeff\n"
     )
-    assert "its type is not known here" in found.left_out[0].why
-    assert "counter-based" in found.left_out[1].why
+    assert "its type is not known here" in found.skipped[0].why
+    assert "counter-based" in found.skipped[1].why
     for step in (b"9" * 5000, "\u00b2".encode(), b"-5"):
         odd = read_google_authenticator(GOOGLE + b'" STEP_SIZE ' + step + b"\n", "ann")
-        assert "STEP_SIZE" in odd.left_out[-1].why
+        assert "STEP_SIZE" in odd.skipped[-1].why
     read_oath(b"HOTP/T" + b"9" * 5000 + b" alice - 00112233445566778899aabbccddeeff\n")
 
 
@@ -298,28 +302,28 @@ def test_what_stands_before_a_key_of_a_cell_is_not_lost(cell: str, taken: int, w
     """An option or `@revoked` limits a key: with it the key is left out and named, never taken without it."""
     quoted = '"' + cell.replace('"', '""') + '"'
     found = read_csv(f"login,key\nann,{quoted}\n".encode(), NOW)
-    assert sum(len(one.keys) for one in found.offers) == taken
-    assert (taken == 2) == (not found.left_out)
+    assert sum(len(one.keys) for one in found.people) == taken
+    assert (taken == 2) == (not found.skipped)
     if why == "more than one key":
-        assert why in found.left_out[0].why
+        assert why in found.skipped[0].why
 
 
 def test_rows_that_do_not_fit_the_head_are_left_out() -> None:
     """A cell too many, or none that says whether somebody is blocked: `blocked` may be under another head."""
     found = read_csv(b"login,blocked,team\nann,true\nben,false,x,y\ncay,false,z\n", NOW)
-    assert [one.login for one in found.offers] == ["cay"]
-    assert [left.line for left in found.left_out if "cells" in left.why] == [3]
+    assert [one.login for one in found.people] == ["cay"]
+    assert [left.line for left in found.skipped if "cells" in left.why] == [3]
     early = read_csv(b"login,email,blocked,team\nann\nben,b@x,false\n", NOW)
-    assert [one.login for one in early.offers] == ["ben"], "whether ann is blocked is not said"
-    assert [one.login for one in read_csv(b"login,email,key\nann\n", NOW).offers] == ["ann"]
-    assert read_csv(b"login,urban area\nann,x\n", NOW).offers
+    assert [one.login for one in early.people] == ["ben"], "whether ann is blocked is not said"
+    assert [one.login for one in read_csv(b"login,email,key\nann\n", NOW).people] == ["ann"]
+    assert read_csv(b"login,urban area\nann,x\n", NOW).people
 
 
 def test_whom_one_line_blocks_no_other_line_lets_in() -> None:
     """A list that was joined from two: blocked once is blocked."""
     found = read_csv(b"login,state\nann,active\nAnn,blocked\nben,active\n", NOW)
-    assert [one.login for one in found.offers] == ["ben"]
-    assert [left.line for left in found.left_out] == [3, 2]
+    assert [one.login for one in found.people] == ["ben"]
+    assert [left.line for left in found.skipped] == [3, 2]
 
 
 @pytest.mark.parametrize(
@@ -338,7 +342,7 @@ def test_whom_one_line_blocks_no_other_line_lets_in() -> None:
 )
 def test_a_nought_means_never_only_where_it_does(head: str, value: str, active: bool) -> None:
     """0 is long ago for shadow(5), and never for Active Directory's accountExpires alone."""
-    assert bool(read_csv(f"login,{head}\nann,{value}\n".encode(), NOW).offers) == active
+    assert bool(read_csv(f"login,{head}\nann,{value}\n".encode(), NOW).people) == active
 
 
 @pytest.mark.parametrize(
@@ -355,7 +359,7 @@ def test_more_words_for_not_any_more(head: str) -> None:
 def test_a_name_that_anybody_may_choose_is_not_sure() -> None:
     """`name` and `nickname` say what somebody calls themselves; `handle` is what a forge signs them in by."""
     for head, unsure in (("name", True), ("Nickname", True), ("handle", False), ("login", False)):
-        assert read_csv(f"{head}\nalice\n".encode(), NOW).offers[0].unsure == unsure
+        assert read_csv(f"{head}\nalice\n".encode(), NOW).people[0].unsure == unsure
 
 
 def test_letters_that_only_look_the_same_are_no_alias() -> None:
@@ -370,5 +374,5 @@ def test_letters_that_only_look_the_same_are_no_alias() -> None:
 def test_a_period_that_cannot_be_read_takes_no_secret() -> None:
     """Or its codes would be computed for half a minute, and nobody could ever verify."""
     found = read_google_authenticator(GOOGLE + b'" STEP_SIZE many\n', "ann")
-    assert found.offers == ()
-    assert "STEP_SIZE" in found.left_out[-1].why
+    assert found.people == ()
+    assert "STEP_SIZE" in found.skipped[-1].why

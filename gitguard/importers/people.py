@@ -7,12 +7,12 @@ import io
 import re
 from itertools import pairwise
 
-from gitguard.exchange.limits import is_limit, limited
-from gitguard.exchange.offer import LeftOut, Offer, Offered
 from gitguard.host.key_file import parse_line
 from gitguard.host.key_options import NewKey, understand
 from gitguard.identity.names import is_fingerprint
 from gitguard.identity.public_key import parse_public_key
+from gitguard.importers.imported import ImportedList, ImportedPerson, Skipped
+from gitguard.importers.limits import is_limit, limited
 from gitguard.message.reasons import Refusal, readable
 
 # What a column holds -> its possible heads, the surest first: forges and directories name them so. Heads are compared in
@@ -34,7 +34,7 @@ _OF_LIMITS = re.compile(
 )
 
 
-def read_csv(data: bytes, at: int) -> Offered:
+def read_csv(data: bytes, at: int) -> ImportedList:
     """One person a line; columns by their heads: a login (user, username, uid), email, keys, and what limits them.
 
     Without a login the email's first part stands for it. Who is not plainly active at `at` (Unix seconds) is left out, and
@@ -43,33 +43,35 @@ def read_csv(data: bytes, at: int) -> Offered:
     """
     text, begins, separator = _table(_text(data))
     rows = csv.reader(io.StringIO(text, newline=None), delimiter=separator, strict=True)
-    offers: list[Offer] = []
-    left_out: list[LeftOut] = []
+    people: list[ImportedPerson] = []
+    skipped: list[Skipped] = []
     try:
         columns = _Columns(next(rows, []), begins)
         if columns.others:
             what = "the column" if len(columns.others) == 1 else "the columns"
-            left_out.append(
-                LeftOut(begins, f"{what} {', '.join(columns.others)}", "nothing is known of it here")
+            skipped.append(
+                Skipped(begins, f"{what} {', '.join(columns.others)}", "nothing is known of it here")
             )
         for row in rows:
-            _person(row, rows.line_num + begins - 1, columns, separator, at, offers, left_out)
+            _person(row, rows.line_num + begins - 1, columns, separator, at, people, skipped)
     except csv.Error as error:
         raise Refusal("usage", text=f"line {rows.line_num + begins - 1}: {error}") from None
-    offers = _nowhere_limited(offers, columns.limited, left_out)
-    return Offered(tuple(offers), tuple(left_out))
+    people = _nowhere_limited(people, columns.limited, skipped)
+    return ImportedList(tuple(people), tuple(skipped))
 
 
-def _nowhere_limited(offers: list[Offer], limited_logins: set[str], left_out: list[LeftOut]) -> list[Offer]:
+def _nowhere_limited(
+    people: list[ImportedPerson], limited_logins: set[str], skipped: list[Skipped]
+) -> list[ImportedPerson]:
     """Whom one line calls not active is not taken by another line."""
     kept = []
-    for offer in offers:
-        if offer.login.casefold() in limited_logins:
-            left_out.append(
-                LeftOut(offer.line, offer.login, "another line says that it is not plainly active")
+    for person in people:
+        if person.login.casefold() in limited_logins:
+            skipped.append(
+                Skipped(person.line, person.login, "another line says that it is not plainly active")
             )
         else:
-            kept.append(offer)
+            kept.append(person)
     return kept
 
 
@@ -130,8 +132,8 @@ def _person(
     columns: _Columns,
     separator: str,
     at: int,
-    offers: list[Offer],
-    left_out: list[LeftOut],
+    people: list[ImportedPerson],
+    skipped: list[Skipped],
 ) -> None:
     """One line of a CSV file."""
 
@@ -142,16 +144,16 @@ def _person(
     is_odd = len(row) > columns.width or any(place >= len(row) for place, _ in columns.limits)
     if is_odd and any(value.strip() for value in row):
         why = f"it has {len(row)} cells, and the head line has {columns.width}: which is which cannot be told"
-        left_out.append(LeftOut(line, separator.join(row), why))
+        skipped.append(Skipped(line, separator.join(row), why))
         return
     login = cell(columns.login) or cell(columns.email)
     if not login:
         if any(value.strip() for value in row):
-            left_out.append(LeftOut(line, separator.join(row), "it names nobody"))
+            skipped.append(Skipped(line, separator.join(row), "it names nobody"))
         return
     for place, head in columns.limits:
         if why := limited(head, cell(place), at):
-            left_out.append(LeftOut(line, login, why))
+            skipped.append(Skipped(line, login, why))
             columns.limited.add(login.casefold())
             return
     keys = []
@@ -160,13 +162,15 @@ def _person(
             why = (
                 "there is more than one key in it, and what stands between is not known; write one to a line"
             )
-            left_out.append(LeftOut(line, f"the keys of {login}", why))
+            skipped.append(Skipped(line, f"the keys of {login}", why))
             continue
         try:
             keys.append(NewKey(parse_public_key(text)))
         except Refusal as refusal:
-            left_out.append(LeftOut(line, f"the key of {login}", refusal.text))
-    offers.append(Offer(line, login, tuple(keys), unsure=columns.is_called or not cell(columns.login)))
+            skipped.append(Skipped(line, f"the key of {login}", refusal.text))
+    people.append(
+        ImportedPerson(line, login, tuple(keys), unsure=columns.is_called or not cell(columns.login))
+    )
 
 
 def _each_key(cell: str) -> list[str]:
@@ -221,9 +225,9 @@ def read_map(data: bytes) -> dict[str, str]:
     return found
 
 
-def read_authorized_keys(data: bytes, owners: dict[str, str], gate: str) -> Offered:
+def read_authorized_keys(data: bytes, owners: dict[str, str], gate: str) -> ImportedList:
     """Each key whose fingerprint `owners` maps to a login, with what limits it; nothing of its options gets lost."""
-    offers, left_out = [], []
+    people, skipped = [], []
     for number, raw in enumerate(_text(data).splitlines(), 1):
         text = raw.strip()
         if not text or text.startswith("#"):
@@ -231,23 +235,23 @@ def read_authorized_keys(data: bytes, owners: dict[str, str], gate: str) -> Offe
         line = parse_line("", number, text)
         what = f"{line.fingerprint} {line.comment}".strip()
         if not line.fingerprint:
-            left_out.append(LeftOut(number, text[:60], "it is not understood as a key line"))
+            skipped.append(Skipped(number, text[:60], "it is not understood as a key line"))
             continue
         login = owners.get(line.fingerprint, "")
         options = understand(line.options, gate)
         if not login:
-            left_out.append(LeftOut(number, what, "the map names no one for it"))
+            skipped.append(Skipped(number, what, "the map names no one for it"))
         elif options.fault:
-            left_out.append(LeftOut(number, what, options.fault))
+            skipped.append(Skipped(number, what, options.fault))
         else:
             try:
                 key = parse_public_key(f"{line.type} {line.blob} {line.comment}")
             except Refusal as refusal:
-                left_out.append(LeftOut(number, what, refusal.text))
+                skipped.append(Skipped(number, what, refusal.text))
                 continue
             offered = NewKey(key, options.limits, options.verify_required, options.behind)
-            offers.append(Offer(number, login, (offered,)))
-    return Offered(tuple(offers), tuple(left_out))
+            people.append(ImportedPerson(number, login, (offered,)))
+    return ImportedList(tuple(people), tuple(skipped))
 
 
 def _text(data: bytes) -> str:

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import re
 
-from gitguard.exchange.offer import LeftOut, Offer, Offered, OfferedFactor, base32_of, secret_fault
+from gitguard.importers.imported import (
+    ImportedFactor,
+    ImportedList,
+    ImportedPerson,
+    Skipped,
+    base32_of,
+    secret_fault,
+)
 from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
 
@@ -25,13 +32,13 @@ _FORGOTTEN = {  # options that mean nothing here, since ours are stricter or els
 _TYPE = re.compile(r"HOTP(?:/(?:(E)|T(\d+)))?(?:/(\d))?$")
 
 
-def read_google_authenticator(data: bytes, login: str) -> Offered:
+def read_google_authenticator(data: bytes, login: str) -> ImportedList:
     """The secret of one person's file, whose first line it is. Raises Refusal("usage") for anything else."""
     lines = data.decode("ascii", "replace").splitlines()
     secret = "".join(lines[0].split()).rstrip("=").upper() if lines else ""  # some write it in groups of four
     if not re.fullmatch(r"[A-Z2-7]{8,}", secret):
         raise Refusal("usage", text="line 1, column 1: the file does not begin with a secret in base32")
-    left_out: list[LeftOut] = []
+    skipped: list[Skipped] = []
     period: int | None = 30
     timed = False
     for at, line in enumerate(lines[1:], 2):
@@ -39,8 +46,8 @@ def read_google_authenticator(data: bytes, login: str) -> Offered:
         if not line.strip():
             continue
         if not line.startswith('" '):
-            left_out.append(
-                LeftOut(
+            skipped.append(
+                Skipped(
                     at,
                     "a scratch code",
                     "eight digits are too few for a recovery code here; make new ones with: 2fa recovery-codes",
@@ -56,32 +63,32 @@ def read_google_authenticator(data: bytes, login: str) -> Offered:
             known = next(
                 (why for option, why in _FORGOTTEN.items() if word.startswith(option)), "it is not known here"
             )
-            left_out.append(LeftOut(at, word, known))
+            skipped.append(Skipped(at, word, known))
     if not timed:
-        return Offered(
+        return ImportedList(
             (),
             (
-                *left_out,
-                LeftOut(1, "the secret", "it is counter-based (HOTP), and only time-based codes are taken"),
+                *skipped,
+                Skipped(1, "the secret", "it is counter-based (HOTP), and only time-based codes are taken"),
             ),
         )
     if period is None:
         why = "how long its codes last (STEP_SIZE) cannot be read"
-        return Offered((), (*left_out, LeftOut(1, "the secret", why)))
+        return ImportedList((), (*skipped, Skipped(1, "the secret", why)))
     if fault := secret_fault(secret) or _period_fault(period):
-        return Offered((), (*left_out, LeftOut(1, "the secret", fault)))
-    return Offered((Offer(1, login, factor=OfferedFactor(secret, 6, period)),), tuple(left_out))
+        return ImportedList((), (*skipped, Skipped(1, "the secret", fault)))
+    return ImportedList((ImportedPerson(1, login, factor=ImportedFactor(secret, 6, period)),), tuple(skipped))
 
 
-def read_oath(data: bytes) -> Offered:
+def read_oath(data: bytes) -> ImportedList:
     """`TYPE USER PIN SECRET ...`, a line each; the secret in hexadecimal digits."""
-    offers, left_out = [], []
+    people, skipped = [], []
     for line_number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         if len(words) < 4:
-            left_out.append(LeftOut(line_number, words[0], "it is not a line of TYPE USER PIN SECRET"))
+            skipped.append(Skipped(line_number, words[0], "it is not a line of TYPE USER PIN SECRET"))
             continue
         kind, login, pin, secret = words[:4]
         found = _TYPE.fullmatch(kind)
@@ -89,33 +96,35 @@ def read_oath(data: bytes) -> Offered:
         period = (number(found[2] or "0", _LONGEST_PERIOD) or 0) if found else 0
         if found is None:
             why = "its type is not known here; time-based codes are HOTP/T30"
-            left_out.append(LeftOut(line_number, f"{kind} of {login}", why))
+            skipped.append(Skipped(line_number, f"{kind} of {login}", why))
         elif not period:
             why = "it is counter-based, and only time-based codes (HOTP/T30) are taken"
-            left_out.append(LeftOut(line_number, f"{kind} of {login}", why))
+            skipped.append(Skipped(line_number, f"{kind} of {login}", why))
         elif pin not in ("-", "+"):
-            left_out.append(
-                LeftOut(
+            skipped.append(
+                Skipped(
                     line_number, f"{kind} of {login}", "it has a PIN, which nobody would be asked for here"
                 )
             )
         elif not re.fullmatch(r"(?:[0-9A-Fa-f]{2})+", secret):
-            left_out.append(
-                LeftOut(line_number, f"{kind} of {login}", "its secret is not in hexadecimal digits")
+            skipped.append(
+                Skipped(line_number, f"{kind} of {login}", "its secret is not in hexadecimal digits")
             )
         elif (
             fault := secret_fault(base32_of(bytes.fromhex(secret)))
             or _period_fault(period)
             or _digits_fault(digits)
         ):
-            left_out.append(LeftOut(line_number, f"{kind} of {login}", fault))
+            skipped.append(Skipped(line_number, f"{kind} of {login}", fault))
         else:
-            offers.append(
-                Offer(
-                    line_number, login, factor=OfferedFactor(base32_of(bytes.fromhex(secret)), digits, period)
+            people.append(
+                ImportedPerson(
+                    line_number,
+                    login,
+                    factor=ImportedFactor(base32_of(bytes.fromhex(secret)), digits, period),
                 )
             )
-    return Offered(tuple(offers), tuple(left_out))
+    return ImportedList(tuple(people), tuple(skipped))
 
 
 def _period_fault(period: int) -> str:
