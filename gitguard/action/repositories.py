@@ -159,7 +159,7 @@ def lost(installation: Installation) -> Lost:
 NOTHING_LOST = Lost(())  # what was made just now can be no directory that was moved by hand
 
 
-class _Known:
+class _KnownDirectories:
     """The directories that the store knows, or will after this pass (`also`); each is looked up when it is asked for."""
 
     def __init__(self, tx: Reading, also: set[str]) -> None:
@@ -234,7 +234,7 @@ def _noted(found: Found) -> list[str]:
 def _hindrance(
     tx: Reading, installation: Installation, found: Found, uid: int, also: set[str], missing: Lost
 ) -> Obstacle | None:
-    if hindrance := adopting.obstacle(found, installation.settings, uid, _Known(tx, also)):
+    if hindrance := adopting.obstacle(found, installation.settings, uid, _KnownDirectories(tx, also)):
         return hindrance
     there, at_directory = tx.repository(found.name), tx.repository_at(found.directory)
     if there is not None and there.directory != found.directory:

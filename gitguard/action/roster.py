@@ -13,7 +13,7 @@ from gitguard.store.contract import Reading
 from gitguard.store.rows import User
 
 
-class Entry(Struct, frozen=True):
+class RosterEntry(Struct, frozen=True):
     """One user. `keys`: fingerprints; `sessions`: those that are live; `invite_expires_at`: None without an open invite."""
 
     user: str
@@ -27,10 +27,10 @@ class Entry(Struct, frozen=True):
     created_at: int
 
 
-def entry_of(installation: Installation, tx: Reading, user: User, moment: Moment) -> Entry:
+def entry_of(installation: Installation, tx: Reading, user: User, moment: Moment) -> RosterEntry:
     """The entry of `user` at `moment`."""
     invite = tx.invite(user.name)
-    return Entry(
+    return RosterEntry(
         user=user.name,
         state=user.state,
         enrolled=tx.factor(user.name) is not None,
@@ -50,7 +50,7 @@ def roster(
     holding: str = "",
     not_enrolled: bool = False,
     not_verified_since: int | None = None,
-) -> Iterator[Entry]:
+) -> Iterator[RosterEntry]:
     """Everyone whose name holds `holding`, by name; the two other conditions leave active users only.
 
     `not_verified_since` is Unix seconds UTC.

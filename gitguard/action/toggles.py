@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 def set_require(
     installation: Installation, person: Person, name: str, word: str, moment: Moment, typed: bytes | None
-) -> tuple[toggle.Change, Effects]:
+) -> tuple[toggle.ToggleChange, Effects]:
     """A repository admin sets what is required. Raises Refusal, ProofWanted."""
     toggle.read_require(word)
     done = _as_admin(
@@ -33,7 +33,7 @@ def set_require(
 
 def set_lifetime(
     installation: Installation, person: Person, name: str, word: str, moment: Moment, typed: bytes | None
-) -> tuple[toggle.Change, Effects]:
+) -> tuple[toggle.ToggleChange, Effects]:
     """A repository admin sets how long a verification counts. Raises Refusal, ProofWanted."""
     toggle.read_lifetime(installation.settings, word)
     done = _as_admin(
@@ -89,7 +89,7 @@ def _as_admin(
 
 def demand(
     installation: Installation, name: str, word: str, moment: Moment, actor: str
-) -> tuple[toggle.Change, Effects]:
+) -> tuple[toggle.ToggleChange, Effects]:
     """The server's admin sets what is required; its admins may only tighten it from there. Raises Refusal."""
     with installation.store.writing() as tx:
         done = toggle.set_require(tx, installation.settings, name, word, moment.at, actor, floor=True)
@@ -98,7 +98,7 @@ def demand(
 
 def demand_lifetime(
     installation: Installation, name: str, word: str, moment: Moment, actor: str
-) -> tuple[toggle.Change, Effects]:
+) -> tuple[toggle.ToggleChange, Effects]:
     """The server's admin sets how long a verification counts at most. Raises Refusal."""
     with installation.store.writing() as tx:
         done = toggle.set_lifetime(tx, installation.settings, name, word, moment.at, actor, floor=True)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from gitguard.action.installation import Installation
 from gitguard.cli.printing import counted
-from gitguard.cli.prompt import Places, aside, ask
+from gitguard.cli.prompt import PromptQueue, aside, ask
 from gitguard.config.schema import Settings
 from gitguard.factor.change import ProofWanted
 from gitguard.factor.person import Person
@@ -56,9 +56,9 @@ class UserContext(Struct, frozen=True):
         return self.installation.settings
 
     @property
-    def places(self) -> Places:
+    def queue(self) -> PromptQueue:
         """Where this person's key stands in line at prompts."""
-        return Places(f"{self.settings.paths.state}/prompts", self.person.credential.text)
+        return PromptQueue(f"{self.settings.paths.state}/prompts", self.person.credential.text)
 
 
 def ask_code(context: UserContext, *, aloud: bool = True) -> bytes:
@@ -69,7 +69,7 @@ def ask_code(context: UserContext, *, aloud: bool = True) -> bytes:
     digits = wanted.digits if factor is None else factor.digits
     question = f"code from your app ({digits} digits)"
     question += ", or a recovery code: " if wanted.recovery_codes else ": "
-    return ask(question if aloud else "", places=context.places)
+    return ask(question if aloud else "", queue=context.queue)
 
 
 def with_codes(context: UserContext, action: Callable[[bytes, Moment], T]) -> T:

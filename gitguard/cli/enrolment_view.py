@@ -46,7 +46,7 @@ def confirm_pending(context: UserContext, pending: PendingEnrolment) -> tuple[En
     question = f"4. code that the app shows now ({pending.parameters.digits} digits): "
     for attempt in range(1, TRIES + 1):
         left = pending.ends_at - now().at
-        typed = ask(question, max(left, 0), context.places)
+        typed = ask(question, max(left, 0), context.queue)
         moment = now()
         try:
             return *second_factor.confirm(

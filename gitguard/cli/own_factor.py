@@ -74,7 +74,7 @@ def _ask_basis(context: UserContext, *, enrolled: bool) -> bytes:
         else "invite from your server admin: "
     )
     try:
-        given = ask(question, places=context.places)
+        given = ask(question, queue=context.queue)
     except Refusal as refusal:
         if enrolled:
             raise

@@ -69,7 +69,7 @@ class Covering(Struct, frozen=True):
     ends_at: int
 
 
-class Entry(Struct, frozen=True):
+class KeyCoverage(Struct, frozen=True):
     """One key as `keys --json` gives it. `this`: the one that is used just now."""
 
     key: str
@@ -79,7 +79,7 @@ class Entry(Struct, frozen=True):
     sessions: tuple[Covering, ...]
 
 
-def _entries(context: UserContext) -> list[Entry]:
+def _entries(context: UserContext) -> list[KeyCoverage]:
     moment = now()
     with context.installation.store.reading() as tx:
         own = tx.keys(context.person.user)
@@ -88,7 +88,7 @@ def _entries(context: UserContext) -> list[Entry]:
             for s, ends_at in live_sessions(tx, context.settings, moment, context.person.user)
         ]
     return [
-        Entry(
+        KeyCoverage(
             key.fingerprint,
             key.type,
             key.comment,

@@ -122,7 +122,7 @@ def admin(context: UserContext, repo: str, verb: str, user: str) -> int:
     return 0
 
 
-def say_toggle(settings: Settings, done: toggle.Change, effects: Effects) -> None:
+def say_toggle(settings: Settings, done: toggle.ToggleChange, effects: Effects) -> None:
     """Say what a toggle was and is, and what ended with it."""
     if done.before == done.after:
         click.echo(f"{done.repository} requires {done.after} already")

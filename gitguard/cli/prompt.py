@@ -23,7 +23,7 @@ MOST_WAITING = 8  # prompts of one key at a time, about 30 MB each
 AT_ONCE_SECONDS = 2.0  # what comes by then was piped in or is no burden; whoever waits longer takes a place
 
 
-class Places(Struct, frozen=True):
+class PromptQueue(Struct, frozen=True):
     """Where the few that may wait at a prompt stand in line: lock files in `folder`, some for each `key`."""
 
     folder: str
@@ -56,7 +56,7 @@ class Places(Struct, frozen=True):
         raise Refusal("throttled", text=text)
 
 
-def ask(question: str, seconds: int = VERIFY_SECONDS, places: Places | None = None) -> bytes:
+def ask(question: str, seconds: int = VERIFY_SECONDS, queue: PromptQueue | None = None) -> bytes:
     """One line from stdin, without its end, at most `LONGEST_BYTES`; the question goes to stderr ("" asks none).
 
     Raises Refusal("not-a-code") when nothing is typed (end of input, or `seconds` passed), Refusal("throttled") when
@@ -70,7 +70,7 @@ def ask(question: str, seconds: int = VERIFY_SECONDS, places: Places | None = No
     try:
         if piped or _waited(min(AT_ONCE_SECONDS, seconds)):
             return _line(seconds)
-        with places.one() if places is not None else contextlib.nullcontext():
+        with queue.one() if queue is not None else contextlib.nullcontext():
             return _line(seconds)
     except Refusal:
         ended = True

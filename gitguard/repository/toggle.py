@@ -19,7 +19,7 @@ from gitguard.store.rows import Repository
 SHORTEST_SECONDS = 1
 
 
-class Change(Struct, frozen=True):
+class ToggleChange(Struct, frozen=True):
     """What a toggle was and is, in words."""
 
     repository: str
@@ -86,7 +86,7 @@ def read_lifetime(settings: Settings, word: str) -> int | None:
 
 def set_require(
     tx: Writing, settings: Settings, name: str, word: str, at: int, actor: str, *, floor: bool = False
-) -> Change:
+) -> ToggleChange:
     """Set what is required; with `floor` as the server's admin. Raises Refusal("usage", "forbidden" or "no-such-repository")."""
     repository = known(tx, settings, name)
     wanted = read_require(word)
@@ -110,7 +110,7 @@ def set_require(
 
 def set_lifetime(
     tx: Writing, settings: Settings, name: str, word: str, at: int, actor: str, *, floor: bool = False
-) -> Change:
+) -> ToggleChange:
     """Set how long a verification counts here; with `floor` as the server's admin. Raises as `set_require`."""
     repository = known(tx, settings, name)
     wanted = read_lifetime(settings, word)
@@ -134,7 +134,7 @@ def set_both(
     floor: tuple[str, int | None],
     at: int,
     actor: str,
-) -> Change:
+) -> ToggleChange:
     """Set (require, lifetime in seconds) of the toggle and of the floor below it at once."""
     return _set(tx, repository, *demanded, at, actor, floor=floor)
 
@@ -148,8 +148,8 @@ def _set(
     actor: str,
     *,
     floor: tuple[str, int | None] | None = None,
-) -> Change:
-    change = Change(
+) -> ToggleChange:
+    change = ToggleChange(
         repository.name,
         describe(repository.require, repository.lifetime_seconds),
         describe(require, lifetime_seconds),

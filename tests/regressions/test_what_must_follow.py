@@ -396,10 +396,10 @@ def child_of(pid: int) -> int:
 
 def test_too_many_prompts_of_one_key(site: Direct) -> None:
     """ATTACK: a key that opens prompts without end. EXPECTED: the ninth is refused, and another key goes on."""
-    from gitguard.cli.prompt import MOST_WAITING, Places
+    from gitguard.cli.prompt import MOST_WAITING, PromptQueue
 
     alice = site.people["alice"]
-    places = Places(f"{site.home}/state/prompts", alice.fingerprint)
+    places = PromptQueue(f"{site.home}/state/prompts", alice.fingerprint)
     holders = [places.one() for _ in range(MOST_WAITING)]
     for holder in holders:
         holder.__enter__()
