@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from gitguard.action.installation import Installation
 from gitguard.action.notices import tell, tell_again
-from gitguard.answer.reading_log import lines_after, place_of
+from gitguard.answer.log_reader import lines_after, place_of
 from gitguard.config.schema import Settings
 from gitguard.host import notices
 from gitguard.machine.files import replace

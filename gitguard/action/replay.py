@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from gitguard.action.installation import Installation
-from gitguard.answer.reading_log import Entry
+from gitguard.answer.log_reader import LogEntry
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.message.reasons import WANTING
@@ -53,7 +53,7 @@ class _Facts:
             self.lending = lending(tx, known)
 
 
-def replay(installation: Installation, settings: Settings, entries: Iterable[Entry]) -> Replayed:
+def replay(installation: Installation, settings: Settings, entries: Iterable[LogEntry]) -> Replayed:
     """Judge `entries` of the access log by `settings`, with today's users, toggles and lenders. Raises Refusal."""
     policy, facts = policy_of(settings), _Facts(installation)
     counts: dict[tuple[str, str, str, str], list[int]] = {}
@@ -104,7 +104,7 @@ def _situation(facts: _Facts, user: str, operation: str, row: Repository, addres
     )
 
 
-def _would_refuse(demand: Requirement, entry: Entry, *, enrolled: bool) -> bool:
+def _would_refuse(demand: Requirement, entry: LogEntry, *, enrolled: bool) -> bool:
     """By how old the verification was then, as the log says."""
     if demand.lifetime_seconds is None:
         return False

@@ -273,7 +273,7 @@ def deny(
 
 def went_on(installation: Installation, wanted: ApprovalRequest, moment: Moment) -> bool:
     """Whether the log says that the request was let in, since `moment`."""
-    from gitguard.answer.reading_log import entries_before
+    from gitguard.answer.log_reader import entries_before
 
     asked = wanted.request
     return any(

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gitguard.action.attention import attention
 from gitguard.action.installation import Installation
-from gitguard.answer.reading_log import Entry
+from gitguard.answer.log_reader import LogEntry
 from gitguard.config.load import load
 from gitguard.decision.explain import VERBS, explain
 from gitguard.decision.standing import live_sessions
@@ -85,7 +85,7 @@ class Statistics(Struct, frozen=True):
 
 
 def statistics(
-    installation: Installation, moment: Moment, period_seconds: int, entries: Iterable[Entry]
+    installation: Installation, moment: Moment, period_seconds: int, entries: Iterable[LogEntry]
 ) -> Statistics:
     """The numbers at `moment`; `entries` are the log's of the period. Raises Refusal."""
     allowed: Counter[str] = Counter()

@@ -13,7 +13,7 @@ from collections import Counter
 from msgspec import Struct, field
 
 from gitguard.action.installation import Installation
-from gitguard.answer.reading_log import Entry, lines_after, place_of, read_log, written
+from gitguard.answer.log_reader import LogEntry, lines_after, place_of, read_log, written
 from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
@@ -114,7 +114,7 @@ def _count_log(installation: Installation, moment: Moment, counted: _Counted, mo
     return True
 
 
-def _count(counted: _Counted, entry: Entry | None) -> None:
+def _count(counted: _Counted, entry: LogEntry | None) -> None:
     if entry is None or entry.get("verdict") not in ("allowed", "refused"):
         return
     day = counted.day(entry.get("at"))

@@ -9,7 +9,7 @@ from gitguard.action.effects import Effects, take_effect
 from gitguard.action.installation import Installation
 from gitguard.action.keys import check_not_foreign, key_row
 from gitguard.action.revocation import NO_SELECTION, Selection
-from gitguard.answer.reading_log import Entry, read_log, unread
+from gitguard.answer.log_reader import LogEntry, read_log, unread
 from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
@@ -94,7 +94,7 @@ class Emergency(Struct, frozen=True):
 
     done: Changed
     sessions: int
-    entries: tuple[Entry, ...]
+    entries: tuple[LogEntry, ...]
     unread: str = ""
 
 
@@ -110,7 +110,7 @@ def emergency(installation: Installation, name: str, moment: Moment, actor: str,
         changed = steps.set_user_state(tx, name, "suspended", moment.at, actor, reason)
         tx.record("emergency", moment.at, actor, user=name, reason=reason, sessions_ended=sessions)
     done = Changed(name, take_effect(installation, moment, Selection(users=frozenset({name}))), changed)
-    found: list[Entry] = []
+    found: list[LogEntry] = []
     path, since = str(installation.settings.paths.access_log), moment.at - DAY_SECONDS
     packed = unread(path, since)
     cannot = f"{', '.join(packed)} cannot be unpacked here" if packed else ""
@@ -125,7 +125,7 @@ def emergency(installation: Installation, name: str, moment: Moment, actor: str,
     return Emergency(done, sessions, tuple(found), cannot)
 
 
-def _is_transfer_of(entry: Entry, name: str, after: int) -> bool:
+def _is_transfer_of(entry: LogEntry, name: str, after: int) -> bool:
     at = entry.get("at")
     allowed = entry.get("user") == name and entry.get("verdict") == "allowed"
     return allowed and isinstance(at, int) and at >= after

@@ -13,7 +13,7 @@ import posix
 import sys
 import time
 
-from gitguard.answer.telling import context_of, pending_request
+from gitguard.answer.refuse import context_of, pending_request
 from gitguard.config.compiled import Config, read
 from gitguard.config.load import load
 from gitguard.decision.decision import Decision

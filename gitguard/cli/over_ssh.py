@@ -11,7 +11,7 @@ import click
 
 from gitguard.action.installation import open_installation, settings_of
 from gitguard.answer.access_log import append, line_of
-from gitguard.answer.telling import context_of
+from gitguard.answer.refuse import context_of
 from gitguard.cli.context import UserContext, say_lag
 from gitguard.cli.user_verbs import greet, runs, show_help
 from gitguard.command_line import Group, add_verbs, run, tell

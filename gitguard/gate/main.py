@@ -57,9 +57,9 @@ def main(config_path: str, compiled: str, hook: str) -> int:
         decision = decision.refused(refusal)
     except Exception as error:
         decision = decision.refused(Refusal("internal-error", told_of(error)))
-    from gitguard.answer.telling import tell_refusal
+    from gitguard.answer.refuse import refuse_request
 
-    return tell_refusal(
+    return refuse_request(
         decision, id_, verb_of(request.line), config or last_known(config_path, compiled), store
     )
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gitguard.action import browsers, keys, requests, second_factor
 from gitguard.action.effects import Effects
-from gitguard.answer.reading_log import entries_before
+from gitguard.answer.log_reader import entries_before
 from gitguard.decision.standing import live_sessions
 from gitguard.factor.change import ProofWanted
 from gitguard.message.numbers import number

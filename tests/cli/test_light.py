@@ -12,7 +12,7 @@ from lab.server import Direct, Person
 # What one of the verbs once loaded, and none of these needs.
 NEVER = {
     "dataclasses", "difflib", "glob", "gzip", "multiprocessing", "shutil", "ssl", "subprocess", "tempfile", "traceback",
-    "gitguard.action.browsers", "gitguard.action.requests", "gitguard.answer.reading_log", "gitguard.doctor",
+    "gitguard.action.browsers", "gitguard.action.requests", "gitguard.answer.log_reader", "gitguard.doctor",
     "gitguard.importers", "gitguard.host.notices", "gitguard.host.connections",
 }  # fmt: skip
 FOR_CODES = {"cryptography", "pyotp", "hashlib", "hmac", "secrets"}

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from gitguard.answer.access_log import append, line_of
-from gitguard.answer.reading_log import read_log, unread
+from gitguard.answer.log_reader import read_log, unread
 from gitguard.decision.decision import Decision
 from gitguard.decision.request import Request
 from gitguard.message.reasons import Refusal

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import click
 
-from gitguard.answer.reading_log import Entry, Fold, any_log, fold, read_log, unread
+from gitguard.answer.log_reader import Fold, LogEntry, any_log, fold, read_log, unread
 from gitguard.cli.admin.context import config_of, open_settings
 from gitguard.cli.printing import say_json_each
 from gitguard.config.faults import ConfigurationError
@@ -52,7 +52,7 @@ def log(ctx: click.Context, what: str | None, since: str, refused: bool, path: s
         )
     broken = 0
 
-    def chosen() -> Iterator[Entry]:
+    def chosen() -> Iterator[LogEntry]:
         nonlocal broken
         names = _names(roots, what)
         for entry in read_log(found, 0 if _is_id(what) else after):
@@ -131,7 +131,7 @@ def _names(roots: tuple[tuple[str, str], ...], what: str | None) -> set[str]:
     return names
 
 
-def _is_chosen(entry: Entry, names: set[str], after: int) -> bool:
+def _is_chosen(entry: LogEntry, names: set[str], after: int) -> bool:
     at = entry.get("at")
     if entry.get("id") in names:
         return True

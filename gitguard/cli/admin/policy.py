@@ -9,7 +9,7 @@ from msgspec import to_builtins
 
 from gitguard.action import replay as again
 from gitguard.action.expectations import Outcome, read_expectations, tried
-from gitguard.answer.reading_log import read_log
+from gitguard.answer.log_reader import read_log
 from gitguard.cli.admin import options
 from gitguard.cli.admin.context import config_of, open_admin_context, read_file, say_faults
 from gitguard.cli.printing import number, say_json

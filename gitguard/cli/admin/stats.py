@@ -10,7 +10,7 @@ import click
 from msgspec import to_builtins
 
 from gitguard.action.statistics import Statistics, statistics
-from gitguard.answer.reading_log import any_log, read_log
+from gitguard.answer.log_reader import any_log, read_log
 from gitguard.cli.admin import options
 from gitguard.cli.admin.context import AdminContext, as_admin
 from gitguard.cli.printing import number, say_json

@@ -8,7 +8,7 @@ from msgspec import to_builtins
 from gitguard.action import steps, users
 from gitguard.action.roster import entry_of, roster
 from gitguard.action.users import Changed
-from gitguard.answer.reading_log import fold
+from gitguard.answer.log_reader import fold
 from gitguard.cli.admin import options
 from gitguard.cli.admin.context import AdminContext, as_admin, check_reason, open_admin_context
 from gitguard.cli.admin.importing import import_

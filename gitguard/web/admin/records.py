@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from gitguard.action.sessions import Which, revoke
-from gitguard.answer.reading_log import Entry, entries_before
+from gitguard.answer.log_reader import LogEntry, entries_before
 from gitguard.decision.standing import live
 from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
@@ -74,7 +74,7 @@ def log() -> ResponseReturnValue:
     context, holding = current(), request.args.get("q", "").strip()
     refused = "1" if request.args.get("refused") else ""
     error: Markup | str = ""
-    entries: list[Entry] = []
+    entries: list[LogEntry] = []
     older = 0
     try:
         entries, older = entries_before(

@@ -21,7 +21,7 @@ from gitguard.store.gate_query import GateQuery
 READS = ("git-upload-pack", "git-upload-archive")
 
 
-def tell_refusal(
+def refuse_request(
     decision: Decision, id_: str, git_verb: str, config: "Config | None", store: "GateQuery | None"
 ) -> int:
     """Log and tell why `decision` was refused; the exit status, which is never 0.

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from gitguard.message.reasons import Refusal
 
-Entry = dict[str, object]
+LogEntry = dict[str, object]
 
 _SAME = ("user", "key", "address", "repository", "operation", "verdict", "reason", "because")
 MOST_WINDOWS = 16  # that are looked through for one page
@@ -41,7 +41,7 @@ _UNREAD = (
 )  # packed in a way that takes a program of its own
 
 
-def read_log(path: str, after: int = 0, *, live: bool = True) -> Iterator[Entry | None]:
+def read_log(path: str, after: int = 0, *, live: bool = True) -> Iterator[LogEntry | None]:
     """Every decision of the log and its rotations (plain, gzip, xz or bzip2), oldest first; None for a line that is not JSON.
 
     Without `live` of the rotations alone.
@@ -136,7 +136,7 @@ def _opened(name: str) -> Iterator[IO[bytes]]:
             yield unpacked
 
 
-def _entry(line: bytes) -> Entry | None:
+def _entry(line: bytes) -> LogEntry | None:
     try:
         entry = json.loads(line)
     except ValueError:
@@ -147,12 +147,12 @@ def _entry(line: bytes) -> Entry | None:
 class Fold(Struct):
     """Lines that say the same one after another, of one user."""
 
-    first: Entry
-    last: Entry
+    first: LogEntry
+    last: LogEntry
     count: int = 1
 
 
-def fold(entries: Iterable[Entry]) -> Iterator[Fold]:
+def fold(entries: Iterable[LogEntry]) -> Iterator[Fold]:
     """Neighbours of the same user that say the same become one, with a count; in the order of their last lines."""
     open_folds: dict[object, Fold] = {}
     closed: list[tuple[int, int, Fold]] = []
@@ -185,7 +185,7 @@ def fold(entries: Iterable[Entry]) -> Iterator[Fold]:
         yield heapq.heappop(closed)[2]
 
 
-def _at(entry: Entry) -> int:
+def _at(entry: LogEntry) -> int:
     at = entry.get("at")
     return at if isinstance(at, int) else 0
 
@@ -205,7 +205,7 @@ def written(path: str, after: int) -> int:
     return sum(place_of(name)[1] for name in [*names, path])
 
 
-def lines_after(path: str, inode: int, offset: int) -> Iterator[tuple[Entry | None, int, int]]:
+def lines_after(path: str, inode: int, offset: int) -> Iterator[tuple[LogEntry | None, int, int]]:
     """What came behind `offset` in the file `inode`, then what the log that followed it holds: (entry, inode, offset).
 
     A file that is gone or compressed since is passed over. Raises Refusal("log-unavailable").
@@ -229,14 +229,14 @@ def lines_after(path: str, inode: int, offset: int) -> Iterator[tuple[Entry | No
 
 def entries_before(
     path: str, before: int | None, most: int, holding: str = "", window: int = 1 << 18
-) -> tuple[list[Entry], int]:
+) -> tuple[list[LogEntry], int]:
     """At most `most` decisions of the live log before the byte `before` (None: its end), the newest first; and where older ones end.
 
     With `holding` those whose line holds it. Looks through at most `MOST_WINDOWS` windows; 0 where the log begins. Raises Refusal.
     """
     _, end = place_of(path)
     end = min(before, end) if before is not None else end
-    found: list[Entry] = []
+    found: list[LogEntry] = []
     wanted = json.dumps(holding, ensure_ascii=False)[1:-1].encode("utf-8", "replace")
     for _ in range(MOST_WINDOWS):
         if not end or len(found) == most:

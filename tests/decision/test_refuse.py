@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gitguard.answer.telling import context_of, tell_refusal
+from gitguard.answer.refuse import context_of, refuse_request
 from gitguard.config.compiled import Config
 from gitguard.config.load import load
 from gitguard.decision.decide import decide
@@ -66,7 +66,7 @@ def test_a_store_that_fails_now_keeps_nobody_from_being_told(
             raise Refusal("store-unavailable", "gone")
 
     failing: Any = Failing()
-    assert tell_refusal(decision, "0badc0de", "", current(site), failing) == 10
+    assert refuse_request(decision, "0badc0de", "", current(site), failing) == 10
     said = capfd.readouterr().err
     assert "[verification-required]" in said
     assert "id 0badc0de" in said
