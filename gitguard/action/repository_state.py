@@ -5,7 +5,7 @@ from __future__ import annotations
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.config.types import format_duration
-from gitguard.decision.standing import demanded_of, exempted
+from gitguard.decision.status import demanded_of, exempted
 from gitguard.factor.person import Person
 from gitguard.message.moments import clock
 from gitguard.message.reasons import readable

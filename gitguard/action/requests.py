@@ -14,7 +14,7 @@ from gitguard.action import steps
 from gitguard.action.effects import Effects, take_effect
 from gitguard.action.installation import Installation
 from gitguard.action.revocation import Selection
-from gitguard.decision.standing import standing
+from gitguard.decision.status import status_of
 from gitguard.factor.change import with_proof
 from gitguard.factor.changes import TOLD_SECONDS, told
 from gitguard.factor.person import Person
@@ -215,7 +215,7 @@ def deny(
         enrolled = tx.factor(person.user) is not None
         if tx.owner(credential_of(key)) != person.user:
             raise _gone()
-        live = standing(tx, installation.settings, person, moment).session
+        live = status_of(tx, installation.settings, person, moment).session
     alone = by_itself or not enrolled
     # Somebody who has verified in this browser is more than the key alone, whichever key signed it in.
     proved = not alone or (live is not None and live.method != "admin")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from gitguard.action.installation import Installation
-from gitguard.decision.standing import live_sessions
+from gitguard.decision.status import live_sessions
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Reading
 from gitguard.store.rows import User

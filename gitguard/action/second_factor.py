@@ -13,7 +13,7 @@ from gitguard.action.installation import Installation
 from gitguard.action.requests import ApprovalRequest
 from gitguard.action.revocation import Selection
 from gitguard.config.rules import policy_of
-from gitguard.decision.standing import demanded
+from gitguard.decision.status import demanded
 from gitguard.factor import change, enrolment
 from gitguard.factor.enrolment import Basis, Enrolled, PendingEnrolment
 from gitguard.factor.person import Person

@@ -16,7 +16,7 @@ from gitguard.action.installation import Installation
 from gitguard.answer.log_reader import LogEntry
 from gitguard.config.load import load
 from gitguard.decision.explain import VERBS, explain
-from gitguard.decision.standing import live_sessions
+from gitguard.decision.status import live_sessions
 from gitguard.factor.throttle import longest_window, retry_at
 from gitguard.session import pending
 from gitguard.session.credential import credential_of

@@ -8,7 +8,7 @@ from msgspec import Struct, to_builtins
 from gitguard.action.keys import add_own, check_own, check_own_allowed, remove_own
 from gitguard.cli.context import UserContext, check_effects, say_effects, with_codes
 from gitguard.cli.printing import say_json
-from gitguard.decision.standing import live_sessions
+from gitguard.decision.status import live_sessions
 from gitguard.factor.change import require_enrolled
 from gitguard.identity.public_key import parse_public_key
 from gitguard.message.moments import until

@@ -10,7 +10,7 @@ from gitguard.action.repository_state import of_person, state_lines
 from gitguard.cli.context import UserContext, check_effects, say_effects, with_code
 from gitguard.cli.printing import say_json
 from gitguard.config.schema import Settings
-from gitguard.decision.standing import exempted, standing
+from gitguard.decision.status import exempted, status_of
 from gitguard.factor.person import Person
 from gitguard.message.reasons import Refusal
 from gitguard.repository import toggle
@@ -42,7 +42,7 @@ def _is_behind_program(settings: Settings, key: Key | None) -> bool:
 
 
 def _may_ask(context: UserContext, tx: Reading, repo: str) -> bool:
-    if standing(tx, context.settings, context.person, now()).session is not None:
+    if status_of(tx, context.settings, context.person, now()).session is not None:
         return True
     try:
         repository = known(tx, context.settings, repo)

@@ -9,7 +9,7 @@ import click
 from gitguard.cli.context import FEW, UserContext, ask_code, more_codes, say_changes, say_session, say_waiting
 from gitguard.cli.printing import number
 from gitguard.config.rules import policy_of
-from gitguard.decision.standing import Standing, demanded_of, standing
+from gitguard.decision.status import Status, demanded_of, status_of
 from gitguard.factor.code import read_code
 from gitguard.factor.proof import Proof
 from gitguard.factor.verification import verify as open_by_code
@@ -28,17 +28,17 @@ def verify(
     """Open a 2FA session with a code, typed or given; a recovery code only when typed."""
     moment = now()
     with context.installation.store.reading() as tx:
-        stand = standing(tx, context.settings, context.person, moment)
-    if if_needed and stand.hardware_key:
+        status = status_of(tx, context.settings, context.person, moment)
+    if if_needed and status.hardware_key:
         click.echo("already verified: this hardware key counts by itself, at each connection")
         return 0
-    if not stand.enrolled:
+    if not status.enrolled:
         raise Refusal(
             "enrolment-required",
             text=f"set up a second factor first: {context.server.ssh('enroll')}",
             hint=invite_hint(context),
         )
-    if if_needed and (ends_at := _live_until(context, stand, options["for"], moment)) > moment.at:
+    if if_needed and (ends_at := _live_until(context, status, options["for"], moment)) > moment.at:
         click.echo(f"already verified until {until(ends_at, moment.at)}")
         return 0
     typed = (
@@ -76,9 +76,9 @@ def _say_rejected(context: UserContext, proof: Proof, moment: Moment) -> None:
     )
 
 
-def _live_until(context: UserContext, stand: Standing, repository: str, moment: Moment) -> int:
+def _live_until(context: UserContext, status: Status, repository: str, moment: Moment) -> int:
     """When the live session ends for `repository`, whose lifetime may be shorter than the server's; 0 for none."""
-    if stand.session is None:
+    if status.session is None:
         return 0
     lifetime: int = context.settings.session.lifetime
     if repository:
@@ -96,7 +96,7 @@ def _live_until(context: UserContext, stand: Standing, repository: str, moment: 
                 )
                 if demand.lifetime_seconds is not None:
                     lifetime = min(lifetime, demand.lifetime_seconds)
-    return moment.at + stand.session.freshness(moment).lasts(lifetime)
+    return moment.at + status.session.freshness(moment).lasts(lifetime)
 
 
 def invite_hint(context: UserContext) -> str:

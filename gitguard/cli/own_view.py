@@ -7,7 +7,7 @@ import click
 from gitguard.cli.context import DOING, UserContext, more_codes, say_changes, say_session, say_waiting
 from gitguard.cli.own_verify import invite_hint
 from gitguard.cli.printing import number, say_json
-from gitguard.decision.standing import Standing, standing
+from gitguard.decision.status import Status, status_of
 from gitguard.factor.changes import TOLD_SECONDS
 from gitguard.message.moments import until
 from gitguard.message.reasons import readable
@@ -21,19 +21,19 @@ def greet(context: UserContext) -> int:
     moment = now()
     with context.installation.store.reading() as tx:
         key = tx.key(context.person.credential.text)
-        stand = standing(tx, context.settings, context.person, moment)
+        status = status_of(tx, context.settings, context.person, moment)
     comment = f" ({readable(key.comment, 100)})" if key is not None and key.comment else ""
     click.echo(f"gitguard: hello {context.person.user}")
     click.echo(
         f"key {context.person.credential.text}{comment}"
         + (f", from {context.person.address}" if context.person.address else "")
     )
-    if stand.hardware_key:
+    if status.hardware_key:
         click.echo("this hardware key counts by itself, at each connection; no code is needed")
-    elif stand.session is not None:
-        click.echo(f"verified until {until(stand.ends_at, moment.at)}")
+    elif status.session is not None:
+        click.echo(f"verified until {until(status.ends_at, moment.at)}")
         click.echo(f"end it early with: {context.server.ssh('leave')}")
-    elif stand.enrolled:
+    elif status.enrolled:
         click.echo(f"not verified; verify with: {context.server.ssh('verify')}")
     else:
         click.echo(f"no second factor yet; set one up with: {context.server.ssh('enroll')}")
@@ -65,11 +65,11 @@ def status(context: UserContext, json: bool, check: bool) -> int:
     """Enrolled, verified, until when, and what is demanded; with `check` only as exit status."""
     moment = now()
     with context.installation.store.reading() as tx:
-        stand = standing(tx, context.settings, context.person, moment)
+        status = status_of(tx, context.settings, context.person, moment)
     if check:
-        return 0 if stand.verified else 10 if stand.enrolled else 11
+        return 0 if status.verified else 10 if status.enrolled else 11
     if json:
-        say_json(stand.as_json())
+        say_json(status.as_json())
         return 0
     from gitguard.action import second_factor
 
@@ -80,21 +80,21 @@ def status(context: UserContext, json: bool, check: bool) -> int:
         f"user {context.person.user}, key {context.person.credential.text}"
         + (f", from {context.person.address}" if context.person.address else "")
     )
-    if stand.hardware_key:
+    if status.hardware_key:
         click.echo("verified: this hardware key counts by itself, at each connection")
-    elif not stand.enrolled:
+    elif not status.enrolled:
         click.echo(f"no second factor yet; set one up with: {context.server.ssh('enroll')}")
-    elif stand.session is not None:
-        say_session(context, stand.session, moment)
+    elif status.session is not None:
+        say_session(context, status.session, moment)
     else:
         click.echo(f"not verified; verify with: {context.server.ssh('verify')}")
-    if stand.enrolled and context.settings.second_factor.recovery_codes:
-        left = stand.recovery_codes_left
+    if status.enrolled and context.settings.second_factor.recovery_codes:
+        left = status.recovery_codes_left
         click.echo(f"{number(left, 'recovery code')} left{more_codes(context, left)}")
-    _say_demanded(stand, closed)
+    _say_demanded(status, closed)
     say_waiting(context, "waits for you to verify")
-    _say_changed(context, moment, verified=stand.verified)
-    click.echo(f"always: {'on' if stand.always else 'off'}; enforcement: {context.settings.git.enforcement}")
+    _say_changed(context, moment, verified=status.verified)
+    click.echo(f"always: {'on' if status.always else 'off'}; enforcement: {context.settings.git.enforcement}")
     return 0
 
 
@@ -114,9 +114,9 @@ def _say_changed(context: UserContext, moment: Moment, *, verified: bool) -> Non
         )
 
 
-def _say_demanded(stand: Standing, closed: dict[str, list[str]]) -> None:
+def _say_demanded(status: Status, closed: dict[str, list[str]]) -> None:
     """Numbers for whoever has the key; names for whoever is in a session."""
-    if stand.always:
+    if status.always:
         click.echo('2FA required for you: everything ("always" is on)')
         return
     said = [
@@ -126,6 +126,6 @@ def _say_demanded(stand: Standing, closed: dict[str, list[str]]) -> None:
     ]
     click.echo(f"2FA required for you: {' and '.join(said) or 'nothing'}")
     for what, names in closed.items():
-        if names and stand.verified:
+        if names and status.verified:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             click.echo(f"    {DOING[what]}: {', '.join(names[:5])}{more}")

@@ -9,7 +9,7 @@ from msgspec import Struct
 from gitguard.action import browsers, keys, requests, second_factor
 from gitguard.action.effects import Effects
 from gitguard.answer.log_reader import entries_before
-from gitguard.decision.standing import live_sessions
+from gitguard.decision.status import live_sessions
 from gitguard.factor.change import ProofWanted
 from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
@@ -245,5 +245,5 @@ def _check_removal() -> None:
     context = current()
     if not context.settings.account.allow_remove:
         raise Refusal("forbidden")
-    if context.stand is None or not context.stand.enrolled:
+    if context.status is None or not context.status.enrolled:
         raise Refusal("enrolment-required")

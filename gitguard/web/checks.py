@@ -70,7 +70,7 @@ def _admit_admin(*, opens: bool) -> ResponseReturnValue | None:
         raise Refusal("forbidden")
     typed = typed_code()
     if not context.is_fresh:
-        if request.method == "GET" or context.stand is None or not context.stand.enrolled:
+        if request.method == "GET" or context.status is None or not context.status.enrolled:
             return to_verify()
         if typed is None or context.is_blind:
             repeats.not_done()
@@ -99,7 +99,7 @@ def refused(refusal: Refusal) -> ResponseReturnValue:
 
 def _proof_wanted(_: ProofWanted) -> ResponseReturnValue:
     context = current()
-    if context.stand is None or not context.stand.enrolled:
+    if context.status is None or not context.status.enrolled:
         return refused(Refusal("enrolment-required"))
     if request.method in ("GET", "HEAD"):
         return to_verify()

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gitguard.action.browsers import Visitor, see, user_of_login, visitor_of
 from gitguard.action.installation import Installation, open_installation
 from gitguard.config.schema import Settings
-from gitguard.decision.standing import Standing, standing
+from gitguard.decision.status import Status, status_of
 from gitguard.factor.person import Person
 from gitguard.session.moment import Moment
 from gitguard.web.log import seldom
@@ -48,7 +48,7 @@ class PageContext(Struct, frozen=True):
     moment: Moment
     peer: Peer
     visitor: Visitor | None
-    stand: Standing | None
+    status: Status | None
 
     @property
     def settings(self) -> Settings:
@@ -70,7 +70,7 @@ class PageContext(Struct, frozen=True):
     @property
     def is_verified(self) -> bool:
         """Whether the padlock is closed."""
-        return self.stand is not None and self.stand.verified
+        return self.status is not None and self.status.verified
 
     @property
     def is_blind(self) -> bool:
@@ -80,7 +80,7 @@ class PageContext(Struct, frozen=True):
     @property
     def is_fresh(self) -> bool:
         """Whether a factor was proved in this browser within the last five minutes, or its pages were in use since."""
-        session = self.stand.session if self.stand is not None else None
+        session = self.status.session if self.status is not None else None
         if session is None or session.method in ("admin", "enrolment"):
             return False
         recent: Recent = current_app.extensions["recent"]
@@ -102,12 +102,12 @@ def begin() -> PageContext:
     if peer.unknown:
         seldom(f"no browser's address is known: {peer.unknown}")
     visitor = _visitor(installation, peer, moment)
-    stand = None
+    status = None
     if visitor is not None:
         see(installation, visitor, moment)
         with installation.store.reading() as tx:
-            stand = standing(tx, installation.settings, visitor.person, moment)
-    g.context = PageContext(installation, moment, peer, visitor, stand)
+            status = status_of(tx, installation.settings, visitor.person, moment)
+    g.context = PageContext(installation, moment, peer, visitor, status)
     return current()
 
 
@@ -132,7 +132,7 @@ def renew() -> None:
     """Look again where the visitor stands, after something has changed."""
     context = current()
     with context.installation.store.reading() as tx:
-        g.context = replace(context, stand=standing(tx, context.settings, context.person, context.moment))
+        g.context = replace(context, status=status_of(tx, context.settings, context.person, context.moment))
 
 
 def end() -> None:

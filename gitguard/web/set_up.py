@@ -41,7 +41,7 @@ def _lost() -> Basis | None:
     MUST: it ends with that session: by leaving, by an admin, by another network.
     """
     context = current()
-    session = context.stand.session if context.stand is not None else None
+    session = context.status.session if context.status is not None else None
     if session is None or session.method != "recovery-code":
         return None
     return _enrolments().lost(context.browser, context.moment)
@@ -69,7 +69,7 @@ def _wanted_here(asked: str) -> ApprovalRequest | None:
 
 def _first_page(error: Markup | str = "", status: int = 200) -> ResponseReturnValue:
     context = current()
-    enrolled = context.stand is not None and context.stand.enrolled
+    enrolled = context.status is not None and context.status.enrolled
     lost = enrolled and _lost() is not None
     with context.installation.store.reading() as tx:
         needed = not lost and enrolment.needs_basis(context.installation, tx, context.person)
@@ -94,7 +94,7 @@ def start() -> ResponseReturnValue:
     """A fresh secret and recovery codes; on to the codes or, where there are none, the secret."""
     context = current()
     given = request.form.get("given", "").strip()
-    enrolled = context.stand is not None and context.stand.enrolled
+    enrolled = context.status is not None and context.status.enrolled
     basis = _lost() if enrolled and not given else None
     try:
         if basis is not None:

@@ -21,11 +21,11 @@ pages = Blueprint("sign_in", __name__)
 def home() -> ResponseReturnValue:
     """Where everybody begins: on to what waits, to the account, or to signing in."""
     context = current()
-    if context.visitor is None or context.stand is None:
+    if context.visitor is None or context.status is None:
         return redirect(url_for("sign_in.sign_in"), 303)
-    if not context.stand.enrolled:
+    if not context.status.enrolled:
         return redirect(url_for("set_up.begin"), 303)
-    return redirect(url_for("account.account" if context.stand.verified else "verify.verify"), 303)
+    return redirect(url_for("account.account" if context.status.verified else "verify.verify"), 303)
 
 
 @pages.get("/sign-in")

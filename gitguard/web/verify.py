@@ -54,7 +54,7 @@ def to_verify() -> ResponseReturnValue:
 def verify(id_: str) -> ResponseReturnValue:
     """The request that was named, or the one that there is; several are listed. MUST: none continues that was not shown."""
     context = current()
-    if context.stand is None or not context.stand.enrolled:
+    if context.status is None or not context.status.enrolled:
         return redirect(url_for("set_up.begin", request=id_ or None), 303)
     return _form(id_)
 
@@ -183,9 +183,9 @@ def done(name: str) -> ResponseReturnValue:
         "done.html",
         wanted=what.wanted,
         continued=what.by_itself,
-        is_lost=context.stand is not None
-        and context.stand.session is not None
-        and context.stand.session.method == "recovery-code",
+        is_lost=context.status is not None
+        and context.status.session is not None
+        and context.status.session.method == "recovery-code",
     )
 
 
@@ -220,8 +220,8 @@ def stopped(name: str) -> ResponseReturnValue:
     may = (
         context.settings.account.allow_keys
         and len(keys) > 1
-        and context.stand is not None
-        and context.stand.enrolled
+        and context.status is not None
+        and context.status.enrolled
     )
     return show(
         "not_me.html",

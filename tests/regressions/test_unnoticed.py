@@ -21,7 +21,7 @@ from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.decision.decide import decide
 from gitguard.decision.request import Request
-from gitguard.decision.standing import demanded, demanded_of, exempted, standing
+from gitguard.decision.status import demanded, demanded_of, exempted, status_of
 from gitguard.factor.person import Person
 from gitguard.factor.verification import verify
 from gitguard.host import notices
@@ -261,9 +261,9 @@ def test_required_here(bench: Bench, always: bool, enforcement: str, demands: bo
     with bench.desk.store.writing() as tx:
         tx.set_always("alice", on=always)
     with bench.desk.store.reading() as tx:
-        assert standing(tx, settings, bench.alice, bench.now).required_here is demands
+        assert status_of(tx, settings, bench.alice, bench.now).required_here is demands
         nobody = Person("nobody", bench.alice.credential, "192.0.2.1")
-        assert standing(tx, settings, nobody, bench.now).required_here is (enforcement == "enforced")
+        assert status_of(tx, settings, nobody, bench.now).required_here is (enforcement == "enforced")
 
 
 @pytest.mark.parametrize(

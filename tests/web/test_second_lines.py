@@ -89,7 +89,7 @@ def visiting(monkeypatch: pytest.MonkeyPatch, module: Any, store: Store) -> list
     allowed = SimpleNamespace(allow_keys=True, allow_remove=True)
     here = SimpleNamespace(
         installation=SimpleNamespace(store=store), settings=SimpleNamespace(account=allowed), person=person, moment=None,
-        peer=SimpleNamespace(address=""), stand=SimpleNamespace(enrolled=True), browser="web:a",
+        peer=SimpleNamespace(address=""), status=SimpleNamespace(enrolled=True), browser="web:a",
     )  # fmt: skip
     monkeypatch.setattr(module, "current", lambda: here)
     monkeypatch.setattr(module, "show", lambda _, **what: shown.append(what))

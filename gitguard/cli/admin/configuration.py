@@ -65,8 +65,8 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> int:
     for fault in faults:
         click.echo(f"{path}: {fault}")
     if faults:
-        standing = "it has them" if len(faults) > 1 else "it is there"
-        counted(len(faults), "fault", f"in {path}; nothing uses this file while {standing} [config-invalid]")
+        status_of = "it has them" if len(faults) > 1 else "it is there"
+        counted(len(faults), "fault", f"in {path}; nothing uses this file while {status_of} [config-invalid]")
         return 30
     for entry in notes:
         click.echo(f"{path}: note: {entry}")

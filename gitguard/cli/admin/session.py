@@ -12,7 +12,7 @@ from gitguard.cli.context import check_effects, say_effects
 from gitguard.cli.printing import counted, say_json_each, say_table
 from gitguard.command_line import Group
 from gitguard.config.types import seconds_of
-from gitguard.decision.standing import live_sessions
+from gitguard.decision.status import live_sessions
 from gitguard.message.moments import until
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now

@@ -13,7 +13,7 @@ from gitguard.action.effects import Effects
 from gitguard.action.roster import entry_of
 from gitguard.action.sessions import Which, revoke
 from gitguard.action.statistics import throttled
-from gitguard.decision.standing import live_sessions
+from gitguard.decision.status import live_sessions
 from gitguard.message.reasons import Refusal
 from gitguard.web.context import SERVER_ADMIN, current, needs
 from gitguard.web.showing import say, say_not_all, show, texts

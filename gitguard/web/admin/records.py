@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from gitguard.action.sessions import Which, revoke
 from gitguard.answer.log_reader import LogEntry, entries_before
-from gitguard.decision.standing import live
+from gitguard.decision.status import live
 from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
 from gitguard.web.admin.people import actor

@@ -20,7 +20,7 @@ from gitguard.store.contract import Reading
 from gitguard.store.rows import Repository, Session
 
 
-class Standing(Struct, frozen=True):
+class Status(Struct, frozen=True):
     """`session` is a live one in scope, or None; `ends_at` is when it ends, by the server's lifetime.
 
     `hardware_key`: the key verifies its person at each login, and that counts here.
@@ -80,7 +80,7 @@ def live(sessions: Iterable[Session], settings: Settings, moment: Moment) -> Ite
             yield session, moment.at + left
 
 
-def standing(tx: Reading, settings: Settings, person: Person, moment: Moment) -> Standing:
+def status_of(tx: Reading, settings: Settings, person: Person, moment: Moment) -> Status:
     """Where `person` stands at `moment`."""
     user, key = tx.user(person.user), tx.key(person.credential.text)
     scope = scope_of(settings.session.scope, person.credential, person.address)
@@ -90,7 +90,7 @@ def standing(tx: Reading, settings: Settings, person: Person, moment: Moment) ->
     base = policy_of(settings).demands(
         Situation(person.user, "push", always=always, address=person.address, at=moment.at)
     )
-    return Standing(
+    return Status(
         person.user,
         person.credential.text,
         person.address,
