@@ -15,7 +15,7 @@ from gitguard.action.revocation import Selection
 from gitguard.config.rules import policy_of
 from gitguard.decision.status import demanded
 from gitguard.factor import change, enrolment
-from gitguard.factor.enrolment import Basis, Enrolled, PendingEnrolment
+from gitguard.factor.enrolment import Enrolled, EnrolmentAuthorization, PendingEnrolment
 from gitguard.factor.person import Person
 from gitguard.factor.proof import check_person, record
 from gitguard.policy.narrowed import narrowed
@@ -35,19 +35,19 @@ def begin_enrolment(
     installation: Installation, person: Person, given: bytes | None, moment: Moment
 ) -> PendingEnrolment:
     """A secret and recovery codes to show, on the basis of an invite or code (`given`). Raises Refusal."""
-    basis = enrolment.establish(installation, person, given, moment)
-    return enrolment.begin(installation, person, basis, moment)
+    authorization = enrolment.authorize_enrolment(installation, person, given, moment)
+    return enrolment.begin(installation, person, authorization, moment)
 
 
 def begin_enrolment_again(
-    installation: Installation, person: Person, basis: Basis, moment: Moment
+    installation: Installation, person: Person, authorization: EnrolmentAuthorization, moment: Moment
 ) -> PendingEnrolment:
     """The same for who gave a recovery code a moment ago, since the phone is lost: it stands for this, too. Raises Refusal."""
     with installation.store.writing() as tx:
         check_person(tx, person)
-        enrolment.check_basis(installation.renewed(), tx, person, basis, moment)
+        enrolment.check_authorization(installation.renewed(), tx, person, authorization, moment)
         record(tx, "enrolment-begun", person, moment, method="recovery-code")
-    return enrolment.begin(installation, person, basis, moment)
+    return enrolment.begin(installation, person, authorization, moment)
 
 
 def confirm(

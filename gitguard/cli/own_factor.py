@@ -27,15 +27,15 @@ from gitguard.session.moment import now
 
 
 def enroll(context: UserContext, invite: str | None, qr: str) -> int:
-    """Enrol in two phases: basis, show, confirm."""
+    """Enrol in three phases: authorize, show, confirm."""
     from gitguard.cli.enrolment_view import confirm_pending, show_pending
 
     given = invite.encode("utf-8", "surrogateescape") if invite else None
     with context.installation.store.reading() as tx:
         enrolled = tx.factor(context.person.user) is not None
-        needed = enrolment.needs_basis(context.installation, tx, context.person)
+        needed = enrolment.needs_authorization(context.installation, tx, context.person)
     if needed and given is None:
-        given = _ask_basis(context, enrolled=enrolled)
+        given = _ask_authorization(context, enrolled=enrolled)
     elif given is not None and enrolled:
         refuse_recovery_argument(context, given)
     elif not needed:
@@ -66,7 +66,7 @@ def enroll(context: UserContext, invite: str | None, qr: str) -> int:
     return 0
 
 
-def _ask_basis(context: UserContext, *, enrolled: bool) -> bytes:
+def _ask_authorization(context: UserContext, *, enrolled: bool) -> bytes:
     """An invite, or a code where there is a factor already. Raises Refusal("invite-required") when nothing comes."""
     question = (
         "invite, code from your present app, or recovery code: "

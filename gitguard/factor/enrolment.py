@@ -2,7 +2,7 @@
 
 What is pending lives in the process that began it and ends with it. MUST: whoever was enrolled once
 enrols again only with a fresh factor or an invite, whatever `self_enrolment` says: or a thief with the key
-would win the race after every reset; the basis is asked again at confirmation, so the first to confirm
+would win the race after every reset; the authorization is asked again at confirmation, so the first to confirm
 voids the others.
 """
 
@@ -40,7 +40,7 @@ PENDING_SECONDS = 600
 TRIES = 3
 
 
-class Basis(Struct, frozen=True):
+class EnrolmentAuthorization(Struct, frozen=True):
     """Why this person may enrol: `invite` (its hash), `factor` (the enrolment proved), or `open`."""
 
     kind: str
@@ -50,14 +50,14 @@ class Basis(Struct, frozen=True):
 class PendingEnrolment(Struct, frozen=True):
     """An enrolment not yet confirmed. `repr` shows no secret."""
 
-    basis: Basis
+    authorization: EnrolmentAuthorization
     parameters: Parameters
     recovery_codes: tuple[str, ...]
     uri: str
     ends_at: int
 
     def __repr__(self) -> str:
-        return f"Pending({self.basis.kind}, ends_at={self.ends_at})"
+        return f"PendingEnrolment({self.authorization.kind}, ends_at={self.ends_at})"
 
 
 class Enrolled(Struct, frozen=True):
@@ -67,7 +67,7 @@ class Enrolled(Struct, frozen=True):
     again: bool
 
 
-def needs_basis(context: ProofContext, tx: Reading, person: Person) -> bool:
+def needs_authorization(context: ProofContext, tx: Reading, person: Person) -> bool:
     """Whether an invite or a fresh factor must be given before anything is shown."""
     user = tx.user(person.user)
     if tx.factor(person.user) is not None or user is None or user.enrolled_once:
@@ -77,65 +77,69 @@ def needs_basis(context: ProofContext, tx: Reading, person: Person) -> bool:
     return context.settings.second_factor.self_enrolment != "open"
 
 
-def establish(context: ProofContext, person: Person, given: bytes | None, moment: Moment) -> Basis:
-    """The basis on which `person` may enrol: `given` is an invite or a code, None where none was typed.
+def authorize_enrolment(
+    context: ProofContext, person: Person, given: bytes | None, moment: Moment
+) -> EnrolmentAuthorization:
+    """What authorizes `person` to enrol: `given` is an invite or a code, None where none was typed.
 
     A right code is spent here; an invite is used up only at confirmation. Raises Refusal: `invite-required`
     (a wrong invite is charged like a wrong code), and whatever `prove` raises.
     """
     token = invite.canonical((given or b"").decode("utf-8", "replace"))
-    basis = None
+    authorization = None
     with context.store.writing() as tx:
         context = context.renewed()
         check_person(tx, person)
-        if not needs_basis(context, tx, person):
-            return Basis("open")
+        if not needs_authorization(context, tx, person):
+            return EnrolmentAuthorization("open")
         if token is not None:
-            basis = _by_invite(context, tx, person, token, moment)
+            authorization = _by_invite(context, tx, person, token, moment)
         elif given is None or tx.factor(person.user) is None:
             garbled = "that is not a whole invite; copy all of it, or ask your server admin for a new one"
             raise Refusal("invite-required", text=garbled if given else "")
     if token is None:
         return _by_factor(context, person, given or b"", moment)
-    if basis is None:
+    if authorization is None:
         raise Refusal(
             "invite-required",
             text="that invite is used, expired or mistyped; ask your server admin for a new one",
         )
-    return basis
+    return authorization
 
 
 def _by_invite(
     context: ProofContext, tx: Writing, person: Person, token: str, moment: Moment
-) -> Basis | None:
-    """The basis of a live invite; None for a wrong one, which is charged. Raises Refusal("throttled")."""
+) -> EnrolmentAuthorization | None:
+    """The authorization of a live invite; None for a wrong one, which is charged. Raises Refusal("throttled")."""
     check_clock(tx, moment)
     check_throttle(context, tx, person, moment)
     stored = invite.fits(tx, context.keyring, person.user, token, moment.at)
     if stored is not None:
-        return Basis("invite", stored)
+        return EnrolmentAuthorization("invite", stored)
     charge(tx, person, moment)
     record(tx, "invite-rejected", person, moment)
     return None
 
 
-def _by_factor(context: ProofContext, person: Person, typed: bytes, moment: Moment) -> Basis:
-    """The basis of the factor that is there, for a right code of it, in a transaction of its own. Raises Refusal."""
+def _by_factor(context: ProofContext, person: Person, typed: bytes, moment: Moment) -> EnrolmentAuthorization:
+    """The authorization of the factor that is there, for a right code of it, in a transaction of its own. Raises Refusal."""
 
-    def change(tx: Writing, proof: Proof) -> Basis:
+    def change(tx: Writing, proof: Proof) -> EnrolmentAuthorization:
         record(tx, "enrolment-begun", person, moment, method=proof.method)
-        return Basis("factor", proof.enrolment.encode())
+        return EnrolmentAuthorization("factor", proof.enrolment.encode())
 
     return prove(context, person, typed, moment, change, Lasting.BUT_FOR_RECOVERY)
 
 
-def begin(context: ProofContext, person: Person, basis: Basis, moment: Moment) -> PendingEnrolment:
+def begin(
+    context: ProofContext, person: Person, authorization: EnrolmentAuthorization, moment: Moment
+) -> PendingEnrolment:
     """A fresh secret and recovery codes to show. Nothing is stored."""
     wanted = context.settings.second_factor
     parameters = Parameters(new_secret(), wanted.digits, wanted.period, wanted.algorithm)
     codes = tuple(new_recovery_code() for _ in range(wanted.recovery_codes))
     uri = parameters.uri(person.user, context.settings.issuer)
-    return PendingEnrolment(basis, parameters, codes, uri, moment.at + PENDING_SECONDS)
+    return PendingEnrolment(authorization, parameters, codes, uri, moment.at + PENDING_SECONDS)
 
 
 def confirm(
@@ -149,7 +153,7 @@ def confirm(
     """Store the pending factor if `typed` is its code; ends all older sessions and opens one. `also`: what else it allows.
 
     A wrong code is not charged: it guards nothing yet. Raises Refusal: `not-a-code`, `code-rejected`,
-    `invite-required` if the basis is gone (used, expired, or somebody confirmed first).
+    `invite-required` if the authorization is gone (used, expired, or somebody confirmed first).
     """
     parameters = pending.parameters
     code = read_code(typed, parameters.digits)
@@ -166,13 +170,13 @@ def confirm(
         check_clock(tx, moment)
         before, user = tx.factor(person.user), tx.user(person.user)
         was_enrolled = user is not None and user.enrolled_once
-        check_basis(context, tx, person, pending.basis, moment)
+        check_authorization(context, tx, person, pending.authorization, moment)
         _store(context, tx, person, pending, max(fits), moment)
         tx.drop_invite(person.user)
         tx.end_sessions(person.user)
         tx.forget_guesses(person.user)
         tx.forget_rejections(person.user)
-        record(tx, "enrolled", person, moment, basis=pending.basis.kind, again=before is not None)
+        record(tx, "enrolled", person, moment, basis=pending.authorization.kind, again=before is not None)
         if was_enrolled:
             note_change(tx, "enrolled", person, moment)
         network = network_of(person.address)
@@ -186,16 +190,18 @@ def confirm(
         return Enrolled(session, before is not None)
 
 
-def check_basis(context: ProofContext, tx: Writing, person: Person, basis: Basis, moment: Moment) -> None:
-    """Raises Refusal("invite-required") unless the basis still stands."""
+def check_authorization(
+    context: ProofContext, tx: Writing, person: Person, authorization: EnrolmentAuthorization, moment: Moment
+) -> None:
+    """Raises Refusal("invite-required") unless the authorization still stands."""
     factor = tx.factor(person.user)
     stored = tx.invite(person.user)
-    if basis.kind == "open":
-        good = not needs_basis(context, tx, person)
-    elif basis.kind == "invite":
-        good = stored is not None and stored[0] == basis.value and stored[1] > moment.at
+    if authorization.kind == "open":
+        good = not needs_authorization(context, tx, person)
+    elif authorization.kind == "invite":
+        good = stored is not None and stored[0] == authorization.value and stored[1] > moment.at
     else:
-        good = factor is not None and factor.enrolment.encode() == basis.value
+        good = factor is not None and factor.enrolment.encode() == authorization.value
     if not good:
         raise Refusal(
             "invite-required",

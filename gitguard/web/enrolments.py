@@ -11,7 +11,7 @@ from collections import Counter
 
 from msgspec import Struct, field
 
-from gitguard.factor.enrolment import Basis, PendingEnrolment
+from gitguard.factor.enrolment import EnrolmentAuthorization, PendingEnrolment
 from gitguard.session.moment import Moment
 
 MOST = 1000  # at once; the oldest go, of whoever has begun the most
@@ -39,7 +39,7 @@ class PendingEnrolments:
 
     def __init__(self) -> None:
         self._begun: dict[str, BrowserEnrolment] = {}
-        self._lost: dict[str, tuple[Basis, int]] = {}
+        self._lost: dict[str, tuple[EnrolmentAuthorization, int]] = {}
         self._lock = threading.Lock()
 
     def put(self, browser: str, begun: BrowserEnrolment) -> None:
@@ -67,19 +67,19 @@ class PendingEnrolments:
                 return None
             return begun
 
-    def note_lost(self, browser: str, basis: Basis, moment: Moment) -> None:
+    def note_lost(self, browser: str, authorization: EnrolmentAuthorization, moment: Moment) -> None:
         """A recovery code was given here: the phone is lost, and the code stands for setting up another app."""
         with self._lock:
             self._lost.pop(browser, None)
-            self._lost[browser] = (basis, moment.at + LOST_SECONDS)
+            self._lost[browser] = (authorization, moment.at + LOST_SECONDS)
             while len(self._lost) > MOST:
                 del self._lost[next(iter(self._lost))]
 
-    def lost(self, browser: str, moment: Moment) -> Basis | None:
+    def lost(self, browser: str, moment: Moment) -> EnrolmentAuthorization | None:
         """On what this browser may set up another app without giving one more code; None for nothing."""
         with self._lock:
-            basis, ends_at = self._lost.get(browser, (None, 0))
-            return basis if 0 <= ends_at - moment.at <= LOST_SECONDS else None
+            authorization, ends_at = self._lost.get(browser, (None, 0))
+            return authorization if 0 <= ends_at - moment.at <= LOST_SECONDS else None
 
     def drop(self, browser: str) -> None:
         """Forget what this browser has begun."""

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from gitguard.action import requests, second_factor
 from gitguard.action.requests import ApprovalRequest
 from gitguard.factor import enrolment
-from gitguard.factor.enrolment import Basis, PendingEnrolment
+from gitguard.factor.enrolment import EnrolmentAuthorization, PendingEnrolment
 from gitguard.factor.invite import PREFIX
 from gitguard.factor.proof import SecondCodeWanted
 from gitguard.message.reasons import Refusal, readable
@@ -35,7 +35,7 @@ def _once() -> Once:
     return once
 
 
-def _lost() -> Basis | None:
+def _lost() -> EnrolmentAuthorization | None:
     """On what another app may be set up here without one more code: a recovery code, whose session in this browser still stands.
 
     MUST: it ends with that session: by leaving, by an admin, by another network.
@@ -72,7 +72,7 @@ def _first_page(error: Markup | str = "", status: int = 200) -> ResponseReturnVa
     enrolled = context.status is not None and context.status.enrolled
     lost = enrolled and _lost() is not None
     with context.installation.store.reading() as tx:
-        needed = not lost and enrolment.needs_basis(context.installation, tx, context.person)
+        needed = not lost and enrolment.needs_authorization(context.installation, tx, context.person)
     given = request.form.get("given", "").strip()
     return show(
         "set_up.html",
@@ -95,11 +95,11 @@ def start() -> ResponseReturnValue:
     context = current()
     given = request.form.get("given", "").strip()
     enrolled = context.status is not None and context.status.enrolled
-    basis = _lost() if enrolled and not given else None
+    authorization = _lost() if enrolled and not given else None
     try:
-        if basis is not None:
+        if authorization is not None:
             pending = second_factor.begin_enrolment_again(
-                context.installation, context.person, basis, context.moment
+                context.installation, context.person, authorization, context.moment
             )
         else:
             pending = second_factor.begin_enrolment(
@@ -116,7 +116,7 @@ def start() -> ResponseReturnValue:
         pending,
         (context.person.user, context.person.budget_key),
         "" if enrolled else request.form.get("request", ""),
-        by_lost=basis is not None,
+        by_lost=authorization is not None,
     )
     _enrolments().put(context.browser, begun)
     if not pending.recovery_codes:

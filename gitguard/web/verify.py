@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from gitguard.action import requests
 from gitguard.action.requests import ApprovalRequest, Denied
-from gitguard.factor.enrolment import Basis
+from gitguard.factor.enrolment import EnrolmentAuthorization
 from gitguard.factor.proof import Proof
 from gitguard.factor.verification import verify as open_by_code
 from gitguard.message.moments import day
@@ -145,7 +145,7 @@ def say_rest(proof: Proof) -> None:
         )
     if proof.method == "recovery-code":
         current_app.extensions["enrolments"].note_lost(
-            context.browser, Basis("factor", proof.enrolment.encode()), context.moment
+            context.browser, EnrolmentAuthorization("factor", proof.enrolment.encode()), context.moment
         )
         say("account.codes_left", "warning", left=proof.recovery_codes_left)
 

@@ -470,8 +470,8 @@ def test_a_server_admin_who_has_not_enrolled_needs_an_invite(house: House) -> No
     opened = msgspec.structs.replace(settings, second_factor=second_factor, git=git)
     desk = replace(house.site, settings=opened, reread=None)
     with house.site.store.reading() as tx:
-        assert enrolment.needs_basis(desk, tx, person)
-        assert not enrolment.needs_basis(
+        assert enrolment.needs_authorization(desk, tx, person)
+        assert not enrolment.needs_authorization(
             replace(desk, settings=msgspec.structs.replace(opened, git=settings.git)), tx, person
         )
 

@@ -37,7 +37,7 @@ from gitguard.action.desired_state import DesiredState
 from gitguard.action.effects import write_keys
 from gitguard.action.installation import Installation, open_installation
 from gitguard.action.sessions import Which
-from gitguard.factor.enrolment import Basis
+from gitguard.factor.enrolment import EnrolmentAuthorization
 from gitguard.factor.person import Person
 from gitguard.host.key_options import NewKey
 from gitguard.identity.public_key import PublicKey
@@ -424,7 +424,7 @@ def _begin_again(h: House) -> object:
         factor = tx.factor(person.user)
     assert factor is not None
     return second_factor.begin_enrolment_again(
-        h.site, person, Basis("factor", factor.enrolment.encode()), h.moment
+        h.site, person, EnrolmentAuthorization("factor", factor.enrolment.encode()), h.moment
     )
 
 

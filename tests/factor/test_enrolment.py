@@ -36,9 +36,9 @@ def answer(bench: Bench, pending: enrolment.PendingEnrolment, offset: int = 0) -
 
 
 def begin(bench: Bench, person: Person, given: bytes | None) -> enrolment.PendingEnrolment:
-    """Establish the basis and show."""
-    basis = enrolment.establish(bench.desk, person, given, bench.now)
-    return enrolment.begin(bench.desk, person, basis, bench.now)
+    """Authorize, and show."""
+    authorization = enrolment.authorize_enrolment(bench.desk, person, given, bench.now)
+    return enrolment.begin(bench.desk, person, authorization, bench.now)
 
 
 def reason(call: object, *arguments: object) -> str:
@@ -67,6 +67,25 @@ def test_confirming_stores_and_opens_a_session(bench: Bench, bob: Person) -> Non
         assert tx.invite("bob") is None
 
 
+def test_the_trail_says_on_what_basis_somebody_enrolled(bench: Bench, bob: Person) -> None:
+    """By an invite, then by a code of the app before it: the record's keys are read by people's own programs."""
+    enrolment.confirm(
+        bench.desk, bob, pending := begin(bench, bob, invite(bench, "bob")), answer(bench, pending), bench.now
+    )
+    bench.later(60)
+    code = answer(bench, pending)
+    again = begin(bench, bob, code)
+    bench.later(60)
+    enrolment.confirm(bench.desk, bob, again, answer(bench, again), bench.now)
+    with bench.desk.store.reading() as tx:
+        found = [
+            one.record
+            for one in tx.audit()
+            if one.record["event"] == "enrolled" and one.record["user"] == "bob"
+        ]
+    assert [(one["basis"], one["again"]) for one in found] == [("invite", False), ("factor", True)]
+
+
 def test_secrets_rest_encrypted(bench: Bench, bob: Person) -> None:
     """The store's file holds neither the secret nor a recovery code in clear."""
     pending = begin(bench, bob, invite(bench, "bob"))
@@ -87,7 +106,7 @@ def test_a_secret_is_bound_to_its_user(bench: Bench, bob: Person) -> None:
 @pytest.mark.parametrize("given", [None, b"", b"123456", b"INV-AAAA", b"INV-AAAA-AAAA-AAAA-AAAA-AAAA-AAAA"])
 def test_without_an_invite_nobody_enrols(bench: Bench, bob: Person, given: bytes | None) -> None:
     """ATTACK: a key thief enrols before the owner does. EXPECTED: invite-required."""
-    assert reason(enrolment.establish, bench.desk, bob, given, bench.now) == "invite-required"
+    assert reason(enrolment.authorize_enrolment, bench.desk, bob, given, bench.now) == "invite-required"
 
 
 def test_invite_guesses_are_throttled_like_codes(bench: Bench, bob: Person) -> None:
@@ -95,27 +114,28 @@ def test_invite_guesses_are_throttled_like_codes(bench: Bench, bob: Person) -> N
     wrong = b"INV-AAAA-AAAA-AAAA-AAAA-AAAA-AAAA"
     right = invite(bench, "bob")
     for _ in range(5):
-        assert reason(enrolment.establish, bench.desk, bob, wrong, bench.now) == "invite-required"
-    assert reason(enrolment.establish, bench.desk, bob, right, bench.now) == "throttled"
+        assert reason(enrolment.authorize_enrolment, bench.desk, bob, wrong, bench.now) == "invite-required"
+    assert reason(enrolment.authorize_enrolment, bench.desk, bob, right, bench.now) == "throttled"
     bench.later(300)
-    assert enrolment.establish(bench.desk, bob, right, bench.now).kind == "invite"
+    assert enrolment.authorize_enrolment(bench.desk, bob, right, bench.now).kind == "invite"
 
 
 def test_an_invite_is_one_users_for_seven_days(bench: Bench, bob: Person) -> None:
     """Another user's invite, and a stale one, are no invites."""
     assert (
-        reason(enrolment.establish, bench.desk, bob, invite(bench, "alice"), bench.now) == "invite-required"
+        reason(enrolment.authorize_enrolment, bench.desk, bob, invite(bench, "alice"), bench.now)
+        == "invite-required"
     )
     token = invite(bench, "bob")
     bench.later(7 * 86400)
-    assert reason(enrolment.establish, bench.desk, bob, token, bench.now) == "invite-required"
+    assert reason(enrolment.authorize_enrolment, bench.desk, bob, token, bench.now) == "invite-required"
 
 
 def test_a_new_invite_voids_the_one_before(bench: Bench, bob: Person) -> None:
     """Only the newest invite works."""
     old, new = invite(bench, "bob"), invite(bench, "bob")
-    assert reason(enrolment.establish, bench.desk, bob, old, bench.now) == "invite-required"
-    assert enrolment.establish(bench.desk, bob, new, bench.now)
+    assert reason(enrolment.authorize_enrolment, bench.desk, bob, old, bench.now) == "invite-required"
+    assert enrolment.authorize_enrolment(bench.desk, bob, new, bench.now)
 
 
 def test_the_first_to_confirm_voids_the_others(bench: Bench, bob: Person) -> None:
@@ -145,14 +165,21 @@ def test_open_enrolment_is_not_open_twice(bench: Bench) -> None:
     bench.set(second_factor=SecondFactor(self_enrolment="open"))
     with bench.desk.store.writing() as tx:
         token = steps.reset_factor(tx, bench.desk.keyring, "alice", bench.now.at, "test")
-    assert reason(enrolment.establish, bench.desk, bench.alice, None, bench.now) == "invite-required"
-    assert enrolment.establish(bench.desk, bench.alice, token.encode(), bench.now).kind == "invite"
+    assert (
+        reason(enrolment.authorize_enrolment, bench.desk, bench.alice, None, bench.now) == "invite-required"
+    )
+    assert enrolment.authorize_enrolment(bench.desk, bench.alice, token.encode(), bench.now).kind == "invite"
 
 
 def test_enrolling_again_needs_the_present_factor(bench: Bench) -> None:
     """An enrolled user's key alone shows no new secret; the present code does, and is spent."""
-    assert reason(enrolment.establish, bench.desk, bench.alice, None, bench.now) == "invite-required"
-    assert reason(enrolment.establish, bench.desk, bench.alice, bench.wrong(), bench.now) == "code-rejected"
+    assert (
+        reason(enrolment.authorize_enrolment, bench.desk, bench.alice, None, bench.now) == "invite-required"
+    )
+    assert (
+        reason(enrolment.authorize_enrolment, bench.desk, bench.alice, bench.wrong(), bench.now)
+        == "code-rejected"
+    )
     verify(bench.desk, bench.alice, bench.code(-1), bench.now)
     pending = begin(bench, bench.alice, bench.code())
     assert reason(verify, bench.desk, bench.alice, bench.code(), bench.now) == "code-rejected"
@@ -238,7 +265,9 @@ def test_removing_needs_a_code_and_ends_everything(bench: Bench) -> None:
     with bench.desk.store.reading() as tx:
         assert tx.factor("alice") is None
         assert tx.sessions("alice") == []
-    assert reason(enrolment.establish, bench.desk, bench.alice, None, bench.now) == "invite-required"
+    assert (
+        reason(enrolment.authorize_enrolment, bench.desk, bench.alice, None, bench.now) == "invite-required"
+    )
 
 
 def test_a_proof_inside_another_command_opens_no_session(bench: Bench) -> None:

@@ -38,7 +38,7 @@ LASTING: dict[str, Callable[[Bench, Person, bytes], object]] = {
     "recovery codes": lambda b, p, code: change.replace_recovery_codes(b.desk, p, code, b.now),
     "remove": lambda b, p, code: change.remove(b.desk, p, code, b.now),
     "always off": lambda b, p, code: change.set_always(b.desk, p, b.now, code, on=False),
-    "enrol again": lambda b, p, code: enrolment.establish(b.desk, p, code, b.now),
+    "enrol again": lambda b, p, code: enrolment.authorize_enrolment(b.desk, p, code, b.now),
 }
 
 
@@ -120,7 +120,9 @@ def test_a_lost_phone_needs_one_recovery_code(bench: Bench) -> None:
     with pytest.raises(SecondCodeWanted):
         change.remove(bench.desk, thief(bench), first.encode(), bench.now)
     bench.later(SECOND_CODE_SECONDS + 1)
-    assert enrolment.establish(bench.desk, thief(bench), second.encode(), bench.now).kind == "factor"
+    assert (
+        enrolment.authorize_enrolment(bench.desk, thief(bench), second.encode(), bench.now).kind == "factor"
+    )
 
 
 def test_what_changed_is_told_once_to_whoever_did_not_do_it(bench: Bench) -> None:

@@ -187,8 +187,8 @@ def test_enrolling_is_all_or_nothing(bench: Bench, load: None) -> None:
         moment = Moment(bench.now.at + 400 * (trial + 1), "boot", 1000 + 400 * trial)
         with bench.desk.store.writing() as tx:
             token = invite.issue(tx, bench.desk.keyring, "alice", moment.at)
-        basis = enrolment.establish(bench.desk, bench.alice, token.encode(), moment)
-        pending = enrolment.begin(bench.desk, bench.alice, basis, moment)
+        authorization = enrolment.authorize_enrolment(bench.desk, bench.alice, token.encode(), moment)
+        pending = enrolment.begin(bench.desk, bench.alice, authorization, moment)
         code = pending.parameters.code(moment.at // 30).encode()
         before = snapshot()
         killed(instants, partial(confirm_anew, bench, pending, code, moment))

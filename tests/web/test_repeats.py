@@ -8,7 +8,7 @@ import threading
 
 import pyotp
 
-from gitguard.factor.enrolment import Basis, PendingEnrolment
+from gitguard.factor.enrolment import EnrolmentAuthorization, PendingEnrolment
 from gitguard.factor.totp import Parameters
 from gitguard.host import notices
 from gitguard.session import budget
@@ -148,7 +148,7 @@ def test_answers_have_an_end() -> None:
 
 def pending(ends_at: int = 1000) -> PendingEnrolment:
     """An enrolment that was begun."""
-    return PendingEnrolment(Basis("open"), Parameters("A" * 32), (), "otpauth://x", ends_at)
+    return PendingEnrolment(EnrolmentAuthorization("open"), Parameters("A" * 32), (), "otpauth://x", ends_at)
 
 
 def test_who_begins_many_enrolments_loses_their_own() -> None:
