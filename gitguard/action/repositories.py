@@ -89,7 +89,7 @@ class Listing(Struct, frozen=True):
     forgotten: set[str]
 
 
-def listing(installation: Installation, holding: str = "") -> Listing:
+def listing(installation: Installation, containing: str = "") -> Listing:
     """The repositories whose name holds `holding`. Raises Refusal."""
     hook, uid = live_hook(installation), os.geteuid()
     with installation.store.reading() as tx:
@@ -99,12 +99,12 @@ def listing(installation: Installation, holding: str = "") -> Listing:
         [
             Listed(row, hook_fault(row.directory, hook, uid), others_fault(row.directory, uid))
             for row in rows
-            if holding in row.name
+            if containing in row.name
         ],
         [
             found
             for found in registry.on_disk(installation.settings)
-            if found.directory not in directories and holding in found.name
+            if found.directory not in directories and containing in found.name
         ],
         forgotten,
     )

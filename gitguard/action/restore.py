@@ -141,7 +141,7 @@ def _check(candidate: str, shown: str) -> None:
         found: list[str] = []
         if not damage:
             with store.reading() as tx:
-                found = check(tx.audit(), None, begins=tx.archived(), outside=False).faults
+                found = check(tx.audit(), None, begins=tx.archived(), outside=False).open_faults
     finally:
         store.close()
     if damage or found:

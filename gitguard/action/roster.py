@@ -47,7 +47,7 @@ def roster(
     installation: Installation,
     moment: Moment,
     *,
-    holding: str = "",
+    containing: str = "",
     not_enrolled: bool = False,
     not_verified_since: int | None = None,
 ) -> Iterator[RosterEntry]:
@@ -58,7 +58,7 @@ def roster(
     with installation.store.reading() as tx:
         verified = set() if not_verified_since is None else _verified_since(tx, not_verified_since)
         for user in tx.users():
-            if holding not in user.name or (
+            if containing not in user.name or (
                 (not_enrolled or not_verified_since is not None) and user.state != "active"
             ):
                 continue

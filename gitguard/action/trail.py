@@ -12,7 +12,7 @@ from msgspec import Struct
 from gitguard.action.installation import Installation
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
-from gitguard.store.chain import ARCHIVED, GENESIS, Checked, check
+from gitguard.store.chain import ARCHIVED, GENESIS, ChainCheck, check
 from gitguard.store.contract import Store
 from gitguard.store.rows import AuditRecord
 
@@ -57,7 +57,7 @@ def write_archive(installation: Installation, target: BinaryIO, before_at: int) 
         ) from None
     with installation.store.reading() as tx:
         begun, digest = tx.archived()
-        faults = check(tx.audit(), head, begins=(begun, digest)).faults
+        faults = check(tx.audit(), head, begins=(begun, digest)).open_faults
     if faults:
         raise Refusal(
             "usage", text=f"the chain is not whole ({faults[0]}); nothing was moved",
@@ -124,7 +124,7 @@ def read_archive(lines: Iterable[bytes], shown: str) -> Iterator[AuditRecord]:
             ) from None
 
 
-def check_archive(lines: Iterable[bytes], shown: str) -> tuple[Checked, tuple[int, str]]:
+def check_archive(lines: Iterable[bytes], shown: str) -> tuple[ChainCheck, tuple[int, str]]:
     """(what is wrong with its chain, number and hash of its last record). Raises Refusal("usage") as `read_archive`."""
     ends: list[dict[str, object]] = []
 
@@ -141,13 +141,13 @@ def check_archive(lines: Iterable[bytes], shown: str) -> tuple[Checked, tuple[in
     begins = (after, bytes.fromhex(str(head.get("hash", "")))) if isinstance(after, int) else (0, GENESIS)
     checked = check(read_archive(itertools.chain([first], kept), shown), None, outside=False, begins=begins)
     faults = [
-        fault for fault in checked.faults if not fault.startswith("records 1 to ")
+        fault for fault in checked.open_faults if not fault.startswith("records 1 to ")
     ]  # they are in the archive before
     seal = ends[-1] if len(ends) > 1 else {}
     last = (begins[0] + checked.records, str(seal.get("hash", "")))
     if seal.get("until") != last[0] or seal.get("records") != checked.records:
         faults.append("its last line is missing, or does not fit: it was cut")
-    return Checked(faults, checked.every, checked.records, 0), last
+    return ChainCheck(faults, checked.all_faults, checked.records, 0), last
 
 
 def _said(line: bytes) -> dict[str, object]:

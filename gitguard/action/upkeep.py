@@ -59,9 +59,9 @@ def accept_chain(store: Store, moment: Moment, actor: str, reason: str) -> int:
         head = None
     with store.reading() as tx:
         checked = check(tx.audit(), head, begins=tx.archived())
-    if not checked.faults:
+    if not checked.open_faults:
         return 0
-    found = checked.every
+    found = checked.all_faults
     with store.writing() as tx:
         tx.record(ACCEPTED, moment.at, actor, reason=reason, faults=found)
     store.renew_head()

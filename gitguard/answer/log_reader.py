@@ -228,7 +228,7 @@ def lines_after(path: str, inode: int, offset: int) -> Iterator[tuple[LogEntry |
 
 
 def entries_before(
-    path: str, before: int | None, most: int, holding: str = "", window: int = 1 << 18
+    path: str, before: int | None, most: int, containing: str = "", window: int = 1 << 18
 ) -> tuple[list[LogEntry], int]:
     """At most `most` decisions of the live log before the byte `before` (None: its end), the newest first; and where older ones end.
 
@@ -237,7 +237,7 @@ def entries_before(
     _, end = place_of(path)
     end = min(before, end) if before is not None else end
     found: list[LogEntry] = []
-    wanted = json.dumps(holding, ensure_ascii=False)[1:-1].encode("utf-8", "replace")
+    wanted = json.dumps(containing, ensure_ascii=False)[1:-1].encode("utf-8", "replace")
     for _ in range(MOST_WINDOWS):
         if not end or len(found) == most:
             break

@@ -29,13 +29,13 @@ def store_findings(store: Store) -> Iterator[Finding]:
     with store.reading() as tx:
         checked = check(tx.audit(), head, begins=tx.archived())
     lag = checked.lag
-    for fault in checked.faults:
+    for fault in checked.open_faults:
         yield gap(
             "audit",
             fault,
             'keep a copy of store and log as they are, and see docs/operations.md, "The audit chain is broken"',
         )
-    if not checked.faults:
+    if not checked.open_faults:
         yield (
             note(
                 "audit",

@@ -67,14 +67,14 @@ class Head:
             raise
 
 
-class Checked(Struct, frozen=True):
-    """What is wrong with the chain. `faults`: in words, without what an admin accepted; `every`: with it, what the next acceptance names.
+class ChainCheck(Struct, frozen=True):
+    """What is wrong with the chain. `open_faults`: in words, without what an admin accepted; `all_faults`: with it, what the next acceptance names.
 
     `records`: how many were looked at; `lag`: how many records the head outside lags behind.
     """
 
-    faults: list[str]
-    every: list[str]
+    open_faults: list[str]
+    all_faults: list[str]
     records: int
     lag: int
 
@@ -85,7 +85,7 @@ def check(
     *,
     begins: tuple[int, bytes] = (0, GENESIS),
     outside: bool = True,
-) -> Checked:
+) -> ChainCheck:
     """Go through the chain once, a record at a time, and compare it with the head outside.
 
     `begins`: number and hash of the last record that was moved out; `outside` is False where there is no head to compare
@@ -152,7 +152,7 @@ class _Walk:
         if record.record.get("head_before") == f"{before[0]} {before[1].hex()}":
             self.head, self.misplaced, self.moved = (self.last, self.hash), [], self.said.moved
 
-    def checked(self) -> Checked:
+    def checked(self) -> ChainCheck:
         """The end of it."""
         found = [*self.found, *self.misplaced]
         if not self.outside:
@@ -169,7 +169,7 @@ class _Walk:
         elif self.head is None and self.records and self.outside:
             found.append("the head outside the store is missing")
         lag = self.last - self.head[0] if self.head is not None else 0
-        return Checked(
+        return ChainCheck(
             [fault for fault in found if fault not in self.vouched.accepted], found, self.records, lag
         )
 

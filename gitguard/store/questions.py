@@ -26,7 +26,7 @@ from gitguard.store.rows import (
     SignInLink,
     User,
 )
-from gitguard.store.sql import holding as like
+from gitguard.store.sql import containing as like
 from gitguard.store.trail import TrailReader
 
 _USER = "SELECT name, state, always, enrolled_once, created_at FROM users"
@@ -66,7 +66,7 @@ class Reader(TrailReader):
         return map(_user, self._each(f"{_USER} ORDER BY name"))
 
     def find_users(
-        self, holding: str, after: str, most: int, *, enrolled: bool | None = None, state: str = ""
+        self, containing: str, after: str, most: int, *, enrolled: bool | None = None, state: str = ""
     ) -> list[User]:
         having = {None: "", True: " AND EXISTS", False: " AND NOT EXISTS"}[enrolled]
         factor = " (SELECT 1 FROM factors WHERE user_name = users.name)" if having else ""
@@ -74,7 +74,7 @@ class Reader(TrailReader):
             f"{_USER} WHERE state <> 'removed' AND state LIKE ? AND name > ? AND name LIKE ? ESCAPE '!'{having}{factor}"
             " ORDER BY name LIMIT ?"
         )
-        return [_user(row) for row in self._all(sql, state or "%", after, like(holding), most)]
+        return [_user(row) for row in self._all(sql, state or "%", after, like(containing), most)]
 
     def count_users(self) -> tuple[int, int]:
         row = self._one(
@@ -211,9 +211,9 @@ class Reader(TrailReader):
     def demanding_repositories(self) -> list[Repository]:
         return [Repository(*row) for row in self._all(f"{_REPOSITORY}{_DEMANDING} ORDER BY name")]
 
-    def find_repositories(self, holding: str, after: str, most: int) -> list[Repository]:
+    def find_repositories(self, containing: str, after: str, most: int) -> list[Repository]:
         sql = f"{_REPOSITORY} WHERE name > ? AND name LIKE ? ESCAPE '!' ORDER BY name LIMIT ?"
-        return [Repository(*row) for row in self._all(sql, after, like(holding), most)]
+        return [Repository(*row) for row in self._all(sql, after, like(containing), most)]
 
     def newest_sessions(self, skipping: int, most: int) -> list[Session]:
         sql = f"{_SESSION} ORDER BY verified_at DESC, id DESC LIMIT ? OFFSET ?"

@@ -37,7 +37,7 @@ class Reading(TrailReading, Protocol):
         """Everybody, removed ones too, by name, one at a time, while the transaction lasts."""
 
     def find_users(
-        self, holding: str, after: str, most: int, *, enrolled: bool | None = None, state: str = ""
+        self, containing: str, after: str, most: int, *, enrolled: bool | None = None, state: str = ""
     ) -> list[User]:
         """At most `most` users who are not removed, by name from behind `after` on, whose name holds `holding`.
 
@@ -116,7 +116,7 @@ class Reading(TrailReading, Protocol):
     def demanding_repositories(self) -> list[Repository]:
         """Those with a toggle, a lifetime of their own or an admin, by name."""
 
-    def find_repositories(self, holding: str, after: str, most: int) -> list[Repository]:
+    def find_repositories(self, containing: str, after: str, most: int) -> list[Repository]:
         """At most `most` repositories, by name from behind `after` on, whose name holds `holding`."""
 
     def newest_sessions(self, skipping: int, most: int) -> list[Session]:

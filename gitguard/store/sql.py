@@ -28,6 +28,6 @@ class Sql:
         return count
 
 
-def holding(text: str) -> str:
+def containing(text: str) -> str:
     """A LIKE pattern for what holds `text`, with `!` before what LIKE would read."""
     return "%" + "".join("!" + c if c in "!%_" else c for c in text) + "%"

@@ -8,7 +8,7 @@ from typing import Any
 
 from gitguard.store.chain import GENESIS, link, text_of
 from gitguard.store.rows import AuditRecord, Recorded
-from gitguard.store.sql import Sql, holding
+from gitguard.store.sql import Sql, containing
 
 _RECORD = "SELECT seq, record, hash FROM audit"
 
@@ -27,7 +27,7 @@ class TrailReader(Sql):
         sql, values = f"{_RECORD} WHERE seq < ?", [before]
         if user:
             sql += " AND seq >= ? AND record LIKE ? ESCAPE '!'"
-            values += [before - within, holding(json.dumps(user))]
+            values += [before - within, containing(json.dumps(user))]
         found: list[AuditRecord] = []
         for row in self._each(f"{sql} ORDER BY seq DESC", *values):
             record = AuditRecord._make(row)
@@ -44,7 +44,7 @@ class TrailReader(Sql):
         wanted = " OR ".join(["record LIKE ? ESCAPE '!'"] * len(events))
         rows = self._all(
             f"{_RECORD} WHERE seq > ? AND ({wanted}) ORDER BY seq {'ASC' if oldest else 'DESC'} LIMIT ?",
-            max(after, newest - within), *[holding(f'"event":"{event}"') for event in events], most,
+            max(after, newest - within), *[containing(f'"event":"{event}"') for event in events], most,
         )  # fmt: skip
         found = [AuditRecord._make(row) for row in rows]
         return [one for one in found if one.record.get("event") in events]

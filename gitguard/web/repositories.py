@@ -30,19 +30,19 @@ PAGE = 50
 def repositories() -> ResponseReturnValue:
     """One's own repositories; all of them for the server's admins. A page at a time."""
     context, after = current(), request.args.get("after", "")
-    holding = request.args.get("q", "")
+    containing = request.args.get("q", "")
     with context.installation.store.reading() as tx:
         if context.is_admin and context.is_fresh:
-            rows = tx.find_repositories(holding, after, PAGE + 1)
+            rows = tx.find_repositories(containing, after, PAGE + 1)
         else:
-            names = [name for name in tx.administered_by(context.person.user) if holding in name]
+            names = [name for name in tx.administered_by(context.person.user) if containing in name]
             found = [tx.repository(name) for name in names if name > after][: PAGE + 1]
             rows = [row for row in found if row is not None]
     return show(
         "repositories.html",
         rows=[(row, described(row)) for row in rows[:PAGE]],
         more=rows[PAGE - 1].name if len(rows) > PAGE else "",
-        q=holding,
+        q=containing,
         after=after,
         why=why_not_offered(),
         all=context.is_admin and context.is_fresh,

@@ -272,8 +272,8 @@ def test_a_head_noted_by_a_restore_is_a_lag(tmp_path: Path) -> None:
         tx.record("store-restored", 5, "test", head_before=f"99 {(b'z' * 32).hex()}")
     with store.reading() as tx:
         checked = chain.check(tx.audit(), head.read())
-        assert (checked.faults, checked.lag) == ([], 1)
-        assert chain.check(tx.audit(), (98, b"z" * 32)).faults
+        assert (checked.open_faults, checked.lag) == ([], 1)
+        assert chain.check(tx.audit(), (98, b"z" * 32)).open_faults
 
 
 def test_code_that_others_may_write(site: Direct, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

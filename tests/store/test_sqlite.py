@@ -184,7 +184,7 @@ def test_a_store_of_the_first_schema_is_taken_along(tmp_path: Path) -> None:
         assert tx.repository_admins("team/app") == ["alice"]
         assert len(tx.sessions()) == 1
         assert len(tx.failures("alice", 0)) == 1
-        assert chain.check(tx.audit(), None, outside=False).faults == []
+        assert chain.check(tx.audit(), None, outside=False).open_faults == []
     store.close()
 
 
@@ -196,7 +196,7 @@ def test_a_store_of_the_fourth_schema_is_taken_along(tmp_path: Path) -> None:
         assert tx.network_known_since("alice", "127.0.0.1") == 0
         assert tx.changes("alice", 0) == []
         assert len(tx.browsers("alice")) == 1
-        assert chain.check(tx.audit(), None, outside=False).faults == []
+        assert chain.check(tx.audit(), None, outside=False).open_faults == []
     store.close()
     gate = GateQuery(str(tmp_path / "old.db"))
     assert gate.is_known_by_another_form("\u00e4rger.git")
@@ -211,7 +211,7 @@ def test_a_store_of_the_sixth_schema_is_taken_along(tmp_path: Path) -> None:
     with store.reading() as tx:
         (browser,) = tx.browsers("alice")
         assert (browser.agent, browser.seen_at) == ("", 0)
-        assert chain.check(tx.audit(), None, outside=False).faults == []
+        assert chain.check(tx.audit(), None, outside=False).open_faults == []
     store.close()
 
 
@@ -229,7 +229,7 @@ def test_a_store_of_the_third_schema_is_taken_along(tmp_path: Path) -> None:
         assert len(tx.sessions()) == 1
         assert len(tx.failures("alice", 0)) == 1
         assert tx.all_browsers() == []
-        assert chain.check(tx.audit(), None, outside=False).faults == []
+        assert chain.check(tx.audit(), None, outside=False).open_faults == []
     store.close()
 
 
@@ -282,7 +282,7 @@ def audit(bench: Bench) -> tuple[list[str], int]:
     head = chain.Head(str(bench.folder / "audit.head")).read()
     with bench.desk.store.reading() as tx:
         checked = chain.check(tx.audit(), head)
-    return checked.faults, checked.lag
+    return checked.open_faults, checked.lag
 
 
 def change(bench: Bench, sql: str) -> None:
@@ -445,5 +445,5 @@ def test_a_store_of_the_fifth_schema_is_taken_along(tmp_path: Path) -> None:
         assert tx.users_guessed_since(0) == ["alice"]
         assert len(tx.failures("alice", 0)) == 1
         assert tx.archived() == (0, chain.GENESIS)
-        assert chain.check(tx.audit(), None, outside=False).faults == []
+        assert chain.check(tx.audit(), None, outside=False).open_faults == []
     store.close()

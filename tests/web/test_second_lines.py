@@ -77,7 +77,7 @@ class Store:
         """Made-up ones."""
         return [SimpleNamespace(fingerprint=str(number)) for number in range(self._keys)]
 
-    def find_repositories(self, _holding: str, _after: str, most: int) -> list[str]:
+    def find_repositories(self, _containing: str, _after: str, most: int) -> list[str]:
         """At most so many names."""
         return ["r"] * min(self._repositories, most)
 

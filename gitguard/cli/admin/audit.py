@@ -170,7 +170,7 @@ def verify(ctx: click.Context, file: str | None, as_json: bool) -> int:
         head, unread = None, f"the head outside the store cannot be read: {error}"
     with context.installation.store.reading() as tx:
         checked = check(watched(tx.audit(), "checking the chain, records"), head, begins=tx.archived())
-    found, lag = ([unread], 0) if unread else (checked.faults, checked.lag)
+    found, lag = ([unread], 0) if unread else (checked.open_faults, checked.lag)
     if as_json:
         say_json({"records": checked.records, "faults": found, "lag": lag})
         return 1 if found else 0
@@ -194,18 +194,18 @@ def _verify_archive(ctx: click.Context, file: str, *, as_json: bool) -> int:
         begun, begins = tx.archived()
     joined = (last, digest) == (begun, begins.hex())
     if as_json:
-        say_json({"records": checked.records, "faults": checked.faults, "until": last, "joined": joined})
-        return 1 if checked.faults else 0
-    for fault in checked.faults:
+        say_json({"records": checked.records, "faults": checked.open_faults, "until": last, "joined": joined})
+        return 1 if checked.open_faults else 0
+    for fault in checked.open_faults:
         click.echo(f"FAULT: {fault}")
-    if not checked.faults:
+    if not checked.open_faults:
         goes_on = (
             "the trail continues from it"
             if joined
             else f"another archive, or another store, continues from record {last}"
         )
         click.echo(f"{number(checked.records, 'record')}, the chain is whole; {goes_on}")
-    return 1 if checked.faults else 0
+    return 1 if checked.open_faults else 0
 
 
 @audit.command()

@@ -100,7 +100,11 @@ def list_(ctx: click.Context, word: str | None, not_enrolled: bool, idle: str | 
         raise Refusal("usage", text=str(error)) from None
     context = open_admin_context(ctx)
     entries = roster(
-        context.installation, now(), holding=word or "", not_enrolled=not_enrolled, not_verified_since=since
+        context.installation,
+        now(),
+        containing=word or "",
+        not_enrolled=not_enrolled,
+        not_verified_since=since,
     )
     if as_json:
         say_json_each(to_builtins(entry) for entry in entries)

@@ -33,7 +33,7 @@ def actor() -> str:
 @needs(SERVER_ADMIN)
 def listing() -> ResponseReturnValue:
     """A page of people, by name."""
-    context, holding = current(), request.args.get("q", "").strip()
+    context, containing = current(), request.args.get("q", "").strip()
     which = request.args.get("which", "")
     after = request.args.get("after", "")
     with context.installation.store.reading() as tx:
@@ -42,13 +42,13 @@ def listing() -> ResponseReturnValue:
             names = [
                 name
                 for name in sorted(throttled(context.installation, tx, context.moment))
-                if name > after and holding in name
+                if name > after and containing in name
             ]
             found = [tx.user(name) for name in names[: PAGE + 1]]
             rows = [user for user in found if user is not None]
         else:
             rows = tx.find_users(
-                holding,
+                containing,
                 after,
                 PAGE + 1,
                 enrolled={"enrolled": True, "not-enrolled": False}.get(which),
@@ -59,7 +59,7 @@ def listing() -> ResponseReturnValue:
         "admin/people.html",
         entries=entries,
         more=rows[PAGE - 1].name if len(rows) > PAGE else "",
-        q=holding,
+        q=containing,
         which=which if which in FILTERS else "",
         filters=FILTERS,
         after=after,

@@ -71,7 +71,7 @@ def audit() -> ResponseReturnValue:
 @needs(SERVER_ADMIN)
 def log() -> ResponseReturnValue:
     """The decisions, the newest first, a piece of the log at a time; with words, those that hold them."""
-    context, holding = current(), request.args.get("q", "").strip()
+    context, containing = current(), request.args.get("q", "").strip()
     refused = "1" if request.args.get("refused") else ""
     error: Markup | str = ""
     entries: list[LogEntry] = []
@@ -81,7 +81,7 @@ def log() -> ResponseReturnValue:
             str(context.settings.paths.access_log),
             _number("before") or None,
             PAGE,
-            holding or ("refused" if refused else ""),
+            containing or ("refused" if refused else ""),
         )
     except Refusal as refusal:
         error = texts()("log.unreadable", why=refusal.detail)
@@ -91,7 +91,7 @@ def log() -> ResponseReturnValue:
         "admin/log.html",
         entries=entries,
         older=older,
-        q=holding,
+        q=containing,
         refused=refused,
         before=_number("before"),
         error=error,
