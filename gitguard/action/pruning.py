@@ -7,7 +7,7 @@ import os
 import time
 
 from gitguard.action.installation import Installation
-from gitguard.answer import once
+from gitguard.answer import daily
 from gitguard.factor.changes import TOLD_SECONDS
 from gitguard.factor.throttle import longest_window
 from gitguard.machine.files import TEMPORARY
@@ -22,7 +22,7 @@ LEFT_SECONDS = 3600  # a temporary name of ours that is older belongs to a comma
 _MARKS = {  # folder below the state folder -> seconds for which its files count
     pending.FOLDER: pending.KEPT_SECONDS,
     refused_reads.FOLDER: refused_reads.COUNTS_SECONDS,
-    once.FOLDER: once.AGAIN_SECONDS,
+    daily.FOLDER: daily.AGAIN_SECONDS,
     budget.FOLDER: 2 * budget.SECONDS,
 }
 _OURS = (

@@ -7,7 +7,7 @@ import shutil
 import site
 from collections.abc import Iterator
 
-from gitguard.doctor.leaning import Lean, walked
+from gitguard.doctor.dependencies import Lean, walked
 from gitguard.host import launcher
 from gitguard.machine.environment import PATH
 from gitguard.machine.python import PACKAGE, interpreter

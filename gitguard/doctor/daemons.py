@@ -14,8 +14,8 @@ import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from gitguard.doctor.dependencies import Lean
 from gitguard.doctor.finding import Finding, gap, without
-from gitguard.doctor.leaning import Lean
 from gitguard.machine.environment import is_early
 
 _OPTIONS = "C:E:b:c:f:g:h:k:o:p:u:46DQRTdeiqrtVG"

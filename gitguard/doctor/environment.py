@@ -12,8 +12,8 @@ import re
 import subprocess
 from collections.abc import Iterator
 
+from gitguard.doctor.dependencies import pam_lines
 from gitguard.doctor.finding import Finding, gap, note, ok
-from gitguard.doctor.leaning import pam_lines
 from gitguard.doctor.sshd import Sshd, line_out
 from gitguard.machine.environment import is_early
 

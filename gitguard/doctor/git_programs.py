@@ -12,7 +12,7 @@ import shlex
 import subprocess
 from collections.abc import Iterable, Iterator
 
-from gitguard.doctor.leaning import Lean, program_leans
+from gitguard.doctor.dependencies import Lean, program_leans
 from gitguard.machine.environment import PATH
 
 # Settings whose value is a program, or a line for the shell.

@@ -15,8 +15,8 @@ import struct
 import time
 from collections.abc import Iterator
 
+from gitguard.doctor.dependencies import pam_lines
 from gitguard.doctor.finding import Finding, gap, ok, without
-from gitguard.doctor.leaning import pam_lines
 from gitguard.message.reasons import readable
 
 PLACES = (

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 
 from gitguard.doctor.daemons import unit_files, unit_lines
+from gitguard.doctor.dependencies import Lean, program_leans
 from gitguard.doctor.finding import Finding, gap, without
-from gitguard.doctor.leaning import Lean, program_leans
 
 CRONTABS = ("/etc/crontab", "/etc/cron.d/*")
 SPOOL = "/var/spool/cron/crontabs"

@@ -10,8 +10,8 @@ import os
 import re
 from collections.abc import Iterator
 
+from gitguard.doctor.dependencies import lines_of, pam_lines
 from gitguard.doctor.finding import Finding, gap, without
-from gitguard.doctor.leaning import lines_of, pam_lines
 
 ALLOW, DENY = "/etc/hosts.allow", "/etc/hosts.deny"
 LIMITS = ("/etc/security/limits.conf", "/etc/security/limits.d/*.conf")

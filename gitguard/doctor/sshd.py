@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from msgspec import Struct, field
 
 from gitguard.doctor.daemons import Daemon
+from gitguard.doctor.dependencies import Lean
 from gitguard.doctor.finding import Finding, gap, note, ok, without
-from gitguard.doctor.leaning import Lean
 from gitguard.host.install import IDLE_TIMEOUT_SINCE
 from gitguard.host.system import DROP_IN
 

@@ -107,7 +107,7 @@ def _announce(decision: Decision, config: Config) -> None:
         return
     from _blake2 import blake2b
 
-    from gitguard.answer.once import is_news
+    from gitguard.answer.daily import is_news
     from gitguard.message.refusals import ServerAddress
 
     about = blake2b(decision.name.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()

@@ -121,7 +121,7 @@ def _still(decision: Decision, push: Push, places: "tuple[str, str, str]") -> "t
 
 def _announce(decision: Decision, config: Config, store: GateQuery, moment: Moment) -> None:
     """Say what begins soon. The push is judged and in: what cannot be said now stops nothing."""
-    from gitguard.hook.announcing import announce
+    from gitguard.hook.announce import announce
 
     try:  # noqa: SIM105 - contextlib is too heavy here
         announce(decision, config, store, moment)

@@ -71,7 +71,7 @@ CRON = """\
 """
 
 
-class Wishes(Struct, frozen=True):
+class InitOptions(Struct, frozen=True):
     """What `admin init` was told; None where it was not. `new_store`: make one although an old one seems to be gone."""
 
     config: str
@@ -83,30 +83,30 @@ class Wishes(Struct, frozen=True):
     new_store: bool = False
 
 
-def install(wishes: Wishes, say: Callable[[str], None], command_line: str) -> Settings:
+def install(options: InitOptions, say: Callable[[str], None], command_line: str) -> Settings:
     """Install for `wishes`; returns the settings, running as the Git account. Raises Refusal."""
-    places = places_of(wishes.config)
+    places = places_of(options.config)
     added = ""
     if os.path.exists(places.config):
         data, added = renewed_configuration(places)
         settings = parse(data, places.config)
         check_owner(places.config, settings.host.account)
-        _check_wishes(wishes, settings, places)
+        _check_wishes(options, settings, places)
         say(f"kept {places.config}")
         name = str(settings.host.account)
     else:
-        name = wishes.account or _default_account(places)
+        name = options.account or _default_account(places)
         settings = None
     first = settings is None
     entry = _may_install(name, places, say, command_line)
     if settings is None:
-        data = _first_configuration(wishes, places, entry)
+        data = _first_configuration(options, places, entry)
     _folder(os.path.dirname(places.config), name, "root", 0o755, say)
     if settings is None:
         provision.file(places.config, data, name, mode=0o644)
         say(f"wrote {places.config}")
         settings = parse(data, places.config)
-        if not wishes.host:
+        if not options.host:
             say(
                 f"the server's name is {settings.host.name}, by what this machine calls itself; if people reach it by another, set [host] name"
             )
@@ -125,7 +125,7 @@ def install(wishes: Wishes, say: Callable[[str], None], command_line: str) -> Se
             raise Refusal("config-invalid", fault, text=fault)
     if added or first:
         vouch(places.compiled, data)
-    keys_and_store(settings, places, say, new_store=wishes.new_store)
+    keys_and_store(settings, places, say, new_store=options.new_store)
     return settings
 
 
@@ -177,9 +177,9 @@ def renewed_configuration(places: Places) -> tuple[bytes, str]:
     return whole.encode(), line
 
 
-def _first_configuration(wishes: Wishes, places: Places, entry: pwd.struct_passwd) -> bytes:
+def _first_configuration(options: InitOptions, places: Places, entry: pwd.struct_passwd) -> bytes:
     """The file that the wishes come to. Raises Refusal("usage") before anything is made if they cannot be."""
-    data = _HEADER.encode() + tomli_w.dumps(_tables(wishes, places, entry)).encode()
+    data = _HEADER.encode() + tomli_w.dumps(_tables(options, places, entry)).encode()
     try:
         parse(data, places.config)
     except ConfigurationError as error:
@@ -225,18 +225,18 @@ def _exists(name: str) -> bool:
     return True
 
 
-def _check_wishes(wishes: Wishes, settings: Settings, places: Places) -> None:
+def _check_wishes(options: InitOptions, settings: Settings, places: Places) -> None:
     """A flag that says other than the configuration is a question, not an order: nothing is overwritten."""
     stands = {
-        "--account": (wishes.account, str(settings.host.account)),
+        "--account": (options.account, str(settings.host.account)),
         "--repositories": (
-            wishes.repositories and os.path.abspath(wishes.repositories),
+            options.repositories and os.path.abspath(options.repositories),
             str(settings.paths.repositories),
         ),
-        "--host": (wishes.host, settings.host.name),
-        "--port": (wishes.port, settings.host.port),
+        "--host": (options.host, settings.host.name),
+        "--port": (options.port, settings.host.port),
         "--authorized-keys": (
-            wishes.authorized_keys and os.path.abspath(wishes.authorized_keys),
+            options.authorized_keys and os.path.abspath(options.authorized_keys),
             authorized_keys(settings),
         ),
     }
@@ -249,25 +249,27 @@ def _check_wishes(wishes: Wishes, settings: Settings, places: Places) -> None:
             )
 
 
-def _tables(wishes: Wishes, places: Places, entry: pwd.struct_passwd) -> dict[str, dict[str, object]]:
+def _tables(options: InitOptions, places: Places, entry: pwd.struct_passwd) -> dict[str, dict[str, object]]:
     system = places.config == SYSTEM_CONFIG
     home = os.path.dirname(places.config)
     state = "/var/lib/gitguard" if system else f"{home}/state"
     log = "/var/log/gitguard" if system else f"{home}/log"
-    repositories = wishes.repositories or (
+    repositories = options.repositories or (
         f"{entry.pw_dir}/repositories" if system else f"{home}/repositories"
     )
     return {
         "host": {
-            "name": wishes.host or socket.getfqdn(),
-            "port": wishes.port or 22,
+            "name": options.host or socket.getfqdn(),
+            "port": options.port or 22,
             "account": entry.pw_name,
         },
         "paths": {
             "repositories": os.path.abspath(repositories),
             "state": state,
             "access_log": f"{log}/access.log",
-            "authorized_keys": os.path.abspath(wishes.authorized_keys or key_file.default_path(entry.pw_dir)),
+            "authorized_keys": os.path.abspath(
+                options.authorized_keys or key_file.default_path(entry.pw_dir)
+            ),
         },
         "store": {"url": f"sqlite:///{state}/gitguard.db"},
         "git": {"enforcement": "opt-in"},

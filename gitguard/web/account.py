@@ -15,7 +15,7 @@ from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
 from gitguard.store.rows import AuditRecord, Browser, Key, Session
 from gitguard.web.context import SIGNED_IN, current, needs, renew
-from gitguard.web.showing import say, say_not_all, show, typed_code
+from gitguard.web.render import say, say_not_all, show, typed_code
 
 pages = Blueprint("account", __name__, url_prefix="/account")
 EVENTS = 15

@@ -17,15 +17,26 @@ from gitguard.action.installation import settings_of
 from gitguard.config.cache import SettingsCache
 from gitguard.factor import keyring
 from gitguard.session.moment import Moment, now
-from gitguard.web import account, around, checks, health, logo, repeats, repositories, set_up, sign_in, verify
+from gitguard.web import (
+    account,
+    checks,
+    double_submit,
+    health,
+    logo,
+    middleware,
+    repositories,
+    set_up,
+    sign_in,
+    verify,
+)
 from gitguard.web.admin import doctor, overview, people, policy, records
-from gitguard.web.around import HEADERS
 from gitguard.web.deadlines import LONGEST_FORM_BYTES
 from gitguard.web.enrolments import PendingEnrolments
 from gitguard.web.limit import Limiter
-from gitguard.web.once import Once
+from gitguard.web.middleware import HEADERS
 from gitguard.web.recent import Recent
-from gitguard.web.showing import show_with
+from gitguard.web.render import show_with
+from gitguard.web.results import Results
 from gitguard.web.texts import Texts
 
 Environ = dict[str, Any]
@@ -50,20 +61,20 @@ def create_app(config: str, clock: Callable[[], Moment] = now) -> Flask:
         PERMANENT_SESSION_LIFETIME=timedelta(hours=12),
         MAX_CONTENT_LENGTH=LONGEST_FORM_BYTES,
         WTF_CSRF_TIME_LIMIT=None,  # as long as the browser is signed in
-        WTF_CSRF_SSL_STRICT=False,  # it asks for a Referer, which we forbid; around.py asks for Origin
+        WTF_CSRF_SSL_STRICT=False,  # it asks for a Referer, which we forbid; middleware.py asks for Origin
     )
     app.url_map.strict_slashes = app.url_map.merge_slashes = False  # no redirection that is not our own
     app.extensions["settings"] = SettingsCache(settings_of)
     app.extensions["enrolments"] = PendingEnrolments()
     app.extensions["limiter"] = Limiter()
-    app.extensions["once"] = Once()
+    app.extensions["once"] = Results()
     app.extensions["recent"] = Recent()
     app.extensions["doctor"] = doctor.Looks()
     folder = os.path.join(os.path.dirname(os.path.abspath(config)), "texts")
     show_with(app, Texts(settings.web.language, folder))
-    around.stand_around(app)
+    middleware.stand_around(app)
     CSRFProtect(app)
-    repeats.install(app)
+    double_submit.install(app)
     checks.install(app)
     for part in (sign_in, verify, set_up, account, repositories, health, logo):
         app.register_blueprint(part.pages)

@@ -14,11 +14,11 @@ from gitguard.factor.change import ProofWanted, prove_known
 from gitguard.factor.proof import SecondCodeWanted
 from gitguard.factor.verification import verify as open_by_code
 from gitguard.message.reasons import Refusal, told_of
-from gitguard.web import repeats, way_back
-from gitguard.web.around import FREE
-from gitguard.web.confirming import confirm
+from gitguard.web import double_submit, return_to
+from gitguard.web.confirm import confirm
 from gitguard.web.context import ANYONE, SERVER_ADMIN, SIGNED_IN, current, renew
-from gitguard.web.showing import refusal_in_words, show, texts, typed_code
+from gitguard.web.middleware import FREE
+from gitguard.web.render import refusal_in_words, show, texts, typed_code
 from gitguard.web.sign_in import sign_in_page
 from gitguard.web.verify import say_rest, to_verify
 
@@ -56,7 +56,7 @@ def _check_need() -> ResponseReturnValue | None:
     if need not in (SIGNED_IN, SERVER_ADMIN):
         raise Refusal("internal-error", f"{request.endpoint} does not say who may come")
     if context.visitor is None:
-        way_back.remember()
+        return_to.remember()
         return sign_in_page(401)
     if need == SERVER_ADMIN:
         return _admit_admin(opens=getattr(view, "opens", False))
@@ -73,7 +73,7 @@ def _admit_admin(*, opens: bool) -> ResponseReturnValue | None:
         if request.method == "GET" or context.status is None or not context.status.enrolled:
             return to_verify()
         if typed is None or context.is_blind:
-            repeats.not_done()
+            double_submit.not_done()
             return confirm()
         done = open_by_code(context.installation, context.person, typed, context.moment)
         renew()

@@ -19,7 +19,7 @@ from gitguard.repository import toggle
 from gitguard.repository.registry import known
 from gitguard.store.rows import Repository
 from gitguard.web.context import SIGNED_IN, current, needs
-from gitguard.web.showing import refusal_in_words, say, say_not_all, show, typed_code
+from gitguard.web.render import refusal_in_words, say, say_not_all, show, typed_code
 
 pages = Blueprint("repositories", __name__)
 PAGE = 50

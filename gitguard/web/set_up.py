@@ -16,8 +16,8 @@ from gitguard.factor.proof import SecondCodeWanted
 from gitguard.message.reasons import Refusal, readable
 from gitguard.web.context import SIGNED_IN, current, needs
 from gitguard.web.enrolments import BrowserEnrolment, PendingEnrolments
-from gitguard.web.once import Once
-from gitguard.web.showing import refusal_in_words, say, say_not_all, show, texts
+from gitguard.web.render import refusal_in_words, say, say_not_all, show, texts
+from gitguard.web.results import Results
 from gitguard.web.verify import the_one, went_on
 
 pages = Blueprint("set_up", __name__, url_prefix="/set-up")
@@ -30,8 +30,8 @@ def _enrolments() -> PendingEnrolments:
     return begun
 
 
-def _once() -> Once:
-    once: Once = current_app.extensions["once"]
+def _once() -> Results:
+    once: Results = current_app.extensions["once"]
     return once
 
 

@@ -8,10 +8,10 @@ from flask.typing import ResponseReturnValue
 from gitguard.action import browsers
 from gitguard.message.reasons import Refusal
 from gitguard.session.scope import neighbours_of
-from gitguard.web import way_back
+from gitguard.web import return_to
 from gitguard.web.context import ANYONE, COOKIE_KEY, SIGNED_IN, current, needs
 from gitguard.web.limit import Limiter
-from gitguard.web.showing import show
+from gitguard.web.render import show
 
 pages = Blueprint("sign_in", __name__)
 
@@ -48,7 +48,7 @@ def sign_in_page(status: int = 200, link: str = "", user: str = "") -> ResponseR
         user=user,
         login=context.peer.login,
         login_user=login_user,
-        came_for=way_back.came_for(),
+        came_for=return_to.came_for(),
     )
 
 
@@ -114,14 +114,14 @@ def _check_rate() -> None:
 
 def _signed_in(done: browsers.SignedIn) -> ResponseReturnValue:
     """On to what the browser came for. MUST: nothing else of what it held is kept (session fixation), its form tokens neither."""
-    context, came_for = current(), way_back.came_for()
+    context, came_for = current(), return_to.came_for()
     if context.visitor is not None:
         browsers.sign_out(
             context.installation, context.visitor, context.visitor.browser.credential, context.moment
         )
     session.clear()
     session[COOKIE_KEY] = done.token
-    return redirect(way_back.link_to(came_for) if came_for else url_for("sign_in.home"), 303)
+    return redirect(return_to.link_to(came_for) if came_for else url_for("sign_in.home"), 303)
 
 
 @pages.post("/sign-out")

@@ -16,10 +16,10 @@ from gitguard.factor.proof import Proof
 from gitguard.factor.verification import verify as open_by_code
 from gitguard.message.moments import day
 from gitguard.message.reasons import Refusal
-from gitguard.web import repeats, way_back
+from gitguard.web import double_submit, return_to
 from gitguard.web.context import SIGNED_IN, current, needs, renew
-from gitguard.web.once import Once
-from gitguard.web.showing import refusal_in_words, say, say_not_all, show, texts, typed_code
+from gitguard.web.render import refusal_in_words, say, say_not_all, show, texts, typed_code
+from gitguard.web.results import Results
 
 pages = Blueprint("verify", __name__)
 CONTINUES_SECONDS = 2.0  # a push that waits looks twice a second
@@ -44,8 +44,8 @@ class Continued(Struct, frozen=True):
 
 def to_verify() -> ResponseReturnValue:
     """A page wants a fresh code: on to verifying, and then back to it, path and query."""
-    repeats.not_done()
-    return redirect(url_for("verify.verify", then=way_back.own_page(way_back.this_page()) or "/admin"), 303)
+    double_submit.not_done()
+    return redirect(url_for("verify.verify", then=return_to.own_page(return_to.this_page()) or "/admin"), 303)
 
 
 @pages.get("/verify", defaults={"id_": ""})
@@ -70,7 +70,7 @@ def the_one(found: list[ApprovalRequest]) -> ApprovalRequest | None:
 
 def _form(id_: str, error: Markup | str = "", field: str = "", status: int = 200) -> ResponseReturnValue:
     context = current()
-    then = way_back.own_page(request.values.get("then", ""))
+    then = return_to.own_page(request.values.get("then", ""))
     shown = requests.shown(context.installation, context.person, context.moment, verified=context.is_verified)
     if id_:
         wanted = requests.request_of(context.installation, context.person, id_, context.moment)
@@ -105,10 +105,10 @@ def give_code() -> ResponseReturnValue:
             done = open_by_code(context.installation, context.person, typed, context.moment)
             say("verify.done")
             say_rest(done.proof)
-            then = way_back.own_page(request.form.get("then", ""))
+            then = return_to.own_page(request.form.get("then", ""))
             if done.proof.method == "recovery-code" and not then:
                 return redirect(url_for("set_up.begin"), 303)
-            return redirect(way_back.link_to(then), 303)
+            return redirect(return_to.link_to(then), 303)
         approved = requests.approve(
             context.installation, context.person, id_, request.form.get("number", ""), typed, context.moment
         )
@@ -150,8 +150,8 @@ def say_rest(proof: Proof) -> None:
         say("account.codes_left", "warning", left=proof.recovery_codes_left)
 
 
-def _once() -> Once:
-    once: Once = current_app.extensions["once"]
+def _once() -> Results:
+    once: Results = current_app.extensions["once"]
     return once
 
 

@@ -36,7 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("one")
     folder.chmod(0o700)
     config = str(folder / "home" / "gitguard.toml")
-    wishes = install.Wishes(
+    wishes = install.InitOptions(
         config,
         pwd.getpwuid(os.geteuid()).pw_name,
         str(folder / "repositories"),

@@ -279,7 +279,7 @@ def test_a_head_noted_by_a_restore_is_a_lag(tmp_path: Path) -> None:
 def test_code_that_others_may_write(site: Direct, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """ATTACK: a file of the package is writable by others: they own the gate. EXPECTED: doctor names it."""
     from gitguard.doctor import code
-    from gitguard.doctor.leaning import leaning_findings
+    from gitguard.doctor.dependencies import leaning_findings
     from gitguard.doctor.reach import Reach
 
     package = tmp_path / "copy"

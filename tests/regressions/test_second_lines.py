@@ -17,7 +17,7 @@ from gitguard.action import browsers, effects, keys, revocation
 from gitguard.action.apply import plan
 from gitguard.action.desired_state import read_desired_state
 from gitguard.action.notices import notices_of
-from gitguard.answer.once import is_news
+from gitguard.answer.daily import is_news
 from gitguard.client import prompt_lock, ssh_wrapper
 from gitguard.client.remote import Server as Remote
 from gitguard.client.remote import SshCommand, ssh_command
@@ -39,7 +39,7 @@ from gitguard.store import chain
 from gitguard.store.sqlite import SqliteStore
 from gitguard.web import verify as page
 from gitguard.web.limit import MOST_TRIES, WINDOW_SECONDS, Limiter
-from gitguard.web.once import AGAIN_SECONDS, Once
+from gitguard.web.results import AGAIN_SECONDS, Results
 from lab.server import Direct
 from tests.action.test_without_a_terminal import ACTOR, House
 from tests.conftest import NOW, Bench
@@ -221,8 +221,8 @@ def test_a_browser_that_is_not_there_is_not_signed_out(house: House) -> None:
 def test_what_was_shown_once_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """A secret that was taken goes from memory within two seconds, which are the browser's own second request."""
     at = [1000.0]
-    monkeypatch.setattr("gitguard.web.once.time.monotonic", lambda: at[0])
-    once = Once()
+    monkeypatch.setattr("gitguard.web.results.time.monotonic", lambda: at[0])
+    once = Results()
     name = once.put("web:x", ("a", "b"), is_secret=True)
     assert once.take("web:x", name, tuple) == ("a", "b")
     at[0] += AGAIN_SECONDS - 0.1

@@ -192,7 +192,7 @@ def test_a_sentence_that_is_missing_is_no_error(hall: Hall) -> None:
     """What was done is done, though the page has no words for it: `Done.`"""
     from flask import get_flashed_messages
 
-    from gitguard.web.showing import say
+    from gitguard.web.render import say
 
     app = create_app(str(hall.server.config))
     with app.test_request_context("/"):

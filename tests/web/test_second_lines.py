@@ -16,10 +16,10 @@ from gitguard.action.effects import Effects
 from gitguard.action.requests import Denied
 from gitguard.message.reasons import Refusal
 from gitguard.web import account, checks, verify
-from gitguard.web.once import Once
+from gitguard.web.results import Results
 from lab.page import Browser, sign_in
 from tests.web.conftest import Hall
-from tests.web.test_repeats import setting_up
+from tests.web.test_double_submit import setting_up
 
 
 def marked(body: str) -> set[str]:
@@ -114,7 +114,7 @@ def test_what_removal_closes_is_counted_for_few_repositories(
 def test_a_last_key_is_not_offered_for_removal(keys: int, may: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """After "not me": to remove it would be refused, since without a key nobody comes back."""
     shown = visiting(monkeypatch, verify, Store(keys=keys))
-    once = Once()
+    once = Results()
     name = once.put("web:a", Denied(None, [], Effects(), "0"))
     monkeypatch.setattr(verify, "_once", lambda: once)
     verify.stopped(name)
@@ -133,7 +133,7 @@ def test_what_could_not_follow_a_denial_is_said(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(verify, "request", SimpleNamespace(form={}))
     for name in ("renew", "typed_code"):
         monkeypatch.setattr(verify, name, lambda: None)
-    monkeypatch.setattr(verify, "_once", Once)
+    monkeypatch.setattr(verify, "_once", Results)
     monkeypatch.setattr(verify, "url_for", lambda *_, **__: "")
     verify.not_me()
     assert told == [fault]

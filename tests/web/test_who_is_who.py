@@ -13,9 +13,9 @@ from gitguard.config.faults import ConfigurationError
 from gitguard.config.parse import parse
 from gitguard.doctor.page import page_findings
 from gitguard.web.app import cookie_name, create_app
-from gitguard.web.once import AGAIN_SECONDS, KEPT_SECONDS, Once
 from gitguard.web.peer import peer_of
-from gitguard.web.way_back import own_page
+from gitguard.web.results import AGAIN_SECONDS, KEPT_SECONDS, Results
+from gitguard.web.return_to import own_page
 from lab.page import Browser, Page, sign_in
 from lab.server import Direct
 from tests.web.conftest import Hall
@@ -151,8 +151,8 @@ def test_who_has_verified_forgets_all_other_networks(hall: Hall) -> None:
 def test_a_secret_that_was_shown_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two seconds after it was given out it is gone from memory, whoever asks next; unread, after ten minutes; with its browser, at once."""
     at = [100.0]
-    monkeypatch.setattr("gitguard.web.once.time.monotonic", lambda: at[0])
-    once = Once()
+    monkeypatch.setattr("gitguard.web.results.time.monotonic", lambda: at[0])
+    once = Results()
     shown = once.put("a", "secret", is_secret=True)
     unread = once.put("a", "other", is_secret=True)
     assert once.take("b", shown, str) is None

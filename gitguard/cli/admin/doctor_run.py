@@ -27,12 +27,12 @@ from gitguard.doctor import (
     access,
     code,
     daemons,
+    dependencies,
     environment,
     exports,
     files,
     git_account,
     git_programs,
-    leaning,
     login,
     match_blocks,
     page,
@@ -213,14 +213,14 @@ def _as_root(
         found = (
             *sshd.leans(effective),
             *daemons.daemon_leans(),
-            *leaning.pam_leans(),
-            *leaning.wrapper_leans(),
-            *leaning.loader_leans(),
+            *dependencies.pam_leans(),
+            *dependencies.wrapper_leans(),
+            *dependencies.loader_leans(),
             *git_programs.system_leans(entry.pw_dir),
             *schedules.schedule_leans(account),
             *code.code_leans(),
         )
-        yield from leaning.leaning_findings(dict.fromkeys(found), reach)
+        yield from dependencies.leaning_findings(dict.fromkeys(found), reach)
 
     looks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("ways into the account", lambda: ways_in.read_as_root(account)),
@@ -345,7 +345,7 @@ def _others(
     pairs = [
         (repository.name, repository.directory) for repository in known if os.path.isdir(repository.directory)
     ]
-    yield from leaning.leaning_findings(
+    yield from dependencies.leaning_findings(
         dict.fromkeys(git_programs.repository_leans(entry.pw_dir, pairs)), reach, "what repositories name"
     )
     yield from repositories.reading_findings(settings, known, demanding, reach)

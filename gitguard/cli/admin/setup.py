@@ -21,7 +21,7 @@ from gitguard.cli.context import check_effects, say_effects
 from gitguard.cli.printing import counted
 from gitguard.command_line import say
 from gitguard.host import system
-from gitguard.host.install import Wishes, finish, install
+from gitguard.host.install import InitOptions, finish, install
 from gitguard.host.places import SYSTEM_CONFIG, places_of
 from gitguard.machine.git_account import own_command_line
 from gitguard.machine.login_shell import shell_fault
@@ -88,7 +88,7 @@ def init(
         )
         raise Refusal("forbidden", text=f"{what} for root", hint=f"type: sudo {own_command_line()}")
     actor()
-    wishes = Wishes(config, account, repositories, host, port, authorized_keys, new_store)
+    wishes = InitOptions(config, account, repositories, host, port, authorized_keys, new_store)
     ctx.find_root().obj = config
     if os.geteuid() == 0 and (config == SYSTEM_CONFIG or flags) and (child := os.fork()):
         # What only root may write is written last, by a process that stays root; install becomes the account.

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from msgspec import Struct
 
 from gitguard.web.context import SERVER_ADMIN, current, needs
-from gitguard.web.showing import show
+from gitguard.web.render import show
 
 pages = Blueprint("doctor", __name__)
 LONGEST_SECONDS = 300

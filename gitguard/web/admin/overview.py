@@ -16,7 +16,7 @@ from gitguard.web.admin.doctor import Looks
 from gitguard.web.admin.people import actor
 from gitguard.web.chart import chart_of
 from gitguard.web.context import SERVER_ADMIN, current, needs
-from gitguard.web.showing import show, texts
+from gitguard.web.render import show, texts
 
 pages = Blueprint("overview", __name__)
 _LATEST = 10**15

@@ -16,7 +16,7 @@ from gitguard.action.statistics import throttled
 from gitguard.decision.status import live_sessions
 from gitguard.message.reasons import Refusal
 from gitguard.web.context import SERVER_ADMIN, current, needs
-from gitguard.web.showing import say, say_not_all, show, texts
+from gitguard.web.render import say, say_not_all, show, texts
 
 pages = Blueprint("people", __name__)
 PAGE = 50

@@ -11,7 +11,7 @@ from gitguard.config.types import format_duration
 from gitguard.decision.explain import VERBS, facts
 from gitguard.message.reasons import Refusal
 from gitguard.web.context import SERVER_ADMIN, current, needs
-from gitguard.web.showing import refusal_in_words, show
+from gitguard.web.render import refusal_in_words, show
 
 pages = Blueprint("policy", __name__)
 ASKED = ("user", "repository", "operation", "key", "address", "ref")

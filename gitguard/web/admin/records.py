@@ -13,7 +13,7 @@ from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
 from gitguard.web.admin.people import actor
 from gitguard.web.context import SERVER_ADMIN, current, needs
-from gitguard.web.showing import say, say_not_all, show, texts
+from gitguard.web.render import say, say_not_all, show, texts
 
 pages = Blueprint("records", __name__)
 PAGE = 50

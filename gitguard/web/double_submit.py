@@ -36,7 +36,7 @@ class _Answer:
         self.response: tuple[int, list[tuple[str, str]], bytes] | None = None
 
 
-class Repeats:
+class DoubleSubmits:
     """The forms of the last minute, by what tells one from another."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Repeats:
 
 def install(app: Flask) -> None:
     """Look for a repeated form behind the checks of host and form token, before anything is done."""
-    app.extensions["repeats"] = Repeats()
+    app.extensions["repeats"] = DoubleSubmits()
     app.before_request(_before)
     app.after_request(_after)
     app.teardown_request(_end)
@@ -102,7 +102,7 @@ def _before() -> Response | None:
     if not any(request.form.get(field) for field in USED_UP):
         not_done()  # nothing is used up, so only what comes while the first is under way is the same
     key = hashlib.sha256(b"".join(b"%d:%s" % (len(part), part) for part in parts)).digest()
-    repeats: Repeats = current_app.extensions["repeats"]
+    repeats: DoubleSubmits = current_app.extensions["repeats"]
     answer, first = repeats.begin(key, browser, time.monotonic())
     if first:
         g.answer = answer
@@ -130,7 +130,7 @@ def _end(_: BaseException | None) -> None:
     answer: _Answer | None = g.pop("answer", None)
     if answer is None:
         return
-    repeats: Repeats = current_app.extensions["repeats"]
+    repeats: DoubleSubmits = current_app.extensions["repeats"]
     if g.get("succeeded", False):
         repeats.drop_others(answer)
     if answer.response is None or g.get("not_done", False) or not g.get("succeeded", False):

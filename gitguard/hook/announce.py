@@ -5,7 +5,7 @@ Loaded only where a rule that demands begins within the next days. Plain dialect
 
 import posix
 
-from gitguard.answer.once import is_news
+from gitguard.answer.daily import is_news
 from gitguard.config.compiled import Config
 from gitguard.decision.decision import Decision
 from gitguard.decision.judge import situation_of

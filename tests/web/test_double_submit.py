@@ -14,8 +14,8 @@ from gitguard.host import notices
 from gitguard.session import budget
 from gitguard.session.moment import Moment
 from gitguard.store.rows import Change
+from gitguard.web.double_submit import KEPT_SECONDS, MOST_OF_BROWSER, DoubleSubmits
 from gitguard.web.enrolments import MOST, MOST_OF_OWNER, BrowserEnrolment, PendingEnrolments
-from gitguard.web.repeats import KEPT_SECONDS, MOST_OF_BROWSER, Repeats
 from lab.page import Answer, Browser, sign_in
 from lab.server import step
 from tests.web.conftest import Guest, Hall
@@ -133,7 +133,7 @@ def test_another_browser_or_form_is_looked_at_anew(hall: Hall) -> None:
 
 def test_answers_have_an_end() -> None:
     """Of one browser the newest few, for a minute; what was not answered well is not kept."""
-    repeats = Repeats()
+    repeats = DoubleSubmits()
     first, is_first = repeats.begin(b"k", "browser", 0.0)
     assert is_first
     assert repeats.begin(b"k", "browser", KEPT_SECONDS - 1.0) == (first, False)
@@ -279,7 +279,7 @@ def test_a_flood_of_one_kind_drops_nothing_of_another(hall: Hall) -> None:
 
 def test_what_was_done_since_is_not_answered_from_memory() -> None:
     """A kept answer goes when the same browser does something else: what it shows may be true no more."""
-    kept = Repeats()
+    kept = DoubleSubmits()
     first, _ = kept.begin(b"on", "browser", 0)
     first.ready.set()
     other, _ = kept.begin(b"other", "another", 0)

@@ -25,7 +25,7 @@ class _Kept:
         self.ends = time.monotonic() + KEPT_SECONDS
 
 
-class Once:
+class Results:
     """By a random name, which stands in the address of the page."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from gitguard.message.reasons import readable
 from gitguard.web.context import current
-from gitguard.web.showing import show, texts
+from gitguard.web.render import show, texts
 
 
 def confirm(error: str = "", status: int = 200) -> ResponseReturnValue:
