@@ -618,7 +618,7 @@ def _parsed(folder: str) -> list[tuple[str, ast.Module]]:
 
 
 def test_every_action_is_called_here() -> None:
-    """Whatever takes a site (or a configuration to open one by) and is public in action/ stands in CALLS: a new verb is called without a terminal too."""
+    """Whatever takes an installation (or a configuration to open one by) and is public in action/ stands in CALLS: a new verb is called without a terminal too."""
     there = {
         f"{stem}.{node.name}"
         for stem, tree in _parsed("action")
@@ -626,7 +626,7 @@ def test_every_action_is_called_here() -> None:
         if isinstance(node, ast.FunctionDef)
         and not node.name.startswith("_")
         and node.args.args
-        and (node.args.args[0].arg in ("site", "config") or node.name == "accept_chain")
+        and (node.args.args[0].arg in ("installation", "config") or node.name == "accept_chain")
     }
     assert there - PARTS - {"effects.write_keys"} == set(CALLS)
 

@@ -68,9 +68,9 @@ def test_turns_are_taken_one_at_a_time(own_folder: Path) -> None:
 
     server = Server("git@host", ())
     probe = (
-        "import sys; from gitguard.client import turns; from gitguard.client.remote import Server\n"
+        "import sys; from gitguard.client import prompt_lock; from gitguard.client.remote import Server\n"
         "import fcntl, contextlib\n"
-        "with turns.turn(Server('git@host', ()), lambda said: print(said, flush=True)) as mine: print(mine)\n"
+        "with prompt_lock.turn(Server('git@host', ()), lambda said: print(said, flush=True)) as mine: print(mine)\n"
     )
     with prompt_lock.turn(server, lambda _: None) as mine:
         assert mine
@@ -91,8 +91,8 @@ def test_the_turn_of_one_that_died_is_taken_over(own_folder: Path) -> None:
     import subprocess
 
     probe = (
-        "import sys, time; from gitguard.client import turns; from gitguard.client.remote import Server\n"
-        "with turns.turn(Server('git@host', ()), str) as mine: print(mine, flush=True); sys.stdin.read()\n"
+        "import sys, time; from gitguard.client import prompt_lock; from gitguard.client.remote import Server\n"
+        "with prompt_lock.turn(Server('git@host', ()), str) as mine: print(mine, flush=True); sys.stdin.read()\n"
     )
     for number in (signal.SIGKILL, signal.SIGHUP, signal.SIGTERM):
         asking = subprocess.Popen(
