@@ -108,11 +108,7 @@ def root() -> Group:
         no_args_is_help=True,
         params=[
             click.Option(["--config"], metavar="FILE", help="The server's configuration, for admin."),
-            click.Option(
-                ["--traceback"],
-                is_flag=True,
-                help="Show a full traceback.",
-            ),
+            click.Option(["--traceback"], is_flag=True, help="Show a full traceback."),
             click.Option(
                 ["--version"],
                 is_flag=True,

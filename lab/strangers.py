@@ -867,11 +867,7 @@ GAPS: list[tuple[str, Plant, str]] = [
         match_port_sftp,
         r"sshd|forcecommand|match|localport|sftp",
     ),
-    (
-        "/etc/default/ssh: SSHD_OPTS lets key lines set variables",
-        sshd_opts,
-        r"sshd|default/ssh|SSHD_OPTS",
-    ),
+    ("/etc/default/ssh: SSHD_OPTS lets key lines set variables", sshd_opts, r"sshd|default/ssh|SSHD_OPTS"),
     (
         "ssh.service.d drop-in: LD_PRELOAD from bob's folder into sshd",
         unit_preload,

@@ -157,10 +157,7 @@ def _write(text: str) -> None:
 
 
 def _watch(
-    config: Config,
-    ask: "Callable[[], Decision]",
-    sleep: "Callable[[float], None]",
-    stopped: "list[int]",
+    config: Config, ask: "Callable[[], Decision]", sleep: "Callable[[float], None]", stopped: "list[int]"
 ) -> bool:
     """Wait until the answer is another, the client is gone (OSError) or the time is over; whether it is allowed now."""
     ends = time.monotonic() + config.wait_seconds

@@ -39,10 +39,7 @@ def enroll(context: UserContext, invite: str | None, qr: str) -> int:
     elif given is not None and enrolled:
         refuse_recovery_argument(context, given)
     elif not needed:
-        click.echo(
-            "enrolment is open: anyone holding this key could set this up, so finish now",
-            err=True,
-        )
+        click.echo("enrolment is open: anyone holding this key could set this up, so finish now", err=True)
     try:
         pending = second_factor.begin_enrolment(context.installation, context.person, given, now())
     except SecondCodeWanted:

@@ -9,11 +9,7 @@ from gitguard.message.reasons import Refusal
 LONGEST_BYTES = 8192
 
 # The verb a client sends -> the operation it is.
-GIT_VERBS = {
-    "git-upload-pack": "read",
-    "git-upload-archive": "read",
-    "git-receive-pack": "push",
-}
+GIT_VERBS = {"git-upload-pack": "read", "git-upload-archive": "read", "git-receive-pack": "push"}
 LFS_VERBS = ("git-lfs-authenticate", "git-lfs-transfer")
 LFS_WORDS = {"download": "read", "upload": "push"}
 # GitLab's spellings, which people's fingers know.

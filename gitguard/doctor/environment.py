@@ -106,9 +106,7 @@ def sshrc_findings(account: str) -> Iterator[Finding]:
         return
     if done.stdout or done.stderr:
         yield gap(
-            "sshrc",
-            f"{SSHRC} prints, which breaks Git and what people read",
-            f"mv {SSHRC} {SSHRC}.off",
+            "sshrc", f"{SSHRC} prints, which breaks Git and what people read", f"mv {SSHRC} {SSHRC}.off"
         )
     else:
         yield note("sshrc", f"{SSHRC} runs before every command; it prints nothing")

@@ -63,9 +63,7 @@ def export_findings(settings: Settings) -> Iterator[Finding]:
             continue
         for root, _ in _hits(line, places)[:1]:
             yield gap(
-                "exported",
-                f"a process serves {root} past sshd and gitguard: {line[:100]}",
-                f"kill {pid}",
+                "exported", f"a process serves {root} past sshd and gitguard: {line[:100]}", f"kill {pid}"
             )
     yield ok("exports", f"{count} configurations of other services were compared with the roots")
 

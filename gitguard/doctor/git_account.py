@@ -113,9 +113,7 @@ def key_findings(keys: list[Key], files: list[str], managed: str, gate: str) -> 
         yield ok("key-file", f"{managed}: {len(keys)} gated {'key' if len(keys) == 1 else 'keys'}")
     if os.path.exists(managed) and (fault := fault_on_the_way(managed, os.geteuid())):
         yield gap(
-            "key-file-mode",
-            fault,
-            remedy_of(fault, pwd.getpwuid(os.geteuid()).pw_name, "close it to others"),
+            "key-file-mode", fault, remedy_of(fault, pwd.getpwuid(os.geteuid()).pw_name, "close it to others")
         )
     for path in files:
         if os.path.realpath(path) != os.path.realpath(managed) and os.path.exists(path):
@@ -156,11 +154,7 @@ def _foreign_findings(path: str, gate: str, known: dict[str, bytes]) -> Iterator
                 f"gitguard admin key list --map > MAP; look through it; gitguard admin key adopt MAP; or, if nobody should have it: {_line_out(line)}",
             )
         elif not re.search(r"(^|,)restrict(,|$)", line.options):
-            yield gap(
-                "key-not-restricted",
-                f"a gated key line without `restrict`: {about}",
-                _line_out(line),
-            )
+            yield gap("key-not-restricted", f"a gated key line without `restrict`: {about}", _line_out(line))
         elif (said := re.search(r"--key (SHA256:[A-Za-z0-9+/]+)", forced[1])) and said[1] != line.fingerprint:
             yield gap(
                 "key-of-another",

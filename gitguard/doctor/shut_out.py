@@ -28,11 +28,7 @@ def shut_out_findings(account: str, groups: list[str]) -> Iterator[Finding]:
         for line in lines_of(DENY):
             daemons, clients = _parts(line)
             if daemons & {"sshd", "ALL"} and "ALL" in clients:
-                yield gap(
-                    "hosts-deny",
-                    f"{DENY} keeps everybody from sshd: {line[:80]}",
-                    without(DENY, line),
-                )
+                yield gap("hosts-deny", f"{DENY} keeps everybody from sshd: {line[:80]}", without(DENY, line))
                 break
     for pattern in LIMITS:
         for path in sorted(glob.glob(pattern)):

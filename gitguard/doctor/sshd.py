@@ -306,11 +306,7 @@ def _closed_findings(sshd: Sshd) -> Iterator[Finding]:
         )
     for keyword, bad in (("pubkeyauthentication", "no"), ("maxsessions", "0")):
         if sshd.one(keyword, "") == bad:
-            yield gap(
-                f"sshd-{keyword}",
-                f"{keyword} is {bad}: no key gets in",
-                line_out(sshd, keyword),
-            )
+            yield gap(f"sshd-{keyword}", f"{keyword} is {bad}: no key gets in", line_out(sshd, keyword))
     if account == "root" and sshd.one("permitrootlogin", "yes") == "no":
         yield gap(
             "sshd-permitrootlogin",

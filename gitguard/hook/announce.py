@@ -37,11 +37,7 @@ def announce(decision: Decision, config: Config, store: GateQuery, moment: Momen
     for since, name in ahead(config, moment):
         situation.at = since
         demanded = config.policy.demands(situation)
-        answer = verdict(
-            demanded,
-            enrolled=enrolled,
-            freshness=decision.freshness,
-        )
+        answer = verdict(demanded, enrolled=enrolled, freshness=decision.freshness)
         if answer.allowed or f"rule:{name}" not in demanded.because.split("+"):
             continue
         if is_news(config.state, f"{decision.request.user}@{name}", moment.at):

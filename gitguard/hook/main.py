@@ -85,12 +85,7 @@ def main(config_path: str, compiled: str, hook: str) -> int:
 
 
 def _waited(
-    decision: Decision,
-    id_: str,
-    config: Config,
-    push: Push,
-    places: "tuple[str, str, str]",
-    store: GateQuery,
+    decision: Decision, id_: str, config: Config, push: Push, places: "tuple[str, str, str]", store: GateQuery
 ) -> "tuple[Decision, Config]":
     """The answer once its person has verified elsewhere, or the refusal; what was let in by waiting has a line of its own."""
     from gitguard.answer.hold import may_wait

@@ -5,13 +5,7 @@ dashboards are written against both. docs/reference.md repeats this table and a 
 The gate loads this file, so it is written in the plain dialect (docs/architecture.md).
 """
 
-ALLOWED = {
-    "not-required": 0,
-    "verified": 0,
-    "hardware-key": 0,
-    "exempt": 0,
-    "break-glass": 0,
-}
+ALLOWED = {"not-required": 0, "verified": 0, "hardware-key": 0, "exempt": 0, "break-glass": 0}
 
 REFUSED = {
     "internal-error": 1,

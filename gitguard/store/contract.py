@@ -21,9 +21,7 @@ from typing import Protocol
 
 from gitguard.store.chain import Head
 from gitguard.store.reading_contract import Reading
-from gitguard.store.rows import (
-    Recorded,
-)
+from gitguard.store.rows import Recorded
 from gitguard.store.writing_contract import Writing
 
 __all__ = ["Reading", "Store", "Writing"]

@@ -503,10 +503,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "keys.plan": (_plan, ""),
     "keys.adopt": (_adopt_keys, "key-added"),
     "users.add": (lambda h: h.invited(), "user-added"),
-    "users.invite": (
-        lambda h: users.invite(h.site, [h.invited()[0].user], h.moment, ACTOR),
-        "invite-issued",
-    ),
+    "users.invite": (lambda h: users.invite(h.site, [h.invited()[0].user], h.moment, ACTOR), "invite-issued"),
     "users.not_enrolled": (lambda h: h.invited()[0].user in users.not_enrolled(h.site), ""),
     "users.active": (lambda h: h.invited()[0].user in users.active(h.site), ""),
     "users.set_state": (_suspend, "user-suspended"),

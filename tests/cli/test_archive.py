@@ -73,11 +73,7 @@ def test_the_older_part_moves_out_and_the_chain_goes_on(site: Direct) -> None:
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [
-        (("--before", "7d"), "at least 30d"),
-        (("--before", "soon"), "soon"),
-        ((), "--before"),
-    ],
+    [(("--before", "7d"), "at least 30d"), (("--before", "soon"), "soon"), ((), "--before")],
 )
 def test_bad_input_is_named(site: Direct, words: tuple[str, ...], said: str) -> None:
     """An age that is too young, none, or no age: the line names it, and no file is made."""

@@ -21,13 +21,7 @@ from lab.server import Direct, Person
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 PEOPLE = 8
-BESIDE = (
-    ("audit", "verify"),
-    ("doctor",),
-    ("session", "sweep"),
-    ("store", "prune"),
-    ("store", "status"),
-)
+BESIDE = (("audit", "verify"), ("doctor",), ("session", "sweep"), ("store", "prune"), ("store", "status"))
 
 
 @pytest.fixture

@@ -371,11 +371,7 @@ def test_a_grant_without_a_directory_is_for_the_first_push_alone(
         input=GOOD,
         capture_output=True,
         cwd=closed.directory,
-        env={
-            "PATH": "/usr/bin:/bin",
-            "GIT_DIR": ".",
-            "GITGUARD_GRANT": closed.grant(verified, directory=""),
-        },
+        env={"PATH": "/usr/bin:/bin", "GIT_DIR": ".", "GITGUARD_GRANT": closed.grant(verified, directory="")},
         check=False,
     )
     assert done.returncode == status, done.stderr

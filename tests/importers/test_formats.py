@@ -184,10 +184,7 @@ def test_oath() -> None:
     found = read_oath(text.encode())
     assert [
         (o.line, o.login, o.factor.digits, o.factor.period_seconds) for o in found.people if o.factor
-    ] == [
-        (2, "ann", 6, 30),
-        (3, "ben", 8, 60),
-    ]
+    ] == [(2, "ann", 6, 30), (3, "ben", 8, 60)]
     assert [left.line for left in found.skipped] == [4, 5, 6, 7, 8, 9, 10]
     assert secret not in str(found.skipped)
 

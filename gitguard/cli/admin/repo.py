@@ -174,11 +174,7 @@ def list_(context: AdminContext, word: str | None, as_json: bool) -> None:
         )
         return
     table = [
-        (
-            entry.row.name,
-            toggle.describe(entry.row.require, entry.row.lifetime_seconds),
-            _hook_state(entry),
-        )
+        (entry.row.name, toggle.describe(entry.row.require, entry.row.lifetime_seconds), _hook_state(entry))
         for entry in found.known
     ]
     table += [
