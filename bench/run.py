@@ -69,7 +69,7 @@ def process(command: list[str], env: dict[str, str]) -> Callable[[int], None]:
 
 
 class Installation:
-    """A server, a verified user, a repository that demands 2FA, and one that demands nothing."""
+    """A server, a verified user, a repository that requires 2FA, and one that requires nothing."""
 
     def __init__(self, folder: Path) -> None:
         self.server = Server(folder)

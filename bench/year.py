@@ -63,7 +63,7 @@ def live(site: Direct, people: int, days: int) -> None:
 
 
 def _day(store: sqlite3.Connection, names: list[str], prints: list[str], begins: int, day: int) -> None:
-    """One day of everybody's."""
+    """One day of everyone's."""
     networks = [f"198.51.{number}.0" for number in range(REGULAR)] + [f"10.{day // 250}.{day % 250}.9"]
     moments = [(number, begins + (number + 1) * (DAY - 60) // A_DAY) for number in range(A_DAY)]
     store.executemany(

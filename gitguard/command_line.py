@@ -195,7 +195,7 @@ def tell(refusal: Refusal, context: RefusalContext | None = None) -> int:
         with contextlib.suppress(OSError):
             sys.stdout.flush()
     if context is None and not refusal.text:
-        # Whoever reads this is the admin: what is broken, and where, rather than whom to tell.
+        # Anyone who reads this is the admin: what is broken, and where, rather than whom to tell.
         said = _FOR_ADMIN.get(refusal.reason, "")
         refusal = refusal.but(text=said and f"{said}: {refusal.detail or 'no more is known'}")
     click.echo(first_line(refusal, context or RefusalContext()), err=True)

@@ -1,4 +1,4 @@
-"""Time, as tests need it: codes that were not used yet, sessions that grow old without anybody waiting."""
+"""Time, as tests need it: codes that were not used yet, sessions that grow old without anyone waiting."""
 
 from __future__ import annotations
 

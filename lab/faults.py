@@ -1,4 +1,4 @@
-"""The fault matrix: what is broken x what somebody does, with the expected reason of each cell.
+"""The fault matrix: what is broken x what someone does, with the expected reason of each cell.
 
 `make faults` prints it with the measured times; tests/regressions/test_fault_matrix.py holds every cell.
 """
@@ -29,7 +29,7 @@ STATUS = {
 
 @dataclass
 class Installation:
-    """A healthy installation: alice is verified and administers `app`, which demands 2FA; bob has an invite."""
+    """A healthy installation: alice is verified and administers `app`, which requires 2FA; bob has an invite."""
 
     server: Direct
     alice: Person
@@ -222,7 +222,7 @@ def _no_state(site: Installation) -> None:
 
 
 def _clock_back(site: Installation) -> None:
-    """Seen from a clock that was set back an hour, everything lies an hour ahead; boot seconds go on."""
+    """Seen from a clock that was set back an hour, everything lies an hour ahead; boot seconds continue."""
     _shift(site, 3600)
 
 

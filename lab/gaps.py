@@ -82,7 +82,7 @@ def stranger(host: Host) -> Undo:
 
 
 def ungated_key(options: str) -> Plant:
-    """A key line of somebody."""
+    """A key line of someone."""
 
     def plant(host: Host) -> Undo:
         undo = keep(host.key_file)
@@ -264,7 +264,7 @@ def gaps_of(host: Host) -> list[str]:
 
 
 def healthy() -> Host:
-    """A server in order: somebody enrolled, something demanded, a push made."""
+    """A server in order: someone enrolled, something required, a push made."""
     host = Host()
     host.install("--drop-in", "--timers")
     host.start()

@@ -12,7 +12,7 @@ KEYS = "{home}/.ssh/authorized_keys"
 
 
 def demanding(plant: Plant) -> Plant:
-    """The same while reading demands 2FA, too."""
+    """The same while reading requires 2FA, too."""
 
     def made(host: Host) -> Undo:
         host.admin("repo", "require", "team/app", "all")

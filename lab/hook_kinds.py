@@ -112,7 +112,7 @@ def folder_without_dispatcher(hooks: Path) -> None:
 
 
 def other_hooks(hooks: Path) -> None:
-    """update, post-receive and post-update go on by themselves."""
+    """update, post-receive and post-update continue by themselves."""
     for name in ("update", "post-receive", "post-update"):
         write(hooks / name, f"#!/bin/sh\necho {name} ran\n")
 

@@ -2,7 +2,7 @@
 
 Everything happens in a private mount namespace: `/etc`, `/home`, `/srv`, `/opt`, `/var/lib`, `/var/log` and
 `/usr/local/lib` are copies or empty there, so nothing of the machine is changed. A program that uses this calls
-`inside()` first, which starts it anew below `unshare`.
+`inside()` first, which starts it again below `unshare`.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Host:
         run(["cp", "-a", "/usr/local/bin", str(copied)])
         run(["mount", "--bind", str(copied), "/usr/local/bin"])
         reload = Path("/usr/local/bin/systemctl")
-        pid = f"{self.folder}/sshd.pid"  # written anew once sshd listens again
+        pid = f"{self.folder}/sshd.pid"  # written again once sshd listens again
         reload.write_text(
             "#!/bin/sh\ncase $1 in reload|restart) ;; *) exit 0 ;; esac\n"
             f"p=$(cat {pid}); rm {pid}; kill -HUP $p; until [ -s {pid} ]; do :; done\n"

@@ -84,7 +84,7 @@ class Town:
         self.host.enroll(self.alice)
 
     def by_recovery_code(self) -> None:
-        """Enrolling anew takes a recovery code in an invite's place."""
+        """Enrolling again takes a recovery code in an invite's place."""
         done, self.alice.secret, codes = enroll_by(
             self.host.ssh_command, self.alice, first=self.alice.recovery_codes[0]
         )

@@ -40,7 +40,7 @@ def at_once(names: Iterable[str], look: Callable[[str], T]) -> dict[str, T]:
 
 
 class Admin:
-    """Somebody at root's prompt, with the page beside them."""
+    """Someone at root's prompt, with the page beside them."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -340,7 +340,7 @@ class Used:
         return self.host.git(person, "ls-remote", self.url(name)).status == 0
 
     def all_reading(self, names: Iterable[str]) -> dict[str, bool]:
-        """Who of `names` reads a repository that everybody shares."""
+        """Who of `names` reads a repository that everyone shares."""
         return at_once(names, lambda name: self.reading(self.people[name], "repositories/app.git"))
 
     def url(self, name: str) -> str:
@@ -431,7 +431,7 @@ def live_on(used: Used, admin: Admin) -> None:
 
 
 def finish(used: Used, admin: Admin) -> None:
-    """What was left is done by hand, as doctor says; then it is silent, and 2FA can be demanded."""
+    """What was left is done by hand, as doctor says; then it is silent, and 2FA can be required."""
     host = used.host
     text = host.key_file.read_text()
     kept = [
@@ -462,7 +462,7 @@ def finish(used: Used, admin: Admin) -> None:
 def way_out(
     used: Used, admin: Admin, before: dict[str, bool], pushes: dict[str, tuple[int, list[str]]]
 ) -> None:
-    """The page's way out: everybody and every hook as before gitguard came, and no file of it is asked any more."""
+    """The page's way out: everyone and every hook as before gitguard came, and no file of it is asked any more."""
     ann, tree = used.people["ann"], used.host.folder / "tree"
     for line in admin.block("Uninstall"):
         admin.type(line)

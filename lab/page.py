@@ -219,7 +219,7 @@ class Browser:
         except (
             http.client.RemoteDisconnected,
             ConnectionError,
-        ):  # it was kept too long, or the page began anew
+        ):  # it was kept too long, or the page began again
             self._connection = None
             answer = self._answer(method, path, body, kept)
         for name, value in answer.all_headers:

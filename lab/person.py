@@ -1,4 +1,4 @@
-"""Somebody with an SSH key."""
+"""Someone with an SSH key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass
 class Person:
-    """Somebody with an SSH key, and an authenticator app once enrolled."""
+    """Someone with an SSH key, and an authenticator app once enrolled."""
 
     name: str
     key: Path

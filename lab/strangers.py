@@ -1,4 +1,4 @@
-"""Gaps and healthy variations thought up by somebody who had not read the doctor; each plant shows that it works.
+"""Gaps and healthy variations thought up by someone who had not read the doctor; each plant shows that it works.
 
 `python -m lab.strangers [NAME...]`, as root, prints a table: what was planted, and which finding names it.
 """
@@ -111,7 +111,7 @@ class Steps:
         return pwd.getpwnam("bob").pw_uid
 
     def script(self, path: str, uid: int, bits: int = 0o755, body: str = "exit 0") -> Path:
-        """A program in a folder, both of somebody's."""
+        """A program in a folder, both of someone's."""
         folder = Path(path).parent
         if not folder.exists():
             self.mkdir(folder, 0o755, uid)
@@ -360,7 +360,7 @@ def fallback(host: Host, s: Steps) -> None:
     host.admin("session", "revoke", "alice", "--reason", "lab")
     s.undos.insert(0, lambda: host.verify_by_recovery_code(host.people["alice"]))
     done = host.ssh(host.people["alice"], f"git-upload-pack '{host.repositories}/team/app.git'", stdin="0000")
-    # git-shell went on behind the refusal: the flush packet of an empty repository's advertisement
+    # git-shell continued behind the refusal: the flush packet of an empty repository's advertisement
     assert done.out.endswith("0000"), done.text
     assert "ERR" in done.out, done.text
 
@@ -1168,7 +1168,7 @@ def h_shared_group(host: Host, s: Steps) -> None:
 
 @plant
 def h_group_read(host: Host, s: Steps) -> None:
-    """A backup program's account may read what demands 2FA for pushes alone."""
+    """A backup program's account may read what requires 2FA for pushes alone."""
     s.accounts()
     run(["useradd", "--system", "backup-reader"])
     run(["usermod", "-aG", "git", "backup-reader"])

@@ -21,7 +21,7 @@ class Backend(Protocol):
         """A connection of its own, as another process would have."""
 
     def meddle(self, sql: str, *values: object) -> None:
-        """Change what is stored past all of our code, as whoever holds the store could."""
+        """Change what is stored past all of our code, as anyone who holds the store could."""
 
 
 class SqliteBackend:

@@ -1,6 +1,6 @@
-"""The web page on real parts: a refused push that waits, Chromium, a code, and the push goes on by itself.
+"""The web page on real parts: a refused push that waits, Chromium, a code, and the push continues by itself.
 
-At a terminal it goes on being served afterwards, to be clicked through in a browser of one's own.
+At a terminal it continues being served afterwards, to be clicked through in a browser of one's own.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def rest_of(push: subprocess.Popen[str]) -> None:
 
 
 def story(server: Server) -> Person:
-    """Refused, signed in, verified on a phone, gone on."""
+    """Refused, signed in, verified on a phone, continued."""
     tell("The server requires 2FA for pushes to team/app, and a refused push may wait. Alice pushes.")
     alice = server.new_user("alice")
     server.ssh(alice, "2fa leave", status=0)
@@ -96,7 +96,7 @@ def stay(server: Server, page: Page, alice: Person) -> None:
 
 
 def main() -> None:
-    """Run the story, stay if somebody is there, and clean up."""
+    """Run the story, stay if someone is there, and clean up."""
     folder = Path(tempfile.mkdtemp(prefix="gitguard-demo-"))
     server = Server(folder / "server")
     page = None

@@ -95,7 +95,7 @@ def carry_out(
 
 
 def _faults(installation: Installation, tx: Reading, wanted: DesiredState) -> Iterator[str]:
-    """Why the file cannot be applied: a key of somebody else's, an admin whom nobody knows."""
+    """Why the file cannot be applied: a key of someone else's, an admin whom nobody knows."""
     owners: dict[str, str] = {}
     will_be = {user.name for user in wanted.users if user.state != "removed"}
     will_be |= {user.name for user in tx.users() if user.state != "removed"}

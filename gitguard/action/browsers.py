@@ -76,7 +76,7 @@ def new_link(installation: Installation, person: Person, moment: Moment) -> str:
 
 
 def user_of_link(installation: Installation, token: str, moment: Moment) -> str:
-    """Whom the link would sign in, without using it up; "" for one that is used, run out or made up."""
+    """Whom the link would sign in, without using it up; "" for one that is used, expired or made up."""
     with installation.store.reading() as tx:
         link = tx.link(_link_hash(installation, token))
         return link.user if link is not None and _is_good(tx, link, moment) else ""
@@ -87,7 +87,7 @@ def _link_hash(installation: Installation, token: str) -> bytes:
 
 
 def _is_good(tx: Reading, link: SignInLink, moment: Moment) -> bool:
-    """Whether it has not run out, and its user and what asked for it still stand. MUST: for signing in, nothing else."""
+    """Whether it has not expired, and its user and what asked for it still stand. MUST: for signing in, nothing else."""
     user = tx.user(link.user)
     return (
         link.purpose == SIGN_IN

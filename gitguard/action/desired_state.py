@@ -36,7 +36,7 @@ class DesiredUser(Struct, frozen=True):
 
 
 class Demand(Struct, frozen=True):
-    """What is demanded: none, push or all, and for how long a verification counts (seconds, None as everywhere)."""
+    """What is required: none, push or all, and for how long a verification counts (seconds, None as everywhere)."""
 
     require: str
     lifetime_seconds: int | None

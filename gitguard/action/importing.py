@@ -102,7 +102,7 @@ def _unsure(person: ImportedPerson) -> str:
 def _named(settings: Settings, person: ImportedPerson) -> tuple[bool, str]:
     """(whether the offer's login says who it is, their name here; "" for none).
 
-    What does not say who somebody is says what to call a new person.
+    What does not say who someone is says what to call a new person.
     """
     if person.unsure and "@" not in person.login:
         named = name_of_alias(person.login, settings.aliases)

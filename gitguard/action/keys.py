@@ -122,7 +122,7 @@ def remove(
 
 
 def limit(installation: Installation, old: Key, new: NewKey, moment: Moment, actor: str) -> Effects:
-    """Limit a key of somebody's anew, in one transaction; its sessions and transfers end. Raises Refusal."""
+    """Limit a key of someone's again, in one transaction; its sessions and transfers end. Raises Refusal."""
     with installation.store.writing() as tx:
         steps.remove_key(tx, old.fingerprint, moment.at, actor, "limited anew")
         steps.add_key(tx, key_row(old.user, new, moment.at), moment.at, actor)

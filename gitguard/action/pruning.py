@@ -16,7 +16,7 @@ from gitguard.session.moment import Moment
 
 KEPT_SECONDS = (
     30 * 86400
-)  # beyond the time in which it counts: so far may a clock be wrong, or somebody want to look
+)  # beyond the time in which it counts: so far may a clock be wrong, or someone want to look
 MOST = 2000  # of a kind in one transaction, which is over within a few milliseconds
 LEFT_SECONDS = 3600  # a temporary name of ours that is older belongs to a command that was killed
 _MARKS = {  # folder below the state folder -> seconds for which its files count
@@ -58,7 +58,7 @@ def clear_marks(state: str, at: int) -> None:
         except FileNotFoundError:
             continue  # none was ever noted
         for path in old:
-            with contextlib.suppress(FileNotFoundError):  # answered, or noted anew, meanwhile
+            with contextlib.suppress(FileNotFoundError):  # answered, or noted again, meanwhile
                 os.unlink(path)
 
 
@@ -103,7 +103,7 @@ def clear_away(installation: Installation) -> int:
             else:
                 os.unlink(entry.path)
         except OSError:
-            continue  # somebody else was quicker, or it is not ours after all
+            continue  # someone else was quicker, or it is not ours after all
         gone += 1
     return gone
 

@@ -42,7 +42,7 @@ class Replayed(Struct, frozen=True):
 
 
 class _Facts:
-    """What the store says today of everybody and everything: the log has no more of it than names."""
+    """What the store says today of everyone and everything: the log has no more of it than names."""
 
     def __init__(self, installation: Installation) -> None:
         with installation.store.reading() as tx:

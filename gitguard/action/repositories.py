@@ -144,7 +144,7 @@ def in_order(places: list[Found]) -> list[Found]:
 
 
 class Lost(Struct, frozen=True):
-    """Known repositories that somebody demanded something of, and that are missing on disk: looked for once in a run."""
+    """Known repositories that someone required something of, and that are missing on disk: looked for once in a run."""
 
     names: tuple[str, ...]
 
@@ -226,7 +226,7 @@ def would_adopt(
 
 
 def _noted(found: Found) -> list[str]:
-    """What whoever writes rules should know of it."""
+    """What anyone who writes rules should know of it."""
     taken = ", ".join(adopting.moved_by_hook(found.directory))
     return [f"its hook proc-receive takes {taken}, which every rule for refs is asked about"] if taken else []
 
@@ -251,7 +251,7 @@ def _hindrance(
 
 
 def _moved(found: Found, missing: Lost) -> Obstacle | None:
-    """A directory moved by hand must not come back without what its admins demanded of it."""
+    """A directory moved by hand must not come back without what its admins required of it."""
     if not missing.names:
         return None
     first, names = shlex.quote(missing.names[0]), ", ".join(missing.names[:3])

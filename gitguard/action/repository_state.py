@@ -52,7 +52,7 @@ def state_lines(
 def of_person(
     tx: Reading, settings: Settings, repository: Repository, person: Person, moment: Moment
 ) -> dict[str, Requirement]:
-    """Operation -> what the repository demands of `person`, with their own switch."""
+    """Operation -> what the repository requires of `person`, with their own switch."""
     user = tx.user(person.user)
     always = Requirement(int(settings.session.lifetime), "always")
     found = {}

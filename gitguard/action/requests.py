@@ -1,6 +1,6 @@
 """Pending requests: what a person was refused for want of a verification, and may let through in their browser.
 
-MUST: a request from another address than the browser's goes on only with the number that its terminal shows, so
+MUST: a request from another address than the browser's continues only with the number that its terminal shows, so
 that nobody lets a thief's push through by habit; and it opens the session of that very key and address, as the server's scope has it.
 """
 
@@ -28,7 +28,7 @@ from gitguard.session.scope import neighbours_of, network_of
 from gitguard.store.contract import Writing
 from gitguard.store.rows import Key, Session
 
-LATEST = 200  # decisions of the log, among which one that has just gone on is looked for
+LATEST = 200  # decisions of the log, among which one that has just continued is looked for
 
 
 class ApprovalRequest(Struct, frozen=True):
@@ -49,7 +49,7 @@ class ApprovalRequest(Struct, frozen=True):
 
 
 class Approved(Struct, frozen=True):
-    """A request that may go on: the session that it needed, and what proved it."""
+    """A request that may continue: the session that it needed, and what proved it."""
 
     wanted: ApprovalRequest
     session: Session
@@ -91,7 +91,7 @@ def shown(
 def request_of(
     installation: Installation, person: Person, id_: str, moment: Moment
 ) -> ApprovalRequest | None:
-    """The pending request `id_`, None for what is gone or somebody else's."""
+    """The pending request `id_`, None for what is gone or someone else's."""
     return next((one for one in requests(installation, person, moment) if one.request.id == id_), None)
 
 
@@ -142,13 +142,13 @@ def session_for(
 def approve(
     installation: Installation, person: Person, id_: str, number: str, typed: bytes, moment: Moment
 ) -> Approved:
-    """Let the request go on, for a code: its session opens, and the browser's own. Raises Refusal."""
+    """Let the request continue, for a code: its session opens, and the browser's own. Raises Refusal."""
     wanted = request_of(installation, person, id_, moment)
     if wanted is None:
         raise _gone()
 
     def change(tx: Writing, proof: Proof) -> Approved:
-        # Behind the code: whoever has none cannot try numbers. A wrong one takes all of it back, the used code too.
+        # Behind the code: anyone who has none cannot try numbers. A wrong one takes all of it back, the used code too.
         check_number(wanted, number)
         session = session_for(installation, tx, person, wanted, moment, proof.method)
         open_session(installation.renewed(), tx, person, moment, proof.method)
@@ -166,9 +166,9 @@ def _gone() -> Refusal:
 
 
 def claim(installation: Installation, wanted: ApprovalRequest, moment: Moment) -> None:
-    """Answer the request, as the last act of the transaction that does so. Raises Refusal if somebody has answered it meanwhile.
+    """Answer the request, as the last act of the transaction that does so. Raises Refusal if someone has answered it meanwhile.
 
-    MUST: whoever said "not me" a moment ago is heard: both answers are given inside a transaction, one after the other.
+    MUST: anyone who said "not me" a moment ago is heard: both answers are given inside a transaction, one after the other.
     """
     _check_there(installation, wanted.request, moment)
     try:
@@ -187,7 +187,7 @@ def _check_there(installation: Installation, asked: PendingRequest, moment: Mome
 class Denied(Struct, frozen=True):
     """A request that is dead (None if its note was gone already), the sessions that ended with it, and what followed.
 
-    `key`: the one that somebody else has. `added`: keys that this key has added within a month, which are whoever's it is.
+    `key`: the one that someone else has. `added`: keys that this key has added within a month, which are whoever's it is.
     """
 
     request: ApprovalRequest | None
@@ -217,7 +217,7 @@ def deny(
             raise _gone()
         live = status_of(tx, installation.settings, person, moment).session
     alone = by_itself or not enrolled
-    # Somebody who has verified in this browser is more than the key alone, whichever key signed it in.
+    # Someone who has verified in this browser is more than the key alone, whichever key signed it in.
     proved = not alone or (live is not None and live.method != "admin")
 
     def change(tx: Writing) -> list[Session]:
@@ -234,7 +234,7 @@ def deny(
         if not (ended or out or there):
             return ended  # nothing was denied, so there is nothing to tell of
         # Whoever it was may have verified for a day: no other network counts as the person's own from now on. By the key
-        # alone only those that it asked from: or a thief would make the owner's home a strange place, and their own no news.
+        # alone only those that it asked from; otherwise a thief would make the owner's home a strange place, and their own no news.
         if proved:
             tx.forget_networks(person.user, but=network_of(person.address) or "")
         for network in {network_of(asked.address) for asked in there} - {None, network_of(person.address)}:

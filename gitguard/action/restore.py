@@ -22,7 +22,7 @@ from gitguard.store.opening import audit_head, create, is_no_store, open_store, 
 
 
 class Restored(Struct, frozen=True):
-    """How many sessions ended, recovery codes were voided (or kept) and invites voided, and what followed.
+    """How many sessions ended, recovery codes were invalidated (or kept) and invites invalidated, and what followed.
 
     `factors_dropped`: second factors that the key file does not decrypt; `before`: where the store that was there is kept,
     "" if there was none.
@@ -93,7 +93,7 @@ def _copied(source: BinaryIO, candidate: str) -> None:
 
 
 def _check_secrets(candidate: str, key_file: str, shown: str, keeping: Keeping) -> list[str]:
-    """Whose second factor the key file does not decrypt. Raises Refusal where that is somebody, unless the rest is lost."""
+    """Whose second factor the key file does not decrypt. Raises Refusal where that is someone, unless the rest is lost."""
     store = open_store(url_of(candidate), candidate + ".head")
     try:
         with store.reading() as tx:

@@ -1,8 +1,8 @@
 """Judge every connection again, and end what today's answer refuses.
 
 MUST: a parked connection does not outlive the decision that let it in. Every change calls this before a word
-is said; `admin session sweep` calls it once a minute, for what merely runs out. A connection whose session has
-run out, and nothing worse, goes on while it moves bytes; one that idles is ended. A session that was ended, a
+is said; `admin session sweep` calls it once a minute, for what merely expires. A connection whose session has
+expired, and nothing worse, continues while it moves bytes; one that idles is ended. A session that was ended, a
 user or key that is gone, a requirement that came after the gate looked, end it whatever it does.
 """
 
@@ -23,7 +23,7 @@ from gitguard.session.moment import Moment
 from gitguard.store.gate_query import GateQuery
 
 DECIDED_SECONDS = 1.0  # a gate is done in a hundredth of that
-FLOW_SECONDS = 2.0  # how long one that has run out is watched where no earlier sweep has looked at it
+FLOW_SECONDS = 2.0  # how long one that has expired is watched where no earlier sweep has looked at it
 OLDEST_LOOK_SECONDS = 2  # an earlier look must be at least this old to tell idle from flowing
 
 

@@ -61,8 +61,8 @@ def confirm(
 ) -> tuple[Enrolled, Effects]:
     """Confirm an enrolment; enrolling again ends every connection that the factor before it let in. Raises Refusal.
 
-    `wanted`: the pending request that led here, which may go on with it by its `number`. MUST: that is looked at behind
-    the code, and a wrong one takes all of it back: whoever has no code cannot try numbers.
+    `wanted`: the pending request that led here, which may continue with it by its `number`. MUST: that is looked at behind
+    the code, and a wrong one takes all of it back: anyone who has no code cannot try numbers.
     """
 
     def also(tx: Writing) -> None:
@@ -99,7 +99,7 @@ def leave(
 def replace_recovery_codes(
     installation: Installation, person: Person, typed: bytes, moment: Moment
 ) -> tuple[str, ...]:
-    """A new set of recovery codes; the old set is void. Raises Refusal."""
+    """A new set of recovery codes; the old set no longer works. Raises Refusal."""
     return change.replace_recovery_codes(installation, person, typed, moment)
 
 

@@ -95,7 +95,7 @@ def revoke(
 
 
 def _end_all(tx: Writing) -> list[tuple[str, list[int]]]:
-    """Everybody's in a few statements: others wait while it lasts."""
+    """Everyone's in a few statements: others wait while it lasts."""
     ended = tx.end_all_sessions()
     tx.end_all_browsers()
     return ended
@@ -131,7 +131,7 @@ def _sign_out(tx: Writing, user: str, which: Which) -> None:
 def sweep(installation: Installation, moment: Moment) -> int:
     """End connections that are no longer allowed; how many connections ended. Raises Refusal.
 
-    What comes to pass without anybody changing anything is noticed by the same look: exemptions that were used or end.
+    What comes to pass without anyone changing anything is noticed by the same look: exemptions that were used or end.
     """
     ended = end_stale(installation, moment)
     exemptions.look(installation, moment)

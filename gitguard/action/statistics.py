@@ -42,7 +42,7 @@ class Slow(Struct, frozen=True):
 class People(Struct, frozen=True):
     """Who is there just now. `active` users are not suspended; `enrolled`: those of them with a second factor;
 
-    `throttled`: those whose budget of wrong codes is spent. `demanding`: repositories with a toggle that demands.
+    `throttled`: those whose budget of wrong codes is spent. `demanding`: repositories with a toggle that requires.
     """
 
     active: int

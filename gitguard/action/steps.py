@@ -58,7 +58,7 @@ def add_user(tx: Writing, name: str, at: int, actor: str) -> None:
 
 
 def new_invite(tx: Writing, keyring: Keyring, name: str, at: int, actor: str) -> str:
-    """A fresh invite for a user who is there; the one before it is void."""
+    """A fresh invite for a user who is there; the one before it no longer works."""
     present(tx, name)
     token = invite.issue(tx, keyring, name, at)
     tx.record("invite-issued", at, actor, user=name)

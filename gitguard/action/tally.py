@@ -1,4 +1,4 @@
-"""The last thirty days in numbers: verifications, and decisions by reason. Counted as the log grows, never anew.
+"""The last thirty days in numbers: verifications, and decisions by reason. Counted as the log grows, never again.
 
 What was counted up to where stands together in one file, written in one step, so that two who count at once agree.
 `admin session sweep` counts each minute; whoever shows the numbers counts what is new since, if that is not much.
@@ -86,7 +86,7 @@ def _read(installation: Installation) -> _Counted:
         days = {date: Day(date, int(v), int(a), Counter(r)) for date, (v, a, r) in held["days"].items()}
         return _Counted(int(held["inode"]), int(held["offset"]), int(held["seq"]), days)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return _Counted()  # missing, or of no use: counted anew
+        return _Counted()  # missing, or of no use: counted again
 
 
 def _written(counted: _Counted) -> bytes:

@@ -1,4 +1,4 @@
-"""What is demanded of a repository: by its own admins (the toggle), by the server's admin (toggle and floor)."""
+"""What is required of a repository: by its own admins (the toggle), by the server's admin (toggle and floor)."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _as_admin(
         toggle.check_offered(settings)
         return apply(tx)
 
-    with installation.store.reading() as tx:  # before anybody is asked for a code
+    with installation.store.reading() as tx:  # before anyone is asked for a code
         repository = known(tx, installation.settings, name)
         if not toggle.may_administer(tx, installation.settings, repository, person.user):
             raise Refusal("forbidden", text=f"only the admins of {repository.name} may do this")

@@ -20,9 +20,7 @@ YOUNGEST_SECONDS = (
     30 * 86400
 )  # what is younger is still counted: charts, and who has not verified for a while
 STEP = 10_000  # records that leave in one transaction: others wait while it lasts
-AT_ONCE = (
-    10_000  # records in one transaction: whoever reads them through a pager must not hold one open overnight
-)
+AT_ONCE = 10_000  # records in one transaction: anyone who reads them through a pager must not hold one open overnight
 
 
 def records(store: Store, after: int = 0) -> Iterator[AuditRecord]:

@@ -27,7 +27,7 @@ class Hook(Struct, frozen=True):
 
 
 class WayOut(Struct, frozen=True):
-    """`keys` that go on without the gate, `left_out` those of suspended users, who stay out; `copy`: the key file as it was."""
+    """`keys` that continue without the gate, `left_out` those of suspended users, who stay out; `copy`: the key file as it was."""
 
     keys: tuple[Key, ...]
     left_out: tuple[Key, ...]
@@ -43,7 +43,7 @@ def plan(installation: Installation) -> WayOut:
 
 
 def carry_out(installation: Installation, moment: Moment, actor: str, reason: str) -> WayOut:
-    """Do it: the trail first, then keys, then hooks; one that cannot be changed is named, and the rest goes on. Raises Refusal."""
+    """Do it: the trail first, then keys, then hooks; one that cannot be changed is named, and the rest continues. Raises Refusal."""
     with locked(
         installation.lock
     ):  # asked within: nobody is suspended, and no key removed, between the question and the file

@@ -14,7 +14,7 @@ from gitguard.store.contract import Store
 
 
 class Rotated(Struct, frozen=True):
-    """`cipher_key`: the new key's name; `secrets`: how many were encrypted anew."""
+    """`cipher_key`: the new key's name; `secrets`: how many were encrypted again."""
 
     cipher_key: str
     secrets: int

@@ -58,7 +58,7 @@ def add(
 
 
 def invite(installation: Installation, names: list[str], moment: Moment, actor: str) -> list[Changed]:
-    """A fresh invite for each; the ones before are void. Raises Refusal, and then none was made."""
+    """A fresh invite for each; the ones before no longer work. Raises Refusal, and then none was made."""
     with installation.store.writing() as tx:
         tokens = [steps.new_invite(tx, installation.keyring, name, moment.at, actor) for name in names]
     return [Changed(name, Effects(), token=token) for name, token in zip(names, tokens, strict=True)]
@@ -101,7 +101,7 @@ class Emergency(Struct, frozen=True):
 def emergency(installation: Installation, name: str, moment: Moment, actor: str, reason: str) -> Emergency:
     """Suspend, end sessions, transfers and prompts, void the invite, then look up the last day. Raises Refusal.
 
-    Somebody who is suspended already is looked up all the same.
+    Someone who is suspended already is looked up all the same.
     """
     with installation.store.writing() as tx:
         steps.check_present(tx, name)

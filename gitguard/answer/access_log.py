@@ -1,6 +1,6 @@
 """The access log: one JSON line per Git decision, appended in a single write.
 
-The file is opened anew for each line, so rotation needs no signal. Plain dialect: the gate loads this
+The file is opened again for each line, so rotation needs no signal. Plain dialect: the gate loads this
 file; `_json` is the C encoder alone, since the json package costs three times the write.
 """
 

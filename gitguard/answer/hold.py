@@ -1,8 +1,8 @@
-"""A refused push that waits for its person, and goes on by itself when they have verified elsewhere.
+"""A refused push that waits for its person, and continues by itself when they have verified elsewhere.
 
 The gate holds a push that is refused for its repository, the hook one that is refused for its refs. Loaded only when a push
 is refused for want of a verification and `[session] wait` allows it. It holds no lock and no transaction; it asks the very
-question of whoever holds again, once in five seconds and when the store has changed. MUST: the last answer before it goes
+question of anyone who holds again, once in five seconds and when the store has changed. MUST: the last answer before it goes
 on comes after the note is gone, so that a change which ends connections meets either a note (and a push that will ask
 again) or a connection. MUST: what reads before it writes meets no world that changes in between, so a push behind a
 read that was refused does not wait. Plain dialect.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Places = tuple[str, str, str]
 
 TICK_SECONDS = 0.5
-ANEW_SECONDS = 5  # dates and lifetimes pass without anybody changing the store
+ANEW_SECONDS = 5  # dates and lifetimes pass without anyone changing the store
 NO_WAIT = "gitguard=no-wait"  # in GIT_PROTOCOL: the client asks for the refusal at once, to ask its person by itself
 
 
@@ -72,7 +72,7 @@ def hold(
     ask: "Callable[[], Decision]",
     sleep: "Callable[[float], None]",
 ) -> bool:
-    """Wait at most `config.wait_seconds`; whether it came to wait at all. Whoever calls asks once more then.
+    """Wait at most `config.wait_seconds`; whether it came to wait at all. Anyone who calls asks once more then.
 
     `ask` puts the question again; `sleep` takes at most so many seconds, and raises OSError when the client is gone.
     """
@@ -102,7 +102,7 @@ def hold(
 
 
 def load_lightly(places: "Places") -> Config:
-    """The configuration; compiled, if it has to be, by a child: what that takes would stay with whoever waits. Raises Refusal("config-invalid")."""
+    """The configuration; compiled, if it has to be, by a child: what that takes would stay with anyone who waits. Raises Refusal("config-invalid")."""
     if not is_current(places):
         child = posix.fork()
         if child == 0:

@@ -155,7 +155,7 @@ def always(context: UserContext, switch: str) -> int:
 def remove(context: UserContext) -> int:
     """Remove the second factor, for a code given now, after saying what that means.
 
-    MUST: names of repositories come after the code: whoever has the key alone learns numbers.
+    MUST: names of repositories come after the code: anyone who has the key alone learns numbers.
     """
     if not context.settings.account.allow_remove:
         raise Refusal(

@@ -21,9 +21,9 @@ from gitguard.store.rows import Key, Repository
 
 
 def show(context: UserContext, repo: str, json: bool) -> int:
-    """What a repository demands; anyone whose key is known may ask.
+    """What a repository requires; anyone whose key is known may ask.
 
-    Behind a program with its own list of repositories a session is needed, or being an admin of it: or the answer
+    Behind a program with its own list of repositories a session is needed, or being an admin of it; otherwise the answer
     would tell which names are there.
     """
     with context.installation.store.reading() as tx:
@@ -89,7 +89,7 @@ def show_repository(
 
 
 def require(context: UserContext, repo: str, require: str) -> int:
-    """Set what the repository demands."""
+    """Set what the repository requires."""
     done, effects = with_code(
         context,
         lambda typed, at: toggles.set_require(context.installation, context.person, repo, require, at, typed),

@@ -100,7 +100,7 @@ def _live_until(context: UserContext, status: Status, repository: str, moment: M
 
 
 def invite_hint(context: UserContext) -> str:
-    """What enrolling asks for, said before somebody starts it."""
+    """What enrolling asks for, said before someone starts it."""
     if context.settings.second_factor.self_enrolment == "open":
         return ""
     return "you need the invite that your server admin sent you; none? ask them"

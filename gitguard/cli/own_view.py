@@ -17,7 +17,7 @@ from gitguard.verbs import VERBS
 
 
 def greet(context: UserContext) -> int:
-    """Who you are, which key, in a 2FA session or not, how to go on."""
+    """Who you are, which key, in a 2FA session or not, how to continue."""
     moment = now()
     with context.installation.store.reading() as tx:
         key = tx.key(context.person.credential.text)
@@ -62,7 +62,7 @@ def show_help(context: UserContext) -> int:
 
 
 def status(context: UserContext, json: bool, check: bool) -> int:
-    """Enrolled, verified, until when, and what is demanded; with `check` only as exit status."""
+    """Enrolled, verified, until when, and what is required; with `check` only as exit status."""
     moment = now()
     with context.installation.store.reading() as tx:
         status = status_of(tx, context.settings, context.person, moment)
@@ -99,7 +99,7 @@ def status(context: UserContext, json: bool, check: bool) -> int:
 
 
 def _say_changed(context: UserContext, moment: Moment, *, verified: bool) -> None:
-    """What another key, or this one elsewhere, changed within a month. MUST: whoever has the key alone learns how much."""
+    """What another key, or this one elsewhere, changed within a month. MUST: anyone who has the key alone learns how much."""
     network, own_key = network_of(context.person.address) or "", context.person.credential.text
     with context.installation.store.reading() as tx:
         changes = tx.changes(context.person.user, moment.at - TOLD_SECONDS)
@@ -115,7 +115,7 @@ def _say_changed(context: UserContext, moment: Moment, *, verified: bool) -> Non
 
 
 def _say_demanded(status: Status, closed: dict[str, list[str]]) -> None:
-    """Numbers for whoever has the key; names for whoever is in a session."""
+    """Numbers for anyone who has the key; names for anyone who is in a session."""
     if status.always:
         click.echo('2FA required for you: everything ("always" is on)')
         return

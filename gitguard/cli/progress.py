@@ -1,4 +1,4 @@
-"""A line that says how far a command is, where somebody watches and it takes longer than two seconds."""
+"""A line that says how far a command is, where someone watches and it takes longer than two seconds."""
 
 from __future__ import annotations
 

@@ -20,7 +20,9 @@ VERIFY_SECONDS = 120
 
 
 MOST_WAITING = 8  # prompts of one key at a time, about 30 MB each
-AT_ONCE_SECONDS = 2.0  # what comes by then was piped in or is no burden; whoever waits longer takes a place
+AT_ONCE_SECONDS = (
+    2.0  # what comes by then was piped in or is no burden; anyone who waits longer takes a place
+)
 
 
 class PromptQueue(Struct, frozen=True):
@@ -81,7 +83,7 @@ def ask(question: str, seconds: int = VERIFY_SECONDS, queue: PromptQueue | None 
 
 
 def aside(text: str, *, nl: bool = True) -> None:
-    """Say something on stderr that nobody has to hear: what was asked for goes on without a listener."""
+    """Say something on stderr that nobody has to hear: what was asked for continues without a listener."""
     with contextlib.suppress(OSError):
         click.echo(text, err=True, nl=nl)
 

@@ -33,7 +33,7 @@ def ask(question: str) -> str | None:
 
 
 def can_ask() -> bool:
-    """Whether anybody can be asked."""
+    """Whether anyone can be asked."""
     return _has_terminal() or bool(_askpass())
 
 

@@ -1,6 +1,6 @@
 """What is known of one's sessions without asking a server: for a shell prompt, which is drawn again and again.
 
-The file is there once somebody has asked for it (`gitguard status --porcelain`); from then on each verification
+The file is there once someone has asked for it (`gitguard status --porcelain`); from then on each verification
 and each `gitguard status` renews it. It holds no secret, and decides nothing.
 """
 
@@ -67,7 +67,7 @@ def line(url: str) -> tuple[str, int]:
 
 
 def refresh(server: Server, command: list[str], url: str = "", folder: str | None = None) -> None:
-    """Ask the server by `command`, which is `QUESTION` over ssh, and note the answer, if anybody reads such notes."""
+    """Ask the server by `command`, which is `QUESTION` over ssh, and note the answer, if anyone reads such notes."""
     if not os.path.exists(_path()):
         return
     try:

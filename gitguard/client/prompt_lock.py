@@ -20,7 +20,7 @@ from gitguard.client.known_servers import folder
 from gitguard.client.remote import Server
 from gitguard.message.moments import clock
 
-STALE_SECONDS = 150.0  # longer than anybody is asked for a code
+STALE_SECONDS = 150.0  # longer than anyone is asked for a code
 _LOOK_SECONDS = 0.1
 _TOLD_SECONDS = 0.5  # who waits for longer is told for whom
 
@@ -34,7 +34,7 @@ def _path(server: Server, what: str) -> str:
 def turn(server: Server, tell: Callable[[str], None]) -> Iterator[bool]:
     """Wait for the turn to ask for `server`; False where it does not come, or cannot be taken at all.
 
-    `tell`: called once, in words, where somebody else has it.
+    `tell`: called once, in words, where someone else has it.
     """
     held: int | None = None
     with _unwinding():
@@ -75,14 +75,14 @@ def _who(path: str) -> str:
 
 
 def _where() -> str:
-    """The terminal in which somebody is asked, as far as it has a name."""
+    """The terminal in which someone is asked, as far as it has a name."""
     with contextlib.suppress(OSError, AttributeError):
         return os.ttyname(2)
     return "another window"
 
 
 def _take(path: str) -> int | None:
-    """A handle that holds the turn, None while somebody else has it."""
+    """A handle that holds the turn, None while someone else has it."""
     note = json.dumps({"pid": os.getpid(), "since": int(time.time()), "where": _where()}).encode()
     if sys.platform == "win32":
         return _take_by_file(path, note)
@@ -112,7 +112,7 @@ def _take_by_file(path: str, note: bytes) -> int | None:
 
 
 def _let_go(path: str, held: int) -> None:
-    """MUST: where it is a lock the file stays: whoever waits has it open, and another one would be another lock."""
+    """MUST: where it is a lock the file stays: anyone who waits has it open, and another one would be another lock."""
     with contextlib.suppress(OSError):
         os.close(held)
     if sys.platform == "win32":

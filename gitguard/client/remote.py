@@ -49,7 +49,7 @@ class Server(NamedTuple):
 
 class SshCommand(NamedTuple):
     """The ssh that Git would run. `snippet` is for a shell, otherwise `program` is the file; `local`: a clone's own
-    configuration says so, which somebody else may have written. `folder` is where Git would run it.
+    configuration says so, which someone else may have written. `folder` is where Git would run it.
     """
 
     program: str = "ssh"
@@ -100,7 +100,7 @@ def _default_remote() -> str:
 def _git(*words: str) -> str | None:
     """What git prints in this folder, stripped; None if it fails. Raises Refusal("usage") if there is no git.
 
-    A bare repository that merely lies in a work tree is not taken for the clone: its configuration is somebody else's.
+    A bare repository that merely lies in a work tree is not taken for the clone: its configuration is someone else's.
     """
     try:
         done = subprocess.run(

@@ -121,7 +121,7 @@ def _forward(data: bytes) -> None:
 
 
 def _verify(ssh: SshCommand, server: Server, options: list[str], began: float, refusal: bytes) -> bool:
-    """Ask for a code and verify with it, or find that somebody else has meanwhile. False: the refusal stands."""
+    """Ask for a code and verify with it, or find that someone else has meanwhile. False: the refusal stands."""
     if not askpass.can_ask():
         _say(
             "nobody can be asked here, with neither a terminal nor an askpass program; verify first: gitguard verify"
@@ -146,7 +146,7 @@ def _verify(ssh: SshCommand, server: Server, options: list[str], began: float, r
                 return False
             if code == last:
                 _say("the same answer again; it was not sent")
-                return False  # a program that answers for nobody would go on for ever
+                return False  # a program that answers for nobody would continue for ever
             last = code
             if not _is_shaped(code):
                 _say("not a code; nothing was sent")
@@ -179,7 +179,7 @@ def _is_shaped(code: str) -> bool:
 
 
 def _sent(ssh: SshCommand, server: Server, options: list[str], code: str) -> int:
-    """Verify with `code`, which goes on stdin; ssh's status. What the server says is told on stderr, as Git shows such words."""
+    """Verify with `code`, which continues stdin; ssh's status. What the server says is told on stderr, as Git shows such words."""
     command = _command(ssh, [*_quiet(ssh), *options, server.destination, "2fa verify --no-prompt"])
     done = subprocess.run(
         command, input=code.encode() + b"\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False

@@ -119,7 +119,7 @@ def _run(verb: Verb, path: list[str]) -> Run:
             return 0
         typed = None
         if verb.name == "verify" and (values or not known):
-            # Codes go on stdin: arguments show in process lists.
+            # Codes continue stdin: arguments show in process lists.
             typed = " ".join(values) if values else _asked(f"code for {server.shown}, or a recovery code")
             values, options["no_prompt"] = [], True
         elif verb.name == "enroll" and not known:
@@ -290,7 +290,7 @@ def _qr_size(*, aside: bool = False) -> str:
 
 
 def _asked(question: str) -> str:
-    """One line from whoever types, or from what is piped in. Raises Refusal("not-a-code") when nothing comes."""
+    """One line from anyone who types, or from what is piped in. Raises Refusal("not-a-code") when nothing comes."""
     click.echo(f"{question}: ", err=True, nl=False)
     line = b""
     while len(line) < LONGEST_TYPED and (byte := os.read(0, 1)) not in (b"", b"\n"):
@@ -302,7 +302,7 @@ def _asked(question: str) -> str:
 
 
 def _over_ssh(ssh: SshCommand, server: Server, words: list[str], typed: str | None, *, attached: bool) -> int:
-    """Run the verb there. `typed` goes on stdin; otherwise the terminal is attached, or (not `attached`) nothing is."""
+    """Run the verb there. `typed` continues stdin; otherwise the terminal is attached, or (not `attached`) nothing is."""
     command = ssh_command(ssh, server, words)
     try:
         if typed is not None:

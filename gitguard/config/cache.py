@@ -1,4 +1,4 @@
-"""The settings of one file, read anew only when it has changed: for a process that answers many requests."""
+"""The settings of one file, read again only when it has changed: for a process that answers many requests."""
 
 from __future__ import annotations
 

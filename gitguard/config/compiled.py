@@ -71,7 +71,7 @@ class Config:
 
     @property
     def policy(self) -> Policy:
-        """What decides what is demanded."""
+        """What decides what is required."""
         return Policy(
             self.enforcement,
             self.lifetime_seconds,
@@ -101,7 +101,7 @@ def _opener(path: str, flags: int) -> int:
 
 
 def read(compiled: str, path: str, entry: "posix.stat_result | None", uid: int) -> "Config | None":
-    """The compiled form if it may be believed and describes `entry`, else None: it is made anew."""
+    """The compiled form if it may be believed and describes `entry`, else None: it is made again."""
     try:
         with open(compiled, "rb", opener=_opener) as file:
             made = posix.fstat(file.fileno())

@@ -3,9 +3,9 @@
 A prefix of a file is a file, and most defaults are the open ones: whoever saves empties the file first, a full disk cuts
 it, an editor dies in the middle. So a file with a fault closes, and one without is believed
 
-- if it demands no less than the last good form (config/strictness.py), at once;
-- if somebody vouched for these very bytes (`init`, `config check`, `config edit`), at once;
-- else once nobody has written it for `SETTLED_SECONDS`, unless it looks cut off; until then the last good form goes on.
+- if it requires no less than the last good form (config/strictness.py), at once;
+- if someone vouched for these very bytes (`init`, `config check`, `config edit`), at once;
+- else once nobody has written it for `SETTLED_SECONDS`, unless it looks cut off; until then the last good form continues.
 
 What ends where a page ends, and what cannot be noted as the last good form while it is new or looks cut off, closes too.
 
@@ -35,7 +35,7 @@ SETTLED_SECONDS = 2
 VOUCHED_SECONDS = 3600  # from `config check` to the file's being put in place
 _TRIES = 3
 _BLOCK_BYTES = 512  # a full disk cuts a file where a block ends, and a buffer is written whole
-_PAGE_BYTES = 4096  # by which nearly every file system and buffer goes: what ends there is looked at whatever it demands
+_PAGE_BYTES = 4096  # by which nearly every file system and buffer goes: what ends there is looked at whatever it requires
 
 
 class InForce(Struct, frozen=True):
@@ -70,7 +70,7 @@ def in_force(path: str, compiled: str, at: float | None = None) -> InForce:
     if not is_account(str(settings.host.account)):
         return InForce(settings, data, entry)
     if young and cut and not vouched:
-        # Perhaps the beginning of what is being saved: it counts for now, since it demands no less, and is not kept.
+        # Perhaps the beginning of what is being saved: it counts for now, since it requires no less, and is not kept.
         return InForce(settings, data, None)
     if _put(compiled, "good", data):
         if vouched or not young:
@@ -86,7 +86,7 @@ def _closed(path: str, what: str) -> ConfigurationError:
 
 
 def less_than_before(compiled: str, data: bytes, path: str) -> str:
-    """In which setting `data` demands less than the last good form, and whether it looks cut off, in words; "" for none."""
+    """In which setting `data` requires less than the last good form, and whether it looks cut off, in words; "" for none."""
     before = _parsed(_good(compiled), path)
     less = demands_less(parse(data, path), before) if before is not None else ""
     if not less:
@@ -117,12 +117,12 @@ def read(path: str) -> tuple[os.stat_result, bytes]:
 
 
 def vouch(compiled: str, data: bytes) -> bool:
-    """Somebody who looked says that `data` is whole: it counts at once when it is put in place. Whether that was noted."""
+    """Someone who looked says that `data` is whole: it counts at once when it is put in place. Whether that was noted."""
     return _put(compiled, "vouched", _name_of(data))
 
 
 def is_vouched(compiled: str, data: bytes, at: float | None = None) -> bool:
-    """Whether somebody vouched for `data` a short while ago."""
+    """Whether someone vouched for `data` a short while ago."""
     found = _own_file(_beside(compiled, "vouched"))
     if found is None:
         return False

@@ -1,4 +1,4 @@
-"""The configuration as the gate wants it: from its compiled form while that is current, else compiled anew.
+"""The configuration as the gate wants it: from its compiled form while that is current, else compiled again.
 
 Plain dialect: gate and hook load this file; the compiler itself is loaded only after a change.
 """
@@ -11,7 +11,7 @@ from gitguard.message.reasons import Refusal
 
 
 def load(path: str, compiled: str, hook: str) -> Config:
-    """The configuration at `path`, from its `compiled` form if that is current, else compiled anew.
+    """The configuration at `path`, from its `compiled` form if that is current, else compiled again.
 
     `hook` is the file whose bytes a live hook has; it counts only when compiling.
 

@@ -44,7 +44,7 @@ def parse(data: bytes, path: str = "gitguard.toml") -> Settings:
 
 @contextlib.contextmanager
 def server_zone() -> Iterator[None]:
-    """Dates are of the server's zone, whatever TZ whoever reads the file brought along: a client may send it."""
+    """Dates are of the server's zone, whatever TZ anyone who reads the file brought along: a client may send it."""
     brought = os.environ.pop("TZ", None)
     time.tzset()
     try:

@@ -84,7 +84,7 @@ def _of_one(settings: Settings, rule: RuleTable, at: int) -> list[str]:
 
 
 def _of_nobody(settings: Settings, rule: RuleTable, known: Known) -> list[str]:
-    """Names and patterns that nothing answers to: a slip of the pen, or somebody who has left."""
+    """Names and patterns that nothing answers to: a slip of the pen, or someone who has left."""
     found = []
     strangers = sorted(_members(settings, rule) - known.users)
     if rule.users and len(strangers) == len(_members(settings, rule)):
@@ -104,7 +104,7 @@ def _of_nobody(settings: Settings, rule: RuleTable, known: Known) -> list[str]:
 
 
 def _members(settings: Settings, rule: RuleTable) -> set[str]:
-    """The users that a rule names, groups resolved; empty for anybody."""
+    """The users that a rule names, groups resolved; empty for anyone."""
     return {
         str(name)
         for who in rule.users
@@ -119,7 +119,7 @@ def _covers(settings: Settings, earlier: RuleTable, later: RuleTable, at: int) -
     users = not earlier.users or bool(
         later.users and _members(settings, later) <= _members(settings, earlier)
     )
-    # A rule that demands also counts where user or address is unknown, and one that frees does not.
+    # A rule that requires also counts where user or address is unknown, and one that frees does not.
     certain = bool(earlier.require) or (not earlier.users and not earlier.from_) or not later.require
     return (
         begun
@@ -156,7 +156,7 @@ def _networks_within(later: Sequence[str], earlier: Sequence[str]) -> bool:
 
 
 def _of_refs(rule: RuleTable) -> list[str]:
-    """Patterns of refs that are in order, and hardly what somebody means."""
+    """Patterns of refs that are in order, and hardly what someone means."""
     found = []
     for pattern in map(str, rule.refs):
         whole = whole_ref(pattern)
@@ -185,7 +185,7 @@ def _of_refs(rule: RuleTable) -> list[str]:
 
 
 def _frees_stand_ins(settings: Settings, index: int) -> list[str]:
-    """A rule that frees tags (or another folder) beside one that demands branches: what is looked up first is free."""
+    """A rule that frees tags (or another folder) beside one that requires branches: what is looked up first is free."""
     rule = settings.rules[index]
     freed = [
         str(one)

@@ -12,7 +12,7 @@ from gitguard.policy.situation import Policy
 
 
 def policy_of(settings: Settings) -> Policy:
-    """What decides what is demanded; made once for as long as the same settings ask."""
+    """What decides what is required; made once for as long as the same settings ask."""
     global _last  # noqa: PLW0603 - one pair, read and replaced in one step: threads ask by different settings
     last = _last
     if last is not None and last[0] is settings:

@@ -1,4 +1,4 @@
-"""Whether one configuration demands no less than another: asked before a file that may be half written is believed.
+"""Whether one configuration requires no less than another: asked before a file that may be half written is believed.
 
 Cautious: what cannot be compared key by key counts as less. Two settings that differ in words for people alone (help,
 apps, names, links, where logs go) demand the same.
@@ -21,7 +21,7 @@ _SCOPE = {"user": 0, "key": 1, "address": 2}
 
 
 def demands_less(new: Settings, old: Settings) -> str:
-    """Where `new` demands less than `old` or cannot be compared with it, such as `[git] enforcement`; "" if nowhere."""
+    """Where `new` requires less than `old` or cannot be compared with it, such as `[git] enforcement`; "" if nowhere."""
     return next(_less(new, old), "")
 
 
@@ -45,7 +45,7 @@ def _less(new: Settings, old: Settings) -> Iterator[str]:
     yield from _people(new, old)
     yield from _web(new, old)
     if old.notify.command and not (new.notify.command and set(new.notify.events) >= set(old.notify.events)):
-        yield "[notify]"  # it demands nothing, but a file that was cut off must not end it unheard
+        yield "[notify]"  # it requires nothing, but a file that was cut off must not end it unheard
 
 
 def _places(settings: Settings) -> tuple[object, ...]:
@@ -85,7 +85,7 @@ def _web(new: Settings, old: Settings) -> Iterator[str]:
 def _rules_hold(new: Settings, old: Settings) -> bool:
     """Whether the rules are the same, but for further ones that demand, none of them for longer than any that was there.
 
-    Groups are compared by whoever asks. A longer lifetime above a shorter one would loosen what the lower one demands.
+    Groups are compared by anyone who asks. A longer lifetime above a shorter one would loosen what the lower one requires.
     """
     if new.rules and "off" in (new.git.enforcement, old.git.enforcement):
         return new.git.enforcement == old.git.enforcement or new.rules == old.rules

@@ -32,7 +32,7 @@ def decide(
 ) -> Decision:
     """The answer to `request`: `.refusal` is set, or `.verdict` is an allowed one, or the command is our own.
 
-    `updates` are a push's, where whoever asks knows them before Git does: `explain`.
+    `updates` are a push's, where anyone who asks knows them before Git does: `explain`.
     """
     decision = Decision(request)
     decision.updates = updates

@@ -1,4 +1,4 @@
-"""The one judgement that gate, hook, `explain` and the sweep share: what is demanded, and whether it is met.
+"""The one judgement that gate, hook, `explain` and the sweep share: what is required, and whether it is met.
 
 Plain dialect: gate and hook load this file.
 """
@@ -69,7 +69,7 @@ def _lenders(store: GateQuery, directory: str) -> "tuple[tuple[str, str, int | N
 
 
 def _by_refs(decision: Decision) -> str:
-    """Which ref demands it, by which rule: once, however many refs there are. "" before the refs are known."""
+    """Which ref requires it, by which rule: once, however many refs there are. "" before the refs are known."""
     refs = decision.requirement.refs if decision.updates else ()
     if not refs:
         return ""
@@ -82,7 +82,7 @@ def _by_refs(decision: Decision) -> str:
 def judge(decision: Decision, config: Config, store: GateQuery) -> None:
     """Set `.requirement` and `.verdict` by `.freshness`; a refused verdict is raised as a Refusal.
 
-    MUST: without the data that the session scope needs no session counts; whoever fills in the freshness finds none.
+    MUST: without the data that the session scope needs no session counts; anyone who fills in the freshness finds none.
     """
     decision.requirement = config.policy.demands(situation_of(decision, config, store))
     decision.verdict = answer = verdict(

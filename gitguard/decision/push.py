@@ -1,7 +1,7 @@
 """The second look at a push, when Git has received it: by today's policy, for whom the grant names.
 
 From the grant come who pushes, from where and how fresh the verification was when the gate looked, so a session that
-merely ran out during a long upload still counts; whether session, user and key still stand is asked of the store.
+merely expired during a long upload still counts; whether session, user and key still stand is asked of the store.
 Plain dialect: the hook loads this file.
 """
 

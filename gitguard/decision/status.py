@@ -107,7 +107,7 @@ def status_of(tx: Reading, settings: Settings, person: Person, moment: Moment) -
 def demanded(
     tx: Reading, policy: Policy, user: str, operation: str, moment: Moment, *, address: str = ""
 ) -> list[tuple[Repository, Requirement]]:
-    """What each repository demands of `user` for `operation`, with what it borrows and lends; their own switch left out.
+    """What each repository requires of `user` for `operation`, with what it borrows and lends; their own switch left out.
 
     It looks at all of them; of one, `demanded_of` does.
     """
@@ -139,7 +139,7 @@ def demanded_of(
     *,
     address: str = "",
 ) -> Requirement:
-    """What one repository demands, at the cost of one."""
+    """What one repository requires, at the cost of one."""
     lenders = [tx.repository_at(directory) for directory in tx.lenders(repository.name)]
     return _demands(
         policy,
@@ -176,7 +176,7 @@ def _demands(
 
 
 def exempted(settings: Settings, repository: str, moment: Moment) -> list[RuleTable]:
-    """The rules that exempt somebody in `repository` at `moment`."""
+    """The rules that exempt someone in `repository` at `moment`."""
     return [
         rule
         for rule in settings.rules

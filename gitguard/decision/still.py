@@ -36,9 +36,9 @@ def still_allowed(process: GateProcess, config: Config, store: GateQuery, moment
 
 
 def _answer_gate(config: Config, store: GateQuery, process: GateProcess, moment: Moment) -> str:
-    """A gate that still decides may have read the store a moment too early: it is let be to say its refusal, and ended if it goes on.
+    """A gate that still decides may have read the store a moment too early: it is let be to say its refusal, and ended if it continues.
 
-    One that is held asks again before it goes on, so that a verification that is still missing ends nothing.
+    One that is held asks again before it continues, so that a verification that is still missing ends nothing.
     """
     line = process.line if process.kind == HELD or not is_waiting(process) else "2fa help"
     age = seconds_since_login(process.pid, moment.boot_seconds) if process.login_counts else None

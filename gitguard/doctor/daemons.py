@@ -185,7 +185,7 @@ def _is_wanted(name: str, files: list[str]) -> bool:
 
 
 def _stopped(name: str, files: list[str]) -> str:
-    """Debian's own unit goes on without what an admin added; any other ends, with its socket, and its file is kept."""
+    """Debian's own unit continues without what an admin added; any other ends, with its socket, and its file is kept."""
     if name in _OWN:
         return f"mv {files[-1]} {files[-1]}.off && systemctl daemon-reload && systemctl restart ssh"
     socket = files[0].replace(".service", ".socket")

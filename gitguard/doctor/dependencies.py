@@ -22,7 +22,7 @@ SHOWN = 8  # of one name; the rest is a count
 
 
 class Lean(NamedTuple):
-    """`name` of the finding if somebody else may write `path`; `why` it counts, as the end of a sentence.
+    """`name` of the finding if someone else may write `path`; `why` it counts, as the end of a sentence.
 
     `undo`: the line after which nothing leans on it any more, "" where that cannot be.
     """
@@ -59,12 +59,12 @@ def leaning_findings(
 
 
 def _way_back(said: str, lean: Lean) -> str:
-    """What is somebody's own stays theirs, and is leant on no more; what is the system's is closed."""
+    """What is someone's own stays theirs, and is leant on no more; what is the system's is closed."""
     return lean.undo if lean.undo and " belongs to " in said else way_back(said, "root")
 
 
 def loader_leans() -> Iterator[Lean]:
-    """What every program is loaded by, and who everybody is."""
+    """What every program is loaded by, and who everyone is."""
     for path in (
         "/etc/ld.so.conf",
         "/etc/ld.so.cache",

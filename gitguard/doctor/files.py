@@ -78,7 +78,7 @@ def configuration_findings(places: Places) -> Iterator[Finding]:
 
 
 def _bundle_findings(places: Places) -> Iterator[Finding]:
-    """Without them, or with old ones, all goes on; each request only takes longer."""
+    """Without them, or with old ones, all continues; each request only takes longer."""
     for path, made in (
         (places.gate + launcher.BUNDLE, launcher.gate_bundle()),
         (places.hook + launcher.BUNDLE, launcher.hook_bundle()),
@@ -208,7 +208,7 @@ def _time_of(path: str) -> float | None:
 
 
 def shared_address_findings(shared: list[tuple[str, int]]) -> Iterator[Finding]:
-    """Several people behind one private address: a proxy may give everybody its own, and scope `address` then means little.
+    """Several people behind one private address: a proxy may give everyone its own, and scope `address` then means little.
 
     `shared`: (network, how many have sessions from it) where they are at least `SHARED_BY`.
     """

@@ -3,7 +3,7 @@
 Whatever shuts people out before the gate, or lets them past it, is seen by its effect, whoever thought of its cause.
 
 MUST: the line carries our forced command and the name of nobody, so that even its holder is refused; the key file is what it
-was afterwards, also where somebody else wrote it meanwhile. What the other side may do in between: another command of ours
+was afterwards, also where someone else wrote it meanwhile. What the other side may do in between: another command of ours
 waits for the lock; a kill leaves a gated line of a key that nobody has, which the next change of any key takes away.
 """
 
@@ -189,4 +189,4 @@ def _gated(installation: Installation, public: str) -> Iterator[None]:
             if line in now:
                 replace(path, now.replace(line, b"", 1), 0o600)
     if now.replace(line, b"", 1) != before:
-        write_keys(installation)  # somebody wrote it who takes no lock
+        write_keys(installation)  # someone wrote it who takes no lock

@@ -1,4 +1,4 @@
-"""Programs that make anybody the Git account, or that read past all modes: setuid, setgid, capabilities; and su that asks for nothing.
+"""Programs that make anyone the Git account, or that read past all modes: setuid, setgid, capabilities; and su that asks for nothing.
 
 A bounded walk: what was not reached is said. Source: capabilities(7), xattr(7), pam.conf(5).
 """
@@ -109,7 +109,7 @@ def _capabilities(path: str) -> list[str]:
 
 
 def su_findings(account: str) -> Iterator[Finding]:
-    """Rules by which `su` and its like let somebody become the account without anything that only they have."""
+    """Rules by which `su` and its like let someone become the account without anything that only they have."""
     for service in _SU:
         for path, line in pam_lines(service):
             words = line.split()
@@ -131,7 +131,7 @@ def _is_a_step(line: str) -> bool:
 
 
 def group_findings() -> Iterator[Finding]:
-    """Who is in a group that reads the disks themselves, or everybody's passwords."""
+    """Who is in a group that reads the disks themselves, or everyone's passwords."""
     for name in ("disk", "shadow", "kmem"):
         try:
             group = grp.getgrnam(name)

@@ -30,7 +30,7 @@ class Reach:
         self._members = self._all_members()  # at once: while we are root, who may change a group is known too
 
     def _all_members(self) -> dict[int, list[str]]:
-        """Group -> whoever is in it, or may put themselves in, and is neither root nor the account."""
+        """Group -> anyone who is in it, or may put themselves in, and is neither root nor the account."""
         found: dict[int, set[str]] = {}
         uids: dict[str, int] = {}
         for entry in pwd.getpwall():
@@ -181,7 +181,7 @@ def _acl(path: str, kind: str) -> list[tuple[int, int, int]]:
 
 
 def _group_admins() -> Iterator[tuple[str, list[str]]]:
-    """(group, whoever may change its members), as /etc/gshadow has it, where we may read that."""
+    """(group, anyone who may change its members), as /etc/gshadow has it, where we may read that."""
     try:
         with open("/etc/gshadow", encoding="utf-8", errors="replace") as file:
             lines = file.read().splitlines()

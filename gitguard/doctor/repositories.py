@@ -156,7 +156,7 @@ def _other_hooks(repository: Repository, uid: int, account: str) -> Iterator[Fin
 
 
 def lending_findings(tx: Reading, known: list[Repository]) -> Iterator[Finding]:
-    """Whoever lends can take away what its borrowers need, by maintenance too."""
+    """Anyone who lends can take away what its borrowers need, by maintenance too."""
     lends = lending(tx, known).lends
     for lender in known:
         if lender.name not in lends:
@@ -186,7 +186,7 @@ def _nested(found: Found) -> str:
 def demand_findings(
     settings: Settings, tx: Reading, known: list[Repository], config: str
 ) -> Iterator[Finding]:
-    """What is demanded of whom, and what is demanded of nobody."""
+    """What is required of whom, and what is required of nobody."""
     demanding = [r for r in known if toggle_requires(r.require, "push")]
     enforcement = settings.git.enforcement
     if enforcement == "off":
@@ -225,7 +225,7 @@ def demand_findings(
 
 
 def _invited(tx: Reading, missing: list[str]) -> str:
-    """The line that mends it, and voids no invite that is on its way to somebody."""
+    """The line that mends it, and invalidates no invite that is on its way to someone."""
     at = now().at
     without = [name for name in missing if (held := tx.invite(name)) is None or held[1] <= at]
     if not without:
@@ -236,7 +236,7 @@ def _invited(tx: Reading, missing: list[str]) -> str:
 
 
 def reading_demanded(settings: Settings, tx: Reading, known: list[Repository]) -> set[str]:
-    """The names of those whose reading demands 2FA of everybody: by toggle, or since the server enforces it."""
+    """The names of those whose reading requires 2FA of everyone: by toggle, or since the server enforces it."""
     del tx
     if settings.git.enforcement == "off":
         return set()
@@ -248,7 +248,7 @@ def reading_demanded(settings: Settings, tx: Reading, known: list[Repository]) -
 def reading_findings(
     settings: Settings, known: list[Repository], demanding: set[str], reach: Reach
 ) -> Iterator[Finding]:
-    """Which repositories other accounts of the machine read, past every key: a gap where reading demands 2FA."""
+    """Which repositories other accounts of the machine read, past every key: a gap where reading requires 2FA."""
     account = str(settings.host.account)
     said = {
         repository.name: who

@@ -1,4 +1,4 @@
-"""What shuts everybody out before the gate is asked, each cause by name: TCP wrappers, PAM's limits and times.
+"""What shuts everyone out before the gate is asked, each cause by name: TCP wrappers, PAM's limits and times.
 
 Source: hosts_access(5), limits.conf(5), time.conf(5), access.conf(5).
 """
@@ -49,7 +49,7 @@ def shut_out_findings(account: str, groups: list[str]) -> Iterator[Finding]:
 
 
 def let_in_by_wrappers() -> bool:
-    """Whether hosts.allow names somebody who may reach sshd: then others are kept out on purpose, perhaps this machine too."""
+    """Whether hosts.allow names someone who may reach sshd: then others are kept out on purpose, perhaps this machine too."""
     return any(_parts(line)[0] & {"sshd", "ALL"} for line in lines_of(ALLOW))
 
 

@@ -130,7 +130,7 @@ def read(
 def _with_includes(path: str, files: list[str], folders: list[str], depth: int = 0) -> list[str]:
     """The lines of a configuration and of what it includes; an unreadable file is one line that says so.
 
-    `folders`: where whoever may write could leave one more file that is included.
+    `folders`: where anyone who may write could leave one more file that is included.
     """
     files.append(path)
     try:
@@ -278,7 +278,7 @@ def _bytes(path: str) -> bytes:
 
 
 def _closed_findings(sshd: Sshd) -> Iterator[Finding]:
-    """What keeps everybody out, although the gate is right."""
+    """What keeps everyone out, although the gate is right."""
     account = sshd.account
     groups = {g.gr_name for g in grp.getgrall() if account in g.gr_mem}
     with contextlib.suppress(KeyError):
@@ -348,7 +348,7 @@ DECIDES = (
 
 
 def other_findings(main: Sshd, others: list[tuple[Daemon, Sshd]]) -> Iterator[Finding]:
-    """Daemons that would let somebody in by other settings than those that were looked at."""
+    """Daemons that would let someone in by other settings than those that were looked at."""
     for daemon, sshd in others:
         about = f"{daemon.where}: sshd {' '.join(daemon.options)}"
         remedy = daemon.stop

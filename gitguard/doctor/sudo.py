@@ -1,6 +1,6 @@
 """Rules of sudo and doas about the Git account, by their grammar: who, as whom, aliases taken apart. Source: sudoers(5), doas.conf(5).
 
-Whoever may become root by them administers the machine, which is not looked at; what counts here is who becomes the account
+Anyone who may become root by them administers the machine, which is not looked at; what counts here is who becomes the account
 without being root, and as whom the account may run anything.
 """
 

@@ -20,7 +20,7 @@ from gitguard.message.numbers import number
 
 SHADOW = "/etc/shadow"
 NOLOGIN = ("/etc/nologin", "/run/nologin", "/var/run/nologin")
-# Whoever is in one of these reads or becomes anything on the machine.
+# Anyone who is in one of these reads or becomes anything on the machine.
 _MIGHTY = ("root", "sudo", "wheel", "adm", "disk", "shadow", "docker", "lxd", "libvirt", "kvm")
 
 

@@ -67,7 +67,7 @@ def with_proof(
 
 
 def prove_known(context: ProofContext, person: Person, moment: Moment, typed: bytes | None) -> None:
-    """Whoever acts for others, with a fresh factor, does it from a network that is known, or gives a second code for it.
+    """Anyone who acts for others, with a fresh factor, does it from a network that is known, or gives a second code for it.
 
     Raises ProofWanted where `typed` is None, and what `prove` raises.
     """
@@ -89,7 +89,7 @@ def _is_good(context: ProofContext, session: Session, moment: Moment, at_most_se
 def replace_recovery_codes(
     context: ProofContext, person: Person, typed: bytes, moment: Moment
 ) -> tuple[str, ...]:
-    """A new set of recovery codes, shown once; the old set is void. Raises what `prove` raises."""
+    """A new set of recovery codes, shown once; the old set no longer works. Raises what `prove` raises."""
 
     def change(tx: Writing, proof: Proof) -> tuple[str, ...]:
         count = context.renewed().settings.second_factor.recovery_codes

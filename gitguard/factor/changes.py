@@ -1,4 +1,4 @@
-"""What lasts and was changed by somebody with the person's own code, kept to be told to them where they verify next."""
+"""What lasts and was changed by someone with the person's own code, kept to be told to them where they verify next."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gitguard.store.contract import Writing
 from gitguard.store.rows import Change, Guessing
 
 TOLD_SECONDS = 30 * 86400  # what changed longer ago is not told any more
-REJECTED_SECONDS = 7 * 86400  # nor wrong codes, to somebody who is never at home
+REJECTED_SECONDS = 7 * 86400  # nor wrong codes, to someone who is never at home
 
 
 def note_change(tx: Writing, event: str, person: Person, moment: Moment, subject: str = "") -> None:

@@ -1,9 +1,9 @@
 """Enrolment in two phases: show a secret and recovery codes, and store nothing until a code confirms them.
 
-What is pending lives in the process that began it and ends with it. MUST: whoever was enrolled once
-enrols again only with a fresh factor or an invite, whatever `self_enrolment` says: or a thief with the key
+What is pending lives in the process that began it and ends with it. MUST: anyone who was enrolled once
+enrols again only with a fresh factor or an invite, whatever `self_enrolment` says; otherwise a thief with the key
 would win the race after every reset; the authorization is asked again at confirmation, so the first to confirm
-voids the others.
+invalidates the others.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def confirm(
     """Store the pending factor if `typed` is its code; ends all older sessions and opens one. `also`: what else it allows.
 
     A wrong code is not charged: it guards nothing yet. Raises Refusal: `not-a-code`, `code-rejected`,
-    `invite-required` if the authorization is gone (used, expired, or somebody confirmed first).
+    `invite-required` if the authorization is gone (used, expired, or someone confirmed first).
     """
     parameters = pending.parameters
     code = read_code(typed, parameters.digits)

@@ -12,7 +12,7 @@ PREFIX = "INV"
 
 
 def issue(tx: Writing, keyring: Keyring, user: str, at: int) -> str:
-    """A fresh invite for `user`; the one before it is void. The caller records why."""
+    """A fresh invite for `user`; the one before it no longer works. The caller records why."""
     import secrets
 
     token = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))

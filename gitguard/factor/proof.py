@@ -66,7 +66,7 @@ class Lasting(Enum):
 class ProofContext(Struct, frozen=True):
     """What proving and changing a second factor works with: an installation, without its own files.
 
-    `reread` gives the settings as they are now: whoever waited at a prompt goes on by today's, not by those that
+    `reread` gives the settings as they are now: whoever waited at a prompt continues by today's, not by those that
     held when the prompt appeared.
     """
 
@@ -165,7 +165,7 @@ def _succeeded(tx: Writing, person: Person, moment: Moment, proof: Proof) -> Pro
 
 
 def void_recovery_codes_if_off(context: ProofContext, at: int, actor: str) -> None:
-    """Recovery codes switched off are void for good, also if they are switched on again. Entry points call it."""
+    """Recovery codes switched off no longer work for good, also if they are switched on again. Entry points call it."""
     if context.settings.second_factor.recovery_codes:
         return
     with context.store.reading() as tx:
@@ -217,7 +217,7 @@ def _record_throttled(context: ProofContext, tx: Writing, person: Person, moment
 def unanswered(tx: Writing, person: Person) -> int:
     """Failures that no success from the same network has followed, as they count for an attempt of `person`.
 
-    From a network where the user has verified before, only that network's own count: or a thief elsewhere would
+    From a network where the user has verified before, only that network's own count; otherwise a thief elsewhere would
     spend the owner's budget.
     """
     guessing = tx.guessing(person.user)

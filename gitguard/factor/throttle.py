@@ -38,7 +38,7 @@ def retry_at(
     """When `credential` may try again (Unix seconds), or None if it may now.
 
     `failures` are all of the user's, oldest first. A failure in the future (the clock was set back)
-    counts. Only a per-key window of five minutes or less forgets what a success cleared: or a victim's daily work
+    counts. Only a per-key window of five minutes or less forgets what a success cleared; otherwise a victim's daily work
     would refill a thief's budget.
     """
     blocked = [

@@ -63,7 +63,7 @@ def program(decision: Decision, config: Config, id_: str) -> "tuple[str, list[st
         raise Refusal(
             "unknown-command",
             f"{command.verb} needs a program behind the gate",
-            # Newer git-lfs looks for this form, and then goes on over HTTP.
+            # Newer git-lfs looks for this form, and then continues over HTTP.
             text=f"{command.verb}: not found; {command.verb} is not served here",
         )
     line = f"{command.verb} {quote(decision.directory)}"

@@ -73,7 +73,7 @@ def _check_surroundings(environ: "dict[str, str]") -> None:
 
 
 def _become(decision: Decision, config: Config, id_: str) -> None:
-    """Log the allowed verdict and become Git; returns never, raises Refusal where it may not go on."""
+    """Log the allowed verdict and become Git; returns never, raises Refusal where it may not continue."""
     verdict = decision.verdict
     if verdict is None or not verdict.allowed:
         raise Refusal("internal-error", "allowed without a verdict")
@@ -83,7 +83,7 @@ def _become(decision: Decision, config: Config, id_: str) -> None:
     try:
         append(config, line_of(decision, id_))
     except Refusal:
-        # What demands no proof may go on unlogged; what does must be explainable afterwards.
+        # What requires no proof may continue unlogged; what does must be explainable afterwards.
         if decision.requirement.required:
             raise
     if decision.requirement.depends_on_refs:

@@ -1,6 +1,6 @@
 """A requirement that begins soon, said after a push to whoever it will refuse: once a day each.
 
-Loaded only where a rule that demands begins within the next days. Plain dialect.
+Loaded only where a rule that requires begins within the next days. Plain dialect.
 """
 
 import posix
@@ -20,7 +20,7 @@ AHEAD_SECONDS = 14 * 86400
 
 
 def ahead(config: Config, moment: Moment) -> "list[tuple[int, str]]":
-    """(when it begins, name) of each rule that demands and begins soon, the next first."""
+    """(when it begins, name) of each rule that requires and begins soon, the next first."""
     found = [
         (rule[8], rule[0])
         for rule in config.policy.rules.all()

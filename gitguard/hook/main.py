@@ -1,7 +1,7 @@
 """The push check: judge today's policy for the push that the grant describes, then run the other hooks.
 
 MUST: exit 0 only after an allowed verdict and every other hook's consent. From the grant it takes who pushes,
-from where and how fresh the verification was when the gate looked, so a session that merely ran out during a
+from where and how fresh the verification was when the gate looked, so a session that merely expired during a
 long upload still counts; whether the session, the user and the key still stand is asked of the store now.
 Plain dialect: see docs/architecture.md, "The gate's files".
 """
@@ -104,7 +104,7 @@ def _waited(
 def _still(decision: Decision, push: Push, places: "tuple[str, str, str]") -> "tuple[Decision, Config]":
     """The answer again, behind other hooks: they take what they take, in which session, user or key may have been ended.
 
-    For the moment that it was given for: what merely ran out meanwhile counts, as it does in a long upload.
+    For the moment that it was given for: what merely expired meanwhile counts, as it does in a long upload.
     """
     config = load(*places)
     store = GateQuery(config.store)

@@ -24,7 +24,7 @@ _HOOK = re.compile(
     rb"|(^|/)hooks/pre-receive\.d/[^/]+$"
 )
 LOOK = "riders.seen"  # below the state folder: what the last look at them saw
-SWEPT = "swept"  # below the state folder: its time tells doctor that somebody sweeps, whoever else looked meanwhile
+SWEPT = "swept"  # below the state folder: its time tells doctor that someone sweeps, whoever else looked meanwhile
 LOOK_SECONDS = 600  # a sweep runs once a minute; ten in a row that did not are no accident
 STOPPED = (
     "gitguard: stopped, because the session, key or rule that allowed this has ended; "
@@ -40,7 +40,7 @@ class GateProcess(Struct, frozen=True):
     `kind` is `git` (it became Git, or a program behind the gate) or `gate` (still the gate: it decides, or serves a
     command of our own, perhaps at its prompt) or `held` (a gate, or a hook of ours, whose push waits for its person).
     `session` is the one that let it in, 0 for none, BY_KEY for a hardware key's login;
-    `login_counts`: its key line demands user verification of a hardware key.
+    `login_counts`: its key line requires user verification of a hardware key.
     `repository` and `directory` are empty where the gate knew none; `line` is the client's command.
     """
 
@@ -139,7 +139,7 @@ class RunningConnections(Struct, frozen=True):
 
 
 def end(processes: Iterable[GateProcess]) -> int:
-    """End (SIGTERM) these, and tell whoever is connected; how many there were. One that is gone already is not counted."""
+    """End (SIGTERM) these, and tell anyone who is connected; how many there were. One that is gone already is not counted."""
     count = 0
     told: set[int] = set()
     for process in sorted(

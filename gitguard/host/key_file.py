@@ -124,7 +124,7 @@ def write(path: str, keys: list[Key], gate: str, *, without: frozenset[str] = fr
 
 
 def release(path: str, keys: list[Key], behind: tuple[str, ...]) -> None:
-    """Take our block out; `keys` go on as lines of their own, restricted and limited as before, and the foreign lines stay.
+    """Take our block out; `keys` continue as lines of their own, restricted and limited as before, and the foreign lines stay.
 
     Each runs its own program, else the server's `behind`, else git-shell. The file as it was stays beside it. Raises Refusal.
     """

@@ -45,7 +45,7 @@ class Options(Struct, frozen=True):
 
 
 class NewKey(Struct, frozen=True):
-    """A key to give to somebody: what limits it, whether its line demands user verification, its own program."""
+    """A key to give to someone: what limits it, whether its line requires user verification, its own program."""
 
     key: PublicKey
     limits: str = ""

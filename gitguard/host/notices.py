@@ -1,6 +1,6 @@
 """Handing notices to the process that tells the admin's program (host/notifier.py): never in the way of a change.
 
-A notice is one line in a file of the state folder. Whoever adds one sees to it that somebody works: if nobody does,
+A notice is one line in a file of the state folder. Whoever adds one sees to it that someone works: if nobody does,
 a process of its own is started, away from this one's connection, terminal and children.
 """
 
@@ -54,7 +54,7 @@ def _appended(state: str, data: bytes) -> bool:
     path = f"{state}/notices"
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # whoever takes the file away waits for this before reading it
+        fcntl.flock(handle, fcntl.LOCK_EX)  # anyone who takes the file away waits for this before reading it
         try:
             there = os.stat(path).st_ino == os.fstat(handle).st_ino
         except FileNotFoundError:
@@ -121,7 +121,7 @@ def last_dropped(state: str) -> Dropped | None:
 
 
 def work(state: str, command: tuple[str, ...]) -> None:
-    """See to it that somebody works through what waits, if anything does. Raises OSError."""
+    """See to it that someone works through what waits, if anything does. Raises OSError."""
     if not any(os.path.exists(f"{state}/notices{suffix}") for suffix in ("", ".work")) or _is_busy(state):
         return
     # The shell leaves it behind and ends: it is nobody's child that we would have to wait for.

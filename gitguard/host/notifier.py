@@ -21,7 +21,7 @@ import time
 SECONDS = 10
 LONGEST_BYTES = 1 << 20  # of what waits; a program that hangs for hours must not fill the disk
 SAID_BYTES = 300
-DONE = b"#"  # in the place of a line's first byte, which is a brace: somebody has begun to hand it over
+DONE = b"#"  # in the place of a line's first byte, which is a brace: someone has begun to hand it over
 
 
 def main(state: str, command: "list[str]") -> int:
@@ -36,12 +36,12 @@ def main(state: str, command: "list[str]") -> int:
                 os.unlink(f"{state}/notices.work")
         finally:
             os.close(handle)
-        if not _waits(state):  # else somebody added a line when we had looked, and found us still at work
+        if not _waits(state):  # else someone added a line when we had looked, and found us still at work
             return 0
 
 
 def _locked(handle: int) -> bool:
-    """Whether the turn is ours; those who only look whether somebody works hold it for a moment."""
+    """Whether the turn is ours; those who only look whether someone works hold it for a moment."""
     for _ in range(5):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -60,7 +60,7 @@ def install_drop_in(snippet: str) -> str:
 
 
 def reload_sshd() -> str:
-    """Let the running sshd read its configuration anew, once it has tried it; what was done. Raises Refusal."""
+    """Let the running sshd read its configuration again, once it has tried it; what was done. Raises Refusal."""
     program = shutil.which("sshd", path=SBIN)
     if program is not None:
         done = subprocess.run([program, "-t"], capture_output=True, text=True, check=False)
@@ -136,7 +136,7 @@ def remove(account: str, keys_elsewhere: str) -> list[str]:
     """Take them away; what was done. Raises Refusal, OSError.
 
     `keys_elsewhere`: where the account's keys lie, if not where sshd looks by itself ("" for there). Then the drop-in keeps
-    that one line: without it everybody would be locked out, and lines elsewhere would count again.
+    that one line: without it everyone would be locked out, and lines elsewhere would count again.
     """
     done = []
     for path in installed():

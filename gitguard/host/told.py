@@ -1,6 +1,6 @@
 """What was told a short while ago: the same event of one person comes to the admin once in ten minutes, with a count.
 
-Whoever holds a key alone may cause some events as often as they like; a mailbox full of them hides the one that matters.
+Anyone who holds a key alone may cause some events as often as they like; a mailbox full of them hides the one that matters.
 A file of the state folder says what was told when, and what has come since; the sweep tells of that when its time has come.
 """
 
@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-ONCE = ("not-me", "throttled")  # events that whoever holds a key causes by it alone
+ONCE = ("not-me", "throttled")  # events that anyone who holds a key causes by it alone
 AGAIN_SECONDS = 600
 FILE = "notices.told"  # below the state folder
 _MOST = 1000  # kinds at once; then all are told

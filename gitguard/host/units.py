@@ -1,4 +1,4 @@
-"""systemd's units for this installation's own account and paths: `init` writes them, whoever wants them copies them.
+"""systemd's units for this installation's own account and paths: `init` writes them, anyone who wants them copies them.
 
 etc/systemd/ shows them as they are for the account git. Source: systemd.exec(5), systemd.socket(5), systemd.timer(5).
 """

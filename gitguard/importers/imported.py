@@ -55,7 +55,7 @@ def name_of_login(login: str, aliases: Mapping[str, str], domains: Collection[st
 
     An alias of the configuration comes first, whatever its letters' case. MUST: a login that holds an @ is unique in its
     domain alone, so it counts by an alias or where `domains` ([web] login_domains, in small letters) name the domain:
-    or whoever signs up as alice elsewhere would be our alice.
+    or anyone who signs up as alice elsewhere would be our alice.
     """
     if named := name_of_alias(login, aliases):
         return named

@@ -33,7 +33,7 @@ def is_limit(head: str) -> bool:
 
 
 def limited(head: str, value: str, at: int) -> str:
-    """Why whoever has `value` in the column `head` is not plainly active at `at` (Unix seconds); "" if they are."""
+    """Why anyone who has `value` in the column `head` is not plainly active at `at` (Unix seconds); "" if they are."""
     word = value.strip().casefold()
     if head in _ACTIVE:
         active = word in ("active", "enabled", "ok")

@@ -17,7 +17,7 @@ from gitguard.message.reasons import Refusal, readable
 
 # What a column holds -> its possible heads, the surest first: forges and directories name them so. Heads are compared in
 # small letters, with _ for blanks and hyphens.
-_CALLED = ("nickname", "name")  # what somebody calls themselves, as anybody may
+_CALLED = ("nickname", "name")  # what someone calls themselves, as anyone may
 _HEADS = {
     "login": ("login", "username", "user_name", "samaccountname", "uid", "user", "handle", *_CALLED),
     "email": ("email", "e_mail", "mail", "email_address", "userprincipalname"),
@@ -39,7 +39,7 @@ def read_csv(data: bytes, at: int) -> ImportedList:
 
     Without a login the email's first part stands for it. Who is not plainly active at `at` (Unix seconds) is left out, and
     so is each column that is not known. Raises Refusal("usage") for a head line that names no people, or a column that may
-    say who somebody is, what key they have or whether they are blocked, and is not known.
+    say who someone is, what key they have or whether they are blocked, and is not known.
     """
     text, begins, separator = _table(_text(data))
     rows = csv.reader(io.StringIO(text, newline=None), delimiter=separator, strict=True)
@@ -140,7 +140,7 @@ def _person(
     def cell(place: int | None) -> str:
         return row[place].strip() if place is not None and place < len(row) else ""
 
-    # A line may end early, but not before what says whether somebody is blocked.
+    # A line may end early, but not before what says whether someone is blocked.
     is_odd = len(row) > columns.width or any(place >= len(row) for place, _ in columns.limits)
     if is_odd and any(value.strip() for value in row):
         why = f"it has {len(row)} cells, and the head line has {columns.width}: which is which cannot be told"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from gitguard.message.reasons import Refusal, machine_fault
 
-TEMPORARY = re.compile(r"\.[^/]+-[0-9a-f]{16}")  # a name that `temporary_file` gives, and hardly anybody else
+TEMPORARY = re.compile(r"\.[^/]+-[0-9a-f]{16}")  # a name that `temporary_file` gives, and hardly anyone else
 
 
 def temporary_file(folder: str, prefix: str) -> tuple[int, str]:
@@ -34,7 +34,7 @@ def replace(path: str, data: bytes, mode: int) -> bool:
         if same:
             return False
     except OSError:
-        pass  # not there or not readable: written anew below, which says so if it cannot be
+        pass  # not there or not readable: written again below, which says so if it cannot be
     _put(path, data, mode)
     return True
 
@@ -45,7 +45,7 @@ def replace_like(path: str, data: bytes, like: os.stat_result) -> None:
 
 
 def put_quietly(path: str, data: bytes) -> bool:
-    """Put `data` at `path` in one step, 0600; False where that cannot be: what it is for goes on without."""
+    """Put `data` at `path` in one step, 0600; False where that cannot be: what it is for continues without."""
     try:
         handle, temporary = temporary_file(os.path.dirname(path), ".quiet-")
     except OSError:

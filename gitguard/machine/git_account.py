@@ -57,7 +57,7 @@ def become(name: str, command_line: str) -> None:
 
 
 def check_reachable(entry: pwd.struct_passwd) -> None:
-    """The account can run the interpreter and read the package: both may lie below somebody's home.
+    """The account can run the interpreter and read the package: both may lie below someone's home.
 
     Raises Refusal("usage") naming the folder that stops it.
     """

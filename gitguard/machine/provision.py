@@ -1,6 +1,6 @@
 """Making folders and files for an installation, as root or not.
 
-MUST: root never works below a folder that somebody else may change. Where every folder on the way is root's, root
+MUST: root never works below a folder that someone else may change. Where every folder on the way is root's, root
 makes the new one and gives it away by its handle; anywhere else the Git account makes it itself. What is there
 already keeps its owner.
 """

@@ -1,4 +1,4 @@
-"""Doing one thing as the Git account while root goes on: in a child that has given root up."""
+"""Doing one thing as the Git account while root continues: in a child that has given root up."""
 
 from __future__ import annotations
 

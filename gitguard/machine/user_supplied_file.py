@@ -1,6 +1,6 @@
 """Files that an admin names on the command line, opened with the rights that the way to them deserves.
 
-MUST: root follows nobody else. Where somebody other than root, or than the person who typed through sudo, could put
+MUST: root follows nobody else. Where someone other than root, or than the person who typed through sudo, could put
 something else in the way, the file is opened as the Git account, which could have read or written it anyway.
 """
 

@@ -1,4 +1,4 @@
-"""Whole numbers that somebody else wrote. Pure; plain dialect."""
+"""Whole numbers that someone else wrote. Pure; plain dialect."""
 
 
 def number(text: str, most: int) -> "int | None":

@@ -96,7 +96,7 @@ def _refusal(reason: str, detail: str, text: str, hint: str, facts: "dict[str, o
 
 
 def machine_fault(what: str, error: OSError) -> Refusal:
-    """A refusal because the machine would not do `what`: a full disk, a folder of somebody else's. Never the person's."""
+    """A refusal because the machine would not do `what`: a full disk, a folder of someone else's. Never the person's."""
     text = f"{what}: {error.strerror}"
     return Refusal("store-unavailable", text, text=text)
 

@@ -1,6 +1,6 @@
 """A policy for one person, from one address, at one moment: for who asks about thousands of repositories. Pure.
 
-Of two repositories that fit the same patterns, and demand the same by themselves, the same is demanded: asked once.
+Of two repositories that fit the same patterns, and demand the same by themselves, the same is required: asked once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gitguard.policy.situation import KNOWN, Policy, Situation
 
 
 class _Rules(Rules):
-    """Of some rules those that may match whoever is asked about; they are taken apart once, and not at each question."""
+    """Of some rules those that may match anyone who is asked about; they are taken apart once, and not at each question."""
 
     __slots__ = ("_all", "_by_first", "_everywhere", "_fitting")
 

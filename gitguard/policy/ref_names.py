@@ -2,7 +2,7 @@
 
 Source: gitrevisions(7), "Specifying Revisions"; git's refs.c, ref_rev_parse_rules: what is asked for as NAME is the first
 that is there of refs/NAME, refs/tags/NAME, refs/heads/NAME, refs/remotes/NAME, refs/remotes/NAME/HEAD. So a tag `main` or a ref
-refs/release/1 is what everybody gets who asks for the branch of that name, and a tag `origin/main` in every clone. Plain dialect: the hook loads this file.
+refs/release/1 is what everyone gets who asks for the branch of that name, and a tag `origin/main` in every clone. Plain dialect: the hook loads this file.
 """
 
 from gitguard.policy.glob import fits
@@ -37,7 +37,7 @@ def names_of(ref: str, rules: "list[Any]") -> "tuple[str, ...]":
             names += [rest, rest.removesuffix("/HEAD")]
         return tuple(dict.fromkeys([f"refs/{other}/{name}" for name in names for other in ("tags", "heads")]))
     named = [f"refs/{other}/{kind}/" for other in ("heads", "tags")]
-    # Whoever has a branch `tags/x` has said so; any branch or tag may not count as one.
+    # Anyone who has a branch `tags/x` has said so; any branch or tag may not count as one.
     found = [
         one + rest for one in named if any(pattern.startswith(one) for rule in rules for pattern in rule[6])
     ]

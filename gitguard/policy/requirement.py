@@ -1,6 +1,6 @@
 """What applies to one request: nothing, or a verification no older than a lifetime.
 
-One function reads the table of `enforcement` (docs/reference.md, "What decides"); situation.py asks it for everybody. Plain dialect: the gate loads this file.
+One function reads the table of `enforcement` (docs/reference.md, "What decides"); situation.py asks it for everyone. Plain dialect: the gate loads this file.
 """
 
 OPERATIONS = ("read", "push")
@@ -20,7 +20,7 @@ class Requirement:
 
     `because` names what made it: `enforcement`, `toggle`, `always`, `borrows:NAME`, joined by `+`;
     empty when nothing requires. `depends_on_refs`: some refs may demand more than this, which the hook finds out
-    when it knows them. `refs`: (ref, rule) of what a ref rule demands: refs in the hook, patterns at the gate. `rule`: the
+    when it knows them. `refs`: (ref, rule) of what a ref rule requires: refs in the hook, patterns at the gate. `rule`: the
     rule that decided, "" for none; `exempt`: whether it takes this user out.
     """
 
@@ -45,12 +45,12 @@ class Requirement:
 
     @property
     def required(self) -> bool:
-        """Whether a verification is demanded at all."""
+        """Whether a verification is required at all."""
         return self.lifetime_seconds is not None
 
     @property
     def speaks(self) -> bool:
-        """Whether anything may be demanded, now or once the refs are known."""
+        """Whether anything may be required, now or once the refs are known."""
         return self.lifetime_seconds is not None or self.depends_on_refs
 
 
@@ -58,7 +58,7 @@ NOTHING = Requirement(None, "")
 
 
 def toggle_requires(require: str, operation: str) -> bool:
-    """Whether a toggle set to `require` demands 2FA for `operation`.
+    """Whether a toggle set to `require` requires 2FA for `operation`.
 
     A requirement on `read` covers `push` too, since receive-pack shows the refs. What is not a
     known word requires: an unknown toggle must not open anything.

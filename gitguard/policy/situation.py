@@ -1,4 +1,4 @@
-"""One request as policy sees it, and what the policy demands of it. Pure; plain dialect: gate and hook load this file.
+"""One request as policy sees it, and what the policy requires of it. Pure; plain dialect: gate and hook load this file.
 
 Every place that asks what applies builds a Situation and asks `Policy.demands`: gate, hook, `explain`, who judges
 running transfers again, and what a person is told about themselves. So they cannot differ.
@@ -20,7 +20,7 @@ class Situation:
     `what` is `known` (a repository of the store's), `unknown` (a name that only the program behind the gate may know)
     or `passed` (another command handed on to it). `operation` is read, push or "". `borrows` and `lends`: the demands
     of the repositories whose objects it uses, and of those that use its. `elsewhere`: the shortest lifetime that any
-    repository demands for the operation, None if none does; looked at for `unknown` alone. `refs`: (old, new, name) of
+    repository requires for the operation, None if none does; looked at for `unknown` alone. `refs`: (old, new, name) of
     each update, empty where they are not known yet, as at the gate. `hooked`: our hook will judge the refs of this push;
     where it will not (LFS, names that only a program knows), ref rules that demand count as met and others as unmet.
     """
@@ -86,7 +86,7 @@ class Policy:
         self.groups = groups or {}
 
     def demands(self, s: Situation) -> Requirement:
-        """What `s` demands: the strictest of all that applies to it.
+        """What `s` requires: the strictest of all that applies to it.
 
         An operation that is not known to be harmless counts as a push.
         """
@@ -95,12 +95,12 @@ class Policy:
             return strictest(requires, Requirement(self.lifetime_seconds, "pass-command"))
         requires = strictest(self._alone(s, s.operation or "push", s.repository), self._always(s))
         if s.what == UNKNOWN:
-            # Whoever has no session must not learn from a downstream program's own answer which of the names that
-            # we do not know are there; and one of them may be another name of a repository that demands.
+            # Anyone who has no session must not learn from a downstream program's own answer which of the names that
+            # we do not know are there; and one of them may be another name of a repository that requires.
             if self.enforcement == "off" or s.elsewhere is None or requires.exempt:
                 return requires
             return strictest(requires, Requirement(s.elsewhere, "unknown-name"))
-        # Whoever reads here may be sent the lender's objects, so the lender's read requirement applies.
+        # Anyone who reads here may be sent the lender's objects, so the lender's read requirement applies.
         for lender in s.borrows:
             requires = strictest(requires, self._of_another(s, lender, "read", "borrows"))
         # And whoever rewrites the lender can take away what its borrowers need.
@@ -115,7 +115,7 @@ class Policy:
     def _of_another(
         self, s: Situation, demand: "tuple[str, str, int | None]", operation: str, how: str
     ) -> Requirement:
-        """What another repository adds. By its refs nothing is known here: what any of them demands counts."""
+        """What another repository adds. By its refs nothing is known here: what any of them requires counts."""
         other = self._alone(s, operation, demand, refs_of_another=True)
         if not other.required:
             return NOTHING
@@ -149,13 +149,13 @@ class Policy:
             answer = self._whatever_refs([*found, *([None] if open_end else [])], added)
         if operation != "push" or answer.exempt:
             return answer
-        # receive-pack shows the refs, so what reading demands applies to pushing too.
+        # receive-pack shows the refs, so what reading requires applies to pushing too.
         shown, _ = candidates(self.rules, self.groups, Asked(s.user, "read", known, s.address, s.at))
         reading = self._answer(shown[0] if shown else None, NOTHING)
         if not reading.required or reading.because in answer.because.split("+"):
             return answer
         if not s.refs and not strictly and any(rule[1] == EXEMPT for rule in found):
-            # Whoever is exempt for every ref of this push is exempt from that too; the hook will know.
+            # Anyone who is exempt for every ref of this push is exempt from that too; the hook will know.
             return Requirement(None, "", depends_on_refs=True, refs=answer.refs)
         return strictest(answer, reading)
 

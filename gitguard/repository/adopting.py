@@ -114,7 +114,7 @@ def hooks_elsewhere(directory: str) -> Obstacle | None:
     remedy = f"git config --file {file} --unset-all core.hooksPath"
     try:
         owner = pwd.getpwuid(os.stat(origin.removeprefix("file:")).st_uid).pw_name
-        if owner != "root":  # what Git writes anew would be root's
+        if owner != "root":  # what Git writes again would be root's
             remedy = f"runuser -u {owner} -- {remedy}"
         if any(not name.endswith(".sample") for name in os.listdir(there)):
             remedy = f"move those hooks into {shlex.quote(directory + '/hooks')}, then: {remedy}"

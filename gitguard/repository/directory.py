@@ -24,7 +24,7 @@ _LONGEST_ALTERNATES = 65536
 def check(directory: str, root: str, uid: int, mended: "tuple[str, ...]" = ()) -> None:
     """`directory` (absolute, below `root`) is a bare repository in its own right, reached without links.
 
-    Nobody but root and `uid` may write it or a folder on the way: or somebody on this machine could put
+    Nobody but root and `uid` may write it or a folder on the way; otherwise someone on this machine could put
     another repository in its place; `mended` names folders that adopting closes first. Raises
     Refusal("no-such-repository") with the cause as detail.
     """

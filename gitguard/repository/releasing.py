@@ -48,7 +48,7 @@ def release(directory: str) -> str:
 
 
 def _without_links(folder: str) -> list[str]:
-    """Take our links out of `folder`, and it if nothing else is in it; the names of what somebody put there."""
+    """Take our links out of `folder`, and it if nothing else is in it; the names of what someone put there."""
     left = []
     for name in sorted(os.listdir(folder)):
         path = f"{folder}/{name}"

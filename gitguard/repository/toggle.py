@@ -1,6 +1,6 @@
 """A repository's toggle: what its admins demand, and who they are.
 
-A toggle can only tighten what the server demands, and never falls below the floor that the server's admin set
+A toggle can only tighten what the server requires, and never falls below the floor that the server's admin set
 for the repository. Each change and its audit record are one transaction; who may call, and with which proof, is asked before (`may_administer`) and by the caller.
 """
 

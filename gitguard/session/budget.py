@@ -1,4 +1,4 @@
-"""What a key alone may cause in an hour: records of the trail that take no code. Whoever has a copy of it fills nothing.
+"""What a key alone may cause in an hour: records of the trail that take no code. Anyone who has a copy of it fills nothing.
 
 A file for each user and credential in the state folder holds the hour and the count. Ask inside the transaction of what it
 allows: there, nobody else counts at the same time.

@@ -1,4 +1,4 @@
-"""What somebody asked with: an SSH key today; a browser, an HTTP login or a local account later.
+"""What someone asked with: an SSH key today; a browser, an HTTP login or a local account later.
 
 A user has several; sessions, failures and near misses hang on the one that asked. Written down it is one text:
 an SSH key's fingerprint, anything else with its kind in front. Plain dialect: gate and hook load this file.
@@ -27,7 +27,7 @@ class Credential:
 
     @property
     def is_well_formed(self) -> bool:
-        """Whether it can be anybody's. MUST: what is of no known kind is not."""
+        """Whether it can be anyone's. MUST: what is of no known kind is not."""
         if self.kind == SSH_KEY:
             return is_fingerprint(self.id)
         if self.kind == "uid":

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 FOLDER = "pending"  # below the state folder
 KEPT_SECONDS = 3600
-SHOWN_SECONDS = 600  # how long it is shown to whoever does not come by its link
+SHOWN_SECONDS = 600  # how long it is shown to anyone who does not come by its link
 MOST_OF_PLACE = 20  # of one key in one network: a copy of the key elsewhere crowds out nothing here
 MOST_OF_KEY = 100  # of one key, from wherever; then the network that has the most makes room
 MOST_OF_USER = 400  # then the key that has the most makes room

@@ -13,7 +13,7 @@ from gitguard.session.scope import neighbours_of
 FOLDER = "refused-reads"  # below the state folder
 COUNTS_SECONDS = 60
 MOST_OF_KEY = 200
-ANY = ""  # of a read that was refused before anybody knew which repository it is, or for a reason that may be gone by now
+ANY = ""  # of a read that was refused before anyone knew which repository it is, or for a reason that may be gone by now
 _FULL = "full"
 
 

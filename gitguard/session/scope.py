@@ -41,7 +41,7 @@ def network_of(address: str) -> "str | None":
     """The part of a client address that a session is bound to: IPv4 whole, IPv6 by /64.
 
     An IPv6 address that stands for an IPv4 one (mapped, translated, NAT64, compatible) equals it: the /64 around it
-    is everybody. A link-local address counts whole, with its zone. Returns None for what is not an address.
+    is everyone. A link-local address counts whole, with its zone. Returns None for what is not an address.
     Written by hand because `ipaddress` and `_socket` cost the gate more than the rest of this file;
     a property test compares it with `ipaddress`.
     """

@@ -101,7 +101,7 @@ class _Walk:
     """One way through the chain.
 
     What records say of the chain itself (faults that were accepted, records that were moved out) counts only if the head
-    stands at them or behind them: whoever can write the store alone can forge such a record, but not move the head past it.
+    stands at them or behind them: anyone who can write the store alone can forge such a record, but not move the head past it.
     What lies before a break is not vouched for by that head.
     """
 

@@ -2,7 +2,7 @@
 
 MUST:
 1. `writing` is one transaction: all of it and its audit records, or nothing. Two of them never interleave: the
-   trail is one chain, so whoever writes takes it as a whole when the block begins and lets go when it is committed.
+   trail is one chain, so anyone who writes takes it as a whole when the block begins and lets go when it is committed.
    (SQLite: BEGIN IMMEDIATE. A server database: a lock that every writer takes first.)
 2. `reading` sees one state of the store from its first question to its last.
 3. A method that changes something says whether it did (a count, a bool), never raises for "not there".

@@ -34,7 +34,7 @@ class Reading(TrailReading, Protocol):
         """Whether there is anything that `prune` would take away."""
 
     def users(self) -> Iterator[User]:
-        """Everybody, removed ones too, by name, one at a time, while the transaction lasts."""
+        """Everyone, removed ones too, by name, one at a time, while the transaction lasts."""
 
     def find_users(
         self, containing: str, after: str, most: int, *, enrolled: bool | None = None, state: str = ""
@@ -54,13 +54,13 @@ class Reading(TrailReading, Protocol):
         """The users with a second factor."""
 
     def sessions_since(self, at: int) -> Iterator[Session]:
-        """Everybody's sessions that were verified after `at`, by user, the newest first, while the transaction lasts."""
+        """Everyone's sessions that were verified after `at`, by user, the newest first, while the transaction lasts."""
 
     def shared_networks(self, by: int) -> list[tuple[str, int]]:
         """(network, how many users have sessions from it) of each that so many share."""
 
     def browser(self, credential: str) -> Browser | None:
-        """The signed-in browser of this credential (`web:HASH`), run out or not; None for none."""
+        """The signed-in browser of this credential (`web:HASH`), expired or not; None for none."""
 
     def browsers(self, user: str) -> list[Browser]:
         """The signed-in browsers of `user`, the newest first."""
@@ -69,7 +69,7 @@ class Reading(TrailReading, Protocol):
         """The SSH key of this fingerprint, None if nobody has it."""
 
     def keys(self, user: str | None = None) -> list[Key]:
-        """The keys of `user`, oldest first; of everybody, by user, for None."""
+        """The keys of `user`, oldest first; of everyone, by user, for None."""
 
     def owner(self, credential: Credential) -> str | None:
         """The user that a credential of any kind belongs to, None for nobody's."""
@@ -84,7 +84,7 @@ class Reading(TrailReading, Protocol):
         """How many recovery codes of `user` are not burned."""
 
     def recovery_codes_issued(self) -> int:
-        """How many recovery codes of anybody are not burned."""
+        """How many recovery codes of anyone are not burned."""
 
     def is_burned(self, user: str, step: int) -> bool:
         """Whether the time step was burned by `burn_step` and is still above the watermark."""
@@ -96,13 +96,13 @@ class Reading(TrailReading, Protocol):
         """The failures of `user` after `since`, oldest first."""
 
     def invite(self, user: str) -> tuple[bytes, int] | None:
-        """(hash, end) of the open invite of `user`, run out or not; None if there is none."""
+        """(hash, end) of the open invite of `user`, expired or not; None if there is none."""
 
     def session(self, user: str, scope: tuple[str, str, str]) -> Session | None:
         """The session of `user` in exactly this scope, None if there is none."""
 
     def sessions(self, user: str | None = None) -> list[Session]:
-        """The sessions of `user` (of everybody, by user, for None), newest verification first."""
+        """The sessions of `user` (of everyone, by user, for None), newest verification first."""
 
     def repository(self, name: str) -> Repository | None:
         """The repository of this name, None if unknown."""
@@ -123,13 +123,13 @@ class Reading(TrailReading, Protocol):
         """At most `most` sessions, the newest verification first, without the first `skipping` of them."""
 
     def all_browsers(self) -> list[Browser]:
-        """Everybody's signed-in browsers, by user."""
+        """Everyone's signed-in browsers, by user."""
 
     def links(self, user: str, origin: str) -> list[SignInLink]:
-        """The sign-in links of `user` that `origin` asked for, run out or not."""
+        """The sign-in links of `user` that `origin` asked for, expired or not."""
 
     def link(self, hash_: bytes) -> SignInLink | None:
-        """The sign-in link of this hash, run out or not, without using it up; None for none."""
+        """The sign-in link of this hash, expired or not, without using it up; None for none."""
 
     def repository_admins(self, name: str) -> list[str]:
         """The admins of the repository, by name."""

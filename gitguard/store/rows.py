@@ -131,7 +131,7 @@ class SignInLink(Struct, frozen=True):
 class Repository(Struct, frozen=True):
     """A repository that the server admin created or adopted, with its toggle.
 
-    The floor is what the server's admin demanded; the toggle never falls below it.
+    The floor is what the server's admin required; the toggle never falls below it.
     """
 
     name: str

@@ -91,7 +91,7 @@ class SqliteStore:
             self.heard(writer.recorded)
 
     def _head_may_move(self, writer: Writer) -> bool:
-        """Whether the head outside is an ancestor. If not, somebody meddled: it stays as the evidence that it is."""
+        """Whether the head outside is an ancestor. If not, someone meddled: it stays as the evidence that it is."""
         try:
             head = self.head.read()
         except (OSError, ValueError):
@@ -134,7 +134,7 @@ class SqliteStore:
                 self.head.write(record.seq, record.hash)
 
     def backup(self, target: str) -> None:
-        """Copy the whole store to `target` by SQLite's own backup, while others go on. Raises Refusal."""
+        """Copy the whole store to `target` by SQLite's own backup, while others continue. Raises Refusal."""
         with _refusing(target):
             copy = sqlite3.connect(target, isolation_level=None)
             try:
@@ -274,7 +274,7 @@ def _is_closed_to_us(path: str) -> bool:
 
 
 def _is_open_to_us(entry: os.stat_result) -> bool:
-    """Whether the mode lets us read and write, as owner, in its group, or as anybody."""
+    """Whether the mode lets us read and write, as owner, in its group, or as anyone."""
     if entry.st_uid == os.geteuid():
         wanted = stat.S_IRUSR | stat.S_IWUSR
     elif entry.st_gid in (os.getegid(), *os.getgroups()):

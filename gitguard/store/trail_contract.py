@@ -15,7 +15,7 @@ class TrailReading(Protocol):
         """The records after number `after`, in the order of the chain, one at a time, while the transaction lasts."""
 
     def archived(self) -> tuple[int, bytes]:
-        """(number, hash) of the last record that was moved out, which the chain goes on from; (0, GENESIS) for none."""
+        """(number, hash) of the last record that was moved out, which the chain continues from; (0, GENESIS) for none."""
 
     def newest_audit(
         self, before: int | None, most: int, user: str = "", within: int = 20_000
@@ -41,7 +41,7 @@ class TrailWriting(Protocol):
         """Add one record at the end of the chain; details that are None or "" are left out."""
 
     def move_out(self, until: int) -> int:
-        """Take the records up to number `until` out of the trail, and remember where it goes on from. How many went.
+        """Take the records up to number `until` out of the trail, and remember where it continues from. How many went.
 
         MUST: a record of the chain, which the head outside the store stands at or behind, says that they are elsewhere.
         """

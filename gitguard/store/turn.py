@@ -1,4 +1,4 @@
-"""One change after the other: whoever wants to change the store takes a turn, and waits for it with patience.
+"""One change after the other: anyone who wants to change the store takes a turn, and waits for it with patience.
 
 SQLite lets one writer in and has the others try again, by chance, for a second or so: of sixty-four people who verify at
 once, some would be told that the store is broken. The turn is a lock on the store's folder, which is the account's alone: it

@@ -58,16 +58,16 @@ class Writing(Reading, TrailWriting, Protocol):
         """Sign out the browsers of `user`: all, or one; their own 2FA sessions and sign-in links end too. How many."""
 
     def end_all_browsers(self) -> int:
-        """Sign out everybody's, and void every sign-in link; how many browsers."""
+        """Sign out everyone's, and void every sign-in link; how many browsers."""
 
     def put_link(self, hash_: bytes, link: SignInLink) -> None:
         """A new sign-in link."""
 
     def forget_links(self, until: int, user: str = "", origin: str = "") -> int:
-        """Void the links that ran out by `until`; with a user all that `origin` asked for. How many."""
+        """Void the links that expired by `until`; with a user all that `origin` asked for. How many."""
 
     def take_link(self, hash_: bytes) -> SignInLink | None:
-        """The sign-in link of this hash, run out or not, which is used up by that; None for none."""
+        """The sign-in link of this hash, expired or not, which is used up by that; None for none."""
 
     def put_factor(self, factor: Factor) -> None:
         """Set the second factor of its user, in place of any before it, with all that hung on that one."""
@@ -85,7 +85,7 @@ class Writing(Reading, TrailWriting, Protocol):
         """These recovery codes (hashes), in place of all before them."""
 
     def void_recovery_codes(self) -> int:
-        """Take everybody's recovery codes away; how many rows went."""
+        """Take everyone's recovery codes away; how many rows went."""
 
     def burn_recovery_code(self, user: str, hash_: bytes, at: int) -> bool:
         """Burn the code of `user` with this hash; False if it is not theirs or burned already."""
@@ -151,7 +151,7 @@ class Writing(Reading, TrailWriting, Protocol):
         """Void the invite of `user`; whether there was one."""
 
     def void_invites(self) -> int:
-        """Void everybody's invites; how many."""
+        """Void everyone's invites; how many."""
 
     def put_session(
         self,
@@ -169,7 +169,7 @@ class Writing(Reading, TrailWriting, Protocol):
         """End the sessions of `user`: all, those that a credential may use, or one by number. Those that ended."""
 
     def end_all_sessions(self) -> list[tuple[str, list[int]]]:
-        """End everybody's at once: (user, numbers of those that ended), by user."""
+        """End everyone's at once: (user, numbers of those that ended), by user."""
 
     def add_repository(self, repository: Repository) -> None:
         """A new repository; name and directory belong to one."""
@@ -181,10 +181,10 @@ class Writing(Reading, TrailWriting, Protocol):
         """Make it unknown, with its admins and borrowings; whether it was there."""
 
     def set_toggle(self, name: str, require: str, lifetime_seconds: int | None) -> None:
-        """What is demanded, and for how long a verification counts (None: as everywhere)."""
+        """What is required, and for how long a verification counts (None: as everywhere)."""
 
     def set_floor(self, name: str, require: str, lifetime_seconds: int | None) -> None:
-        """What the server's admin demanded; the store does not compare it with the toggle."""
+        """What the server's admin required; the store does not compare it with the toggle."""
 
     def set_borrowings(self, name: str, lenders: list[str]) -> bool:
         """Whose objects it borrows (directories); whether that changed."""

@@ -21,7 +21,7 @@ pages = Blueprint("account", __name__, url_prefix="/account")
 EVENTS = 15
 LATEST_DECISIONS = 300
 LATEST_RECORD = 10**15
-FEW_REPOSITORIES = 1000  # so many are counted while somebody waits
+FEW_REPOSITORIES = 1000  # so many are counted while someone waits
 
 
 class OwnKey(Struct, frozen=True):
@@ -44,7 +44,7 @@ class OwnBrowser(Struct, frozen=True):
 @pages.get("")
 @needs(SIGNED_IN)
 def account() -> ResponseReturnValue:
-    """Everything about one's own account. MUST: what happened is shown to whoever has verified here."""
+    """Everything about one's own account. MUST: what happened is shown to anyone who has verified here."""
     context = current()
     with context.installation.store.reading() as tx:
         user = tx.user(context.person.user)
@@ -215,7 +215,7 @@ def new_codes(name: str) -> ResponseReturnValue:
 @pages.get("/remove")
 @needs(SIGNED_IN)
 def before_removing() -> ResponseReturnValue:
-    """What removing means. MUST: numbers, no names, before the code: whoever has the key alone reads this."""
+    """What removing means. MUST: numbers, no names, before the code: anyone who has the key alone reads this."""
     context = current()
     _check_removal()
     with context.installation.store.reading() as tx:

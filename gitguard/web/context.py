@@ -30,7 +30,7 @@ VIEW = TypeVar("VIEW", bound=Callable[..., Any])
 def needs(who: str, *, opens: bool = False) -> Callable[[VIEW], VIEW]:
     """Who may come to a route. MUST: each says it; one that does not is closed.
 
-    `opens`: an admin's form that gives somebody a way in, so that one phished code of an admin is not enough for it.
+    `opens`: an admin's form that gives someone a way in, so that one phished code of an admin is not enough for it.
     """
 
     def marked(view: VIEW) -> VIEW:
@@ -42,7 +42,7 @@ def needs(who: str, *, opens: bool = False) -> Callable[[VIEW], VIEW]:
 
 
 class PageContext(Struct, frozen=True):
-    """`visitor` and `stand` are None for whoever is not signed in."""
+    """`visitor` and `stand` are None for anyone who is not signed in."""
 
     installation: Installation
     moment: Moment
@@ -57,7 +57,7 @@ class PageContext(Struct, frozen=True):
 
     @property
     def person(self) -> Person:
-        """Who acts. Only for routes that need somebody who is signed in."""
+        """Who acts. Only for routes that need someone who is signed in."""
         if self.visitor is None:
             raise LookupError("nobody is signed in")
         return self.visitor.person
@@ -88,7 +88,7 @@ class PageContext(Struct, frozen=True):
 
     @property
     def browser(self) -> str:
-        """What this browser is known by, in the store and in memory. Only for routes that need somebody who is signed in."""
+        """What this browser is known by, in the store and in memory. Only for routes that need someone who is signed in."""
         return self.person.credential.text
 
 

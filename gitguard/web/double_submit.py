@@ -1,6 +1,6 @@
 """What one browser sends twice is answered once: a double click on a slow line, a password manager that submits too.
 
-An answer that speaks for this request alone ("that code was used") is wrong to whoever has just done it: the browser shows
+An answer that speaks for this request alone ("that code was used") is wrong to anyone who has just done it: the browser shows
 the second answer, and the first was a success. So the same form (page token, path, every field) from the same browser within
 a minute gets the first one's answer, headers and all, where that did something; while the first is under way, the second
 waits for it. Kept in memory, for a minute, and never for another browser: the key is made of what its cookie holds. MUST: only what passed the checks of
@@ -62,7 +62,7 @@ class DoubleSubmits:
             return answer, True
 
     def drop(self, answer: _Answer) -> None:
-        """Forget it: what is sent again is looked at anew."""
+        """Forget it: what is sent again is looked at again."""
         with self._lock:
             for key in [k for k, one in self._answers.items() if one is answer]:
                 del self._answers[key]
@@ -87,7 +87,7 @@ def install(app: Flask) -> None:
 
 
 def not_done() -> None:
-    """Nothing was done yet by the form of this request: what is sent again is looked at anew."""
+    """Nothing was done yet by the form of this request: what is sent again is looked at again."""
     g.not_done = True
 
 

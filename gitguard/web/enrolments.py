@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from gitguard.factor.enrolment import EnrolmentAuthorization, PendingEnrolment
 from gitguard.session.moment import Moment
 
-MOST = 1000  # at once; the oldest go, of whoever has begun the most
+MOST = 1000  # at once; the oldest go, of anyone who has begun the most
 MOST_OF_OWNER = 10  # of one user by one key, or one login
 LOST_SECONDS = 600  # for so long a recovery code that was given in a browser lets it set up another app
 
@@ -35,7 +35,7 @@ class BrowserEnrolment(Struct):
 
 
 class PendingEnrolments:
-    """By browser: one at a time, until it is confirmed or runs out."""
+    """By browser: one at a time, until it is confirmed or expires."""
 
     def __init__(self) -> None:
         self._begun: dict[str, BrowserEnrolment] = {}
@@ -53,13 +53,13 @@ class PendingEnrolments:
                 self._shrink(most, count - 1)
 
     def _shrink(self, owner: tuple[str, str], most: int) -> None:
-        """Keep at most the newest `most` of `owner`'s: whoever fills the room loses what they filled it with."""
+        """Keep at most the newest `most` of `owner`'s: anyone who fills the room loses what they filled it with."""
         own = [browser for browser, one in self._begun.items() if one.owner == owner]
         for browser in own[: max(len(own) - most, 0)]:
             del self._begun[browser]
 
     def get(self, browser: str, moment: Moment) -> BrowserEnrolment | None:
-        """The one of this browser, None for none or one that has run out."""
+        """The one of this browser, None for none or one that has expired."""
         with self._lock:
             begun = self._begun.get(browser)
             if begun is not None and moment.at >= begun.pending.ends_at:

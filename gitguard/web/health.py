@@ -1,4 +1,4 @@
-"""`/healthz`: whether requests get an answer, for whoever watches the service. It says nothing of anybody."""
+"""`/healthz`: whether requests get an answer, for whoever watches the service. It says nothing of anyone."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
     "Strict-Transport-Security": "max-age=31536000",
 }
-FREE = ("static", "health.healthz")  # endpoints that look at nothing of anybody's
+FREE = ("static", "health.healthz")  # endpoints that look at nothing of anyone's
 
 
 def stand_around(app: Flask) -> None:
@@ -47,7 +47,7 @@ def _before() -> None:
 
 
 def _check_host(settings: Settings) -> None:
-    """MUST: only under the name of `web_url`: or another name that leads here (DNS rebinding) would be same-origin."""
+    """MUST: only under the name of `web_url`; otherwise another name that leads here (DNS rebinding) would be same-origin."""
     scheme, ours = own_origin(settings).split("://")
     # The header as it came: what Flask makes of it strips ports by the scheme between proxy and page.
     asked = request.headers.get("Host", "")

@@ -91,7 +91,7 @@ def _lies_in(address: str, network: str) -> bool:
 def _first_stranger(forwarded: str, settings: Settings, login: str) -> tuple[str, str, str]:
     """(address, `login`, why there is no address): the last of the chain that is no trusted proxy's.
 
-    What lies before it, anybody can have written. Where all are trusted, people sit in the proxies' own network: then
+    What lies before it, anyone can have written. Where all are trusted, people sit in the proxies' own network: then
     the right-most counts, which the nearest proxy itself has added.
     """
     hops = [_bare(hop) for hop in forwarded.split(",")[-_MOST_HOPS:]]

@@ -71,7 +71,7 @@ def texts() -> Texts:
 
 
 def show(template: str, *, status: int = 200, bare: bool = False, **facts: object) -> Response:
-    """The page of `template`; `bare` ones know nothing of whoever looks, and need no store."""
+    """The page of `template`; `bare` ones know nothing of anyone who looks, and need no store."""
     current = None if bare else g.get("context")
     return make_response(render_template(template, context=current, **facts), status)
 

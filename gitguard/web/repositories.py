@@ -1,4 +1,4 @@
-"""The repositories that somebody administers, and what they demand: the toggle, its lifetime, its admins."""
+"""The repositories that someone administers, and what they demand: the toggle, its lifetime, its admins."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def why_not_offered() -> str:
 @pages.get("/repository")
 @needs(SIGNED_IN)
 def repository() -> ResponseReturnValue:
-    """What one repository demands. MUST: only its admins and the server's see it here."""
+    """What one repository requires. MUST: only its admins and the server's see it here."""
     return _show(_administered(request.args.get("name", "")))
 
 
@@ -129,7 +129,7 @@ def _set(field: str, act: Callable[[str], Effects | None], done: str = "") -> Re
 @pages.post("/repository/require")
 @needs(SIGNED_IN)
 def require() -> ResponseReturnValue:
-    """Set what is demanded, with a factor of the last five minutes or a code."""
+    """Set what is required, with a factor of the last five minutes or a code."""
     context, word = current(), request.form.get("require", "")
     return _set(
         "require",

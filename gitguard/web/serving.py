@@ -1,7 +1,7 @@
 """Serve the page: one gunicorn worker with threads, on a loopback address, a Unix socket, or what systemd hands over.
 
 One worker, since a begun enrolment and the rate of sign-ins live in its memory (enrolments.py, limit.py); its threads
-wait for the store and for pushes that go on, and Python is quick enough for what people type (docs/web.md has figures).
+wait for the store and for pushes that continue, and Python is quick enough for what people type (docs/web.md has figures).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gitguard.web.peer import is_trusted
 from gitguard.web.worker import Worker
 
 BIND = "127.0.0.1:8321"
-THREADS = 32  # they wait more than they work: for the store, for a push that goes on, for slow clients
+THREADS = 32  # they wait more than they work: for the store, for a push that continues, for slow clients
 GRACEFUL_SECONDS = 20
 
 

@@ -247,7 +247,7 @@ def confirm() -> ResponseReturnValue:
 
 
 def _over() -> ResponseReturnValue:
-    """Nothing is begun here: it took too long, or it is done, and somebody came back to its page."""
+    """Nothing is begun here: it took too long, or it is done, and someone came back to its page."""
     context = current()
     with context.installation.store.reading() as tx:
         factor = tx.factor(context.person.user)

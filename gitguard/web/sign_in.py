@@ -19,7 +19,7 @@ pages = Blueprint("sign_in", __name__)
 @pages.get("/")
 @needs(ANYONE)
 def home() -> ResponseReturnValue:
-    """Where everybody begins: on to what waits, to the account, or to signing in."""
+    """Where everyone begins: on to what waits, to the account, or to signing in."""
     context = current()
     if context.visitor is None or context.status is None:
         return redirect(url_for("sign_in.sign_in"), 303)

@@ -210,7 +210,7 @@ def not_me() -> ResponseReturnValue:
 @pages.get("/verify/stopped/<name>")
 @needs(SIGNED_IN)
 def stopped(name: str) -> ResponseReturnValue:
-    """What to do about a key that somebody else has."""
+    """What to do about a key that someone else has."""
     context = current()
     what = _once().take(context.browser, name, Denied)
     if what is None:

@@ -122,7 +122,7 @@ def test_many_at_once_are_one_process_and_lose_nothing(site: Direct, tmp_path: P
 
 
 def test_what_a_crash_left_is_told_by_the_sweep(site: Direct, tmp_path: Path) -> None:
-    """Killed half way, the next look goes on with what was not begun and with what waits."""
+    """Killed half way, the next look continues with what was not begun and with what waits."""
     seen = tmp_path / "seen"
     place = opened(site, [str(program(tmp_path, f'cat >> "{seen}"'))])
     state = site.home / "state"

@@ -197,7 +197,7 @@ def test_nobody_sees_or_answers_anothers_request(house: House) -> None:
 
 
 def test_one_request_for_each_key_repository_and_network(house: House) -> None:
-    """Pushed again within a minute it is the same note with the same number; then it is written anew."""
+    """Pushed again within a minute it is the same note with the same number; then it is written again."""
     person, _ = house.invited()
     first = refused(house, person)
     later(house, 59)
@@ -382,7 +382,7 @@ def _visitor(house: House, person: Person) -> browsers.Visitor:
 
 
 def test_links_of_one_key_leave_those_of_another_alone(house: House) -> None:
-    """Five open links of a key are enough; the sixth is refused until one is used or runs out, and nobody else's goes."""
+    """Five open links of a key are enough; the sixth is refused until one is used or expires, and nobody else's goes."""
     person, _ = house.enrolled()
     thief = second_key(house, person)
     token = browsers.new_link(house.site, person, house.moment)
@@ -396,7 +396,7 @@ def test_links_of_one_key_leave_those_of_another_alone(house: House) -> None:
 
 
 def test_not_me_ends_the_thiefs_browsers_and_links(house: House) -> None:
-    """What the key has signed in is signed out, but the browser that says so; its open links are void; it is noted no more for a minute."""
+    """What the key has signed in is signed out, but the browser that says so; its open links no longer work; it is noted no more for a minute."""
     person, _ = house.enrolled()
     browser, _ = signed_in(house, person)
     _, thief_cookie = signed_in(house, person)

@@ -68,14 +68,14 @@ class House:
         return key_of(self.count)
 
     def invited(self) -> tuple[Person, str]:
-        """Somebody with a key and an invite."""
+        """Someone with a key and an invite."""
         key = self.key()
         name = f"person{self.count}"
         token = users.add(self.site, name, [NewKey(key)], self.moment, ACTOR).token
         return Person(name, ssh_key(key.fingerprint), "192.0.2.1"), token
 
     def enrolled(self) -> tuple[Person, Callable[[], bytes]]:
-        """Somebody with a second factor and a session, and how their app makes the next code."""
+        """Someone with a second factor and a session, and how their app makes the next code."""
         person, token = self.invited()
         pending = second_factor.begin_enrolment(self.site, person, token.encode(), self.moment)
         app = pending.parameters
@@ -131,7 +131,7 @@ class Deaf:
 
 @pytest.fixture
 def deaf(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Neither Python's streams nor the process's own are read by anybody."""
+    """Neither Python's streams nor the process's own are read by anyone."""
     reading, writing = os.pipe()
     os.close(reading)
     kept = [(number, os.dup(number)) for number in (1, 2)]
@@ -322,7 +322,7 @@ def _limit_key(h: House) -> object:
 
 def _accept_chain(h: House) -> object:
     store = h.site.store
-    store.head.write(1, b"\1" * 32)  # somebody meddled with the head outside
+    store.head.write(1, b"\1" * 32)  # someone meddled with the head outside
     return upkeep.accept_chain(store, h.moment, ACTOR, "looked into")
 
 
@@ -651,7 +651,7 @@ def test_what_acts_prints_nothing() -> None:
 
 
 def test_what_a_person_would_lose_counts_what_is_borrowed(house: House) -> None:
-    """A repository that borrows from one that demands is closed to whoever has no factor, as the gate says."""
+    """A repository that borrows from one that requires is closed to anyone who has no factor, as the gate says."""
     lender, borrower = house.repository(), house.repository()
     directories = {name: str(house.server.directory(name)) for name in (lender, borrower)}
     alternates = Path(directories[borrower], "objects", "info", "alternates")

@@ -42,7 +42,7 @@ def site(tmp_path: Path) -> Direct:
 
 
 def test_the_older_part_moves_out_and_the_chain_goes_on(site: Direct) -> None:
-    """Moved, checked in both places, shown from the file; a second time there is nothing; later ones go on from it."""
+    """Moved, checked in both places, shown from the file; a second time there is nothing; later ones continue from it."""
     file = site.folder / "2024.audit"
     done = site.admin("audit", "archive", "--before", "1y", str(file))
     assert "50 records (1 to 50) moved to" in done.out
@@ -94,7 +94,7 @@ def test_what_is_there_is_not_written_over(site: Direct) -> None:
 
 
 def meddle(site: Direct, *statements: str) -> None:
-    """As whoever holds the store's file could."""
+    """As anyone who holds the store's file could."""
     with sqlite3.connect(site.store) as store:
         for sql in statements:
             store.execute(sql)
@@ -102,7 +102,7 @@ def meddle(site: Direct, *statements: str) -> None:
 
 
 def test_a_head_that_was_cut_off_without_an_archive_shows(site: Direct) -> None:
-    """ATTACK: whoever has the store deletes the oldest records, and says that they were moved out. EXPECTED: named as missing."""
+    """ATTACK: anyone who has the store deletes the oldest records, and says that they were moved out. EXPECTED: named as missing."""
     meddle(
         site,
         "INSERT INTO archived SELECT seq, hash FROM audit WHERE seq = 20",

@@ -113,7 +113,7 @@ def test_a_new_file_stands_when_it_is_whole(tmp_path: Path, file_system: str) ->
 
 
 def test_a_name_that_was_taken_meanwhile(tmp_path: Path, file_system: str) -> None:
-    """Somebody else's file under the name, before or meanwhile: refused by name, and theirs stays as it is."""
+    """Someone else's file under the name, before or meanwhile: refused by name, and theirs stays as it is."""
     theirs = tmp_path / "copy"
     new = NewFile(str(theirs), ACCOUNT)
     theirs.write_text("theirs")
@@ -162,7 +162,7 @@ def key_file(site: Direct) -> Path:
 
 
 def test_a_restore_without_its_key_file_changes_nothing(site: Direct) -> None:
-    """Looked at first: the line says what is missing and where it belongs; everybody is still verified."""
+    """Looked at first: the line says what is missing and where it belongs; everyone is still verified."""
     backup, keys = backed_up(site), key_file(site)
     kept = keys.read_bytes()
     keys.unlink()

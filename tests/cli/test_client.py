@@ -295,5 +295,5 @@ def test_on_windows_by_simulation(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert not askpass._has_terminal()
         assert askpass.can_ask()
     assert opened == ["CONIN$", "CONIN$"]
-    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")  # whoever runs this at a terminal is not asked
+    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")  # anyone who runs this at a terminal is not asked
     assert askpass.ask("code: ") == "123456"

@@ -249,7 +249,7 @@ def test_what_limits_a_key_is_one_line(site: Direct) -> None:
 
 
 def test_apply_keeps_the_floor(site: Direct) -> None:
-    """What a repository's own admins have tightened is told from what the server's admin demands, and both are applied."""
+    """What a repository's own admins have tightened is told from what the server's admin requires, and both are applied."""
     site.admin("repo", "create", "app")
     text = '[[repositories]]\nname = "app"\nrequire = "all"\nlifetime = "30m"\nfloor = "push"\nfloor_lifetime = "1h"\n'
     done = site.admin("apply", typed(site, text)).out

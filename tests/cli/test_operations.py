@@ -47,7 +47,7 @@ def doctor(server: Server, *, sshd: str = SAFE, status: int | None = None, files
 
 @pytest.fixture
 def site(server: Server) -> Server:
-    """A healthy host: one enrolled user, one repository that demands 2FA."""
+    """A healthy host: one enrolled user, one repository that requires 2FA."""
     server.new_user("alice")
     server.new_repository("app", "push")
     return server
@@ -91,7 +91,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Server:
     ],
 )  # fmt: skip
 def test_gaps_in_sshd(healthy: Server, old: str, new: str, name: str) -> None:
-    """What could act before the gate, or log somebody in beside it, is named."""
+    """What could act before the gate, or log someone in beside it, is named."""
     assert name in doctor(healthy, sshd=SAFE.replace(old, new), status=1)
 
 
@@ -369,7 +369,7 @@ def test_restore_refuses_what_is_no_store(site: Server, tmp_path: Path) -> None:
 
 
 def test_rotating_the_key(site: Server) -> None:
-    """Every secret is re-encrypted; the old key is gone; codes go on working."""
+    """Every secret is re-encrypted; the old key is gone; codes continue working."""
     alice = site.people["alice"]
     before = (site.home / "state/secret.keys").read_text().split()
     done = site.admin("store", "rotate-key")

@@ -83,7 +83,7 @@ def test_everything_is_as_it_was(site: Direct) -> None:
 
 
 def test_a_hook_that_cannot_be_taken_out_is_named(site: Direct) -> None:
-    """The keys are free all the same, and the rest goes on; the exit status says that something is left."""
+    """The keys are free all the same, and the rest continues; the exit status says that something is left."""
     broken, good = bare(site, "broken"), bare(site, "good")
     site.admin("repo", "adopt", "--all")
     (broken / "hooks" / "pre-receive").rename(broken / "hooks" / "ours")

@@ -204,7 +204,7 @@ def settle(installation: Installation) -> None:
 
 
 def test_the_compiled_form_is_used_and_renewed(installation: Installation) -> None:
-    """Parsed once; a changed file is compiled anew at the next request."""
+    """Parsed once; a changed file is compiled again at the next request."""
     assert installation.lifetime() == 28800
     settle(installation)
     made = installation.compiled.stat().st_ino
@@ -346,7 +346,7 @@ def test_a_date_begins_with_its_first_second(
 
 
 def test_no_part_of_a_compiled_form_is_one(installation: Installation) -> None:
-    """A prefix of a file is a file: of the compiled form no beginning is believed, and it is made anew."""
+    """A prefix of a file is a file: of the compiled form no beginning is believed, and it is made again."""
     load(*installation.places())
     settle(installation)
     whole = installation.compiled.read_bytes()

@@ -74,7 +74,7 @@ SITUATIONS = [
 
 
 def refused(policy: Policy) -> set[int]:
-    """Which of the situations it demands 2FA in."""
+    """Which of the situations it requires 2FA in."""
     return {number for number, one in enumerate(SITUATIONS) if policy.demands(one).required}
 
 
@@ -119,7 +119,7 @@ def test_a_file_that_is_written_byte_by_byte_opens_nothing(place: Place, kind: s
 
 
 def test_requests_while_a_file_is_saved_again_and_again(site: Direct) -> None:
-    """The same with the real gate: saved in pieces all the while, twenty reads of somebody without a factor are refused."""
+    """The same with the real gate: saved in pieces all the while, twenty reads of someone without a factor are refused."""
     alice = site.add_user("alice")
     site.admin("repo", "create", "app")
     site.configure(git={"enforcement": "enforced"})
@@ -144,7 +144,7 @@ def test_requests_while_a_file_is_saved_again_and_again(site: Direct) -> None:
 
 
 def test_what_demands_more_counts_at_once_and_what_demands_less_when_it_has_settled(place: Place) -> None:
-    """Two seconds stand between a laxer file and its effect, unless somebody vouched for it; closing never waits."""
+    """Two seconds stand between a laxer file and its effect, unless someone vouched for it; closing never waits."""
     lax, strict = place.text('enforcement = "opt-in"'), place.text('enforcement = "enforced"')
     place.put(lax)
     assert place.found().doubt == "", "of the first file nothing is known that was stricter"
@@ -203,7 +203,7 @@ def test_a_file_that_was_cut_for_good_stays_closed(place: Place, cut: str) -> No
 def test_after_a_full_disk_a_cut_file_is_compared_with_nothing_old(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ATTACK: the form that counts could not be noted; the next save is cut, and demands no less than the one before that. EXPECTED: closed."""
+    """ATTACK: the form that counts could not be noted; the next save is cut, and requires no less than the one before that. EXPECTED: closed."""
     place.put(place.text("enforcement = 'rules'"))
     place.found(SETTLED)
     monkeypatch.setattr("gitguard.config.in_force.put_quietly", lambda path, data: False)
@@ -447,7 +447,7 @@ def test_init_takes_a_file_of_before_along_and_opens_none_that_was_cut(site: Dir
 def test_who_checks_or_edits_vouches_and_doctor_says_what_counts(
     site: Direct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After `config check` or `config edit` the file counts at once; until then doctor names the form that goes on."""
+    """After `config check` or `config edit` the file counts at once; until then doctor names the form that continues."""
     alice = site.add_user("alice")
     site.admin("repo", "create", "app")
     site.configure(git={"enforcement": "enforced"})

@@ -97,7 +97,7 @@ KNOWN = Known(frozenset({"alice", "bob"}), frozenset({"team/app", "infra/dns"}))
     ],
 )
 def test_names_that_nothing_answers_to(text: str, said: str) -> None:
-    """A slip of the pen, or somebody who has left: said where the store can be asked, and never a fault."""
+    """A slip of the pen, or someone who has left: said where the store can be asked, and never a fault."""
     found = rule_notes(parse((GIT + "[[rules]]\nname = 'a'\nrequire = true\n" + text).encode()), NOW, KNOWN)
     assert "\n".join(what for _, what in found) == (f"rule {said}" if said else "")
 
@@ -115,7 +115,7 @@ def test_names_that_nothing_answers_to(text: str, said: str) -> None:
     ],
 )
 def test_patterns_that_hardly_mean_what_they_say(refs: str, said: str) -> None:
-    """In order, and protecting something else than somebody thinks: a note each, and none for the usual ones."""
+    """In order, and protecting something else than someone thinks: a note each, and none for the usual ones."""
     found = notes(f"[[rules]]\nname = 'a'\nrequire = true\nrefs = {refs}\n")
     assert said in found if said else found == ""
 

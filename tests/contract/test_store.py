@@ -278,7 +278,7 @@ def test_everybodys_browsers_end_at_once(bench: Bench) -> None:
 
 
 def test_a_link_is_taken_once(bench: Bench) -> None:
-    """Looking at one uses nothing up; taking it does; those that ran out are forgotten, and all of one key at once."""
+    """Looking at one uses nothing up; taking it does; those that expired are forgotten, and all of one key at once."""
     with bench.desk.store.writing() as tx:
         for number in range(4):
             tx.put_link(bytes([number]), SignInLink("alice", "sign-in", "k", NOW + number))

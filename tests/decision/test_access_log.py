@@ -39,7 +39,7 @@ def refused(path: Path) -> Refusal:
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    """Whoever may write the folder could lead the log to any file of the account's."""
+    """Anyone who may write the folder could lead the log to any file of the account's."""
     target = tmp_path / "target"
     target.write_text("precious\n")
     (tmp_path / "log").symlink_to(target)
@@ -49,7 +49,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reader", [False, True])
 def test_a_pipe_neither_hangs_nor_counts(tmp_path: Path, reader: bool) -> None:
-    """A named pipe in the log's place, with or without somebody at its other end."""
+    """A named pipe in the log's place, with or without someone at its other end."""
     os.mkfifo(tmp_path / "log")
     handle = os.open(tmp_path / "log", os.O_RDONLY | os.O_NONBLOCK) if reader else None
     refused(tmp_path / "log")

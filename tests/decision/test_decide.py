@@ -28,7 +28,7 @@ HOME, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Direct:
-    """Alice enrolled, a repository that demands for pushes and one that demands nothing."""
+    """Alice enrolled, a repository that requires for pushes and one that requires nothing."""
     server = Direct(tmp_path_factory.mktemp("decide") / "server")
     server.install()
     server.new_user("alice")
@@ -130,7 +130,7 @@ def test_a_session_counts_in_its_scope_alone(site: Direct, alice: Person, addres
 
 
 def test_a_session_ends_at_its_own_limit(site: Direct, alice: Person) -> None:
-    """Ten minutes by the admin: good at 9 m 50 s, run out at 10 m; not by the second more."""
+    """Ten minutes by the admin: good at 9 m 50 s, expired at 10 m; not by the second more."""
     assert reason(asked(site, alice, PUSH, later=590)) == "verified"
     assert reason(asked(site, alice, PUSH, later=601)) == "verification-expired"
 
@@ -149,7 +149,7 @@ def test_a_path_names_the_root_that_it_names(site: Direct, alice: Person, tmp_pa
 
 
 def test_always_counts_only_where_it_is_allowed(site: Direct, alice: Person) -> None:
-    """A person's `always` demands for reads too; where the server does not let people have it, it has no effect."""
+    """A person's `always` requires for reads too; where the server does not let people have it, it has no effect."""
     del alice
     bob = site.new_user("bob")
     site.ssh(bob, "2fa always on", status=0)
@@ -216,7 +216,7 @@ def environment(site: Direct, decision: Decision) -> dict[str, str]:
 
 
 def test_a_session_is_told_only_where_one_was_needed(site: Direct, alice: Person) -> None:
-    """Later hooks find 0 where nothing was required, though a session is live: or they would take it for a proof."""
+    """Later hooks find 0 where nothing was required, though a session is live; otherwise they would take it for a proof."""
     assert environment(site, asked(site, alice, OPEN))["GITGUARD_SESSION"] == "0"
     told = environment(site, asked(site, alice, PUSH))
     assert int(told["GITGUARD_SESSION"]) > 0
@@ -270,7 +270,7 @@ BEHIND = ("/bin/true",)
 
 
 def test_a_name_that_only_the_program_knows_demands_the_shortest(site: Direct, alice: Person) -> None:
-    """It may be another name of a repository that demands: so the shortest lifetime of all that demand counts."""
+    """It may be another name of a repository that requires: so the shortest lifetime of all that demand counts."""
     site.new_repository("strict", "all")
     site.admin("repo", "lifetime", "strict", "90s")
     line = "git-upload-pack 'an/alias'"

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def site(tmp_path_factory: pytest.TempPathFactory) -> Direct:
-    """Alice enrolled, and a repository that demands for pushes."""
+    """Alice enrolled, and a repository that requires for pushes."""
     server = Direct(tmp_path_factory.mktemp("telling") / "server")
     server.install()
     server.new_repository("app", "push")
@@ -73,7 +73,7 @@ def test_a_store_that_fails_now_keeps_nobody_from_being_told(
 
 
 def test_only_live_sessions_under_the_scope_in_force_are_told(site: Direct) -> None:
-    """One of another kind opens nothing, and one whose own limit has run out neither: both would mislead."""
+    """One of another kind opens nothing, and one whose own limit has expired neither: both would mislead."""
     alice = site.new_user("alice")
     site.end_sessions()
     words = ("--reason", "test", "--key", alice.fingerprint, "--from")

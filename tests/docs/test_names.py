@@ -1,4 +1,4 @@
-"""The distribution's name: the plain word belongs to somebody else on the package index."""
+"""The distribution's name: the plain word belongs to someone else on the package index."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_no_page_and_no_message_names_a_strangers_package() -> None:
-    """Whoever follows our words as root must not fetch what is not ours."""
+    """Anyone who follows our words as root must not fetch what is not ours."""
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"] == "gitguard-2fa"
     files = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""What doctor prints is for a terminal, and a part of it is names that anybody may have chosen."""
+"""What doctor prints is for a terminal, and a part of it is names that anyone may have chosen."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def site(tmp_path: Path) -> Direct:
 
 
 def test_people_verify_beside_all_that_takes_long(site: Direct) -> None:
-    """Backups, checks, doctor and sweeps without an end (`revoke --all` ends whoever is at a prompt, by design); eight people verify again and again: each time they are in."""
+    """Backups, checks, doctor and sweeps without an end (`revoke --all` ends anyone who is at a prompt, by design); eight people verify again and again: each time they are in."""
     over = threading.Event()
     ran: list[int] = []
 

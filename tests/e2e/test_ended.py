@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A real sshd, and a repository that demands 2FA for everything."""
+    """A real sshd, and a repository that requires 2FA for everything."""
     made = Server(tmp_path_factory.mktemp("ended"))
     made.install()
     made.start()
@@ -62,7 +62,7 @@ def test_who_is_ended_is_told_once(server: Server, line: str, verb: str) -> None
 
 
 def test_a_swept_transfer_is_told(server: Server) -> None:
-    """The session runs out, the transfer does not move: the sweep ends it, with the sentence."""
+    """The session expires, the transfer does not move: the sweep ends it, with the sentence."""
     server.new_user("sam")
     process = begun(server, "sam", "git-upload-pack 'app'")
     server.age_sessions(9 * 3600)

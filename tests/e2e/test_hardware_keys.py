@@ -53,7 +53,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """`hardware_keys = true`, and a repository that demands 2FA for everything."""
+    """`hardware_keys = true`, and a repository that requires 2FA for everything."""
     folder = tmp_path_factory.mktemp("hardware")
     server = Server(folder / "server")
     server.install()
@@ -86,7 +86,7 @@ def test_sshd_asks_the_key(place: Place) -> None:
 
 
 def test_a_key_that_is_only_touched_does_not_count(place: Place) -> None:
-    """Its line demands no verification; what it claims by itself is nobody's proof. Doctor names it."""
+    """Its line requires no verification; what it claims by itself is nobody's proof. Doctor names it."""
     cay = place.person("cay", verify_required=False)
     for flags in (TOUCH, BOTH):
         refused = place.git(cay, "ls-remote", place.server.url("app"), flags=flags, status=128)

@@ -1,4 +1,4 @@
-"""`gitguard hook-up`: Git asks for the code itself, once however many commands wait for it, and goes on."""
+"""`gitguard hook-up`: Git asks for the code itself, once however many commands wait for it, and continues."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_in_the_background_nobody_is_asked_and_nothing_waits(desk: Desk) -> None
 
 
 def test_a_wrong_code_is_asked_again(desk: Desk) -> None:
-    """Three times at most; a right one among them goes on; none, and Git tells the refusal."""
+    """Three times at most; a right one among them continues; none, and Git tells the refusal."""
     tree = desk.home / "app"
     desk.answers("000000", "x", desk.fresh())
     desk.git("ls-remote", "origin", cwd=tree)

@@ -62,7 +62,7 @@ def test_the_journey(server: Server) -> None:
 
 
 def test_lost_phone(shared_server: Server) -> None:
-    """A recovery code is enough to set up a new phone; the old app's codes and all sessions are void."""
+    """A recovery code is enough to set up a new phone; the old app's codes and all sessions no longer work."""
     server = shared_server
     bob = server.new_user("lost-phone")
     old_secret, code = bob.secret, bob.recovery_codes[0]
@@ -194,7 +194,7 @@ def test_remove(shared_server: Server) -> None:
 
 
 def test_new_recovery_codes(shared_server: Server) -> None:
-    """A new set for a code; the old set is void."""
+    """A new set for a code; the old set no longer works."""
     server = shared_server
     kim = server.new_user("kim")
     server.clear_watermark(kim)

@@ -1,4 +1,4 @@
-"""A person's own page over SSH: their keys, their sessions, the padlock in words, what is demanded of them."""
+"""A person's own page over SSH: their keys, their sessions, the padlock in words, what is required of them."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_leave_another_key(shared_server: Server) -> None:
 
 
 def test_status_says_what_is_demanded(shared_server: Server) -> None:
-    """Numbers to whoever has the key, names within a session (or a stolen key would learn what is worth stealing)."""
+    """Numbers to anyone who has the key, names within a session (or a stolen key would learn what is worth stealing)."""
     server = shared_server
     alice = server.new_user("asker")
     server.new_repository("asked/secret", "push")

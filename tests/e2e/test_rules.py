@@ -96,7 +96,7 @@ def test_refs_are_judged_in_the_hook(house: Server) -> None:
     ],
 )
 def test_every_kind_of_update(house: Server, words: tuple[str, ...], allowed: bool) -> None:
-    """Atomic, forced, deleting, mirroring: one ref that demands refuses the whole push."""
+    """Atomic, forced, deleting, mirroring: one ref that requires refuses the whole push."""
     alice = house.people["alice"]
     rules(house, MAIN)
     house.clear_watermark(alice)
@@ -185,7 +185,7 @@ def test_a_broken_rule_closes_everything(house: Server) -> None:
 
 
 def test_a_person_reads_what_applies_to_them(house: Server) -> None:
-    """`2fa repo show`: what is demanded of me here, by which rule, and who is exempt; in JSON too."""
+    """`2fa repo show`: what is required of me here, by which rule, and who is exempt; in JSON too."""
     alice = house.people["alice"]
     robot = f'[[rules]]\nname = "robot"\nusers = ["ci"]\nrepositories = ["team/*"]\nexempt = true\nuntil = {LATER}\n'
     rules(house, robot + MAIN + '[[rules]]\nname = "all"\noperations = ["read"]\nrequire = true\n')
@@ -239,7 +239,7 @@ def test_an_lfs_upload_is_no_way_around(house: Server) -> None:
 
 
 def test_what_begins_soon_is_said_to_those_whom_it_will_refuse(house: Server) -> None:
-    """After a push that goes through, once a day: to the robot that has no second factor, not to whoever is verified or exempt."""
+    """After a push that goes through, once a day: to the robot that has no second factor, not to anyone who is verified or exempt."""
     import datetime as dt
 
     soon = dt.datetime.now().astimezone().date() + dt.timedelta(days=5)

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.e2e
 
 
 def test_a_repository_admin_tightens(shared_server: Server) -> None:
-    """The admin of a repository demands 2FA; other people may look, not change; every change is told."""
+    """The admin of a repository requires 2FA; other people may look, not change; every change is told."""
     server = shared_server
     rita, sam = server.new_user("rita"), server.new_user("sam")
     server.admin("repo", "create", "rita/app", "--admin", "rita")

@@ -1,4 +1,4 @@
-"""A refused push that waits: verified elsewhere it goes on by itself; whatever else happens, it ends, and soon."""
+"""A refused push that waits: verified elsewhere it continues by itself; whatever else happens, it ends, and soon."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def held(server: Server) -> list[pending.PendingRequest]:
 
 
 def member(server: Server, name: str) -> Person:
-    """Somebody enrolled, without a session, whose codes are fresh."""
+    """Someone enrolled, without a session, whose codes are fresh."""
     person = server.new_user(name, in_session=False)
     server.clear_watermark(person)
     return person
@@ -177,7 +177,7 @@ def test_it_stays_small_when_the_configuration_changes(patient: Server) -> None:
 
 
 def test_a_first_enrolment_lets_it_go_on(patient: Server) -> None:
-    """Somebody who has no second factor yet sets one up while their push waits, with the same key; another key's push stays."""
+    """Someone who has no second factor yet sets one up while their push waits, with the same key; another key's push stays."""
     new = patient.add_user("newcomer")
     laptop = patient.add_key(new, "newcomer-laptop")
     push, other = Push(patient, new, "newcomer"), Push(patient, laptop, "newcomer-laptop")

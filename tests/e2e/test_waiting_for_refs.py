@@ -29,7 +29,7 @@ RULE = '\n[[rules]]\nname = "branches"\nrepositories = ["app"]\nrefs = ["**"]\nr
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server where pushes wait, with a repository whose branches a rule protects and one that demands all."""
+    """A server where pushes wait, with a repository whose branches a rule protects and one that requires all."""
     server = Server(tmp_path_factory.mktemp("patient") / "server")
     server.install()
     server.configure(session={"wait": f"{MOST_SECONDS}s"}, git={"enforcement": "rules"})
@@ -103,7 +103,7 @@ def test_the_page_is_named_with_its_request(patient: Server) -> None:
 
 @pytest.mark.parametrize("how", ["suspend", "toggle", "term"])
 def test_what_ends_it(patient: Server, how: str) -> None:
-    """A suspended user, an admin's kill, a repository that demands more meanwhile: refused, and gone from the list."""
+    """A suspended user, an admin's kill, a repository that requires more meanwhile: refused, and gone from the list."""
     person = member(patient, f"ended-{how}")
     push = Push(patient, person, f"ended-{how}")
     push.number()
@@ -140,7 +140,7 @@ def test_only_a_verification_in_scope_counts(patient: Server) -> None:
 
 
 def test_who_hangs_up_on_a_warm_connection_is_noticed(patient: Server) -> None:
-    """Multiplexed, sshd goes on living: then it is Git's word to its client, every second here, that does not arrive."""
+    """Multiplexed, sshd continues living: then it is Git's word to its client, every second here, that does not arrive."""
     person = member(patient, "warm")
     path = patient.folder / "warm.sock"
     options = ("-o", f"ControlPath={path}")

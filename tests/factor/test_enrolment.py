@@ -96,7 +96,7 @@ def test_secrets_rest_encrypted(bench: Bench, bob: Person) -> None:
 
 
 def test_a_secret_is_bound_to_its_user(bench: Bench, bob: Person) -> None:
-    """ATTACK: somebody who writes the store copies their own secret over another's. EXPECTED: it does not decrypt."""
+    """ATTACK: someone who writes the store copies their own secret over another's. EXPECTED: it does not decrypt."""
     bench.backend.meddle(
         "INSERT INTO factors SELECT 'bob', enrolment, secret, cipher_key, digits, period_seconds, algorithm, last_step, enrolled_at FROM factors"
     )
@@ -199,7 +199,7 @@ def test_a_recovery_code_is_enough_to_enrol_again(bench: Bench) -> None:
 
 
 def test_a_proof_for_an_older_enrolment_is_void(bench: Bench) -> None:
-    """Two re-enrolments begun with two codes: the first to confirm voids the other."""
+    """Two re-enrolments begun with two codes: the first to confirm invalidates the other."""
     first = begin(bench, bench.alice, bench.code(0))
     second = begin(bench, bench.alice, bench.code(1))
     enrolment.confirm(bench.desk, bench.alice, second, answer(bench, second), bench.now)

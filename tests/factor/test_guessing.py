@@ -25,7 +25,7 @@ FITS = 3 / 1_000_000  # three of a million codes are right at any moment
 
 
 def year_of_guessing() -> int:
-    """How many codes one key compares in a year, by somebody who never stops and is never right."""
+    """How many codes one key compares in a year, by someone who never stops and is never right."""
     limits = Throttle()
     failures: list[Failure] = []
     at, count = NOW, 0
@@ -103,7 +103,7 @@ def test_a_thief_elsewhere_runs_dry_and_the_owner_does_not(bench: Bench) -> None
 
 
 def test_a_success_from_there_gives_the_budget_back(bench: Bench) -> None:
-    """Who mistyped for weeks on the road and then verifies there starts anew; so does whom the admin unthrottles."""
+    """Who mistyped for weeks on the road and then verifies there starts again; so does whom the admin unthrottles."""
     road = bench.person("alice", 1, "198.51.100.7")
     guess(bench, road, 3)
     with bench.desk.store.reading() as tx:

@@ -194,7 +194,7 @@ def test_the_first_code_is_of_one_network(bench: Bench) -> None:
 
 
 def test_a_first_code_is_told_to_the_owner(bench: Bench) -> None:
-    """Somebody had a code of theirs, and wanted to change something with it."""
+    """Someone had a code of theirs, and wanted to change something with it."""
     with pytest.raises(SecondCodeWanted):
         change.remove(bench.desk, thief(bench), bench.code(), bench.now)
     bench.later(30)
@@ -216,7 +216,7 @@ def test_a_thief_does_not_take_away_what_the_owner_is_told(bench: Bench) -> None
 
 
 def test_who_is_never_at_home_is_not_told_for_ever(bench: Bench) -> None:
-    """Somebody with a new address each day hears of a wrong code for a week."""
+    """Someone with a new address each day hears of a wrong code for a week."""
     with pytest.raises(Refusal):
         verify(bench.desk, thief(bench), bench.wrong(), bench.now)
     for day, is_told in ((1, True), (6, True), (8, False)):
@@ -252,7 +252,7 @@ def test_after_a_reset_no_network_is_known(bench: Bench) -> None:
 
 
 def test_a_repeated_code_is_free_once(bench: Bench) -> None:
-    """The second click is; whoever goes on sending it fills no log for nothing."""
+    """The second click is; whoever continues sending it fills no log for nothing."""
     code = bench.code()
     verify(bench.desk, bench.alice, code, bench.now)
     for expected in (0, 1, 2):

@@ -111,7 +111,7 @@ def race(bench: Bench, attempts: list[bytes]) -> list[str]:
 
 
 def test_fifty_parallel_uses_of_one_code(bench: Bench) -> None:
-    """Exactly one success, whoever comes first."""
+    """Exactly one success, anyone who comes first."""
     outcomes = race(bench, [bench.code()] * 50)
     assert outcomes.count("verified") == 1
     assert sessions(bench) == 1
@@ -210,7 +210,7 @@ def test_another_users_recovery_code(bench: Bench) -> None:
 
 
 def test_recovery_codes_switched_off_are_void(bench: Bench) -> None:
-    """0 switches them off, and voids those issued for good, also if they are switched on again."""
+    """0 switches them off, and invalidates those issued for good, also if they are switched on again."""
     code = give_recovery_codes(bench)[0].encode()
     before = bench.desk.settings
     bench.set(second_factor=SecondFactor(recovery_codes=0))

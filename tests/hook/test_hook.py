@@ -88,7 +88,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 def closed(shared_server: Server, request: pytest.FixtureRequest) -> Repository:
-    """A repository that demands 2FA for pushes."""
+    """A repository that requires 2FA for pushes."""
     return Repository(
         shared_server,
         "hook/" + request.node.name.replace("[", "-").replace("]", "").replace("_", "-"),
@@ -141,12 +141,12 @@ def test_a_grant_of_something_else_is_none(
 
 @pytest.mark.parametrize("grant", ["", "x", "x\ny", "\n" * 10])
 def test_a_forged_grant_is_none(closed: Repository, grant: str) -> None:
-    """ATTACK: somebody who can set the hook's environment but not read the key."""
+    """ATTACK: someone who can set the hook's environment but not read the key."""
     assert closed.hook(grant=grant).status == 10
 
 
 def test_a_grant_without_a_session_is_not_enough(closed: Repository, verified: Person) -> None:
-    """The gate let somebody on when nothing was required; it was tightened meanwhile."""
+    """The gate let someone on when nothing was required; it was tightened meanwhile."""
     done = closed.hook(grant=closed.grant(verified, session=0, age_seconds=-1))
     assert (done.status, "[verification-required]" in done.err) == (10, True)
 
@@ -245,7 +245,7 @@ def test_other_hooks_do_not_run_for_a_refused_push(closed: Repository) -> None:
 
 
 def test_a_hook_that_others_may_write_is_not_run(closed: Repository, verified: Person) -> None:
-    """ATTACK: somebody else on the machine edits a chained hook. EXPECTED: the push is refused by name."""
+    """ATTACK: someone else on the machine edits a chained hook. EXPECTED: the push is refused by name."""
     others = closed.directory / "hooks" / "pre-receive.d"
     write_hook(others, "10-first", "exit 0\n", 0o777)
     assert closed.hook(grant=closed.grant(verified)).status == 22

@@ -61,7 +61,7 @@ def test_what_a_program_leaves_in_its_buffers_is_written(tmp_path: Path) -> None
 
 
 def test_a_closed_stdout_is_no_fault(site: Direct) -> None:
-    """`>&-`: whoever asks for nothing gets nothing."""
+    """`>&-`: anyone who asks for nothing gets nothing."""
     alice = site.new_user("alice")
     done = run(["sh", "-c", 'exec "$@" >&-', "sh", *site.ssh_command(alice, "2fa status")])
     assert done.text == ""

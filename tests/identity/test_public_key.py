@@ -95,5 +95,5 @@ def test_an_rsa_key_that_is_too_short() -> None:
     ],
 )  # fmt: skip
 def test_numbers_that_others_wrote(text: str, most: int, found: int | None) -> None:
-    """ASCII digits alone, and an end: what somebody else wrote may be anything."""
+    """ASCII digits alone, and an end: what someone else wrote may be anything."""
     assert number(text, most) == found

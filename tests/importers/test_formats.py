@@ -77,7 +77,7 @@ def test_csv_takes_the_surest_column() -> None:
 
 @pytest.mark.parametrize("text", ['login,note\nann,"open\nben,x\ncay,y\n', "login\n" + "x" * 200_000 + "\n"])
 def test_csv_that_is_damaged_is_refused_whole(text: str) -> None:
-    """A quote that is never closed would swallow everybody after it."""
+    """A quote that is never closed would swallow everyone after it."""
     with pytest.raises(Refusal, match="line"):
         read_csv(text.encode(), NOW)
 
@@ -306,7 +306,7 @@ def test_what_stands_before_a_key_of_a_cell_is_not_lost(cell: str, taken: int, w
 
 
 def test_rows_that_do_not_fit_the_head_are_left_out() -> None:
-    """A cell too many, or none that says whether somebody is blocked: `blocked` may be under another head."""
+    """A cell too many, or none that says whether someone is blocked: `blocked` may be under another head."""
     found = read_csv(b"login,blocked,team\nann,true\nben,false,x,y\ncay,false,z\n", NOW)
     assert [one.login for one in found.people] == ["cay"]
     assert [left.line for left in found.skipped if "cells" in left.why] == [3]
@@ -354,7 +354,7 @@ def test_more_words_for_not_any_more(head: str) -> None:
 
 
 def test_a_name_that_anybody_may_choose_is_not_sure() -> None:
-    """`name` and `nickname` say what somebody calls themselves; `handle` is what a forge signs them in by."""
+    """`name` and `nickname` say what someone calls themselves; `handle` is what a forge signs them in by."""
     for head, unsure in (("name", True), ("Nickname", True), ("handle", False), ("login", False)):
         assert read_csv(f"{head}\nalice\n".encode(), NOW).people[0].unsure == unsure
 

@@ -41,7 +41,7 @@ def test_a_folder_above_counts(folder: Path) -> None:
 
 
 def test_a_sticky_folder_counts_only_as_roots(folder: Path) -> None:
-    """/tmp passes since it is root's; a sticky folder that is somebody else's does not."""
+    """/tmp passes since it is root's; a sticky folder that is someone else's does not."""
     (folder / "a").mkdir()
     (folder / "a").chmod(0o1777)
     sticky = fault_on_the_way(str(folder / "a"), ME)

@@ -169,7 +169,7 @@ def test_a_machine_fault_is_nobodys_usage(tmp_path: Path) -> None:
     assert caught.value.reason == "store-unavailable"
     assert caught.value.is_our_fault
     for path in (Path(__file__).parents[2] / "gitguard").rglob("*.py"):
-        # What somebody typed is theirs: files, the editor that they named, where to listen.
+        # What someone typed is theirs: files, the editor that they named, where to listen.
         if path.name not in ("user_supplied_file.py", "new_file.py", "configuration.py", "unix_socket.py"):
             assert not re.search(r'Refusal\(\s*"usage"[^)]*strerror', path.read_text()), path
 
@@ -203,6 +203,6 @@ def test_one_line_names_page_and_command(reason: str) -> None:
     "reason", ["forbidden", "throttled", "no-such-repository", "store-unavailable", "no-grant"]
 )
 def test_what_no_code_mends_names_no_page(reason: str) -> None:
-    """The page is for what a verification lets through; other refusals do not send anybody there."""
+    """The page is for what a verification lets through; other refusals do not send anyone there."""
     view = RefusalContext(ServerAddress(host="git.example.com"), page="https://git.example.com/verify/x")
     assert "http" not in refusal_text(Refusal(reason), view)

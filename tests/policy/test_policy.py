@@ -21,7 +21,7 @@ def requirement(
     *,
     always: bool = False,
 ) -> Requirement:
-    """What a policy without rules demands of one repository."""
+    """What a policy without rules requires of one repository."""
     situation = Situation("alice", operation, repository=("app", *toggle), always=always)
     return Policy(enforcement, default, allow_always=True).demands(situation)
 
@@ -45,7 +45,7 @@ def test_table_of_enforcement(enforcement: str, base: bool, toggle_counts: bool)
 
 
 def test_always_applies_under_every_enforcement() -> None:
-    """A user's own switch demands 2FA for everything, whatever the server says."""
+    """A user's own switch requires 2FA for everything, whatever the server says."""
     assert all(needed(e, o, always=True) for e in ENFORCEMENTS for o in OPERATIONS)
 
 

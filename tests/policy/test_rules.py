@@ -36,7 +36,7 @@ def policy(text: str, enforcement: str = "opt-in") -> Policy:
 
 
 def asked(rules: Policy, operation: str = "push", **facts: Any) -> Requirement:
-    """What is demanded of alice, of `team/app`, from 10.1.2.3."""
+    """What is required of alice, of `team/app`, from 10.1.2.3."""
     user = str(facts.pop("user", "alice"))
     given: dict[str, Any] = {
         "repository": ("team/app", "none", None),
@@ -219,7 +219,7 @@ def test_what_is_unknown_counts_against() -> None:
 
 
 def test_reading_covers_pushing() -> None:
-    """What demands 2FA for reading demands it for pushing, since receive-pack shows the refs."""
+    """What requires 2FA for reading requires it for pushing, since receive-pack shows the refs."""
     rules = policy("[[rules]]\nname = 'a'\noperations = ['read']\nrequire = true\nlifetime = '1h'\n")
     assert asked(rules, "read").lifetime_seconds == asked(rules, "push").lifetime_seconds == 3600
 
@@ -230,7 +230,7 @@ REFS = "[[rules]]\nname = 'main'\nrefs = ['main', 'refs/tags/*']\nrequire = true
 
 
 def test_the_gate_lets_on_what_its_refs_decide() -> None:
-    """Before the refs are known it refuses only what every ref would; what may be demanded is said."""
+    """Before the refs are known it refuses only what every ref would; what may be required is said."""
     before = asked(policy(REFS))
     assert not before.required
     assert before.depends_on_refs
@@ -254,7 +254,7 @@ def test_the_gate_lets_on_what_its_refs_decide() -> None:
     ],
 )
 def test_the_hook_judges_each_ref(updates: tuple[Any, ...], required: bool, named: object) -> None:
-    """Create, update, delete, tags, several at once: one that demands is enough for all."""
+    """Create, update, delete, tags, several at once: one that requires is enough for all."""
     answer = asked(policy(REFS), refs=updates)
     assert answer.required == required
     assert answer.refs == named
@@ -273,7 +273,7 @@ def test_an_exemption_for_some_refs_frees_no_other() -> None:
 
 
 def test_a_lender_demands_by_its_own_name_and_rules() -> None:
-    """A rule on the lender reaches whoever borrows; by its refs nothing is known, so what any of them demands counts."""
+    """A rule on the lender reaches whoever borrows; by its refs nothing is known, so what any of them requires counts."""
     rules = policy("[[rules]]\nname = 'core'\nrepositories = ['core']\nrequire = true\n")
     assert asked(rules, "read", borrows=(("core", "none", None),)).because == "borrows:core(rule:core)"
     refs = policy("[[rules]]\nname = 'core'\nrepositories = ['core']\nrefs = ['main']\nrequire = true\n")
@@ -296,7 +296,7 @@ class Model:
     def answer(
         self, rule: Any, toggle: tuple[str, int | None], operation: str
     ) -> tuple[bool, set[tuple[str, int]]]:
-        """(exempt, what demands and for how long)."""
+        """(exempt, what requires and for how long)."""
         lifetime = int(self.settings.session.lifetime)
         enforcement = self.settings.git.enforcement
         demands: set[tuple[str, int]] = set()
@@ -461,7 +461,7 @@ def test_the_model_and_the_policy_agree() -> None:
 
 
 def test_the_gate_never_refuses_what_some_ref_would_be_allowed() -> None:
-    """ATTACK on the user: the gate guesses. EXPECTED: it demands less than or as much as each single ref, and says if less."""
+    """ATTACK on the user: the gate guesses. EXPECTED: it requires less than or as much as each single ref, and says if less."""
     dice = random.Random(4)
     refs = [*REFS_PUSHED, "refs/notes/x", "refs/heads/x"]
     for _ in range(2000):
@@ -523,7 +523,7 @@ ROBOT = "[[rules]]\nname = 'robot'\nusers = ['ci']\nrefs = ['bot/**']\nexempt = 
 
 def test_where_no_hook_will_judge_the_strictest_counts() -> None:
     """ATTACK: an LFS upload, or a push to a name that only the program behind knows, under a rule with refs. EXPECTED: a rule
-    that demands counts as met, one that frees or exempts as unmet: nobody judges after the gate.
+    that requires counts as met, one that frees or exempts as unmet: nobody judges after the gate.
     """
     lfs: dict[str, Any] = {"hooked": False, "repository": ("team/app", "none", None)}
     assert asked(policy(REFS), **lfs).required
@@ -545,7 +545,7 @@ def test_an_unknown_name_gets_the_strictest_that_it_may_be() -> None:
 
 
 def test_rules_reach_passed_commands() -> None:
-    """A command that is handed on counts as a push to it is not known what: of all that demands, the shortest lifetime."""
+    """A command that is handed on counts as a push to it is not known what: of all that requires, the shortest lifetime."""
     rules = policy("[[rules]]\nname = 'all'\nrequire = true\nlifetime = '5m'\n")
     assert asked(rules, "", what=PASSED, repository=("", "none", None)).lifetime_seconds == 300
     exempt = policy("[[rules]]\nname = 'r'\nusers = ['ci']\nexempt = true\nuntil = 2027-06-30\n")
@@ -653,7 +653,7 @@ def test_what_rules_a_rule_out_early_rules_out_none_that_fits() -> None:
 def test_the_verdict_by_a_table_of_its_own(
     required: bool, enrolled: bool, hardware: bool, limit: int | None, age: int | None
 ) -> None:
-    """128 rows against a model in other words: what is demanded, a session's age and limit, a hardware key's login."""
+    """128 rows against a model in other words: what is required, a session's age and limit, a hardware key's login."""
     from gitguard.policy.requirement import Requirement
     from gitguard.policy.verdict import Freshness, verdict
     from gitguard.session.credential import BY_KEY

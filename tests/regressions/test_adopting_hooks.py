@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def author(shared_server: Server) -> Person:
-    """Somebody who may push."""
+    """Someone who may push."""
     there = shared_server.people.get("hooks-author")  # this file's tests may be handed out in two parts
     return there or shared_server.new_user("hooks-author")
 
@@ -80,7 +80,7 @@ def test_a_dispatcher_is_no_fork_bomb(shared_server: Server, author: Person) -> 
 
 
 def test_what_cannot_be_kept_is_refused_and_named(shared_server: Server, author: Person) -> None:
-    """A hook that somebody else may change, one that leads nowhere; one such stops nobody else."""
+    """A hook that someone else may change, one that leads nowhere; one such stops nobody else."""
     del author
     server = shared_server
     for name in ("odd/foreign", "odd/dangling", "odd/fine"):

@@ -33,7 +33,7 @@ def careless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def thief(careless: Server) -> Person:
-    """Alice's key without her phone; `closed` demands 2FA, `open` nothing."""
+    """Alice's key without her phone; `closed` requires 2FA, `open` nothing."""
     alice = careless.new_user("alice")
     for name, require in (("closed", "all"), ("open", "none")):
         careless.new_repository(name, require)
@@ -170,7 +170,7 @@ def test_user_rc_and_environment_files(careless: Server, thief: Person) -> None:
 
 @pytest.fixture
 def alice(server: Server) -> Person:
-    """A verified user; `closed` demands 2FA."""
+    """A verified user; `closed` requires 2FA."""
     person = server.new_user("alice")
     server.new_repository("closed", "all")
     return person
@@ -385,7 +385,7 @@ def test_a_warm_connection(server: Server, alice: Person) -> None:
 
 
 def test_a_push_that_was_let_in_finishes(server: Server, alice: Person) -> None:
-    """The session runs out while a push uploads: it finishes. Revoked meanwhile: it does not."""
+    """The session expires while a push uploads: it finishes. Revoked meanwhile: it does not."""
     tree = server.work_tree(alice, "closed")
     gate_open = server.folder / "gate-open"
     for outcome in ("ran-out", "revoked"):

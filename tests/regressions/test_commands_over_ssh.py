@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="session")
 def thief(shared_server: Server) -> Person:
-    """Alice's key without alice's phone; `closed/app` demands 2FA for everything, `open/app` nothing."""
+    """Alice's key without alice's phone; `closed/app` requires 2FA for everything, `open/app` nothing."""
     server = shared_server
     alice = server.new_user("stolen")
     for name, require in (("closed/app", "all"), ("open/app", "none")):

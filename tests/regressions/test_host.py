@@ -106,7 +106,7 @@ def test_the_page_typed_from_an_sdist() -> None:
 
 
 def test_the_page_typed_on_a_server_in_use() -> None:
-    """28 key lines, 40 repositories, gitolite; people, hooks and deployments go on as before; what is left is named."""
+    """28 key lines, 40 repositories, gitolite; people, hooks and deployments continue as before; what is left is named."""
     text = story("lab.operations", "in-use", "--copied")
     assert "ok: 27 people read what they read before (4 of them by lines that are named as left)" in text
     assert "ok: 36 pushes end as before, hooks' words and all; 1 was said not to be adopted" in text

@@ -103,7 +103,7 @@ def test_keys_as_windows_saves_them(site: Direct, encoding: str) -> None:
 
 
 def test_a_lost_store_is_not_a_new_one(site: Direct) -> None:
-    """Init refuses to begin anew beside secrets and key lines, unless told; and the block is copied before it shrinks."""
+    """Init refuses to begin again beside secrets and key lines, unless told; and the block is copied before it shrinks."""
     site.add_user("alice")
     for suffix in ("", "-wal", "-shm"):
         Path(f"{site.store}{suffix}").unlink(missing_ok=True)
@@ -117,7 +117,7 @@ def test_a_lost_store_is_not_a_new_one(site: Direct) -> None:
 
 
 def test_a_floor_is_only_tightened(site: Direct) -> None:
-    """ATTACK: a repository's admin undoes what the server's admin demanded. EXPECTED: refused; tightening works."""
+    """ATTACK: a repository's admin undoes what the server's admin required. EXPECTED: refused; tightening works."""
     alice = site.new_user("alice")
     site.new_repository("app", "push", "alice")
     site.admin("repo", "lifetime", "app", "1h")
@@ -194,7 +194,7 @@ def test_accepted_faults_stay_accepted(site: Direct) -> None:
 
 
 def test_people_come_back_and_come_in_bulk(site: Direct) -> None:
-    """A removed colleague returns; commands that are typed twice do no harm; invites for everybody."""
+    """A removed colleague returns; commands that are typed twice do no harm; invites for everyone."""
     key = site.new_key("alice")
     site.admin("user", "add", "alice", "--key", f"{key.key}.pub")
     assert (

@@ -157,7 +157,7 @@ def test_kills_under_load(bench: Bench, load: None) -> None:
         if kind == "recovery" and after == new:
             codes.pop()
     assert TRIALS * 0.1 < instants.finished < TRIALS * 0.9, "the instants were no test"
-    head = chain.Head(str(bench.folder / "audit.head")).read()  # first: the noise goes on meanwhile
+    head = chain.Head(str(bench.folder / "audit.head")).read()  # first: the noise continues meanwhile
     with bench.desk.store.reading() as tx:
         found = chain.check(tx.audit(), head).open_faults
     assert found == []

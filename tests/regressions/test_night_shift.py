@@ -23,7 +23,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 def site(tmp_path: Path) -> Direct:
-    """An installation with alice enrolled and a repository that demands 2FA."""
+    """An installation with alice enrolled and a repository that requires 2FA."""
     server = Direct(tmp_path / "site")
     server.install()
     server.prepare_sshd()

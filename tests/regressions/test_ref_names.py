@@ -27,14 +27,14 @@ PROTECTED = ("main", "release/1", "release/2/a", "team/a/stable", "v1", "old/1")
 
 
 def git(*words: str, cwd: Path | None = None, status: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """Git, as the account that may do everything; the hook judges it as somebody without a grant."""
+    """Git, as the account that may do everything; the hook judges it as someone without a grant."""
     done = subprocess.run(["git", *words], cwd=cwd, capture_output=True, text=True, check=False)
     assert status is None or done.returncode == status, done.stderr
     return done
 
 
 class Yard:
-    """A repository with protected refs on it, a clone with a commit of the thief's, and what everybody gets by each name."""
+    """A repository with protected refs on it, a clone with a commit of the thief's, and what everyone gets by each name."""
 
     def __init__(self, site: Direct) -> None:
         self.site = site

@@ -1,6 +1,6 @@
 """Directories that lead Git somewhere else than gitguard looked.
 
-ATTACK: whoever can place links, folders and work trees below the root, and a client that asks for them.
+ATTACK: anyone who can place links, folders and work trees below the root, and a client that asks for them.
 EXPECTED: refused as no-such-repository; whatever is accepted, Git opens exactly that repository.
 """
 

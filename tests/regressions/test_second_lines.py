@@ -155,7 +155,7 @@ def test_what_is_no_address(text: str) -> None:
 
 
 def test_no_factor_no_proof(bench: Bench) -> None:
-    """Whoever calls `prove` for somebody without a second factor: refused in words, and nothing is counted."""
+    """Anyone who calls `prove` for someone without a second factor: refused in words, and nothing is counted."""
     with bench.desk.store.writing() as tx:
         tx.drop_factor("alice")
     with pytest.raises(Refusal) as told:
@@ -187,7 +187,7 @@ def test_what_is_not_utf_8_is_recorded(bench: Bench) -> None:
 
 
 def test_keys_are_not_removed_where_people_may_not(house: House) -> None:
-    """The setting changed while somebody sat at the prompt: the step itself refuses, and the key is there."""
+    """The setting changed while someone sat at the prompt: the step itself refuses, and the key is there."""
     person, code = house.enrolled()
     typed = code()
     house.server.configure(account={"allow_keys": False})

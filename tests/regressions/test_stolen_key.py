@@ -43,7 +43,7 @@ def gate(
 
 @pytest.fixture
 def alice(server: Server) -> Person:
-    """An enrolled user without a session; `closed` demands 2FA, `open` nothing."""
+    """An enrolled user without a session; `closed` requires 2FA, `open` nothing."""
     person = server.new_user("alice", in_session=False)
     for name, require in (("closed", "all"), ("open", "none")):
         server.new_repository(name, require)
@@ -198,7 +198,7 @@ def test_a_cut_line_does_not_swallow_the_next(server: Server, alice: Person) -> 
 
 
 def test_a_log_that_cannot_be_written(server: Server, alice: Person) -> None:
-    """What demands a proof is refused (log-unavailable); what demands none goes on."""
+    """What requires a proof is refused (log-unavailable); what requires none continues."""
     server.clear_watermark(alice)
     server.verify(alice)
     server.access_log.unlink(missing_ok=True)
@@ -252,7 +252,7 @@ def test_linked_packs(server: Server, alice: Person) -> None:
 
 
 def test_a_linked_root_by_the_path_of_old_remotes(server: Server, alice: Person) -> None:
-    """Remotes that name the configured path of a linked root go on working."""
+    """Remotes that name the configured path of a linked root continue working."""
     link = server.folder / "old-root"
     link.symlink_to(server.repositories)
     server.configure(paths={"repositories": str(link)})

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_people_who_are_not_enrolled_are_a_note(site: Direct) -> None:
-    """A nightly job does not mail for ever because somebody has not set up yet."""
+    """A nightly job does not mail for ever because someone has not set up yet."""
     site.add_user("alice")
     site.new_repository("app", "push")
     findings = json.loads(site.admin("doctor", "--json", status=None).out)["findings"]
@@ -39,7 +39,7 @@ def test_people_who_are_not_enrolled_are_a_note(site: Direct) -> None:
 
 
 def test_mending_voids_no_invite_that_is_on_its_way(site: Direct) -> None:
-    """Alice was invited a second ago, bob's invite ran out: the line names bob alone, and for alice by herself says that hers is open."""
+    """Alice was invited a second ago, bob's invite expired: the line names bob alone, and for alice by herself says that hers is open."""
 
     def remedy() -> str:
         findings = json.loads(site.admin("doctor", "--json", status=None).out)["findings"]
@@ -190,14 +190,14 @@ def test_later_hooks_are_told_what_is_documented() -> None:
     """Every GITGUARD_ variable that the gate sets for others stands in the reference."""
     page = (ROOT / "docs" / "reference.md").read_text()
     source = (ROOT / "gitguard" / "gate" / "downstream.py").read_text()
-    own = {"GITGUARD_STATE", "GITGUARD_PID"}  # for our own processes; not promised to anybody
+    own = {"GITGUARD_STATE", "GITGUARD_PID"}  # for our own processes; not promised to anyone
     named = set(re.findall(r'"(GITGUARD_[A-Z]+)"', source)) - own
     assert len(named) >= 7
     assert not [name for name in named if f"`{name}`" not in page]
 
 
 def test_what_a_polling_key_does_to_its_neighbours_is_said() -> None:
-    """Git-shell's own commands end; a removed key draws sshd's penalties on everybody behind its address."""
+    """Git-shell's own commands end; a removed key draws sshd's penalties on everyone behind its address."""
     page = (ROOT / "docs" / "operations.md").read_text()
     assert "PerSourcePenalties" in page
     assert "git-shell-commands" in page
@@ -299,7 +299,7 @@ def test_a_clones_own_variant_decides_nothing(server: Server) -> None:
     reason="logrotate is not here (make test installs it)",
 )
 def test_logrotate_with_the_file_that_we_ship(site: Direct) -> None:
-    """After a real rotation what is open and what demands 2FA are both logged, and the log is read over both files."""
+    """After a real rotation what is open and what requires 2FA are both logged, and the log is read over both files."""
     alice = site.new_user("alice")
     for name, require in (("open", "none"), ("closed", "all")):
         site.new_repository(name, require)

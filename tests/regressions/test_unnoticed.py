@@ -201,7 +201,7 @@ def test_a_key_line_in_a_list_is_no_place_for_a_shell(text: str, said: str) -> N
 
 
 def test_who_is_there_may_become_an_admin_and_who_is_removed_may_not(house: House) -> None:
-    """A file need not list everybody whom it names; somebody removed is a fault with its line."""
+    """A file need not list everyone whom it names; someone removed is a fault with its line."""
     present, _ = house.invited()
     gone, _ = house.invited()
     users.remove(house.site, gone.user, house.moment, ACTOR, "left")
@@ -358,7 +358,7 @@ def test_one_key_fills_its_own_room_alone(tmp_path: Path) -> None:
 
 
 def test_many_keys_share_a_persons_room(tmp_path: Path) -> None:
-    """Whoever has the most makes room, and is hardly the one who has one."""
+    """Anyone who has the most makes room, and is hardly the one who has one."""
     state = str(tmp_path)
     mine = pending.note(state, Person("a", credential_of("SHA256:first"), "192.0.2.1"), "app", "push", 1000)
     for key in range(6):

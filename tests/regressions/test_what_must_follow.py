@@ -1,6 +1,6 @@
-"""What must follow a change follows it, whoever is listening: parked connections end before a word is said.
+"""What must follow a change follows it, anyone who is listening: parked connections end before anything is printed.
 
-Each verb is run by somebody whose stdout and stderr nobody reads, by somebody who is gone, and on a key file that
+Each verb is run by someone whose stdout and stderr nobody reads, by someone who is gone, and on a key file that
 cannot be written.
 """
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def site(tmp_path: Path) -> Direct:
-    """Alice is verified; `app` demands 2FA for everything, `open` demands nothing; alice administers both."""
+    """Alice is verified; `app` requires 2FA for everything, `open` requires nothing; alice administers both."""
     server = Direct(tmp_path / "server")
     server.install()
     server.new_user("alice")
@@ -134,7 +134,7 @@ def test_always_on_ends_what_began_without_a_verification(
 
 
 def test_enrolling_again_ends_everything(site: Direct, park: Callable[..., subprocess.Popen[bytes]]) -> None:
-    """The factor before it is void, and so is what rode on it."""
+    """The factor before it no longer works, and so is what rode on it."""
     from lab.server import enroll
 
     alice = site.people["alice"]
@@ -210,7 +210,7 @@ def test_a_key_file_that_cannot_be_written(
 def test_a_parked_connection_does_not_outlive_its_session(
     site: Direct, park: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    """ATTACK: a read left open for days after the session ran out. EXPECTED: the sweep, or any change, ends it."""
+    """ATTACK: a read left open for days after the session expired. EXPECTED: the sweep, or any change, ends it."""
     process = park()
     site.admin("session", "sweep")
     assert process.poll() is None, "the session is live"
@@ -309,7 +309,7 @@ def test_what_waits_at_a_prompt_ends_with_the_riders(site: Direct) -> None:
 
 
 def test_settings_are_read_again_after_a_prompt(site: Direct) -> None:
-    """Who waited at the prompt goes on by today's settings: recovery codes were switched off meanwhile."""
+    """Who waited at the prompt continues by today's settings: recovery codes were switched off meanwhile."""
     alice = site.people["alice"]
     process = subprocess.Popen(
         site.ssh_command(alice, "2fa verify"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
@@ -395,7 +395,7 @@ def child_of(pid: int) -> int:
 
 
 def test_too_many_prompts_of_one_key(site: Direct) -> None:
-    """ATTACK: a key that opens prompts without end. EXPECTED: the ninth is refused, and another key goes on."""
+    """ATTACK: a key that opens prompts without end. EXPECTED: the ninth is refused, and another key continues."""
     from gitguard.cli.prompt import MOST_WAITING, PromptQueue
 
     alice = site.people["alice"]

@@ -78,7 +78,7 @@ def test_link_local_counts_whole() -> None:
 
 @given(st.ip_addresses(v=4), st.sampled_from(("::ffff:", "::ffff:0:", "64:ff9b::", "::")))
 def test_what_stands_for_ipv4_is_that_address(address: ipaddress.IPv4Address, prefix: str) -> None:
-    """Behind NAT64 or a translator a /64 would be everybody."""
+    """Behind NAT64 or a translator a /64 would be everyone."""
     if prefix != "::" or int(address) > 0xFFFF:
         assert network_of(f"{prefix}{address}") == str(address)
 

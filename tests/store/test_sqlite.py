@@ -78,7 +78,7 @@ def test_every_damage_is_a_refusal(bench: Bench, kind: str, reason: str) -> None
 
 
 def test_a_locked_store_is_refused_in_time(bench: Bench) -> None:
-    """MUST 4: a writer elsewhere holds the lock; ours gives up within two seconds, and readers go on."""
+    """MUST 4: a writer elsewhere holds the lock; ours gives up within two seconds, and readers continue."""
     import time
 
     other = sqlite3.connect(bench.folder / "gitguard.db", isolation_level=None)
@@ -286,7 +286,7 @@ def audit(bench: Bench) -> tuple[list[str], int]:
 
 
 def change(bench: Bench, sql: str) -> None:
-    """Meddle with the store as somebody with its file could."""
+    """Meddle with the store as someone with its file could."""
     bench.backend.meddle(sql)
 
 
@@ -321,7 +321,7 @@ def test_meddling_shows(bench: Bench, sql: str, words: str) -> None:
 
 
 def test_a_rewritten_tail_shows(bench: Bench) -> None:
-    """ATTACK: the last record is replaced and the chain is computed anew. EXPECTED: the outside head does not fit."""
+    """ATTACK: the last record is replaced and the chain is computed again. EXPECTED: the outside head does not fit."""
     fill(bench)
     with bench.desk.store.reading() as tx:
         records = list(tx.audit())
@@ -414,7 +414,7 @@ def test_a_head_that_cannot_be_written_is_said_after_what_was_done(
 
 
 def test_a_log_that_goes_while_somebody_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever closes last takes the log beside the store away; somebody who comes just then is not refused."""
+    """Whoever closes last takes the log beside the store away; someone who comes just then is not refused."""
     path = str(tmp_path / "store.db")
     sqlite.create(path)
     keeper = sqlite.SqliteStore(path, str(tmp_path / "head"))

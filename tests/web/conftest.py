@@ -14,7 +14,7 @@ from lab.server import Direct, Person
 
 @dataclass
 class Guest:
-    """Somebody with a key, an app and a browser."""
+    """Someone with a key, an app and a browser."""
 
     person: Person
     browser: Browser
@@ -73,7 +73,7 @@ class Hall:
 
 
 def opened(folder: Path) -> Iterator[Hall]:
-    """An installation below `folder` with a repository that demands 2FA for pushes, and its page."""
+    """An installation below `folder` with a repository that requires 2FA for pushes, and its page."""
     server = Direct(folder)
     server.install()
     server.new_repository("app", "push")

@@ -150,7 +150,7 @@ def test_another_host(hall: Hall, host: str) -> None:
 
 
 def test_no_open_redirection(hall: Hall) -> None:
-    """Where it goes on is one of our own words; an address is none."""
+    """Where it continues is one of our own words; an address is none."""
     guest = hall.signed_in()
     code = hall.server.fresh_code(guest.person)
     guest.browser.get("/verify?then=https://evil.example")
@@ -249,7 +249,7 @@ def test_what_breaks_shows_nothing(own_hall: Hall) -> None:
 
 
 def test_a_store_that_is_locked(own_hall: Hall) -> None:
-    """Somebody holds the store: 503 within seconds, and no thread waits for ever."""
+    """Someone holds the store: 503 within seconds, and no thread waits for ever."""
     guest = own_hall.signed_in()
     guest.browser.get("/verify")
     with sqlite3.connect(own_hall.server.store, isolation_level=None) as holder:
@@ -423,7 +423,7 @@ def test_on_a_socket_the_kernel_says_who_connects(tmp_path: Path) -> None:
 
 
 def test_a_name_that_a_client_of_the_socket_chose(tmp_path: Path) -> None:
-    """ATTACK: whoever may connect to the Unix socket binds its own end to a path named `127.0.0.1`. EXPECTED: no address, no trust."""
+    """ATTACK: anyone who may connect to the Unix socket binds its own end to a path named `127.0.0.1`. EXPECTED: no address, no trust."""
     import socket
 
     from gitguard.config.parse import parse

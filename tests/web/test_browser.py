@@ -29,7 +29,7 @@ class Street:
         self.server, self.page, self.count = server, page, 0
 
     def person(self, *, enrolled: bool = True) -> Person:
-        """Somebody, not in a session."""
+        """Someone, not in a session."""
         self.count += 1
         name = f"walker{self.count}"
         if not enrolled:
@@ -116,7 +116,7 @@ class Push:
 
 
 def test_a_push_that_waits_goes_on_by_itself(street: Street, browser: Browser) -> None:
-    """Refused, one link, one code: the page says that it has just gone on, and the terminal's push is in."""
+    """Refused, one link, one code: the page says that it has just continued, and the terminal's push is in."""
     person = street.person()
     with window(browser) as context:
         tab = street.sign_in(context, person)
@@ -234,7 +234,7 @@ def test_with_the_keyboard_alone(street: Street, browser: Browser) -> None:
 
 
 def test_back_after_signing_out_shows_nothing(street: Street, browser: Browser) -> None:
-    """The browser asks the server anew, and is told to sign in."""
+    """The browser asks the server again, and is told to sign in."""
     person = street.person()
     with window(browser) as context:
         tab = street.sign_in(context, person)

@@ -1,4 +1,4 @@
-"""Clients that are slow on purpose: in clear, over TLS, behind nginx and Apache, each in each way. The page answers everybody else."""
+"""Clients that are slow on purpose: in clear, over TLS, behind nginx and Apache, each in each way. The page answers everyone else."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_all_of_them_are_let_go(page: Page) -> None:
 
 @pytest.mark.parametrize("length", [deadlines.LONGEST_FORM_BYTES, deadlines.LONGEST_FORM_BYTES + 1])
 def test_how_long_a_form_may_be(page: Page, length: int) -> None:
-    """Eight kilobytes are read, one byte more is not; whoever is in front says the same."""
+    """Eight kilobytes are read, one byte more is not; anyone who is in front says the same."""
     browser = Browser(page)
     browser.get("/sign-in")
     answer = browser._ask("POST", "/sign-in/link", "x" * length, {})

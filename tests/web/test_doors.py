@@ -1,4 +1,4 @@
-"""Every route, by everybody, with and without a form's token: one table, made from the routes themselves."""
+"""Every route, by everyone, with and without a form's token: one table, made from the routes themselves."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def routes(hall: Hall) -> list[Route]:
 
 
 def test_every_route_says_whom_it_lets_in(routes: list[Route]) -> None:
-    """And whoever is not signed in gets to signing in alone."""
+    """And anyone who is not signed in gets to signing in alone."""
     for route in routes:
         assert route.needs in (ANYONE, SIGNED_IN, SERVER_ADMIN), route
         if route.needs == ANYONE:
@@ -59,7 +59,7 @@ def test_every_route_says_whom_it_lets_in(routes: list[Route]) -> None:
 def test_the_doors(hall: Hall, routes: list[Route], who: str) -> None:
     """{GET, POST without a token, POST with another's token} of every route, by each kind of visitor.
 
-    A POST without its own browser's token changes nothing for anybody; pages of others are closed, and none breaks.
+    A POST without its own browser's token changes nothing for anyone; pages of others are closed, and none breaks.
     """
     server = hall.server
     other = hall.signed_in()
@@ -105,7 +105,7 @@ def _check_no_page_of_others(answer: Answer, name: str) -> None:
 
 
 def test_what_one_may_see_of_another_is_nothing(hall: Hall, routes: list[Route]) -> None:
-    """No page of a person who is verified holds a name, a key or an address of somebody else."""
+    """No page of a person who is verified holds a name, a key or an address of someone else."""
     victim = hall.server.new_user(hall.name())
     guest = hall.verified()
     secret = (victim.name, victim.fingerprint)

@@ -46,7 +46,7 @@ def failures(hall: Hall, name: str) -> int:
 
 
 def setting_up(hall: Hall) -> tuple[Guest, str]:
-    """Somebody at the last form of the set-up, and the secret that they were shown."""
+    """Someone at the last form of the set-up, and the secret that they were shown."""
     person = hall.server.add_user(hall.name())
     browser = Browser(hall.page)
     sign_in(browser, hall.link(person))
@@ -117,7 +117,7 @@ def test_recovery_codes_and_sign_in_links(hall: Hall) -> None:
 
 
 def test_another_browser_or_form_is_looked_at_anew(hall: Hall) -> None:
-    """ATTACK: the answer to a form is somebody's page. EXPECTED: nobody else gets it, by whatever they send."""
+    """ATTACK: the answer to a form is someone's page. EXPECTED: nobody else gets it, by whatever they send."""
     guest, other = hall.signed_in(), hall.signed_in()
     guest.browser.get("/verify")
     form = {"request": "", "code": hall.server.fresh_code(guest.person)}
@@ -152,7 +152,7 @@ def pending(ends_at: int = 1000) -> PendingEnrolment:
 
 
 def test_who_begins_many_enrolments_loses_their_own() -> None:
-    """ATTACK: one key begins a thousand set-ups. EXPECTED: everybody else's is still there; the cap takes from who has most."""
+    """ATTACK: one key begins a thousand set-ups. EXPECTED: everyone else's is still there; the cap takes from who has most."""
     held, at = PendingEnrolments(), Moment(10)
     held.put("victim", BrowserEnrolment(pending(), ("bob", "k"), ""))
     for number in range(MOST + 5):
@@ -168,7 +168,7 @@ def test_who_begins_many_enrolments_loses_their_own() -> None:
 
 
 def test_numbers_are_looked_at_behind_the_code(hall: Hall) -> None:
-    """ATTACK: whoever has the key alone tries numbers in the set-up. EXPECTED: without a code every number is the same."""
+    """ATTACK: anyone who has the key alone tries numbers in the set-up. EXPECTED: without a code every number is the same."""
     guest, secret = setting_up(hall)
     path = hall.refused(guest.person, host="203.0.113.9")
     number = hall.number(guest.person, host="203.0.113.9")

@@ -80,7 +80,7 @@ def test_with_the_snippet_as_it_stands(server: Direct, kind: str) -> None:
 
 
 def test_single_sign_on_with_the_edit_that_the_comment_names(server: Direct, kind: str) -> None:
-    """Button, signed in, verified: by whom the web server has checked. Whoever is nobody here is told so, by name."""
+    """Button, signed in, verified: by whom the web server has checked. Anyone who is nobody here is told so, by name."""
     with behind(server, kind, signs_on=True) as front:
         browser = Signed(front)
         shown = browser.get("/account", {"X-Forwarded-User": "somebody"})

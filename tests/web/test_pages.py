@@ -12,7 +12,7 @@ from tests.web.conftest import Hall
 
 
 def test_refused_verified_and_let_in(hall: Hall) -> None:
-    """The refusal names the page; signed in, the request stands there; a code lets the push go on."""
+    """The refusal names the page; signed in, the request stands there; a code lets the push continue."""
     guest = hall.signed_in()
     path = hall.refused(guest.person)
     shown = guest.browser.get(path)
@@ -38,7 +38,7 @@ def test_the_link_of_a_refusal_carries_no_authority(hall: Hall) -> None:
 
 
 def test_a_first_enrolment_in_the_browser(hall: Hall) -> None:
-    """Never seen gitguard: refused, signed in, apps, codes, secret, first code, and the push goes on."""
+    """Never seen gitguard: refused, signed in, apps, codes, secret, first code, and the push continues."""
     person = hall.server.add_user(hall.name())
     browser = Browser(hall.page)
     path = hall.refused(person)

@@ -1,4 +1,4 @@
-"""Whom the page believes about a browser: only who is named, and never because somebody is."""
+"""Whom the page believes about a browser: only who is named, and never because someone is."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class Store:
 
 
 def visiting(monkeypatch: pytest.MonkeyPatch, module: Any, store: Store) -> list[dict[str, Any]]:
-    """A request of somebody enrolled, who may do everything; what its pages are given to show."""
+    """A request of someone enrolled, who may do everything; what its pages are given to show."""
     shown: list[dict[str, Any]] = []
     person = SimpleNamespace(user="a", credential=SimpleNamespace(text="web:a"))
     allowed = SimpleNamespace(allow_keys=True, allow_remove=True)

@@ -149,7 +149,7 @@ def test_who_has_verified_forgets_all_other_networks(hall: Hall) -> None:
 
 
 def test_a_secret_that_was_shown_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two seconds after it was given out it is gone from memory, whoever asks next; unread, after ten minutes; with its browser, at once."""
+    """Two seconds after it was given out it is gone from memory, anyone who asks next; unread, after ten minutes; with its browser, at once."""
     at = [100.0]
     monkeypatch.setattr("gitguard.web.results.time.monotonic", lambda: at[0])
     once = Results()
@@ -170,7 +170,7 @@ def test_a_secret_that_was_shown_is_not_kept(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_flood_of_reports_hides_nobodys(own_hall: Hall) -> None:
-    """ATTACK: a key alone reports again and again. EXPECTED: one line for it, and what somebody else reported stays in sight."""
+    """ATTACK: a key alone reports again and again. EXPECTED: one line for it, and what someone else reported stays in sight."""
     olga, vic = own_hall.signed_in(), own_hall.signed_in()
     for guest, times in ((olga, 1), (vic, 40)):
         for _ in range(times):
@@ -258,7 +258,7 @@ def test_set_up_in_a_second_tab_is_said(hall: Hall) -> None:
 
 
 def test_back_after_a_set_up_takes_nothing_away(hall: Hall) -> None:
-    """Whoever comes back to a step of a set-up that is done is told to keep the entry, not to delete it."""
+    """Anyone who comes back to a step of a set-up that is done is told to keep the entry, not to delete it."""
     guest = hall.signed_in()
     guest.browser.get("/set-up")
     guest.browser.send("/set-up/begin", {"given": guest.person.recovery_codes[0]})

@@ -75,7 +75,7 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> int:
 
 
 def _vouch(ctx: click.Context, data: bytes) -> None:
-    """Say to gate and page that `data` is whole, as the Git account; whoever may not is no reason to stop checking."""
+    """Say to gate and page that `data` is whole, as the Git account; anyone who may not is no reason to stop checking."""
     with contextlib.suppress(Refusal):
         become(str(parse(data).host.account), own_command_line())
         vouch(places_of(config_of(ctx)).compiled, data)
@@ -159,7 +159,7 @@ def _run_editor(draft: str, path: str) -> None:
 
 
 def _read(path: str) -> bytes:
-    """The file's bytes. Raises Refusal that says how to go on."""
+    """The file's bytes. Raises Refusal that says how to continue."""
     try:
         owner = pwd.getpwuid(os.stat(path).st_uid).pw_name
     except FileNotFoundError:

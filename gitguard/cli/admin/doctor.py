@@ -105,7 +105,7 @@ def _say(found: list[Finding]) -> None:
     """Each finding on a line; a remedy that several in a row share is said once, below the last."""
     for place, finding in enumerate(found):
         mark = {"ok": "ok  ", "note": "note", "gap": "GAP "}[finding.level]
-        # Names of files are anybody's: they may hold what moves a cursor, or a line of their own.
+        # Names of files are anyone's: they may hold what moves a cursor, or a line of their own.
         click.echo(f"{mark}  {finding.name}: {readable(finding.what, LONGEST)}")
         follows = found[place + 1].remedy if place + 1 < len(found) else ""
         if finding.remedy and follows != finding.remedy:

@@ -187,7 +187,7 @@ def _findings(ctx: click.Context, sshd_config: str | None, *, log_in: bool) -> I
 def _as_root(
     settings: Settings, entry: pwd.struct_passwd, effective: sshd.Sshd, reach: Reach, config: str | None
 ) -> Iterator[Finding]:
-    """What belongs to the system. All of it may be asked by anybody, and root sees more of it."""
+    """What belongs to the system. All of it may be asked by anyone, and root sees more of it."""
     account = entry.pw_name
     state, log = str(settings.paths.state), os.path.dirname(settings.paths.access_log)
     roots = settings.paths.roots
@@ -325,7 +325,7 @@ def _login(
 
 
 def login_alone(ctx: click.Context) -> Iterator[Finding]:
-    """The login without all the rest, as root, for whoever wants it oftener. Raises Refusal."""
+    """The login without all the rest, as root, for anyone who wants it oftener. Raises Refusal."""
     settings = open_settings_or_say(ctx)
     entry = pwd.getpwnam(settings.host.account)
     effective = sshd.read(entry.pw_name, None, settings.host.port)

@@ -47,7 +47,7 @@ def export(context: AdminContext) -> None:
 
 
 def _floor(repository: Repository) -> dict[str, object]:
-    """The floor, where it is another than what is demanded: a repository's admins have tightened it from there."""
+    """The floor, where it is another than what is required: a repository's admins have tightened it from there."""
     if (repository.floor_require, repository.floor_lifetime_seconds) == (
         repository.require, repository.lifetime_seconds,
     ):  # fmt: skip

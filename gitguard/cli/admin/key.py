@@ -164,7 +164,7 @@ def adopt(
 
 
 def _check_shell(fault: str, *, wants: bool) -> None:
-    """Gated lines and a shell that cannot run them would lock everybody out; the other order hands out a shell."""
+    """Gated lines and a shell that cannot run them would lock everyone out; the other order hands out a shell."""
     if not wants:
         raise Refusal(
             "usage",
@@ -177,7 +177,7 @@ def _check_shell(fault: str, *, wants: bool) -> None:
 
 
 def _in_child() -> bool:
-    """Fork: the child goes on to adopt the keys as the Git account; True in the parent, once that went well."""
+    """Fork: the child continues to adopt the keys as the Git account; True in the parent, once that went well."""
     child = os.fork()
     if child == 0:
         return False

@@ -83,7 +83,7 @@ def backup(ctx: click.Context, file: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
 def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, key_file_lost: bool, yes: bool) -> None:
-    """Put the store in FILE in place. Ends all sessions, refuses codes up to now, voids recovery codes and open invites."""
+    """Put the store in FILE in place. Ends all sessions, refuses codes up to now, invalidates recovery codes and open invites."""
     path = file if file == "-" else os.path.abspath(file)
     if path == "-" and not yes:
         raise Refusal("usage", text="from stdin takes --yes: there is nobody to ask")
@@ -195,7 +195,7 @@ def prune(context: AdminContext) -> None:
 @store.command(name="rotate-key")
 @as_admin
 def rotate_key(context: AdminContext) -> None:
-    """Make a new encryption key. Every TOTP secret is encrypted anew; the old key is then dropped."""
+    """Make a new encryption key. Every TOTP secret is encrypted again; the old key is then dropped."""
     done = upkeep.rotate_key(context.installation, now(), context.actor)
     counted(done.secrets, "secret", f"re-encrypted under key {done.cipher_key}")
     click.echo(

@@ -35,7 +35,7 @@ class Looks:
 
     @property
     def is_running(self) -> bool:
-        """Whether somebody looks just now."""
+        """Whether someone looks just now."""
         return self._running.locked()
 
     def begin(self, config: str, at: int) -> bool:

@@ -129,7 +129,7 @@ def reset() -> ResponseReturnValue:
 @pages.post("/person/invite")
 @needs(SERVER_ADMIN, opens=True)
 def invite() -> ResponseReturnValue:
-    """A fresh invite, shown once; the one before it is void."""
+    """A fresh invite, shown once; the one before it no longer works."""
     context = current()
     (done,) = users.invite(context.installation, [request.form.get("name", "")], context.moment, actor())
     return _to_person(done.name, done.token)

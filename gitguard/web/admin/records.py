@@ -30,12 +30,12 @@ def _number(name: str) -> int:
 @pages.get("/sessions")
 @needs(SERVER_ADMIN)
 def sessions() -> ResponseReturnValue:
-    """The sessions, the newest verification first, or one user's; those that have run out are left out."""
+    """The sessions, the newest verification first, or one user's; those that have expired are left out."""
     context, skipping, user = current(), _number("skip"), request.args.get("user", "").strip()
     with context.installation.store.reading() as tx:
         rows = tx.sessions(user) if user else tx.newest_sessions(skipping, PAGE + 1)
     living = list(live(rows[:PAGE], context.settings, context.moment))
-    # By their age they are in order: behind a page of sessions that have all run out there is none that lives.
+    # By their age they are in order: behind a page of sessions that have all expired there is none that lives.
     more = skipping + PAGE if len(rows) > PAGE and living and not user else 0
     return show("admin/sessions.html", rows=living, more=more, user=user, skipping=skipping)
 
