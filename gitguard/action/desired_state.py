@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from msgspec import Struct, field
 
 from gitguard.config.faults import LONGEST_LIST, ConfigurationError, Fault, check_end, nearest, read_toml
+from gitguard.config.toml_lines import key_of, tables_of
 from gitguard.config.types import seconds_of
 from gitguard.host.key_options import NewKey, program_fault, understand
 from gitguard.identity.names import is_user_name
@@ -99,7 +99,7 @@ class _StateReader:
             elif not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
                 self.faults.append(Fault(0, name, f"expected tables, [[{name}]]"))
             else:
-                begins = self.begins(name)
+                begins = tables_of(self.lines, name)
                 for index, entry in enumerate(content):
                     self.line, self.where = begins[index] if index < len(begins) else 0, f"[[{name}]]"
                     if name == "users":
@@ -114,27 +114,14 @@ class _StateReader:
             self.faults += [Fault(0, kind, f"{name} stands there twice") for name in twice]
         return wanted
 
-    def begins(self, name: str) -> list[int]:
-        """The lines on which the tables `name` begin."""
-        head = re.compile(rf"\s*\[\[\s*{name}\s*\]\]")
-        return [number for number, line in enumerate(self.lines, 1) if head.match(line)]
-
     def fault(self, what: str) -> None:
         """One more, of the table that is read."""
         self.faults.append(Fault(self.line, self.where, what))
 
     def fault_of(self, key: str, what: str) -> None:
         """One more, where `key` of that table stands."""
-        for number in range(self.line, len(self.lines) + 1):
-            text = self.lines[number - 1]
-            if number > self.line and text.lstrip().startswith("["):
-                break
-            if number and (found := re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", text)):
-                self.faults.append(
-                    Fault(number, self.where, what, len(found[0]) - len(found[0].lstrip()) + 1)
-                )
-                return
-        self.fault(what)
+        line, column = key_of(self.lines, self.line, key)
+        self.faults.append(Fault(line or self.line, self.where, what, column))
 
     def known(self, entry: dict[str, Any], names: tuple[str, ...]) -> None:
         """Every key is one of `names`."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 
 from msgspec import Struct
 
 from gitguard.config.faults import LONGEST_LIST, ConfigurationError, Fault, check_end, nearest, read_toml
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
+from gitguard.config.toml_lines import tables_of
 from gitguard.config.types import format_duration, seconds_of
 from gitguard.message.reasons import Refusal, readable
 from gitguard.policy.glob import whole_ref
@@ -46,7 +46,7 @@ def read_expectations(data: bytes, path: str) -> list[Expected]:
     """The rows of `data`. Raises ConfigurationError with every fault and its line."""
     text, tables = read_toml(data, path, LONGEST_LIST)
     check_end(data, path)
-    lines = [n for n, line in enumerate(text.splitlines(), 1) if re.match(r"\s*\[\[\s*expect\s*\]\]", line)]
+    lines = tables_of(text.splitlines(), "expect")
     faults = [
         Fault(0, name, "unknown table" + nearest(name, ["expect"])) for name in tables if name != "expect"
     ]

@@ -16,6 +16,7 @@ import msgspec
 
 from gitguard.config.faults import LONGEST_FILE, ConfigurationError, Fault, nearest, read_toml
 from gitguard.config.schema import App, RuleTable, Settings
+from gitguard.config.toml_lines import column_of, line_of
 from gitguard.config.types import UserName, decode
 from gitguard.identity.names import is_user_name
 from gitguard.message.reasons import printable
@@ -268,8 +269,8 @@ class _Reader:
     def fault(self, table: str, key: str, what: str, index: int = 0) -> None:
         """Note a fault, with the line where `key` of the `index`-th `table` stands."""
         where = f"[{table}] {key}".strip()
-        line = _line_of(self.lines, table, key, index)
-        self.faults.append(Fault(line, where, what, _column_of(self.lines, line, key)))
+        line = line_of(self.lines, table, key, index)
+        self.faults.append(Fault(line, where, what, column_of(self.lines, line, key)))
 
 
 def rule_faults(rule: RuleTable, others: list[str], entry: dict[str, Any]) -> list[tuple[str, str]]:
@@ -300,17 +301,8 @@ def rule_faults(rule: RuleTable, others: list[str], entry: dict[str, Any]) -> li
 def fault_at(data: bytes, table: str, key: str, what: str, index: int = 0) -> Fault:
     """A fault that only the machine shows, with the line where `key` of the `index`-th `table` stands in `data`."""
     lines = data.decode("utf-8", "replace").splitlines()
-    line = _line_of(lines, table, key, index)
-    return Fault(line, f"[{table}] {key}".strip(), what, _column_of(lines, line, key))
-
-
-def _column_of(lines: list[str], line: int, key: str) -> int:
-    """Where `key` begins in its line, from 1; for a table's own line, where that begins; 0 where the line is not known."""
-    if not 0 < line <= len(lines):
-        return 0
-    text = lines[line - 1]
-    found = text.find(key) if key else -1
-    return (found if found >= 0 else len(text) - len(text.lstrip())) + 1
+    line = line_of(lines, table, key, index)
+    return Fault(line, f"[{table}] {key}".strip(), what, column_of(lines, line, key))
 
 
 def _in_words(error: str, value: Any, kind: Any) -> str:
@@ -338,44 +330,3 @@ _TYPES = {
     "array": "a list in [ ]",
     "object": "a table",
 }
-
-_HEADER = r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$"
-_KEY = r"""\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+))*)\s*="""
-
-
-def _line_of(lines: list[str], table: str, key: str, index: int) -> int:
-    """The line (from 1) of `key` in the `index`-th `[table]`.
-
-    Where the key has no line of its own (an inline table), the line of the table; 0 if there is none either.
-    """
-    current, seen, header = "", -1, 0
-    for number, line in _outside_strings(lines):
-        if found := re.match(_HEADER, line):
-            current = found[1].strip("\"'")
-            if current.split(".")[0] == table:
-                seen += 1
-                header = header or (number if seen >= index else 0)
-                if header and not key:
-                    return header
-        elif found := re.match(_KEY, line):
-            words = [word.strip().strip("\"'") for word in found[1].split(".")]
-            whole = ([current] if current else []) + words
-            if whole[0] == table and (key in whole[1:] or not key) and max(seen, 0) == index:
-                return number
-            if whole[0] == table and not header and max(seen, 0) == index:
-                header = number
-    return header
-
-
-def _outside_strings(lines: list[str]) -> list[tuple[int, str]]:
-    """The lines that do not lie inside a multi-line string, with their numbers."""
-    kept, closing = [], ""
-    for number, line in enumerate(lines, 1):
-        if closing:
-            closing = "" if closing in line else closing
-            continue
-        kept.append((number, line))
-        for mark in ('"""', "'''"):
-            if line.count(mark) % 2:
-                closing = mark
-    return kept
