@@ -30,11 +30,12 @@ class Config:
     `behind`: the server-wide program behind the gate. `git_configs`: the files of system and account that Git reads.
     """
 
-    __slots__ = FIELDS = (
+    FIELDS = (
         "path", "uid", "account", "home", "host", "port", "web_url", "roots", "state", "store", "access_log", "syslog",
         "enforcement", "lifetime_seconds", "scope", "wait_seconds", "hardware_keys", "help_line", "help_url", "pass_commands",
         "hook", "git_shell", "allow_always", "behind", "git_configs", "self_enrolment", "rules", "groups",
     )  # fmt: skip
+    __slots__ = (*FIELDS, "policy")
 
     path: str
     uid: int
@@ -64,15 +65,12 @@ class Config:
     self_enrolment: str
     rules: "tuple[Any, ...]"
     groups: dict[str, str]
+    policy: Policy
 
     def __init__(self, values: "tuple[object, ...]") -> None:
         for name, value in zip(self.FIELDS, values, strict=True):
             setattr(self, name, value)
-
-    @property
-    def policy(self) -> Policy:
-        """What decides what is required."""
-        return Policy(
+        self.policy = Policy(
             self.enforcement,
             self.lifetime_seconds,
             allow_always=self.allow_always,

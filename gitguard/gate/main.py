@@ -17,7 +17,7 @@ from gitguard.decision.decision import Decision
 from gitguard.gate.downstream import program
 from gitguard.gate.edge import request_of
 from gitguard.machine.environment import EARLY_SOURCES, early_variable
-from gitguard.message.reasons import Refusal, told_of
+from gitguard.message.reasons import Refusal, refusal_of
 from gitguard.session.moment import now
 from gitguard.store.gate_query import GateQuery
 
@@ -53,10 +53,8 @@ def main(config_path: str, compiled: str, hook: str) -> int:
             if decision.command is not None and decision.command.kind == "own":
                 return _own_command(decision, id_, config, config_path, store)
             _become(decision, config, id_)
-    except Refusal as refusal:
-        decision = decision.refused(refusal)
     except Exception as error:
-        decision = decision.refused(Refusal("internal-error", told_of(error)))
+        decision = decision.refused(refusal_of(error))
     from gitguard.answer.refuse import refuse_request
 
     return refuse_request(

@@ -11,7 +11,7 @@ from gitguard.decision.decision import Decision
 from gitguard.decision.judge import situation_of
 from gitguard.message.moments import day
 from gitguard.message.refusals import ServerAddress
-from gitguard.policy.rules import REQUIRE
+from gitguard.policy.rules import KIND, NAME, REQUIRE, SINCE
 from gitguard.policy.verdict import verdict
 from gitguard.session.moment import Moment
 from gitguard.store.gate_query import GateQuery
@@ -22,9 +22,11 @@ AHEAD_SECONDS = 14 * 86400
 def ahead(config: Config, moment: Moment) -> "list[tuple[int, str]]":
     """(when it begins, name) of each rule that requires and begins soon, the next first."""
     found = [
-        (rule[8], rule[0])
+        (rule[SINCE], rule[NAME])
         for rule in config.policy.rules.all()
-        if rule[8] is not None and rule[1] == REQUIRE and moment.at < rule[8] <= moment.at + AHEAD_SECONDS
+        if rule[SINCE] is not None
+        and rule[KIND] == REQUIRE
+        and moment.at < rule[SINCE] <= moment.at + AHEAD_SECONDS
     ]
     found.sort()
     return found

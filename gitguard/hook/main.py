@@ -17,7 +17,7 @@ from gitguard.decision.request import Request
 from gitguard.hook.running import is_running
 from gitguard.hook.updates import LONGEST_INPUT, parse_updates
 from gitguard.machine.process import is_ancestor, receive_packs_above
-from gitguard.message.reasons import Refusal, told_of
+from gitguard.message.reasons import Refusal, refusal_of
 from gitguard.policy import ref_names as _  # noqa: F401 - situation.py asks for it where refs are known
 from gitguard.repository.refs import moved_by
 from gitguard.session.credential import NONE, credential_of
@@ -75,10 +75,8 @@ def main(config_path: str, compiled: str, hook: str) -> int:
                 if grant is not None and grant.kind == PUSH and _begins_soon(config, moment):
                     _announce(decision, config, store, moment)
                 return 0
-    except Refusal as refusal:
-        decision = decision.refused(refusal)
     except Exception as error:
-        decision = decision.refused(Refusal("internal-error", told_of(error)))
+        decision = decision.refused(refusal_of(error))
     from gitguard.answer.refuse import refuse_request
 
     return refuse_request(decision, id_, "", config or last_known(config_path, compiled), store)

@@ -101,6 +101,11 @@ def machine_fault(what: str, error: OSError) -> Refusal:
     return Refusal("store-unavailable", text, text=text)
 
 
+def refusal_of(error: Exception) -> Refusal:
+    """What `error` is told as: itself where it is a refusal, or `internal-error`, which closes."""
+    return error if isinstance(error, Refusal) else Refusal("internal-error", told_of(error))
+
+
 def told_of(error: BaseException) -> str:
     """An exception for the log: its kind, its words, and the last three places it came through; no values."""
     places = []

@@ -9,7 +9,7 @@ from typing import Any
 
 from gitguard.policy.glob import fits
 from gitguard.policy.requirement import Requirement
-from gitguard.policy.rules import Asked, Rules, matches
+from gitguard.policy.rules import REPOSITORIES, USERS, Asked, Rules, matches
 from gitguard.policy.situation import KNOWN, Policy, Situation
 
 
@@ -25,17 +25,19 @@ class _Rules(Rules):
         self._fitting: dict[str, tuple[int, ...]] = {}
         # Operations, repositories and refs are asked about later.
         self._all = [
-            rule for rule in rules.all() if matches((*rule[:3], (), rule[4], (), *rule[6:]), groups, asked)
+            rule
+            for rule in rules.all()
+            if matches((*rule[:3], (), rule[USERS], (), *rule[6:]), groups, asked)
         ]
         for place, rule in enumerate(self._all):
-            if not rule[3]:
+            if not rule[REPOSITORIES]:
                 continue
-            firsts = {pattern.partition("/")[0] for pattern in rule[3][1]}
+            firsts = {pattern.partition("/")[0] for pattern in rule[REPOSITORIES][1]}
             if any("*" in first for first in firsts):
-                self._everywhere.append((place, rule[3]))
+                self._everywhere.append((place, rule[REPOSITORIES]))
                 continue
             for first in firsts:
-                self._by_first.setdefault(first, []).append((place, rule[3]))
+                self._by_first.setdefault(first, []).append((place, rule[REPOSITORIES]))
 
     def may_match(self, groups: dict[str, str], asked: Asked) -> list[Any]:
         """Those that are left, in their order."""

@@ -6,7 +6,7 @@ refs/release/1 is what everyone gets who asks for the branch of that name, and a
 """
 
 from gitguard.policy.glob import fits
-from gitguard.policy.rules import first
+from gitguard.policy.rules import REFS, first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def names_of(ref: str, rules: "list[Any]") -> "tuple[str, ...]":
     kind, _, rest = ref[5:].partition("/")
     own = f"refs/{kind}/"
     rule = first(rules, ref)
-    if rule is not None and any(pattern.startswith(own) and fits(pattern, ref) for pattern in rule[6]):
+    if rule is not None and any(pattern.startswith(own) and fits(pattern, ref) for pattern in rule[REFS]):
         return ()
     if kind == "tags" and rest.removesuffix("/HEAD") in REMOTES:
         return (EVERY,)  # in a clone `origin` is its default branch, whichever that is
@@ -39,7 +39,9 @@ def names_of(ref: str, rules: "list[Any]") -> "tuple[str, ...]":
     named = [f"refs/{other}/{kind}/" for other in ("heads", "tags")]
     # Anyone who has a branch `tags/x` has said so; any branch or tag may not count as one.
     found = [
-        one + rest for one in named if any(pattern.startswith(one) for rule in rules for pattern in rule[6])
+        one + rest
+        for one in named
+        if any(pattern.startswith(one) for rule in rules for pattern in rule[REFS])
     ]
     if kind != "tags":
         return tuple(found)

@@ -1,8 +1,6 @@
 """The server admin's rules: which one is the first that matches. Pure; plain dialect: gate and hook load this file.
 
-A rule is a tuple, as the configuration's compiled form holds it (config/compile.py makes it):
-
-    (name, kind, lifetime, repositories, users, operations, refs, networks, since, until)
+A rule is a tuple, as the configuration's compiled form holds it (config/compile.py makes it); its places are named below.
 
 `kind` is `require`, `free` or `exempt`; `lifetime` seconds or None; `repositories` (beginnings, patterns, what a name must hold to fit each), `refs` patterns,
 `operations` words, each empty for "any"; `users` None or (names, groups), names sorted and between line breaks; `networks` (version, prefix, shift) each;
@@ -22,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# The places in a rule.
+NAME, KIND, LIFETIME, REPOSITORIES, USERS, OPERATIONS, REFS, NETWORKS, SINCE, UNTIL = range(10)
 REQUIRE, FREE, EXEMPT = "require", "free", "exempt"
 FEW_NAMES = 16  # a rule with more names than that is not kept once for each of them
 
@@ -109,7 +109,8 @@ def parted(rules: "tuple[Any, ...]") -> "tuple[Any, ...]":
     by_user: dict[str, list[Any]] = {}
     parts: dict[Any, list[Any]] = {}
     for entry in enumerate(rules):
-        _, _, _, _, users, operations, _, networks, _, _ = entry[1]
+        rule = entry[1]
+        users, operations, networks = rule[USERS], rule[OPERATIONS], rule[NETWORKS]
         names = users[0].split("\n")[1:-1] if users is not None and not users[1] else []
         if 0 < len(names) <= FEW_NAMES:
             for name in names:
@@ -118,8 +119,8 @@ def parted(rules: "tuple[Any, ...]") -> "tuple[Any, ...]":
             parts.setdefault((operations, users, networks), []).append(entry)
     return (
         len(rules),
-        any(rule[6] for rule in rules),
-        max([rule[8] for rule in rules if rule[8] is not None], default=0),
+        any(rule[REFS] for rule in rules),
+        max([rule[SINCE] for rule in rules if rule[SINCE] is not None], default=0),
         {name: marshal.dumps(tuple(entries)) for name, entries in by_user.items()},
         tuple([(*conditions, marshal.dumps(tuple(entries))) for conditions, entries in parts.items()]),
     )
@@ -134,25 +135,27 @@ def candidates(rules: Rules, groups: "dict[str, str]", asked: Asked) -> "tuple[l
     operation, repository = asked.operation, asked.repository
     for rule in rules.may_match(groups, asked):
         # Hundreds of rules may be looked at in one request: what one call in C can rule out goes first.
-        if rule[5] and operation not in rule[5]:
+        _, _, _, repositories, users, operations, refs, _, _, _ = rule
+        if operations and operation not in operations:
             continue
-        if rule[3] and repository:
-            if not repository.startswith(rule[3][0]):
+        if repositories and repository:
+            beginnings, _, holds = repositories
+            if not repository.startswith(beginnings):
                 continue
-            for held in rule[3][2]:
-                if held in repository:
+            for part in holds:
+                if part in repository:
                     break
             else:
                 continue
-        if rule[4] is not None and not rule[4][1] and asked.user and asked.word not in rule[4][0]:
+        if users is not None and not users[1] and asked.user and asked.word not in users[0]:
             continue
         if matches(rule, groups, asked):
-            if rule[6]:
+            if refs:
                 if operation == "push":
                     found.append(rule)
                 continue
             found.append(rule)
-            if repository or not rule[3]:
+            if repository or not repositories:
                 return found, False
             # Which repository is meant is not known: it may be one of this rule's, and of a later one's.
     return found, True
@@ -161,7 +164,7 @@ def candidates(rules: Rules, groups: "dict[str, str]", asked: Asked) -> "tuple[l
 def first(found: "list[Any]", ref: str) -> "Any":
     """The first of `candidates` for one ref, None if none matches."""
     for rule in found:
-        if not rule[6] or any(fits(pattern, ref) for pattern in rule[6]):
+        if not rule[REFS] or any(fits(pattern, ref) for pattern in rule[REFS]):
             return rule
     return None
 

@@ -5,7 +5,7 @@ running transfers again, and what a person is told about themselves. So they can
 """
 
 from gitguard.policy.requirement import NOTHING, Requirement, base_of, strictest, toggle_of
-from gitguard.policy.rules import EXEMPT, REQUIRE, Asked, Rules, candidates, first
+from gitguard.policy.rules import EXEMPT, KIND, LIFETIME, NAME, REFS, REQUIRE, Asked, Rules, candidates, first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,41 +129,48 @@ class Policy:
         *,
         refs_of_another: bool = False,
     ) -> Requirement:
-        """What base, rules and toggle demand of `operation` on one repository."""
+        """What base, rules and toggle require of `operation` on one repository.
+
+        By what is known of the refs (docs/policy.md): the hook knows them, and each is judged by itself; the gate of a push
+        that our hook will see requires what any ref would need; where nobody will look, every rule counts that may be met.
+        """
         name, require, lifetime = demand
         added = toggle_of(self.enforcement, self.lifetime_seconds, operation, (require, lifetime))
         if not self.rules.count:
             return strictest(base_of(self.enforcement, self.lifetime_seconds), added)
         # The name of an unknown repository may be another name of a known one: rules that require count as met.
         known = name if s.what == KNOWN else ""
-        strictly = refs_of_another or not s.hooked
         found, open_end = candidates(
             self.rules, self.groups, Asked(s.user, operation, known, s.address, s.at)
         )
-        if strictly and not s.refs:
-            answers = [self._answer(rule, added) for rule in [*found, *([None] if open_end else [])]]
-            answer = self._all(answers)
-        elif operation == "push" and s.refs:
+        met = [*found, None] if open_end else found  # None: the base answer, behind all rules
+        hook_will_look = s.hooked and not refs_of_another
+        if s.refs and operation == "push":
             answer = self._by_refs(found, s.refs, added, open_end=open_end)
+        elif s.refs or hook_will_look:
+            answer = self._whatever_refs(met, added)
         else:
-            answer = self._whatever_refs([*found, *([None] if open_end else [])], added)
+            answer = self._all([self._answer(rule, added) for rule in met])
         if operation != "push" or answer.exempt:
             return answer
-        # receive-pack shows the refs, so what reading requires applies to pushing too.
-        shown, _ = candidates(self.rules, self.groups, Asked(s.user, "read", known, s.address, s.at))
-        reading = self._answer(shown[0] if shown else None, NOTHING)
+        reading = self._reading(s, known)
         if not reading.required or reading.because in answer.because.split("+"):
             return answer
-        if not s.refs and not strictly and any(rule[1] == EXEMPT for rule in found):
+        if hook_will_look and not s.refs and any(rule[KIND] == EXEMPT for rule in found):
             # Anyone who is exempt for every ref of this push is exempt from that too; the hook will know.
             return Requirement(None, "", depends_on_refs=True, refs=answer.refs)
         return strictest(answer, reading)
+
+    def _reading(self, s: Situation, known: str) -> Requirement:
+        """What reading requires, and pushing too: receive-pack shows the refs."""
+        shown, _ = candidates(self.rules, self.groups, Asked(s.user, "read", known, s.address, s.at))
+        return self._answer(shown[0] if shown else None, NOTHING)
 
     def _answer(self, rule: "Any", added: Requirement) -> Requirement:
         """What follows from the first rule that matches (None: the base answer), with what the toggle adds."""
         if rule is None:
             return strictest(base_of(self.enforcement, self.lifetime_seconds), added)
-        name, kind, lifetime = rule[:3]
+        name, kind, lifetime = rule[NAME], rule[KIND], rule[LIFETIME]
         if kind == EXEMPT:
             return Requirement(None, "", rule=name, exempt=True)
         if kind == REQUIRE:
@@ -198,14 +205,14 @@ class Policy:
                 met += [
                     (f"{ref} (in the place of {pattern})", rule)
                     for rule in found
-                    if rule[1] == REQUIRE
-                    for pattern in rule[6]
+                    if rule[KIND] == REQUIRE
+                    for pattern in rule[REFS]
                     if keeps_out(ref, pattern)
                 ]
             for shown, rule in met:
                 answers.append(self._answer(rule, added))
-                if rule is not None and rule[1] == REQUIRE and rule[6]:
-                    refs.append((answers[-1].lifetime_seconds or 0, shown, rule[0]))
+                if rule is not None and rule[KIND] == REQUIRE and rule[REFS]:
+                    refs.append((answers[-1].lifetime_seconds or 0, shown, rule[NAME]))
         refs.sort(key=lambda one: one[0])
         named = dict.fromkeys([(shown, rule) for _, shown, rule in refs])  # the strictest first
         strict = self._all(answers)
@@ -234,10 +241,10 @@ class Policy:
             return answers[0]
         refs = tuple(
             [
-                (pattern, rule[0])
+                (pattern, rule[NAME])
                 for rule in rules
-                if rule is not None and rule[1] == REQUIRE
-                for pattern in rule[6]
+                if rule is not None and rule[KIND] == REQUIRE
+                for pattern in rule[REFS]
             ]
         )
         required = [answer for answer in answers if answer.required]
