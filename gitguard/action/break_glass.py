@@ -38,7 +38,19 @@ def begin(
         secret = read_key(installation.settings.paths.grant_key, os.geteuid())
     except (OSError, ValueError) as error:
         raise Refusal("store-unavailable", f"{error}; renew it with: gitguard admin init") from None
-    grant = Grant(BREAK_GLASS, actor, NONE, "", "", 0, -1, moment.at, pid, started, id_)
+    grant = Grant(
+        kind=BREAK_GLASS,
+        user=actor,
+        credential=NONE,
+        address="",
+        directory="",
+        session=0,
+        age_seconds=-1,
+        at=moment.at,
+        pid=pid,
+        started=started,
+        decision=id_,
+    )
     shown = readable(" ".join(command), 500)
     with installation.store.writing() as tx:
         tx.begin_break_glass(BreakGlass(id_, actor, pid, started, moment.boot))

@@ -26,7 +26,13 @@ class Command:
     __slots__ = ("kind", "operation", "repository", "verb", "words")
 
     def __init__(
-        self, kind: str, verb: str, operation: str = "", repository: str = "", words: "tuple[str, ...]" = ()
+        self,
+        kind: str,
+        verb: str,
+        *,
+        operation: str = "",
+        repository: str = "",
+        words: "tuple[str, ...]" = (),
     ) -> None:
         self.kind = kind
         self.verb = verb
@@ -56,7 +62,7 @@ def parse(line: "str | None", pass_commands: "tuple[str, ...]" = ()) -> Command:
     if verb in GIT_VERBS:
         if len(rest) != 1:
             raise Refusal("malformed-command", f"{verb} takes one repository, got {len(rest)} arguments")
-        return Command("git", verb, GIT_VERBS[verb], rest[0])
+        return Command("git", verb, operation=GIT_VERBS[verb], repository=rest[0])
     if verb in LFS_VERBS:
         return _lfs(verb, rest)
     if verb in OWN_VERBS:
@@ -87,7 +93,7 @@ def _lfs(verb: str, rest: "tuple[str, ...]") -> Command:
         raise Refusal("malformed-command", f"{verb} takes a repository and download or upload")
     if rest[1] not in LFS_WORDS:
         raise Refusal("malformed-command", f"{verb} download or upload, not {rest[1]!r}")
-    return Command("lfs", verb, LFS_WORDS[rest[1]], rest[0], rest[1:])
+    return Command("lfs", verb, operation=LFS_WORDS[rest[1]], repository=rest[0], words=rest[1:])
 
 
 def split(line: str) -> "tuple[str, ...]":

@@ -31,7 +31,9 @@ def explain(
     """What is decided by `config` about the request that such a person's git would send; with `refs` the hook's answer."""
     line = f"{VERBS[operation]} {quote(repository)}"
     # What the store says of a hardware key stands in its line too, or doctor says so.
-    request = Request(user, credential, address, line, moment, login_age=0)
+    request = Request(
+        user=user, credential=credential, address=address, line=line, moment=moment, login_age=0
+    )
     updates = tuple(("", "", whole_ref(ref)) for ref in refs)
     return decide(request, config, store, updates)
 

@@ -30,6 +30,7 @@ class Push:
 
     def __init__(
         self,
+        *,
         directory: str,
         updates: "tuple[tuple[str, str, str], ...]",
         fault: "Refusal | None",
@@ -49,7 +50,7 @@ class Push:
 def of_push(request: Request, directory: str) -> Decision:
     """A push into `directory` of which nothing is decided yet."""
     decision = Decision(request)
-    decision.command = Command("git", "git-receive-pack", "push")
+    decision.command = Command("git", "git-receive-pack", operation="push")
     decision.directory = directory
     return decision
 

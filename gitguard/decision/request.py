@@ -27,6 +27,7 @@ class Request:
 
     def __init__(
         self,
+        *,
         user: str,
         credential: Credential,
         address: str,
@@ -35,7 +36,6 @@ class Request:
         downstream: "tuple[str, ...]" = (),
         connection: str = "",
         protocol: str = "",
-        *,
         login_age: "int | None" = None,
     ) -> None:
         self.user = user
@@ -61,13 +61,13 @@ class Request:
 
     def _with(self, moment: Moment, downstream: "tuple[str, ...]") -> "Request":
         return Request(
-            self.user,
-            self.credential,
-            self.address,
-            self.line,
-            moment,
-            downstream,
-            self.connection,
-            self.protocol,
+            user=self.user,
+            credential=self.credential,
+            address=self.address,
+            line=self.line,
+            moment=moment,
+            downstream=downstream,
+            connection=self.connection,
+            protocol=self.protocol,
             login_age=None if self.login_age is None else self.login_age + max(moment.at - self.moment.at, 0),
         )

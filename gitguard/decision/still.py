@@ -43,7 +43,13 @@ def _answer_gate(config: Config, store: GateQuery, process: GateProcess, moment:
     line = process.line if process.kind == HELD or not is_waiting(process) else "2fa help"
     age = seconds_since_login(process.pid, moment.boot_seconds) if process.login_counts else None
     request = Request(
-        process.user, process.credential, process.address, line, moment, process.downstream, login_age=age
+        user=process.user,
+        credential=process.credential,
+        address=process.address,
+        line=line,
+        moment=moment,
+        downstream=process.downstream,
+        login_age=age,
     )
     refusal = decide(request, config, store).refusal
     if refusal is None or (process.kind == HELD and refusal.reason in WANTING):
@@ -52,7 +58,15 @@ def _answer_gate(config: Config, store: GateQuery, process: GateProcess, moment:
 
 
 def _answer_git(config: Config, store: GateQuery, process: GateProcess, moment: Moment) -> str:
-    decision = Decision(Request(process.user, process.credential, process.address, None, moment))
+    decision = Decision(
+        Request(
+            user=process.user,
+            credential=process.credential,
+            address=process.address,
+            line=None,
+            moment=moment,
+        )
+    )
     scope = scope_of(config.scope, process.credential, process.address)
     decision.state = state = store.state(
         process.user, process.credential, scope, directory=process.directory, name=process.repository
@@ -64,8 +78,8 @@ def _answer_git(config: Config, store: GateQuery, process: GateProcess, moment: 
     decision.command = Command(
         "git" if process.repository else "pass",
         "git-receive-pack" if process.operation == "push" else "",
-        process.operation,
-        process.repository,
+        operation=process.operation,
+        repository=process.repository,
     )
     lifetime = config.policy.demands(situation_of(decision, config, store)).lifetime_seconds
     if lifetime is None:

@@ -78,17 +78,17 @@ def _grant(decision: Decision, config: Config, id_: str) -> str:
         directory = decision.directory
         age = decision.session_age_seconds
         grant = Grant(
-            PUSH,
-            request.user,
-            request.credential,
-            request.address,
-            directory,
-            decision.session,
-            -1 if age is None else age,
-            request.moment.at,
-            posix.getpid(),
-            parent_and_start("self")[1],
-            id_,
+            kind=PUSH,
+            user=request.user,
+            credential=request.credential,
+            address=request.address,
+            directory=directory,
+            session=decision.session,
+            age_seconds=-1 if age is None else age,
+            at=request.moment.at,
+            pid=posix.getpid(),
+            started=parent_and_start("self")[1],
+            decision=id_,
         )
         return seal(grant, secret)
     except (OSError, ValueError) as error:

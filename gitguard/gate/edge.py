@@ -30,14 +30,14 @@ def request_of(argv: "list[str]", environ: "dict[str, str]", moment: Moment) -> 
             user, key = argv[1], argv[3]
             downstream = tuple(rest[1:])
     return Request(
-        user,
-        ssh_key(key),
-        connection.partition(" ")[0],
-        environ.get("SSH_ORIGINAL_COMMAND"),
-        moment,
-        downstream,
-        connection,
-        _protocol(environ.get("GIT_PROTOCOL", "")),
+        user=user,
+        credential=ssh_key(key),
+        address=connection.partition(" ")[0],
+        line=environ.get("SSH_ORIGINAL_COMMAND"),
+        moment=moment,
+        downstream=downstream,
+        connection=connection,
+        protocol=_protocol(environ.get("GIT_PROTOCOL", "")),
         login_age=seconds_since_login("self", moment.boot_seconds) if verified else None,
     )
 

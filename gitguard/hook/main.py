@@ -39,7 +39,7 @@ def main(config_path: str, compiled: str, hook: str) -> int:
     moment = now()
     environ = posix.environ
     sealed = environ.get(ENVIRONMENT_NAME.encode(), b"").decode("utf-8", "surrogateescape")
-    decision = of_push(Request("", NONE, "", None, moment), "")
+    decision = of_push(Request(user="", credential=NONE, address="", line=None, moment=moment), "")
     config, store, id_ = None, None, new_id()
     try:
         data = _input()
@@ -54,7 +54,14 @@ def main(config_path: str, compiled: str, hook: str) -> int:
             request, id_ = _request(grant, moment), grant.decision
         decision = of_push(request, directory)
         updates, fault = _updates(data, directory, config)
-        push = Push(directory, updates, fault, grant, no_grant, _upload_began(moment))
+        push = Push(
+            directory=directory,
+            updates=updates,
+            fault=fault,
+            grant=grant,
+            no_grant=no_grant,
+            began=_upload_began(moment),
+        )
         store = GateQuery(config.store)
         decision = decide_push(request, push, config, store)
         if decision.refusal is not None and config.wait_seconds and grant is not None and grant.kind == PUSH:
@@ -142,8 +149,12 @@ def _updates(
 def _request(grant: Grant, moment: Moment) -> Request:
     """Who pushes, as log and policy see them; maintenance is nobody's push, and its log line names the admin."""
     if grant.kind == BREAK_GLASS:
-        return Request("!break-glass", credential_of(grant.user), "", None, moment)
-    return Request(grant.user, grant.credential, grant.address, None, moment)
+        return Request(
+            user="!break-glass", credential=credential_of(grant.user), address="", line=None, moment=moment
+        )
+    return Request(
+        user=grant.user, credential=grant.credential, address=grant.address, line=None, moment=moment
+    )
 
 
 def _log(decision: Decision, config: Config, id_: str) -> None:

@@ -33,6 +33,7 @@ class Grant:
 
     def __init__(
         self,
+        *,
         kind: str,
         user: str,
         credential: Credential,
@@ -86,17 +87,17 @@ def unseal(sealed: str, secret: bytes) -> Grant:
         raise ValueError("the grant has a wrong number of fields")
     kind, user, credential, address, directory, session, age, at, pid, started, decision = fields
     return Grant(
-        kind,
-        user,
-        credential_of(credential),
-        address,
-        directory,
-        int(session),
-        int(age),
-        int(at),
-        int(pid),
-        int(started),
-        decision,
+        kind=kind,
+        user=user,
+        credential=credential_of(credential),
+        address=address,
+        directory=directory,
+        session=int(session),
+        age_seconds=int(age),
+        at=int(at),
+        pid=int(pid),
+        started=int(started),
+        decision=decision,
     )
 
 

@@ -78,7 +78,15 @@ def test_half_a_line_is_none(tmp_path: Path) -> None:
 
 def test_a_line_says_from_where(tmp_path: Path) -> None:
     """Address, key and user stand in each, as sshd and the key line gave them."""
-    decision = Decision(Request("alice", ssh_key("SHA256:k"), "192.0.2.7", None, Moment(1_800_000_000)))
+    decision = Decision(
+        Request(
+            user="alice",
+            credential=ssh_key("SHA256:k"),
+            address="192.0.2.7",
+            line=None,
+            moment=Moment(1_800_000_000),
+        )
+    )
     decision.refusal = Refusal("no-identity", "why")
     entry = json.loads(line_of(decision, "0badc0de"))
     assert entry["address"] == "192.0.2.7"

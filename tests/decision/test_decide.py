@@ -68,7 +68,14 @@ def asked(
     moment = Moment(moment.at + later, moment.boot, moment.boot_seconds + later)
     fingerprint = person.fingerprint if key is None else key
     config = load(*places_of(str(site.config)).of_gate)
-    request = Request(person.name, ssh_key(fingerprint), address, line, moment, behind)
+    request = Request(
+        user=person.name,
+        credential=ssh_key(fingerprint),
+        address=address,
+        line=line,
+        moment=moment,
+        downstream=behind,
+    )
     return decide(request, config, GateQuery(config.store))
 
 

@@ -37,7 +37,11 @@ def asked(site: Direct, person: Person, later: int = 0) -> Decision:
     moment = now()
     moment = Moment(moment.at + later, moment.boot, moment.boot_seconds + later)
     request = Request(
-        person.name, ssh_key(person.fingerprint), "203.0.113.9", "git-receive-pack 'app'", moment
+        user=person.name,
+        credential=ssh_key(person.fingerprint),
+        address="203.0.113.9",
+        line="git-receive-pack 'app'",
+        moment=moment,
     )
     config = current(site)
     return decide(request, config, GateQuery(config.store))

@@ -270,7 +270,11 @@ def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
 
     at = places_of(str(server.config)).of_gate
     request = Request(
-        person.name, ssh_key(person.fingerprint), "127.0.0.1", "git-receive-pack 'closed'", now()
+        user=person.name,
+        credential=ssh_key(person.fingerprint),
+        address="127.0.0.1",
+        line="git-receive-pack 'closed'",
+        moment=now(),
     )
     config = load(*at)
     return program(decide(request, config, GateQuery(config.store)), config, "id")[2]

@@ -80,7 +80,19 @@ def test_what_is_said_once_a_day_is_said_on_each_day(tmp_path: Path) -> None:
 )
 def test_a_grant_counts_for_less_than_a_day(age: int, counts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """On both sides, by the wall clock, wherever it was set meanwhile."""
-    grant = Grant("push", "a", credential_of("SHA256:k"), "192.0.2.1", "/r.git", 1, 0, NOW - age, 1, 1, "d")
+    grant = Grant(
+        kind="push",
+        user="a",
+        credential=credential_of("SHA256:k"),
+        address="192.0.2.1",
+        directory="/r.git",
+        session=1,
+        age_seconds=0,
+        at=NOW - age,
+        pid=1,
+        started=1,
+        decision="d",
+    )
     monkeypatch.setattr(hook, "read_key", lambda *_: b"k" * 32)
     monkeypatch.setattr(hook, "is_ancestor", lambda *_: True)
     config = SimpleNamespace(grant_key="", uid=0)

@@ -307,7 +307,9 @@ def test_remotes_that_count_from_the_accounts_home(site: Direct, below: bool) ->
     name = site.people["alice"]
 
     def asked(line: str) -> str:
-        request = Request("alice", ssh_key(name.fingerprint), HOME, line, now())
+        request = Request(
+            user="alice", credential=ssh_key(name.fingerprint), address=HOME, line=line, moment=now()
+        )
         return decide(request, config, GateQuery(config.store)).directory
 
     plain = asked("git-upload-pack 'team/app'")

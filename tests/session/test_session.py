@@ -110,7 +110,19 @@ def test_across_a_boot_the_wall_clock_alone_counts() -> None:
 
 
 SECRET = bytes(range(32))
-GRANT = Grant(PUSH, "alice", ssh_key(KEY), "192.0.2.7", "/srv/git/a.git", 7, 30, 1000, 42, 99, "abcd0123")
+GRANT = Grant(
+    kind=PUSH,
+    user="alice",
+    credential=ssh_key(KEY),
+    address="192.0.2.7",
+    directory="/srv/git/a.git",
+    session=7,
+    age_seconds=30,
+    at=1000,
+    pid=42,
+    started=99,
+    decision="abcd0123",
+)
 
 
 def test_a_grant_comes_back_as_it_was() -> None:
@@ -135,7 +147,19 @@ def test_an_altered_grant_is_none() -> None:
 
 def test_no_field_can_smuggle_another() -> None:
     """A directory with a line break cannot be sealed."""
-    evil = Grant(PUSH, "alice", ssh_key(KEY), "", "/srv/a\nbob", 1, 0, 0, 1, 1, "x")
+    evil = Grant(
+        kind=PUSH,
+        user="alice",
+        credential=ssh_key(KEY),
+        address="",
+        directory="/srv/a\nbob",
+        session=1,
+        age_seconds=0,
+        at=0,
+        pid=1,
+        started=1,
+        decision="x",
+    )
     with pytest.raises(ValueError):
         seal(evil, SECRET)
 
