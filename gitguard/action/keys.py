@@ -23,7 +23,7 @@ from gitguard.host.key_options import NewKey, understand
 from gitguard.identity.public_key import PublicKey, parse_public_key
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Writing
+from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Key
 
 MOST_KEYS = 20  # of one user who adds them alone; the server's admin may add more
@@ -147,74 +147,76 @@ def plan(
     lines = foreign(installation)
     for line in lines:
         by_key.setdefault(line.fingerprint, []).append(line)
-    taken, faults, new_users = [], [], []
+    gate, managed = installation.places.gate, installation.key_file
+    taken: list[AdoptedKey] = []
+    faults: list[str] = []
     with installation.store.reading() as tx:
         for want in wanted:
-            about = f"line {want.number} of the map: {want.fingerprint}"
-            found = by_key.get(want.fingerprint)
-            if not found:
-                there = tx.key(want.fingerprint)
-                faults.append(
-                    f"{about} is gated already, as a key of {there.user}"
-                    if there is not None
-                    else f"{about} stands in no key file as a line of its own"
-                )
-                continue
-            user = tx.user(want.user)
-            if want.user == UNNAMED:
-                faults.append(f"{about} has no name yet: put the user's in the place of {UNNAMED}")
-                continue
-            if user is None and add_users:
-                if fault := steps.name_fault(want.user):
-                    faults.append(f"{about}: {fault}")
-                    continue
-                if want.user not in new_users:
-                    new_users.append(want.user)
-            elif user is None or user.state == "removed":
-                why = "was removed; the name stays reserved" if user is not None else "is not known"
-                faults.append(
-                    f"{about}: the user {readable(want.user, 64)} {why}"
-                    + ("" if user else " (--add-users adds them)")
-                )
-                continue
-            there = tx.key(want.fingerprint)
-            if there is not None and there.user != want.user:
-                faults.append(f"{about} belongs to {there.user} already; a key can belong to one user only")
-                continue
-            answer = _taken(
-                found, want.user, installation.places.gate, moment.at, behind, installation.key_file
-            )
-            if isinstance(answer, str):
-                faults.append(f"{about}: {answer}")
-            elif there is not None and there.limited_by != answer.key.limited_by:
-                faults.append(
-                    f"{about} is stored already with other limits or another program; remove it first: gitguard admin key remove {want.fingerprint}"
-                )
-            else:
+            found = by_key.get(want.fingerprint, [])
+            fault = _fault_of_line(tx, want, found, add_users=add_users)
+            answer = fault or _taken(found, want.user, gate, moment.at, behind, managed)
+            if isinstance(answer, AdoptedKey):
                 taken.append(answer)
-    named = {want.fingerprint for want in wanted}
+                answer = _fault_of_limits(tx, answer.key)
+            if answer:
+                faults.append(f"line {want.number} of the map: {want.fingerprint}{answer}")
+        named = {want.fingerprint for want in wanted}
+        users = dict.fromkeys(want.user for want in wanted)
+        new_users = tuple(name for name in users if add_users and name != UNNAMED and tx.user(name) is None)
     left = tuple(line for line in lines if line.fingerprint not in named)
-    return KeyAdoption(tuple(taken), tuple(new_users), left, tuple(faults))
+    return KeyAdoption(tuple(taken), new_users, left, tuple(faults))
+
+
+def _fault_of_line(tx: Reading, want: KeyMapLine, found: list[ForeignLine], *, add_users: bool) -> str:
+    """Why the map's line cannot be followed, whatever the key's own lines say; "" if it can. It goes on behind the fingerprint."""
+    there = tx.key(want.fingerprint)
+    if not found:
+        where = f" is gated already, as a key of {there.user}" if there is not None else ""
+        return where or " stands in no key file as a line of its own"
+    if want.user == UNNAMED:
+        return f" has no name yet: put the user's in the place of {UNNAMED}"
+    user = tx.user(want.user)
+    if user is None and add_users:
+        if fault := steps.name_fault(want.user):
+            return f": {fault}"
+    elif user is None:
+        return f": the user {readable(want.user, 64)} is not known (--add-users adds them)"
+    elif user.state == "removed":
+        return f": the user {readable(want.user, 64)} was removed; the name stays reserved"
+    if there is not None and there.user != want.user:
+        return f" belongs to {there.user} already; a key can belong to one user only"
+    return ""
+
+
+def _fault_of_limits(tx: Reading, key: Key) -> str:
+    """Why the key's lines cannot stand beside what is stored of it, "" if they can."""
+    there = tx.key(key.fingerprint)
+    if there is None or there.limited_by == key.limited_by:
+        return ""
+    undo = f"gitguard admin key remove {key.fingerprint}"
+    return f" is stored already with other limits or another program; remove it first: {undo}"
 
 
 def _taken(
     found: list[ForeignLine], user: str, gate: str, at: int, behind: tuple[str, ...], managed: str
 ) -> AdoptedKey | str:
-    """The key of these lines, all of one fingerprint, as it would be stored; a sentence where it cannot be."""
+    """The key of these lines, all of one fingerprint, as it would be stored; what is said behind the fingerprint where it cannot be."""
     first = found[0]
     elsewhere = [line.path for line in found if os.path.realpath(line.path) != os.path.realpath(managed)]
     if elsewhere:
-        return f"it stands in {elsewhere[0]}, which gitguard does not write; move the line to {managed} first"
+        return (
+            f": it stands in {elsewhere[0]}, which gitguard does not write; move the line to {managed} first"
+        )
     where = f"{first.path}, line {first.number}"
     if any(understand(line.options, gate) != understand(first.options, gate) for line in found[1:]):
-        return f"it stands in several lines with different options ({where}, and more); leave one of them"
+        return f": it stands in several lines with different options ({where}, and more); leave one of them"
     options = understand(first.options, gate)
     if options.fault:
-        return f"{where}: {options.fault}; nothing of it may get lost, so mend the line first"
+        return f": {where}: {options.fault}; nothing of it may get lost, so mend the line first"
     try:
         key = parse_public_key(f"{first.type} {first.blob} {first.comment}")
     except Refusal as refusal:
-        return f"{where}: {refusal.text}"
+        return f": {where}: {refusal.text}"
     program = options.behind or tuple(word.replace("{user}", user) for word in behind)
     new = NewKey(key, options.limits, options.verify_required, program)
     return AdoptedKey(key_row(user, new, at), options.kept)
