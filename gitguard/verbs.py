@@ -40,7 +40,10 @@ class Option(NamedTuple):
 
 
 class Verb(NamedTuple):
-    """One verb: its names, its help line, what it takes. `children` are the verbs below it."""
+    """One verb: its names, its help line, what it takes. `children` are the verbs below it.
+
+    `asks_for_code`: it always may, at its prompt.
+    """
 
     name: str
     help: str
@@ -48,6 +51,7 @@ class Verb(NamedTuple):
     options: tuple[Option, ...] = ()
     aliases: tuple[str, ...] = ()
     children: tuple[Verb, ...] = ()
+    asks_for_code: bool = False
 
 
 JSON = Option("--json", "Print JSON.")
@@ -63,6 +67,7 @@ VERBS = (
             Option("--no-prompt", "Read the code from stdin; print no prompt."),
             Option("--for", "With --if-needed: check against this repository's time limit.", value="REPO"),
         ),
+        asks_for_code=True,
     ),
     Verb(
         "enroll",
@@ -70,6 +75,7 @@ VERBS = (
         (Argument("invite", required=False),),
         (Option("--qr", "How to draw the QR code.", ("auto", "small", "large", "none")),),
         aliases=("enrol",),
+        asks_for_code=True,
     ),
     Verb(
         "status",
@@ -105,13 +111,14 @@ VERBS = (
         "Print a link to sign in to the web page. It works once, for five minutes.",
         options=(Option("--qr", "How to draw the link for your phone.", ("auto", "small", "large", "none")),),
     ),
-    Verb("recovery-codes", "Make new recovery codes. The old ones then no longer work."),
+    Verb("recovery-codes", "Make new recovery codes. The old ones then no longer work.", asks_for_code=True),
     Verb(
         "always",
         "Require 2FA for everything you do (on/off). On needs a session or a code; off needs a code.",
         (Argument("switch", shown="on|off"),),
+        asks_for_code=True,
     ),
-    Verb("remove", "Remove your second factor."),
+    Verb("remove", "Remove your second factor.", asks_for_code=True),
     Verb(
         "repo",
         "Show or set what a repository requires.",
@@ -121,16 +128,19 @@ VERBS = (
                 "require",
                 "Require 2FA for none, push or all. The word push means pushing only; all means reading too.",
                 (_REPO, Argument("require", shown="none|push|all")),
+                asks_for_code=True,
             ),
             Verb(
                 "lifetime",
                 "Set how long a verification counts here. Such as 1h, or default.",
                 (_REPO, Argument("lifetime", shown="DURATION|default")),
+                asks_for_code=True,
             ),
             Verb(
                 "admin",
                 "Add or remove an admin of the repository.",
                 (_REPO, Argument("verb", shown="add|remove"), Argument("user")),
+                asks_for_code=True,
             ),
         ),
     ),

@@ -32,17 +32,7 @@ from gitguard.verbs import VERBS, Verb
 SSH_FAILED = 255
 LONGEST_TYPED = 1024
 LONGEST_KEY_FILE = 1 << 16
-# The verbs at whose prompt a code may be typed: before they ask, it is said where it goes.
-ASKING = {
-    "verify",
-    "enroll",
-    "recovery-codes",
-    "always",
-    "remove",
-    ("repo", "require"),
-    ("repo", "lifetime"),
-    ("repo", "admin"),
-}
+PROVING = ("verify", "enroll")  # what makes a server known
 LARGE_QR_COLUMNS = 120
 SMALL_QR_COLUMNS = 60
 
@@ -85,12 +75,10 @@ def _run(verb: Verb, path: list[str]) -> Run:
             raise Refusal("usage", text="give a server or --remote, not both")
         opens = bool(options.pop("opens", False))
         if options.pop("porcelain", False):
-            said, status = cache.line(where or url_of(remote))
-            click.echo(said)
-            return status
+            return _porcelain(where or url_of(remote))
         if path == ["keys"]:
             values = _with_key(values)
-        if verb.name in ("verify", "enroll"):
+        if verb.name in PROVING:
             for text in (" ".join(values), *values):
                 _refuse_recovery_code(text)
         ssh = ssh_of_person() if where else ssh_of_clone()
@@ -99,43 +87,54 @@ def _run(verb: Verb, path: list[str]) -> Run:
         if options.get("if_needed") and not options.get("for"):
             options["for"] = server.path  # live by this clone's repository, whose lifetime may be shorter
         known = is_known(server, ssh)
-        asks = bool(
-            options.get("all")
-            or options.get("key")
-            or (path == ["keys"] and values)
-            or verb.name in ASKING
-            or (path[0], verb.name) in ASKING
-        )
+        asks = _asks_for_code(verb, path, values, options)
         if asks:
             click.echo(f"to {server.shown}", err=True)
         if not known:
-            there = (
-                f" {shlex.quote(where)}" if where else f" --remote {shlex.quote(remote)}" if remote else ""
-            )
-            _check_strange(verb, server, there, asks=asks, given=bool(values))
+            named = shlex.quote(where) if where else f"--remote {shlex.quote(remote)}" if remote else ""
+            _check_strange(verb, server, named, asks=asks, given=bool(values))
         if opens:
             return _open_page(ssh, server)
         if not known and not values and _already(ssh, server, verb, options):
             return 0
-        typed = None
-        if verb.name == "verify" and (values or not known):
-            # Codes continue stdin: arguments show in process lists.
-            typed = " ".join(values) if values else _asked(f"code for {server.shown}, or a recovery code")
-            values, options["no_prompt"] = [], True
-        elif verb.name == "enroll" and not known:
-            invite = _asked(f"invite for {server.shown} (empty if you were given none)")
-            values = [invite] if invite else []
+        values, typed = _typed_here(verb, server, values, options, known=known)
         sent = ["2fa", *path, *values, *_sent(verb, options)]
-        status = _over_ssh(ssh, server, sent, typed, attached=known or verb.name in ("verify", "enroll"))
+        status = _over_ssh(ssh, server, sent, typed, attached=known or verb.name in PROVING)
         _note(verb, server, ssh, url, status)
         return status
 
     return run
 
 
-def _check_strange(verb: Verb, server: Server, there: str, *, asks: bool, given: bool) -> None:
+def _porcelain(url: str) -> int:
+    """The line for a shell prompt, without asking the server."""
+    said, status = cache.line(url)
+    click.echo(said)
+    return status
+
+
+def _asks_for_code(verb: Verb, path: list[str], values: list[str], options: dict[str, object]) -> bool:
+    """Whether a code may be typed at its prompt: then it is said first where that goes."""
+    widely = bool(options.get("all") or options.get("key"))  # of `leave`
+    return verb.asks_for_code or widely or (path == ["keys"] and bool(values))
+
+
+def _typed_here(
+    verb: Verb, server: Server, values: list[str], options: dict[str, object], *, known: bool
+) -> tuple[list[str], str | None]:
+    """(what is sent as arguments, what goes on stdin or None): a code never is an argument, which process lists show."""
+    if verb.name == "verify" and (values or not known):
+        options["no_prompt"] = True
+        return [], " ".join(values) if values else _asked(f"code for {server.shown}, or a recovery code")
+    if verb.name == "enroll" and not known:
+        invite = _asked(f"invite for {server.shown} (empty if you were given none)")
+        return [invite] if invite else [], None
+    return values, None
+
+
+def _check_strange(verb: Verb, server: Server, named: str, *, asks: bool, given: bool) -> None:
     """What is not sent to a server that is not known: what it may ask for, and codes and invites that it was not named for."""
-    if verb.name in ("verify", "enroll"):
+    if verb.name in PROVING:
         what = "code" if verb.name == "verify" else "invite"
         if given:
             raise Refusal(
@@ -147,7 +146,7 @@ def _check_strange(verb: Verb, server: Server, there: str, *, asks: bool, given:
         raise Refusal(
             "usage",
             text=f"you have not verified to {server.shown} from this machine before",
-            hint=f"once, verify there by name: gitguard verify{there}",
+            hint=f"once, verify there by name: gitguard verify {named}".rstrip(),
         )
 
 
@@ -206,7 +205,7 @@ def _open_page(ssh: SshCommand, server: Server) -> int:
 
 def _note(verb: Verb, server: Server, ssh: SshCommand, url: str, status: int) -> None:
     """What this machine remembers of an answer: a server that was verified to, and for a shell prompt until when."""
-    if status == 0 and verb.name in ("verify", "enroll"):
+    if status == 0 and verb.name in PROVING:
         remember(server, ssh)
     if status in (0, 10) and verb.name in ("verify", "enroll", "status", "leave"):
         cache.refresh(server, ssh_command(ssh, server, cache.QUESTION.split()), url, ssh.folder)
