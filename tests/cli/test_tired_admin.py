@@ -420,7 +420,7 @@ def test_where_something_broke_is_shown_to_the_admin_who_asks(
     words = ("--config", str(site.config), "admin", "user", "list")
     script = (
         "import sys\nfrom gitguard import __main__ as program\nfrom gitguard.cli.admin import user\n"
-        "def broken(*_): raise KeyError('for')\nuser.open_office = broken\nprogram.main()\n"
+        "def broken(*_): raise KeyError('for')\nuser.open_admin_context = broken\nprogram.main()\n"
     )
     short = run([sys.executable, "-c", script, *words], status=1)
     assert "KeyError: 'for' (at <string>" in short.err
