@@ -46,6 +46,14 @@ class Command:
         return self.kind in ("git", "lfs")
 
 
+def read_command(line: "str | None", pass_commands: "tuple[str, ...]" = ()) -> "Command | Refusal":
+    """What `parse` gives, or its refusal: a decision says that only after who asks is known."""
+    try:
+        return parse(line, pass_commands)
+    except Refusal as refusal:
+        return refusal
+
+
 def parse(line: "str | None", pass_commands: "tuple[str, ...]" = ()) -> Command:
     """The request in `line` (`SSH_ORIGINAL_COMMAND`; None or empty is the bare greeting).
 

@@ -7,7 +7,7 @@ function, about a configuration that is not in force yet too. Plain dialect: the
 """
 
 from gitguard.config.compiled import Config
-from gitguard.decision.command import Command, parse
+from gitguard.decision.command import Command
 from gitguard.decision.decision import Decision, of_key, of_session
 from gitguard.decision.judge import check_user, judge
 from gitguard.decision.request import Request
@@ -18,7 +18,11 @@ from gitguard.repository.directory import check
 from gitguard.repository.hook_file import check_hook
 from gitguard.repository.spelling import from_home, name_of
 from gitguard.session.scope import scope_of
-from gitguard.store.gate_query import GateQuery, State
+from gitguard.store.gate_query import State
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gitguard.store.query import Query
 
 
 def check_identity(request: Request) -> None:
@@ -28,10 +32,15 @@ def check_identity(request: Request) -> None:
 
 
 def decide(
-    request: Request, config: Config, store: GateQuery, updates: "tuple[tuple[str, str, str], ...]" = ()
+    request: Request,
+    command: "Command | Refusal",
+    config: Config,
+    store: "Query",
+    updates: "tuple[tuple[str, str, str], ...]" = (),
 ) -> Decision:
     """The answer to `request`: `.refusal` is set, or `.verdict` is an allowed one, or the command is our own.
 
+    `command`: what the request asks for, as the edge has read it (command.read_command), or why that cannot be read.
     `updates` are a push's, where anyone who asks knows them before Git does: `explain`.
     """
     decision = Decision(request)
@@ -39,29 +48,30 @@ def decide(
     try:
         check_identity(request)
         decision.request = request.behind(config.behind)
-        _decide(decision, config, store)
+        _decide(decision, command, config, store)
     except Refusal as refusal:
         decision.refusal = refusal
     return decision
 
 
-def _decide(decision: Decision, config: Config, store: GateQuery) -> None:
+def _decide(decision: Decision, command: "Command | Refusal", config: Config, store: "Query") -> None:
     request = decision.request
-    # The command is parsed early, since one query answers for user and repository together; a fault
-    # in it is told only after the user's state.
-    command_fault = None
+    # The name is read early, since one query answers for user and repository together; a fault in it, or in the
+    # command, is told only after the user's state.
+    fault = command if isinstance(command, Refusal) else None
     below = ""
-    try:
-        decision.command = command = parse(request.line, config.pass_commands)
+    if not isinstance(command, Refusal):
+        decision.command = command
         if command.names_repository:
-            decision.name, below = name_of(command.repository, config.roots)
-    except Refusal as refusal:
-        command_fault = refusal
+            try:
+                decision.name, below = name_of(command.repository, config.roots)
+            except Refusal as refusal:
+                fault = refusal
     scope = scope_of(config.scope, request.credential, request.address)
     decision.state = state = store.state(request.user, request.credential, scope, name=decision.name)
-    if state.directory is None and decision.name and command_fault is None:
+    if state.directory is None and decision.command is not None and decision.name:
         # Remotes of a plain account count from its home; that is one more spelling of what lies below a root.
-        name = from_home(command.repository, config.home, config.roots)
+        name = from_home(decision.command.repository, config.home, config.roots)
         if name:
             other = store.state(request.user, request.credential, scope, name=name)
             if other.directory is not None:
@@ -70,8 +80,8 @@ def _decide(decision: Decision, config: Config, store: GateQuery) -> None:
     if decision.freshness is NEVER:
         decision.freshness = of_session(state, request.moment)
     check_user(state, request.user, request.credential)
-    if command_fault is not None:
-        raise command_fault
+    if fault is not None or isinstance(command, Refusal):
+        raise fault or Refusal("internal-error", "neither a command nor a fault")
     if command.kind == "own":
         return
     if command.names_repository:
@@ -108,7 +118,7 @@ def in_root(directory: str, root: str, name: str) -> bool:
     return directory in (f"{root}/{name}.git", f"{root}/{name}")
 
 
-def _check_other_forms(decision: Decision, command: Command, store: GateQuery) -> None:
+def _check_other_forms(decision: Decision, command: Command, store: "Query") -> None:
     """A program that folds case or trims would serve a known repository by a name that we do not know.
 
     Said last, so that nobody without a session learns from the difference which names are there. Raises Refusal.

@@ -5,21 +5,21 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gitguard.config.compiled import Config
-from gitguard.decision.command import quote
+from gitguard.decision.command import quote, read_command
 from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision
 from gitguard.decision.request import Request
 from gitguard.policy.glob import whole_ref
 from gitguard.session.credential import Credential
 from gitguard.session.moment import Moment
-from gitguard.store.gate_query import GateQuery
+from gitguard.store.query import Query
 
 VERBS = {"read": "git-upload-pack", "push": "git-receive-pack"}
 
 
 def explain(
     config: Config,
-    store: GateQuery,
+    store: Query,
     user: str,
     credential: Credential,
     address: str,
@@ -35,7 +35,7 @@ def explain(
         user=user, credential=credential, address=address, line=line, moment=moment, login_age=0
     )
     updates = tuple(("", "", whole_ref(ref)) for ref in refs)
-    return decide(request, config, store, updates)
+    return decide(request, read_command(line, config.pass_commands), config, store, updates)
 
 
 class Facts(Struct, frozen=True):

@@ -10,7 +10,11 @@ from gitguard.policy.situation import KNOWN, PASSED, UNKNOWN, Situation
 from gitguard.policy.verdict import verdict
 from gitguard.repository.directory import borrowed
 from gitguard.session.credential import Credential
-from gitguard.store.gate_query import GateQuery, State
+from gitguard.store.gate_query import State
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gitguard.store.query import Query
 
 
 def check_user(state: State, user: str, credential: Credential) -> None:
@@ -23,7 +27,7 @@ def check_user(state: State, user: str, credential: Credential) -> None:
         raise Refusal("no-identity", f"{credential.text} is not a key of {user}")
 
 
-def situation_of(decision: Decision, config: Config, store: GateQuery) -> Situation:
+def situation_of(decision: Decision, config: Config, store: "Query") -> Situation:
     """What policy looks at for `decision`, which knows user, command and repository by now. Raises Refusal."""
     state, request, directory = decision.state, decision.request, decision.directory
     if state is None:
@@ -57,7 +61,7 @@ def _will_be_hooked(decision: Decision) -> bool:
     return bool(decision.directory) and command is not None and command.verb == "git-receive-pack"
 
 
-def _lenders(store: GateQuery, directory: str) -> "tuple[tuple[str, str, int | None], ...]":
+def _lenders(store: "Query", directory: str) -> "tuple[tuple[str, str, int | None], ...]":
     """The demands of the repositories whose objects the one in `directory` uses. Raises Refusal for an unknown one."""
     found = []
     for lender in borrowed(directory):
@@ -79,7 +83,7 @@ def _by_refs(decision: Decision) -> str:
     return f"{ref}{more}: 2FA is required by the rule {rule}; nothing of this push was taken"
 
 
-def judge(decision: Decision, config: Config, store: GateQuery) -> None:
+def judge(decision: Decision, config: Config, store: "Query") -> None:
     """Set `.requirement` and `.verdict` by `.freshness`; a refused verdict is raised as a Refusal.
 
     MUST: without the data that the session scope needs no session counts; anyone who fills in the freshness finds none.

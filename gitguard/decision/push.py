@@ -16,7 +16,11 @@ from gitguard.session.credential import BY_KEY
 from gitguard.session.grant import BREAK_GLASS, Grant
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
-from gitguard.store.gate_query import GateQuery, State
+from gitguard.store.gate_query import State
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gitguard.store.query import Query
 
 
 class Push:
@@ -55,7 +59,7 @@ def of_push(request: Request, directory: str) -> Decision:
     return decision
 
 
-def decide_push(request: Request, push: Push, config: Config, store: GateQuery) -> Decision:
+def decide_push(request: Request, push: Push, config: Config, store: "Query") -> Decision:
     """The answer to a push that was received: `.refusal` is set, or `.verdict` is an allowed one."""
     decision = of_push(request, push.directory)
     decision.updates = push.updates
@@ -68,7 +72,7 @@ def decide_push(request: Request, push: Push, config: Config, store: GateQuery) 
     return decision
 
 
-def _decide(decision: Decision, push: Push, config: Config, store: GateQuery) -> None:
+def _decide(decision: Decision, push: Push, config: Config, store: "Query") -> None:
     request, grant = decision.request, push.grant
     scope = scope_of(config.scope, request.credential, request.address)
     decision.state = state = store.state(

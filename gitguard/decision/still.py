@@ -7,7 +7,7 @@ environment of what it became. Ending what is not allowed is action/revocation.p
 from __future__ import annotations
 
 from gitguard.config.compiled import Config
-from gitguard.decision.command import Command, parse
+from gitguard.decision.command import Command, parse, read_command
 from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision, of_session
 from gitguard.decision.judge import check_user, situation_of
@@ -19,13 +19,14 @@ from gitguard.policy.verdict import NEVER, Freshness
 from gitguard.session.credential import BY_KEY
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
-from gitguard.store.gate_query import GateQuery, State
+from gitguard.store.gate_query import State
+from gitguard.store.query import Query
 
 LONGEST_FLOW_SECONDS = 6 * 3600  # protocol v2 asks again and again: what flows must come to its end some day
 STANDS, EXPIRED, REFUSED = "stands", "expired", "refused"
 
 
-def still_allowed(process: GateProcess, config: Config, store: GateQuery, moment: Moment) -> str:
+def still_allowed(process: GateProcess, config: Config, store: Query, moment: Moment) -> str:
     """`STANDS`, `EXPIRED` (its session alone has ended, within `LONGEST_FLOW_SECONDS`) or `REFUSED`: today's answer to it."""
     try:
         if process.kind != GIT and not process.directory:
@@ -35,7 +36,7 @@ def still_allowed(process: GateProcess, config: Config, store: GateQuery, moment
         return REFUSED
 
 
-def _answer_gate(config: Config, store: GateQuery, process: GateProcess, moment: Moment) -> str:
+def _answer_gate(config: Config, store: Query, process: GateProcess, moment: Moment) -> str:
     """A gate that still decides may have read the store a moment too early: it is let be to say its refusal, and ended if it continues.
 
     One that is held asks again before it continues, so that a verification that is still missing ends nothing.
@@ -51,13 +52,13 @@ def _answer_gate(config: Config, store: GateQuery, process: GateProcess, moment:
         downstream=process.downstream,
         login_age=age,
     )
-    refusal = decide(request, config, store).refusal
+    refusal = decide(request, read_command(line, config.pass_commands), config, store).refusal
     if refusal is None or (process.kind == HELD and refusal.reason in WANTING):
         return STANDS
     return REFUSED
 
 
-def _answer_git(config: Config, store: GateQuery, process: GateProcess, moment: Moment) -> str:
+def _answer_git(config: Config, store: Query, process: GateProcess, moment: Moment) -> str:
     decision = Decision(
         Request(
             user=process.user,

@@ -10,6 +10,7 @@ from termios import FIONREAD
 from gitguard.answer.hold import hold, is_current, is_heavy, load_lightly
 from gitguard.config.compiled import Config
 from gitguard.config.load import load
+from gitguard.decision.command import read_command
 from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision
 from gitguard.message.reasons import Refusal
@@ -68,7 +69,8 @@ def _ask(
         config = loading(places)
         store = GateQuery(config.store)
         try:
-            return decide(decision.request.at(now()), config, store), config
+            request = decision.request.at(now())
+            return decide(request, read_command(request.line, config.pass_commands), config, store), config
         finally:
             store.close()
     except Refusal as refusal:

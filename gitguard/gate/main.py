@@ -9,12 +9,12 @@ import posix
 import sys
 
 from gitguard.answer.access_log import append, line_of, new_id
+from gitguard.answer.git_process import program
 from gitguard.config.compiled import Config
 from gitguard.config.load import last_known, load
-from gitguard.decision.command import verb_of
+from gitguard.decision.command import read_command, verb_of
 from gitguard.decision.decide import check_identity, decide
 from gitguard.decision.decision import Decision
-from gitguard.gate.downstream import program
 from gitguard.gate.edge import request_of
 from gitguard.machine.environment import EARLY_SOURCES, early_variable
 from gitguard.message.reasons import Refusal, refusal_of
@@ -40,7 +40,7 @@ def main(config_path: str, compiled: str, hook: str) -> int:
         config = load(config_path, compiled, hook)
         _check_surroundings(environ)
         store = GateQuery(config.store)
-        decision = decide(request, config, store)
+        decision = decide(request, read_command(request.line, config.pass_commands), config, store)
         if decision.refusal is not None and config.wait_seconds:
             from gitguard.answer.hold import may_wait
 

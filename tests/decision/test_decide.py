@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from gitguard.answer.git_process import program
 from gitguard.config.load import load
-from gitguard.decision.command import parse, quote
+from gitguard.decision.command import parse, quote, read_command
 from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision
 from gitguard.decision.request import Request
-from gitguard.gate.downstream import program
 from gitguard.gate.edge import request_of
 from gitguard.host.places import places_of
 from gitguard.message.reasons import Refusal
@@ -76,7 +76,7 @@ def asked(
         moment=moment,
         downstream=behind,
     )
-    return decide(request, config, GateQuery(config.store))
+    return decide(request, read_command(request.line, config.pass_commands), config, GateQuery(config.store))
 
 
 def reason(decision: Decision) -> str:

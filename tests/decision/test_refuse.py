@@ -9,6 +9,7 @@ import pytest
 from gitguard.answer.refuse import context_of, refuse_request
 from gitguard.config.compiled import Config
 from gitguard.config.load import load
+from gitguard.decision.command import read_command
 from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision
 from gitguard.decision.request import Request
@@ -44,7 +45,7 @@ def asked(site: Direct, person: Person, later: int = 0) -> Decision:
         moment=moment,
     )
     config = current(site)
-    return decide(request, config, GateQuery(config.store))
+    return decide(request, read_command(request.line, config.pass_commands), config, GateQuery(config.store))
 
 
 def current(site: Direct) -> Config:

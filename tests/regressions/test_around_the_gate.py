@@ -261,9 +261,10 @@ def test_hooks_path_of_the_account_and_the_system(server: Server, alice: Person)
 def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
     """What Git is started with for a push of `person`."""
     from gitguard.config.load import load
+    from gitguard.decision.command import read_command
     from gitguard.decision.decide import decide
     from gitguard.decision.request import Request
-    from gitguard.gate.downstream import program
+    from gitguard.answer.git_process import program
     from gitguard.host.places import places_of
     from gitguard.session.moment import now
     from gitguard.store.gate_query import GateQuery
@@ -277,7 +278,7 @@ def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
         moment=now(),
     )
     config = load(*at)
-    return program(decide(request, config, GateQuery(config.store)), config, "id")[2]
+    return program(decide(request, read_command(request.line, config.pass_commands), config, GateQuery(config.store)), config, "id")[2]
 
 
 @pytest.mark.parametrize(

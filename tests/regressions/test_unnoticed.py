@@ -19,6 +19,7 @@ from gitguard.config.load import load
 from gitguard.config.parse import parse
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
+from gitguard.decision.command import read_command
 from gitguard.decision.decide import decide
 from gitguard.decision.request import Request
 from gitguard.decision.status import demanded, demanded_of, exempted, status_of
@@ -310,7 +311,9 @@ def test_remotes_that_count_from_the_accounts_home(site: Direct, below: bool) ->
         request = Request(
             user="alice", credential=ssh_key(name.fingerprint), address=HOME, line=line, moment=now()
         )
-        return decide(request, config, GateQuery(config.store)).directory
+        return decide(
+            request, read_command(request.line, config.pass_commands), config, GateQuery(config.store)
+        ).directory
 
     plain = asked("git-upload-pack 'team/app'")
     assert plain == str(site.directory("team/app"))
