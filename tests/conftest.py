@@ -15,6 +15,8 @@ from msgspec.structs import replace
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import base64
+
 from gitguard.action import steps
 from gitguard.action.keys import key_row
 from gitguard.config.schema import Settings
@@ -128,8 +130,6 @@ class Bench:
 
 def key_of(number: int) -> PublicKey:
     """A made-up but well-formed ed25519 key."""
-    import base64
-
     blob = b"\0\0\0\x0bssh-ed25519\0\0\0 " + number.to_bytes(32, "big")
     return PublicKey("ssh-ed25519", base64.b64encode(blob).decode(), f"key {number}")
 

@@ -46,6 +46,7 @@ from gitguard.repository import registry
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment, now
 from gitguard.session.pending import note
+from gitguard.store.rows import BreakGlass
 from lab.server import Direct
 from tests.conftest import key_of
 
@@ -270,8 +271,6 @@ def _maintenance(h: House) -> object:
 
 
 def _left_open(h: House) -> object:
-    from gitguard.store.rows import BreakGlass
-
     with h.site.store.writing() as tx:
         tx.begin_break_glass(BreakGlass("0badcafe", ACTOR, 1 << 22, 1, h.moment.boot))
         tx.record("break-glass-begun", h.moment.at, ACTOR, decision="0badcafe")

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from gitguard.client import askpass, known_servers
 from gitguard.client.remote import Server as Address
 from gitguard.client.remote import SshCommand, server_of, ssh_command
+from gitguard.decision.command import split
 from gitguard.message.reasons import Refusal
 from lab.server import GITGUARD, Done, Person, Server, run
 
@@ -62,8 +64,6 @@ def test_what_is_no_ssh_remote(text: str) -> None:
 
 def test_words_are_quoted_for_the_servers_parser() -> None:
     """What a person types arrives as the same words; no agent, no X11, no forwarding goes with them."""
-    from gitguard.decision.command import split
-
     ssh = SshCommand("ssh -F none", snippet=True)
     command = ssh_command(ssh, Address("git@h", ("-p", "2222")), ["2fa", "repo", "show", "it's; id"])
     assert command[:3] == ["sh", "-c", 'ssh -F none "$@"']
@@ -274,8 +274,6 @@ def test_no_remote(tmp_path: Path) -> None:
 
 def test_on_windows_by_simulation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own folder for notes, its own console, no process groups: simulated, since no such machine is here."""
-    from gitguard.client import askpass, known_servers
-
     opened: list[str] = []
 
     def no_console(path: str, *_: object) -> int:

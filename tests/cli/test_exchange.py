@@ -10,6 +10,9 @@ import pyotp
 import pytest
 import tomli_w
 
+from gitguard.host.key_file import key_line
+from gitguard.message.reasons import Refusal
+from gitguard.store.rows import Key
 from lab.clock import step
 from lab.server import Direct, Server
 
@@ -232,10 +235,6 @@ def test_apply_widens_no_key_by_silence(site: Direct) -> None:
 
 def test_what_limits_a_key_is_one_line(site: Direct) -> None:
     """Adversary: sends a change to the file. A line break in `limits` would begin a key line of their own, with a shell."""
-    from gitguard.host.key_file import key_line
-    from gitguard.message.reasons import Refusal
-    from gitguard.store.rows import Key
-
     line = site.new_key("ann").public_line.strip()
     evil = site.new_key("evil").public_line.strip()
     limits = f'from=\\"10.0.0.1\\n{evil}\\"'

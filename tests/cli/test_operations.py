@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import tomllib
 from collections.abc import Callable
@@ -426,8 +427,6 @@ def test_rotation_of_the_log(site: Server) -> None:
 
 def test_the_system_log_gets_a_copy(site: Server, tmp_path: Path) -> None:
     """`[paths] syslog`: each line goes there too; one that does not answer stops nobody."""
-    import socket
-
     alice = site.people["alice"]
     path = tmp_path / "log.socket"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:

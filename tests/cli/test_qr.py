@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import segno
@@ -67,8 +68,6 @@ def test_over_ssh_it_is_still_the_code(shared_server: Server) -> None:
 @pytest.mark.e2e
 def test_a_clients_locale_changes_nothing(tmp_path: object, bench: object) -> None:
     """Sshd often accepts LC_ALL; half blocks are UTF-8 all the same."""
-    from pathlib import Path
-
     server = Direct(Path(str(tmp_path)) / "site")
     server.install()
     person = server.add_user("qr")

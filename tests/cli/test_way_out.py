@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.run import run
 from lab.server import Direct, Server
 
 
@@ -21,8 +22,6 @@ def hook(folder: Path, words: str) -> None:
 
 def bare(site: Direct, name: str) -> Path:
     """A repository that gitguard has not made."""
-    from lab.run import run
-
     path = site.directory(name)
     run(["git", "init", "-q", "--bare", str(path)])
     return path

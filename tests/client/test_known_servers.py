@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -64,8 +66,6 @@ def test_what_is_neither_of_gits_conversations_goes_straight_through(
 
 def test_turns_are_taken_one_at_a_time(own_folder: Path) -> None:
     """Of two who would ask for the same server one asks; a folder that cannot be written stops nobody from asking."""
-    import subprocess
-
     server = Server("git@host", ())
     probe = (
         "import sys; from gitguard.client import prompt_lock; from gitguard.client.remote import Server\n"
@@ -87,9 +87,6 @@ def test_turns_are_taken_one_at_a_time(own_folder: Path) -> None:
 
 def test_the_turn_of_one_that_died_is_taken_over(own_folder: Path) -> None:
     """Killed at the prompt (a closed window, a crash): the next one asks at once, whatever the file says."""
-    import signal
-    import subprocess
-
     probe = (
         "import sys, time; from gitguard.client import prompt_lock; from gitguard.client.remote import Server\n"
         "with prompt_lock.turn(Server('git@host', ()), str) as mine: print(mine, flush=True); sys.stdin.read()\n"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import posix
 import pwd
 import random
+import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from gitguard.action import steps
 from gitguard.action.keys import key_row
@@ -19,6 +24,7 @@ from gitguard.decision.explain import facts as facts_of
 from gitguard.gate import main as gate
 from gitguard.host import install
 from gitguard.host.key_options import NewKey
+from gitguard.host.places import places_of
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from gitguard.store.gate_query import GateQuery
@@ -56,7 +62,6 @@ def by_gate(
     place: Path, argv: list[str], environ: dict[str, str], moment: Moment, monkeypatch: pytest.MonkeyPatch
 ) -> str:
     """The reason in the access log after the gate has really run, up to the exec."""
-    import posix
 
     def become(*_: object) -> None:
         raise SystemExit(0)
@@ -77,7 +82,6 @@ def by_gate(
         pass
     finally:
         monkeypatch.undo()
-    import json
 
     line = (home / "log" / "access.log").read_text().splitlines()[-1]
     return str(json.loads(line)["reason"])
@@ -121,14 +125,9 @@ def expected(facts: dict[str, object], operation: str) -> str:
 @pytest.mark.slow
 def test_one_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gate, explain and the plain rules agree on the reason, situation by situation."""
-    import subprocess
-
-    import tomli_w
-
     dice = random.Random(4711)
     home = place / "home"
     config = home / "gitguard.toml"
-    import tomllib
 
     tables = tomllib.loads(config.read_text())
     store = SqliteStore(str(home / "state" / "gitguard.db"), str(home / "log" / "audit.head"))
@@ -195,8 +194,6 @@ def test_one_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         address = "192.0.2.1" if facts["from"] == "same" else "198.51.100.7"
         name = "app" if facts["repository"] == "app" else "other"
         moment = Moment(NOW)
-        from gitguard.host.places import places_of
-
         compiled = load(*places_of(str(config)).of_gate)
         decision = explain(
             compiled, GateQuery(compiled.store), user, ssh_key(key), address, name, operation, moment

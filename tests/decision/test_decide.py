@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import pytest
 
+from gitguard.answer.access_log import line_of
 from gitguard.answer.git_process import program
 from gitguard.config.load import load
 from gitguard.decision.command import parse, quote, read_command
@@ -17,6 +19,7 @@ from gitguard.gate.edge import request_of
 from gitguard.host.places import places_of
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import ssh_key
+from gitguard.session.grant import unseal
 from gitguard.session.moment import Moment, now
 from gitguard.store.gate_query import GateQuery
 from lab.server import Direct, Person, run
@@ -232,8 +235,6 @@ def test_a_session_is_told_only_where_one_was_needed(site: Direct, alice: Person
 
 def test_a_grant_without_a_session_says_so(site: Direct, alice: Person) -> None:
     """Its age is -1, which no lifetime admits: an open repository that is closed during the upload stays closed."""
-    from gitguard.session.grant import unseal
-
     secret = (site.home / "state" / "grant.key").read_bytes()
     sealed = environment(site, asked(site, alice, OPEN, address=ELSEWHERE))["GITGUARD_GRANT"]
     grant = unseal(sealed, secret)
@@ -307,8 +308,6 @@ def test_a_known_name_in_another_form_is_no_way_around(site: Direct, alice: Pers
 
 def test_a_grant_for_an_unknown_name_names_no_directory(site: Direct, alice: Person) -> None:
     """The gate knows none, so the hook takes it for the first push of that process alone (tests/hook)."""
-    from gitguard.session.grant import unseal
-
     site.end_sessions()
     session_from(site, alice, HOME, "10m")
     decision = asked(site, alice, "git-receive-pack 'an/alias'", behind=BEHIND)
@@ -334,10 +333,6 @@ def test_what_a_program_serves_is_not_told_to_whoever_holds_a_key(site: Direct) 
 
 def test_a_decision_is_a_value(site: Direct, alice: Person) -> None:
     """It holds neither store nor configuration: written down and read back, it makes the same line and the same refusal."""
-    import pickle
-
-    from gitguard.answer.access_log import line_of
-
     for line in (
         "git-upload-pack 'app'",
         "git-receive-pack 'app'",

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
-import sys
+import tarfile
+import tomllib
+import zipfile
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
+import reference
+from click import Group
+from dist import dist, tracked
+
+import man
+from gitguard.__main__ import root
+from gitguard.action.expectations import read_expectations, tried
+from gitguard.cli.admin import admin
+from gitguard.config.parse import parse
+from gitguard.config.rule_notes import rule_notes
+from gitguard.config.schema import Settings
+from gitguard.host.install import IDLE_SECONDS, SNIPPET
+from gitguard.host.launcher import example_hook
+from gitguard.host.units import example_units
+from gitguard.verbs import VERBS
+from tests.message.test_words import commands as every_command
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -21,17 +41,11 @@ PAGES = [
 
 def test_the_reference_is_written_from_the_code() -> None:
     """docs/reference.md is exactly what `make reference` writes."""
-    sys.path.insert(0, str(ROOT / "tools"))
-    import reference
-
     assert reference.PAGE.read_text() == reference.page()
 
 
 def test_the_man_pages_are_written_from_the_code() -> None:
     """The same texts as `--help`; `make reference` writes both."""
-    sys.path.insert(0, str(ROOT / "tools"))
-    import man
-
     pages = man.pages()
     assert {path.name for path in man.FOLDER.iterdir()} == set(pages)
     for name, text in pages.items():
@@ -55,10 +69,6 @@ def test_links_and_files_are_there(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_in_the_docs_exist(page: Path) -> None:
     """Every `gitguard admin ...` that a page tells people to type is a command, with options that it has."""
-    from click import Group
-
-    from gitguard.cli.admin import admin
-
     for line in re.findall(r"gitguard admin ([a-z][^\n`|]*)", page.read_text()):
         words = line.split()
         command: click.Command = admin
@@ -99,8 +109,6 @@ def test_one_install_block() -> None:
 
 def test_main_has_a_version_that_no_release_has() -> None:
     """An upgrade from a release to what is built here is one; the changelog's top is what is not released."""
-    import tomllib
-
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     headings = re.findall(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     if headings[0] == "Unreleased":
@@ -112,12 +120,6 @@ def test_main_has_a_version_that_no_release_has() -> None:
 
 def test_the_release_carries_what_the_pages_name(tmp_path: Path) -> None:
     """O2: wheel and sdist hold etc/, docs/, requirements/ and the man pages; the sdist is the whole project."""
-    import tarfile
-    import zipfile
-
-    sys.path.insert(0, str(ROOT / "tools"))
-    from dist import dist, tracked
-
     sdist, wheel = dist(tmp_path)
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
@@ -132,15 +134,11 @@ def test_the_release_carries_what_the_pages_name(tmp_path: Path) -> None:
 
 def test_the_hook_that_readers_see_is_the_hook_that_init_writes() -> None:
     """hooks/pre-receive is the launcher of a system installation, byte for byte."""
-    from gitguard.host.launcher import example_hook
-
     assert (ROOT / "hooks" / "pre-receive").read_bytes() == example_hook()
 
 
 def test_the_snippet_that_readers_see_is_the_one_that_init_writes() -> None:
     """etc/sshd_config.snippet is what init writes for the account git."""
-    from gitguard.host.install import IDLE_SECONDS, SNIPPET
-
     idle = f"    ChannelTimeout session:command={IDLE_SECONDS // 60}m\n"
     written = SNIPPET.format(account="git", authorized_keys="/home/git/.ssh/authorized_keys", idle=idle)
     assert (ROOT / "etc" / "sshd_config.snippet").read_text() == written
@@ -174,8 +172,6 @@ def test_dependencies_are_pinned_by_hash_alone() -> None:
 
 def test_every_test_says_its_rule() -> None:
     """Each test's docstring is the rule that it proves."""
-    import ast
-
     for path in (ROOT / "tests").rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
@@ -190,8 +186,6 @@ def test_modules_are_small() -> None:
 
 def test_the_units_that_readers_see_are_those_that_init_writes() -> None:
     """etc/systemd is what init writes for the account git."""
-    from gitguard.host.units import example_units
-
     shown = {path.name: path.read_bytes() for path in (ROOT / "etc" / "systemd").iterdir()}
     assert shown == example_units()
 
@@ -218,9 +212,6 @@ def test_every_unit_runs_a_command_that_is_there() -> None:
 
 def test_the_page_of_policy_says_what_the_code_does() -> None:
     """Twenty sentences; every configuration on the page is one, and the row of expectations is one too."""
-    from gitguard.action.expectations import read_expectations
-    from gitguard.config.parse import parse
-
     page = (ROOT / "docs" / "policy.md").read_text()
     numbers = [int(number) for number in re.findall(r"^\*\*(\d+)\. ", page, re.MULTILINE)]
     assert numbers == list(range(1, 21))
@@ -233,10 +224,6 @@ def test_the_page_of_policy_says_what_the_code_does() -> None:
 
 def test_the_policy_for_a_company_is_as_expected() -> None:
     """etc/policy: the file is in order, nothing in it is odd, and every expectation holds."""
-    from gitguard.action.expectations import read_expectations, tried
-    from gitguard.config.parse import parse
-    from gitguard.config.rule_notes import rule_notes
-
     folder = ROOT / "etc" / "policy"
     settings = parse((folder / "gitguard.toml").read_bytes())
     rows = read_expectations((folder / "expectations.toml").read_bytes(), "expectations.toml")
@@ -249,13 +236,6 @@ def test_the_policy_for_a_company_is_as_expected() -> None:
 
 def test_what_the_reference_says_in_prose_is_there() -> None:
     """D1: each key, verb and option that the prose names is one; nothing that is there is said not to be."""
-    import msgspec
-
-    from gitguard.__main__ import root
-    from gitguard.config.schema import Settings
-    from gitguard.verbs import VERBS
-    from tests.message.test_words import commands as every_command
-
     prose = (ROOT / "tools" / "reference.md").read_text()
     settings = Settings()
     for table, key in re.findall(r"`\[(\w+)\] (\w+)`", prose):

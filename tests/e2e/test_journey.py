@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -130,8 +132,6 @@ def test_if_needed_asks_nothing_while_live(shared_server: Server) -> None:
 
 def test_status_for_scripts(shared_server: Server) -> None:
     """`status --check` exits 0, 10 or 11 and says nothing; `--json` has the promised keys."""
-    import json
-
     server = shared_server
     gina = server.add_user("gina")
     assert server.ssh(gina, "2fa status --check", status=11).text == ""
@@ -282,8 +282,6 @@ def test_verify_wrong_then_push(shared_server: Server) -> None:
 
 def test_many_connections_at_once(shared_server: Server, tmp_path: Path) -> None:
     """Ten connections of one command get the same answer; nothing is locked."""
-    from concurrent.futures import ThreadPoolExecutor
-
     server = shared_server
     olga = server.new_user("olga")
     server.new_repository("olga/app", "all")

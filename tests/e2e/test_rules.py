@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
 from lab.server import Person, Server
 
@@ -30,10 +34,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def rules(server: Server, text: str, enforcement: str = "rules") -> None:
     """The configuration with these rules."""
-    import tomllib
-
-    import tomli_w
-
     tables = tomllib.loads(server.config.read_text())
     tables["git"]["enforcement"] = enforcement
     tables.pop("rules", None)
@@ -155,8 +155,6 @@ def test_explain_with_a_ref(house: Server) -> None:
 
 def test_a_push_past_the_gate_meets_the_rules_too(house: Server) -> None:
     """ATTACK: a push on the machine itself, without a grant, to a ref that a rule protects. EXPECTED: no-grant."""
-    import subprocess
-
     rules(house, MAIN)
     made = tree(house, house.people["alice"], "local")
     push = ["git", "push", str(house.directory("team/app"))]
@@ -206,8 +204,6 @@ def test_a_person_reads_what_applies_to_them(house: Server) -> None:
 
 def test_a_symbolic_ref_is_no_way_around(house: Server) -> None:
     """ATTACK: a branch that was renamed left a symbolic ref; Git writes through it and names only that. EXPECTED: both are judged."""
-    import subprocess
-
     alice = house.people["alice"]
     rules(house, MAIN)
     directory = house.directory("team/app")
@@ -240,8 +236,6 @@ def test_an_lfs_upload_is_no_way_around(house: Server) -> None:
 
 def test_what_begins_soon_is_said_to_those_whom_it_will_refuse(house: Server) -> None:
     """After a push that goes through, once a day: to the robot that has no second factor, not to anyone who is verified or exempt."""
-    import datetime as dt
-
     soon = dt.datetime.now().astimezone().date() + dt.timedelta(days=5)
     text = f'[[rules]]\nname = "from-next-week"\nrequire = true\noperations = ["push"]\nsince = {soon}\n'
     rules(house, text)

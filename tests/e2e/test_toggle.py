@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 import pytest
 
@@ -49,7 +50,6 @@ def test_the_lifetime_of_a_toggle_counts(shared_server: Server) -> None:
     server.admin("repo", "lifetime", "tom/app", "10m")
     tree = server.work_tree(tom, "tom/app")
     server.git(tom, "push", "--quiet", "origin", "main", cwd=tree, status=0)
-    import sqlite3
 
     with sqlite3.connect(server.store, timeout=5) as store:
         store.execute(

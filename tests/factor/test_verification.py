@@ -15,7 +15,7 @@ from gitguard.factor.proof import void_recovery_codes_if_off
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import ssh_key
-from gitguard.session.moment import Moment
+from gitguard.session.moment import CLOCK_BACK_SECONDS, Moment
 from tests.conftest import NOW, Bench, key_of
 
 
@@ -351,8 +351,6 @@ def test_what_cannot_be_recorded_lets_nobody_in(bench: Bench) -> None:
 
 def test_a_clock_behind_the_records_judges_nothing_from_a_second_on(bench: Bench) -> None:
     """The bound itself is still judged, one second more is not; nothing is charged then."""
-    from gitguard.session.moment import CLOCK_BACK_SECONDS
-
     with bench.desk.store.writing() as tx:
         tx.record("noise", bench.now.at + CLOCK_BACK_SECONDS, "test")
     assert verify(bench.desk, bench.alice, bench.code(), bench.now)

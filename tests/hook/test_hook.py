@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from gitguard.hook.updates import parse_updates
+from gitguard.machine.process import parent_and_start
 from gitguard.message.reasons import Refusal
+from gitguard.repository.refs import with_targets
 from gitguard.session.credential import ssh_key
 from gitguard.session.grant import Grant, seal
 from lab.server import Done, Person, Server
@@ -67,12 +73,8 @@ class Repository:
 
     def grant(self, person: Person, **changes: object) -> str:
         """A grant for a push by `person` that this very process is the gate of, with `changes`."""
-        from gitguard.machine.process import parent_and_start
-
         secret = (self.server.home / "state" / "grant.key").read_bytes()
         session = self.server.admin("session", "list", person.name, "--json").out
-        import json
-        import time
 
         live = json.loads(session)
         fields: dict[str, object] = {
@@ -155,7 +157,6 @@ def test_a_session_that_ran_out_meanwhile_still_counts(closed: Repository, verif
     """A long upload: fresh at gate time is fresh."""
     grant = closed.grant(verified)
     server = closed.server
-    import sqlite3
 
     with sqlite3.connect(server.store, timeout=5) as store:
         store.execute(
@@ -309,8 +310,6 @@ def test_the_repository_is_git_dirs(closed: Repository, verified: Person, shared
 
 def test_input_without_end_is_refused() -> None:
     """A client that names refs for ever fills no memory: the bound is looked at while reading."""
-    import sys
-
     script = (
         "import gitguard.hook.main as hook\nhook.LONGEST_INPUT = 1000\n"
         "from gitguard.message.reasons import Refusal\n"
@@ -382,8 +381,6 @@ def test_a_grant_without_a_directory_is_for_the_first_push_alone(
 @pytest.mark.parametrize("kind", ["text", "link"])
 def test_what_a_symbolic_ref_stands_for_is_judged(tmp_path: Path, kind: str) -> None:
     """Git keeps one as a text, or (core.preferSymlinkRefs) as a link, and writes through both."""
-    from gitguard.repository.refs import with_targets
-
     (tmp_path / "refs/heads").mkdir(parents=True)
     (tmp_path / "refs/heads/main").write_text("1" * 40 + "\n")
     old = tmp_path / "refs/heads/old"
@@ -401,10 +398,6 @@ def test_what_a_symbolic_ref_stands_for_is_judged(tmp_path: Path, kind: str) -> 
 @pytest.mark.parametrize("ref", ["refs/../../secret", "refs/heads/../../config", "refs/heads/pipe"])
 def test_a_refs_name_leads_nowhere_else(tmp_path: Path, ref: str) -> None:
     """ATTACK: Git checks names only after this hook, so a client may send a path. EXPECTED: refused, at once, also at a pipe."""
-    import os
-
-    from gitguard.repository.refs import with_targets
-
     (tmp_path / "refs/heads").mkdir(parents=True)
     os.mkfifo(tmp_path / "refs/heads/pipe")
     with pytest.raises(Refusal) as caught:

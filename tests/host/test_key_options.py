@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from gitguard.action.keys import key_row
@@ -59,8 +61,6 @@ def test_what_is_not_for_us_is_refused(text: str) -> None:
 )
 def test_what_is_written_is_read_again(behind: tuple[str, ...]) -> None:
     """A program stands in the line so that the shell gives it the very same words, and adopting finds them again."""
-    import shlex
-
     option = command_option(key_row("bob", NewKey(key_of(1), behind=behind), 0), GATE)
     command = option.removeprefix('command="').removesuffix('"').replace('\\"', '"')
     assert tuple(shlex.split(command)[6:]) == behind

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gitguard.machine.files import replace
 from gitguard.message.moments import clock, duration, until
 from gitguard.message.reasons import ALLOWED, REFUSED, Refusal, printable
 from gitguard.message.refusals import (
@@ -161,8 +162,6 @@ def test_a_refusal_does_not_change() -> None:
 
 def test_a_machine_fault_is_nobodys_usage(tmp_path: Path) -> None:
     """A full disk or a closed folder exits as the server's fault, for scripts that tell the two apart."""
-    from gitguard.machine.files import replace
-
     (tmp_path / "file").write_text("")
     with pytest.raises(Refusal) as caught:
         replace(str(tmp_path / "file" / "below"), b"", 0o600)

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import ipaddress
 import itertools
 import random
 import re
+import time
 from typing import Any
 
 import msgspec
 import pytest
 
+from gitguard.config import parse as parsing
 from gitguard.config.faults import ConfigurationError
 from gitguard.config.parse import parse
-from gitguard.config.rules import policy_of
-from gitguard.config.schema import Settings
+from gitguard.config.rules import compiled_rules, policy_of
+from gitguard.config.schema import RuleTable, Settings
+from gitguard.config.types import Network, Pattern, UserOrGroup
 from gitguard.policy.glob import fits, glob_fault, whole_ref
 from gitguard.policy.narrowed import narrowed
 from gitguard.policy.requirement import Requirement
-from gitguard.policy.rules import is_listed
+from gitguard.policy.rules import Asked, Rules, is_listed, matches
 from gitguard.policy.situation import PASSED, UNKNOWN, Policy, Situation
+from gitguard.policy.verdict import Freshness, verdict
+from gitguard.session.credential import BY_KEY
 
 DAY = 86400
 NOW = 1_800_000_000  # 2027-01-15
@@ -158,11 +164,6 @@ def test_a_toggle_tightens_what_a_rule_frees() -> None:
 
 def test_dates_are_the_servers_whole_days(monkeypatch: pytest.MonkeyPatch) -> None:
     """`since` from the first moment of its day, `until` to the last of its, in the server's zone."""
-    import contextlib
-    import time
-
-    from gitguard.config import parse as parsing
-
     until = "[git]\nenforcement = 'opt-in'\n[[rules]]\nname = 'a'\nuntil = 2027-01-10\nrequire = true\n"
     here = parse(until.encode()).rules[0].until
     monkeypatch.setenv("TZ", "Asia/Tokyo")
@@ -597,14 +598,6 @@ def test_what_could_never_match_is_a_fault(line: str) -> None:
 
 def test_what_rules_a_rule_out_early_rules_out_none_that_fits() -> None:
     """Beginnings, what a name must hold, and the parts by user, operation and network only ever leave out what does not match."""
-    import random
-
-    from gitguard.config.rules import compiled_rules
-    from gitguard.config.schema import RuleTable
-    from gitguard.config.types import Network, Pattern, UserOrGroup
-    from gitguard.policy.glob import fits
-    from gitguard.policy.rules import Asked, Rules, matches
-
     chance = random.Random(11)
     parts = ["a", "b", "team", "*", "**", "x*", "*y", "te*m"]
     names = ["a", "a/b", "team", "team/a", "a/team/b", "xy", "x/y", "b/a/team/xy", ""]
@@ -654,10 +647,6 @@ def test_the_verdict_by_a_table_of_its_own(
     required: bool, enrolled: bool, hardware: bool, limit: int | None, age: int | None
 ) -> None:
     """128 rows against a model in other words: what is required, a session's age and limit, a hardware key's login."""
-    from gitguard.policy.requirement import Requirement
-    from gitguard.policy.verdict import Freshness, verdict
-    from gitguard.session.credential import BY_KEY
-
     got = verdict(
         Requirement(60 if required else None, "rule:x" if required else ""),
         enrolled=enrolled,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gitguard.repository.spelling import from_home
 from lab.hook_kinds import KINDS, write
 from lab.server import Done, Person, Server, run
 
@@ -226,8 +227,6 @@ def test_letters_of_every_language(server: Server) -> None:
 
 def test_remotes_that_count_from_the_home(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """`git@H:repositories/old.git`, as a plain account's remotes say, is the repository below the root."""
-    from gitguard.repository.spelling import from_home
-
     del server, monkeypatch
     roots = (("/home/git/repos", "/home/git/repos"),)
     assert from_home("repos/old.git", "/home/git", roots) == "old"

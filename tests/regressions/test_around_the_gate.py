@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from gitguard.answer.git_process import program
+from gitguard.config.load import load
+from gitguard.decision.command import read_command
+from gitguard.decision.decide import decide
+from gitguard.decision.request import Request
+from gitguard.host.places import places_of
+from gitguard.machine.environment import PATH
+from gitguard.repository.git_config import HOOKS_PATH, may_name, values_of
 from gitguard.session.credential import ssh_key
+from gitguard.session.moment import now
+from gitguard.store.gate_query import GateQuery
 from lab.server import Person, Server, run
 
 pytestmark = pytest.mark.e2e
@@ -260,15 +270,6 @@ def test_hooks_path_of_the_account_and_the_system(server: Server, alice: Person)
 
 def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
     """What Git is started with for a push of `person`."""
-    from gitguard.config.load import load
-    from gitguard.decision.command import read_command
-    from gitguard.decision.decide import decide
-    from gitguard.decision.request import Request
-    from gitguard.answer.git_process import program
-    from gitguard.host.places import places_of
-    from gitguard.session.moment import now
-    from gitguard.store.gate_query import GateQuery
-
     at = places_of(str(server.config)).of_gate
     request = Request(
         user=person.name,
@@ -278,7 +279,11 @@ def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
         moment=now(),
     )
     config = load(*at)
-    return program(decide(request, read_command(request.line, config.pass_commands), config, GateQuery(config.store)), config, "id")[2]
+    return program(
+        decide(request, read_command(request.line, config.pass_commands), config, GateQuery(config.store)),
+        config,
+        "id",
+    )[2]
 
 
 @pytest.mark.parametrize(
@@ -296,9 +301,6 @@ def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
 )
 def test_what_counts_as_naming_hooks_path(tmp_path: Path, text: str, forced: bool) -> None:
     """Forced only where Git itself would read one, by whatever way; so deployments are left alone."""
-    from gitguard.machine.environment import PATH
-    from gitguard.repository.git_config import HOOKS_PATH, may_name, values_of
-
     run(["git", "init", "-q", "--bare", str(tmp_path / "r.git")])
     (tmp_path / "other").write_text("[core]\n\thooksPath = /elsewhere\n")
     (tmp_path / ".gitconfig").write_text(text.format(other=tmp_path / "other"))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import re
 import shutil
+import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -147,8 +151,6 @@ def test_the_log_needs_the_log_alone(site: Direct) -> None:
 
 def test_rotations_are_read(site: Direct) -> None:
     """Plain and compressed ones, in time's order."""
-    import gzip
-
     alice = site.new_user("alice")
     site.admin("repo", "create", "app")
     site.ssh(alice, "git-upload-pack 'app'", stdin="0000")
@@ -176,8 +178,6 @@ def test_editing_the_configuration(site: Direct, monkeypatch: pytest.MonkeyPatch
 
 def test_accepted_faults_stay_accepted(site: Direct) -> None:
     """After `audit accept` verify and doctor do not fail for ever; a new fault is said again."""
-    import sqlite3
-
     site.add_user("alice")
     with sqlite3.connect(site.store) as store:
         store.execute("UPDATE audit SET record = replace(record, 'alice', 'mallory') WHERE seq = 1")
@@ -219,8 +219,6 @@ def test_no_address_is_said_at_once(site: Direct) -> None:
 
 def test_tuning_is_not_our_business(site: Direct) -> None:
     """MALLOC_ARENA_MAX stops nobody; what loads code is refused with where it may come from."""
-    import subprocess
-
     alice = site.new_user("alice")
     command = site.ssh_command(alice, "2fa status")
     place = command.index("-i") + 1
@@ -246,8 +244,6 @@ def test_removing_names_nothing_before_the_code(site: Direct) -> None:
 
 def test_the_qr_code_fits_an_ordinary_terminal(site: Direct) -> None:
     """From its first row to the prompt at most 24 lines of at most 80 columns, the prompt right below."""
-    import re
-
     bob = site.add_user("bob")
     done = site.ssh(bob, f"2fa enroll {bob.invite}", stdin="x\n")
     rows = [line for line in done.out.splitlines() if "\u2580" in line]

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import pwd
+import re
 import signal
 import sqlite3
 import subprocess
 import time
 from pathlib import Path
 
+import pyotp
 import pytest
 
-from gitguard.doctor import sshd
+from gitguard.doctor import code, sshd
+from gitguard.doctor.dependencies import leaning_findings
+from gitguard.doctor.git_account import shell_findings
+from gitguard.doctor.reach import Reach
+from gitguard.factor import keyring
 from gitguard.host import key_file
 from gitguard.store import chain
-from gitguard.store.sqlite import SqliteStore
+from gitguard.store.sqlite import SqliteStore, create
 from lab.server import Direct, Person, enroll, run
 from tests.cli.test_operations import doctor
 
@@ -209,9 +216,6 @@ def test_a_rotation_during_an_enrolment(site: Direct) -> None:
     while b"digits): " not in said:
         said += process.stdout.read(4096)
     site.admin("store", "rotate-key")
-    import re
-
-    import pyotp
 
     found = re.search(rb"secret=([A-Z2-7]+)", said)
     assert found is not None
@@ -260,7 +264,6 @@ def test_a_removed_head_stays_visible(site: Direct) -> None:
 def test_a_head_noted_by_a_restore_is_a_lag(tmp_path: Path) -> None:
     """A restore that was killed before it renewed the head is no tampering; its record names the head before."""
     path, head = str(tmp_path / "s.db"), chain.Head(str(tmp_path / "head"))
-    from gitguard.store.sqlite import create
 
     create(path)
     store = SqliteStore(path, head.path)
@@ -278,10 +281,6 @@ def test_a_head_noted_by_a_restore_is_a_lag(tmp_path: Path) -> None:
 
 def test_code_that_others_may_write(site: Direct, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """ATTACK: a file of the package is writable by others: they own the gate. EXPECTED: doctor names it."""
-    from gitguard.doctor import code
-    from gitguard.doctor.dependencies import leaning_findings
-    from gitguard.doctor.reach import Reach
-
     package = tmp_path / "copy"
     (package / "gitguard").mkdir(parents=True)
     (package / "gitguard" / "x.py").write_text("")
@@ -296,10 +295,6 @@ def test_code_that_others_may_write(site: Direct, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("name", ["bash", "bash-static", "zsh5", "ksh93", "fish"])
 def test_shells_that_are_not_known_to_be_plain(tmp_path: Path, name: str) -> None:
     """An allow-list: a shell that doctor does not know is a gap."""
-    import pwd
-
-    from gitguard.doctor.git_account import shell_findings
-
     shell = tmp_path / name
     shell.write_text("#!/bin/sh\n")
     shell.chmod(0o755)
@@ -311,8 +306,6 @@ def test_shells_that_are_not_known_to_be_plain(tmp_path: Path, name: str) -> Non
 
 def test_an_interrupted_init(tmp_path: Path) -> None:
     """A key file is whole or not there, so init can be run again."""
-    from gitguard.factor import keyring
-
     path = tmp_path / "secret.keys"
     keyring.create(str(path))
     assert keyring.read(str(path)).newest

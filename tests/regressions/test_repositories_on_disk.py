@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -164,7 +165,6 @@ def test_over_ssh(
     bare(root / "a.git")
     directory = make(root)
     name = str(directory.relative_to(server.repositories)).removesuffix(".git")
-    import sqlite3
 
     with sqlite3.connect(server.store, timeout=5) as store:
         store.execute(

@@ -17,6 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from gitguard.action import keys
+from gitguard.decision.still import is_waiting
+from gitguard.host.connections import GATE, GateProcess
+from gitguard.host.key_file import foreign_lines
+from gitguard.session.credential import NONE
 from lab.faults import CAN_MOUNT
 from lab.server import Direct, Done, Server, run
 
@@ -208,9 +213,6 @@ def test_what_a_polling_key_does_to_its_neighbours_is_said() -> None:
 
 def test_a_key_in_a_second_file_is_not_adopted(site: Direct, tmp_path: Path) -> None:
     """Gitguard does not write that file, so the line would stay ungated there: it is to be moved first."""
-    from gitguard.action import keys
-    from gitguard.host.key_file import foreign_lines
-
     person = site.new_key("carol")
     second = tmp_path / "authorized_keys2"
     second.write_text(person.public_line)
@@ -255,10 +257,6 @@ def test_a_stored_key_keeps_its_limits_when_its_line_says_other(site: Direct) ->
 @pytest.mark.parametrize("line", ["2fa enroll", "'2fa' 'enroll'", "'2fa' enroll", "2fa_verify"])
 def test_what_waits_at_a_prompt_is_known_however_it_is_quoted(site: Direct, line: str) -> None:
     """Judged as the gate parses it, not by a look at the client's bytes."""
-    from gitguard.decision.still import is_waiting
-    from gitguard.host.connections import GATE, GateProcess
-    from gitguard.session.credential import NONE
-
     del site
     assert is_waiting(GateProcess(1, 1, 1, GATE, "alice", NONE, line=line))
     assert not is_waiting(GateProcess(1, 1, 1, GATE, "alice", NONE, line=line.replace("2fa", "3fa")))

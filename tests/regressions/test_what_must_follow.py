@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
-from lab.server import GITGUARD, Direct, Person, run
+from gitguard.action import break_glass
+from gitguard.cli.prompt import MOST_WAITING, PromptQueue
+from lab.server import GITGUARD, Direct, Person, enroll, run
 from tests.conftest import Bench
 
 pytestmark = pytest.mark.slow
@@ -135,8 +137,6 @@ def test_always_on_ends_what_began_without_a_verification(
 
 def test_enrolling_again_ends_everything(site: Direct, park: Callable[..., subprocess.Popen[bytes]]) -> None:
     """The factor before it no longer works, and so is what rode on it."""
-    from lab.server import enroll
-
     alice = site.people["alice"]
     app, open_ = park("app"), park("open")
     site.clear_watermark(alice)
@@ -345,7 +345,6 @@ def test_a_signal_while_the_command_is_being_started_is_not_lost(
     monkeypatch: pytest.MonkeyPatch, bench: Bench, number: int
 ) -> None:
     """It came before there was a command to pass it on to: the command gets it as soon as it runs."""
-    from gitguard.action import break_glass
 
     def start(*words: object, **more: object) -> subprocess.Popen[bytes]:
         os.kill(os.getpid(), number)
@@ -396,8 +395,6 @@ def child_of(pid: int) -> int:
 
 def test_too_many_prompts_of_one_key(site: Direct) -> None:
     """ATTACK: a key that opens prompts without end. EXPECTED: the ninth is refused, and another key continues."""
-    from gitguard.cli.prompt import MOST_WAITING, PromptQueue
-
     alice = site.people["alice"]
     places = PromptQueue(f"{site.home}/state/prompts", alice.fingerprint)
     holders = [places.one() for _ in range(MOST_WAITING)]

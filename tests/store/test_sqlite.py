@@ -8,10 +8,14 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from gitguard.cli.context import say_lag
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
@@ -79,8 +83,6 @@ def test_every_damage_is_a_refusal(bench: Bench, kind: str, reason: str) -> None
 
 def test_a_locked_store_is_refused_in_time(bench: Bench) -> None:
     """MUST 4: a writer elsewhere holds the lock; ours gives up within two seconds, and readers continue."""
-    import time
-
     other = sqlite3.connect(bench.folder / "gitguard.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     began = time.monotonic()
@@ -391,10 +393,6 @@ def test_a_head_that_cannot_be_written_is_said_after_what_was_done(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A full disk: the change stands, the store knows why the head lags, and the command line says it without a path."""
-    from types import SimpleNamespace
-    from typing import Any
-
-    from gitguard.cli.context import say_lag
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
+import os
+import pwd
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from gitguard.config.parse import parse
 from gitguard.web.limit import MOST_TRIES, Limiter
+from gitguard.web.peer import peer_of
+from gitguard.web.serving import THREADS
 from lab.page import NAME, Browser, Page, sign_in
 from lab.server import Direct
 from tests.web.conftest import Hall
@@ -365,11 +372,6 @@ def test_a_proxy_that_is_believed_and_one_that_is_not(tmp_path: Path) -> None:
 
 def test_on_a_socket_the_kernel_says_who_connects(tmp_path: Path) -> None:
     """`unix:ACCOUNT`: the peer's account, not what it writes; and the page below a path of the web server."""
-    import http.client
-    import os
-    import pwd
-    import socket
-
     server = Direct(tmp_path / "server")
     server.install()
     server.new_user("alice")
@@ -424,11 +426,6 @@ def test_on_a_socket_the_kernel_says_who_connects(tmp_path: Path) -> None:
 
 def test_a_name_that_a_client_of_the_socket_chose(tmp_path: Path) -> None:
     """ATTACK: anyone who may connect to the Unix socket binds its own end to a path named `127.0.0.1`. EXPECTED: no address, no trust."""
-    import socket
-
-    from gitguard.config.parse import parse
-    from gitguard.web.peer import peer_of
-
     settings = parse(
         b'[git]\nenforcement = "opt-in"\n[web]\ntrusted_header = "X-User"\ntrusted_proxies = ["unix:www-data", "127.0.0.1"]\n'
     )
@@ -446,10 +443,6 @@ def test_a_name_that_a_client_of_the_socket_chose(tmp_path: Path) -> None:
 
 def test_clients_that_say_nothing_stop_nobody(own_hall: Hall) -> None:
     """ATTACK: as many connections as there are threads, each half way through its head. EXPECTED: it lets them go, and answers."""
-    import socket
-
-    from gitguard.web.serving import THREADS
-
     page = own_hall.page
     page.stop()
     page.start("--bind", f"127.0.0.1:{page.port}")
@@ -546,10 +539,6 @@ def test_a_change_that_stands_is_said_although_not_all_could_follow(own_hall: Ha
 
 def test_socket_activation(tmp_path: Path) -> None:
     """What systemd hands over is served: descriptor 3, named by LISTEN_FDS and LISTEN_PID; --bind is not needed."""
-    import http.client
-    import os
-    import socket
-
     server = Direct(tmp_path / "server")
     server.install()
     page = Page(server)

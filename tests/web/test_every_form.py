@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import pyotp
 import pytest
+from flask import get_flashed_messages
 
 from gitguard.web.app import create_app
+from gitguard.web.render import say
 from lab.page import Answer, Browser
 from tests.web.conftest import Guest, Hall
 
@@ -190,10 +192,6 @@ def test_to_its_successful_end(hall: Hall, path: str) -> None:
 
 def test_a_sentence_that_is_missing_is_no_error(hall: Hall) -> None:
     """What was done is done, though the page has no words for it: `Done.`"""
-    from flask import get_flashed_messages
-
-    from gitguard.web.render import say
-
     app = create_app(str(hall.server.config))
     with app.test_request_context("/"):
         say("repository.done.none-such", user="x")

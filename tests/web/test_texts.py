@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 from gitguard.message.reasons import REFUSED, Refusal
@@ -45,8 +46,6 @@ def test_every_sentence_that_is_used_is_there() -> None:
 
 def test_every_sentence_is_used() -> None:
     """What nobody says is deleted."""
-    import tomllib
-
     used = _used()
     keys = flat(tomllib.loads((WEB / "texts" / "en.toml").read_text()))
     assert [key for key in keys if key not in used and not key.startswith(MADE)] == []
