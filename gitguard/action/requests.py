@@ -218,7 +218,7 @@ def deny(
         live = status_of(tx, installation.settings, person, moment).session
     alone = by_itself or not enrolled
     # Someone who has verified in this browser is more than the key alone, whichever key signed it in.
-    proved = not alone or (live is not None and live.method != "admin")
+    proved = not alone or (live is not None and live.how.by_factor)
 
     def change(tx: Writing) -> list[Session]:
         if tx.owner(credential_of(key)) != person.user:

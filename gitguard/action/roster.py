@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from gitguard.action.installation import Installation
 from gitguard.decision.status import live_sessions
+from gitguard.session.methods import method_of
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Reading
 from gitguard.store.rows import User
@@ -73,5 +74,5 @@ def _verified_since(tx: Reading, since: int) -> set[str]:
         str(said.get("user"))
         for record in tx.audit()
         if record.at >= since and record.is_about("session-opened")
-        if (said := record.record).get("method") != "admin"
+        if method_of(str((said := record.record).get("method"))).by_factor
     }

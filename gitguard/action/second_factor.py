@@ -19,6 +19,7 @@ from gitguard.factor.enrolment import Enrolled, EnrolmentAuthorization, PendingE
 from gitguard.factor.person import Person
 from gitguard.factor.proof import check_person, record
 from gitguard.policy.narrowed import narrowed
+from gitguard.session.methods import ENROLMENT, RECOVERY_CODE
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
@@ -46,7 +47,7 @@ def begin_enrolment_again(
     with installation.store.writing() as tx:
         check_person(tx, person)
         enrolment.check_authorization(installation.renewed(), tx, person, authorization, moment)
-        record(tx, "enrolment-begun", person, moment, method="recovery-code")
+        record(tx, "enrolment-begun", person, moment, method=RECOVERY_CODE)
     return enrolment.begin(installation, person, authorization, moment)
 
 
@@ -68,7 +69,7 @@ def confirm(
     def also(tx: Writing) -> None:
         if wanted is not None:
             requests.check_number(wanted, number)
-            requests.session_for(installation, tx, person, wanted, moment, "enrolment")
+            requests.session_for(installation, tx, person, wanted, moment, ENROLMENT)
             requests.claim(installation, wanted, moment)
 
     done = enrolment.confirm(installation, person, pending, typed, moment, also)

@@ -15,6 +15,7 @@ from gitguard.host.connections import SWEPT
 from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.credential import ssh_key
+from gitguard.session.methods import ADMIN
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of, scope_of
 from gitguard.store.contract import Writing
@@ -61,7 +62,7 @@ def open_one(
         owner = tx.key(key) if key else None
         if key and (owner is None or owner.user != user):
             raise Refusal("usage", text=f"{key} is not a key of {user}")
-        opened = tx.put_session(user, scope, moment, "admin", seconds)
+        opened = tx.put_session(user, scope, moment, ADMIN, seconds)
         tx.record(
             "session-opened",
             moment.at,
@@ -71,7 +72,7 @@ def open_one(
             address=opened.network,
             session=opened.id,
             scope=kind,
-            method="admin",
+            method=ADMIN,
             seconds=seconds,
             reason=reason,
         )

@@ -16,6 +16,7 @@ from gitguard.action.installation import Installation
 from gitguard.answer.log_reader import LogEntry, lines_after, place_of, read_log, written
 from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal
+from gitguard.session.methods import ADMIN
 from gitguard.session.moment import Moment
 
 FILE = "tally.json"  # in the state folder
@@ -24,6 +25,7 @@ DAY_SECONDS = 86400
 MOST_BYTES = 4 << 20  # of the log, that a page counts by itself
 MOST_RECORDS = 5_000  # of the trail
 LATEST_MOMENT = 1 << 40  # further on no calendar goes
+_BY_ADMIN = f'"method":"{ADMIN}"'  # in a record's text, which is JSON without blanks
 
 
 class Day(Struct):
@@ -137,7 +139,7 @@ def _count_trail(installation: Installation, counted: _Counted, most: int | None
         if most is not None and last - counted.seq > MOST_RECORDS:
             return False
         for record in tx.audit(counted.seq):
-            if record.is_about("session-opened") and '"method":"admin"' not in record.text:
+            if record.is_about("session-opened") and _BY_ADMIN not in record.text:
                 counted.day(record.at).verified += 1
             elif record.is_about("request-approved"):
                 counted.day(record.at).verified -= 1  # its session and the browser's own are one verification

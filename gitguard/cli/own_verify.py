@@ -16,6 +16,7 @@ from gitguard.factor.verification import verify as open_by_code
 from gitguard.message.moments import day, until
 from gitguard.message.reasons import Refusal
 from gitguard.repository.registry import known
+from gitguard.session.methods import RECOVERY_CODE
 from gitguard.session.moment import Moment, now
 from gitguard.session.scope import network_of
 
@@ -53,7 +54,7 @@ def verify(
     _say_rejected(context, done.proof, moment)
     say_changes(done.proof.changes, moment)
     left = done.proof.recovery_codes_left
-    used = done.proof.method == "recovery-code"
+    used = done.proof.method == RECOVERY_CODE
     if context.settings.second_factor.recovery_codes and (used or left <= FEW):
         click.echo(f"{number(left, 'recovery code')} left" + more_codes(context, left))
     if used:

@@ -83,7 +83,7 @@ def _is_good(context: ProofContext, session: Session, moment: Moment, at_most_se
     """A live session that a person's own factor opened, recently enough. An admin's proves nothing."""
     recent = at_most_seconds is None or moment.age_of(session.verified) <= at_most_seconds
     lasts = session.freshness(moment).lasts(context.settings.session.lifetime) > 0
-    return session.method != "admin" and lasts and recent
+    return session.how.by_factor and lasts and recent
 
 
 def replace_recovery_codes(

@@ -31,6 +31,7 @@ from gitguard.factor.proof import (
 )
 from gitguard.factor.totp import Parameters, fitting_steps, new_secret
 from gitguard.message.reasons import Refusal
+from gitguard.session.methods import ENROLMENT
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of
 from gitguard.store.contract import Reading, Writing
@@ -183,7 +184,7 @@ def confirm(
         if network is not None:
             tx.note_network(person.user, network, moment.at, enrolled=before is None)
         try:
-            session = open_session(context, tx, person, moment, "enrolment")
+            session = open_session(context, tx, person, moment, ENROLMENT)
         except Refusal:
             session = None  # enrolled all the same; no scope, no session
         also(tx)

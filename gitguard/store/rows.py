@@ -8,6 +8,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from gitguard.policy.verdict import Freshness
+from gitguard.session.methods import Method, method_of
 from gitguard.session.moment import Moment
 
 Recorded = dict[str, object]  # one record of the trail: `event`, `at`, `actor` and its details
@@ -96,6 +97,11 @@ class Session(Struct, frozen=True):
     def counts_under(self, scope: str) -> bool:
         """Whether it is of the scope in force; a browser's own session is its own under each."""
         return self.scope == scope or self.is_browsers
+
+    @property
+    def how(self) -> Method:
+        """What its method says of it."""
+        return method_of(self.method)
 
     @property
     def is_browsers(self) -> bool:

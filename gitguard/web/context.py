@@ -81,7 +81,7 @@ class PageContext(Struct, frozen=True):
     def is_fresh(self) -> bool:
         """Whether a factor was proved in this browser within the last five minutes, or its pages were in use since."""
         session = self.status.session if self.status is not None else None
-        if session is None or session.method in ("admin", "enrolment"):
+        if session is None or not session.how.by_code:
             return False
         recent: Recent = current_app.extensions["recent"]
         return recent.is_fresh(self.person.credential.text, session.verified, self.moment)

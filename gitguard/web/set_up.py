@@ -14,6 +14,7 @@ from gitguard.factor.enrolment import EnrolmentAuthorization, PendingEnrolment
 from gitguard.factor.invite import PREFIX
 from gitguard.factor.proof import SecondCodeWanted
 from gitguard.message.reasons import Refusal, readable
+from gitguard.session.methods import RECOVERY_CODE
 from gitguard.web.context import SIGNED_IN, current, needs
 from gitguard.web.enrolments import BrowserEnrolment, PendingEnrolments
 from gitguard.web.render import refusal_in_words, say, say_not_all, show, texts
@@ -42,7 +43,7 @@ def _lost() -> EnrolmentAuthorization | None:
     """
     context = current()
     session = context.status.session if context.status is not None else None
-    if session is None or session.method != "recovery-code":
+    if session is None or session.method != RECOVERY_CODE:
         return None
     return _enrolments().lost(context.browser, context.moment)
 

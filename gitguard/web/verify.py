@@ -16,6 +16,7 @@ from gitguard.factor.proof import Proof
 from gitguard.factor.verification import verify as open_by_code
 from gitguard.message.moments import day
 from gitguard.message.reasons import Refusal
+from gitguard.session.methods import RECOVERY_CODE
 from gitguard.web import double_submit, return_to
 from gitguard.web.context import SIGNED_IN, current, needs, renew
 from gitguard.web.render import refusal_in_words, say, say_not_all, show, texts, typed_code
@@ -106,7 +107,7 @@ def give_code() -> ResponseReturnValue:
             say("verify.done")
             say_rest(done.proof)
             then = return_to.own_page(request.form.get("then", ""))
-            if done.proof.method == "recovery-code" and not then:
+            if done.proof.method == RECOVERY_CODE and not then:
                 return redirect(url_for("set_up.begin"), 303)
             return redirect(return_to.link_to(then), 303)
         approved = requests.approve(
@@ -143,7 +144,7 @@ def say_rest(proof: Proof) -> None:
             address=change.address or "?",
             day=day(change.at, context.moment.at),
         )
-    if proof.method == "recovery-code":
+    if proof.method == RECOVERY_CODE:
         current_app.extensions["enrolments"].note_lost(
             context.browser, EnrolmentAuthorization("factor", proof.enrolment.encode()), context.moment
         )
@@ -185,7 +186,7 @@ def done(name: str) -> ResponseReturnValue:
         continued=what.by_itself,
         is_lost=context.status is not None
         and context.status.session is not None
-        and context.status.session.method == "recovery-code",
+        and context.status.session.method == RECOVERY_CODE,
     )
 
 
