@@ -21,15 +21,15 @@ from gitguard.action import steps
 from gitguard.action.keys import key_row
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
+from gitguard.factor.context import ProofContext
 from gitguard.factor.person import Person
-from gitguard.factor.proof import ProofContext
 from gitguard.factor.totp import Parameters
 from gitguard.host.key_options import NewKey
 from gitguard.identity.public_key import PublicKey
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Writing
-from gitguard.store.rows import Factor
+from gitguard.store.rows import TotpFactor
 from lab.faults import CAN_MOUNT
 from lab.host import CAN as CAN_HOST
 from lab.server import SSHD, Direct, Server
@@ -107,7 +107,7 @@ class Bench:
         """Enrol with the known secret, long ago, from the address that `person` has by default."""
         tx.note_network(name, "192.0.2.1", NOW - 1000, enrolled=True)
         cipher_key, sealed = self.desk.keyring.encrypt(name, "e1", SECRET)
-        tx.put_factor(Factor(name, "e1", sealed, cipher_key, 6, 30, "SHA1", 0, NOW - 1000))
+        tx.put_totp(TotpFactor(name, "e1", sealed, cipher_key, 6, 30, "SHA1", 0, NOW - 1000))
 
     def code(self, offset: int = 0) -> bytes:
         """The code that an app shows `offset` steps from now."""

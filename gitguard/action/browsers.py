@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from gitguard.action import steps
 from gitguard.action.installation import Installation
 from gitguard.factor.change import with_proof
-from gitguard.factor.person import Person
-from gitguard.factor.proof import check_person, record
+from gitguard.factor.person import Person, record
+from gitguard.factor.proof import check_person
 from gitguard.importers.imported import name_of_login
 from gitguard.message.reasons import Refusal, printable
 from gitguard.session import budget
 from gitguard.session.credential import Credential, credential_of
 from gitguard.session.moment import Moment
 from gitguard.session.scope import neighbours_of
-from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Browser, SignInLink
+
+if TYPE_CHECKING:
+    from gitguard.store.contract import Reading, Writing
 
 LINK_SECONDS = 300
 BROWSER_SECONDS = 12 * 3600  # whatever is done with it meanwhile

@@ -6,6 +6,7 @@ One transaction, with everything that can be taken; a dry run is the same one, t
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -27,8 +28,10 @@ from gitguard.importers.imported import (
 )
 from gitguard.message.reasons import readable
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Writing
-from gitguard.store.rows import Factor
+from gitguard.store.rows import TotpFactor
+
+if TYPE_CHECKING:
+    from gitguard.store.contract import Writing
 
 
 class TakenOver(Struct, frozen=True):
@@ -197,7 +200,7 @@ def _factor(
 ) -> list[str]:
     """Take the secret over, unless there is one. Codes that the other program may have seen do not count here."""
     ring = installation.keyring
-    there = tx.factor(name)
+    there = tx.totp_of(name)
     if there is not None:
         if ring.decrypt(there) != offered.secret:
             why = f"{name} has another second factor; reset it first: gitguard admin user reset {name}"
@@ -206,8 +209,8 @@ def _factor(
     enrolment = secrets.token_hex(8)
     cipher_key, sealed = ring.encrypt(name, enrolment, offered.secret)
     step = moment.at // offered.period_seconds + WINDOW
-    tx.put_factor(
-        Factor(
+    tx.put_totp(
+        TotpFactor(
             name, enrolment, sealed, cipher_key, offered.digits, offered.period_seconds, "SHA1", step, moment.at
         )
     )  # fmt: skip

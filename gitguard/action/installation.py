@@ -10,7 +10,8 @@ from gitguard.action.notices import listener
 from gitguard.config.in_force import settings_in_force
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
-from gitguard.factor.proof import ProofContext, void_recovery_codes_if_off
+from gitguard.factor.context import ProofContext
+from gitguard.factor.recovery import void_recovery_codes_if_off
 from gitguard.host.places import Places, authorized_keys, places_of
 from gitguard.session.moment import Moment
 from gitguard.store.opening import audit_head, open_store

@@ -7,6 +7,7 @@ its `from` and its program behind the gate come along, so that nobody widens by 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -14,17 +15,20 @@ from gitguard.action import steps
 from gitguard.action.effects import Effects, take_effect
 from gitguard.action.installation import Installation
 from gitguard.action.revocation import Selection
+from gitguard.factor.attempt import Proof, TypedCode
 from gitguard.factor.changes import note_change
-from gitguard.factor.person import Person
-from gitguard.factor.proof import Lasting, Proof, prove, record
+from gitguard.factor.person import Person, record
+from gitguard.factor.proof import Lasting, prove
 from gitguard.host import key_file
 from gitguard.host.key_file import ForeignLine
 from gitguard.host.key_options import NewKey, understand
 from gitguard.identity.public_key import PublicKey, parse_public_key
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Key
+
+if TYPE_CHECKING:
+    from gitguard.store.contract import Reading, Writing
 
 MOST_KEYS = 20  # of one user who adds them alone; the server's admin may add more
 UNNAMED = "USER"  # what a map says where the comment of a key gives no name away
@@ -274,7 +278,7 @@ def add_own(
         note_change(tx, "key-added", person, moment, row.fingerprint)
         return row
 
-    added = prove(installation, person, typed, moment, change, Lasting.YES)
+    added = prove(installation, person, TypedCode(typed), moment, change, Lasting.YES)
     if isinstance(added, Refusal):
         raise added
     return added, take_effect(installation, moment, keys=True)
@@ -301,7 +305,7 @@ def remove_own(
         note_change(tx, "key-removed", person, moment, fingerprint)
         return steps.remove_key(tx, fingerprint, moment.at, person.user)
 
-    gone = prove(installation, person, typed, moment, change, Lasting.YES)
+    gone = prove(installation, person, TypedCode(typed), moment, change, Lasting.YES)
     return gone, take_effect(installation, moment, Selection(keys=frozenset({fingerprint})), keys=True)
 
 

@@ -7,6 +7,7 @@ that nobody lets a thief's push through by habit; and it opens the session of th
 from __future__ import annotations
 
 import hmac
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -15,18 +16,21 @@ from gitguard.action.effects import Effects, take_effect
 from gitguard.action.installation import Installation
 from gitguard.action.revocation import Selection
 from gitguard.decision.status import status_of
+from gitguard.factor.attempt import Proof, TypedCode
 from gitguard.factor.change import with_proof
 from gitguard.factor.changes import TOLD_SECONDS, told
-from gitguard.factor.person import Person
-from gitguard.factor.proof import Proof, check_person, open_session, prove, record
+from gitguard.factor.person import Person, record
+from gitguard.factor.proof import check_person, open_session, prove
 from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.session import budget, pending
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment
 from gitguard.session.pending import PendingRequest
 from gitguard.session.scope import neighbours_of, network_of
-from gitguard.store.contract import Writing
 from gitguard.store.rows import Key, Session
+
+if TYPE_CHECKING:
+    from gitguard.store.contract import Writing
 
 LATEST = 200  # decisions of the log, among which one that has just continued is looked for
 
@@ -116,8 +120,12 @@ def session_for(
     wanted: ApprovalRequest,
     moment: Moment,
     method: str,
+    verified: Moment | None = None,
 ) -> Session:
-    """Open the session that the request needs, for what asked and from where it asked. Raises Refusal."""
+    """Open the session that the request needs, for what asked and from where it asked. Raises Refusal.
+
+    `verified`: when the factor was proved, if that is not `moment`.
+    """
     asked = wanted.request
     them = Person(person.user, credential_of(asked.credential), asked.address)
     check_person(tx, them)
@@ -126,7 +134,7 @@ def session_for(
         if tx.has_verified_anywhere(person.user) and not tx.has_verified_from(person.user, network):
             record(tx, "new-network", them, moment, network=network, browser=person.credential.text)
         tx.note_network(person.user, network, moment.at)
-    session = open_session(installation.renewed(), tx, them, moment, method)
+    session = open_session(installation.renewed(), tx, them, moment, method, verified)
     record(
         tx,
         "request-approved",
@@ -150,13 +158,13 @@ def approve(
     def change(tx: Writing, proof: Proof) -> Approved:
         # Behind the code: anyone who has none cannot try numbers. A wrong one takes all of it back, the used code too.
         check_number(wanted, number)
-        session = session_for(installation, tx, person, wanted, moment, proof.method)
-        open_session(installation.renewed(), tx, person, moment, proof.method)
+        session = session_for(installation, tx, person, wanted, moment, proof.method, proof.verified)
+        open_session(installation.renewed(), tx, person, moment, proof.method, proof.verified)
         claim(installation, wanted, moment)
         told(tx, person, moment)
         return Approved(wanted, session, proof)
 
-    return prove(installation, person, typed, moment, change)
+    return prove(installation, person, TypedCode(typed), moment, change)
 
 
 def _gone() -> Refusal:
@@ -212,7 +220,7 @@ def deny(
     state = str(installation.settings.paths.state)
     by_itself = person.signed_in_by is not None and person.signed_in_by.text == key
     with installation.store.reading() as tx:
-        enrolled = tx.factor(person.user) is not None
+        enrolled = tx.has_factor(person.user)
         if tx.owner(credential_of(key)) != person.user:
             raise _gone()
         live = status_of(tx, installation.settings, person, moment).session

@@ -13,6 +13,7 @@ from gitguard.action.effects import Effects, take_effect
 from gitguard.action.installation import open_installation, settings_of
 from gitguard.action.revocation import Selection
 from gitguard.factor import keyring
+from gitguard.factor.recovery import drop_factors
 from gitguard.factor.totp import WINDOW
 from gitguard.machine.files import locked
 from gitguard.message.reasons import Refusal, machine_fault
@@ -97,7 +98,7 @@ def _check_secrets(candidate: str, key_file: str, shown: str, keeping: Keeping) 
     store = open_store(url_of(candidate), candidate + ".head")
     try:
         with store.reading() as tx:
-            factors = tx.factors()
+            factors = tx.totp_factors()
     finally:
         store.close()
     if not factors:
@@ -161,10 +162,10 @@ def _make_safe(
     try:
         with old.writing() as tx:
             ended = sum(len(numbers) for _, numbers in tx.end_all_sessions())
-            for factor in tx.factors():
+            for factor in tx.totp_factors():
                 tx.advance_step(factor.user, moment.at // factor.period_seconds + WINDOW)
             for user in dropped:
-                tx.drop_factor(user)
+                drop_factors(tx, user)
             codes = tx.recovery_codes_issued() if keeping.recovery_codes else tx.void_recovery_codes()
             invites = tx.void_invites()
             tx.end_all_browsers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -10,8 +11,10 @@ from gitguard.action.installation import Installation
 from gitguard.decision.status import live_sessions
 from gitguard.session.methods import method_of
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Reading
 from gitguard.store.rows import User
+
+if TYPE_CHECKING:
+    from gitguard.store.contract import Reading
 
 
 class RosterEntry(Struct, frozen=True):
@@ -34,7 +37,7 @@ def entry_of(installation: Installation, tx: Reading, user: User, moment: Moment
     return RosterEntry(
         user=user.name,
         state=user.state,
-        enrolled=tx.factor(user.name) is not None,
+        enrolled=tx.has_factor(user.name),
         keys=tuple(key.fingerprint for key in tx.keys(user.name)),
         sessions=sum(1 for _ in live_sessions(tx, installation.settings, moment, user.name)),
         always=user.always,

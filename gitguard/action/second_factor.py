@@ -5,6 +5,8 @@ What needs a code that was not given raises factor.change.ProofWanted, and is ca
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from gitguard.action import requests
@@ -16,13 +18,15 @@ from gitguard.config.rules import policy_of
 from gitguard.decision.status import demanded
 from gitguard.factor import change, enrolment
 from gitguard.factor.enrolment import Enrolled, EnrolmentAuthorization, PendingEnrolment
-from gitguard.factor.person import Person
-from gitguard.factor.proof import check_person, record
+from gitguard.factor.person import Person, record
+from gitguard.factor.proof import check_person
 from gitguard.policy.narrowed import narrowed
 from gitguard.session.methods import ENROLMENT, RECOVERY_CODE
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
+
+if TYPE_CHECKING:
+    from gitguard.store.contract import Writing
 
 
 class Left(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -18,8 +19,10 @@ from gitguard.session.credential import ssh_key
 from gitguard.session.methods import ADMIN
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of, scope_of
-from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
+
+if TYPE_CHECKING:
+    from gitguard.store.contract import Writing
 
 
 class Which(Struct, frozen=True):
@@ -55,7 +58,7 @@ def open_one(
     with installation.store.writing() as tx:
         if steps.present(tx, user).state != "active":
             raise Refusal("usage", text=f"{user} is suspended; resume them first")
-        if tx.factor(user) is None:
+        if not tx.has_factor(user):
             raise Refusal(
                 "enrolment-required", text=f"{user} has no second factor, so no session can be opened"
             )

@@ -6,12 +6,17 @@ apply.py; what follows outside the store (key file, running connections) is thei
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gitguard.factor import invite
 from gitguard.factor.keyring import Keyring
+from gitguard.factor.recovery import drop_factors
 from gitguard.identity.names import is_user_name
 from gitguard.message.reasons import Refusal, printable
-from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Key, User
+
+if TYPE_CHECKING:
+    from gitguard.store.contract import Reading, Writing
 
 
 def present(tx: Reading, name: str) -> User:
@@ -82,7 +87,7 @@ def set_user_state(tx: Writing, name: str, state: str, at: int, actor: str, reas
 def reset_factor(tx: Writing, keyring: Keyring, name: str, at: int, actor: str, reason: str = "") -> str:
     """Take the second factor away, end all sessions, and issue the invite that lets the user come back."""
     present(tx, name)
-    had = tx.drop_factor(name)
+    had = drop_factors(tx, name)
     ended = tx.end_sessions(name)
     tx.end_browsers(name)
     tx.forget_networks(name)  # one of them may be the thief's
@@ -108,7 +113,7 @@ def remove_user(tx: Writing, name: str, at: int, actor: str, reason: str = "") -
     """Remove a user with factor, sessions, keys and invites; the name stays reserved. The keys that went."""
     present(tx, name)
     keys = tx.keys(name)
-    tx.drop_factor(name)
+    drop_factors(tx, name)
     tx.drop_invite(name)
     tx.end_browsers(name)
     tx.remove_credentials(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from gitguard.action.effects import Effects, take_effect
 from gitguard.action.installation import Installation
@@ -14,7 +14,9 @@ from gitguard.message.reasons import Refusal
 from gitguard.repository import toggle
 from gitguard.repository.registry import known
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Writing
+
+if TYPE_CHECKING:
+    from gitguard.store.contract import Writing
 
 T = TypeVar("T")
 

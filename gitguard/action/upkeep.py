@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from gitguard.action.effects import Effects, take_effect
@@ -10,7 +12,9 @@ from gitguard.factor import keyring
 from gitguard.machine.files import locked
 from gitguard.session.moment import Moment
 from gitguard.store.chain import ACCEPTED, check
-from gitguard.store.contract import Store
+
+if TYPE_CHECKING:
+    from gitguard.store.contract import Store
 
 
 class Rotated(Struct, frozen=True):
@@ -30,7 +34,7 @@ def rotate_key(installation: Installation, moment: Moment, actor: str) -> Rotate
         keyring.add_key(path)
         ring = keyring.read(path)
         with installation.store.writing() as tx:
-            factors = tx.factors()
+            factors = tx.totp_factors()
             for factor in factors:
                 name, sealed = ring.encrypt(factor.user, factor.enrolment, ring.decrypt(factor))
                 tx.replace_secret(factor.user, sealed, name)

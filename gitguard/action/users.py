@@ -67,7 +67,7 @@ def invite(installation: Installation, names: list[str], moment: Moment, actor: 
 def not_enrolled(installation: Installation) -> list[str]:
     """Every active user without a second factor."""
     with installation.store.reading() as tx:
-        return [user.name for user in tx.users() if user.state == "active" and tx.factor(user.name) is None]
+        return [user.name for user in tx.users() if user.state == "active" and not tx.has_factor(user.name)]
 
 
 def active(installation: Installation) -> list[str]:

@@ -65,7 +65,7 @@ def ask_code(context: UserContext, *, aloud: bool = True) -> bytes:
     """A code, typed at the prompt. Raises Refusal("not-a-code") when nothing comes."""
     wanted = context.settings.second_factor
     with context.installation.store.reading() as tx:
-        factor = tx.factor(context.person.user)
+        factor = tx.totp_of(context.person.user)
     digits = wanted.digits if factor is None else factor.digits
     question = f"code from your app ({digits} digits)"
     question += ", or a recovery code: " if wanted.recovery_codes else ": "

@@ -32,7 +32,7 @@ def enroll(context: UserContext, invite: str | None, qr: str) -> int:
 
     given = invite.encode("utf-8", "surrogateescape") if invite else None
     with context.installation.store.reading() as tx:
-        enrolled = tx.factor(context.person.user) is not None
+        enrolled = tx.has_factor(context.person.user)
         needed = enrolment.needs_authorization(context.installation, tx, context.person)
     if needed and given is None:
         given = _ask_authorization(context, enrolled=enrolled)
@@ -89,7 +89,7 @@ def leave(context: UserContext, all: bool, key: str) -> int:  # noqa: A002
         raise Refusal("usage", text="--all or --key, not both")
     if all:
         with context.installation.store.reading() as tx:
-            nothing = tx.factor(context.person.user) is None or not tx.sessions(context.person.user)
+            nothing = not tx.has_factor(context.person.user) or not tx.sessions(context.person.user)
         if nothing:
             click.echo("no session was open; nothing to end")
             return 0

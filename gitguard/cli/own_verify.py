@@ -10,8 +10,8 @@ from gitguard.cli.context import FEW, UserContext, ask_code, more_codes, say_cha
 from gitguard.cli.printing import number
 from gitguard.config.rules import policy_of
 from gitguard.decision.status import Status, demanded_of, status_of
+from gitguard.factor.attempt import Proof
 from gitguard.factor.code import read_code
-from gitguard.factor.proof import Proof
 from gitguard.factor.verification import verify as open_by_code
 from gitguard.message.moments import day, until
 from gitguard.message.reasons import Refusal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -16,8 +17,10 @@ from gitguard.policy.situation import Policy, Situation
 from gitguard.repository.registry import lending
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
-from gitguard.store.contract import Reading
 from gitguard.store.rows import Repository, Session
+
+if TYPE_CHECKING:
+    from gitguard.store.contract import Reading
 
 
 class Status(Struct, frozen=True):
@@ -94,7 +97,7 @@ def status_of(tx: Reading, settings: Settings, person: Person, moment: Moment) -
         person.user,
         person.credential.text,
         person.address,
-        tx.factor(person.user) is not None,
+        tx.has_factor(person.user),
         session if left else None,
         moment.at + left if left else 0,
         tx.recovery_codes_left(person.user),

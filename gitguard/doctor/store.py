@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.factor.keyring import Keyring
 from gitguard.store.chain import check
-from gitguard.store.contract import Store
+
+if TYPE_CHECKING:
+    from gitguard.store.contract import Store
 
 
 def store_findings(store: Store) -> Iterator[Finding]:
@@ -49,7 +52,7 @@ def store_findings(store: Store) -> Iterator[Finding]:
 def secret_findings(store: Store, ring: Keyring) -> Iterator[Finding]:
     """Every TOTP secret decrypts under the key file that is there."""
     with store.reading() as tx:
-        factors = tx.factors()
+        factors = tx.totp_factors()
     broken = [factor.user for factor in factors if not ring.can_decrypt(factor)]
     if broken:
         yield gap(

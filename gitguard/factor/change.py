@@ -8,19 +8,23 @@ Nothing here asks: what needs a code raises ProofWanted, and is called again wit
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from gitguard.factor.attempt import Proof, TypedCode
 from gitguard.factor.changes import note_change
 from gitguard.factor.code import new_recovery_code
-from gitguard.factor.enrolment import put_recovery_codes
+from gitguard.factor.context import ProofContext
 from gitguard.factor.known_networks import is_known_network
-from gitguard.factor.person import Person
-from gitguard.factor.proof import Lasting, Proof, ProofContext, check_person, prove, record
+from gitguard.factor.person import Person, record
+from gitguard.factor.proof import Lasting, check_person, prove
+from gitguard.factor.recovery import drop_factors, put_recovery_codes
 from gitguard.message.reasons import Refusal, printable
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
-from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Session
+
+if TYPE_CHECKING:
+    from gitguard.store.contract import Reading, Writing
 
 FRESH_SECONDS = 300
 
@@ -33,7 +37,7 @@ class ProofWanted(Exception):  # noqa: N818 - a question, not an error
 
 def require_enrolled(tx: Reading, person: Person) -> None:
     """Raises Refusal("enrolment-required") unless `person` has a second factor."""
-    if tx.factor(person.user) is None:
+    if not tx.has_factor(person.user):
         raise Refusal("enrolment-required")
 
 
@@ -53,7 +57,7 @@ def with_proof(
     is, and what `prove` raises.
     """
     if typed is not None:
-        return prove(context, person, typed, moment, lambda tx, _: change(tx), lasting)
+        return prove(context, person, TypedCode(typed), moment, lambda tx, _: change(tx), lasting)
     with context.store.writing() as tx:
         context = context.renewed()
         check_person(tx, person)
@@ -76,7 +80,7 @@ def prove_known(context: ProofContext, person: Person, moment: Moment, typed: by
             return
     if typed is None:
         raise ProofWanted
-    prove(context, person, typed, moment, lambda _tx, _proof: None, Lasting.YES)
+    prove(context, person, TypedCode(typed), moment, lambda _tx, _proof: None, Lasting.YES)
 
 
 def _is_good(context: ProofContext, session: Session, moment: Moment, at_most_seconds: int | None) -> bool:
@@ -101,7 +105,7 @@ def replace_recovery_codes(
         note_change(tx, "recovery-codes-replaced", person, moment)
         return codes
 
-    return prove(context, person, typed, moment, change, Lasting.YES)
+    return prove(context, person, TypedCode(typed), moment, change, Lasting.YES)
 
 
 def remove(context: ProofContext, person: Person, typed: bytes, moment: Moment) -> list[Session]:
@@ -111,14 +115,14 @@ def remove(context: ProofContext, person: Person, typed: bytes, moment: Moment) 
         if not context.renewed().settings.account.allow_remove:
             text = "this server does not let people remove their second factor; ask your server admin"
             raise Refusal("forbidden", text=text)
-        tx.drop_factor(person.user)
+        drop_factors(tx, person.user)
         tx.set_always(person.user, on=False)
         ended = tx.end_sessions(person.user)
         record(tx, "factor-removed", person, moment, method=proof.method)
         note_change(tx, "factor-removed", person, moment)
         return ended
 
-    return prove(context, person, typed, moment, change, Lasting.YES)
+    return prove(context, person, TypedCode(typed), moment, change, Lasting.YES)
 
 
 def set_always(

@@ -10,32 +10,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from gitguard.factor import invite
+from gitguard.factor.attempt import Proof, TypedCode
 from gitguard.factor.changes import note_change
 from gitguard.factor.code import new_recovery_code, read_code
-from gitguard.factor.person import Person
-from gitguard.factor.proof import (
-    Lasting,
-    Proof,
-    ProofContext,
-    charge,
-    check_clock,
-    check_person,
-    check_throttle,
-    open_session,
-    prove,
-    record,
-)
+from gitguard.factor.context import ProofContext
+from gitguard.factor.guessing import charge, check_throttle
+from gitguard.factor.person import Person, record
+from gitguard.factor.proof import Lasting, check_clock, check_person, open_session, prove
+from gitguard.factor.recovery import put_recovery_codes
 from gitguard.factor.totp import Parameters, fitting_steps, new_secret
 from gitguard.message.reasons import Refusal
 from gitguard.session.methods import ENROLMENT
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of
-from gitguard.store.contract import Reading, Writing
-from gitguard.store.rows import Factor, Session
+from gitguard.store.rows import Session, TotpFactor
+
+if TYPE_CHECKING:
+    from gitguard.store.contract import Reading, Writing
 
 PENDING_SECONDS = 600
 TRIES = 3
@@ -71,7 +67,7 @@ class Enrolled(Struct, frozen=True):
 def needs_authorization(context: ProofContext, tx: Reading, person: Person) -> bool:
     """Whether an invite or a fresh factor must be given before anything is shown."""
     user = tx.user(person.user)
-    if tx.factor(person.user) is not None or user is None or user.enrolled_once:
+    if tx.has_factor(person.user) or user is None or user.enrolled_once:
         return True
     if context.settings.is_server_admin(person.user):
         return True  # or a stolen key of one who has not enrolled yet would be the whole server
@@ -95,7 +91,7 @@ def authorize_enrolment(
             return EnrolmentAuthorization("open")
         if token is not None:
             authorization = _by_invite(context, tx, person, token, moment)
-        elif given is None or tx.factor(person.user) is None:
+        elif given is None or not tx.has_factor(person.user):
             garbled = "that is not a whole invite; copy all of it, or ask your server admin for a new one"
             raise Refusal("invite-required", text=garbled if given else "")
     if token is None:
@@ -129,7 +125,7 @@ def _by_factor(context: ProofContext, person: Person, typed: bytes, moment: Mome
         record(tx, "enrolment-begun", person, moment, method=proof.method)
         return EnrolmentAuthorization("factor", proof.enrolment.encode())
 
-    return prove(context, person, typed, moment, change, Lasting.BUT_FOR_RECOVERY)
+    return prove(context, person, TypedCode(typed), moment, change, Lasting.BUT_FOR_RECOVERY)
 
 
 def begin(
@@ -169,7 +165,7 @@ def confirm(
         context = context.renewed()
         check_person(tx, person)
         check_clock(tx, moment)
-        before, user = tx.factor(person.user), tx.user(person.user)
+        before, user = tx.totp_of(person.user), tx.user(person.user)
         was_enrolled = user is not None and user.enrolled_once
         check_authorization(context, tx, person, pending.authorization, moment)
         _store(context, tx, person, pending, max(fits), moment)
@@ -195,7 +191,7 @@ def check_authorization(
     context: ProofContext, tx: Writing, person: Person, authorization: EnrolmentAuthorization, moment: Moment
 ) -> None:
     """Raises Refusal("invite-required") unless the authorization still stands."""
-    factor = tx.factor(person.user)
+    factor = tx.totp_of(person.user)
     stored = tx.invite(person.user)
     if authorization.kind == "open":
         good = not needs_authorization(context, tx, person)
@@ -217,15 +213,10 @@ def _store(
     enrolment = os.urandom(8).hex()
     # Inside the transaction: a rotation since the secret was shown has dropped the key that we began with.
     cipher_key, sealed = context.keyring.renewed().encrypt(person.user, enrolment, parameters.secret)
-    tx.put_factor(
-        Factor(
+    tx.put_totp(
+        TotpFactor(
             person.user, enrolment, sealed, cipher_key, parameters.digits, parameters.period_seconds,
             parameters.algorithm, step, moment.at,
         )
     )  # fmt: skip
     put_recovery_codes(context, tx, person.user, pending.recovery_codes)
-
-
-def put_recovery_codes(context: ProofContext, tx: Writing, user: str, codes: tuple[str, ...]) -> None:
-    """Store `codes` as keyed hashes in place of the user's old set."""
-    tx.put_recovery_codes(user, [context.keyring.digest("recovery", user, code) for code in codes])

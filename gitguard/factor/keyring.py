@@ -14,7 +14,7 @@ from _blake2 import blake2b
 from gitguard.machine.files import replace, temporary_file
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
-from gitguard.store.rows import Factor
+from gitguard.store.rows import TotpFactor
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -50,7 +50,7 @@ class Keyring:
             nonce, secret.encode(), _bound(user, enrolment, name)
         )
 
-    def can_decrypt(self, factor: Factor) -> bool:
+    def can_decrypt(self, factor: TotpFactor) -> bool:
         """Whether the secret of `factor` was encrypted under one of these keys, for it."""
         try:
             self.decrypt(factor)
@@ -58,7 +58,7 @@ class Keyring:
             return False
         return True
 
-    def decrypt(self, factor: Factor) -> str:
+    def decrypt(self, factor: TotpFactor) -> str:
         """The secret of `factor`. Raises Refusal("store-unavailable") if it was not encrypted for it."""
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM

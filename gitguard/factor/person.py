@@ -1,10 +1,16 @@
-"""Who types."""
+"""Who types, and the records of what they do about themselves."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from gitguard.session.credential import Credential
+
+if TYPE_CHECKING:
+    from gitguard.session.moment import Moment
+    from gitguard.store.contract import Writing
 
 
 class Person(Struct, frozen=True):
@@ -22,3 +28,16 @@ class Person(Struct, frozen=True):
     def budget_key(self) -> str:
         """Wrong codes count against this credential; otherwise each sign-in would get a fresh budget."""
         return (self.signed_in_by or self.credential).text
+
+
+def record(tx: Writing, event: str, person: Person, moment: Moment, **details: object) -> None:
+    """One audit record of something that `person` did about themselves."""
+    tx.record(
+        event,
+        moment.at,
+        person.user,
+        user=person.user,
+        key=person.credential.text,
+        address=person.address,
+        **details,
+    )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
+from gitguard.factor.attempt import Proof, TypedCode
 from gitguard.factor.changes import told
+from gitguard.factor.context import ProofContext
 from gitguard.factor.person import Person
-from gitguard.factor.proof import Proof, ProofContext, open_session, prove
+from gitguard.factor.proof import open_session, prove
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
+
+if TYPE_CHECKING:
+    from gitguard.store.contract import Writing
 
 
 class Verified(Struct, frozen=True):
@@ -27,6 +33,6 @@ def verify(context: ProofContext, person: Person, typed: bytes, moment: Moment) 
 
     def change(tx: Writing, proof: Proof) -> Verified:
         told(tx, person, moment)
-        return Verified(open_session(context, tx, person, moment, proof.method), proof)
+        return Verified(open_session(context, tx, person, moment, proof.method, proof.verified), proof)
 
-    return prove(context, person, typed, moment, change)
+    return prove(context, person, TypedCode(typed), moment, change)

@@ -76,10 +76,6 @@ class Refusal(Exception):  # noqa: N818 - the field's own word; it is raised, an
         words = {"detail": self.detail, "text": self.text, "hint": self.hint, **changes}
         return Refusal(self.reason, **words, **self.facts)  # type: ignore[arg-type]
 
-    def __reduce__(self) -> "tuple[object, ...]":
-        """How it is written down and read back."""
-        return (_refusal, (self.reason, self.detail, self.text, self.hint, self.facts))
-
     @property
     def exit_status(self) -> int:
         """The status this reason leaves with; an unknown reason is an internal error, never 0."""
@@ -89,10 +85,6 @@ class Refusal(Exception):  # noqa: N818 - the field's own word; it is raised, an
     def is_our_fault(self) -> bool:
         """Whether something is broken on the server, so that the person can only tell its admin."""
         return self.exit_status == 1 or (self.exit_status >= 30 and self.reason != "busy")
-
-
-def _refusal(reason: str, detail: str, text: str, hint: str, facts: "dict[str, object]") -> Refusal:
-    return Refusal(reason, detail, text=text, hint=hint, **facts)
 
 
 def machine_fault(what: str, error: OSError) -> Refusal:

@@ -6,9 +6,21 @@ an SSH key's fingerprint, anything else with its kind in front. Plain dialect: g
 
 from gitguard.identity.names import is_fingerprint
 
-SSH_KEY = "ssh-key"
-KINDS = (SSH_KEY, "web", "http", "uid")
 LONGEST_ID = 128
+SSH_KEY = "ssh-key"
+
+
+def _is_word(id_: str) -> bool:
+    """A browser session's hash, an HTTP login."""
+    return 0 < len(id_) <= LONGEST_ID and id_.isascii() and all(c.isalnum() or c in "._-@" for c in id_)
+
+
+def _is_uid(id_: str) -> bool:
+    return id_.isascii() and id_.isdigit() and len(id_) <= 10
+
+
+# Kind -> whether an id of it is well formed. MUST: what is of no kind in the table is nobody's credential.
+KINDS = {SSH_KEY: is_fingerprint, "web": _is_word, "http": _is_word, "uid": _is_uid}
 
 
 class Credential:
@@ -28,16 +40,7 @@ class Credential:
     @property
     def is_well_formed(self) -> bool:
         """Whether it can be anyone's. MUST: what is of no known kind is not."""
-        if self.kind == SSH_KEY:
-            return is_fingerprint(self.id)
-        if self.kind == "uid":
-            return self.id.isascii() and self.id.isdigit() and len(self.id) <= 10
-        return (
-            self.kind in KINDS
-            and 0 < len(self.id) <= LONGEST_ID
-            and self.id.isascii()
-            and all(c.isalnum() or c in "._-@" for c in self.id)
-        )
+        return self.kind in KINDS and KINDS[self.kind](self.id)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Credential) and (self.kind, self.id) == (other.kind, other.id)
@@ -56,7 +59,7 @@ NONE = Credential(SSH_KEY, "")
 def credential_of(text: str) -> Credential:
     """The credential that `text` names; what names none is an SSH key that nobody can have."""
     kind, colon, id_ = text.partition(":")
-    if colon and kind in KINDS[1:]:
+    if colon and kind != SSH_KEY and kind in KINDS:
         return Credential(kind, id_)
     return Credential(SSH_KEY, text)
 

@@ -16,7 +16,6 @@ from gitguard.store.rows import (
     Browser,
     Change,
     Counts,
-    Factor,
     Failure,
     Guessing,
     Key,
@@ -24,6 +23,7 @@ from gitguard.store.rows import (
     Repository,
     Session,
     SignInLink,
+    TotpFactor,
     User,
 )
 from gitguard.store.sql import containing as like
@@ -147,12 +147,15 @@ class Reader(TrailReader):
         row = self._one(f"SELECT user_name FROM {table} WHERE {column} = ?", credential.text)  # noqa: S608 - of two words
         return None if row is None else str(row[0])
 
-    def factor(self, user: str) -> Factor | None:
-        row = self._one(f"{_FACTOR} WHERE user_name = ?", user)
-        return None if row is None else Factor(*row)
+    def has_factor(self, user: str) -> bool:
+        return self._one("SELECT 1 FROM factors WHERE user_name = ?", user) is not None
 
-    def factors(self) -> list[Factor]:
-        return [Factor(*row) for row in self._all(f"{_FACTOR} ORDER BY user_name")]
+    def totp_of(self, user: str) -> TotpFactor | None:
+        row = self._one(f"{_FACTOR} WHERE user_name = ?", user)
+        return None if row is None else TotpFactor(*row)
+
+    def totp_factors(self) -> list[TotpFactor]:
+        return [TotpFactor(*row) for row in self._all(f"{_FACTOR} ORDER BY user_name")]
 
     def recovery_codes_left(self, user: str) -> int:
         count: int = self._one(

@@ -11,7 +11,6 @@ from gitguard.store.rows import (
     Browser,
     Change,
     Counts,
-    Factor,
     Failure,
     Guessing,
     Key,
@@ -19,6 +18,7 @@ from gitguard.store.rows import (
     Repository,
     Session,
     SignInLink,
+    TotpFactor,
     User,
 )
 from gitguard.store.trail_contract import TrailReading
@@ -74,11 +74,14 @@ class Reading(TrailReading, Protocol):
     def owner(self, credential: Credential) -> str | None:
         """The user that a credential of any kind belongs to, None for nobody's."""
 
-    def factor(self, user: str) -> Factor | None:
-        """The second factor of `user`, None if they have none."""
+    def has_factor(self, user: str) -> bool:
+        """Whether `user` is enrolled: has a second factor, of whichever kind."""
 
-    def factors(self) -> list[Factor]:
-        """Every second factor, by user."""
+    def totp_of(self, user: str) -> TotpFactor | None:
+        """The authenticator app of `user`, None for none."""
+
+    def totp_factors(self) -> list[TotpFactor]:
+        """Every authenticator app, by user."""
 
     def recovery_codes_left(self, user: str) -> int:
         """How many recovery codes of `user` are not burned."""

@@ -57,7 +57,7 @@ class Key(Struct, frozen=True):
         return self.is_hardware and self.verify_required
 
 
-class Factor(Struct, frozen=True):
+class TotpFactor(Struct, frozen=True):
     """One enrolled authenticator. `secret` is encrypted; `last_step` is the replay watermark."""
 
     user: str

@@ -18,12 +18,12 @@ from gitguard.store.rows import (
     BreakGlass,
     Browser,
     Change,
-    Factor,
     Key,
     NearMiss,
     Repository,
     Session,
     SignInLink,
+    TotpFactor,
 )
 from gitguard.store.trail import TrailWriter
 
@@ -109,8 +109,8 @@ class Writer(Reader, TrailWriter):
         self._change("DELETE FROM sign_in_links WHERE hash = ?", hash_)
         return link
 
-    def put_factor(self, factor: Factor) -> None:
-        self.drop_factor(factor.user)
+    def put_totp(self, factor: TotpFactor) -> None:
+        self.drop_totp(factor.user)
         self._change(
             "INSERT INTO factors (user_name, enrolment, secret, cipher_key, digits, period_seconds, algorithm,"
             " last_step, enrolled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -124,9 +124,9 @@ class Writer(Reader, TrailWriter):
             "UPDATE factors SET secret = ?, cipher_key = ? WHERE user_name = ?", secret, cipher_key, user
         )
 
-    def drop_factor(self, user: str) -> bool:
-        for table in ("recovery_codes", "burned_steps", "near_misses"):
-            self._change(f"DELETE FROM {table} WHERE user_name = ?", user)  # noqa: S608 - one of three words
+    def drop_totp(self, user: str) -> bool:
+        for table in ("burned_steps", "near_misses"):
+            self._change(f"DELETE FROM {table} WHERE user_name = ?", user)  # noqa: S608 - one of two words
         return self._change("DELETE FROM factors WHERE user_name = ?", user) > 0
 
     def advance_step(self, user: str, step: int) -> None:
@@ -136,9 +136,12 @@ class Writer(Reader, TrailWriter):
         self._change("DELETE FROM burned_steps WHERE user_name = ? AND step <= ?", user, step)
 
     def put_recovery_codes(self, user: str, hashes: list[bytes]) -> None:
-        self._change("DELETE FROM recovery_codes WHERE user_name = ?", user)
+        self.drop_recovery_codes(user)
         for digest in hashes:
             self._change("INSERT INTO recovery_codes (hash, user_name) VALUES (?, ?)", digest, user)
+
+    def drop_recovery_codes(self, user: str) -> int:
+        return self._change("DELETE FROM recovery_codes WHERE user_name = ?", user)
 
     def void_recovery_codes(self) -> int:
         return self._change("DELETE FROM recovery_codes")

@@ -11,12 +11,12 @@ from gitguard.store.rows import (
     BreakGlass,
     Browser,
     Change,
-    Factor,
     Key,
     NearMiss,
     Repository,
     Session,
     SignInLink,
+    TotpFactor,
 )
 from gitguard.store.trail_contract import TrailWriting
 
@@ -69,14 +69,17 @@ class Writing(Reading, TrailWriting, Protocol):
     def take_link(self, hash_: bytes) -> SignInLink | None:
         """The sign-in link of this hash, expired or not, which is used up by that; None for none."""
 
-    def put_factor(self, factor: Factor) -> None:
-        """Set the second factor of its user, in place of any before it, with all that hung on that one."""
+    def put_totp(self, factor: TotpFactor) -> None:
+        """Set the authenticator app of its user, in place of any before it, with all that hung on that one."""
 
     def replace_secret(self, user: str, secret: bytes, cipher_key: str) -> None:
         """The same secret, encrypted under another key."""
 
-    def drop_factor(self, user: str) -> bool:
-        """Take the second factor away with recovery codes, burned steps and near misses; whether it was there."""
+    def drop_totp(self, user: str) -> bool:
+        """Take the authenticator app away with its burned steps and near misses; whether it was there."""
+
+    def drop_recovery_codes(self, user: str) -> int:
+        """Take the recovery codes away, used ones too; how many there were."""
 
     def advance_step(self, user: str, step: int) -> None:
         """Move the watermark to `step`, never back, and forget the burned steps below it."""

@@ -251,6 +251,6 @@ def _over() -> ResponseReturnValue:
     """Nothing is begun here: it took too long, or it is done, and someone came back to its page."""
     context = current()
     with context.installation.store.reading() as tx:
-        factor = tx.factor(context.person.user)
+        factor = tx.totp_of(context.person.user)
     done = factor is not None and 0 <= context.moment.at - factor.enrolled_at < LATELY_SECONDS
     return show("set_up_over.html", status=410, done=done)

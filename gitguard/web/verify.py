@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from gitguard.action import requests
 from gitguard.action.requests import ApprovalRequest, Denied
+from gitguard.factor.attempt import Proof
 from gitguard.factor.enrolment import EnrolmentAuthorization
-from gitguard.factor.proof import Proof
 from gitguard.factor.verification import verify as open_by_code
 from gitguard.message.moments import day
 from gitguard.message.reasons import Refusal

@@ -420,7 +420,7 @@ def _session_for(h: House) -> object:
 def _begin_again(h: House) -> object:
     person, _ = h.enrolled()
     with h.site.store.reading() as tx:
-        factor = tx.factor(person.user)
+        factor = tx.totp_of(person.user)
     assert factor is not None
     return second_factor.begin_enrolment_again(
         h.site, person, EnrolmentAuthorization("factor", factor.enrolment.encode()), h.moment

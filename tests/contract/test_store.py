@@ -59,7 +59,7 @@ def test_changes_say_whether_they_did(bench: Bench) -> None:
     """MUST 3: a count or a bool, never an exception for "not there"."""
     with bench.desk.store.writing() as tx:
         assert not tx.remove_key("SHA256:none")
-        assert not tx.drop_factor("nobody")
+        assert not tx.drop_totp("nobody")
         assert not tx.drop_invite("nobody")
         assert not tx.forget_repository("none")
         assert tx.end_sessions("nobody") == []
@@ -104,7 +104,7 @@ def test_near_misses_and_burned_steps(bench: Bench) -> None:
         tx.advance_step("alice", 3)
         assert not tx.is_burned("alice", 10)
         assert tx.is_burned("alice", 20)
-        assert (factor := tx.factor("alice")) is not None
+        assert (factor := tx.totp_of("alice")) is not None
         assert factor.last_step == 15, "the watermark never goes back"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import marshal
 import os
-import pickle
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from gitguard.decision.command import parse, quote, read_command
 from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision
 from gitguard.decision.request import Request
+from gitguard.decision.wire import LONGEST_BYTES, pack, unpack
 from gitguard.gate.edge import request_of
 from gitguard.host.places import places_of
 from gitguard.message.reasons import Refusal
@@ -341,12 +342,29 @@ def test_a_decision_is_a_value(site: Direct, alice: Person) -> None:
         "2fa help",
     ):
         decision = asked(site, alice, line)
-        again = pickle.loads(pickle.dumps(decision))
+        again = unpack(pack(decision))
+        assert pack(again) == pack(decision)
         if decision.command is not None and decision.command.kind == "own":
+            assert again.command is not None
             assert again.command.words == decision.command.words
             continue
         assert line_of(again, "id") == line_of(decision, "id")
         assert reason(again) == reason(decision)
+
+
+def test_an_answer_that_is_none_is_refused(site: Direct, alice: Person) -> None:
+    """ATTACK: cut, longer than it may be, of another version, another shape, or with code in it. EXPECTED: a refusal each."""
+    whole = pack(asked(site, alice, "git-upload-pack 'app'"))
+    values = list(marshal.loads(whole))
+    other = [
+        b"", whole[: len(whole) // 2], whole + b"x" * LONGEST_BYTES, marshal.dumps(1), marshal.dumps(()),
+        marshal.dumps((99, *values[1:])), marshal.dumps(tuple(values[:-1])), marshal.dumps((*values[:1], 7, *values[2:])),
+        marshal.dumps((*values[:-1], compile("1", "x", "eval"))),
+    ]  # fmt: skip
+    for data in other:
+        with pytest.raises(Refusal) as told:
+            unpack(data)
+        assert told.value.reason == "internal-error"
 
 
 def test_a_name_is_folded_in_one_way(site: Direct, alice: Person) -> None:

@@ -11,8 +11,8 @@ from gitguard.action import steps
 from gitguard.action.keys import key_row
 from gitguard.config.schema import Throttle
 from gitguard.config.types import Limit
+from gitguard.factor.guessing import MANY_USERS
 from gitguard.factor.person import Person
-from gitguard.factor.proof import MANY_USERS
 from gitguard.factor.throttle import retry_at, shrunk
 from gitguard.factor.verification import verify
 from gitguard.host.key_options import NewKey

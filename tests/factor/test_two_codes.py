@@ -54,7 +54,7 @@ def test_a_change_that_lasts_takes_two_codes_from_a_strange_network(bench: Bench
         user = tx.user("alice")
         assert user is not None
         assert user.always
-        assert tx.factor("alice") is not None
+        assert tx.has_factor("alice")
         events = [record.record["event"] for record in tx.audit()]
     assert events[-1] == "first-code"
     assert codes_left(bench) == before

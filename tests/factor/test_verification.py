@@ -9,9 +9,8 @@ import pytest
 from gitguard.config.schema import SecondFactor, SessionTable
 from gitguard.factor import change
 from gitguard.factor.code import new_recovery_code
-from gitguard.factor.enrolment import put_recovery_codes
 from gitguard.factor.person import Person
-from gitguard.factor.proof import void_recovery_codes_if_off
+from gitguard.factor.recovery import put_recovery_codes, void_recovery_codes_if_off
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import ssh_key
@@ -344,7 +343,7 @@ def test_what_cannot_be_recorded_lets_nobody_in(bench: Bench) -> None:
     assert sessions(bench) == 0
     bench.backend.meddle("ALTER TABLE gone RENAME TO audit")
     with bench.desk.store.reading() as tx:
-        assert (factor := tx.factor("alice")) is not None
+        assert (factor := tx.totp_of("alice")) is not None
         assert factor.last_step == 0
     assert verify(bench.desk, bench.alice, bench.code(), bench.now)
 

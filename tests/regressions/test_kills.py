@@ -113,7 +113,7 @@ def load(bench: Bench) -> Iterator[None]:
 def state(bench: Bench) -> tuple[int, int, int, int, int]:
     """(watermark, when the session was verified, failures, recovery codes left, records that count)."""
     with bench.desk.store.reading() as tx:
-        factor = tx.factor("alice")
+        factor = tx.totp_of("alice")
         sessions = tx.sessions("alice")
         records = [r for r in tx.audit() if r.record["event"] != "noise"]
         return (
@@ -171,7 +171,7 @@ def test_enrolling_is_all_or_nothing(bench: Bench, load: None) -> None:
 
     def snapshot() -> tuple[str, bool, list[int], int]:
         with bench.desk.store.reading() as tx:
-            factor = tx.factor("alice")
+            factor = tx.totp_of("alice")
             events = [
                 r.record["event"] for r in tx.audit() if r.record["event"] in ("enrolled", "session-opened")
             ]

@@ -22,6 +22,7 @@ from gitguard.client import prompt_lock, ssh_wrapper
 from gitguard.client.remote import Server as Remote
 from gitguard.client.remote import SshCommand, ssh_command
 from gitguard.config.load import load
+from gitguard.factor.attempt import TypedCode
 from gitguard.factor.change import require_enrolled
 from gitguard.factor.person import Person
 from gitguard.factor.proof import prove
@@ -169,9 +170,9 @@ def test_what_is_no_address(text: str) -> None:
 def test_no_factor_no_proof(bench: Bench) -> None:
     """Anyone who calls `prove` for someone without a second factor: refused in words, and nothing is counted."""
     with bench.desk.store.writing() as tx:
-        tx.drop_factor("alice")
+        tx.drop_totp("alice")
     with pytest.raises(Refusal) as told:
-        prove(bench.desk, bench.alice, bench.code(), bench.now, lambda _tx, _proof: None)
+        prove(bench.desk, bench.alice, TypedCode(bench.code()), bench.now, lambda _tx, _proof: None)
     assert told.value.reason == "enrolment-required"
     with bench.desk.store.reading() as tx:
         assert not tx.failures("alice", 0)

@@ -177,7 +177,7 @@ def test_a_store_of_the_first_schema_is_taken_along(tmp_path: Path) -> None:
             ("alice", "active", True), ("bob", "active", False), ("carol", "suspended", False),
         ]  # fmt: skip
         assert [(key.user, key.limits, key.behind) for key in tx.keys("alice")] == [("alice", "", ())] * 2
-        assert tx.factor("alice") is not None
+        assert tx.has_factor("alice")
         assert tx.recovery_codes_left("alice") == 6
         assert tx.invite("bob") is not None
         app = tx.repository("team/app")
@@ -222,7 +222,7 @@ def test_a_store_of_the_third_schema_is_taken_along(tmp_path: Path) -> None:
     store = taken_along(tmp_path, 3)
     with store.reading() as tx:
         assert [(user.name, user.always) for user in tx.users()] == [("alice", True), ("bob", False)]
-        assert tx.factor("alice") is not None
+        assert tx.has_factor("alice")
         assert tx.invite("bob") is not None
         app = tx.repository("team/app")
         assert app is not None

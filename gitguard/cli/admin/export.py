@@ -19,7 +19,7 @@ def export(context: AdminContext) -> None:
             {
                 "name": user.name,
                 "state": user.state,
-                "enrolled": tx.factor(user.name) is not None,
+                "enrolled": tx.has_factor(user.name),
                 "always": user.always,
                 # By fingerprint: when a key came is not part of the state, and two servers may have it otherwise.
                 "keys": [_key(key) for key in sorted(tx.keys(user.name), key=lambda key: key.fingerprint)],
