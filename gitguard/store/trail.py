@@ -24,18 +24,18 @@ class TrailReader(Sql):
     ) -> list[AuditRecord]:
         if before is None:
             before = self._one("SELECT COALESCE(MAX(seq), 0) + 1 FROM audit")[0]
-        sql, values = f"{_RECORD} WHERE seq < ?", [before]
-        if user:
-            sql += " AND seq >= ? AND record LIKE ? ESCAPE '!'"
-            values += [before - within, containing(json.dumps(user))]
+        if not user:
+            rows = self._all(f"{_RECORD} WHERE seq < ? ORDER BY seq DESC LIMIT ?", before, most)
+            return [AuditRecord._make(row) for row in rows]
+        least, named = before - within, containing(json.dumps(user))
+        sql = f"{_RECORD} WHERE seq < ? AND seq >= ? AND record LIKE ? ESCAPE '!' ORDER BY seq DESC LIMIT ?"
         found: list[AuditRecord] = []
-        for row in self._each(f"{sql} ORDER BY seq DESC", *values):
-            record = AuditRecord._make(row)
-            if len(found) == most:
-                break
-            if not user or record.record.get("user") == user:
-                found.append(record)
-        return found
+        # The text may name the user in another place: page by page, until there are enough.
+        while len(found) < most and (rows := self._all(sql, before, least, named, most)):
+            page = [AuditRecord._make(row) for row in rows]
+            found += [record for record in page if record.record.get("user") == user]
+            before = page[-1].seq
+        return found[:most]
 
     def latest_of(
         self, events: tuple[str, ...], after: int, most: int, within: int = 20_000, *, oldest: bool = False
