@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 
 import pyotp
 
 from lab.installation import Installation
+from lab.meddling import meddle
 from lab.person import Person
 
 
@@ -31,22 +31,17 @@ class Clock(Installation):
 
     def clear_watermark(self, person: Person) -> None:
         """Pretend that earlier codes were used long ago, so that a test need not wait half a minute."""
-        with sqlite3.connect(self.store, timeout=5) as store:
-            store.execute("UPDATE factors SET last_step = ? WHERE user_name = ?", (step() - 5, person.name))
-        store.close()
+        meddle(self.store, "UPDATE factors SET last_step = ? WHERE user_name = ?", (step() - 5, person.name))
         person.last_step = 0
 
     def age_sessions(self, seconds: int) -> None:
         """Make every session `seconds` older, by both clocks."""
-        with sqlite3.connect(self.store, timeout=5) as store:
-            store.execute(
-                "UPDATE sessions SET verified_at = verified_at - ?, boot_seconds = boot_seconds - ?",
-                (seconds, seconds),
-            )
-        store.close()
+        meddle(
+            self.store,
+            "UPDATE sessions SET verified_at = verified_at - ?, boot_seconds = boot_seconds - ?",
+            (seconds, seconds),
+        )
 
     def end_sessions(self) -> None:
         """Forget every session, as if nobody had verified."""
-        with sqlite3.connect(self.store, timeout=5) as store:
-            store.execute("DELETE FROM sessions")
-        store.close()
+        meddle(self.store, "DELETE FROM sessions")

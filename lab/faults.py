@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.meddling import meddle, written_by_another
 from lab.server import Direct, Person
 
 ACTIONS = ("read", "push", "verify", "enrol", "toggle")
@@ -97,9 +98,7 @@ def once(change: Callable[[Installation], object]) -> Break:
 
 def _sql(statement: str) -> Break:
     def change(site: Installation) -> None:
-        with sqlite3.connect(site.server.store) as store:
-            store.execute(statement)
-        store.close()
+        meddle(site.server.store, statement)
 
     return once(change)
 
@@ -115,9 +114,7 @@ def _overwritten(site: Installation, data: bytes) -> None:
 
 
 def _truncated(site: Installation) -> None:
-    with sqlite3.connect(site.server.store) as store:
-        store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    store.close()
+    meddle(site.server.store, "PRAGMA wal_checkpoint(TRUNCATE)")
     _drop_side_files(site)
     os.truncate(site.server.store, 5000)
 
@@ -129,13 +126,8 @@ def _missing(site: Installation) -> None:
 
 @contextmanager
 def _locked(site: Installation) -> Iterator[None]:
-    store = sqlite3.connect(site.server.store, isolation_level=None)
-    store.execute("BEGIN IMMEDIATE")
-    try:
+    with written_by_another(site.server.store):
         yield
-    finally:
-        store.execute("ROLLBACK")
-        store.close()
 
 
 @contextmanager
@@ -232,11 +224,9 @@ def _clock_forward(site: Installation) -> None:
 
 
 def _shift(site: Installation, seconds: int) -> None:
-    with sqlite3.connect(site.server.store) as store:
-        store.execute("UPDATE sessions SET verified_at = verified_at + ?", (seconds,))
-        store.execute("UPDATE clock SET latest_at = latest_at + ?", (seconds,))
-        store.execute("UPDATE invites SET expires_at = expires_at + ?", (seconds,))
-    store.close()
+    meddle(site.server.store, "UPDATE sessions SET verified_at = verified_at + ?", (seconds,))
+    meddle(site.server.store, "UPDATE clock SET latest_at = latest_at + ?", (seconds,))
+    meddle(site.server.store, "UPDATE invites SET expires_at = expires_at + ?", (seconds,))
 
 
 def _state(name: str, change: Callable[[Path], object]) -> Break:
@@ -320,11 +310,11 @@ def _age_quietly(site: Installation) -> None:
     """Let the verification before be older than a change accepts, and its code long ago, if the store lets us."""
     site.alice.last_step = 0
     try:
-        with sqlite3.connect(site.server.store, timeout=0.1) as store:
-            store.execute("UPDATE factors SET last_step = 0")
-            store.execute(
-                "UPDATE sessions SET verified_at = verified_at - 400, boot_seconds = boot_seconds - 400 WHERE verified_at > strftime('%s') - 400"
-            )
-        store.close()
+        meddle(site.server.store, "UPDATE factors SET last_step = 0", patience=0.1)
+        meddle(
+            site.server.store,
+            "UPDATE sessions SET verified_at = verified_at - 400, boot_seconds = boot_seconds - 400 WHERE verified_at > strftime('%s') - 400",
+            patience=0.1,
+        )
     except sqlite3.Error:
         return  # broken on purpose: the action asks the same store

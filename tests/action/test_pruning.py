@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from gitguard.session.scope import scope_of
 from gitguard.store.opening import audit_head
 from gitguard.store.rows import Change
 from gitguard.store.sqlite import SqliteStore, _is_closed_to_us
+from lab.meddling import rows
 from lab.server import Direct
 from tests.action.test_without_a_terminal import ACTOR, House, house
 
@@ -26,13 +26,8 @@ LONG = TOLD_SECONDS + pruning.KEPT_SECONDS
 
 def counts(house: House) -> dict[str, int]:
     """Rows of each table that is pruned."""
-    with sqlite3.connect(house.server.store) as store:
-        found = {
-            table: store.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("sessions", "failures", "invites", "changes")
-        }
-    store.close()
-    return found
+    tables = ("sessions", "failures", "invites", "changes")
+    return {table: rows(house.server.store, f"SELECT count(*) FROM {table}")[0][0] for table in tables}
 
 
 def test_a_year_is_pruned_to_what_counts(house: House) -> None:

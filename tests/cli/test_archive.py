@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from gitguard.action import trail
 from gitguard.action.installation import open_installation
 from gitguard.session.moment import Moment, now
 from gitguard.store.chain import GENESIS, link, text_of
+from lab.meddling import meddle, meddle_many, rows
 from lab.server import Direct
 
 pytestmark = pytest.mark.e2e
@@ -25,17 +25,14 @@ def site(tmp_path: Path) -> Direct:
     server = Direct(tmp_path / "site")
     server.install()
     at = now().at
-    with sqlite3.connect(server.store) as store:
-        last, digest = 0, GENESIS
-        store.execute("DELETE FROM audit")
-        for number in range(1, 51):
-            text = text_of(
-                {"event": "probe", "at": at - 730 * DAY + number, "actor": "test", "number": number}
-            )
-            digest = link(digest, number, text)
-            store.execute("INSERT INTO audit VALUES (?, ?, ?)", (number, text, digest))
-            last = number
-    store.close()
+    last, digest, trail = 0, GENESIS, []
+    for number in range(1, 51):
+        text = text_of({"event": "probe", "at": at - 730 * DAY + number, "actor": "test", "number": number})
+        digest = link(digest, number, text)
+        trail.append((number, text, digest))
+        last = number
+    meddle(server.store, "DELETE FROM audit")
+    meddle_many(server.store, "INSERT INTO audit VALUES (?, ?, ?)", trail)
     (server.home / "log" / "audit.head").write_text(f"{last} {digest.hex()}\n")
     server.admin("user", "add", "alice")
     return server
@@ -93,21 +90,10 @@ def test_what_is_there_is_not_written_over(site: Direct) -> None:
     assert "52 records" in site.admin("audit", "verify").out
 
 
-def meddle(site: Direct, *statements: str) -> None:
-    """As anyone who holds the store's file could."""
-    with sqlite3.connect(site.store) as store:
-        for sql in statements:
-            store.execute(sql)
-    store.close()
-
-
 def test_a_head_that_was_cut_off_without_an_archive_shows(site: Direct) -> None:
     """ATTACK: anyone who has the store deletes the oldest records, and says that they were moved out. EXPECTED: named as missing."""
-    meddle(
-        site,
-        "INSERT INTO archived SELECT seq, hash FROM audit WHERE seq = 20",
-        "DELETE FROM audit WHERE seq <= 20",
-    )
+    meddle(site.store, "INSERT INTO archived SELECT seq, hash FROM audit WHERE seq = 20")
+    meddle(site.store, "DELETE FROM audit WHERE seq <= 20")
     assert "records 1 to 20 are missing" in site.admin("audit", "verify", status=1).out
 
 
@@ -115,32 +101,25 @@ def test_more_than_was_archived_shows(site: Direct) -> None:
     """ATTACK: after a true archive some records more are cut off. EXPECTED: named as missing."""
     site.admin("audit", "archive", "--before", "1y", str(site.folder / "x"))
     site.admin("user", "add", "bob")
-    meddle(
-        site,
-        "UPDATE archived SET seq = 51, hash = (SELECT hash FROM audit WHERE seq = 51)",
-        "DELETE FROM audit WHERE seq <= 51",
-    )
+    meddle(site.store, "UPDATE archived SET seq = 51, hash = (SELECT hash FROM audit WHERE seq = 51)")
+    meddle(site.store, "DELETE FROM audit WHERE seq <= 51")
     assert "records 1 to 51 are missing" in site.admin("audit", "verify", status=1).out
 
 
 def test_a_forged_record_of_an_archive_counts_for_nothing(site: Direct) -> None:
     """ATTACK: a record that says so is put at the end of the chain, past the head outside. EXPECTED: the head does not vouch for it."""
-    with sqlite3.connect(site.store) as store:
-        seq, digest = store.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
-        gone = store.execute("SELECT hash FROM audit WHERE seq = 20").fetchone()[0]
-        text = text_of(
-            {"event": "audit-archived", "at": now().at, "actor": "x", "steps": [f"20 {gone.hex()}"]}
-        )
-        store.execute("INSERT INTO audit VALUES (?, ?, ?)", (seq + 1, text, link(digest, seq + 1, text)))
-        store.execute("INSERT INTO archived VALUES (20, ?)", (gone,))
-        store.execute("DELETE FROM audit WHERE seq <= 20")
-    store.close()
+    ((seq, digest),) = rows(site.store, "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
+    ((gone,),) = rows(site.store, "SELECT hash FROM audit WHERE seq = 20")
+    text = text_of({"event": "audit-archived", "at": now().at, "actor": "x", "steps": [f"20 {gone.hex()}"]})
+    meddle(site.store, "INSERT INTO audit VALUES (?, ?, ?)", (seq + 1, text, link(digest, seq + 1, text)))
+    meddle(site.store, "INSERT INTO archived VALUES (20, ?)", (gone,))
+    meddle(site.store, "DELETE FROM audit WHERE seq <= 20")
     assert "records 1 to 20 are missing" in site.admin("audit", "verify", status=1).out
 
 
 def test_a_chain_that_is_not_whole_stays_where_it_is(site: Direct) -> None:
     """Evidence is not moved away: refused with the fault, and no file is made."""
-    meddle(site, "UPDATE audit SET record = replace(record, 'probe', 'prose') WHERE seq = 7")
+    meddle(site.store, "UPDATE audit SET record = replace(record, 'probe', 'prose') WHERE seq = 7")
     done = site.admin("audit", "archive", "--before", "1y", str(site.folder / "x"), status=2)
     assert "record 7 was changed" in done.err
     assert not (site.folder / "x").exists()
@@ -199,11 +178,10 @@ def test_a_damaged_archive_is_named(site: Direct, damage: str) -> None:
 def test_prune_takes_away_what_cannot_count(site: Direct) -> None:
     """By hand what the sweep does; what may still count stays."""
     site.admin("store", "prune")
-    with sqlite3.connect(site.store) as store:
-        store.executemany(
-            "INSERT INTO failures (user_name, credential, at) VALUES ('alice', 'k', ?)",
-            [(1,)] * 5000 + [(now().at,)],
-        )
-    store.close()
+    meddle_many(
+        site.store,
+        "INSERT INTO failures (user_name, credential, at) VALUES ('alice', 'k', ?)",
+        [(1,)] * 5000 + [(now().at,)],
+    )
     assert "5000 rows that could not count any more went" in site.admin("store", "prune").out
     assert "0 rows" in site.admin("store", "prune").out

@@ -18,6 +18,7 @@ import pytest
 from gitguard.factor import keyring
 from gitguard.machine.new_file import NewFile
 from gitguard.message.reasons import Refusal
+from lab.meddling import meddle_many
 from lab.server import ACCOUNT, Direct
 
 pytestmark = pytest.mark.e2e
@@ -34,12 +35,11 @@ def site(tmp_path: Path) -> Direct:
 
 def grow(site: Direct, megabytes: int) -> None:
     """Make the store so large that copying it takes a while."""
-    with sqlite3.connect(site.store) as store:
-        store.executemany(
-            "INSERT INTO changes (user_name, at, event, subject, credential, network, address) VALUES ('alice', 0, ?, '', '', '', '')",
-            (("x" * 100_000,) for _ in range(megabytes * 10)),
-        )
-    store.close()
+    meddle_many(
+        site.store,
+        "INSERT INTO changes (user_name, at, event, subject, credential, network, address) VALUES ('alice', 0, ?, '', '', '', '')",
+        (("x" * 100_000,) for _ in range(megabytes * 10)),
+    )
 
 
 def test_a_backup_that_is_killed(site: Direct) -> None:

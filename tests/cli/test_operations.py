@@ -6,13 +6,13 @@ import json
 import os
 import shutil
 import socket
-import sqlite3
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from lab.meddling import meddle
 from lab.server import ACCOUNT, Person, Server, run
 
 pytestmark = pytest.mark.e2e
@@ -131,9 +131,7 @@ def sql(statement: str) -> Callable[[Server], None]:
     """Change the store behind gitguard's back."""
 
     def break_it(site: Server) -> None:
-        with sqlite3.connect(site.store) as store:
-            store.execute(statement)
-        store.close()
+        meddle(site.store, statement)
 
     return break_it
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.meddling import meddle, meddle_many
 from lab.server import Direct
 
 
@@ -35,9 +35,7 @@ def _no_configuration(site: Direct) -> None:
 
 
 def _clock_back(site: Direct) -> None:
-    with sqlite3.connect(site.store) as store:
-        store.execute("UPDATE clock SET latest_at = ?", (int(time.time()) + 86400,))
-    store.close()
+    meddle(site.store, "UPDATE clock SET latest_at = ?", (int(time.time()) + 86400,))
 
 
 def _no_sweep(site: Direct) -> None:
@@ -80,12 +78,11 @@ def test_it_is_quick(site: Direct) -> None:
 
     By the processor's time, since other tests run beside this one.
     """
-    with sqlite3.connect(site.store) as store:
-        store.executemany(
-            "INSERT INTO users (name, state, created_at) VALUES (?, 'active', 1)",
-            [(f"u{n}",) for n in range(10_000)],
-        )
-    store.close()
+    meddle_many(
+        site.store,
+        "INSERT INTO users (name, state, created_at) VALUES (?, 'active', 1)",
+        [(f"u{n}",) for n in range(10_000)],
+    )
     site.admin("session", "sweep")
     command = [sys.executable, "-m", "gitguard", "--config", str(site.config), "admin", "doctor", "--quick"]
     took = []

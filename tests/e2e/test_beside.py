@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from gitguard.action import sessions
 from gitguard.action.installation import open_installation
 from gitguard.action.sessions import Which
 from gitguard.session.moment import now
+from lab.meddling import meddle_many
 from lab.server import Direct, Person
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -82,17 +82,17 @@ def test_people_verify_beside_all_that_takes_long(site: Direct) -> None:
 
 def test_nobody_is_shut_out_for_long_by_revoking_all(site: Direct) -> None:
     """A hundred thousand sessions of ten thousand people end within half a second, each person's in the trail."""
-    with sqlite3.connect(site.store) as store:
-        store.executemany(
-            "INSERT INTO users (name, state, created_at) VALUES (?, 'active', 0)",
-            ((f"u{n}",) for n in range(10_000)),
-        )
-        store.executemany(
-            "INSERT INTO sessions (user_name, scope, credential, network, verified_at, boot, boot_seconds, method)"
-            " VALUES (?, 'address', 'k', ?, 1, '', 0, 'totp')",
-            ((f"u{n % 10_000}", f"192.0.{n // 10_000}.1") for n in range(100_000)),
-        )
-    store.close()
+    meddle_many(
+        site.store,
+        "INSERT INTO users (name, state, created_at) VALUES (?, 'active', 0)",
+        ((f"u{n}",) for n in range(10_000)),
+    )
+    meddle_many(
+        site.store,
+        "INSERT INTO sessions (user_name, scope, credential, network, verified_at, boot, boot_seconds, method)"
+        " VALUES (?, 'address', 'k', ?, 1, '', 0, 'totp')",
+        ((f"u{n % 10_000}", f"192.0.{n // 10_000}.1") for n in range(100_000)),
+    )
     opened = open_installation(str(site.config), now(), "test")
     real = opened.store.writing
     held: list[float] = []

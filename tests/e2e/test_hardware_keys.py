@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.authenticator import TOUCH, VERIFIED, Authenticator
+from lab.meddling import meddle
 from lab.person import Person
 from lab.run import Done
 from lab.server import Server
@@ -102,9 +102,9 @@ def test_an_ordinary_key_that_claims_to_be_one(place: Place) -> None:
     other = place.server.new_key("dan-other")
     refused = place.server.admin("key", "add", "dan", f"{other.key}.pub", "--verify-required", status=2)
     assert "is not a hardware key" in refused.err
-    with sqlite3.connect(place.server.store) as store:  # as if a restored or foreign store said so
-        store.execute("UPDATE keys SET verify_required = 1 WHERE fingerprint = ?", (dan.fingerprint,))
-    store.close()
+    meddle(
+        place.server.store, "UPDATE keys SET verify_required = 1 WHERE fingerprint = ?", (dan.fingerprint,)
+    )
     place.server.admin("session", "sweep")
     place.server.raw_admin("init", "--home", str(place.server.home))
     (line,) = [text for text in place.server.key_file.read_text().splitlines() if dan.fingerprint in text]
@@ -127,9 +127,9 @@ def test_the_row_and_the_line_must_both_say_so(place: Place) -> None:
     assert "[enrolment-required]" in refused.err
     place.server.key_file.write_text(text)
     place.git(eve, "ls-remote", place.server.url("app"), status=0)
-    with sqlite3.connect(place.server.store) as store:
-        store.execute("UPDATE keys SET verify_required = 0 WHERE fingerprint = ?", (eve.fingerprint,))
-    store.close()
+    meddle(
+        place.server.store, "UPDATE keys SET verify_required = 0 WHERE fingerprint = ?", (eve.fingerprint,)
+    )
     place.git(eve, "ls-remote", place.server.url("app"), status=128)
 
 

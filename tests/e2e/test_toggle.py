@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 
 import pytest
 
+from lab.meddling import meddle
 from lab.server import Server
 
 pytestmark = pytest.mark.e2e
@@ -51,11 +51,10 @@ def test_the_lifetime_of_a_toggle_counts(shared_server: Server) -> None:
     tree = server.work_tree(tom, "tom/app")
     server.git(tom, "push", "--quiet", "origin", "main", cwd=tree, status=0)
 
-    with sqlite3.connect(server.store, timeout=5) as store:
-        store.execute(
-            "UPDATE sessions SET verified_at = verified_at - 601, boot_seconds = boot_seconds - 601 WHERE user_name = 'tom'"
-        )
-    store.close()
+    meddle(
+        server.store,
+        "UPDATE sessions SET verified_at = verified_at - 601, boot_seconds = boot_seconds - 601 WHERE user_name = 'tom'",
+    )
     assert "verification-expired" in server.git(tom, "push", "origin", "main", cwd=tree, status=128).err
     server.git(tom, "fetch", "--quiet", "origin", cwd=tree, status=0)
     server.ssh(tom, "2fa status --check", status=0)

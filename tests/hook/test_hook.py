@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from gitguard.message.reasons import Refusal
 from gitguard.repository.refs import with_targets
 from gitguard.session.credential import ssh_key
 from gitguard.session.grant import Grant, seal
+from lab.meddling import meddle
 from lab.server import Done, Person, Server
 
 OLD, NEW = "0" * 40, "1" * 40
@@ -158,12 +158,11 @@ def test_a_session_that_ran_out_meanwhile_still_counts(closed: Repository, verif
     grant = closed.grant(verified)
     server = closed.server
 
-    with sqlite3.connect(server.store, timeout=5) as store:
-        store.execute(
-            "UPDATE sessions SET verified_at = verified_at - 90000, boot_seconds = boot_seconds - 90000 WHERE user_name = ?",
-            (verified.name,),
-        )
-    store.close()
+    meddle(
+        server.store,
+        "UPDATE sessions SET verified_at = verified_at - 90000, boot_seconds = boot_seconds - 90000 WHERE user_name = ?",
+        (verified.name,),
+    )
     assert closed.hook(grant=grant).status == 0
 
 

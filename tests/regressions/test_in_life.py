@@ -7,12 +7,12 @@ import json
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from lab.meddling import meddle
 from lab.server import Direct, Person
 
 pytestmark = pytest.mark.slow
@@ -179,17 +179,13 @@ def test_editing_the_configuration(site: Direct, monkeypatch: pytest.MonkeyPatch
 def test_accepted_faults_stay_accepted(site: Direct) -> None:
     """After `audit accept` verify and doctor do not fail for ever; a new fault is said again."""
     site.add_user("alice")
-    with sqlite3.connect(site.store) as store:
-        store.execute("UPDATE audit SET record = replace(record, 'alice', 'mallory') WHERE seq = 1")
-    store.close()
+    meddle(site.store, "UPDATE audit SET record = replace(record, 'alice', 'mallory') WHERE seq = 1")
     site.admin("audit", "verify", status=1)
     site.admin("audit", "accept", "--reason", "looked into it")
     site.admin("audit", "verify")
     site.admin("user", "suspend", "alice")
     site.admin("audit", "verify")
-    with sqlite3.connect(site.store) as store:
-        store.execute("UPDATE audit SET record = replace(record, 'mallory', 'eve') WHERE seq = 1")
-    store.close()
+    meddle(site.store, "UPDATE audit SET record = replace(record, 'mallory', 'eve') WHERE seq = 1")
     assert "record 1 was changed" in site.admin("audit", "verify", status=1).out
 
 

@@ -6,7 +6,6 @@ import os
 import pwd
 import re
 import signal
-import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from gitguard.factor import keyring
 from gitguard.host import key_file
 from gitguard.store import chain
 from gitguard.store.sqlite import SqliteStore, create
+from lab.meddling import meddle, rows
 from lab.server import Direct, Person, enroll, run
 from tests.cli.test_operations import doctor
 
@@ -48,17 +48,13 @@ def test_restore_takes_only_a_whole_store(site: Direct, kind: str) -> None:
         backup.write_bytes(b"")
     elif kind == "foreign":
         backup.unlink()
-        with sqlite3.connect(backup) as other:
-            other.execute("CREATE TABLE x (y)")
-        other.close()
+        meddle(backup, "CREATE TABLE x (y)")
     elif kind == "damaged":
         data = bytearray(backup.read_bytes())
         data[2 * 4096 : 3 * 4096] = os.urandom(4096)
         backup.write_bytes(data)
     else:
-        with sqlite3.connect(backup) as other:
-            other.execute("DELETE FROM audit WHERE seq = 2")
-        other.close()
+        meddle(backup, "DELETE FROM audit WHERE seq = 2")
     done = site.admin("store", "restore", str(backup), "--yes", status=None)
     assert done.status in (2, 40), done.text
     site.ssh(site.people["alice"], "2fa status --check", status=0)
@@ -191,13 +187,9 @@ def test_tokens_of_key_files() -> None:
 
 def test_a_session_of_a_fast_clock(site: Direct) -> None:
     """ATTACK: a session from when the clock was ahead, of another boot. EXPECTED: gone once the clock is accepted."""
-    with sqlite3.connect(site.store) as store:
-        store.execute("UPDATE sessions SET verified_at = verified_at + 3600, boot = 'other'")
-    store.close()
+    meddle(site.store, "UPDATE sessions SET verified_at = verified_at + 3600, boot = 'other'")
     site.admin("store", "accept-clock", "--reason", "was ahead")
-    with sqlite3.connect(site.store) as store:
-        assert store.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
-    store.close()
+    assert rows(site.store, "SELECT count(*) FROM sessions") == [(0,)]
 
 
 def test_a_rotation_during_an_enrolment(site: Direct) -> None:
@@ -230,9 +222,7 @@ def test_a_rotation_during_an_enrolment(site: Direct) -> None:
     site.admin("store", "rotate-key")
     text = site.admin("doctor", "--sshd-config", str(site.folder / "sshd" / "config"), status=None).out
     assert "ok    secrets: 2 secrets decrypt" in text
-    with sqlite3.connect(site.store) as store:
-        store.execute("UPDATE factors SET cipher_key = 'gone' WHERE user_name = 'bob'")
-    store.close()
+    meddle(site.store, "UPDATE factors SET cipher_key = 'gone' WHERE user_name = 'bob'")
     text = site.admin(
         "doctor", "--quiet", "--sshd-config", str(site.folder / "sshd" / "config"), status=1
     ).out
@@ -241,9 +231,7 @@ def test_a_rotation_during_an_enrolment(site: Direct) -> None:
 
 def test_a_deleted_tail_stays_visible(site: Direct) -> None:
     """ATTACK: delete the tail, then make an ordinary change so that the head is renewed. EXPECTED: the head stays as evidence, until an admin accepts."""
-    with sqlite3.connect(site.store) as store:
-        store.execute("DELETE FROM audit WHERE seq > (SELECT max(seq) - 3 FROM audit)")
-    store.close()
+    meddle(site.store, "DELETE FROM audit WHERE seq > (SELECT max(seq) - 3 FROM audit)")
     for number in range(6):
         site.admin("repo", "require", "app", ("all", "push")[number % 2])
         assert "FAULT" in site.admin("audit", "verify", status=1).out

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 
 from gitguard.message.reasons import Refusal
 from gitguard.repository.directory import borrowed, check
+from lab.meddling import meddle
 from lab.server import Person, Server, run
 
 
@@ -166,11 +166,11 @@ def test_over_ssh(
     directory = make(root)
     name = str(directory.relative_to(server.repositories)).removesuffix(".git")
 
-    with sqlite3.connect(server.store, timeout=5) as store:
-        store.execute(
-            "INSERT INTO repositories (name, directory, adopted_at) VALUES (?, ?, 0)", (name, str(directory))
-        )
-    store.close()
+    meddle(
+        server.store,
+        "INSERT INTO repositories (name, directory, adopted_at) VALUES (?, ?, 0)",
+        (name, str(directory)),
+    )
     done = server.ssh(shared_thief, f"git-upload-pack '{name}'")
     assert done.status == 21
     assert "[no-such-repository]" in done.out

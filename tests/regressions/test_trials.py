@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +22,7 @@ from gitguard.host.connections import GATE, GateProcess
 from gitguard.host.key_file import foreign_lines
 from gitguard.session.credential import NONE
 from lab.faults import CAN_MOUNT
+from lab.meddling import meddle
 from lab.server import Direct, Done, Server, run
 
 pytestmark = pytest.mark.slow
@@ -54,13 +54,9 @@ def test_mending_voids_no_invite_that_is_on_its_way(site: Direct) -> None:
     site.new_repository("app", "push")
     assert "each of them has an open invite" in remedy()
     bob = site.add_user("bob")
-    with sqlite3.connect(site.store) as store:
-        store.execute("UPDATE invites SET expires_at = 1 WHERE user_name = 'bob'")
-    store.close()
+    meddle(site.store, "UPDATE invites SET expires_at = 1 WHERE user_name = 'bob'")
     assert remedy().endswith("gitguard admin user invite bob")
-    with sqlite3.connect(site.store) as store:
-        store.execute("DELETE FROM invites")
-    store.close()
+    meddle(site.store, "DELETE FROM invites")
     assert remedy().endswith("gitguard admin user invite --all")
     assert alice.invite
     assert bob.invite

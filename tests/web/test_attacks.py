@@ -8,7 +8,6 @@ import pwd
 import re
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from gitguard.config.parse import parse
 from gitguard.web.limit import MOST_TRIES, Limiter
 from gitguard.web.peer import peer_of
 from gitguard.web.serving import THREADS
+from lab.meddling import written_by_another
 from lab.page import NAME, Browser, Page, sign_in
 from lab.server import Direct
 from tests.web.conftest import Hall
@@ -259,12 +259,9 @@ def test_a_store_that_is_locked(own_hall: Hall) -> None:
     """Someone holds the store: 503 within seconds, and no thread waits for ever."""
     guest = own_hall.signed_in()
     guest.browser.get("/verify")
-    with sqlite3.connect(own_hall.server.store, isolation_level=None) as holder:
-        holder.execute("BEGIN IMMEDIATE")
+    with written_by_another(own_hall.server.store):
         answer = guest.browser.post("/verify", {"request": "", "code": "123456"})
         assert answer.status == 503
-        holder.execute("ROLLBACK")
-    holder.close()
 
 
 def test_a_flood_of_sign_ins() -> None:

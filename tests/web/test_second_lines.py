@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import sqlite3
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +16,7 @@ from gitguard.action.requests import Denied
 from gitguard.message.reasons import Refusal
 from gitguard.web import account, checks, verify
 from gitguard.web.results import Results
+from lab.meddling import written_by_another
 from lab.page import Browser, sign_in
 from tests.web.conftest import Hall
 from tests.web.test_double_submit import setting_up
@@ -54,10 +54,8 @@ def test_a_set_up_with_a_locked_store(own_hall: Hall) -> None:
     browser = Browser(own_hall.page)
     sign_in(browser, own_hall.link(person))
     browser.get("/set-up")
-    with contextlib.closing(sqlite3.connect(own_hall.server.store, isolation_level=None)) as holder:
-        holder.execute("BEGIN IMMEDIATE")
+    with written_by_another(own_hall.server.store):
         assert browser.post("/set-up/begin", {"given": person.invite}).status == 503
-        holder.execute("ROLLBACK")
     browser.get("/set-up")
     assert browser.post("/set-up/begin", {"given": person.invite}).status == 303
 
