@@ -20,7 +20,7 @@ Run = Callable[..., int | None]
 
 
 def as_typed(text: str) -> str:
-    """`text` with each `gitguard admin` in it as it must be typed for the installation that this command is about."""
+    """`text` with each `gitguard admin` in it as it must be typed for this installation."""
     import shlex
 
     ctx = click.get_current_context(silent=True)

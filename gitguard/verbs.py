@@ -25,7 +25,7 @@ class Argument(NamedTuple):
 
 
 class Option(NamedTuple):
-    """A flag; with `choices` an option that takes one of them (the first is the default), with `value` a text."""
+    """A flag; with `choices` an option that takes one (the first is the default), with `value` a text."""
 
     name: str
     help: str

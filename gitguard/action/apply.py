@@ -58,7 +58,7 @@ def plan(
     actor: str,
     options: ApplyOptions = ApplyOptions(),
 ) -> ApplyPlan:
-    """What would be done. Raises Refusal("usage") with every reason why it cannot be, and then nothing was."""
+    """What would be done. Raises Refusal("usage") with every reason why it cannot be; then nothing was."""
     with installation.store.reading() as tx:
         faults = list(_faults(installation, tx, wanted))
         if faults:
@@ -173,7 +173,7 @@ def _user(
 
 
 def _limit_key(installation: Installation, old: Key, new: NewKey, moment: Moment, actor: str) -> ApplyStep:
-    """A table in the file says what limits the key from now on; where it says less than before, that is said."""
+    """A table in the file limits the key from now on; where it limits less than before, the step says so."""
     shown = shlex.join(new.behind)
     limits = [part for part in (new.limits, "verify-required" if new.verify_required else "", shown) if part]
     less = (

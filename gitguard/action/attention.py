@@ -49,7 +49,7 @@ def _ending(settings: Settings, moment: Moment) -> list[Concern]:
 
 
 def mark_seen(installation: Installation, upto: int, actor: str, moment: Moment) -> bool:
-    """Whatever the trail holds up to record `upto` was looked at; whether that was news. What came since stays."""
+    """The trail was looked at up to record `upto`; whether that was news. What came since stays."""
     with installation.store.writing() as tx:
         there = [one for one in reported(tx)[0] if one.first <= upto]
         if there:

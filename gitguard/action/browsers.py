@@ -90,7 +90,7 @@ def _link_hash(installation: Installation, token: str) -> bytes:
 
 
 def _is_good(tx: Reading, link: SignInLink, moment: Moment) -> bool:
-    """Whether it has not expired, and its user and what asked for it still stand. MUST: for signing in, nothing else."""
+    """Whether it has not expired, and user and credential still stand. MUST: for signing in, nothing else."""
     user = tx.user(link.user)
     return (
         link.purpose == SIGN_IN
@@ -104,7 +104,7 @@ def _is_good(tx: Reading, link: SignInLink, moment: Moment) -> bool:
 def sign_in_by_link(
     installation: Installation, token: str, address: str, moment: Moment, agent: str = ""
 ) -> SignedIn:
-    """Use the link up and sign a browser in. Raises Refusal("forbidden") for a link that is not good (any more)."""
+    """Use up the link and sign in a browser. Raises Refusal("forbidden") for a link that is not good."""
     if user_of_link(installation, token, moment):  # what is made up costs no transaction
         with installation.store.writing() as tx:
             link = tx.take_link(_link_hash(installation, token))
@@ -219,13 +219,13 @@ _SYSTEMS = (("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Wi
 
 
 def agent_in_words(agent: str) -> str:
-    """`Firefox, Linux`; "" for what says neither. It is the browser's own word, and only to tell one's own apart."""
+    """`Firefox, Linux`; "" for what says neither. It is the browser's own word, only to tell one's own apart."""
     found = [next((word for mark, word in marks if mark in agent[:1000]), "") for marks in (_NAMES, _SYSTEMS)]
     return ", ".join(word for word in found if word)
 
 
 def see(installation: Installation, visitor: Visitor, moment: Moment) -> None:
-    """Note that the browser is here, at most every `SEEN_SECONDS`. A store that is busy costs the note alone."""
+    """Note that the browser is here, at most every `SEEN_SECONDS`. A busy store costs only the note."""
     if 0 <= moment.at - visitor.browser.seen_at < SEEN_SECONDS:
         return
     with contextlib.suppress(Refusal), installation.store.writing() as tx:

@@ -1,4 +1,4 @@
-"""What a file wants the installation to be: users, keys, repositories and toggles, in the form that `export` prints."""
+"""The state that a file wants: users, keys, repositories and toggles, in the form that `export` prints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATES = ("active", "suspended", "removed")
 
 
 class DesiredKey(Struct, frozen=True):
-    """One key of a user. `limited`: the file says by what it is limited, as a table does; a line alone does not."""
+    """One key of a user. `limited`: the file says what limits it, as a table does and a line does not."""
 
     new: NewKey
     limited: bool
@@ -36,14 +36,14 @@ class DesiredUser(Struct, frozen=True):
 
 
 class Demand(Struct, frozen=True):
-    """What is required: none, push or all, and for how long a verification counts (seconds, None as everywhere)."""
+    """What is required: none, push or all, and the lifetime of a verification (seconds, None as everywhere)."""
 
     require: str
     lifetime_seconds: int | None
 
 
 class DesiredRepository(Struct, frozen=True):
-    """One repository of the file. `demand` and `floor` None: the file says nothing of them; `admins` likewise."""
+    """One repository of the file; `demand`, `floor` or `admins` is None where the file says nothing."""
 
     line: int
     name: str

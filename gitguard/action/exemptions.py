@@ -26,7 +26,7 @@ SEEN = "exemptions.seen"  # below the state folder
 
 
 def look(installation: Installation, moment: Moment) -> None:
-    """Tell of what is new since the last look, and start again what an earlier notice left undone. Raises nothing."""
+    """Tell of what is new since the last look, and retry notices that failed. Raises nothing."""
     settings = installation.settings
     if not settings.notify.command:
         return

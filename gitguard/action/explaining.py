@@ -1,4 +1,4 @@
-"""The rule tester: what the gate would answer a request that nobody has sent. It looks, and changes nothing."""
+"""The rule tester: what the gate would answer a request that nobody has sent. It changes nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gitguard.store.gate_query import GateQuery
 
 
 class Question(Struct, frozen=True):
-    """A request. Without a key the one that was verified last, or the first; without an address where that was."""
+    """A request. Without a key: the one verified last, or the first; without an address: where that was."""
 
     user: str
     repository: str

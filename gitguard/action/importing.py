@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class TakenOver(Struct, frozen=True):
-    """One line's person, by the name they have here, and what was done, in words; empty where all was there already."""
+    """One line's person, by the name they have here, and what was done; empty where all was there."""
 
     line: int
     login: str
@@ -115,7 +115,7 @@ def _named(settings: Settings, person: ImportedPerson) -> tuple[bool, str]:
 
 
 def _stands_for_something(settings: Settings, name: str) -> bool:
-    """Whether the configuration says something of `name`, so that nobody becomes them by what they call themselves."""
+    """Whether the configuration mentions `name`, so that nobody becomes them by a display name."""
     return (
         settings.is_server_admin(name)
         or name in settings.aliases.values()
@@ -198,7 +198,7 @@ def _factor(
     actor: str,
     skipped: list[Skipped],
 ) -> list[str]:
-    """Take the secret over, unless there is one. Codes that the other program may have seen do not count here."""
+    """Import the secret, unless there is one. Codes that the other program may have seen do not count."""
     ring = installation.keyring
     there = tx.totp_of(name)
     if there is not None:

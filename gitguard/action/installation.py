@@ -1,4 +1,4 @@
-"""One installation, opened: what every action works with. Opened in one place, for SSH and for the server's admin."""
+"""One installation, opened: what every action works with. Opened in one place, for SSH and for the admin."""
 
 from __future__ import annotations
 

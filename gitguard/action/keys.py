@@ -1,7 +1,7 @@
 """Keys: what the server's admin adds, adopts, limits and removes, and what people do to their own; the key file follows.
 
 MUST: one's own needs a code given for it, never a key alone. A new key of one's own is limited as the key that adds it:
-its `from` and its program behind the gate come along, so that nobody widens by it what the server's admin narrowed.
+its `from` and its program behind the gate come along, so nobody widens by it what the admin narrowed.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def plan(
     behind: tuple[str, ...] = (),
     add_users: bool = False,
 ) -> KeyAdoption:
-    """What adopting the foreign lines that `wanted` names would do. `behind`: the program for lines without their own."""
+    """What adopting the lines in `wanted` would do. `behind`: the program for lines without their own."""
     by_key: dict[str, list[ForeignLine]] = {}
     lines = foreign(installation)
     for line in lines:
@@ -245,7 +245,7 @@ def adopt(
 
 
 def check_own_allowed(installation: Installation) -> None:
-    """Raises Refusal("forbidden") unless people here may change their own keys, by the settings of this moment."""
+    """Raises Refusal("forbidden") unless people here may change their own keys at this moment."""
     if not installation.renewed().settings.account.allow_keys:
         text = "this server does not let people change their own keys; ask your server admin"
         raise Refusal("forbidden", text=text)

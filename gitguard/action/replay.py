@@ -1,4 +1,4 @@
-"""The past by another policy: who would have been refused, where, how often, by which rule. Changes nothing."""
+"""The past under another policy: who would have been refused, where, how often, by which rule."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Row(Struct, frozen=True):
 
 
 class Replayed(Struct, frozen=True):
-    """`rows` the most refused first; `judged` lines of the log, of which `left_out` could not be: no known repository."""
+    """`rows`, the most refused first; `judged` lines, of which `left_out` name no known repository."""
 
     rows: list[Row]
     judged: int
@@ -54,7 +54,7 @@ class _Facts:
 
 
 def replay(installation: Installation, settings: Settings, entries: Iterable[LogEntry]) -> Replayed:
-    """Judge `entries` of the access log by `settings`, with today's users, toggles and lenders. Raises Refusal."""
+    """Judge `entries` of the log by `settings`, with today's users, toggles and lenders. Raises Refusal."""
     policy, facts = policy_of(settings), _Facts(installation)
     counts: dict[tuple[str, str, str, str], list[int]] = {}
     judged = left_out = 0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Adopted(Struct, frozen=True):
-    """What adopting did, or (dry) would do, in words; empty where all was in order. `obstacle`: it was not adopted."""
+    """What adopting did, or (dry) would do; empty where all was in order. `obstacle`: why it was not adopted."""
 
     found: Found
     steps: list[str]
@@ -85,7 +85,7 @@ class Listed(Struct, frozen=True):
 
 
 class Listing(Struct, frozen=True):
-    """Every known repository, those on disk that are not known, and the directories that an admin took out."""
+    """Every known repository, unknown ones on disk, and the directories that an admin took out."""
 
     known: list[Listed]
     strangers: list[Found]
@@ -147,7 +147,7 @@ def in_order(places: list[Found]) -> list[Found]:
 
 
 class Lost(Struct, frozen=True):
-    """Known repositories that someone required something of, and that are missing on disk: looked for once in a run."""
+    """Known repositories with a requirement that are missing on disk: looked for once in a run."""
 
     names: tuple[str, ...]
 
@@ -163,7 +163,7 @@ NOTHING_LOST = Lost(())  # what was made just now can be no directory that was m
 
 
 class _KnownDirectories:
-    """The directories that the store knows, or will after this pass (`also`); each is looked up when it is asked for."""
+    """The directories that the store knows, or will after this pass (`also`); each looked up when needed."""
 
     def __init__(self, tx: Reading, also: set[str]) -> None:
         self._tx, self._also = tx, also

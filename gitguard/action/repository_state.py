@@ -1,4 +1,4 @@
-"""What a repository requires, in words: the same lines for `repo show` and for the page, the setting and its effect."""
+"""What a repository requires, in words, for `repo show` and the page: the setting and its effect."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEANINGS = {
 def state_lines(
     tx: Reading, settings: Settings, repository: Repository, person: Person | None, moment: Moment
 ) -> list[str]:
-    """The setting, what the server makes of it, its admins, what it requires of `person` (if any), who is exempt."""
+    """The setting, its effect, its admins, what it requires of `person` (if any), who is exempt."""
     lines = [
         (
             f"{repository.name}: require {toggle.describe(repository.require, repository.lifetime_seconds)}"

@@ -82,7 +82,7 @@ def requests(installation: Installation, person: Person, moment: Moment) -> list
 def shown(
     installation: Installation, person: Person, moment: Moment, *, verified: bool
 ) -> list[ApprovalRequest]:
-    """Those that are recent or wait. MUST: of keys that did not sign the browser in, only to who has verified in it."""
+    """Recent ones and held ones. MUST: those of other keys only to someone who has verified in this browser."""
     own = person.signed_in_by.text if person.signed_in_by is not None else ""
     return [
         one
@@ -100,7 +100,7 @@ def request_of(
 
 
 def check_number(wanted: ApprovalRequest, number: str) -> None:
-    """Raises Refusal("forbidden") unless the request comes from here, or `number` is what its terminal shows."""
+    """Raises Refusal("forbidden") unless the request comes from here, or `number` is its terminal's."""
     typed = "".join(number.split())
     if wanted.elsewhere and not hmac.compare_digest(
         typed.encode("utf-8", "replace"), wanted.request.number.encode()
@@ -156,7 +156,7 @@ def approve(
         raise _gone()
 
     def change(tx: Writing, proof: Proof) -> Approved:
-        # Behind the code: anyone who has none cannot try numbers. A wrong one takes all of it back, the used code too.
+        # Behind the code: without one nobody can try numbers. A wrong number takes all of it back, the used code too.
         check_number(wanted, number)
         session = session_for(installation, tx, person, wanted, moment, proof.method, proof.verified)
         open_session(installation.renewed(), tx, person, moment, proof.method, proof.verified)

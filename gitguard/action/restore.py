@@ -82,7 +82,7 @@ def restore(
 
 
 def _copied(source: BinaryIO, candidate: str) -> None:
-    """What is to be restored, beside the store, which must be on the same disk. Raises Refusal for a full one."""
+    """What is to be restored, beside the store, on the same disk. Raises Refusal for a full one."""
     try:
         handle = os.open(candidate, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as target:
@@ -132,7 +132,7 @@ def _text_of(head: str) -> str:
 
 
 def _check(candidate: str, shown: str) -> None:
-    """A whole store with a whole chain, brought up to date. Raises Refusal for an empty, foreign or damaged file."""
+    """A whole store and chain, brought up to date. Raises Refusal for an empty, foreign or damaged file."""
     if is_no_store(url_of(candidate)):
         raise Refusal("usage", text=f"{shown} is not a store of gitguard's; nothing was changed")
     create(url_of(candidate))

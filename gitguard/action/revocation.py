@@ -66,7 +66,7 @@ def end_stale(installation: Installation, moment: Moment, selected: Selection = 
         try:
             config = load(*installation.places.of_gate)
         except Refusal:
-            # A configuration that is broken just now closes every new request. What runs is judged by the last one.
+            # A broken configuration refuses every new request. What runs is judged by the last good one.
             known = last_known(installation.places.config, installation.places.compiled)
             if known is None:
                 raise

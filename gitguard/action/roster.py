@@ -72,7 +72,7 @@ def roster(
 
 
 def _verified_since(tx: Reading, since: int) -> set[str]:
-    """Who opened a session by a factor of their own since then, by the trail: sessions themselves are renewed or gone."""
+    """Who opened a session by a factor of their own since then, by the trail: sessions are renewed or gone."""
     return {
         str(said.get("user"))
         for record in tx.audit()

@@ -125,7 +125,7 @@ def remove(installation: Installation, person: Person, typed: bytes, moment: Mom
 def closed_without_factor(
     installation: Installation, user: str, moment: Moment, address: str = ""
 ) -> dict[str, list[str]]:
-    """Operation -> the repositories that refuse it to `user` (from `address`, if it is known) without a second factor."""
+    """Operation -> the repositories that refuse it to `user` (from `address`, if known) without a factor."""
     policy = narrowed(policy_of(installation.settings), user, address, moment.at)
     with installation.store.reading() as tx:
         return {

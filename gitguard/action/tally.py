@@ -1,6 +1,6 @@
 """The last thirty days in numbers: verifications, and decisions by reason. Counted as the log grows, never again.
 
-What was counted up to where stands together in one file, written in one step, so that two who count at once agree.
+What was counted up to where stands together in one file, written in one step, so two who count at once agree.
 `admin session sweep` counts each minute; whoever shows the numbers counts what is new since, if that is not much.
 """
 
@@ -50,7 +50,7 @@ def _date(at: int) -> str:
 
 
 def tally(installation: Installation, moment: Moment, most: int | None = MOST_BYTES) -> Tally:
-    """The numbers at `moment`, with what is new counted; `most` bytes of the log at most, None for all of it."""
+    """The numbers at `moment`, what is new counted; at most `most` bytes of the log, None for all of it."""
     counted = _read(installation)
     before, behind, fault = _written(counted), False, ""
     try:

@@ -1,4 +1,4 @@
-"""What is required of a repository: by its own admins (the toggle), by the server's admin (toggle and floor)."""
+"""What is required of a repository: by its own admins (the toggle), by the admin (toggle and floor)."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def demand_both(
     moment: Moment,
     actor: str,
 ) -> Effects:
-    """The server's admin sets the floor, and what a repository's own admins have tightened it to. Raises Refusal."""
+    """The admin sets the floor, and what a repository's own admins have tightened it to. Raises Refusal."""
     with installation.store.writing() as tx:
         toggle.set_both(tx, known(tx, installation.settings, name), demanded, floor, moment.at, actor)
     return take_effect(installation, moment)
@@ -124,7 +124,7 @@ def demand_both(
 def appoint(
     installation: Installation, name: str, verb: str, user: str, moment: Moment, actor: str
 ) -> tuple[str, bool]:
-    """The server's admin adds or removes a repository's admin: (its name, whether anything changed). Raises Refusal."""
+    """The server admin adds or removes a repository's admin: (its name, whether it changed). Raises Refusal."""
     with installation.store.writing() as tx:
         repository, changed = toggle.change_admin(
             tx, installation.settings, name, verb, user, moment.at, actor

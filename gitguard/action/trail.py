@@ -1,4 +1,4 @@
-"""The audit trail, read from its beginning to its end however long it is, and its older part moved out of the store."""
+"""The audit trail: read to its end however long it is, and its older part moved out of the store."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _line(said: dict[str, object]) -> bytes:
 
 
 def read_archive(lines: Iterable[bytes], shown: str) -> Iterator[AuditRecord]:
-    """The records of an archive, in order. Raises Refusal("usage") that names the first line that is none of its."""
+    """An archive's records, in order. Raises Refusal("usage") naming the first line that is not one."""
     for number, line in enumerate(lines, 1):
         try:
             said = json.loads(line)
@@ -125,7 +125,7 @@ def read_archive(lines: Iterable[bytes], shown: str) -> Iterator[AuditRecord]:
 
 
 def check_archive(lines: Iterable[bytes], shown: str) -> tuple[ChainCheck, tuple[int, str]]:
-    """(what is wrong with its chain, number and hash of its last record). Raises Refusal("usage") as `read_archive`."""
+    """(what is wrong with its chain, number and hash of its last record). Raises as `read_archive`."""
     ends: list[dict[str, object]] = []
 
     def noted() -> Iterator[bytes]:

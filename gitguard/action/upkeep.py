@@ -1,4 +1,4 @@
-"""What the server's admin does to the installation itself: a new cipher key, a corrected clock, a mended trail."""
+"""What the admin does to the installation itself: a new cipher key, a corrected clock, a mended trail."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def accept_clock(installation: Installation, moment: Moment, actor: str, reason:
 
 
 def accept_chain(store: Store, moment: Moment, actor: str, reason: str) -> int:
-    """Write the trail's faults down and renew the head outside; how many, 0 for a chain that is whole. Raises Refusal."""
+    """Record the trail's faults and renew the head; how many, 0 for a whole chain. Raises Refusal."""
     try:
         head = store.head.read()
     except (OSError, ValueError):

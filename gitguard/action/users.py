@@ -1,4 +1,4 @@
-"""What the server's admin does to people: add, suspend, resume, reset, unthrottle, remove, restore, invite."""
+"""What the admin does to people: add, suspend, resume, reset, unthrottle, remove, restore, invite."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _is_transfer_of(entry: LogEntry, name: str, after: int) -> bool:
 def reset(
     installation: Installation, names: list[str], moment: Moment, actor: str, reason: str
 ) -> list[Changed]:
-    """Take the second factor away, end all sessions, issue the invite that lets each come back. Raises Refusal."""
+    """Remove the second factor, end all sessions, issue an invite to come back. Raises Refusal."""
     with installation.store.writing() as tx:
         tokens = [
             steps.reset_factor(tx, installation.keyring, name, moment.at, actor, reason) for name in names

@@ -37,7 +37,7 @@ def line_of(decision: Decision, id_: str) -> bytes:
     repository = decision.repository
     texts = (
         id_, printable(request.user), printable(request.credential.text), printable(request.address),
-        # A name of the store's stands whole, so that two never become one; a client's own spelling is bounded.
+        # A name of the store's stands whole, so two never become one; a client's own spelling is bounded.
         repository if known else readable(repository), decision.operation, verdict, reason, readable(because, 400),
     )  # fmt: skip
     id_, user, key, address, repository, operation, verdict, reason, because = (
@@ -78,7 +78,7 @@ def append(config: Config, line: bytes) -> None:
 
 
 def _to_syslog(path: str, line: bytes) -> None:
-    """The same line as one datagram (RFC 3164, authpriv.info). The file is what counts, so nobody waits for this."""
+    """The same line as a datagram (RFC 3164, authpriv.info). The file counts, so nobody waits for it."""
     from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, socket
 
     channel = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC)

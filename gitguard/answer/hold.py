@@ -72,7 +72,7 @@ def hold(
     ask: "Callable[[], Decision]",
     sleep: "Callable[[float], None]",
 ) -> bool:
-    """Wait at most `config.wait_seconds`; whether it came to wait at all. Anyone who calls asks once more then.
+    """Wait at most `config.wait_seconds`; whether it came to wait at all. Anyone who calls asks again then.
 
     `ask` puts the question again; `sleep` takes at most so many seconds, and raises OSError when the client is gone.
     """
@@ -159,7 +159,7 @@ def _write(text: str) -> None:
 def _watch(
     config: Config, ask: "Callable[[], Decision]", sleep: "Callable[[float], None]", stopped: "list[int]"
 ) -> bool:
-    """Wait until the answer is another, the client is gone (OSError) or the time is over; whether it is allowed now."""
+    """Wait until the answer changes, the client is gone (OSError) or time is up; whether it is allowed now."""
     ends = time.monotonic() + config.wait_seconds
     seen, asked = _versions(config), time.monotonic()
     while (left := ends - time.monotonic()) > 0 and not stopped:

@@ -1,4 +1,4 @@
-"""Reading the access log back, rotations included, one line at a time: however long it is, it is never held whole."""
+"""Reading the access log back, with rotations, a line at a time: it is never held whole."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class Fold(Struct):
 
 
 def fold(entries: Iterable[LogEntry]) -> Iterator[Fold]:
-    """Neighbours of the same user that say the same become one, with a count; in the order of their last lines."""
+    """Neighbours of one user that say the same become one, with a count, in the order of their last lines."""
     open_folds: dict[object, Fold] = {}
     closed: list[tuple[int, int, Fold]] = []
     number = 0

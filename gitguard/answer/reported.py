@@ -1,4 +1,4 @@
-"""What stands in the trail and a server's admin has not marked as seen: reports, guessing, maintenance past 2FA."""
+"""What stands in the trail and an admin has not marked as seen: reports, guessing, maintenance past 2FA."""
 
 from __future__ import annotations
 

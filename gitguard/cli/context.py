@@ -90,7 +90,7 @@ def ask_second(context: UserContext) -> bytes:
 
 
 def with_code(context: UserContext, action: Callable[[bytes | None, Moment], T]) -> T:
-    """What `action` gives; if it wants a proof that is not there, a code is asked for and it is called again with it."""
+    """What `action` gives; if it needs a proof, a code is asked for and it is called again with it."""
     try:
         return action(None, now())
     except ProofWanted:
@@ -98,7 +98,7 @@ def with_code(context: UserContext, action: Callable[[bytes | None, Moment], T])
 
 
 def say_changes(changes: Sequence[Change], moment: Moment) -> None:
-    """What changed that outlives a session, made elsewhere: the owner is the one who can tell whether it was them."""
+    """Lasting changes that were made elsewhere: the owner is the one who can tell whether it was them."""
     for change in changes:
         what = CHANGED.get(change.event, change.event).format(subject=change.subject)
         where = f" from {printable(change.address, 60)}" if change.address else ""
@@ -135,7 +135,7 @@ def say_waiting(context: UserContext, rest: str) -> None:
                 f"{what} from {printable(held.address, 60)} {rest}; if it is not yours, tell your server admin"
             )
         else:
-            # MUST: without its number. The web page asks for it, so that nobody lets through what another terminal shows.
+            # MUST: without its number. The page asks for it, so nobody allows what another terminal shows.
             click.echo(
                 f"{what} from {printable(held.address, 60)} waits to be verified there; if it is not yours, tell your server admin"
             )
@@ -159,7 +159,7 @@ def check_effects(effects: Effects, stands: str) -> None:
 
 
 def say_lag(installation: Installation) -> None:
-    """That the audit head lags behind what was just done. Its path is not said, since a person over SSH reads this."""
+    """That the audit head lags behind this change. Without its path, since a person over SSH reads it."""
     if installation.store.lags:
         text = f"gitguard: the audit head could not be written ({installation.store.lags}), so it lags"
         with contextlib.suppress(OSError):

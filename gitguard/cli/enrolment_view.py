@@ -17,7 +17,7 @@ from gitguard.session.moment import Moment, now
 
 
 def show_pending(context: UserContext, pending: PendingEnrolment, qr: str) -> None:
-    """Apps, recovery codes, link, secret, and last the QR code, with the prompt right below it; shown this once."""
+    """Apps, recovery codes, link, secret, and last the QR code with the prompt below it; shown once."""
     click.echo("1. Open your authenticator app. Need one?\n")
     for app in context.settings.apps:
         click.echo(f"    {app.name:<12} {app.platforms:<24} {app.url}".rstrip())

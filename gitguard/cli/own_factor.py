@@ -1,4 +1,4 @@
-"""What a person does with their second factor besides verifying: enrol, leave, new recovery codes, always, remove."""
+"""What people do with their second factor besides verifying: enrol, leave, recovery codes, always, remove."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def enroll(context: UserContext, invite: str | None, qr: str) -> int:
 
 
 def _ask_authorization(context: UserContext, *, enrolled: bool) -> bytes:
-    """An invite, or a code where there is a factor already. Raises Refusal("invite-required") when nothing comes."""
+    """An invite, or a code if enrolled. Raises Refusal("invite-required") when nothing comes."""
     question = (
         "invite, code from your present app, or recovery code: "
         if enrolled

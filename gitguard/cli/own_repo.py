@@ -58,7 +58,7 @@ def _may_ask(context: UserContext, tx: Reading, repo: str) -> bool:
 def show_repository(
     tx: Reading, settings: Settings, repository: Repository, *, as_json: bool, person: Person | None = None
 ) -> None:
-    """Print one repository's toggle, its admins, what the server makes of it, and what it requires of `person`."""
+    """Print one repository's toggle, its admins, its effect, and what it requires of `person`."""
     moment = now()
     if not as_json:
         for line in state_lines(tx, settings, repository, person, moment):

@@ -78,7 +78,7 @@ def _say_rejected(context: UserContext, proof: Proof, moment: Moment) -> None:
 
 
 def _live_until(context: UserContext, status: Status, repository: str, moment: Moment) -> int:
-    """When the live session ends for `repository`, whose lifetime may be shorter than the server's; 0 for none."""
+    """When the live session ends for `repository`, whose lifetime may be shorter; 0 for none."""
     if status.session is None:
         return 0
     lifetime: int = context.settings.session.lifetime

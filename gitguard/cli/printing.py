@@ -15,7 +15,7 @@ BLOCK = 1000  # rows that are lined up with one another: a table may be longer t
 
 
 def say_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], nothing: str) -> None:
-    """Print `rows` under `head`; `nothing` on stderr where there is none. What does not move a cursor is kept."""
+    """Print `rows` under `head`; `nothing` on stderr where there is none. Only what moves a cursor goes."""
     coming = iter(rows)
     shown: list[Sequence[str]] = [head]
     widths = [0] * len(head)

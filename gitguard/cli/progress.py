@@ -13,7 +13,7 @@ _Item = TypeVar("_Item")
 
 
 class Progress:
-    """Writes over its own line on a terminal; nothing is written to a file or a pipe, nor before `PATIENCE_SECONDS`."""
+    """Writes over its own line on a terminal; nothing to a file or pipe, nor before `PATIENCE_SECONDS`."""
 
     def __init__(self, what: str) -> None:
         self._what = what

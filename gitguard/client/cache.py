@@ -67,7 +67,7 @@ def line(url: str) -> tuple[str, int]:
 
 
 def refresh(server: Server, command: list[str], url: str = "", folder: str | None = None) -> None:
-    """Ask the server by `command`, which is `QUESTION` over ssh, and note the answer, if anyone reads such notes."""
+    """Ask the server by `command`, which is `QUESTION` over ssh, and note the answer, if anyone reads it."""
     if not os.path.exists(_path()):
         return
     try:

@@ -1,4 +1,4 @@
-"""`gitguard hook-up`: Git runs gitguard in ssh's place, in this clone or everywhere; `--undo` leaves no trace."""
+"""`gitguard hook-up`: Git runs gitguard in ssh's place, in this clone or everywhere; `--undo`."""
 
 from __future__ import annotations
 

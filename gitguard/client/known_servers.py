@@ -44,7 +44,7 @@ def is_known(server: Server, ssh: SshCommand) -> bool:
 
 
 def remember(server: Server, ssh: SshCommand) -> None:
-    """Note a server after the first success there. Where the note cannot be kept, the person is asked again."""
+    """Note a server after the first success there. If it cannot be noted, the person is asked again."""
     if is_known(server, ssh):
         return
     path = _file()

@@ -112,7 +112,7 @@ def _take_by_file(path: str, note: bytes) -> int | None:
 
 
 def _let_go(path: str, held: int) -> None:
-    """MUST: where it is a lock the file stays: anyone who waits has it open, and another one would be another lock."""
+    """MUST: a lock's file stays: those who wait have it open, and another one would be another lock."""
     with contextlib.suppress(OSError):
         os.close(held)
     if sys.platform == "win32":
@@ -122,7 +122,7 @@ def _let_go(path: str, held: int) -> None:
 
 @contextlib.contextmanager
 def _unwinding() -> Iterator[None]:
-    """A window that is closed and a command that is stopped end what runs here in order, not in the middle."""
+    """A closed window or a stopped command ends what runs here in order, not in the middle."""
 
     def end(number: int, _: object) -> None:
         raise SystemExit(128 + number)

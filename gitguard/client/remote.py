@@ -183,7 +183,7 @@ def _words(snippet: str) -> list[str]:
 
 
 def server_of(text: str, variant: str = "ssh") -> Server:
-    """The server in a Git URL, an scp-like address or `[user@]host`, as Git hands it to ssh. Raises Refusal("usage")."""
+    """The server in a Git URL, an scp-like address or `[user@]host`, as Git gives it to ssh. Raises Refusal."""
     bare = re.fullmatch(r"(?:[^/@:\s]+@)?(?:\[[^\]\s]+\]|[^/@:\s\[\]]+)", text)
     pathless = re.fullmatch(r"(?:git\+)?ssh(?:\+git)?://[^/\s]+/?", text)
     url = f"{text}:gitguard" if bare else f"{text.rstrip('/')}/gitguard" if pathless else text
@@ -253,7 +253,7 @@ _QUIET = {
 
 
 def ssh_command(ssh: SshCommand, server: Server, words: list[str]) -> list[str]:
-    """The whole command for `words`, quoted for the server's parser; a snippet is run by the shell, as Git does."""
+    """The whole command for `words`, quoted for the server's parser; the shell runs a snippet, as Git does."""
     line = " ".join(_quoted(word) for word in words)
     arguments = [*_QUIET.get(ssh.variant, _QUIET["ssh"]), *server.options, server.destination, line]
     if not ssh.snippet:

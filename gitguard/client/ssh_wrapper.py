@@ -26,7 +26,7 @@ _WANTED = (b"[verification-required]", b"[verification-expired]")
 _CHUNK = 1 << 18
 _TRIES = 3
 LONGEST_SAID = 1 << 14
-# ssh's options that take a value, as far as Git, or a command that was configured, may hand them over. Source: ssh(1).
+# ssh's options that take a value, as far as Git, or a configured command, may hand them over. Source: ssh(1).
 _WITH_VALUE = "BbcDEeFIiJLlmOopQRSWw"
 
 
@@ -79,7 +79,7 @@ def _command(ssh: SshCommand, words: list[str]) -> list[str]:
 
 
 def _converse(command: list[str], environment: dict[str, str]) -> tuple[int, bytes]:
-    """Let Git talk through `command`: (its status, b""); or (its status, the refusal) where Git has heard nothing yet."""
+    """Let Git talk through `command`: (its status, b""), or (its status, a refusal that came first)."""
     try:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, bufsize=0)
     except OSError as error:
@@ -121,7 +121,7 @@ def _forward(data: bytes) -> None:
 
 
 def _verify(ssh: SshCommand, server: Server, options: list[str], began: float, refusal: bytes) -> bool:
-    """Ask for a code and verify with it, or find that someone else has meanwhile. False: the refusal stands."""
+    """Ask for a code and verify with it, or find that another command has. False: the refusal stands."""
     if not askpass.can_ask():
         _say(
             "nobody can be asked here, with neither a terminal nor an askpass program; verify first: gitguard verify"
@@ -164,7 +164,7 @@ def _verify(ssh: SshCommand, server: Server, options: list[str], began: float, r
 
 
 def _why(refusal: bytes) -> str:
-    """`verify to push to team/app`: the refusal without the ways out, since this is one; nothing that moves a cursor."""
+    """`verify to push to team/app`: the refusal without the ways out; nothing that moves a cursor."""
     text = refusal[4:].split(b"\n")[0].decode("utf-8", "replace").removeprefix("ERR gitguard: ")
     return readable(re.split(r": (?=open https?://|https?://|ssh )", text)[0], 300)
 
@@ -200,7 +200,7 @@ def _say(text: str) -> None:
 
 
 def of_snippet(snippet: str, *, local: bool = False) -> SshCommand:
-    """The ssh that stood there before us, as Git would run it. `local`: a clone's own configuration names it."""
+    """The ssh that was there before us, as Git would run it. `local`: a clone's own configuration names it."""
     if not snippet:
         return SshCommand()
     return SshCommand(snippet, snippet=True, variant=variant_of(snippet), local=local)

@@ -122,7 +122,7 @@ def _asks_for_code(verb: Verb, path: list[str], values: list[str], options: dict
 def _typed_here(
     verb: Verb, server: Server, values: list[str], options: dict[str, object], *, known: bool
 ) -> tuple[list[str], str | None]:
-    """(what is sent as arguments, what goes on stdin or None): a code never is an argument, which process lists show."""
+    """(what is sent as arguments, what goes on stdin or None): never a code, since process lists show it."""
     if verb.name == "verify" and (values or not known):
         options["no_prompt"] = True
         return [], " ".join(values) if values else _asked(f"code for {server.shown}, or a recovery code")
@@ -204,7 +204,7 @@ def _open_page(ssh: SshCommand, server: Server) -> int:
 
 
 def _note(verb: Verb, server: Server, ssh: SshCommand, url: str, status: int) -> None:
-    """What this machine remembers of an answer: a server that was verified to, and for a shell prompt until when."""
+    """What this machine remembers: a server that was verified to, and until when, for a shell prompt."""
     if status == 0 and verb.name in PROVING:
         remember(server, ssh)
     if status in (0, 10) and verb.name in ("verify", "enroll", "status", "leave"):
@@ -273,7 +273,7 @@ def _sort(verb: Verb, words: tuple[str, ...], path: list[str]) -> tuple[list[str
 
 
 def _is_server(word: str) -> bool:
-    """A URL, `git@HOST` or `host:path`; of the verbs' own arguments only fingerprints and key types hold such signs."""
+    """A URL, `git@HOST` or `host:path`; of the verbs' arguments only fingerprints and key types look so."""
     return ("@" in word or ":" in word) and not word.startswith(("SHA256:", "sk-"))
 
 
@@ -289,7 +289,7 @@ def _qr_size(*, aside: bool = False) -> str:
 
 
 def _asked(question: str) -> str:
-    """One line from anyone who types, or from what is piped in. Raises Refusal("not-a-code") when nothing comes."""
+    """One line, typed or piped in. Raises Refusal("not-a-code") when nothing comes."""
     click.echo(f"{question}: ", err=True, nl=False)
     line = b""
     while len(line) < LONGEST_TYPED and (byte := os.read(0, 1)) not in (b"", b"\n"):
@@ -301,7 +301,7 @@ def _asked(question: str) -> str:
 
 
 def _over_ssh(ssh: SshCommand, server: Server, words: list[str], typed: str | None, *, attached: bool) -> int:
-    """Run the verb there. `typed` continues stdin; otherwise the terminal is attached, or (not `attached`) nothing is."""
+    """Run the verb there. `typed` goes to stdin; else the terminal is attached, or nothing (not `attached`)."""
     command = ssh_command(ssh, server, words)
     try:
         if typed is not None:

@@ -13,7 +13,7 @@ from gitguard.config.schema import Settings
 
 
 class SettingsCache:
-    """Use it as `reading`. MUST: a change counts from the next request on, a broken file refuses from then on."""
+    """Use it as `reading`. MUST: a change counts from the next request on; a broken file refuses from then on."""
 
     def __init__(self, reading: Callable[[str], Settings]) -> None:
         self._reading = reading
@@ -31,6 +31,6 @@ class SettingsCache:
         settings = self._reading(path)
         # A file this young may change once more without its times showing it, or be in doubt.
         settled = time.time() - max(entry.st_mtime, entry.st_ctime) >= SETTLED_SECONDS
-        # Looked at before it was read: a change in between leaves an identity that is gone, and is read again.
+        # Looked at before it was read: a change in between leaves an identity that is gone; it is read again.
         self._last = (path, identity(entry), settings) if settled else None
         return settings

@@ -85,7 +85,7 @@ def _values(path: str, settings: Settings, hook: str) -> tuple[Any, ...]:
 
 
 def _system_git_config() -> str:
-    """The system's configuration file as this Git was built to read it; Git names it even where it is not there."""
+    """The system's configuration file as this Git was built to read it; Git names a missing one, too."""
     done = subprocess.run(
         ["git", "config", "--system", "--show-origin", "--list"],
         capture_output=True, text=True, check=False, env={"PATH": PATH, "LANG": "C", "LC_ALL": "C"},

@@ -15,7 +15,7 @@ LONGEST_LIST = 64 * 1024 * 1024  # of people and keys: the export of 100 000 peo
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One thing that is wrong: the line and column it stands on (0 if unknown), where, what, and the way out."""
+    """One thing that is wrong: line and column (0 if unknown), where, what, and the way out."""
 
     line: int
     where: str
@@ -37,7 +37,7 @@ class ConfigurationError(Refusal):
 
 
 def read_toml(data: bytes, path: str, most: int = LONGEST_FILE) -> tuple[str, dict[str, Any]]:
-    """(the text, its tables) of at most `most` bytes. Raises ConfigurationError with the line, however odd the file."""
+    """(the text, its tables) of at most `most` bytes. Raises ConfigurationError with the line of the fault."""
     if len(data) > most:
         raise ConfigurationError(path, [Fault(0, "file", f"longer than {most >> 20} MiB")])
     try:
@@ -64,7 +64,7 @@ def _meant(text: str, line: int) -> str:
 
 
 def check_end(data: bytes, path: str) -> None:
-    """Raises ConfigurationError for a text whose last line has no end: what is cut off there may be what limits."""
+    """Raises ConfigurationError where the last line has no end: what is cut off may be what limits."""
     if data and not data.endswith(b"\n"):
         what = "its last line has no end: was it cut off? Let an empty line be its last"
         raise ConfigurationError(path, [Fault(data.count(b"\n") + 1, "file", what)])

@@ -70,7 +70,7 @@ def in_force(path: str, compiled: str, at: float | None = None) -> InForce:
     if not is_account(str(settings.host.account)):
         return InForce(settings, data, entry)
     if young and cut and not vouched:
-        # Perhaps the beginning of what is being saved: it counts for now, since it requires no less, and is not kept.
+        # Perhaps the beginning of a file being saved: it counts for now, as it requires no less, and is not kept.
         return InForce(settings, data, None)
     if _put(compiled, "good", data):
         if vouched or not young:
@@ -117,7 +117,7 @@ def read(path: str) -> tuple[os.stat_result, bytes]:
 
 
 def vouch(compiled: str, data: bytes) -> bool:
-    """Someone who looked says that `data` is whole: it counts at once when it is put in place. Whether that was noted."""
+    """Someone who looked says that `data` is whole: it counts as soon as it is in place. Whether it was noted."""
     return _put(compiled, "vouched", _name_of(data))
 
 

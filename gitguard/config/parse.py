@@ -33,7 +33,7 @@ def read_settings(path: str) -> Settings:
 
 
 def parse(data: bytes, path: str = "gitguard.toml") -> Settings:
-    """The settings that `data` holds. Raises ConfigurationError with every fault that can be found at once."""
+    """The settings in `data`. Raises ConfigurationError with every fault that can be found at once."""
     text, tables = read_toml(data, path)
     reader = _Reader(text)
     with server_zone():
@@ -45,7 +45,7 @@ def parse(data: bytes, path: str = "gitguard.toml") -> Settings:
 
 @contextlib.contextmanager
 def server_zone() -> Iterator[None]:
-    """Dates are of the server's zone, whatever TZ anyone who reads the file brought along: a client may send it."""
+    """Dates are in the server's zone, whatever TZ the reader brought along: a client may send it."""
     brought = os.environ.pop("TZ", None)
     time.tzset()
     try:
@@ -299,7 +299,7 @@ def rule_faults(rule: RuleTable, others: list[str], entry: dict[str, Any]) -> li
 
 
 def fault_at(data: bytes, table: str, key: str, what: str, index: int = 0) -> Fault:
-    """A fault that only the machine shows, with the line where `key` of the `index`-th `table` stands in `data`."""
+    """A fault that only the machine shows, with the line of `key` in the `index`-th `table` of `data`."""
     lines = data.decode("utf-8", "replace").splitlines()
     line = line_of(lines, table, key, index)
     return Fault(line, f"[{table}] {key}".strip(), what, column_of(lines, line, key))

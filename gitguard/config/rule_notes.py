@@ -40,7 +40,7 @@ class Known(Struct, frozen=True):
 
 
 def rule_notes(settings: Settings, at: int, known: Known | None = None) -> list[tuple[int, str]]:
-    """(index of the rule, what is odd about it) at the moment `at` (Unix seconds); `known` None: no store was asked."""
+    """(index of the rule, what is odd) at the moment `at` (Unix seconds); `known` None: no store was asked."""
     notes: list[tuple[int, str]] = []
     if settings.rules and settings.git.enforcement == "off":
         notes.append((0, "enforcement is off, so no rule is looked at"))
@@ -113,7 +113,7 @@ def _members(settings: Settings, rule: RuleTable) -> set[str]:
 
 
 def _covers(settings: Settings, earlier: RuleTable, later: RuleTable, at: int) -> bool:
-    """Whether whatever `later` matches from now on, `earlier` matches before it. Not every such case is seen."""
+    """Whether `earlier` matches everything that `later` does, from now on. Not every such case is found."""
     begun = earlier.since is None or earlier.since <= max(at, later.since or at)
     lasts = earlier.until is None or (later.until is not None and later.until <= earlier.until)
     users = not earlier.users or bool(
@@ -185,7 +185,7 @@ def _of_refs(rule: RuleTable) -> list[str]:
 
 
 def _frees_stand_ins(settings: Settings, index: int) -> list[str]:
-    """A rule that frees tags (or another folder) beside one that requires branches: what is looked up first is free."""
+    """A rule that frees tags (or another folder) beside one for branches: what is looked up first is free."""
     rule = settings.rules[index]
     freed = [
         str(one)

@@ -81,7 +81,7 @@ class StoreTable(Table, frozen=True):
 
 
 class Git(Table, frozen=True):
-    """The base answer, and who administers. A file must say `enforcement`: what was emptied or cut off does not."""
+    """The base answer, and who administers. A file must say `enforcement`: an emptied one does not."""
 
     enforcement: Literal["off", "rules", "opt-in", "enforced"] = "opt-in"
     admins: list[UserOrGroup] = msgspec.field(default_factory=list)
@@ -118,7 +118,7 @@ class AccountTable(Table, frozen=True):
 
 
 class Web(Table, frozen=True):
-    """The web page: whether a reverse proxy says who is signed in, and which proxies are believed; language and logo."""
+    """The web page: whether a proxy says who is signed in, which proxies are believed; language and logo."""
 
     trusted_header: HeaderName = HeaderName("")
     trusted_proxies: list[Proxy] = msgspec.field(default_factory=list)
@@ -157,7 +157,7 @@ class Notify(Table, frozen=True):
 
 
 class RuleTable(Table, frozen=True):
-    """A rule of the server's admin. Every condition that is given must match; the first rule that matches counts."""
+    """A rule of the admin. Every condition that is given must match; the first rule that matches counts."""
 
     name: str = ""
     repositories: list[Pattern] = msgspec.field(default_factory=list)

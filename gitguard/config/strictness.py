@@ -21,7 +21,7 @@ _SCOPE = {"user": 0, "key": 1, "address": 2}
 
 
 def demands_less(new: Settings, old: Settings) -> str:
-    """Where `new` requires less than `old` or cannot be compared with it, such as `[git] enforcement`; "" if nowhere."""
+    """Where `new` requires less than `old` or cannot be compared, such as `[git] enforcement`; "" if nowhere."""
     return next(_less(new, old), "")
 
 

@@ -1,4 +1,4 @@
-"""Where things stand in a TOML file, so that a fault can name its line: the library that reads it does not say."""
+"""Where things stand in a TOML file, so a fault can name its line: the library that reads it does not say."""
 
 from __future__ import annotations
 

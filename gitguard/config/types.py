@@ -48,7 +48,7 @@ class Limit:
 
 
 class Since(int):
-    """When a rule begins (Unix seconds): a date, from its first moment in the server's zone, or a date-time."""
+    """When a rule begins (Unix seconds): a date (its first moment in the server's zone) or a date-time."""
 
 
 class Until(int):

@@ -2,7 +2,7 @@
 
 identity -> (configuration, which the caller loads) -> store -> user's state -> command -> repository -> hook -> verdict.
 MUST: every way out of here that is not an allowed verdict is a Refusal; callers treat any other exception as one. It
-changes nothing, and asks the configuration and the store that it is given: so `admin explain` asks the very same
+changes nothing, and asks the configuration and the store it is given: so `admin explain` asks the very same
 function, about a configuration that is not in force yet too. Plain dialect: the gate loads this file.
 """
 
@@ -88,7 +88,7 @@ def _decide(decision: Decision, command: "Command | Refusal", config: Config, st
         _find_repository(decision, config, state, below)
         if command.verb == "git-receive-pack" and decision.directory:
             check_hook(decision.directory, config.hook, config.uid)
-        # Asked for by name, so that nobody has looked yet what they move; the hook looks where it matters, too.
+        # Asked for by name, so nobody has looked yet what they move; the hook looks where it matters, too.
         if decision.updates and decision.directory and config.policy.rules.has_refs:
             from gitguard.repository.refs import moved_by
 
@@ -121,7 +121,7 @@ def in_root(directory: str, root: str, name: str) -> bool:
 def _check_other_forms(decision: Decision, command: Command, store: "Query") -> None:
     """A program that folds case or trims would serve a known repository by a name that we do not know.
 
-    Said last, so that nobody without a session learns from the difference which names are there. Raises Refusal.
+    Said last, so nobody without a session learns from the difference which names are there. Raises Refusal.
     """
     if command.names_repository and not decision.directory and store.is_known_by_another_form(decision.name):
         raise Refusal(

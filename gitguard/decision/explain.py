@@ -1,4 +1,4 @@
-"""What would be decided, for anyone who asks: the gate's own question about a request that nobody has sent."""
+"""What would be decided: the gate's own question about a request that nobody has sent."""
 
 from __future__ import annotations
 

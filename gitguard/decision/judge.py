@@ -28,7 +28,7 @@ def check_user(state: State, user: str, credential: Credential) -> None:
 
 
 def situation_of(decision: Decision, config: Config, store: "Query") -> Situation:
-    """What policy looks at for `decision`, which knows user, command and repository by now. Raises Refusal."""
+    """What policy looks at; `decision` knows user, command and repository by now. Raises Refusal."""
     state, request, directory = decision.state, decision.request, decision.directory
     if state is None:
         raise Refusal("internal-error", "judged before the store was asked")
@@ -56,13 +56,13 @@ def situation_of(decision: Decision, config: Config, store: "Query") -> Situatio
 
 
 def _will_be_hooked(decision: Decision) -> bool:
-    """Whether our hook judges this push when its refs are known: nobody does for LFS, or for another program's names."""
+    """Whether our hook will judge this push by its refs: not for LFS, nor for another program's names."""
     command = decision.command
     return bool(decision.directory) and command is not None and command.verb == "git-receive-pack"
 
 
 def _lenders(store: "Query", directory: str) -> "tuple[tuple[str, str, int | None], ...]":
-    """The demands of the repositories whose objects the one in `directory` uses. Raises Refusal for an unknown one."""
+    """What the repositories require whose objects `directory` uses. Raises Refusal for an unknown one."""
     found = []
     for lender in borrowed(directory):
         known = store.repository(lender)
@@ -73,7 +73,7 @@ def _lenders(store: "Query", directory: str) -> "tuple[tuple[str, str, int | Non
 
 
 def _by_refs(decision: Decision) -> str:
-    """Which ref requires it, by which rule: once, however many refs there are. "" before the refs are known."""
+    """Which ref requires it, by which rule: once, however many. "" before the refs are known."""
     refs = decision.requirement.refs if decision.updates else ()
     if not refs:
         return ""

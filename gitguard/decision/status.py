@@ -70,7 +70,7 @@ class Status(Struct, frozen=True):
 def live_sessions(
     tx: Reading, settings: Settings, moment: Moment, user: str | None = None
 ) -> Iterator[tuple[Session, int]]:
-    """The sessions that count at `moment`, each with when it ends (Unix seconds): of `user`, or of everyone."""
+    """The sessions that count at `moment`, with their end (Unix seconds): of `user`, or of everyone."""
     since = moment.at - settings.session.lifetime
     return live(tx.sessions_since(since) if user is None else tx.sessions(user), settings, moment)
 

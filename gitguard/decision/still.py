@@ -39,7 +39,7 @@ def still_allowed(process: GateProcess, config: Config, store: Query, moment: Mo
 def _answer_gate(config: Config, store: Query, process: GateProcess, moment: Moment) -> str:
     """A gate that still decides may have read the store a moment too early: it is let be to say its refusal, and ended if it continues.
 
-    One that is held asks again before it continues, so that a verification that is still missing ends nothing.
+    One that is held asks again before it continues, so a verification that is still missing ends nothing.
     """
     line = process.line if process.kind == HELD or not is_waiting(process) else "2fa help"
     age = seconds_since_login(process.pid, moment.boot_seconds) if process.login_counts else None
@@ -98,7 +98,7 @@ def _answer_git(config: Config, store: Query, process: GateProcess, moment: Mome
 
 
 def _of_login(config: Config, state: State, process: GateProcess, moment: Moment) -> Freshness:
-    """How long ago the hardware key that let `process` in logged in, while it counts: as long as its connection lives."""
+    """How long ago the hardware key of `process` logged in, while that counts: as long as its connection lives."""
     if not config.hardware_keys or not state.key_verify_required:
         return NEVER
     age = seconds_since_login(process.began, moment.boot_seconds)

@@ -102,7 +102,7 @@ def file_fault(path: str, account: str, flags: int) -> tuple[str, str] | None:
 
 
 def held_fault(path: str, account: str) -> tuple[str, str] | None:
-    """The same of a file of the store, asked without opening it: to close it would drop our own connection's locks."""
+    """The same of the store's file, without opening it: closing it would drop our connection's locks."""
     if os.access(path, os.R_OK | os.W_OK):
         return None
     entry = os.stat(path)

@@ -173,7 +173,7 @@ def unit_lines(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_wanted(name: str, files: list[str]) -> bool:
-    """Whether something starts the unit: a target that wants it, a socket of its name, or that it is Debian's own."""
+    """Whether something starts the unit: a target that wants it, a socket of its name, or Debian itself."""
     if name in _OWN:
         return True
     return bool(files) and any(
@@ -185,7 +185,7 @@ def _is_wanted(name: str, files: list[str]) -> bool:
 
 
 def _stopped(name: str, files: list[str]) -> str:
-    """Debian's own unit continues without what an admin added; any other ends, with its socket, and its file is kept."""
+    """Debian's own unit continues without the addition; any other ends, with its socket, and its file is kept."""
     if name in _OWN:
         return f"mv {files[-1]} {files[-1]}.off && systemctl daemon-reload && systemctl restart ssh"
     socket = files[0].replace(".service", ".socket")

@@ -1,6 +1,6 @@
 """What acts before the gate's first instruction: variables that the server itself sets, and sshd's own scripts.
 
-The gate refuses such a variable by the very same list; here their sources are read, so that it is known before.
+The gate refuses such a variable by the very same list; here their sources are read, so it is known before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Other services that hand out the same folders past sshd: by their configuration and by what runs, compared as paths."""
+"""Other services that hand out the same folders past sshd: by configuration and by what runs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def export_findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _hits(text: str, places: list[str]) -> list[tuple[str, str]]:
-    """(root, line) of each line that names a root, a folder inside it, or one that holds it (but not `/` itself)."""
+    """(root, line) of each line that names a root, a folder inside it, or one that holds it (but not `/`)."""
     found = []
     for line in text.splitlines():
         if line.lstrip().startswith(("#", ";", "//")):
@@ -82,7 +82,7 @@ def _hits(text: str, places: list[str]) -> list[tuple[str, str]]:
 
 
 def _root_of(word: str, line: str, places: list[str]) -> str | None:
-    """The root that a path of a configuration is, lies in, or hands out from above; the path may be a pattern."""
+    """The root that a configured path is, lies in, or hands out from above; the path may be a pattern."""
     parts = [
         part for part in (word if "*" in word or "?" in word else os.path.realpath(word)).split("/") if part
     ]
@@ -95,7 +95,7 @@ def _root_of(word: str, line: str, places: list[str]) -> str | None:
 
 
 def _hands_out(line: str) -> bool:
-    """Whether a line that names a folder above a root hands that folder out, rather than merely lying there."""
+    """Whether a line that names a folder above a root hands that folder out, or merely lies there."""
     return (
         re.search(r"path|root|alias|base|scan|export|\(r[ow]|rw|ro\b|Directory|share", line, re.IGNORECASE)
         is not None

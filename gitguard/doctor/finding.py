@@ -33,7 +33,7 @@ def gap(name: str, what: str, remedy: str) -> Finding:
 
 
 def remedy_of(fault: str, account: str, otherwise: str) -> str:
-    """The line that mends what machine/ownership.py found, read from its own words; `otherwise` where none does."""
+    """The line that mends what machine/ownership.py found, from its words; `otherwise` where none does."""
     if "; try: " in fault:
         return fault.partition("; try: ")[2]
     path, belongs, _ = fault.partition(" belongs to uid ")

@@ -109,7 +109,7 @@ def _capabilities(path: str) -> list[str]:
 
 
 def su_findings(account: str) -> Iterator[Finding]:
-    """Rules by which `su` and its like let someone become the account without anything that only they have."""
+    """Rules by which `su` and its like let someone become the account without a secret of their own."""
     for service in _SU:
         for path, line in pam_lines(service):
             words = line.split()

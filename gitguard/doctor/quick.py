@@ -60,7 +60,7 @@ def quick_findings(config_path: str, moment: Moment) -> Iterator[Finding]:
 
 
 def _account(config_path: str, places: Places) -> str:
-    """Whose the compiled configuration is, without reading it: root must neither believe nor write it. Raises Refusal."""
+    """Whose the compiled configuration is, unread: root must neither believe nor write it. Raises Refusal."""
     try:
         return pwd.getpwuid(os.stat(places.compiled).st_uid).pw_name
     except (OSError, KeyError):

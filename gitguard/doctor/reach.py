@@ -62,7 +62,7 @@ class Reach:
         return self._entries[path]
 
     def writer(self, path: str) -> str:
-        """Who else may change the file or folder at `path` itself, as a sentence that names it; "" for nobody."""
+        """Who else may change the file or folder at `path` itself, as a sentence; "" for nobody."""
         return self._who(path, WRITE)
 
     def writer_on_the_way(self, path: str, links: int = 0) -> str:

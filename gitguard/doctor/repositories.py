@@ -239,7 +239,7 @@ def _invited(tx: Reading, missing: list[str]) -> str:
 
 
 def reading_demanded(settings: Settings, tx: Reading, known: list[Repository]) -> set[str]:
-    """The names of those whose reading requires 2FA of everyone: by toggle, or since the server enforces it."""
+    """Whose reading requires 2FA of everyone: by toggle, or since the server enforces it."""
     del tx
     if settings.git.enforcement == "off":
         return set()
@@ -251,7 +251,7 @@ def reading_demanded(settings: Settings, tx: Reading, known: list[Repository]) -
 def reading_findings(
     settings: Settings, known: list[Repository], demanding: set[str], reach: Reach
 ) -> Iterator[Finding]:
-    """Which repositories other accounts of the machine read, past every key: a gap where reading requires 2FA."""
+    """Which repositories other local accounts read, past every key: a gap where reading requires 2FA."""
     account = str(settings.host.account)
     said = {
         repository.name: who

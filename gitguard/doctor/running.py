@@ -29,7 +29,7 @@ _GOOD = (
 def gate_findings(
     gate: str, entry: pwd.struct_passwd, keys: list[Key], repositories: list[Repository]
 ) -> Iterator[Finding]:
-    """The gate answers as it should: one read of a known repository, which leaves one line in the access log."""
+    """The gate answers as it should: one read of a known repository, which leaves one log line."""
     if not keys:
         yield note("gate-run", "the gate was not run: no user has a key yet")
         return

@@ -54,7 +54,7 @@ def schedule_leans(account: str) -> Iterator[Lean]:
 
 
 def schedule_findings(places: list[str], ours: tuple[str, ...]) -> Iterator[Finding]:
-    """Lines of cron's that write what only gitguard should (`places`); `ours` are the files that `init` wrote."""
+    """Lines of cron's that write what only gitguard should (`places`); `ours`: the files `init` wrote."""
     for path, who, command, line in cron_lines():
         if path in ours or not _WRITES.search(command):
             continue

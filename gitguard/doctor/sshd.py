@@ -255,7 +255,7 @@ def _taken_too(sshd: Sshd, kinds: set[str]) -> str:
 
 
 def _let_in(sshd: Sshd, keyword: str, account: str) -> str:
-    """For lists of names: one more where only some are let in, the line out where it keeps the account away."""
+    """For lists of names: one more where only some may enter, the line out where it bars the account."""
     if keyword.startswith("deny"):
         return line_out(sshd, keyword)
     name = account
@@ -368,7 +368,7 @@ def other_findings(main: Sshd, others: list[tuple[Daemon, Sshd]]) -> Iterator[Fi
 
 
 def key_type_findings(sshd: Sshd, types: list[str]) -> Iterator[Finding]:
-    """Keys that people have and sshd does not take; and a list of revoked keys that it cannot read, which closes all."""
+    """Keys that people have and sshd refuses; and an unreadable list of revoked keys, which closes all."""
     algorithms = sshd.one("pubkeyacceptedalgorithms", "").split(",")
     taken = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")}
     refused = [kind for kind in types if not any(name in algorithms for name in taken.get(kind, (kind,)))]

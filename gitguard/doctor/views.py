@@ -89,7 +89,7 @@ def listener_findings(places: list[str], ours: set[int]) -> Iterator[Finding]:
 
 
 def copy_findings(folders: list[str], reach: Reach) -> Iterator[Finding]:
-    """Copies of the store or of the key file that others may read: beside the state folder, and where backups go."""
+    """Copies of the store or key file that others may read: beside the state folder, and where backups go."""
     count = 0
     for folder in folders:
         said: list[tuple[str, str]] = []

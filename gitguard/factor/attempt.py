@@ -1,4 +1,4 @@
-"""What someone presents to prove a second factor, and what is proved by it: values, whatever the kind of factor."""
+"""What someone presents to prove a second factor, and what it proves: values, whatever the factor."""
 
 from __future__ import annotations
 

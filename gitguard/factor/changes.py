@@ -18,13 +18,13 @@ REJECTED_SECONDS = 7 * 86400  # nor wrong codes, to someone who is never at home
 
 
 def note_change(tx: Writing, event: str, person: Person, moment: Moment, subject: str = "") -> None:
-    """Something changed about `person`, by themselves, that outlives a session: they are told of it elsewhere."""
+    """Note a lasting change of `person`, by themselves: they are told of it elsewhere."""
     change = Change(moment.at, event, subject, person.budget_key, person.address)
     tx.note_change(person.user, change, network_of(person.address) or "")
 
 
 def rejected(tx: Writing, person: Person, moment: Moment) -> Guessing | None:
-    """The wrong codes that the person is told of: since they verified from a network of theirs, and of this week."""
+    """The wrong codes that the person is told of: since they last verified at home, and of this week."""
     found = tx.rejections(person.user)
     return found if found is not None and moment.at - found.last_at <= REJECTED_SECONDS else None
 

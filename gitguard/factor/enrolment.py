@@ -1,7 +1,7 @@
 """Enrolment in two phases: show a secret and recovery codes, and store nothing until a code confirms them.
 
 What is pending lives in the process that began it and ends with it. MUST: anyone who was enrolled once
-enrols again only with a fresh factor or an invite, whatever `self_enrolment` says; otherwise a thief with the key
+enrols again only with a fresh factor or an invite, whatever `self_enrolment` says; else a thief with the key
 would win the race after every reset; the authorization is asked again at confirmation, so the first to confirm
 invalidates the others.
 """

@@ -88,7 +88,7 @@ def new_line() -> str:
 
 
 def create(path: str) -> None:
-    """Write a new key file, 0600, whole or not at all. Raises FileExistsError rather than replace one, OSError."""
+    """Write a new key file, 0600, whole or not at all. Raises OSError, FileExistsError rather than replace one."""
     handle, temporary = temporary_file(os.path.dirname(path), ".keys-")
     try:
         with os.fdopen(handle, "w") as file:

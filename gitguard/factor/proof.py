@@ -33,7 +33,7 @@ from gitguard.store.rows import Session
 if TYPE_CHECKING:
     from gitguard.store.contract import Writing
 
-# Kind of what is presented -> what checks it: it consumes what it accepts, and what it refuses is still to be charged.
+# Kind of what is presented -> what checks it: it consumes what it accepts; what it refuses is still to be charged.
 CHECKS = {"totp": check_totp, "recovery": check_recovery_code}
 SECOND_CODE_SECONDS = 180  # between the two codes; an app shows another one every half minute
 
@@ -149,7 +149,7 @@ def check_person(tx: Writing, person: Person) -> None:
 
 
 def check_clock(tx: Writing, moment: Moment) -> None:
-    """The clock is not behind the store's own records: or codes that were seen long ago would be right again."""
+    """The clock is not behind the store's records: otherwise codes seen long ago would be right again."""
     behind = tx.latest_at() - moment.at
     if behind > CLOCK_BACK_SECONDS:
         text = f"the server's clock is {duration(behind)} behind its own records, so no code can be judged"

@@ -1,4 +1,4 @@
-"""Recovery codes: the person's own, whichever factors they have. They stand for all of them, and go with the last."""
+"""Recovery codes: the person's own, whichever factors they have. They stand for all, and go with the last."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def put_recovery_codes(context: ProofContext, tx: Writing, user: str, codes: tup
 
 
 def void_recovery_codes_if_off(context: ProofContext, at: int, actor: str) -> None:
-    """Recovery codes switched off no longer work for good, also if they are switched on again. Entry points call it."""
+    """Recovery codes that are switched off stop working for good, even if switched on again. For entry points."""
     if context.settings.second_factor.recovery_codes:
         return
     with context.store.reading() as tx:
@@ -47,6 +47,6 @@ def void_recovery_codes_if_off(context: ProofContext, at: int, actor: str) -> No
 
 
 def drop_factors(tx: Writing, user: str) -> bool:
-    """Take every second factor of `user` away, and the recovery codes with the last; whether there was any."""
+    """Remove every second factor of `user`, and the recovery codes with the last; whether there was any."""
     tx.drop_recovery_codes(user)
     return tx.drop_totp(user)

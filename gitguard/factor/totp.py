@@ -51,7 +51,7 @@ class Parameters(Struct, frozen=True):
         """The otpauth:// link that an app scans or opens."""
         from urllib.parse import quote
 
-        # The issuer as a parameter alone: apps take it from there, and twice would make the QR code a size larger.
+        # The issuer as a parameter alone: apps take it from there, and twice would enlarge the QR code.
         link = self.totp().provisioning_uri(name=user)
         return f"{link}&issuer={quote(issuer)}"
 

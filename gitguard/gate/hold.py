@@ -30,7 +30,7 @@ def wait(decision: Decision, id_: str, config: Config, places: "Places") -> "tup
     `places`: configuration, compiled form and hook, as the launcher names them.
     """
     if is_heavy() and is_current(places):
-        # Begin again, nothing was said or logged yet: what compiling takes stays with a process as long as it waits.
+        # Begin again, nothing was said or logged yet: what compiling takes stays with a process while it waits.
         # Only where the compiled form is there now, or this would have no end.
         posix.execv(sys.executable, sys.orig_argv)
 

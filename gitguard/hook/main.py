@@ -147,7 +147,7 @@ def _updates(
 
 
 def _request(grant: Grant, moment: Moment) -> Request:
-    """Who pushes, as log and policy see them; maintenance is nobody's push, and its log line names the admin."""
+    """Who pushes, as log and policy see them; maintenance is nobody's push, and logs the admin's name."""
     if grant.kind == BREAK_GLASS:
         return Request(
             user="!break-glass", credential=credential_of(grant.user), address="", line=None, moment=moment
@@ -198,7 +198,7 @@ def _grant(sealed: str, config: Config, directory: str, moment: Moment) -> "tupl
         return None, f"the grant is for {grant.directory}"
     alone = grant.kind == PUSH and not grant.directory
     if alone and receive_packs_above(posix.getppid()) > 1:
-        # Behind a program the gate knew no directory; then the grant is for the first push of its process alone.
+        # Behind a program the gate knew no directory; the grant is for the first push of its process alone.
         return None, "the grant is for the push around this one"
     if not -LONGEST_SECONDS < moment.at - grant.at < LONGEST_SECONDS:
         return None, "the grant is too old"

@@ -16,7 +16,7 @@ from types import CodeType
 
 Row = tuple[str, str, str, tuple[int, int, int, int], CodeType]
 
-# What stands in a launcher to put a bundle's modules in place. It knows nothing of ours but the bundle's path.
+# What stands in a launcher to load a bundle's modules. It knows nothing of ours but the bundle's path.
 LOADER = """\
 def load(path):
     import marshal

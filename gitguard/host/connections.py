@@ -159,7 +159,7 @@ def end(processes: Iterable[GateProcess]) -> int:
 
 
 def _tell(pid: int) -> None:
-    """Say `STOPPED` on the process's own stream of errors, a pipe of sshd's: all else there belongs to Git's protocol."""
+    """Say `STOPPED` on the process's stderr, a pipe of sshd's: everything else belongs to Git's protocol."""
     try:
         handle = os.open(f"/proc/{pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:

@@ -72,7 +72,7 @@ CRON = """\
 
 
 class InitOptions(Struct, frozen=True):
-    """What `admin init` was told; None where it was not. `new_store`: make one although an old one seems to be gone."""
+    """What `admin init` was told; None where it was not. `new_store`: make one though an old one seems gone."""
 
     config: str
     account: str | None = None

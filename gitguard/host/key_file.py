@@ -63,7 +63,7 @@ def _whole_line(options: str, key: Key) -> bytes:
 
 
 def read(path: str) -> tuple[bytes, bytes]:
-    """(our block's lines, everything else) of the file at `path`; both empty if it is not there. Raises as `_parts`."""
+    """(our block's lines, everything else) of the file at `path`; both empty if missing. Raises as `_parts`."""
     block, foreign = _parts(path)
     return block, b"".join(text for _, text in foreign)
 
@@ -181,7 +181,7 @@ def parse_line(path: str, number: int, text: str) -> ForeignLine:
 
 
 def _after_options(text: str) -> tuple[str, str]:
-    """(options, the rest): options end at the first blank outside double quotes. Source: sshd's auth2-pubkeyfile.c."""
+    """(options, the rest): options end at the first blank outside quotes. Source: sshd's auth2-pubkeyfile.c."""
     quoted = False
     position = 0
     while position < len(text) and (quoted or text[position] not in " \t"):

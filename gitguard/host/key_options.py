@@ -28,7 +28,7 @@ _SHELLS_OWN = frozenset("$`&|;<>()*?[]#~\n\t{}")
 
 
 class Options(Struct, frozen=True):
-    """What a line's options come to. `limits` as they stand in a line; `fault`: why the line cannot be taken over."""
+    """What a line's options come to. `limits` as they stand; `fault`: why the line cannot be taken over."""
 
     limits: str = ""
     verify_required: bool = False
@@ -45,7 +45,7 @@ class Options(Struct, frozen=True):
 
 
 class NewKey(Struct, frozen=True):
-    """A key to give to someone: what limits it, whether its line requires user verification, its own program."""
+    """A key to give to someone: its limits, whether its line requires user verification, its program."""
 
     key: PublicKey
     limits: str = ""
@@ -54,7 +54,7 @@ class NewKey(Struct, frozen=True):
 
 
 def understand(text: str, gate: str) -> Options:
-    """The meaning of the options `text`; a command that is `gate` itself stands for the program after its `--`."""
+    """The meaning of the options `text`; a command that is `gate` stands for the program after its `--`."""
     limits: dict[str, str] = {}
     verify_required = False
     behind: tuple[str, ...] = ()

@@ -74,7 +74,7 @@ def _appended(state: str, data: bytes) -> bool:
 
 
 def _made_room(state: str, data: bytes) -> bytes:
-    """The queue without the latest of whatever there is most of: a flood of one kind drops nothing of another."""
+    """The queue without the latest of the most frequent kind: a flood of one drops nothing of another."""
     lines = data.splitlines(keepends=True)
     kinds = [_kind(line) for line in lines]
     counts = Counter(kinds)

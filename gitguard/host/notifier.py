@@ -57,7 +57,7 @@ def _waits(state: str) -> bool:
 
 
 def _take(state: str) -> bool:
-    """See to it that there is work: what a process before us left half way, else what waits; False for nothing."""
+    """Make sure there is work: what an earlier process left half done, else what waits; False for nothing."""
     if not os.path.exists(f"{state}/notices.work"):
         try:
             os.rename(f"{state}/notices", f"{state}/notices.work")
@@ -67,7 +67,7 @@ def _take(state: str) -> bool:
 
 
 def _work(state: str, command: "list[str]") -> None:
-    """Hand over line by line. A line that is begun is marked in its place, which takes no room on a full disk."""
+    """Hand over line by line. A line that is begun is marked in place, which needs no room on a full disk."""
     with open(f"{state}/notices.work", "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # the last to add a line may still be at it
         while True:
@@ -135,7 +135,7 @@ def _run(command: "list[str]", line: bytes) -> str:
 
 
 def _talk(process: "subprocess.Popen[bytes]", line: bytes) -> bytes:
-    """Give it the line, and keep the first of what it says on stderr, until it ends. Raises TimeoutExpired."""
+    """Give it the line, and keep the first of its stderr until it ends. Raises TimeoutExpired."""
     assert process.stdin is not None  # noqa: S101 - both were asked for
     assert process.stderr is not None  # noqa: S101
     to, says = process.stdin.fileno(), process.stderr.fileno()

@@ -1,4 +1,4 @@
-"""The few files of the system itself that `init` writes when it is asked to, as root: sshd's drop-in, cron's line."""
+"""The few system files that `init` writes when asked to, as root: sshd's drop-in, cron's line."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def install_drop_in(snippet: str) -> str:
 
 
 def reload_sshd() -> str:
-    """Let the running sshd read its configuration again, once it has tried it; what was done. Raises Refusal."""
+    """Have the running sshd read its configuration again, after a test; what was done. Raises Refusal."""
     program = shutil.which("sshd", path=SBIN)
     if program is not None:
         done = subprocess.run([program, "-t"], capture_output=True, text=True, check=False)

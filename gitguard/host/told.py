@@ -1,4 +1,4 @@
-"""What was told a short while ago: the same event of one person comes to the admin once in ten minutes, with a count.
+"""What was told recently: the same event of one person comes to the admin once in ten minutes, with a count.
 
 Anyone who holds a key alone may cause some events as often as they like; a mailbox full of them hides the one that matters.
 A file of the state folder says what was told when, and what has come since; the sweep tells of that when its time has come.

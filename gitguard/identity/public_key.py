@@ -78,7 +78,7 @@ def parse_public_key(line: str) -> PublicKey:
 
 
 def _fields(blob: bytes) -> list[bytes] | None:
-    """The strings that a key blob holds, None if their lengths do not add up to it. Source: RFC 4251 section 5."""
+    """The strings in a key blob, None if their lengths do not add up. Source: RFC 4251 section 5."""
     fields = []
     while blob:
         length = int.from_bytes(blob[:4], "big")
@@ -90,7 +90,7 @@ def _fields(blob: bytes) -> list[bytes] | None:
 
 
 def _is_whole(type_: str, fields: list[bytes]) -> bool:
-    """Whether the fields behind the type's name are those of such a key. Source: RFC 4253, 5656, 8709; PROTOCOL.u2f."""
+    """Whether the fields after the type are those of such a key. Source: RFC 4253, 5656, 8709; PROTOCOL.u2f."""
     hardware = type_.startswith("sk-")
     if hardware:
         if not fields or not fields[-1]:

@@ -1,1 +1,1 @@
-"""Lists of other programs, read: people, keys, second factors. Pure: what becomes of them is action/importing.py's."""
+"""Lists of other programs, read: people, keys, second factors. Pure: action/importing.py applies them."""

@@ -78,7 +78,7 @@ def _as_compared(login: str) -> str:
 
 
 def plain_name(login: str) -> str:
-    """A name made of `login` in small letters, "" where it gives none. Letters that only fold to ASCII ones give none."""
+    """A name made of `login` in small letters, "" for none. Letters that only fold to ASCII give none."""
     plain = ".".join(login.split()).lower() if login.isascii() else ""
     return plain if is_user_name(plain) else ""
 

@@ -28,12 +28,12 @@ _NEVER_IN_WINDOWS = ("0", "9223372036854775807")  # accountExpires alone
 
 
 def is_limit(head: str) -> bool:
-    """Whether a column of this head (small letters, _ for blanks) says who is active, blocked or until when."""
+    """Whether a column of this head (small letters, _ for blanks) says who is active, or until when."""
     return head in (*_ACTIVE, *_ON, *_OFF, *_ENDS, _FLAGS)
 
 
 def limited(head: str, value: str, at: int) -> str:
-    """Why anyone who has `value` in the column `head` is not plainly active at `at` (Unix seconds); "" if they are."""
+    """Why `value` in the column `head` means not plainly active at `at` (Unix seconds); "" if active."""
     word = value.strip().casefold()
     if head in _ACTIVE:
         active = word in ("active", "enabled", "ok")

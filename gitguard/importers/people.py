@@ -89,7 +89,7 @@ def _table(text: str) -> tuple[str, int, str]:
 
 
 class _Columns:
-    """Which column holds what. `login` and `email`: its place, or None; `keys` places; `limits` (place, head)."""
+    """Which column holds what. `login` and `email`: its place or None; `keys`: places; `limits`: (place, head)."""
 
     def __init__(self, heads: list[str], line: int) -> None:
         plain = [re.sub(r"[\s-]+", "_", head.strip().casefold()) for head in heads]
@@ -183,7 +183,7 @@ def _each_key(cell: str) -> list[str]:
 
 
 def _behind_each_other(words: list[str]) -> list[str]:
-    """`TYPE BLOB [user@host] TYPE BLOB ...`, one each; where anything else stands between two keys, all as one text."""
+    """`TYPE BLOB [user@host] TYPE BLOB ...`, one each; with anything else between two keys, one text."""
     begins = [at for at, word in enumerate(words) if _KEY_TYPE.fullmatch(word)]
     for before, begin in pairwise(begins):
         between = words[before + 2 : begin]
@@ -205,7 +205,7 @@ def _has_more(text: str) -> bool:
 
 
 def read_map(data: bytes) -> dict[str, str]:
-    """Fingerprint -> login, of lines `FINGERPRINT LOGIN`. Raises Refusal("usage") with every fault's line and column."""
+    """Fingerprint -> login, of lines `FINGERPRINT LOGIN`. Raises Refusal("usage") with every fault's place."""
     found: dict[str, str] = {}
     faults = []
     for number, line in enumerate(_text(data).splitlines(), 1):
@@ -226,7 +226,7 @@ def read_map(data: bytes) -> dict[str, str]:
 
 
 def read_authorized_keys(data: bytes, owners: dict[str, str], gate: str) -> ImportedList:
-    """Each key whose fingerprint `owners` maps to a login, with what limits it; nothing of its options gets lost."""
+    """Each key whose fingerprint `owners` maps to a login, with its limits; none of its options gets lost."""
     people, skipped = [], []
     for number, raw in enumerate(_text(data).splitlines(), 1):
         text = raw.strip()

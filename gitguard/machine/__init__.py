@@ -1,1 +1,1 @@
-"""The machine: owners and modes, files that are whole or not there, processes, accounts. It knows nothing of gitguard."""
+"""The machine: owners and modes, whole files, processes, accounts. It knows nothing of gitguard."""

@@ -45,7 +45,7 @@ def replace_like(path: str, data: bytes, like: os.stat_result) -> None:
 
 
 def put_quietly(path: str, data: bytes) -> bool:
-    """Put `data` at `path` in one step, 0600; False where that cannot be: what it is for continues without."""
+    """Put `data` at `path` in one step, 0600; False where that cannot be, which stops nothing."""
     try:
         handle, temporary = temporary_file(os.path.dirname(path), ".quiet-")
     except OSError:

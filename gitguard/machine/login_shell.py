@@ -13,7 +13,7 @@ _PROOF = 37  # an exit status that no shell gives by itself
 
 
 def shell_fault(entry: pwd.struct_passwd) -> str:
-    """Why the account's shell cannot run a forced command, "" if it can: it is tried, as sshd would use it."""
+    """Why the account's shell cannot run a forced command, "" if it can: it is tried as sshd would."""
     account = entry.pw_name
     shell = entry.pw_shell or "/bin/sh"
 

@@ -19,7 +19,7 @@ from gitguard.message.reasons import Refusal, machine_fault
 
 
 def folder(path: str, account: str, *, owner: str, mode: int) -> bool:
-    """Make the folder `path`, and those above it, for `owner` (root or the account); False if it was there."""
+    """Make the folder `path`, and those above it, for `owner` (root or the account); False if it existed."""
     if os.path.isdir(path):
         return False
     above = os.path.dirname(path)
@@ -35,7 +35,7 @@ def folder(path: str, account: str, *, owner: str, mode: int) -> bool:
 
 
 def file(path: str, data: bytes, account: str, *, mode: int) -> bool:
-    """Put `data` at `path`, as root only where the folder is root's alone; whether it changed. Raises Refusal."""
+    """Put `data` at `path`, as root only where root alone owns the folder; whether it changed. Raises Refusal."""
     if os.geteuid() != 0 or not fault_on_the_way(os.path.dirname(path), 0):
         return replace(path, data, mode)
     before = _read(path, account)

@@ -1,4 +1,4 @@
-"""The Python that runs us, and where our own package lies: what launchers name and the Git account has to reach."""
+"""The Python that runs us, and where our package lies: what launchers name and the Git account must reach."""
 
 from __future__ import annotations
 

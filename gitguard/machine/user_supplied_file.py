@@ -47,7 +47,7 @@ def _bounded(data: bytes, path: str, most: int) -> bytes:
 
 @contextmanager
 def open_as_caller(path: str, account: str) -> Iterator[BinaryIO]:
-    """The file at `path`, opened to be read a part at a time; `-` is stdin. Raises Refusal("usage") naming it."""
+    """The file at `path`, opened to be read in parts; `-` is stdin. Raises Refusal("usage") naming it."""
     if path == "-":
         yield sys.stdin.buffer
         return
@@ -102,7 +102,7 @@ def _is_own_way(path: str) -> bool:
             if entry.st_uid not in trusted:
                 return False
             if stat.S_ISLNK(entry.st_mode):
-                # Each link is walked where it leads, so that one in the middle of a chain is looked at as well.
+                # Each link is walked where it leads, so one in the middle of a chain is looked at as well.
                 links += 1
                 parts = os.readlink(current).split("/") + parts
                 current = "/" if os.path.isabs(os.readlink(current)) else os.path.dirname(current)

@@ -6,7 +6,7 @@ _UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
 def clock(at: int, now: int) -> str:
-    """`at` (Unix seconds) in the server's zone: `14:32 UTC+1`, with the date if it is another day than `now`."""
+    """`at` (Unix seconds) in the server's zone: `14:32 UTC+1`, with the date unless it is `now`'s."""
     local = time.localtime(at)
     offset = local.tm_gmtoff
     sign = "-" if offset < 0 else "+"

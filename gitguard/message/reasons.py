@@ -88,7 +88,7 @@ class Refusal(Exception):  # noqa: N818 - the field's own word; it is raised, an
 
 
 def machine_fault(what: str, error: OSError) -> Refusal:
-    """A refusal because the machine would not do `what`: a full disk, a folder of someone else's. Never the person's."""
+    """The machine would not do `what`: a full disk, a folder of someone else's. Never the person's fault."""
     text = f"{what}: {error.strerror}"
     return Refusal("store-unavailable", text, text=text)
 

@@ -133,7 +133,7 @@ _SENTENCES = {
 }
 
 
-# Instead of the sentence of `code-rejected`, where the codes fit a clock that is wrong: the next code would not help.
+# Instead of the sentence of `code-rejected`, where the codes fit a wrong clock: the next code would not help.
 _CLOCK_IS_WRONG = "your phone's clock is about {clock}; set it to automatic, then run: {again}"
 
 

@@ -73,7 +73,7 @@ def glob_fault(pattern: str) -> str:
 
 
 def ref_fault(pattern: str) -> str:
-    """Why no ref can fit `pattern`, or not the one that is meant; "" if one can. Source: git-check-ref-format(1)."""
+    """Why no ref, or not the one meant, can fit `pattern`; "" if one can. Source: git-check-ref-format(1)."""
     if pattern.partition("/")[0] in ("heads", "tags", "remotes", "notes"):
         return f"write refs/{pattern}; what does not begin with refs/ is a branch"
     if pattern == "HEAD" or pattern.lower().startswith("refs/") != pattern.startswith("refs/"):

@@ -66,7 +66,7 @@ class _Rules(Rules):
 
 
 class _Policy(Policy):
-    """It remembers what it answered. MUST: everything that an answer depends on, and that differs here, is in the key."""
+    """It remembers its answers. MUST: everything that an answer depends on, and that differs, is in the key."""
 
     __slots__ = ("_answered", "_narrowed", "about")
 
@@ -98,7 +98,7 @@ class _Policy(Policy):
 
 
 def narrowed(policy: Policy, user: str, address: str, at: int) -> Policy:
-    """The same answers as `policy`'s for this user, address and moment (Unix seconds), at a fraction of the cost each."""
+    """The same answers as `policy`'s for this user, address and moment (Unix seconds), each far cheaper."""
     if isinstance(policy, _Policy) and policy.about == (user, address, at):
         return policy
     return _Policy(policy, user, address, at)

@@ -80,7 +80,7 @@ def base_of(enforcement: str, default_lifetime_seconds: int) -> Requirement:
 def toggle_of(
     enforcement: str, default_lifetime_seconds: int, operation: str, toggle: "tuple[str, int | None]"
 ) -> Requirement:
-    """What a repository's toggle, (require, lifetime in seconds or None), adds; its lifetime is capped by the default."""
+    """What a repository's toggle, (require, lifetime in seconds or None), adds; the default caps its lifetime."""
     require, lifetime = toggle
     if not _TOGGLE_COUNTS.get(enforcement, True) or not toggle_requires(require, operation):
         return NOTHING

@@ -63,7 +63,7 @@ class Situation:
 
 
 class Policy:
-    """What the server's admin configured: base answer, default lifetime in seconds, the users' own switch, the rules.
+    """What the admin configured: base answer, default lifetime in seconds, the users' own switch, the rules.
 
     `rules` and `groups` are in the form that rules.py describes.
     """
@@ -115,7 +115,7 @@ class Policy:
     def _of_another(
         self, s: Situation, demand: "tuple[str, str, int | None]", operation: str, how: str
     ) -> Requirement:
-        """What another repository adds. By its refs nothing is known here: what any of them requires counts."""
+        """What another repository adds. Its refs are not known here, so what any of them requires counts."""
         other = self._alone(s, operation, demand, refs_of_another=True)
         if not other.required:
             return NOTHING
@@ -138,7 +138,7 @@ class Policy:
         added = toggle_of(self.enforcement, self.lifetime_seconds, operation, (require, lifetime))
         if not self.rules.count:
             return strictest(base_of(self.enforcement, self.lifetime_seconds), added)
-        # The name of an unknown repository may be another name of a known one: rules that require count as met.
+        # The name of an unknown repository may be an alias of a known one: rules that require count as met.
         known = name if s.what == KNOWN else ""
         found, open_end = candidates(
             self.rules, self.groups, Asked(s.user, operation, known, s.address, s.at)
@@ -167,7 +167,7 @@ class Policy:
         return self._answer(shown[0] if shown else None, NOTHING)
 
     def _answer(self, rule: "Any", added: Requirement) -> Requirement:
-        """What follows from the first rule that matches (None: the base answer), with what the toggle adds."""
+        """What follows from the first matching rule (None: the base answer), with what the toggle adds."""
         if rule is None:
             return strictest(base_of(self.enforcement, self.lifetime_seconds), added)
         name, kind, lifetime = rule[NAME], rule[KIND], rule[LIFETIME]
@@ -187,7 +187,7 @@ class Policy:
         *,
         open_end: bool,
     ) -> Requirement:
-        """In the hook: every ref is judged by every name that it can stand for, and the strictest counts for all."""
+        """In the hook: every ref is judged by every name that it can stand for; the strictest counts for all."""
         from gitguard.policy.ref_names import EVERY, keeps_out, names_of
 
         answers, refs = [], []

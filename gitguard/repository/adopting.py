@@ -144,7 +144,7 @@ def _is_named_elsewhere() -> bool:
 
 
 def moved_by_hook(directory: str) -> tuple[str, ...]:
-    """The beginnings of refs that a proc-receive hook of the repository is given, which may move any ref then."""
+    """The beginnings of refs that the repository's proc-receive hook gets, which may move any ref then."""
     home = os.path.expanduser("~")
     configs = ("/etc/gitconfig", f"{home}/.gitconfig", f"{home}/.config/git/config")
     return refs_of_proc_receive(directory, configs)
@@ -181,7 +181,7 @@ def _hook_obstacle(directory: str, uid: int, mended: tuple[str, ...]) -> Obstacl
 
 
 def to_mend(found: Found, uid: int) -> list[str]:
-    """What others may write although it is the account's own: folders on the way, hooks and what is chained."""
+    """What others may write although it is the account's: folders on the way, hooks and what is chained."""
     way = []
     current = found.root
     for part in found.directory[len(found.root) + 1 :].split("/"):
@@ -295,7 +295,7 @@ def prepare(found: Found, uid: int, hook: bytes) -> list[Step]:
 
 
 def _moved_by_older(directory: str) -> str:
-    """A pre-receive that version 0.0 of gitguard moved into pre-receive.d, where a dispatcher would run itself."""
+    """A pre-receive that gitguard 0.0 moved into pre-receive.d, where a dispatcher would run itself."""
     names = [
         name for name in _listed(f"{directory}/{FOLDER}") if re.fullmatch(r"[1-9][0-9]-pre-receive", name)
     ]
@@ -305,7 +305,7 @@ def _moved_by_older(directory: str) -> str:
 
 
 def _link_siblings(directory: str) -> None:
-    """Everything beside the kept hook is found beside it: it may source, call or list it by `$(dirname "$0")`."""
+    """What lies beside the kept hook: it may source, call or list its neighbours by `$(dirname "$0")`."""
     for name in {*_listed(f"{directory}/hooks"), "pre-receive.d"}:
         link = f"{directory}/{KEPT_FOLDER}/{name}"
         if name != "pre-receive" and not name.endswith(".sample") and not os.path.lexists(link):

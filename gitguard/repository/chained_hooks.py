@@ -18,7 +18,7 @@ LEFT_ALONE = "hooks/pre-receive.d.left-alone"
 
 
 def to_run(directory: str) -> "list[str]":
-    """The hooks that run after ours, in order, relative to `directory`. What is not executable is not run, as by Git."""
+    """The hooks that run after ours, in order, relative to `directory`. As in Git, only executable ones run."""
     found = [KEPT] if _is_run(directory, KEPT) else []
     if not _exists(f"{directory}/{LEFT_ALONE}"):
         found += [
@@ -30,7 +30,7 @@ def to_run(directory: str) -> "list[str]":
 
 
 def in_folder(directory: str) -> "list[str]":
-    """Everything in pre-receive.d, by name, relative to `directory`. Raises OSError if it cannot be looked at."""
+    """Everything in pre-receive.d, by name, relative to `directory`. Raises OSError if it is unreadable."""
     try:
         return [f"{FOLDER}/{name}" for name in sorted(posix.listdir(f"{directory}/{FOLDER}"))]
     except (FileNotFoundError, NotADirectoryError):

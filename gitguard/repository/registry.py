@@ -47,7 +47,7 @@ def root_of(settings: Settings, directory: str) -> str:
 
 
 class Lending(Struct, frozen=True):
-    """Whose objects a repository uses (`borrows`), and who uses its own (`lends`), by its name; none for most."""
+    """Whose objects a repository uses (`borrows`), and who uses its own (`lends`), by name."""
 
     borrows: dict[str, list[Repository]]
     lends: dict[str, list[Repository]]
@@ -137,7 +137,7 @@ def _looks_bare(path: str) -> bool:
 
 
 def locate(settings: Settings, name: str) -> Found:
-    """The directory on disk that `name` (or a path) means. Raises Refusal("no-such-repository" or "usage")."""
+    """The directory that `name` (or a path) means. Raises Refusal("no-such-repository" or "usage")."""
     try:
         plain, below = name_of(name, spelled_roots(settings))
     except Refusal:

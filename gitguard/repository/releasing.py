@@ -1,4 +1,4 @@
-"""Taking our hook out of a repository: what was there before adopting is there again. Nothing else of it is touched."""
+"""Taking our hook out of a repository: what was there before adopting is back. Nothing else changes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def release(directory: str) -> str:
 
 
 def _without_links(folder: str) -> list[str]:
-    """Take our links out of `folder`, and it if nothing else is in it; the names of what someone put there."""
+    """Take our links out of `folder`, and it if nothing else is in it; the names of what others put there."""
     left = []
     for name in sorted(os.listdir(folder)):
         path = f"{folder}/{name}"

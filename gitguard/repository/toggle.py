@@ -1,6 +1,6 @@
 """A repository's toggle: what its admins demand, and who they are.
 
-A toggle can only tighten what the server requires, and never falls below the floor that the server's admin set
+A toggle can only tighten what the server requires, and never falls below the floor that the admin set
 for the repository. Each change and its audit record are one transaction; who may call, and with which proof, is asked before (`may_administer`) and by the caller.
 """
 
@@ -115,7 +115,7 @@ def set_require(
 def set_lifetime(
     tx: Writing, settings: Settings, name: str, word: str, at: int, actor: str, *, floor: bool = False
 ) -> ToggleChange:
-    """Set how long a verification counts here; with `floor` as the server's admin. Raises as `set_require`."""
+    """Set how long a verification counts here; with `floor` as the admin. Raises as `set_require`."""
     repository = known(tx, settings, name)
     wanted = read_lifetime(settings, word)
     longest = repository.floor_lifetime_seconds

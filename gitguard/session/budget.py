@@ -18,7 +18,7 @@ MOST = 30
 
 
 def retry_at(state: str, user: str, credential: str, at: int) -> int | None:
-    """Count one more at `at` (Unix seconds); None if it may be, else when the next may. What cannot be counted may be."""
+    """Count one more at `at` (Unix seconds); None if allowed, else when the next is. If it cannot count, None."""
     folder = f"{state}/{FOLDER}"
     name = blake2b(f"{user}\n{credential}".encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
     hour, count = at // SECONDS, 0

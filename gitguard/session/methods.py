@@ -1,4 +1,4 @@
-"""How a 2FA session was opened, and what that says of it: a row a method. The words stand in store, trail and JSON."""
+"""How a 2FA session was opened, and what that means: a row a method. Store, trail and JSON use the words."""
 
 from __future__ import annotations
 

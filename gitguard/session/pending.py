@@ -109,7 +109,7 @@ class PendingRequest:
 def note(
     state: str, requester: "Requester", repository: str, operation: str, at: int
 ) -> "PendingRequest | None":
-    """Note what was refused; None where it cannot be noted, which changes no refusal. A recent note stays as it is."""
+    """Note what was refused; None if it cannot be noted, which changes no refusal. A recent note stays."""
     try:
         return _note(state, requester, repository, operation, at)
     except (OSError, ValueError):
@@ -133,7 +133,7 @@ def _note(
         and _has_room_beside_others(folder, _of_user(user), _of_key(user, credential), MOST_OF_USER, name, at)
     ):
         return None
-    # No two of a user share a number: a thief would draw until theirs is the one that the owner's terminal shows.
+    # No two of a user share a number: a thief would draw until theirs is the one in the owner's terminal.
     taken = [word for one in pending(state, user, at) for word in (one.number, one.id)]
     # And a new id: following the link of an earlier refusal allows nothing that its reader has not seen.
     request = PendingRequest(
@@ -217,7 +217,7 @@ def held(state: str) -> "list[PendingRequest]":
 
 
 def pending(state: str, user: str, at: int) -> "list[PendingRequest]":
-    """What was noted for `user` and is kept at `at`, the newest first; `held_at` is set where a push waits for it."""
+    """What was noted for `user` and is kept at `at`, newest first; `held_at` is set where a push waits."""
     folder = f"{state}/{FOLDER}"
     try:
         names = _names(folder, _of_user(user))
@@ -246,7 +246,7 @@ def take(state: str, request: PendingRequest) -> None:
 
 
 def deny(state: str, request: PendingRequest, at: int) -> None:
-    """Show the request to nobody from now on; it is not noted again within `DENIED_SECONDS` of `at`. Raises OSError."""
+    """Hide the request from everyone; it is not noted within `DENIED_SECONDS` of `at`. Raises OSError."""
     request.number, request.at = DENIED, at
     _write(f"{state}/{FOLDER}", request)
 

@@ -43,7 +43,7 @@ class Head:
         self.path = path
 
     def read(self) -> tuple[int, bytes] | None:
-        """(seq, hash), or None if there is no such file. Raises ValueError or OSError if it cannot be understood."""
+        """(seq, hash), or None without a file. Raises ValueError or OSError if it cannot be understood."""
         try:
             with open(self.path, encoding="ascii") as file:
                 words = file.read(200).split()

@@ -66,7 +66,7 @@ class State:
 
 
 class GateQuery:
-    """The store at `path`, opened for reading by the first question. Every method raises Refusal and nothing else."""
+    """The store at `path`, opened for reading by the first question. Methods raise Refusal alone."""
 
     __slots__ = ("_opened", "_path")
 
@@ -127,11 +127,11 @@ class GateQuery:
         return None if row is None else (row[0], row[1], row[2])
 
     def is_known_by_another_form(self, name: str) -> bool:
-        """Whether a repository is known whose name equals `name` but for case, blanks around it, or a suffix."""
+        """Whether a repository is known whose name equals `name` but for case, outer blanks, or a suffix."""
         return self._one("SELECT 1 FROM repositories WHERE folded = ? LIMIT 1", (fold(name),)) is not None
 
     def borrowers(self, directory: str) -> "list[tuple[str, str, int | None]]":
-        """(name, require, toggle's lifetime) of the repositories that borrow objects from the one in `directory`."""
+        """(name, require, toggle's lifetime) of the repositories that borrow from the one in `directory`."""
         return self._all(_BORROWERS, (directory,))
 
     def shortest_demand(self, operation: str, default_seconds: int) -> "int | None":

@@ -25,7 +25,7 @@ def audit_head(access_log: str) -> str:
 
 
 def create(url: str) -> list[str]:
-    """Create the store, or bring it to the present schema; the names of the files of SQL that ran. Raises Refusal."""
+    """Create the store, or bring it up to date; the names of the files of SQL that ran. Raises Refusal."""
     return sqlite.create(_path(url))
 
 

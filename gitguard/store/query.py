@@ -29,13 +29,13 @@ class Query(Protocol):
         """(name, require, toggle's lifetime) of the repository in `directory`, None if unknown."""
 
     def is_known_by_another_form(self, name: str) -> bool:
-        """Whether a repository is known whose name equals `name` but for case, blanks around it, or a suffix."""
+        """Whether a repository is known whose name equals `name` but for case, outer blanks, or a suffix."""
 
     def borrowers(self, directory: str) -> list[tuple[str, str, int | None]]:
-        """(name, require, toggle's lifetime) of the repositories that borrow objects from the one in `directory`."""
+        """(name, require, toggle's lifetime) of the repositories that borrow from the one in `directory`."""
 
     def shortest_demand(self, operation: str, default_seconds: int) -> int | None:
         """The shortest lifetime of all toggles that require 2FA for `operation`, None if none does."""
 
     def other_sessions(self, user: str) -> list[tuple[str, str, str, int, str, int, int | None]]:
-        """(scope, key, network, verified_at, boot, boot_seconds, limit_seconds) of a user's sessions, newest first."""
+        """(scope, key, network, verified_at, boot, boot_seconds, limit_seconds) of their sessions, newest first."""

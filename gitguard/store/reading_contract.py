@@ -54,7 +54,7 @@ class Reading(TrailReading, Protocol):
         """The users with a second factor."""
 
     def sessions_since(self, at: int) -> Iterator[Session]:
-        """Everyone's sessions that were verified after `at`, by user, the newest first, while the transaction lasts."""
+        """Sessions verified after `at`, by user, the newest first, while the transaction lasts."""
 
     def shared_networks(self, by: int) -> list[tuple[str, int]]:
         """(network, how many users have sessions from it) of each that so many share."""
@@ -168,7 +168,7 @@ class Reading(TrailReading, Protocol):
         """What changed about `user` from `since` on, the oldest first."""
 
     def untold_changes(self, user: str, credential: str, network: str, since: int) -> list[Change]:
-        """Those of them that were made elsewhere, and not told to whoever verifies by `credential` from `network`."""
+        """Those made elsewhere, and not told to whoever verifies by `credential` from `network`."""
 
     def first_code(self, user: str, credential: str) -> int | None:
         """When the first of two codes was given by this credential, None if none was."""

@@ -53,7 +53,7 @@ class Key(Struct, frozen=True):
 
     @property
     def counts_by_itself(self) -> bool:
-        """Whether it verifies its person at each login, so that it is a second factor where the server lets it be."""
+        """Whether it verifies its person at each login: a second factor where the server allows it."""
         return self.is_hardware and self.verify_required
 
 

@@ -91,7 +91,7 @@ class SqliteStore:
             self.heard(writer.recorded)
 
     def _head_may_move(self, writer: Writer) -> bool:
-        """Whether the head outside is an ancestor. If not, someone meddled: it stays as the evidence that it is."""
+        """Whether the head outside is an ancestor. If not, someone meddled: it stays as the evidence."""
         try:
             head = self.head.read()
         except (OSError, ValueError):
@@ -120,7 +120,7 @@ class SqliteStore:
         return found
 
     def tidy(self) -> None:
-        """Move what a killed writer left in the log beside the file into it, which each gate would read again."""
+        """Move what a killed writer left in the log into the file: each gate would read it again."""
         with _refusing(self.path):
             if os.path.exists(f"{self.path}-wal"):
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")

@@ -12,10 +12,10 @@ class TrailReading(Protocol):
     """Questions."""
 
     def audit(self, after: int = 0) -> Iterator[AuditRecord]:
-        """The records after number `after`, in the order of the chain, one at a time, while the transaction lasts."""
+        """The records after number `after`, in the chain's order, one at a time, while the transaction lasts."""
 
     def archived(self) -> tuple[int, bytes]:
-        """(number, hash) of the last record that was moved out, which the chain continues from; (0, GENESIS) for none."""
+        """(number, hash) of the last record moved out, where the chain continues from; (0, GENESIS) for none."""
 
     def newest_audit(
         self, before: int | None, most: int, user: str = "", within: int = 20_000

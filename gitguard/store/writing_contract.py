@@ -55,7 +55,7 @@ class Writing(Reading, TrailWriting, Protocol):
         """The browser was here at `at` (Unix seconds)."""
 
     def end_browsers(self, user: str, credential: str | None = None) -> int:
-        """Sign out the browsers of `user`: all, or one; their own 2FA sessions and sign-in links end too. How many."""
+        """Sign out all browsers of `user`, or one; their 2FA sessions and sign-in links end too. How many."""
 
     def end_all_browsers(self) -> int:
         """Sign out everyone's, and void every sign-in link; how many browsers."""
@@ -70,7 +70,7 @@ class Writing(Reading, TrailWriting, Protocol):
         """The sign-in link of this hash, expired or not, which is used up by that; None for none."""
 
     def put_totp(self, factor: TotpFactor) -> None:
-        """Set the authenticator app of its user, in place of any before it, with all that hung on that one."""
+        """Set the authenticator app of its user, replacing any before it and all that hung on that one."""
 
     def replace_secret(self, user: str, secret: bytes, cipher_key: str) -> None:
         """The same secret, encrypted under another key."""
@@ -109,7 +109,7 @@ class Writing(Reading, TrailWriting, Protocol):
         """Forget all of them; how many there were."""
 
     def count_guess(self, user: str, network: str, address: str, at: int) -> None:
-        """One failure more from this network that no success has followed, and one more to tell the user of."""
+        """One more failure from this network without a success since, and one more to tell the user of."""
 
     def forget_guesses(self, user: str, network: str | None = None) -> None:
         """Forget the failures from `network`, or from everywhere."""
@@ -164,12 +164,12 @@ class Writing(Reading, TrailWriting, Protocol):
         method: str,
         limit_seconds: int | None = None,
     ) -> Session:
-        """Open the session of `user` in this scope, or renew the one that is there; numbers are never used twice."""
+        """Open the session of `user` in this scope, or renew it; numbers are never used twice."""
 
     def end_sessions(
         self, user: str, credential: str | None = None, session: int | None = None
     ) -> list[Session]:
-        """End the sessions of `user`: all, those that a credential may use, or one by number. Those that ended."""
+        """End sessions of `user`: all, those that a credential may use, or one by number. Those that ended."""
 
     def end_all_sessions(self) -> list[tuple[str, list[int]]]:
         """End everyone's at once: (user, numbers of those that ended), by user."""

@@ -1,4 +1,4 @@
-"""A person's own account: the padlock, the session, keys and browsers, always, recovery codes, remove, latest events."""
+"""One's own account: the padlock, the session, keys and browsers, always, recovery codes, remove, events."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def new_codes(name: str) -> ResponseReturnValue:
 @pages.get("/remove")
 @needs(SIGNED_IN)
 def before_removing() -> ResponseReturnValue:
-    """What removing means. MUST: numbers, no names, before the code: anyone who has the key alone reads this."""
+    """What removing means. MUST: numbers, no names, before the code: a key alone is enough to read this."""
     context = current()
     _check_removal()
     with context.installation.store.reading() as tx:

@@ -85,7 +85,7 @@ def create_app(config: str, clock: Callable[[], Moment] = now) -> Flask:
 
 
 def cookie_name(web_url: str) -> str:
-    """A name of its own for each page: a cookie belongs to a host name, and two installations may share one."""
+    """A name of its own for each page: a cookie belongs to a host, which two installations may share."""
     return f"__Host-gitguard-{hashlib.sha256(web_url.rstrip('/').lower().encode()).hexdigest()[:8]}"
 
 

@@ -1,4 +1,4 @@
-"""Who may come in, and what is said when something is refused. MUST: whatever is not known here is a refusal."""
+"""Who may come in, and what a refusal says. MUST: whatever is not known here is a refusal."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _check_need() -> ResponseReturnValue | None:
 
 
 def _admit_admin(*, opens: bool) -> ResponseReturnValue | None:
-    """A server's admin with a recent code; else what asks for one. A form keeps what was filled in, a page its place."""
+    """A server admin with a recent code; else what asks for one. Forms keep their fields, pages their place."""
     context = current()
     if not context.is_admin:
         raise Refusal("forbidden")

@@ -1,4 +1,4 @@
-"""A form that needs a code, once more: what it does and to what, one sentence of effect, and a field for the code."""
+"""A form that needs a code, again: the act and its object, one sentence of effect, a field for the code."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _act() -> str:
 
 
 def _facts() -> dict[str, str]:
-    """What the act is about, for people: the key by its comment, the browser by what it is, names as they stand."""
+    """What the act is about, in words: the key by its comment, the browser by what it is, names as they are."""
     facts = {
         name: readable(request.form.get(name, ""), 100)
         for name in ("name", "user", "require", "lifetime", "reason")

@@ -1,4 +1,4 @@
-"""One request: the installation, the moment, who it comes from and who is signed in; and what a route asks of them."""
+"""One request: installation, moment, who it comes from, who is signed in; and what a route requires."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ class PageContext(Struct, frozen=True):
 
     @property
     def is_blind(self) -> bool:
-        """Whether no session can open here: sessions are bound to an address, and this browser's is not known."""
+        """Whether no session can open here: they are bound to an address, and this browser's is unknown."""
         return self.settings.session.scope == "address" and not self.peer.address
 
     @property
     def is_fresh(self) -> bool:
-        """Whether a factor was proved in this browser within the last five minutes, or its pages were in use since."""
+        """Whether a factor was proved in this browser within five minutes, or its pages were in use since."""
         session = self.status.session if self.status is not None else None
         if session is None or not session.how.by_code:
             return False

@@ -27,7 +27,7 @@ USED_UP = ("code", "recovery", "given", "link")  # fields of what counts once
 
 
 class _Answer:
-    """One form that was sent. `response` is (status, headers, body) once it is answered; None for what is not kept."""
+    """One form that was sent. `response`: (status, headers, body) once answered; None for what is not kept."""
 
     def __init__(self, browser: str, at: float) -> None:
         self.browser = browser
@@ -68,7 +68,7 @@ class DoubleSubmits:
                 del self._answers[key]
 
     def drop_others(self, answer: _Answer) -> None:
-        """Forget the browser's other answers: what they showed may be true no more, since this form did something."""
+        """Forget the browser's other answers: this form did something, so they may be wrong by now."""
         with self._lock:
             for key in [
                 k

@@ -53,7 +53,7 @@ class PendingEnrolments:
                 self._shrink(most, count - 1)
 
     def _shrink(self, owner: tuple[str, str], most: int) -> None:
-        """Keep at most the newest `most` of `owner`'s: anyone who fills the room loses what they filled it with."""
+        """Keep at most the newest `most` of `owner`'s: a flood loses only what it filled the room with."""
         own = [browser for browser, one in self._begun.items() if one.owner == owner]
         for browser in own[: max(len(own) - most, 0)]:
             del self._begun[browser]
@@ -68,7 +68,7 @@ class PendingEnrolments:
             return begun
 
     def note_lost(self, browser: str, authorization: EnrolmentAuthorization, moment: Moment) -> None:
-        """A recovery code was given here: the phone is lost, and the code stands for setting up another app."""
+        """A recovery code was given here: the phone is lost, so the code also authorizes another app."""
         with self._lock:
             self._lost.pop(browser, None)
             self._lost[browser] = (authorization, moment.at + LOST_SECONDS)

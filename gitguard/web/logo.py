@@ -15,7 +15,7 @@ KINDS = {"svg": "image/svg+xml", "png": "image/png"}
 @pages.get("/logo")
 @needs(ANYONE)
 def logo() -> Response:
-    """The picture, as what it is and nothing else: the policy of every page (no script but ours) holds for it, too."""
+    """The picture, as that and nothing else: the policy of every page (no script but ours) holds here too."""
     path = current().settings.web.logo
     kind = KINDS.get(path.rpartition(".")[2], "")
     try:

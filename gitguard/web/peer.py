@@ -37,7 +37,7 @@ def peer_of(environ: Mapping[str, Any], settings: Settings) -> Peer:
     """Who sent the request that WSGI describes in `environ`."""
     connection = _socket_of(environ.get("gunicorn.socket"))
     is_unix = connection is not None and connection.family == socket.AF_UNIX
-    # Who connects to a Unix socket may bind a name of their choice, which looks like an address: it counts for nothing.
+    # Who connects to a Unix socket may bind any name, even one that looks like an address: it counts for nothing.
     near = "" if is_unix else str(environ.get("REMOTE_ADDR", ""))
     account = _account_of(connection) if is_unix and connection is not None else ""
     if not is_trusted(near, account, settings):
@@ -68,7 +68,7 @@ def _account_of(connection: socket.socket) -> str:
 
 
 def is_trusted(address: str, account: str, settings: Settings) -> bool:
-    """Whether this address, or this account at the other end of a Unix socket, is a proxy that is believed."""
+    """Whether this address, or this account at a Unix socket's other end, is a proxy that is believed."""
     for proxy in settings.web.trusted_proxies:
         if proxy.startswith("unix:"):
             if account and proxy == f"unix:{account}":
@@ -111,7 +111,7 @@ def _first_stranger(forwarded: str, settings: Settings, login: str) -> tuple[str
 
 
 def _bare(hop: str) -> str:
-    """An address without port and brackets, as some proxies write it: `192.0.2.1:51234`, `[2001:db8::1]:443`."""
+    """An address without port and brackets, as some proxies write it: `192.0.2.1:51234`, `[2001:db8::1]`."""
     hop = hop.strip()
     if hop.startswith("["):
         address, bracket, port = hop[1:].partition("]")

@@ -47,7 +47,7 @@ def _static() -> Callable[[str], str]:
 
 
 def _brand() -> dict[str, str]:
-    """Whose page this is: the name that authenticator apps show, and the host. Empty where nothing is known."""
+    """Whose page this is: the name that apps show, and the host. Empty where nothing is known."""
     context = g.get("context")
     if context is None:
         return {"name": "gitguard", "host": "", "logo": ""}
@@ -126,7 +126,7 @@ def refusal_in_words(refusal: Refusal) -> Markup:
 
 
 def event_in_words(record: Recorded) -> Markup:
-    """What a record of the trail says to the person whom it is about; its own word where the catalogue has none."""
+    """What a record of the trail says to its person; the event's own word if the catalogue has none."""
     event = str(record.get("event", ""))
     key = f"event.{event}"
     facts = {name: readable(str(record.get(name, "?")), 100) for name in ("repository", "method", "left")}

@@ -51,7 +51,7 @@ def this_page() -> str:
 
 
 def link_to(address: str) -> str:
-    """The address as a link, with the page's own prefix; the account for "" and for what is no page of ours."""
+    """The address as a link, with the page's prefix; the account for "" and for what is no page of ours."""
     found = own_page(address, to_verify=True)
     return f"{request.script_root}{found}" if found else url_for("account.account")
 

@@ -29,7 +29,7 @@ GRACEFUL_SECONDS = 20
 
 
 class Listening(Struct, frozen=True):
-    """Where to listen. `certificate` and `key` are PEM files, "" for none; `handle`: the open `socket`, -1 for none."""
+    """Where to listen. `certificate`, `key`: PEM files, "" for none; `handle`: the open socket, -1 for none."""
 
     bind: str = ""
     socket: str = ""

@@ -82,7 +82,7 @@ def _first_page(error: Markup | str = "", status: int = 200) -> ResponseReturnVa
         needed=needed,
         enrolled=enrolled,
         lost=lost,
-        # Another app ends all that the one before it let in, so it allows nothing: that takes a code afterwards.
+        # A new app ends all that the one before it let in, so it allows nothing: that takes a code afterwards.
         wanted=None if enrolled else _wanted_here(request.values.get("request", "")),
         given=readable(given, 60) if given.upper().startswith(PREFIX) else "",
         error=error,

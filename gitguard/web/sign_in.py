@@ -1,4 +1,4 @@
-"""Signing in, which is the first factor alone: by a one-time link, or by a proxy that is believed. And out."""
+"""Signing in, the first factor alone: by a one-time link, or a proxy that is believed. And out."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def use_login() -> ResponseReturnValue:
 
 
 def _check_rate() -> None:
-    """Count what was not good, from the browser's network. MUST: what is good is never held up by others' tries."""
+    """Count a bad one, from the browser's network. MUST: a good one is never held up by others' tries."""
     context = current()
     limiter: Limiter = current_app.extensions["limiter"]
     retry_at = limiter.retry_at(neighbours_of(context.peer.address), context.moment.at)

@@ -34,7 +34,7 @@ def group_of(name: str, proxies: Sequence[str], account: pwd.struct_passwd) -> i
 
 
 def listening_on(path: str, account: pwd.struct_passwd, group: int) -> socket.socket:
-    """A socket bound to `path`, of `account` and `group`, 0660. Raises Refusal("usage") with what stands in the way."""
+    """A socket at `path`, of `account` and `group`, 0660. Raises Refusal("usage") naming what is in the way."""
     with _as_account(account, group):
         _make_room(path)
         made = socket.socket(socket.AF_UNIX)

@@ -1,4 +1,4 @@
-"""Verify: what was refused, by which key, from where; and a code that lets it continue. Or: this is not me."""
+"""Verify: what was refused, by which key, from where; a code lets it continue. Or: this is not me."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def give_code() -> ResponseReturnValue:
 
 
 def say_rest(proof: Proof) -> None:
-    """Wrong codes since the last time: the owner is the one who can tell whether they were theirs. And codes left."""
+    """Wrong codes since the last time: the owner can tell whether they were theirs. And codes left."""
     context = current()
     rejected = proof.rejected
     if rejected is not None:

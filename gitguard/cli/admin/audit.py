@@ -88,7 +88,7 @@ def _show(chosen: Iterator[AuditRecord], *, as_json: bool) -> None:
 
 
 def _chosen(records: Iterable[AuditRecord], wanted: dict[str, str], after: int) -> Iterator[AuditRecord]:
-    """Those that say each of `wanted`, from `after` on. What does not hold the word at all is not read further."""
+    """Entries that say each of `wanted`, from `after` on; a line without the word is not parsed."""
     words = [json.dumps(value) for value in wanted.values()]
     for r in records:
         if r.at >= after and all(word in r.text for word in words):
@@ -107,7 +107,7 @@ def _line(r: AuditRecord, today: int) -> str:
 
 
 def _value(value: object) -> str:
-    """A value of a record as one word; what holds blanks or quotes is quoted, so that none can look like two."""
+    """A value of a record as one word; what holds blanks or quotes is quoted, so none can look like two."""
     text = ",".join(str(part) for part in value) if isinstance(value, list) else str(value)
     return readable(shlex.quote(text) if text else "''", 200)
 

@@ -75,7 +75,7 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> int:
 
 
 def _vouch(ctx: click.Context, data: bytes) -> None:
-    """Say to gate and page that `data` is whole, as the Git account; anyone who may not is no reason to stop checking."""
+    """Tell gate and page that `data` is whole, as the Git account; if not allowed, checking goes on."""
     with contextlib.suppress(Refusal):
         become(str(parse(data).host.account), own_command_line())
         vouch(places_of(config_of(ctx)).compiled, data)

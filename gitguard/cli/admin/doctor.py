@@ -1,4 +1,4 @@
-"""`admin doctor`: is the gate really in the way? Every gap by name, with its remedy; exit 1 if there is one."""
+"""`admin doctor`: is the gate really in the way? Every gap by name and remedy; exit 1 if there is one."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ from gitguard.store.rows import Key, Repository
 
 
 def _looked(name: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
-    """The findings of one look; if it fails half way, that is a finding too: doctor always ends in findings."""
+    """The findings of one look; a look that fails half way is a finding too."""
     try:
         yield from look()
     except Refusal as refusal:
@@ -240,7 +240,7 @@ def _as_root(
 
 
 def _beside(state: str) -> list[str]:
-    """Folders where a copy of the store or of its keys may lie: of the state folder's name, where backups go."""
+    """Where a copy of the store or its keys may lie: by the state folder's name, where backups go."""
     above, name = os.path.split(state)
     found = [path for path in glob.glob(f"{glob.escape(above)}/{glob.escape(name)}?*") if os.path.isdir(path)]
     return [*found, *(path for path in ("/var/backups", "/backup", "/srv/backup") if os.path.isdir(path))]

@@ -1,4 +1,4 @@
-"""`admin explain`: the verdict that a request would get, and what made it. It asks the gate's own question."""
+"""`admin explain`: the verdict that a request would get, and why. It asks the gate's own question."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def export(context: AdminContext) -> None:
                 "state": user.state,
                 "enrolled": tx.has_factor(user.name),
                 "always": user.always,
-                # By fingerprint: when a key came is not part of the state, and two servers may have it otherwise.
+                # By fingerprint: when a key was added is not part of the state, and may differ between servers.
                 "keys": [_key(key) for key in sorted(tx.keys(user.name), key=lambda key: key.fingerprint)],
             }
             for user in tx.users()
@@ -47,7 +47,7 @@ def export(context: AdminContext) -> None:
 
 
 def _floor(repository: Repository) -> dict[str, object]:
-    """The floor, where it is another than what is required: a repository's admins have tightened it from there."""
+    """The floor, where it differs from what is required: the repository's admins have tightened it."""
     if (repository.floor_require, repository.floor_lifetime_seconds) == (
         repository.require, repository.lifetime_seconds,
     ):  # fmt: skip

@@ -97,7 +97,7 @@ def add(ctx: click.Context, user: str, file: str, behind: str, verify_required: 
 
 
 def say_program(context: AdminContext, added: tuple[Key, ...]) -> None:
-    """A key without a program beside keys that have one would be let past what that program denies: that is said."""
+    """Say that a key without a program, beside keys that have one, would bypass what that program denies."""
     if context.settings.git.behind or not any(not row.behind for row in added):
         return
     with context.installation.store.reading() as tx:
@@ -164,7 +164,7 @@ def adopt(
 
 
 def _check_shell(fault: str, *, wants: bool) -> None:
-    """Gated lines and a shell that cannot run them would lock everyone out; the other order hands out a shell."""
+    """Gated lines with a shell that cannot run them lock everyone out; the other order hands out a shell."""
     if not wants:
         raise Refusal(
             "usage",
@@ -177,7 +177,7 @@ def _check_shell(fault: str, *, wants: bool) -> None:
 
 
 def _in_child() -> bool:
-    """Fork: the child continues to adopt the keys as the Git account; True in the parent, once that went well."""
+    """Fork: the child adopts the keys as the Git account; True in the parent, once that went well."""
     child = os.fork()
     if child == 0:
         return False

@@ -9,7 +9,7 @@ from gitguard.message.reasons import Refusal
 
 
 def say_invite(context: AdminContext, name: str, token: str, *, tabled: bool = False) -> None:
-    """The invite alone on a line of stdout, and what to send around it on stderr; `tabled`: NAME, tab, invite."""
+    """The invite alone on stdout, and what to send around it on stderr; `tabled`: NAME, tab, invite."""
     if tabled:
         click.echo(f"{name}\t{context.server.ssh(f'enroll {token}')}")
     else:

@@ -170,7 +170,7 @@ def _metrics(s: Statistics) -> Iterator[str]:
 
 
 def _words(counts: dict[str, int]) -> dict[str, int]:
-    """Labels are words of our own tables; whatever else stands in a log line may neither end a label nor come twice."""
+    """Labels are words of our own tables; anything else in a log line can neither end a label nor repeat one."""
     found: Counter[str] = Counter()
     for text, count in counts.items():
         found["".join(c for c in text if c.isalnum() or c == "-") or "unknown"] += count

@@ -1,1 +1,1 @@
-"""Pages of the server's admins, behind a factor that was proved in the browser within the last five minutes."""
+"""Pages of the admins, behind a factor that was proved in the browser within the last five minutes."""

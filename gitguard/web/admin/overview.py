@@ -1,4 +1,4 @@
-"""What the server's admin sees first: what needs a look, people, and the last thirty days as charts with their tables."""
+"""What the server admin sees first: what needs a look, people, and thirty days as charts with tables."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def sessions() -> ResponseReturnValue:
     with context.installation.store.reading() as tx:
         rows = tx.sessions(user) if user else tx.newest_sessions(skipping, PAGE + 1)
     living = list(live(rows[:PAGE], context.settings, context.moment))
-    # By their age they are in order: behind a page of sessions that have all expired there is none that lives.
+    # They are in order of age: behind a page of expired sessions there is no live one.
     more = skipping + PAGE if len(rows) > PAGE and living and not user else 0
     return show("admin/sessions.html", rows=living, more=more, user=user, skipping=skipping)
 

@@ -15,7 +15,7 @@ ENGLISH = "en"
 
 
 class Texts:
-    """The sentences of one language, in English where it lacks one. `lang` is its tag, as `<html lang>` has it."""
+    """The sentences of one language, in English where it lacks one. `lang`: its tag, as in `<html lang>`."""
 
     def __init__(self, lang: str = ENGLISH, folder: str = "") -> None:
         """`folder`: where languages other than English lie. Raises Refusal("usage") where that one is not there or not TOML."""
@@ -43,7 +43,7 @@ class Texts:
         return found
 
     def __call__(self, key: str, /, **facts: object) -> Markup:
-        """The sentence of `key` with `facts` filled in, each made safe. Raises KeyError for one that is not there."""
+        """The sentence of `key` with `facts` filled in, each made safe. Raises KeyError for a missing one."""
         return escape(self._sentences[key]).format(**facts)
 
     def has(self, key: str) -> bool:
