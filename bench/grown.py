@@ -1,6 +1,8 @@
-"""An installation of any size for `growth.py`: `python -m bench.grown FOLDER SIZE [fill]`. Prints where it is, as JSON.
+"""An installation of any size for `growth.py`: `python -m bench.grown FOLDER SIZE [fill]`.
+Prints where it is, as JSON.
 
-Without `fill` it is installed, with bare repositories on disk that nobody knows yet; `fill` adds people, sessions, a trail and a log.
+Without `fill` it is installed, with bare repositories on disk that nobody knows yet; `fill` adds people,
+sessions, a trail and a log.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ def install(folder: Path, size: int) -> Installation:
 
 
 def fill(made: Installation, size: int) -> None:
-    """People with keys and apps, sessions, a year's trail, a log of a few months that ends now, and a file that asks for more."""
+    """People with keys and apps, sessions, a year's trail, a log of a few months that ends now,
+    and a file that asks for more.
+    """
     at = int(time.time())
     keyring = open_installation(str(made.config), now(), "growth").keyring
     people = [f"person{number}" for number in range(size)]

@@ -1,8 +1,8 @@
 """How each command grows: its CPU, its peak memory, and the exponent between the two larger of three sizes.
 
-A size N is N people with a key, N repositories on disk, 10 N sessions, 100 N records of the trail and 100 kB N of access log;
-N = 10 000 is a million records and a gigabyte. "Above" is what a command takes more than on an installation with nothing in it.
-Exits 1 if a budget is missed. `--quick`: a tenth of each size.
+A size N is N people with a key, N repositories on disk, 10 N sessions, 100 N records of the trail and 100 kB
+N of access log; N = 10 000 is a million records and a gigabyte. "Above" is what a command takes more than on
+an installation with nothing in it. Exits 1 if a budget is missed. `--quick`: a tenth of each size.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ sys.path.insert(0, str(ROOT))
 SIZES = (100, 1_000, 10_000)
 QUICK = "--quick" in sys.argv
 ABOVE_MB = 60  # design: for any command, above its start
-EXPONENT = 1.2  # what is more grows faster than what it is asked about; counted where it takes half a second, and a tenth at the size before
+# what is more grows faster than what it is asked about; counted where it takes half a second, and
+# a tenth at the size before
+EXPONENT = 1.2
 
 
 @dataclass(frozen=True)
 class Row:
-    """One command. `unit`: what it is asked about, and how many of that there are at size 1; `budget_us`: CPU for each of them."""
+    """One command. `unit`: what it is asked about, and how many of that there are at size 1;
+    `budget_us`: CPU for each of them.
+    """
 
     name: str
     words: tuple[str, ...]
@@ -71,7 +75,9 @@ def rows(folder: Path) -> Iterable[Row]:
 
 @dataclass(frozen=True)
 class Took:
-    """CPU seconds of the command and its children, peak memory in MB of the largest of them, its status and what it said."""
+    """CPU seconds of the command and its children, peak memory in MB of the largest of them,
+    its status and what it said.
+    """
 
     cpu: float
     peak_mb: float
@@ -80,7 +86,9 @@ class Took:
 
 
 def typed(words: list[str], stdin: str = "") -> Took:
-    """Run a command, its figures asked of the kernel. This process is small, so that a child's peak is its own."""
+    """Run a command, its figures asked of the kernel. This process is small, so
+    that a child's peak is its own.
+    """
     with tempfile.TemporaryFile() as out:
         child = subprocess.Popen(
             [sys.executable, "-m", "gitguard", *words],

@@ -1,4 +1,6 @@
-"""The web page under load, at 10 000 users: what a request costs the server, and how many a second it answers."""
+"""The web page under load, at 10 000 users: what a request costs the server, and
+how many a second it answers.
+"""
 
 from __future__ import annotations
 

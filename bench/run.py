@@ -422,7 +422,9 @@ def cpu_seconds(command: list[str], env: dict[str, str], stdin: str = "") -> flo
 
 
 def measure_together(site: Installation) -> Row:
-    """64 people with right codes at once: nobody is refused, and the slowest but one in a hundred is in within the budget."""
+    """64 people with right codes at once: nobody is refused, and the slowest but one in a
+    hundred is in within the budget.
+    """
     people = site.enrol(TOGETHER)
     slowest: list[float] = []
     for _ in range(1 if QUICK else 5):

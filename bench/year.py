@@ -1,7 +1,9 @@
-"""A year of verifications, lived through in the store: its weight and every command's time, before and after what keeps it small.
+"""A year of verifications, lived through in the store: its weight and every command's time, before
+and after what keeps it small.
 
-`python -m bench.year [PEOPLE]` (default 300). Each verifies twenty times a day from four networks, one of them new that day, and
-mistypes one code a day; the last is a minute ago. What is written is what `factor/proof.py` writes. Prints a table; exits 1 if a budget is missed.
+`python -m bench.year [PEOPLE]` (default 300). Each verifies twenty times a day from four networks, one of
+them new that day, and mistypes one code a day; the last is a minute ago. What is written is what
+`factor/proof.py` writes. Prints a table; exits 1 if a budget is missed.
 """
 
 from __future__ import annotations

@@ -75,7 +75,8 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # no
         ctx.exit()
 
 
-# `git guard VERB` is completed by git's own completion, which looks for this function and gives it `words` and `cword`.
+# `git guard VERB` is completed by git's own completion, which looks for this function and
+# gives it `words` and `cword`.
 _GIT_GUARD = """
 _git_guard() {
     local line

@@ -54,7 +54,8 @@ class Group(click.Group):
         """As click does, but an unknown word is refused with the nearest one."""
         word = args[0]
         if not word.startswith("-") and self.get_command(ctx, word) is None:
-            import difflib  # this and its like only where something is wrong: a login waits for what is loaded
+            # this and its like only where something is wrong: a login waits for what is loaded
+            import difflib
 
             known = [*self.list_commands(ctx), *self.aliases]
             near = difflib.get_close_matches(word, known, 1, 0.5)

@@ -1,1 +1,3 @@
-"""A throw-away server on loopback: real sshd, real git, real keys. The demo, the tests and the bench use it."""
+"""A throw-away server on loopback: real sshd, real git, real keys. The demo,
+the tests and the bench use it.
+"""

@@ -1,4 +1,6 @@
-"""How a process that keeps gitguard loaded (lab/quick.py) is asked to be one command. Imports little, because it may stand in for `gitguard` on the PATH."""
+"""How a process that keeps gitguard loaded (lab/quick.py) is asked to be one command. Imports little, because
+it may stand in for `gitguard` on the PATH.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ def ask(
     gate: tuple[str, ...] = (),
     timeout: float | None = WAIT_SECONDS,
 ) -> int:
-    """The exit status of `gitguard WORDS` with the handles `streams` as its three; negative: the signal it died of.
+    """The exit status of `gitguard WORDS` with the handles `streams` as its three;
+    negative: the signal it died of.
 
     With the environment and the folder of this moment, unless others are given.
     """
@@ -40,6 +43,8 @@ def ask(
 
 
 def stand_in(address: str, words: list[str]) -> int:
-    """Be `gitguard WORDS` with this process's own streams, for as long as it takes; its exit status as a shell has it."""
+    """Be `gitguard WORDS` with this process's own streams, for as long as it takes; its
+    exit status as a shell has it.
+    """
     status = ask(address, words, (0, 1, 2), timeout=None)
     return status if status >= 0 else 128 - status

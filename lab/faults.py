@@ -30,7 +30,9 @@ STATUS = {
 
 @dataclass
 class Installation:
-    """A healthy installation: alice is verified and administers `app`, which requires 2FA; bob has an invite."""
+    """A healthy installation: alice is verified and administers `app`, which
+    requires 2FA; bob has an invite.
+    """
 
     server: Direct
     alice: Person
@@ -174,7 +176,9 @@ def _on_tmpfs(site: Installation, *names: str) -> Iterator[list[Path]]:
 
 @contextmanager
 def _full(site: Installation) -> Iterator[None]:
-    """A disk without a free byte, and a write-ahead log that has to grow: pages of its own past could be used again."""
+    """A disk without a free byte, and a write-ahead log that has to grow: pages of its
+    own past could be used again.
+    """
     held = sqlite3.connect(site.server.store)
     held.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     with closing(held), _on_tmpfs(site, "state", "log") as paths:
@@ -307,7 +311,9 @@ def row(folder: Path, fault: str) -> list[tuple[str, int, float]]:
 
 
 def _age_quietly(site: Installation) -> None:
-    """Let the verification before be older than a change accepts, and its code long ago, if the store lets us."""
+    """Let the verification before be older than a change accepts, and its code
+    long ago, if the store lets us.
+    """
     site.alice.last_step = 0
     try:
         meddle(site.server.store, "UPDATE factors SET last_step = 0", patience=0.1)

@@ -1,8 +1,9 @@
-"""Web servers in front of the page, as people run them: nginx, Apache, HAProxy and Caddy with the snippets of etc/.
+"""Web servers in front of the page, as people run them: nginx, Apache, HAProxy and
+Caddy with the snippets of etc/.
 
-A snippet is used as it stands but for names of this machine: the socket, the port and the path. `signs_on` makes the
-edit that its comment names for single sign-on, and has the server ask for a password. Each listens with TLS on the
-loopback, and is ended by its pid.
+A snippet is used as it stands but for names of this machine: the socket, the port and the path. `signs_on`
+makes the edit that its comment names for single sign-on, and has the server ask for a password. Each listens
+with TLS on the loopback, and is ended by its pid.
 """
 
 from __future__ import annotations
@@ -100,7 +101,9 @@ class Front(Page):
         }
 
     def snippet(self) -> str:
-        """The snippet of etc/, with this machine's names; with the edit of its comment where it signs people on."""
+        """The snippet of etc/, with this machine's names; with the edit of its
+        comment where it signs people on.
+        """
         text = (ROOT / SNIPPETS[self.kind]).read_text()
         text = text.replace("/run/gitguard/web.socket", str(self.socket)).replace(
             "git.example.com", f"localhost:{self.port}"
@@ -194,7 +197,9 @@ frontend web
 """
 
     def client(self) -> tuple[Path, Path]:
-        """A certificate that says who its holder is, for HAProxy, which cannot name who gave a password; and its key."""
+        """A certificate that says who its holder is, for HAProxy, which cannot name who
+        gave a password; and its key.
+        """
         certificate, key = self.folder / "client.crt", self.folder / "client.key"
         if not certificate.exists():
             subprocess.run(
@@ -237,7 +242,9 @@ https://localhost:{self.port} {{
 
 
 def edited(snippet: str) -> str:
-    """The snippet with the edit that its comment names: what stands there takes the place of the next line."""
+    """The snippet with the edit that its comment names: what stands there
+    takes the place of the next line.
+    """
     lines = snippet.splitlines()
     place = next(number for number, line in enumerate(lines) if "instead of the next line:" in line)
     new = lines[place].partition("instead of the next line:")[2].strip()

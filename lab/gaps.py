@@ -1,6 +1,8 @@
-"""Gaps planted one by one on a healthy server; doctor must name each, and be silent before, after and in between.
+"""Gaps planted one by one on a healthy server; doctor must name each, and be silent
+before, after and in between.
 
-`make gaps` prints the table; tests/regressions/test_host.py holds it. A gap is made, looked at, and taken back.
+`make gaps` prints the table; tests/regressions/test_host.py holds it. A gap is
+made, looked at, and taken back.
 """
 
 from __future__ import annotations
@@ -242,7 +244,9 @@ SYSTEM = [Gap(name, what, planted) for name, what, planted in ROWS]
 
 
 def chosen(words: list[str]) -> list[Gap]:
-    """All of them; `--own` what is gitguard's, `--system` what is the system's; else those of a name or a sentence."""
+    """All of them; `--own` what is gitguard's, `--system` what is the system's; else
+    those of a name or a sentence.
+    """
     rows = {"--own": GAPS, "--system": SYSTEM}.get(words[0] if words else "", GAPS + SYSTEM)
     wanted = {word for word in words if not word.startswith("--")}
     return [gap for gap in rows if not wanted or wanted & {gap.name, gap.what}]

@@ -1,4 +1,6 @@
-"""Real gitolite put behind the gate, step by step; prints what it saw, exits 1 at the first thing that is not so."""
+"""Real gitolite put behind the gate, step by step; prints what it saw, exits 1 at
+the first thing that is not so.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,9 @@ def steps(host: Host) -> None:
 
 
 def configure(host: Host, root: Person, carol: Person, dave: Person) -> None:
-    """Gitolite's own configuration, through its compile: carol may read and write `shared`, dave may read it, `private` is dave's."""
+    """Gitolite's own configuration, through its compile: carol may read and write `shared`, dave may
+    read it, `private` is dave's.
+    """
     del root
     admin = host.home / "gladmin-tree"
     host.as_account("git", "clone", "-q", str(host.repositories / "gitolite-admin.git"), str(admin))

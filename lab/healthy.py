@@ -1,7 +1,8 @@
-"""Services as Debian ships them, put beside gitguard on a server of its own: doctor has nothing to say of any.
+"""Services as Debian ships them, put beside gitguard on a server of its own:
+doctor has nothing to say of any.
 
-`python -m lab.healthy`, as root. Configurations and units are taken out of the packages themselves; what Debian enables at
-installation is enabled. Prints a line for each.
+`python -m lab.healthy`, as root. Configurations and units are taken out of the packages themselves; what
+Debian enables at installation is enabled. Prints a line for each.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""A whole server of its own, for what needs root: an account, Debian's sshd configuration with PAM, the system's own places.
+"""A whole server of its own, for what needs root: an account, Debian's sshd configuration with
+PAM, the system's own places.
 
 Everything happens in a private mount namespace: `/etc`, `/home`, `/srv`, `/opt`, `/var/lib`, `/var/log` and
-`/usr/local/lib` are copies or empty there, so nothing of the machine is changed. A program that uses this calls
-`inside()` first, which starts it again below `unshare`.
+`/usr/local/lib` are copies or empty there, so nothing of the machine is changed. A program that uses this
+calls `inside()` first, which starts it again below `unshare`.
 """
 
 from __future__ import annotations

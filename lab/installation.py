@@ -64,7 +64,9 @@ class Installation:
         return gitguard("--config", str(self.config), "admin", *words, status=status, stdin=stdin)
 
     def configure(self, **tables: dict[str, object]) -> None:
-        """Change keys of the configuration, and vouch for it: `configure(git={"enforcement": "enforced"})`."""
+        """Change keys of the configuration, and vouch for it:
+        `configure(git={"enforcement": "enforced"})`.
+        """
         data = tomllib.loads(self.config.read_text())
         for table, values in tables.items():
             data.setdefault(table, {}).update(values)

@@ -1,7 +1,7 @@
 """A real limit on the account's processes, set by PAM: a push goes in whole with its check, or not at all.
 
-For each limit from 1 up, one push is tried. Whatever cannot be started (gate, Git, hook, another hook), the branch
-moves only if the push said so and every hook ran.
+For each limit from 1 up, one push is tried. Whatever cannot be started (gate, Git, hook, another hook), the
+branch moves only if the push said so and every hook ran.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ APP = "/home/git/repositories/team/app.git"
 
 
 def main() -> int:
-    """Print a line a limit; exit 1 if a branch moved that should not have, or the other hook was passed over."""
+    """Print a line a limit; exit 1 if a branch moved that should not have, or
+    the other hook was passed over.
+    """
     inside("lab.limits")
     host = healthy()
     alice = host.people["alice"]

@@ -1,6 +1,7 @@
 """The store past all of our code, as anyone who holds it could change it: for tests, faults and benches.
 
-One place knows what kind of store that is, so that another kind is one more row here and in tests/backends.py.
+One place knows what kind of store that is, so that another kind is one more row
+here and in tests/backends.py.
 """
 
 from __future__ import annotations

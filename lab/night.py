@@ -1,4 +1,5 @@
-"""The nights of docs/operations.md: each breaks one thing on a live server, looks with the page's first commands, types the remedy, looks again.
+"""The nights of docs/operations.md: each breaks one thing on a live server, looks with the page's first
+commands, types the remedy, looks again.
 
 A remedy is what the page says, or what doctor printed; a test holds each of the page's to its text.
 """
@@ -28,7 +29,9 @@ APP = "/home/git/repositories/team/app.git"
 
 @dataclass(frozen=True)
 class Night:
-    """One thing that breaks. `seen`: the reason that people read at `at`; `named`: doctor's word for it, "" for none."""
+    """One thing that breaks. `seen`: the reason that people read at `at`; `named`:
+    doctor's word for it, "" for none.
+    """
 
     name: str
     broken: str

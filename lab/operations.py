@@ -1,7 +1,9 @@
-"""docs/operations.md typed from top to bottom: on an empty server, on one that has been in use for years, on a git-shell account.
+"""docs/operations.md typed from top to bottom: on an empty server, on one that has been in use for
+years, on a git-shell account.
 
-`python -m lab.operations empty|in-use|git-shell`. The commands are read from the page itself; only names, the port and
-how sshd is reloaded are this machine's. Prints each command with its time; exits 1 at the first thing that is not so.
+`python -m lab.operations empty|in-use|git-shell`. The commands are read from the page itself; only
+names, the port and how sshd is reloaded are this machine's. Prints each command with its time; exits 1
+at the first thing that is not so.
 """
 
 from __future__ import annotations
@@ -92,7 +94,9 @@ class Admin:
                 self.type(line)
 
     def release(self, lines: list[str]) -> list[str]:
-        """Put a release on the desk: the wheel, or with `--source` the sdist unpacked, and the page's other two lines for it."""
+        """Put a release on the desk: the wheel, or with `--source` the sdist unpacked, and the
+        page's other two lines for it.
+        """
         sdist, wheel = dist(self.host.folder / "dist")
         if "--source" not in sys.argv:
             shutil.copy(wheel, self.folder)
@@ -364,7 +368,9 @@ class Used:
 
 
 def in_use() -> None:
-    """A server in use: what people could do, they can do; what was limited, stays limited; all that is left is named."""
+    """A server in use: what people could do, they can do; what was limited, stays
+    limited; all that is left is named.
+    """
     host = Host(empty=True)
     used = Used(host, shell="/bin/sh", commands=True)
     admin = Admin(host)
@@ -462,7 +468,9 @@ def finish(used: Used, admin: Admin) -> None:
 def way_out(
     used: Used, admin: Admin, before: dict[str, bool], pushes: dict[str, tuple[int, list[str]]]
 ) -> None:
-    """The page's way out: everyone and every hook as before gitguard came, and no file of it is asked any more."""
+    """The page's way out: everyone and every hook as before gitguard came, and no
+    file of it is asked any more.
+    """
     ann, tree = used.people["ann"], used.host.folder / "tree"
     for line in admin.block("Uninstall"):
         admin.type(line)

@@ -1,4 +1,6 @@
-"""The web page of an installation, really served over TLS on a free port of the loopback; and browsers without a screen."""
+"""The web page of an installation, really served over TLS on a free port of the loopback;
+and browsers without a screen.
+"""
 
 from __future__ import annotations
 

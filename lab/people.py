@@ -67,8 +67,8 @@ class People(Clock):
     def new_user(self, name: str, *, in_session: bool = True) -> Person:
         """A user who is added and enrolled, and in a session from 127.0.0.1 unless told otherwise.
 
-        By the actions that `admin user add`, `2fa enroll` and `2fa leave` call, so that stories that start after those
-        steps need not run the commands.
+        By the actions that `admin user add`, `2fa enroll` and `2fa leave` call, so that stories that start
+        after those steps need not run the commands.
         """
         person = self.people[name] = self.new_key(name)
         key = parse_public_key(Path(f"{person.key}.pub").read_text())
@@ -87,7 +87,9 @@ class People(Clock):
         return person
 
     def new_repository(self, name: str, require: str = "none", *admins: str) -> None:
-        """A new repository as `admin repo create` makes it and `admin repo require` leaves it, by their actions."""
+        """A new repository as `admin repo create` makes it and `admin repo require`
+        leaves it, by their actions.
+        """
         with self.acting() as site:
             repositories.create(site, name, admins, now(), "lab", if_missing=False)
             if require != "none":
@@ -146,7 +148,9 @@ class People(Clock):
         return f"ssh://{ACCOUNT}@127.0.0.1:{self.port}/{name}.git"
 
     def git_env(self, person: Person, *options: str) -> dict[str, str]:
-        """An environment in which git reaches this server with this person's key, and knows no other settings."""
+        """An environment in which git reaches this server with this person's key,
+        and knows no other settings.
+        """
         return {
             **os.environ,
             "GIT_SSH_COMMAND": " ".join(["ssh", *self.ssh_options(person), *options]),
@@ -224,7 +228,9 @@ def enroll_by(
 
 
 def keygen(path: Path, comment: str) -> None:
-    """What `ssh-keygen -t ed25519 -N "" -C COMMENT -f PATH` writes, but for the comment inside the private key."""
+    """What `ssh-keygen -t ed25519 -N "" -C COMMENT -f PATH` writes, but for the
+    comment inside the private key.
+    """
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)

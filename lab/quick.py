@@ -1,8 +1,9 @@
 """`gitguard ...` in a process of its own, without waiting for Python and its libraries to load each time.
 
-One process per test worker (and per server of its own) has everything loaded; for each command it forks, and the child has the command's
-arguments, environment, folder and streams. What runs is the same code in a new process with a new pid; only the start
-of the interpreter is saved, a quarter of a second of each of some three thousand commands.
+One process per test worker (and per server of its own) has everything loaded; for each command it forks, and
+the child has the command's arguments, environment, folder and streams. What runs is the same code in a new
+process with a new pid; only the start of the interpreter is saved, a quarter of a second of each of some
+three thousand commands.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Quick:
     ) -> tuple[int, bytes, bytes]:
         """(exit status, stdout, stderr) of `gitguard WORDS`; a negative status is the signal it died of.
 
-        `gate`: the launcher and its three places, for what sshd starts with WORDS as the key line's arguments.
+        `gate`: the launcher and its three places, for what sshd starts with WORDS
+        as the key line's arguments.
         """
         self._start()
         with contextlib.ExitStack() as files:
@@ -57,7 +59,9 @@ class Quick:
             return status, streams[1].read(), streams[2].read()
 
     def program(self, path: Path) -> None:
-        """Put a `gitguard` at `path` that asks this process. For this process's user alone: commands run as that user."""
+        """Put a `gitguard` at `path` that asks this process. For this process's user
+        alone: commands run as that user.
+        """
         self._start()
         path.write_text(
             f"#!{self._python} -ISB\nimport sys\nsys.path.append({str(ROOT)!r})\nfrom lab.asking import stand_in\n"
@@ -157,7 +161,9 @@ def _serve_one(channel: socket.socket, program: ModuleType) -> None:
 
 
 def _gate(places: list[str], environ: dict[str, str]) -> int:
-    """What the launcher does: the gate's main, with what it reads of its environment as a new process finds it."""
+    """What the launcher does: the gate's main, with what it reads of its
+    environment as a new process finds it.
+    """
     import posix
 
     from gitguard.gate.main import main

@@ -21,7 +21,9 @@ class Server(Sshd, People):
 
 
 class Direct(Server):
-    """The same installation without sshd: the gate is started as sshd would start it. Quicker, for what sshd cannot change."""
+    """The same installation without sshd: the gate is started as sshd would start it. Quicker,
+    for what sshd cannot change.
+    """
 
     def start(self) -> None:
         """Nothing listens."""
@@ -39,7 +41,9 @@ class Direct(Server):
         options: tuple[str, ...] = (),
         env: dict[str, str] | None = None,
     ) -> Done:
-        """Run `words` on the server as `person`; our own commands in a fork of what has their libraries loaded."""
+        """Run `words` on the server as `person`; our own commands in a fork of
+        what has their libraries loaded.
+        """
         if not words or not words[0].startswith("2fa") or env is not None:
             return super().ssh(
                 person, *words, stdin=stdin, status=status, host=host, options=options, env=env

@@ -1,4 +1,5 @@
-"""The page on a Unix socket, served by root's command from a folder that the account cannot enter; who may connect, asked of the kernel.
+"""The page on a Unix socket, served by root's command from a folder that the account cannot enter; who may
+connect, asked of the kernel.
 
 `python -m lab.socket_page`, as root. Prints a line for each thing that is so.
 """
@@ -135,7 +136,9 @@ def by_name(host: Host) -> None:
 
 
 def in_the_way(host: Host) -> None:
-    """ATTACK: the account leaves a link where root is about to make the socket. EXPECTED: root gives nothing away."""
+    """ATTACK: the account leaves a link where root is about to make the socket.
+    EXPECTED: root gives nothing away.
+    """
     victim = Path("/root/victim")
     victim.write_text("root's")
     SOCKET.unlink(missing_ok=True)

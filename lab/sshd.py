@@ -38,7 +38,8 @@ class Sshd(Installation):
             f"Port {self.port}\nListenAddress 127.0.0.1\nListenAddress ::1\nHostKey {host_key}\nPidFile {ssh}/pid\n"
             "UsePAM no\nStrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
             "PermitRootLogin prohibit-password\nMaxStartups 200\nLogLevel VERBOSE\nMaxSessions 200\n"
-            # The start-up files of anyone who runs this are not part of it: bash reads ~/.bashrc below sshd, and some take long.
+            # The start-up files of anyone who runs this are not part of it: bash reads ~/.bashrc below sshd,
+            # and some take long.
             f"SetEnv HOME={ssh}/home\n"
             f"{self.handshake}\nAcceptEnv {self.accept_env}\n{self.sshd_lines}\nAuthorizedKeysFile {self.key_file}\n"
         )
@@ -62,7 +63,8 @@ class Sshd(Installation):
         listens.unlink(missing_ok=True)
         with open(ssh / "log", "ab") as log:
             self._sshd = subprocess.Popen(
-                # -r: a connection is a fork alone; to start sshd again for it takes a tenth of the whole connection
+                # -r: a connection is a fork alone; to start sshd again for it takes a tenth of the whole
+                # connection
                 [SSHD, "-D", "-e", "-r", "-f", str(ssh / "config")],
                 stderr=log,
                 stdin=subprocess.DEVNULL,

@@ -1,4 +1,5 @@
-"""Gaps and healthy variations thought up by someone who had not read the doctor; each plant shows that it works.
+"""Gaps and healthy variations thought up by someone who had not read the doctor;
+each plant shows that it works.
 
 `python -m lab.strangers [NAME...]`, as root, prints a table: what was planted, and which finding names it.
 """

@@ -59,7 +59,9 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The longest stories first, and not all of them for one worker: each begins with its share of the list."""
+    """The longest stories first, and not all of them for one worker: each
+    begins with its share of the list.
+    """
     workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
     slow = [item for item in items if item.get_closest_marker("slow") is not None]
     rest = [item for item in items if item.get_closest_marker("slow") is None]

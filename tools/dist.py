@@ -1,4 +1,5 @@
-"""Build the release into a folder (default `dist`): the sdist of what is tracked here, and the wheel out of that very sdist.
+"""Build the release into a folder (default `dist`): the sdist of what is tracked here, and the
+wheel out of that very sdist.
 
 `python tools/dist.py [FOLDER]`. Needs setuptools and wheel of requirements/dev.txt, and no network.
 """

@@ -1,4 +1,6 @@
-"""Print the fault matrix as a table, measured now: the answer of each cell and the slowest refusal of each row."""
+"""Print the fault matrix as a table, measured now: the answer of each cell and the
+slowest refusal of each row.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Steps and seconds from a refused push to one that continues, for each way there is: `make flow`. docs/web.md has the table.
+"""Steps and seconds from a refused push to one that continues, for each way there is: `make
+flow`. docs/web.md has the table.
 
-A step is something that a person does: a line typed, a code typed and sent, a scan, a press. Seconds are what the machine took, from
-the refusal on, plus what people take, by a model that is named here: 0.2 s a letter, 1.2 s a press, 4 s a scan, 3 s to read a
-code from the app. sshd, git, the page and Chromium are real.
+A step is something that a person does: a line typed, a code typed and sent, a scan, a press. Seconds are what
+the machine took, from the refusal on, plus what people take, by a model that is named here: 0.2 s a letter,
+1.2 s a press, 4 s a scan, 3 s to read a code from the app. sshd, git, the page and Chromium are real.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Write the man pages in man/ from the same texts as `--help`: `make reference`. A test fails while they differ.
+"""Write the man pages in man/ from the same texts as `--help`: `make reference`. A
+test fails while they differ.
 
 gitguard(1) with git-guard(1), so that `git help guard` works; gitguard-admin(8); gitguard.toml(5).
 """
@@ -38,7 +39,9 @@ def head(name: str, section: int, what: str) -> list[str]:
 
 
 def command(item: click.Command, path: str, context: click.Context) -> list[str]:
-    """One command as an entry of a list: its usage in bold, its help, its options; groups by their members."""
+    """One command as an entry of a list: its usage in bold, its help, its
+    options; groups by their members.
+    """
     if isinstance(item, click.Group):
         lines: list[str] = []
         for name in item.list_commands(context):
@@ -48,7 +51,7 @@ def command(item: click.Command, path: str, context: click.Context) -> list[str]
                 lines += command(child, f"{path} {name}".strip(), inner)
         return lines
     words = [path] + [p.make_metavar(context) for p in item.params if isinstance(p, click.Argument)]
-    lines = [".TP", f".B {escaped(' '.join(words))}", escaped((item.help or "").strip())]
+    lines = [".TP", f".B {escaped(' '.join(words))}", escaped(" ".join((item.help or "").split()))]
     for option in item.params:
         if isinstance(option, click.Option) and option.help:
             takes = "" if option.is_flag else f" {option.make_metavar(context)}"

@@ -1,4 +1,6 @@
-"""Write docs/reference.md from the code: `make reference`. A test fails while the page differs from what this prints."""
+"""Write docs/reference.md from the code: `make reference`. A test fails while the page
+differs from what this prints.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,7 @@ def admin_rows(command: click.Command, path: str) -> list[str]:
             words.append(flag if parameter.required else f"[{flag}]")
             notes += f" `{parameter.opts[0]}`: {parameter.help}"
     text = " ".join(words).replace("|", "\\|")
-    about = (command.help or "").replace("\n", " ").strip()
+    about = " ".join((command.help or "").split())
     return [f"| `{text}` | {about}{notes} |"]
 
 

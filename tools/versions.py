@@ -1,7 +1,8 @@
 """The fast tests on every Python from 3.11 on that this machine has. Says which, and which of them failed.
 
-An interpreter counts if it runs and can make a virtual environment; each gets one of its own, `.venv-VERSION`. Private
-modules of the standard library are used by the gate (`_sqlite3`, `_functools`), so that a new version is a new question.
+An interpreter counts if it runs and can make a virtual environment; each gets one of its own,
+`.venv-VERSION`. Private modules of the standard library are used by the gate (`_sqlite3`, `_functools`), so
+that a new version is a new question.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ _ASK = "import ensurepip, sqlite3, sys, venv; print(*sys.version_info[:3])"
 
 
 def interpreters() -> dict[tuple[int, ...], str]:
-    """Version -> an interpreter of it: those on PATH, and those that pyenv keeps; one of each minor version."""
+    """Version -> an interpreter of it: those on PATH, and those that pyenv
+    keeps; one of each minor version.
+    """
     names = [path for minor in range(11, 20) if (path := shutil.which(f"python3.{minor}"))]
     names.append(shutil.which("python3") or sys.executable)
     if pyenv := shutil.which("pyenv"):

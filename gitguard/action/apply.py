@@ -1,6 +1,8 @@
-"""Bringing the installation to what a file wants: the difference first, then each step by the action that it is.
+"""Bringing the installation to what a file wants: the difference first, then each
+step by the action that it is.
 
-Nothing is taken away unless that is asked for (`prune`), and then only from users and repositories that the file names.
+Nothing is taken away unless that is asked for (`prune`), and then only from users and
+repositories that the file names.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ class ApplyStep(Struct, frozen=True):
 
 
 class ApplyPlan(Struct, frozen=True):
-    """The steps in their order, what the file does not name, and what it asks for that is not done unasked: both left alone."""
+    """The steps in their order, what the file does not name, and what it asks for that is not
+    done unasked: both left alone.
+    """
 
     steps: tuple[ApplyStep, ...]
     unnamed: tuple[str, ...]
@@ -45,7 +49,9 @@ class ApplyPlan(Struct, frozen=True):
 
 
 class ApplyOptions(Struct, frozen=True):
-    """What may be done beside adding: `prune` takes away what the file does not name, `resume` lets suspended users in again."""
+    """What may be done beside adding: `prune` takes away what the file does not name, `resume`
+    lets suspended users in again.
+    """
 
     prune: bool = False
     resume: bool = False
@@ -87,7 +93,8 @@ def carry_out(
 ) -> Iterator[tuple[ApplyStep, Effects]]:
     """Do each step, and say when it is done. Raises Refusal, and what was done by then stands: run it again.
 
-    The key file follows once, at the end, also of a run that fails or has nothing to do: the one before may have been killed.
+    The key file follows once, at the end, also of a run that fails or has nothing to do: the one
+    before may have been killed.
     """
     try:
         for step in planned.steps:

@@ -1,4 +1,5 @@
-"""What a server's admin should look at: what people reported and what is about to end, until someone says that it was seen.
+"""What a server's admin should look at: what people reported and what is about to end, until
+someone says that it was seen.
 
 That it was seen is a record of the trail like any other act, by number, so every admin sees the same list.
 """

@@ -1,7 +1,7 @@
 """Who is signed in to the web page: by a one-time link, or by a proxy that is believed. No password is kept.
 
-Signed in is the first factor alone; the second is proved in the browser, by the same actions as over SSH. What a
-browser's cookie and a link hold is random and stored as a keyed hash; both end with the account.
+Signed in is the first factor alone; the second is proved in the browser, by the same actions as over SSH.
+What a browser's cookie and a link hold is random and stored as a keyed hash; both end with the account.
 """
 
 from __future__ import annotations
@@ -128,7 +128,9 @@ def user_of_login(installation: Installation, login: str) -> str:
 def sign_in_by_login(
     installation: Installation, login: str, address: str, moment: Moment, agent: str = ""
 ) -> SignedIn:
-    """Sign in a browser whose proxy says that it is `login`'s. MUST: only for a proxy that is believed. Raises Refusal."""
+    """Sign in a browser whose proxy says that it is `login`'s. MUST: only for a proxy that
+    is believed. Raises Refusal.
+    """
     name = user_of_login(installation, login)
     if not name:
         raise Refusal("user-unknown", text=f"nobody here signs in as {printable(login, 64)}")
@@ -191,7 +193,8 @@ def sign_out(
 ) -> bool:
     """Sign out the visitor's own browser, or another one of theirs; whether it was signed in.
 
-    One that another key signed in needs a live session of this browser or a code. Raises Refusal, ProofWanted.
+    One that another key signed in needs a live session of this browser or a code.
+    Raises Refusal, ProofWanted.
     """
     person = visitor.person
 
@@ -211,7 +214,8 @@ def sign_out(
         return change(tx)
 
 
-# What a browser says of itself (User-Agent) -> what people call it; the first that fits. Each names others that came before.
+# What a browser says of itself (User-Agent) -> what people call it; the first that fits. Each
+# names others that came before.
 _NAMES = (("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser", "Samsung Internet"), ("Firefox", "Firefox"), ("FxiOS", "Firefox"),
           ("CriOS", "Chrome"), ("Chrome", "Chrome"), ("Chromium", "Chromium"), ("Safari", "Safari"))  # fmt: skip
 _SYSTEMS = (("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("CrOS", "ChromeOS"),
@@ -219,7 +223,9 @@ _SYSTEMS = (("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Wi
 
 
 def agent_in_words(agent: str) -> str:
-    """`Firefox, Linux`; "" for what says neither. It is the browser's own word, only to tell one's own apart."""
+    """`Firefox, Linux`; "" for what says neither. It is the browser's own word,
+    only to tell one's own apart.
+    """
     found = [next((word for mark, word in marks if mark in agent[:1000]), "") for marks in (_NAMES, _SYSTEMS)]
     return ", ".join(word for word in found if word)
 

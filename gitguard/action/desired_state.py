@@ -36,7 +36,9 @@ class DesiredUser(Struct, frozen=True):
 
 
 class Demand(Struct, frozen=True):
-    """What is required: none, push or all, and the lifetime of a verification (seconds, None as everywhere)."""
+    """What is required: none, push or all, and the lifetime of a verification
+    (seconds, None as everywhere).
+    """
 
     require: str
     lifetime_seconds: int | None

@@ -31,7 +31,9 @@ def take_effect(
     keys: bool = False,
     without: frozenset[str] = frozenset(),
 ) -> Effects:
-    """End what no longer stands; with `keys` update the key file too (`without`: foreign lines to take out)."""
+    """End what no longer stands; with `keys` update the key file too
+    (`without`: foreign lines to take out).
+    """
     ended, fault = 0, None
     try:
         ended = end_stale(installation, moment, selected)

@@ -1,4 +1,5 @@
-"""Exemptions, watched for anyone who answers for them: one that is used for the first time, and one that soon ends.
+"""Exemptions, watched for anyone who answers for them: one that is used for the first
+time, and one that soon ends.
 
 The gate writes no store, so a use is read from the access log: what was added since the last look.
 """
@@ -71,7 +72,8 @@ def _before(path: str) -> tuple[list[int], set[str]]:
 
 
 def _added(path: str, place: list[int]) -> tuple[list[int], list[dict[str, object]]]:
-    """The log's whole lines after `place`, and where they end; of one that was rotated, what was not read of it too.
+    """The log's whole lines after `place`, and where they end; of one that was rotated,
+    what was not read of it too.
 
     The first look of all begins at the end: what was used before anyone wanted to hear of it is no news.
     """

@@ -114,7 +114,9 @@ def _moment(text: str) -> int:
 
 
 def tried(settings: Settings, rows: list[Expected], at: int) -> list[Outcome]:
-    """What `settings` answer to each row; `at` (Unix seconds) where a row names no time. Toggles and `always` are the store's, so none are set."""
+    """What `settings` answer to each row; `at` (Unix seconds) where a row names no time. Toggles and `always`
+    are the store's, so none are set.
+    """
     policy = policy_of(settings)
     outcomes = []
     for row in rows:

@@ -1,4 +1,5 @@
-"""Taking people, keys and second factors over from a foreign list: what is there already stays, so it can be repeated.
+"""Taking people, keys and second factors over from a foreign list: what is there already
+stays, so it can be repeated.
 
 One transaction, with everything that can be taken; a dry run is the same one, taken back at its end.
 """

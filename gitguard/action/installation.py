@@ -51,14 +51,17 @@ class Installation(ProofContext, frozen=True, kw_only=True):
 
 
 def settings_of(config: str) -> Settings:
-    """The settings of the installation whose configuration is at `config`, as they are in force. Raises ConfigurationError."""
+    """The settings of the installation whose configuration is at `config`, as they are in
+    force. Raises ConfigurationError.
+    """
     return settings_in_force(config, places_of(config).compiled)
 
 
 def open_installation(
     config: str, moment: Moment, actor: str, reading: Callable[[str], Settings] = settings_of
 ) -> Installation:
-    """The installation of the configuration at `config`, as its Git account. Raises ConfigurationError, Refusal.
+    """The installation of the configuration at `config`, as its Git account. Raises
+    ConfigurationError, Refusal.
 
     `reading`: how the file is read, for who opens it again and again (config/cache.py).
     """

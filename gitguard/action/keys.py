@@ -1,7 +1,9 @@
-"""Keys: what the server's admin adds, adopts, limits and removes, and what people do to their own; the key file follows.
+"""Keys: what the server's admin adds, adopts, limits and removes, and what people do to
+their own; the key file follows.
 
-MUST: one's own needs a code given for it, never a key alone. A new key of one's own is limited as the key that adds it:
-its `from` and its program behind the gate come along, so nobody widens by it what the admin narrowed.
+MUST: one's own needs a code given for it, never a key alone. A new key of one's own is limited
+as the key that adds it: its `from` and its program behind the gate come along, so nobody widens
+by it what the admin narrowed.
 """
 
 from __future__ import annotations
@@ -97,7 +99,8 @@ def add(
 ) -> tuple[list[Key], Effects]:
     """Give a user `keys`: (those that are new, what followed). Raises Refusal.
 
-    `of_many`: the caller has asked `check_not_foreign`, and MUST `take_effect` with `keys` once all are added.
+    `of_many`: the caller has asked `check_not_foreign`, and MUST `take_effect`
+    with `keys` once all are added.
     """
     if not of_many:
         check_not_foreign(installation, [new.key for new in keys])
@@ -172,7 +175,9 @@ def plan(
 
 
 def _fault_of_line(tx: Reading, want: KeyMapLine, found: list[ForeignLine], *, add_users: bool) -> str:
-    """Why the map's line cannot be followed, whatever the key's own lines say; "" if it can. It goes on behind the fingerprint."""
+    """Why the map's line cannot be followed, whatever the key's own lines say; "" if it can. It
+    goes on behind the fingerprint.
+    """
     there = tx.key(want.fingerprint)
     if not found:
         where = f" is gated already, as a key of {there.user}" if there is not None else ""
@@ -204,7 +209,9 @@ def _fault_of_limits(tx: Reading, key: Key) -> str:
 def _taken(
     found: list[ForeignLine], user: str, gate: str, at: int, behind: tuple[str, ...], managed: str
 ) -> AdoptedKey | str:
-    """The key of these lines, all of one fingerprint, as it would be stored; what is said behind the fingerprint where it cannot be."""
+    """The key of these lines, all of one fingerprint, as it would be stored; what is said behind the
+    fingerprint where it cannot be.
+    """
     first = found[0]
     elsewhere = [line.path for line in found if os.path.realpath(line.path) != os.path.realpath(managed)]
     if elsewhere:

@@ -1,7 +1,8 @@
-"""What the admin's program is told (`[notify]`): which records of the trail, under which name, in which words.
+"""What the admin's program is told (`[notify]`): which records of the trail,
+under which name, in which words.
 
-Told after the commit, by a process of its own (host/notices.py). MUST: nothing here raises or waits, and no code,
-secret or invite is in a record of the trail, so none is in a notice.
+Told after the commit, by a process of its own (host/notices.py). MUST: nothing here raises or waits, and no
+code, secret or invite is in a record of the trail, so none is in a notice.
 """
 
 from __future__ import annotations

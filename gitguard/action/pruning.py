@@ -1,4 +1,6 @@
-"""What can no longer count, and is taken away by the sweep: a store that is used for years weighs what a month does."""
+"""What can no longer count, and is taken away by the sweep: a store that is used for
+years weighs what a month does.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def prune(installation: Installation, moment: Moment) -> int:
 
 
 def clear_marks(state: str, at: int) -> None:
-    """Remove the small files of what was noted a while ago: pending requests, refused reads, what is said once, what was spent."""
+    """Remove the small files of what was noted a while ago: pending requests, refused reads, what
+    is said once, what was spent.
+    """
     for folder, seconds in _MARKS.items():
         try:
             with os.scandir(f"{state}/{folder}") as found:

@@ -19,8 +19,8 @@ from gitguard.store.rows import Repository, User
 
 
 class Row(Struct, frozen=True):
-    """One user, operation and repository: how often it was let in and would be refused (`newly`), and the other way
-    round (`freed`); `by_refs`: how often that hangs on refs, which the log does not know.
+    """One user, operation and repository: how often it was let in and would be refused (`newly`), and the
+    other way round (`freed`); `by_refs`: how often that hangs on refs, which the log does not know.
     """
 
     user: str

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 class Adopted(Struct, frozen=True):
-    """What adopting did, or (dry) would do; empty where all was in order. `obstacle`: why it was not adopted."""
+    """What adopting did, or (dry) would do; empty where all was in order.
+    `obstacle`: why it was not adopted.
+    """
 
     found: Found
     steps: list[str]
@@ -55,7 +57,8 @@ def create(
     *,
     if_missing: bool = False,
 ) -> Created:
-    """A new bare repository with the hook in place, and its admins; `if_missing`: one that is there only gets the admins.
+    """A new bare repository with the hook in place, and its admins; `if_missing`: one that
+    is there only gets the admins.
 
     Raises Refusal; then an admin that is not there has left nothing behind.
     """
@@ -77,7 +80,9 @@ def create(
 
 
 class Listed(Struct, frozen=True):
-    """A known repository, and what its next push would meet: no live hook, or another hook that cannot run; "" for none."""
+    """A known repository, and what its next push would meet: no live hook, or another hook
+    that cannot run; "" for none.
+    """
 
     row: Repository
     hook_fault: str
@@ -182,7 +187,8 @@ def adopt(
 ) -> Adopted:
     """Make `found` known and its hook live.
 
-    `missing`: what `lost` said, where many are adopted. Raises Refusal where a file or the store cannot be written.
+    `missing`: what `lost` said, where many are adopted. Raises Refusal where a file or
+    the store cannot be written.
     """
     uid = os.geteuid()
     missing = lost(installation) if missing is None else missing

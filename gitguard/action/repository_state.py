@@ -87,7 +87,9 @@ def _cause(word: str) -> str:
 
 
 def _in_words(operation: str, demand: Requirement) -> str:
-    """`to push you need 2FA from the last 8h (set by rule everyone)`, `you may read without 2FA`; and what some refs need."""
+    """`to push you need 2FA from the last 8h (set by rule everyone)`, `you may read without
+    2FA`; and what some refs need.
+    """
     said = f"you may {operation} without 2FA"
     if demand.exempt:
         return f"{said}, by the exemption {demand.rule}"

@@ -1,7 +1,9 @@
-"""Pending requests: what a person was refused for want of a verification, and may let through in their browser.
+"""Pending requests: what a person was refused for want of a verification, and may
+let through in their browser.
 
-MUST: a request from another address than the browser's continues only with the number that its terminal shows, so
-that nobody lets a thief's push through by habit; and it opens the session of that very key and address, as the server's scope has it.
+MUST: a request from another address than the browser's continues only with the number that its terminal
+shows, so that nobody lets a thief's push through by habit; and it opens the session of that very key and
+address, as the server's scope has it.
 """
 
 from __future__ import annotations
@@ -82,7 +84,9 @@ def requests(installation: Installation, person: Person, moment: Moment) -> list
 def shown(
     installation: Installation, person: Person, moment: Moment, *, verified: bool
 ) -> list[ApprovalRequest]:
-    """Recent ones and held ones. MUST: those of other keys only to someone who has verified in this browser."""
+    """Recent ones and held ones. MUST: those of other keys only to someone who
+    has verified in this browser.
+    """
     own = person.signed_in_by.text if person.signed_in_by is not None else ""
     return [
         one
@@ -156,7 +160,8 @@ def approve(
         raise _gone()
 
     def change(tx: Writing, proof: Proof) -> Approved:
-        # Behind the code: without one nobody can try numbers. A wrong number takes all of it back, the used code too.
+        # Behind the code: without one nobody can try numbers. A wrong number takes all of it back,
+        # the used code too.
         check_number(wanted, number)
         session = session_for(installation, tx, person, wanted, moment, proof.method, proof.verified)
         open_session(installation.renewed(), tx, person, moment, proof.method, proof.verified)
@@ -174,9 +179,11 @@ def _gone() -> Refusal:
 
 
 def claim(installation: Installation, wanted: ApprovalRequest, moment: Moment) -> None:
-    """Answer the request, as the last act of the transaction that does so. Raises Refusal if someone has answered it meanwhile.
+    """Answer the request, as the last act of the transaction that does so. Raises Refusal if
+    someone has answered it meanwhile.
 
-    MUST: anyone who said "not me" a moment ago is heard: both answers are given inside a transaction, one after the other.
+    MUST: anyone who said "not me" a moment ago is heard: both answers are given inside a
+    transaction, one after the other.
     """
     _check_there(installation, wanted.request, moment)
     try:
@@ -193,9 +200,11 @@ def _check_there(installation: Installation, asked: PendingRequest, moment: Mome
 
 
 class Denied(Struct, frozen=True):
-    """A request that is dead (None if its note was gone already), the sessions that ended with it, and what followed.
+    """A request that is dead (None if its note was gone already), the sessions that
+    ended with it, and what followed.
 
-    `key`: the one that someone else has. `added`: keys that this key has added within a month, which are whoever's it is.
+    `key`: the one that someone else has. `added`: keys that this key has added within a
+    month, which are whoever's it is.
     """
 
     request: ApprovalRequest | None
@@ -208,11 +217,12 @@ class Denied(Struct, frozen=True):
 def deny(
     installation: Installation, person: Person, id_: str, key: str, moment: Moment, typed: bytes | None = None
 ) -> Denied:
-    """The person says that it is not them: all requests of the `key` die, its sessions and browsers end, the admin hears of it.
+    """The person says that it is not them: all requests of the `key` die, its sessions and
+    browsers end, the admin hears of it.
 
-    It goes by the key, so that it works whatever became of the request `id_` meanwhile. Where another key signed this
-    browser in, that needs a live session here or a code, as `leave --key` does; who has no second factor has no
-    sessions to end. Raises Refusal, ProofWanted.
+    It goes by the key, so that it works whatever became of the request `id_` meanwhile. Where another key
+    signed this browser in, that needs a live session here or a code, as `leave --key` does; who has no second
+    factor has no sessions to end. Raises Refusal, ProofWanted.
     """
     wanted = request_of(installation, person, id_, moment)
     if wanted is not None:
@@ -241,8 +251,9 @@ def deny(
             raise machine_fault("cannot note that it was denied", error) from None
         if not (ended or out or there):
             return ended  # nothing was denied, so there is nothing to tell of
-        # Whoever it was may have verified for a day: no other network counts as the person's own from now on. By the key
-        # alone only those that it asked from; otherwise a thief would make the owner's home a strange place, and their own no news.
+        # Whoever it was may have verified for a day: no other network counts as the person's own from now on.
+        # By the key alone only those that it asked from; otherwise a thief would make the owner's home a
+        # strange place, and their own no news.
         if proved:
             tx.forget_networks(person.user, but=network_of(person.address) or "")
         for network in {network_of(asked.address) for asked in there} - {None, network_of(person.address)}:

@@ -23,10 +23,11 @@ from gitguard.store.opening import audit_head, create, is_no_store, open_store, 
 
 
 class Restored(Struct, frozen=True):
-    """How many sessions ended, recovery codes were invalidated (or kept) and invites invalidated, and what followed.
+    """How many sessions ended, recovery codes were invalidated (or kept) and invites
+    invalidated, and what followed.
 
-    `factors_dropped`: second factors that the key file does not decrypt; `before`: where the store that was there is kept,
-    "" if there was none.
+    `factors_dropped`: second factors that the key file does not decrypt; `before`: where the store that was
+    there is kept, "" if there was none.
     """
 
     sessions: int
@@ -38,7 +39,9 @@ class Restored(Struct, frozen=True):
 
 
 class Keeping(Struct, frozen=True):
-    """What is kept that is not kept by itself: `recovery_codes`. `only_what_decrypts`: the key file of the rest is lost."""
+    """What is kept that is not kept by itself: `recovery_codes`. `only_what_decrypts`: the
+    key file of the rest is lost.
+    """
 
     recovery_codes: bool = False
     only_what_decrypts: bool = False
@@ -47,7 +50,8 @@ class Keeping(Struct, frozen=True):
 def restore(
     config: str, source: BinaryIO, shown: str, moment: Moment, actor: str, keeping: Keeping = Keeping()
 ) -> Restored:
-    """Put the store that `source` holds in place. Ends all sessions, refuses codes up to now. Raises Refusal, and nothing changed.
+    """Put the store that `source` holds in place. Ends all sessions, refuses codes up to now. Raises
+    Refusal, and nothing changed.
 
     It takes the configuration's path and not an open installation: the store that is there may be the fault.
     """
@@ -94,7 +98,9 @@ def _copied(source: BinaryIO, candidate: str) -> None:
 
 
 def _check_secrets(candidate: str, key_file: str, shown: str, keeping: Keeping) -> list[str]:
-    """Whose second factor the key file does not decrypt. Raises Refusal where that is someone, unless the rest is lost."""
+    """Whose second factor the key file does not decrypt. Raises Refusal where that is
+    someone, unless the rest is lost.
+    """
     store = open_store(url_of(candidate), candidate + ".head")
     try:
         with store.reading() as tx:

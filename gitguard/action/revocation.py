@@ -2,8 +2,8 @@
 
 MUST: a parked connection does not outlive the decision that let it in. Every change calls this before a word
 is said; `admin session sweep` calls it once a minute, for what merely expires. A connection whose session has
-expired, and nothing worse, continues while it moves bytes; one that idles is ended. A session that was ended, a
-user or key that is gone, a requirement that came after the gate looked, end it whatever it does.
+expired, and nothing worse, continues while it moves bytes; one that idles is ended. A session that was ended,
+a user or key that is gone, a requirement that came after the gate looked, end it whatever it does.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ OLDEST_LOOK_SECONDS = 2  # an earlier look must be at least this old to tell idl
 class Selection(Struct, frozen=True):
     """Connections that end whatever today's policy says of them: all of these users', of these keys.
 
-    `waiting`: users whose commands that wait at a prompt end, and pushes that wait, while their transfers are judged;
-    `prompts`: the same, but for pushes that wait.
+    `waiting`: users whose commands that wait at a prompt end, and pushes that wait, while their transfers are
+    judged; `prompts`: the same, but for pushes that wait.
     """
 
     users: frozenset[str] = frozenset()
@@ -55,7 +55,8 @@ NO_SELECTION = Selection()
 
 
 def end_stale(installation: Installation, moment: Moment, selected: Selection = NO_SELECTION) -> int:
-    """End the connections that `selected` names and those that today's policy refuses; how many connections ended.
+    """End the connections that `selected` names and those that today's policy
+    refuses; how many connections ended.
 
     Raises nothing for one that cannot be judged: it is ended.
     """

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 class RosterEntry(Struct, frozen=True):
-    """One user. `keys`: fingerprints; `sessions`: those that are live; `invite_expires_at`: None without an open invite."""
+    """One user. `keys`: fingerprints; `sessions`: those that are live; `invite_expires_at`:
+    None without an open invite.
+    """
 
     user: str
     state: str
@@ -72,7 +74,9 @@ def roster(
 
 
 def _verified_since(tx: Reading, since: int) -> set[str]:
-    """Who opened a session by a factor of their own since then, by the trail: sessions are renewed or gone."""
+    """Who opened a session by a factor of their own since then, by the trail:
+    sessions are renewed or gone.
+    """
     return {
         str(said.get("user"))
         for record in tx.audit()

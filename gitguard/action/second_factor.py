@@ -1,4 +1,5 @@
-"""What a person does to their own second factor and sessions, with what must follow. Nothing here asks or prints.
+"""What a person does to their own second factor and sessions, with what must follow.
+Nothing here asks or prints.
 
 What needs a code that was not given raises factor.change.ProofWanted, and is called again with it.
 """
@@ -47,7 +48,9 @@ def begin_enrolment(
 def begin_enrolment_again(
     installation: Installation, person: Person, authorization: EnrolmentAuthorization, moment: Moment
 ) -> PendingEnrolment:
-    """The same for who gave a recovery code a moment ago, since the phone is lost: it stands for this, too. Raises Refusal."""
+    """The same for who gave a recovery code a moment ago, since the phone is lost: it stands
+    for this, too. Raises Refusal.
+    """
     with installation.store.writing() as tx:
         check_person(tx, person)
         enrolment.check_authorization(installation.renewed(), tx, person, authorization, moment)
@@ -64,10 +67,12 @@ def confirm(
     wanted: ApprovalRequest | None = None,
     number: str = "",
 ) -> tuple[Enrolled, Effects]:
-    """Confirm an enrolment; enrolling again ends every connection that the factor before it let in. Raises Refusal.
+    """Confirm an enrolment; enrolling again ends every connection that the factor
+    before it let in. Raises Refusal.
 
-    `wanted`: the pending request that led here, which may continue with it by its `number`. MUST: that is looked at behind
-    the code, and a wrong one takes all of it back: anyone who has no code cannot try numbers.
+    `wanted`: the pending request that led here, which may continue with it by its `number`.
+    MUST: that is looked at behind the code, and a wrong one takes all of it back: anyone who
+    has no code cannot try numbers.
     """
 
     def also(tx: Writing) -> None:

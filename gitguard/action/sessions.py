@@ -85,7 +85,9 @@ def open_one(
 def revoke(
     installation: Installation, which: Which, moment: Moment, actor: str, reason: str
 ) -> tuple[int, Effects]:
-    """End sessions at once, with the connections that they let in and what waits at a prompt; how many. Raises Refusal."""
+    """End sessions at once, with the connections that they let in and what waits at a
+    prompt; how many. Raises Refusal.
+    """
     with installation.store.writing() as tx:
         ended = _end_all(tx) if which.everyone else _end(tx, which)
         for name, numbers in ended:
@@ -135,7 +137,8 @@ def _sign_out(tx: Writing, user: str, which: Which) -> None:
 def sweep(installation: Installation, moment: Moment) -> int:
     """End connections that are no longer allowed; how many connections ended. Raises Refusal.
 
-    What comes to pass without anyone changing anything is noticed by the same look: exemptions that were used or end.
+    What comes to pass without anyone changing anything is noticed by the same look:
+    exemptions that were used or end.
     """
     ended = end_stale(installation, moment)
     exemptions.look(installation, moment)

@@ -1,4 +1,6 @@
-"""The installation in numbers: people, sessions, verifications, decisions, sizes, and what is slow to decide. Changes nothing."""
+"""The installation in numbers: people, sessions, verifications, decisions, sizes, and what is
+slow to decide. Changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +45,11 @@ class Slow(Struct, frozen=True):
 
 
 class People(Struct, frozen=True):
-    """Who is there just now. `active` users are not suspended; `enrolled`: those of them with a second factor;
+    """Who is there just now. `active` users are not suspended; `enrolled`: those
+    of them with a second factor;
 
-    `throttled`: those whose budget of wrong codes is spent. `demanding`: repositories with a toggle that requires.
+    `throttled`: those whose budget of wrong codes is spent. `demanding`: repositories
+    with a toggle that requires.
     """
 
     active: int
@@ -69,9 +73,11 @@ class Trail(Struct, frozen=True):
 
 
 class Statistics(Struct, frozen=True):
-    """`period`: what the trail says of the last `period_seconds`, `ever`: of all time. `allowed` and `refused`: the
+    """`period`: what the trail says of the last `period_seconds`, `ever`: of all time.
+    `allowed` and `refused`: the
 
-    period's decisions by reason. `waiting`: pushes that wait now. `concerns`: what needs an admin's look. `slowest`: of what was decided again just now.
+    period's decisions by reason. `waiting`: pushes that wait now. `concerns`: what needs an admin's look.
+    `slowest`: of what was decided again just now.
     """
 
     period_seconds: int

@@ -1,7 +1,7 @@
 """The steps that several actions take inside their transaction: with people, invites and keys.
 
-Each takes the open transaction and writes its audit record. The actions are in users.py, keys.py, importing.py and
-apply.py; what follows outside the store (key file, running connections) is theirs.
+Each takes the open transaction and writes its audit record. The actions are in users.py, keys.py,
+importing.py and apply.py; what follows outside the store (key file, running connections) is theirs.
 """
 
 from __future__ import annotations
@@ -149,7 +149,8 @@ def add_key(tx: Writing, key: Key, at: int, actor: str) -> bool:
 
 
 def end_signed_in_by(tx: Writing, user: str, origin: str, spared: str = "") -> int:
-    """Sign out the browsers that the credential `origin` of `user` signed in, but `spared`; void the links it asked for.
+    """Sign out the browsers that the credential `origin` of `user` signed in, but `spared`;
+    void the links it asked for.
 
     How many browsers and links there were.
     """

@@ -1,7 +1,9 @@
-"""The last thirty days in numbers: verifications, and decisions by reason. Counted as the log grows, never again.
+"""The last thirty days in numbers: verifications, and decisions by reason. Counted
+as the log grows, never again.
 
-What was counted up to where stands together in one file, written in one step, so two who count at once agree.
-`admin session sweep` counts each minute; whoever shows the numbers counts what is new since, if that is not much.
+What was counted up to where stands together in one file, written in one step, so two who count
+at once agree. `admin session sweep` counts each minute; whoever shows the numbers counts what is
+new since, if that is not much.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ class Day(Struct):
 
 
 class Tally(Struct, frozen=True):
-    """The last `DAYS` days, the oldest first. `behind`: more is not counted yet than a page counts; `fault`: why nothing new could be, or ""."""
+    """The last `DAYS` days, the oldest first. `behind`: more is not counted yet than a page counts; `fault`:
+    why nothing new could be, or "".
+    """
 
     days: tuple[Day, ...]
     behind: bool

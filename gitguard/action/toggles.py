@@ -124,7 +124,9 @@ def demand_both(
 def appoint(
     installation: Installation, name: str, verb: str, user: str, moment: Moment, actor: str
 ) -> tuple[str, bool]:
-    """The server admin adds or removes a repository's admin: (its name, whether it changed). Raises Refusal."""
+    """The server admin adds or removes a repository's admin: (its name, whether
+    it changed). Raises Refusal.
+    """
     with installation.store.writing() as tx:
         repository, changed = toggle.change_admin(
             tx, installation.settings, name, verb, user, moment.at, actor

@@ -22,11 +22,14 @@ YOUNGEST_SECONDS = (
     30 * 86400
 )  # what is younger is still counted: charts, and who has not verified for a while
 STEP = 10_000  # records that leave in one transaction: others wait while it lasts
-AT_ONCE = 10_000  # records in one transaction: anyone who reads them through a pager must not hold one open overnight
+# records in one transaction: anyone who reads them through a pager must not hold one open overnight
+AT_ONCE = 10_000
 
 
 def records(store: Store, after: int = 0) -> Iterator[AuditRecord]:
-    """Every record after number `after`, in the order of the chain; what is written meanwhile comes too. Raises Refusal."""
+    """Every record after number `after`, in the order of the chain; what is written
+    meanwhile comes too. Raises Refusal.
+    """
     while True:
         with store.reading() as tx:
             some = list(itertools.islice(tx.audit(after), AT_ONCE))
@@ -37,7 +40,9 @@ def records(store: Store, after: int = 0) -> Iterator[AuditRecord]:
 
 
 class Archive(Struct, frozen=True):
-    """What was written: records `first` to `until`; `steps`: number and hash of each record up to which they leave at once."""
+    """What was written: records `first` to `until`; `steps`: number and hash of each record up
+    to which they leave at once.
+    """
 
     first: int
     until: int
@@ -46,8 +51,9 @@ class Archive(Struct, frozen=True):
 
 
 def write_archive(installation: Installation, target: BinaryIO, before_at: int) -> Archive:
-    """Write the records from before `before_at` (Unix seconds) to `target`, a line of JSON each, between a first and a last line
-    that say where the chain began and ended. Nothing is changed. Raises Refusal for a chain that is not whole.
+    """Write the records from before `before_at` (Unix seconds) to `target`, a line of JSON each, between
+    a first and a last line that say where the chain began and ended. Nothing is changed. Raises Refusal
+    for a chain that is not whole.
     """
     try:
         head = installation.store.head.read()
@@ -79,10 +85,11 @@ def write_archive(installation: Installation, target: BinaryIO, before_at: int) 
 
 
 def move_out(installation: Installation, archive: Archive, file: str, moment: Moment, actor: str) -> None:
-    """Say in the chain that `archive` is in `file` from now on, and take it out of the store, a step at a time. Raises Refusal.
+    """Say in the chain that `archive` is in `file` from now on, and take it out of the store, a
+    step at a time. Raises Refusal.
 
-    MUST: the head outside has reached that record before the first one leaves; until then nobody believes it. Killed between two
-    steps it is in order: the record names each of them.
+    MUST: the head outside has reached that record before the first one leaves; until then nobody believes it.
+    Killed between two steps it is in order: the record names each of them.
     """
     with installation.store.writing() as tx:
         tx.record(

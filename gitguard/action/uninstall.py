@@ -1,4 +1,5 @@
-"""The way out: keys go to git-shell or to what stood behind the gate, hooks are as they were, people keep working.
+"""The way out: keys go to git-shell or to what stood behind the gate, hooks are as
+they were, people keep working.
 
 Repositories, store, configuration and log are left where they are; so is everything of root's.
 """
@@ -27,7 +28,9 @@ class Hook(Struct, frozen=True):
 
 
 class WayOut(Struct, frozen=True):
-    """`keys` that continue without the gate, `left_out` those of suspended users, who stay out; `copy`: the key file as it was."""
+    """`keys` that continue without the gate, `left_out` those of suspended users, who stay out;
+    `copy`: the key file as it was.
+    """
 
     keys: tuple[Key, ...]
     left_out: tuple[Key, ...]
@@ -43,7 +46,9 @@ def plan(installation: Installation) -> WayOut:
 
 
 def carry_out(installation: Installation, moment: Moment, actor: str, reason: str) -> WayOut:
-    """Do it: the trail first, then keys, then hooks; one that cannot be changed is named, and the rest continues. Raises Refusal."""
+    """Do it: the trail first, then keys, then hooks; one that cannot be changed is named, and the
+    rest continues. Raises Refusal.
+    """
     with locked(
         installation.lock
     ):  # asked within: nobody is suspended, and no key removed, between the question and the file

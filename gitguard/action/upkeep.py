@@ -44,7 +44,8 @@ def rotate_key(installation: Installation, moment: Moment, actor: str) -> Rotate
 
 
 def accept_clock(installation: Installation, moment: Moment, actor: str, reason: str) -> tuple[int, Effects]:
-    """Go on by `moment` after the clock was wrong: (what the newest record said, what followed). Raises Refusal.
+    """Go on by `moment` after the clock was wrong: (what the newest record said,
+    what followed). Raises Refusal.
 
     Sessions that the wrong clock opened in the future end, and so do the connections that they let in.
     """

@@ -19,7 +19,9 @@ DAY_SECONDS = 86400
 
 
 class Changed(Struct, frozen=True):
-    """What became of a person: `token` an invite or "", `keys` those that came or went, `changed` whether anything did."""
+    """What became of a person: `token` an invite or "", `keys` those that came or went,
+    `changed` whether anything did.
+    """
 
     name: str
     effects: Effects
@@ -38,7 +40,8 @@ def add(
     if_missing: bool = False,
     of_many: bool = False,
 ) -> Changed:
-    """Add a user with `keys` and an invite. With `if_missing` one who is there only gets the keys. Raises Refusal.
+    """Add a user with `keys` and an invite. With `if_missing` one who is there only
+    gets the keys. Raises Refusal.
 
     `of_many`: as in `keys.add`.
     """
@@ -87,7 +90,8 @@ def set_state(
 
 
 class Emergency(Struct, frozen=True):
-    """What was ended, and what the log says that the user read and pushed within a day before it, oldest first.
+    """What was ended, and what the log says that the user read and pushed within a
+    day before it, oldest first.
 
     `unread` is why the log could not be read, "" if it could: the rest stands all the same.
     """
@@ -99,7 +103,8 @@ class Emergency(Struct, frozen=True):
 
 
 def emergency(installation: Installation, name: str, moment: Moment, actor: str, reason: str) -> Emergency:
-    """Suspend, end sessions, transfers and prompts, void the invite, then look up the last day. Raises Refusal.
+    """Suspend, end sessions, transfers and prompts, void the invite, then look up
+    the last day. Raises Refusal.
 
     Someone who is suspended already is looked up all the same.
     """

@@ -1,4 +1,6 @@
-"""What is said once a day to each person it concerns, and not at every push. Plain dialect: gate and hook load this file."""
+"""What is said once a day to each person it concerns, and not at every push. Plain dialect:
+gate and hook load this file.
+"""
 
 import posix
 
@@ -7,7 +9,9 @@ FOLDER = "announced"  # below the state folder: a file for each user and thing, 
 
 
 def is_news(state: str, name: str, at: int) -> bool:
-    """Whether `name` (of a file) was not said within a day before `at`; notes that it is said now. What cannot be noted is not said at each push."""
+    """Whether `name` (of a file) was not said within a day before `at`; notes that it is said now. What
+    cannot be noted is not said at each push.
+    """
     folder = f"{state}/{FOLDER}"
     try:
         if posix.stat(f"{folder}/{name}").st_mtime > at - AGAIN_SECONDS:

@@ -50,8 +50,8 @@ def program(decision: Decision, config: Config, id_: str) -> "tuple[str, list[st
             and may_name(files_of(directory, config.git_configs), HOOKS_PATH)
             and values_of(directory, HOOKS_PATH, plain) != ()
         ):
-            # Command scope beats every configuration file. It also reaches what later hooks start elsewhere, so it
-            # is set only where a file that Git reads could point the hooks away.
+            # Command scope beats every configuration file. It also reaches what later hooks start elsewhere,
+            # so it is set only where a file that Git reads could point the hooks away.
             environment["GIT_CONFIG_COUNT"] = "1"
             environment["GIT_CONFIG_KEY_0"] = "core.hooksPath"
             environment["GIT_CONFIG_VALUE_0"] = decision.directory + "/hooks"

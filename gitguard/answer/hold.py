@@ -1,11 +1,12 @@
 """A refused push that waits for its person, and continues by itself when they have verified elsewhere.
 
-The gate holds a push that is refused for its repository, the hook one that is refused for its refs. Loaded only when a push
-is refused for want of a verification and `[session] wait` allows it. It holds no lock and no transaction; it asks the very
-question of anyone who holds again, once in five seconds and when the store has changed. MUST: the last answer before it goes
-on comes after the note is gone, so that a change which ends connections meets either a note (and a push that will ask
-again) or a connection. MUST: what reads before it writes meets no world that changes in between, so a push behind a
-read that was refused does not wait. Plain dialect.
+The gate holds a push that is refused for its repository, the hook one that is refused for its refs. Loaded
+only when a push is refused for want of a verification and `[session] wait` allows it. It holds no lock and no
+transaction; it asks the very question of anyone who holds again, once in five seconds and when the store has
+changed. MUST: the last answer before it goes on comes after the note is gone, so that a change which ends
+connections meets either a note (and a push that will ask again) or a connection. MUST: what reads before it
+writes meets no world that changes in between, so a push behind a read that was refused does not wait. Plain
+dialect.
 """
 
 import _signal  # type: ignore[import-not-found]
@@ -33,11 +34,14 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 0.5
 ANEW_SECONDS = 5  # dates and lifetimes pass without anyone changing the store
-NO_WAIT = "gitguard=no-wait"  # in GIT_PROTOCOL: the client asks for the refusal at once, to ask its person by itself
+# in GIT_PROTOCOL: the client asks for the refusal at once, to ask its person by itself
+NO_WAIT = "gitguard=no-wait"
 
 
 def may_wait(decision: Decision, config: Config, protocol: str) -> bool:
-    """Whether `decision`, a refusal, is of a push that one more verification would let through; sets why not, where that is worth a word."""
+    """Whether `decision`, a refusal, is of a push that one more verification would let through; sets why
+    not, where that is worth a word.
+    """
     command, refusal = decision.command, decision.refusal
     wanting = (
         config.wait_seconds > 0
@@ -74,7 +78,8 @@ def hold(
 ) -> bool:
     """Wait at most `config.wait_seconds`; whether it came to wait at all. Anyone who calls asks again then.
 
-    `ask` puts the question again; `sleep` takes at most so many seconds, and raises OSError when the client is gone.
+    `ask` puts the question again; `sleep` takes at most so many seconds, and raises
+    OSError when the client is gone.
     """
     request = decision.request
     stopped: list[int] = []  # SIGTERM: a revoked session, a suspended user, a server that goes down
@@ -93,7 +98,8 @@ def hold(
         elif time.monotonic() - began >= config.wait_seconds:
             _write(f"gitguard: not verified within {duration(config.wait_seconds)}; nothing was pushed\n")
     except (OSError, ValueError):
-        pass  # the client is gone, or what cannot be noted cannot be found and ended: asked once more, for the log
+        # the client is gone, or what cannot be noted cannot be found and ended: asked once more, for the log
+        pass
     finally:
         if held is not None:
             release(config.state, held)
@@ -102,7 +108,9 @@ def hold(
 
 
 def load_lightly(places: "Places") -> Config:
-    """The configuration; compiled, if it has to be, by a child: what that takes would stay with anyone who waits. Raises Refusal("config-invalid")."""
+    """The configuration; compiled, if it has to be, by a child: what that takes would stay with anyone who
+    waits. Raises Refusal("config-invalid").
+    """
     if not is_current(places):
         child = posix.fork()
         if child == 0:
@@ -159,7 +167,9 @@ def _write(text: str) -> None:
 def _watch(
     config: Config, ask: "Callable[[], Decision]", sleep: "Callable[[float], None]", stopped: "list[int]"
 ) -> bool:
-    """Wait until the answer changes, the client is gone (OSError) or time is up; whether it is allowed now."""
+    """Wait until the answer changes, the client is gone (OSError) or time is
+    up; whether it is allowed now.
+    """
     ends = time.monotonic() + config.wait_seconds
     seen, asked = _versions(config), time.monotonic()
     while (left := ends - time.monotonic()) > 0 and not stopped:
@@ -172,7 +182,8 @@ def _watch(
         if refusal is None:
             return True
         if refusal.reason not in WANTING and not refusal.is_our_fault:
-            return False  # a configuration that is half written, a store that is locked: asked again while there is time
+            # a configuration that is half written, a store that is locked: asked again while there is time
+            return False
     return False
 
 

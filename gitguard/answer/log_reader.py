@@ -42,7 +42,8 @@ _UNREAD = (
 
 
 def read_log(path: str, after: int = 0, *, live: bool = True) -> Iterator[LogEntry | None]:
-    """Every decision of the log and its rotations (plain, gzip, xz or bzip2), oldest first; None for a line that is not JSON.
+    """Every decision of the log and its rotations (plain, gzip, xz or bzip2), oldest first; None
+    for a line that is not JSON.
 
     Without `live` of the rotations alone.
 
@@ -64,7 +65,9 @@ def read_log(path: str, after: int = 0, *, live: bool = True) -> Iterator[LogEnt
 
 
 def unread(path: str, after: int = 0) -> list[str]:
-    """Rotations that end at `after` or later, and are packed so that they cannot be read here: nobody may say "nothing" then."""
+    """Rotations that end at `after` or later, and are packed so that they cannot be read here:
+    nobody may say "nothing" then.
+    """
     return sorted(
         name
         for name in glob.glob(glob.escape(path) + "[.-]*")
@@ -75,7 +78,8 @@ def unread(path: str, after: int = 0) -> list[str]:
 
 
 def _go_to(file: IO[bytes], name: str, after: int, window: int = 1 << 20) -> None:
-    """Move on to where what is wanted begins, searched from the end: a log is long, and what is asked about is mostly new.
+    """Move on to where what is wanted begins, searched from the end: a log is long, and what
+    is asked about is mostly new.
 
     A whole window of older lines ends the search, so that a clock that was wrong for a moment hides nothing.
     """
@@ -206,7 +210,8 @@ def written(path: str, after: int) -> int:
 
 
 def lines_after(path: str, inode: int, offset: int) -> Iterator[tuple[LogEntry | None, int, int]]:
-    """What came behind `offset` in the file `inode`, then what the log that followed it holds: (entry, inode, offset).
+    """What came behind `offset` in the file `inode`, then what the log that followed it
+    holds: (entry, inode, offset).
 
     A file that is gone or compressed since is passed over. Raises Refusal("log-unavailable").
     """
@@ -230,9 +235,11 @@ def lines_after(path: str, inode: int, offset: int) -> Iterator[tuple[LogEntry |
 def entries_before(
     path: str, before: int | None, most: int, containing: str = "", window: int = 1 << 18
 ) -> tuple[list[LogEntry], int]:
-    """At most `most` decisions of the live log before the byte `before` (None: its end), the newest first; and where older ones end.
+    """At most `most` decisions of the live log before the byte `before` (None: its end), the newest
+    first; and where older ones end.
 
-    With `holding` those whose line holds it. Looks through at most `MOST_WINDOWS` windows; 0 where the log begins. Raises Refusal.
+    With `holding` those whose line holds it. Looks through at most `MOST_WINDOWS` windows; 0 where
+    the log begins. Raises Refusal.
     """
     _, end = place_of(path)
     end = min(before, end) if before is not None else end
@@ -252,7 +259,9 @@ def entries_before(
 
 
 def _lines(path: str, start: int, end: int) -> list[tuple[int, bytes]]:
-    """(where it begins, the line) of each whole line from `start` to `end`; what `start` cuts belongs to what is before."""
+    """(where it begins, the line) of each whole line from `start` to `end`; what `start`
+    cuts belongs to what is before.
+    """
     try:
         with _opened(path) as file:
             file.seek(start)

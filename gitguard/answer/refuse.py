@@ -98,7 +98,9 @@ def _note_read(decision: Decision, config: Config) -> None:
 
 
 def pending_request(decision: Decision, config: Config) -> "PendingRequest | None":
-    """What the web page shows of this refusal, noted now or a moment ago; None without a page, without room, or denied."""
+    """What the web page shows of this refusal, noted now or a moment ago; None without a
+    page, without room, or denied.
+    """
     if not config.web_url or decision.refusal is None or decision.refusal.reason not in WANTING:
         return None
     request = decision.request

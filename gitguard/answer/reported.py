@@ -14,10 +14,11 @@ MOST_RECORDS = 2000
 
 
 class Concern(Struct, frozen=True):
-    """One thing. `kind`: the event, or a word of whoever adds it; `seq`: its latest record's number, 0 for what stands in none.
+    """One thing. `kind`: the event, or a word of whoever adds it; `seq`: its latest record's
+    number, 0 for what stands in none.
 
-    `first`: its first record's number; `count`: how many records say it. `facts`: user, key, address, repository, ... of
-    the latest, as far as they are known.
+    `first`: its first record's number; `count`: how many records say it. `facts`: user, key, address,
+    repository, ... of the latest, as far as they are known.
     """
 
     kind: str
@@ -29,7 +30,8 @@ class Concern(Struct, frozen=True):
 
 
 def reported(tx: TrailReading) -> tuple[list[Concern], int]:
-    """(at most `MOST`, the latest first; how many more there are). What one user's records say alike is one concern.
+    """(at most `MOST`, the latest first; how many more there are). What one user's
+    records say alike is one concern.
 
     A thief who reports a thousand times is one line, and pushes nobody else's off the list.
     """

@@ -73,7 +73,9 @@ def ask_code(context: UserContext, *, aloud: bool = True) -> bytes:
 
 
 def with_codes(context: UserContext, action: Callable[[bytes, Moment], T]) -> T:
-    """What `action` gives for a code, or for two, one after the other, where the network that it comes from is not known."""
+    """What `action` gives for a code, or for two, one after the other, where the network
+    that it comes from is not known.
+    """
     typed = ask_code(context)
     try:
         return action(typed, now())
@@ -117,7 +119,9 @@ def say_session(context: UserContext, session: Session, moment: Moment) -> None:
 
 
 def say_waiting(context: UserContext, rest: str) -> None:
-    """The pushes of this person that wait, by the number that their terminal shows; `rest`: what this key's session does."""
+    """The pushes of this person that wait, by the number that their terminal shows; `rest`:
+    what this key's session does.
+    """
     kind, person = context.settings.session.scope, context.person
     mine = scope_of(kind, person.credential, person.address)
     for held in pending.held(str(context.settings.paths.state)):

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def show(context: UserContext, repo: str, json: bool) -> int:
     """What a repository requires; anyone whose key is known may ask.
 
-    Behind a program with its own list of repositories a session is needed, or being an admin of it; otherwise the answer
-    would tell which names are there.
+    Behind a program with its own list of repositories a session is needed, or being an admin of it; otherwise
+    the answer would tell which names are there.
     """
     with context.installation.store.reading() as tx:
         if _is_behind_program(context.settings, tx.key(context.person.credential.text)) and not _may_ask(

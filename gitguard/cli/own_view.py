@@ -99,7 +99,9 @@ def status(context: UserContext, json: bool, check: bool) -> int:
 
 
 def _say_changed(context: UserContext, moment: Moment, *, verified: bool) -> None:
-    """What another key, or this one elsewhere, changed within a month. MUST: anyone who has the key alone learns how much."""
+    """What another key, or this one elsewhere, changed within a month. MUST: anyone who has
+    the key alone learns how much.
+    """
     network, own_key = network_of(context.person.address) or "", context.person.credential.text
     with context.installation.store.reading() as tx:
         changes = tx.changes(context.person.user, moment.at - TOLD_SECONDS)

@@ -59,14 +59,16 @@ class PromptQueue(Struct, frozen=True):
 
 
 def ask(question: str, seconds: int = VERIFY_SECONDS, queue: PromptQueue | None = None) -> bytes:
-    """One line from stdin, without its end, at most `LONGEST_BYTES`; the question goes to stderr ("" asks none).
+    """One line from stdin, without its end, at most `LONGEST_BYTES`; the question
+    goes to stderr ("" asks none).
 
-    Raises Refusal("not-a-code") when nothing is typed (end of input, or `seconds` passed), Refusal("throttled") when
-    too many of this key wait already.
+    Raises Refusal("not-a-code") when nothing is typed (end of input, or `seconds` passed),
+    Refusal("throttled") when too many of this key wait already.
     """
     if question:
         aside(question, nl=False)
-    # What was there before anyone could have read the question was piped in, and nobody's Enter ends the line.
+    # What was there before anyone could have read the question was piped in, and
+    # nobody's Enter ends the line.
     piped = _waited(0)
     ended = False
     try:

@@ -1,4 +1,6 @@
-"""Which function serves which verb of a user, on the server. Its file is loaded when the verb is typed: a login waits for it."""
+"""Which function serves which verb of a user, on the server. Its file is loaded when the verb is
+typed: a login waits for it.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Asking the person for a code from inside a Git command, whose own streams belong to Git.
 
-At the terminal, else by the program that Git or ssh would ask for a password. MUST: with neither, nobody is asked and
-nothing waits: that is a job in the background.
+At the terminal, else by the program that Git or ssh would ask for a password. MUST: with neither, nobody is
+asked and nothing waits: that is a job in the background.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def can_ask() -> bool:
 
 
 def _has_terminal() -> bool:
-    """A terminal that is ours to use: Git may be told to leave it alone, and a job in the background would be stopped by it."""
+    """A terminal that is ours to use: Git may be told to leave it alone, and a job in the
+    background would be stopped by it.
+    """
     if os.environ.get("GIT_TERMINAL_PROMPT") in ("0", "false", "no", "off"):
         return False
     try:

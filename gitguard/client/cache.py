@@ -1,7 +1,8 @@
-"""What is known of one's sessions without asking a server: for a shell prompt, which is drawn again and again.
+"""What is known of one's sessions without asking a server: for a shell prompt,
+which is drawn again and again.
 
-The file is there once someone has asked for it (`gitguard status --porcelain`); from then on each verification
-and each `gitguard status` renews it. It holds no secret, and decides nothing.
+The file is there once someone has asked for it (`gitguard status --porcelain`); from then on each
+verification and each `gitguard status` renews it. It holds no secret, and decides nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def _read() -> dict[str, dict[str, object]]:
 
 
 def _write(data: dict[str, dict[str, object]]) -> None:
-    """In one step; a prompt that reads meanwhile finds the old or the new. A disk that takes nothing costs the prompt alone."""
+    """In one step; a prompt that reads meanwhile finds the old or the new. A disk that takes
+    nothing costs the prompt alone.
+    """
     with contextlib.suppress(OSError):
         os.makedirs(folder(), mode=0o700, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=folder(), prefix=".sessions-")
@@ -51,8 +54,8 @@ def _key(server: Server) -> str:
 def line(url: str) -> tuple[str, int]:
     """What a shell prompt reads of the repository at `url`, and the exit status 0, 10 or 50.
 
-    `locked ENDS SERVER` and below it `verified ENDS SERVER`; `unlocked SERVER` and `unverified SERVER`; or `unknown`.
-    The first words are those of 0.1, which go with the next release.
+    `locked ENDS SERVER` and below it `verified ENDS SERVER`; `unlocked SERVER` and `unverified SERVER`; or
+    `unknown`. The first words are those of 0.1, which go with the next release.
     """
     if not os.path.exists(_path()):
         _write({"servers": {}, "urls": {}})

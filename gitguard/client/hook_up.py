@@ -24,7 +24,9 @@ BEFORE_VARIANT = "gitguard.beforeSshVariant"
 )
 @click.option("--undo", is_flag=True, help="Put back what was there before.")
 def hook_up(everywhere: bool, undo: bool) -> None:  # noqa: FBT001 - click's own
-    """Make Git ask for the code and carry on. When a server refuses a push or fetch until you verify, you are asked once."""
+    """Make Git ask for the code and carry on. When a server refuses a push or fetch until
+    you verify, you are asked once.
+    """
     scope = "--global" if everywhere else "--local"
     if not everywhere and _git("rev-parse", "--git-dir") is None:
         raise Refusal(

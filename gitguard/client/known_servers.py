@@ -1,7 +1,7 @@
 """The servers that a person has verified to from this machine: a code goes nowhere else unasked.
 
-One line each in a file of the person's own configuration folder. A clone that brings its own ssh command is another
-server in this sense: that command decides where the words really go.
+One line each in a file of the person's own configuration folder. A clone that brings its own ssh command is
+another server in this sense: that command decides where the words really go.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Taking turns at asking: of many Git commands that one verification would let continue, one asks and the others wait for it.
+"""Taking turns at asking: of many Git commands that one verification would let continue, one
+asks and the others wait for it.
 
-The turn is a lock that the kernel lets go of with its process, so nothing that died is waited for; the file says who has
-it, for those who wait. Where there are no such locks (Windows) it is a file made for itself alone, which counts no more
-after `STALE_SECONDS`.
+The turn is a lock that the kernel lets go of with its process, so nothing that died is waited for; the file
+says who has it, for those who wait. Where there are no such locks (Windows) it is a file made for itself
+alone, which counts no more after `STALE_SECONDS`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """From a clone's remote, a Git URL or `git@HOST` to the ssh command that reaches the server.
 
 Git itself is asked, so nothing of its rules is written twice: `git remote get-url --push` and `git ls-remote
---get-url` name the URL, and then Git is started on that URL with a stand-in for ssh that writes down the arguments
-it is handed. Source: git(1) GIT_SSH, git-config(1) core.sshCommand and ssh.variant, git's connect.c.
+--get-url` name the URL, and then Git is started on that URL with a stand-in for ssh that writes down the
+arguments it is handed. Source: git(1) GIT_SSH, git-config(1) core.sshCommand and ssh.variant, git's
+connect.c.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ BEFORE_COMMAND = "gitguard.beforeSshCommand"
 
 
 class Server(NamedTuple):
-    """Where to connect: what Git hands to ssh. `options` are the port's; `path` is the repository's, "" if none was named."""
+    """Where to connect: what Git hands to ssh. `options` are the port's; `path` is the
+    repository's, "" if none was named.
+    """
 
     destination: str
     options: tuple[str, ...] = ()
@@ -48,8 +51,10 @@ class Server(NamedTuple):
 
 
 class SshCommand(NamedTuple):
-    """The ssh that Git would run. `snippet` is for a shell, otherwise `program` is the file; `local`: a clone's own
-    configuration says so, which someone else may have written. `folder` is where Git would run it.
+    """The ssh that Git would run.
+
+    `snippet` is for a shell, otherwise `program` is the file; `local`: a clone's own configuration says so,
+    which someone else may have written. `folder` is where Git would run it.
     """
 
     program: str = "ssh"
@@ -100,7 +105,8 @@ def _default_remote() -> str:
 def _git(*words: str) -> str | None:
     """What git prints in this folder, stripped; None if it fails. Raises Refusal("usage") if there is no git.
 
-    A bare repository that merely lies in a work tree is not taken for the clone: its configuration is someone else's.
+    A bare repository that merely lies in a work tree is not taken for the clone: its
+    configuration is someone else's.
     """
     try:
         done = subprocess.run(
@@ -146,10 +152,11 @@ def _scope_of(command: str | None) -> str:
 
 
 def behind(scope: str) -> tuple[str | None, bool]:
-    """(the snippet behind the wrapper of `scope`, whether a clone's own configuration names it): None for plain ssh.
+    """(the snippet behind the wrapper of `scope`, whether a clone's own configuration
+    names it): None for plain ssh.
 
-    The wrapper, and whoever talks to the server beside it, mean one server: this is where both learn which. MUST: the
-    wrapper for all clones reads nothing of a clone's.
+    The wrapper, and whoever talks to the server beside it, mean one server: this is where both learn which.
+    MUST: the wrapper for all clones reads nothing of a clone's.
     """
     if scope == "local" and (own := _git("config", "--local", "--get", BEFORE_COMMAND)):
         return own, True
@@ -183,7 +190,9 @@ def _words(snippet: str) -> list[str]:
 
 
 def server_of(text: str, variant: str = "ssh") -> Server:
-    """The server in a Git URL, an scp-like address or `[user@]host`, as Git gives it to ssh. Raises Refusal."""
+    """The server in a Git URL, an scp-like address or `[user@]host`, as Git
+    gives it to ssh. Raises Refusal.
+    """
     bare = re.fullmatch(r"(?:[^/@:\s]+@)?(?:\[[^\]\s]+\]|[^/@:\s\[\]]+)", text)
     pathless = re.fullmatch(r"(?:git\+)?ssh(?:\+git)?://[^/\s]+/?", text)
     url = f"{text}:gitguard" if bare else f"{text.rstrip('/')}/gitguard" if pathless else text
@@ -253,7 +262,9 @@ _QUIET = {
 
 
 def ssh_command(ssh: SshCommand, server: Server, words: list[str]) -> list[str]:
-    """The whole command for `words`, quoted for the server's parser; the shell runs a snippet, as Git does."""
+    """The whole command for `words`, quoted for the server's parser; the shell
+    runs a snippet, as Git does.
+    """
     line = " ".join(_quoted(word) for word in words)
     arguments = [*_QUIET.get(ssh.variant, _QUIET["ssh"]), *server.options, server.destination, line]
     if not ssh.snippet:

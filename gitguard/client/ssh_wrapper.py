@@ -1,7 +1,8 @@
-"""In ssh's place for Git (`gitguard hook-up`): a refusal for want of a verification is asked about, and Git's command runs again.
+"""In ssh's place for Git (`gitguard hook-up`): a refusal for want of a verification is asked about,
+and Git's command runs again.
 
-The server speaks first, so its first packet tells a refusal before Git has said anything; Git's own stdin is not read.
-What is not one of Git's two conversations goes straight through.
+The server speaks first, so its first packet tells a refusal before Git has said anything; Git's own stdin is
+not read. What is not one of Git's two conversations goes straight through.
 """
 
 from __future__ import annotations
@@ -128,7 +129,8 @@ def _verify(ssh: SshCommand, server: Server, options: list[str], began: float, r
         )
         return False
     if not is_known(server, ssh):
-        # A clone's own configuration may name any host: a code goes only where its person has sent one by name.
+        # A clone's own configuration may name any host: a code goes only where its person
+        # has sent one by name.
         _say(
             f"not asked here, since you have not verified to {server.shown} from this machine before; once: gitguard verify"
         )
@@ -170,7 +172,9 @@ def _why(refusal: bytes) -> str:
 
 
 def _is_shaped(code: str) -> bool:
-    """Whether it could be a code at all. What is none, such as a token that a program gives for a password, is sent nowhere."""
+    """Whether it could be a code at all. What is none, such as a token that a program gives for
+    a password, is sent nowhere.
+    """
     for digits in (6, 7, 8):
         with contextlib.suppress(Refusal):
             read_code(code.encode("utf-8", "surrogateescape"), digits)
@@ -179,7 +183,9 @@ def _is_shaped(code: str) -> bool:
 
 
 def _sent(ssh: SshCommand, server: Server, options: list[str], code: str) -> int:
-    """Verify with `code`, which continues stdin; ssh's status. What the server says is told on stderr, as Git shows such words."""
+    """Verify with `code`, which continues stdin; ssh's status. What the server says is told on
+    stderr, as Git shows such words.
+    """
     command = _command(ssh, [*_quiet(ssh), *options, server.destination, "2fa verify --no-prompt"])
     done = subprocess.run(
         command, input=code.encode() + b"\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
@@ -200,7 +206,9 @@ def _say(text: str) -> None:
 
 
 def of_snippet(snippet: str, *, local: bool = False) -> SshCommand:
-    """The ssh that was there before us, as Git would run it. `local`: a clone's own configuration names it."""
+    """The ssh that was there before us, as Git would run it. `local`: a
+    clone's own configuration names it.
+    """
     if not snippet:
         return SshCommand()
     return SshCommand(snippet, snippet=True, variant=variant_of(snippet), local=local)

@@ -133,7 +133,9 @@ def _typed_here(
 
 
 def _check_strange(verb: Verb, server: Server, named: str, *, asks: bool, given: bool) -> None:
-    """What is not sent to a server that is not known: what it may ask for, and codes and invites that it was not named for."""
+    """What is not sent to a server that is not known: what it may ask for, and codes and
+    invites that it was not named for.
+    """
     if verb.name in PROVING:
         what = "code" if verb.name == "verify" else "invite"
         if given:
@@ -151,7 +153,9 @@ def _check_strange(verb: Verb, server: Server, named: str, *, asks: bool, given:
 
 
 def _already(ssh: SshCommand, server: Server, verb: Verb, options: dict[str, object]) -> bool:
-    """Whether `verify --if-needed` needs nothing, as a server says that is not known: nothing of the terminal is lent to it."""
+    """Whether `verify --if-needed` needs nothing, as a server says that is not known: nothing
+    of the terminal is lent to it.
+    """
     if verb.name != "verify" or not options.get("if_needed"):
         return False
     words = ["2fa", "verify", *_sent(verb, {**options, "no_prompt": True})]
@@ -168,7 +172,9 @@ def _already(ssh: SshCommand, server: Server, verb: Verb, options: dict[str, obj
 
 
 def _is_page(link: str) -> bool:
-    """Whether it is an address by https, or one of this very machine; no name of a user stands before a host that is another."""
+    """Whether it is an address by https, or one of this very machine; no name of a user stands
+    before a host that is another.
+    """
     try:
         parts = urlsplit(link)
         here = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1")
@@ -179,7 +185,9 @@ def _is_page(link: str) -> bool:
 
 
 def _open_page(ssh: SshCommand, server: Server) -> int:
-    """Ask for a sign-in link, and open it here. MUST: a server names a page by https, or one of this very machine, or none."""
+    """Ask for a sign-in link, and open it here. MUST: a server names a page by https, or one
+    of this very machine, or none.
+    """
     import webbrowser
 
     command = ssh_command(ssh, server, ["2fa", "web", "--qr", "none"])
@@ -278,7 +286,9 @@ def _is_server(word: str) -> bool:
 
 
 def _qr_size(*, aside: bool = False) -> str:
-    """What this terminal can show: UTF-8 half blocks, wide blanks, or nothing. `aside`: on stderr, and nothing where nobody looks."""
+    """What this terminal can show: UTF-8 half blocks, wide blanks, or nothing. `aside`: on stderr,
+    and nothing where nobody looks.
+    """
     columns = shutil.get_terminal_size((80, 24)).columns
     stream = sys.stderr if aside else sys.stdout
     if not stream.isatty():
@@ -301,7 +311,9 @@ def _asked(question: str) -> str:
 
 
 def _over_ssh(ssh: SshCommand, server: Server, words: list[str], typed: str | None, *, attached: bool) -> int:
-    """Run the verb there. `typed` goes to stdin; else the terminal is attached, or nothing (not `attached`)."""
+    """Run the verb there. `typed` goes to stdin; else the terminal is attached,
+    or nothing (not `attached`).
+    """
     command = ssh_command(ssh, server, words)
     try:
         if typed is not None:

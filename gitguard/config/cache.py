@@ -13,7 +13,9 @@ from gitguard.config.schema import Settings
 
 
 class SettingsCache:
-    """Use it as `reading`. MUST: a change counts from the next request on; a broken file refuses from then on."""
+    """Use it as `reading`. MUST: a change counts from the next request on; a
+    broken file refuses from then on.
+    """
 
     def __init__(self, reading: Callable[[str], Settings]) -> None:
         self._reading = reading

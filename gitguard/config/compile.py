@@ -20,7 +20,8 @@ from gitguard.message.reasons import Refusal
 
 
 def compile_file(path: str, compiled: str, hook: str) -> Config:
-    """The configuration that is in force, with its `compiled` form written where it is the file's; `hook` is the file every live hook equals.
+    """The configuration that is in force, with its `compiled` form written where it is the file's; `hook` is
+    the file every live hook equals.
 
     A folder that cannot be written only costs the next request the same work again. Raises
     ConfigurationError, or Refusal("config-invalid") for a missing hook, account or git-shell.

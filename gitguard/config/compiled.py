@@ -26,8 +26,9 @@ GRAIN_NS = 20_000_000  # file times advance with the kernel's tick, at most 10 m
 class Config:
     """The few values that a decision needs. Paths are absolute; durations are seconds.
 
-    `roots`: folders that hold repositories, each as configured and resolved. `hook`: the bytes that a live hook has.
-    `behind`: the server-wide program behind the gate. `git_configs`: the files of system and account that Git reads.
+    `roots`: folders that hold repositories, each as configured and resolved. `hook`: the bytes that a
+    live hook has. `behind`: the server-wide program behind the gate. `git_configs`: the files of
+    system and account that Git reads.
     """
 
     FIELDS = (

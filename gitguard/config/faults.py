@@ -1,4 +1,6 @@
-"""What is wrong with a file that an admin wrote, and TOML read so that it can be said: by line, with the nearest right word."""
+"""What is wrong with a file that an admin wrote, and TOML read so that it can be said: by line,
+with the nearest right word.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class ConfigurationError(Refusal):
 
 
 def read_toml(data: bytes, path: str, most: int = LONGEST_FILE) -> tuple[str, dict[str, Any]]:
-    """(the text, its tables) of at most `most` bytes. Raises ConfigurationError with the line of the fault."""
+    """(the text, its tables) of at most `most` bytes. Raises
+    ConfigurationError with the line of the fault.
+    """
     if len(data) > most:
         raise ConfigurationError(path, [Fault(0, "file", f"longer than {most >> 20} MiB")])
     try:

@@ -1,17 +1,21 @@
-"""Which form of the configuration is in force: the file as it stands, or the last good one while the file is in doubt.
+"""Which form of the configuration is in force: the file as it stands, or the last good
+one while the file is in doubt.
 
-A prefix of a file is a file, and most defaults are the open ones: whoever saves empties the file first, a full disk cuts
-it, an editor dies in the middle. So a file with a fault closes, and one without is believed
+A prefix of a file is a file, and most defaults are the open ones: whoever saves empties the file first, a
+full disk cuts it, an editor dies in the middle. So a file with a fault closes, and one without is believed
 
 - if it requires no less than the last good form (config/strictness.py), at once;
 - if someone vouched for these very bytes (`init`, `config check`, `config edit`), at once;
-- else once nobody has written it for `SETTLED_SECONDS`, unless it looks cut off; until then the last good form continues.
+- else once nobody has written it for `SETTLED_SECONDS`, unless it looks cut off; until then
+  the last good form continues.
 
-What ends where a page ends, and what cannot be noted as the last good form while it is new or looks cut off, closes too.
+What ends where a page ends, and what cannot be noted as the last good form while it is new
+or looks cut off, closes too.
 
-What the other side may do in between: write on, a byte at a time, replace the file, or stop for good. The last good form
-and the vouch lie beside the compiled form, each replaced in one step, and count only if they are ours by owner and mode.
-A vouch is for the next change alone: of bytes that were good once, a later file may be longer by what matters.
+What the other side may do in between: write on, a byte at a time, replace the file, or stop for good. The
+last good form and the vouch lie beside the compiled form, each replaced in one step, and count only if they
+are ours by owner and mode. A vouch is for the next change alone: of bytes that were good once, a later file
+may be longer by what matters.
 """
 
 from __future__ import annotations
@@ -35,11 +39,14 @@ SETTLED_SECONDS = 2
 VOUCHED_SECONDS = 3600  # from `config check` to the file's being put in place
 _TRIES = 3
 _BLOCK_BYTES = 512  # a full disk cuts a file where a block ends, and a buffer is written whole
-_PAGE_BYTES = 4096  # by which nearly every file system and buffer goes: what ends there is looked at whatever it requires
+# by which nearly every file system and buffer goes: what ends there is looked at whatever it requires
+_PAGE_BYTES = 4096
 
 
 class InForce(Struct, frozen=True):
-    """`entry` describes the file that `settings` are of; None where they are not to be kept. `doubt`: why they are the last good form."""
+    """`entry` describes the file that `settings` are of; None where they are not to be kept. `doubt`: why
+    they are the last good form.
+    """
 
     settings: Settings
     data: bytes
@@ -48,7 +55,8 @@ class InForce(Struct, frozen=True):
 
 
 def in_force(path: str, compiled: str, at: float | None = None) -> InForce:
-    """What counts of the configuration at `path`, whose compiled form is `compiled`, at Unix time `at` (None: now).
+    """What counts of the configuration at `path`, whose compiled form is `compiled`,
+    at Unix time `at` (None: now).
 
     Raises ConfigurationError for a file that cannot be read, has a fault, or looks cut off.
     """
@@ -70,7 +78,8 @@ def in_force(path: str, compiled: str, at: float | None = None) -> InForce:
     if not is_account(str(settings.host.account)):
         return InForce(settings, data, entry)
     if young and cut and not vouched:
-        # Perhaps the beginning of a file being saved: it counts for now, as it requires no less, and is not kept.
+        # Perhaps the beginning of a file being saved: it counts for now, as it requires no
+        # less, and is not kept.
         return InForce(settings, data, None)
     if _put(compiled, "good", data):
         if vouched or not young:
@@ -86,7 +95,9 @@ def _closed(path: str, what: str) -> ConfigurationError:
 
 
 def less_than_before(compiled: str, data: bytes, path: str) -> str:
-    """In which setting `data` requires less than the last good form, and whether it looks cut off, in words; "" for none."""
+    """In which setting `data` requires less than the last good form, and whether it looks
+    cut off, in words; "" for none.
+    """
     before = _parsed(_good(compiled), path)
     less = demands_less(parse(data, path), before) if before is not None else ""
     if not less:
@@ -117,7 +128,9 @@ def read(path: str) -> tuple[os.stat_result, bytes]:
 
 
 def vouch(compiled: str, data: bytes) -> bool:
-    """Someone who looked says that `data` is whole: it counts as soon as it is in place. Whether it was noted."""
+    """Someone who looked says that `data` is whole: it counts as soon as it is in
+    place. Whether it was noted.
+    """
     return _put(compiled, "vouched", _name_of(data))
 
 
@@ -149,7 +162,9 @@ def good_form(compiled: str) -> str:
 
 
 def _is_young(entry: os.stat_result, at: float | None) -> bool:
-    """By the time of the last change of anything about the file, which nobody can set; a clock that was set back is no proof of age."""
+    """By the time of the last change of anything about the file, which nobody can set; a clock that was
+    set back is no proof of age.
+    """
     return (time.time() if at is None else at) - entry.st_ctime < SETTLED_SECONDS
 
 

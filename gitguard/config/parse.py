@@ -89,7 +89,9 @@ class _Reader:
         return None if self.faults else settings
 
     def enforcement(self, git: Any) -> None:
-        """MUST: a file says it. Of all defaults it is the one that opens, and a file that was emptied or cut off is a file."""
+        """MUST: a file says it. Of all defaults it is the one that opens, and a file that was
+        emptied or cut off is a file.
+        """
         # A misspelt one is a fault of its own.
         if (
             isinstance(git, dict)

@@ -40,7 +40,9 @@ class Known(Struct, frozen=True):
 
 
 def rule_notes(settings: Settings, at: int, known: Known | None = None) -> list[tuple[int, str]]:
-    """(index of the rule, what is odd) at the moment `at` (Unix seconds); `known` None: no store was asked."""
+    """(index of the rule, what is odd) at the moment `at` (Unix seconds);
+    `known` None: no store was asked.
+    """
     notes: list[tuple[int, str]] = []
     if settings.rules and settings.git.enforcement == "off":
         notes.append((0, "enforcement is off, so no rule is looked at"))

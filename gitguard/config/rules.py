@@ -41,7 +41,9 @@ def compiled_groups(groups: dict[str, list[UserName]]) -> dict[str, str]:
 
 
 def compiled_rules(rules: list[RuleTable]) -> tuple[object, ...]:
-    """The rules as policy/rules.py reads them, parted; what is alike in two rules is one object, so that it is stored once."""
+    """The rules as policy/rules.py reads them, parted; what is alike in two rules is one
+    object, so that it is stored once.
+    """
     return parted(_tuples(rules)) if rules else ()
 
 

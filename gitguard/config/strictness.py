@@ -1,7 +1,8 @@
-"""Whether one configuration requires no less than another: asked before a file that may be half written is believed.
+"""Whether one configuration requires no less than another: asked before a file that may
+be half written is believed.
 
-Cautious: what cannot be compared key by key counts as less. Two settings that differ in words for people alone (help,
-apps, names, links, where logs go) demand the same.
+Cautious: what cannot be compared key by key counts as less. Two settings that differ in words for people
+alone (help, apps, names, links, where logs go) demand the same.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _SCOPE = {"user": 0, "key": 1, "address": 2}
 
 
 def demands_less(new: Settings, old: Settings) -> str:
-    """Where `new` requires less than `old` or cannot be compared, such as `[git] enforcement`; "" if nowhere."""
+    """Where `new` requires less than `old` or cannot be compared, such as `[git]
+    enforcement`; "" if nowhere.
+    """
     return next(_less(new, old), "")
 
 
@@ -83,9 +86,11 @@ def _web(new: Settings, old: Settings) -> Iterator[str]:
 
 
 def _rules_hold(new: Settings, old: Settings) -> bool:
-    """Whether the rules are the same, but for further ones that demand, none of them for longer than any that was there.
+    """Whether the rules are the same, but for further ones that demand, none of them for
+    longer than any that was there.
 
-    Groups are compared by anyone who asks. A longer lifetime above a shorter one would loosen what the lower one requires.
+    Groups are compared by anyone who asks. A longer lifetime above a shorter one would loosen
+    what the lower one requires.
     """
     if new.rules and "off" in (new.git.enforcement, old.git.enforcement):
         return new.git.enforcement == old.git.enforcement or new.rules == old.rules

@@ -53,7 +53,9 @@ def tables_of(lines: list[str], name: str) -> list[int]:
 
 
 def key_of(lines: list[str], begin: int, key: str) -> tuple[int, int]:
-    """(line, column), each from 1, of `key` in the table that begins on the line `begin`; (0, 0) if it has none of its own."""
+    """(line, column), each from 1, of `key` in the table that begins on the line `begin`; (0,
+    0) if it has none of its own.
+    """
     for number, text in outside_strings(lines):
         if number > begin and text.lstrip().startswith("["):
             break
@@ -63,7 +65,9 @@ def key_of(lines: list[str], begin: int, key: str) -> tuple[int, int]:
 
 
 def column_of(lines: list[str], line: int, key: str) -> int:
-    """Where `key` begins in its line, from 1; for a table's own line, where that begins; 0 where the line is not known."""
+    """Where `key` begins in its line, from 1; for a table's own line, where that begins; 0
+    where the line is not known.
+    """
     if not 0 < line <= len(lines):
         return 0
     text = lines[line - 1]

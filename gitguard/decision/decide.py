@@ -1,9 +1,10 @@
 """The decision, question by question; the first that fails gives the reason.
 
-identity -> (configuration, which the caller loads) -> store -> user's state -> command -> repository -> hook -> verdict.
-MUST: every way out of here that is not an allowed verdict is a Refusal; callers treat any other exception as one. It
-changes nothing, and asks the configuration and the store it is given: so `admin explain` asks the very same
-function, about a configuration that is not in force yet too. Plain dialect: the gate loads this file.
+identity -> (configuration, which the caller loads) -> store -> user's state -> command -> repository -> hook
+-> verdict. MUST: every way out of here that is not an allowed verdict is a Refusal; callers treat any other
+exception as one. It changes nothing, and asks the configuration and the store it is given: so `admin explain`
+asks the very same function, about a configuration that is not in force yet too. Plain dialect: the gate loads
+this file.
 """
 
 from gitguard.config.compiled import Config
@@ -40,8 +41,8 @@ def decide(
 ) -> Decision:
     """The answer to `request`: `.refusal` is set, or `.verdict` is an allowed one, or the command is our own.
 
-    `command`: what the request asks for, as the edge has read it (command.read_command), or why that cannot be read.
-    `updates` are a push's, where anyone who asks knows them before Git does: `explain`.
+    `command`: what the request asks for, as the edge has read it (command.read_command), or why that cannot
+    be read. `updates` are a push's, where anyone who asks knows them before Git does: `explain`.
     """
     decision = Decision(request)
     decision.updates = updates
@@ -56,8 +57,8 @@ def decide(
 
 def _decide(decision: Decision, command: "Command | Refusal", config: Config, store: "Query") -> None:
     request = decision.request
-    # The name is read early, since one query answers for user and repository together; a fault in it, or in the
-    # command, is told only after the user's state.
+    # The name is read early, since one query answers for user and repository together; a fault in it, or in
+    # the command, is told only after the user's state.
     fault = command if isinstance(command, Refusal) else None
     below = ""
     if not isinstance(command, Refusal):

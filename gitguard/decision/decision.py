@@ -1,7 +1,7 @@
 """The answer to one request, as a value. Plain dialect: gate and hook load this file.
 
-Only this room fills it in, from the top down, so that a refusal half way carries what was known by then. It holds no
-connection and no configuration: it can be written down, compared, and sent through a socket.
+Only this room fills it in, from the top down, so that a refusal half way carries what was known by then. It
+holds no connection and no configuration: it can be written down, compared, and sent through a socket.
 """
 
 from gitguard.decision.command import Command
@@ -16,7 +16,9 @@ from gitguard.store.gate_query import State
 
 
 def of_key(request: Request, state: State, *, counts: bool) -> Freshness:
-    """As old as the login where a hardware key verified its person then, by the key's row *and* by sshd; `counts`: the server lets it."""
+    """As old as the login where a hardware key verified its person then, by the key's row *and* by sshd;
+    `counts`: the server lets it.
+    """
     if not counts or request.login_age is None or not state.key_verify_required:
         return NEVER
     return Freshness(BY_KEY, request.login_age, None)
@@ -33,8 +35,8 @@ def of_session(state: State, moment: Moment) -> Freshness:
 class Decision:
     """`refusal` is set, or `verdict` is an allowed one, or the command is our own.
 
-    `name` and `directory` are those of the store's repository, empty where it knows none. `updates`: what a push wants
-    to change, (old, new, ref) each, once Git has said it.
+    `name` and `directory` are those of the store's repository, empty where it knows none. `updates`: what a
+    push wants to change, (old, new, ref) each, once Git has said it.
     """
 
     __slots__ = (

@@ -28,7 +28,9 @@ def explain(
     moment: Moment,
     refs: tuple[str, ...] = (),
 ) -> Decision:
-    """What is decided by `config` about the request that such a person's git would send; with `refs` the hook's answer."""
+    """What is decided by `config` about the request that such a person's git would send;
+    with `refs` the hook's answer.
+    """
     line = f"{VERBS[operation]} {quote(repository)}"
     # What the store says of a hardware key stands in its line too, or doctor says so.
     request = Request(
@@ -39,7 +41,9 @@ def explain(
 
 
 class Facts(Struct, frozen=True):
-    """One decision in the words of `explain --json`. Times are Unix seconds; None: there is none, or it was not judged."""
+    """One decision in the words of `explain --json`. Times are Unix seconds; None: there
+    is none, or it was not judged.
+    """
 
     user: str
     key: str

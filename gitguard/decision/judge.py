@@ -86,7 +86,8 @@ def _by_refs(decision: Decision) -> str:
 def judge(decision: Decision, config: Config, store: "Query") -> None:
     """Set `.requirement` and `.verdict` by `.freshness`; a refused verdict is raised as a Refusal.
 
-    MUST: without the data that the session scope needs no session counts; anyone who fills in the freshness finds none.
+    MUST: without the data that the session scope needs no session counts; anyone who fills
+    in the freshness finds none.
     """
     decision.requirement = config.policy.demands(situation_of(decision, config, store))
     decision.verdict = answer = verdict(

@@ -1,8 +1,8 @@
 """The second look at a push, when Git has received it: by today's policy, for whom the grant names.
 
-From the grant come who pushes, from where and how fresh the verification was when the gate looked, so a session that
-merely expired during a long upload still counts; whether session, user and key still stand is asked of the store.
-Plain dialect: the hook loads this file.
+From the grant come who pushes, from where and how fresh the verification was when the gate looked, so a
+session that merely expired during a long upload still counts; whether session, user and key still stand is
+asked of the store. Plain dialect: the hook loads this file.
 """
 
 from gitguard.config.compiled import Config
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 class Push:
     """What the hook knows of a push.
 
-    The repository's directory; the updates, or why they cannot be read (`fault`); the grant, or why there is none
-    (`no_grant`); and when the upload began (Unix seconds). `waits_since`: from when on it has waited for its person.
+    The repository's directory; the updates, or why they cannot be read (`fault`); the grant, or why
+    there is none (`no_grant`); and when the upload began (Unix seconds). `waits_since`: from when on
+    it has waited for its person.
     """
 
     __slots__ = ("began", "directory", "fault", "grant", "no_grant", "updates", "waits_since")

@@ -8,9 +8,11 @@ from gitguard.session.moment import Moment
 
 
 class Request:
-    """One connection's one command. `line` is the client's command, None for none; `downstream` the
-    program behind the gate with its arguments, empty for git-shell. `login_age`: how many seconds ago sshd has
-    verified the person of a hardware key, whose line requires that; None where the line requires nothing.
+    """One connection's one command.
+
+    `line` is the client's command, None for none; `downstream` the program behind the gate with its
+    arguments, empty for git-shell. `login_age`: how many seconds ago sshd has verified the person of a
+    hardware key, whose line requires that; None where the line requires nothing.
     """
 
     __slots__ = (

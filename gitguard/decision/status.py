@@ -110,7 +110,8 @@ def status_of(tx: Reading, settings: Settings, person: Person, moment: Moment) -
 def demanded(
     tx: Reading, policy: Policy, user: str, operation: str, moment: Moment, *, address: str = ""
 ) -> list[tuple[Repository, Requirement]]:
-    """What each repository requires of `user` for `operation`, with what it borrows and lends; their own switch left out.
+    """What each repository requires of `user` for `operation`, with what it borrows and
+    lends; their own switch left out.
 
     It looks at all of them; of one, `demanded_of` does.
     """

@@ -1,7 +1,8 @@
-"""Is what the gate let in still allowed? The same judgement as at the gate, by what a running connection is known by.
+"""Is what the gate let in still allowed? The same judgement as at the gate, by what a
+running connection is known by.
 
-It has no key line and no command any more: who, from where, which repository, which session, as the gate left it in the
-environment of what it became. Ending what is not allowed is action/revocation.py's.
+It has no key line and no command any more: who, from where, which repository, which session, as the gate left
+it in the environment of what it became. Ending what is not allowed is action/revocation.py's.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ STANDS, EXPIRED, REFUSED = "stands", "expired", "refused"
 
 
 def still_allowed(process: GateProcess, config: Config, store: Query, moment: Moment) -> str:
-    """`STANDS`, `EXPIRED` (its session alone has ended, within `LONGEST_FLOW_SECONDS`) or `REFUSED`: today's answer to it."""
+    """`STANDS`, `EXPIRED` (its session alone has ended, within `LONGEST_FLOW_SECONDS`) or
+    `REFUSED`: today's answer to it.
+    """
     try:
         if process.kind != GIT and not process.directory:
             return _answer_gate(config, store, process, moment)
@@ -37,7 +40,8 @@ def still_allowed(process: GateProcess, config: Config, store: Query, moment: Mo
 
 
 def _answer_gate(config: Config, store: Query, process: GateProcess, moment: Moment) -> str:
-    """A gate that still decides may have read the store a moment too early: it is let be to say its refusal, and ended if it continues.
+    """A gate that still decides may have read the store a moment too early: it is let be to say its
+    refusal, and ended if it continues.
 
     One that is held asks again before it continues, so a verification that is still missing ends nothing.
     """
@@ -98,7 +102,9 @@ def _answer_git(config: Config, store: Query, process: GateProcess, moment: Mome
 
 
 def _of_login(config: Config, state: State, process: GateProcess, moment: Moment) -> Freshness:
-    """How long ago the hardware key of `process` logged in, while that counts: as long as its connection lives."""
+    """How long ago the hardware key of `process` logged in, while that counts: as
+    long as its connection lives.
+    """
     if not config.hardware_keys or not state.key_verify_required:
         return NEVER
     age = seconds_since_login(process.began, moment.boot_seconds)

@@ -1,7 +1,9 @@
-"""A decision as bytes, and back: for whoever asks a process that decides. Plain dialect: gate and hook load this file.
+"""A decision as bytes, and back: for whoever asks a process that decides. Plain dialect:
+gate and hook load this file.
 
-MUST: what comes back is data of known shapes, of bounded size, and nothing that could run; anything else is a refusal. The
-configuration and the store stay behind: what is left of them in a decision are the values that answered it.
+MUST: what comes back is data of known shapes, of bounded size, and nothing that could run; anything
+else is a refusal. The configuration and the store stay behind: what is left of them in a decision are
+the values that answered it.
 """
 
 import marshal

@@ -1,7 +1,7 @@
 """Can the account do what it must? One mechanism for every path: it is tried, as the account.
 
-A log that root's rotation made, a folder that a restore gave to root: everything else looks right, and people are
-refused, or read unlogged.
+A log that root's rotation made, a folder that a restore gave to root: everything else looks right, and people
+are refused, or read unlogged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The code that gate, hook and our own commands are made of: interpreter, its libraries, ours, and the programs behind the gate."""
+"""The code that gate, hook and our own commands are made of: interpreter, its libraries, ours, and
+the programs behind the gate.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from gitguard.machine.python import PACKAGE, interpreter
 
 
 def code_leans() -> Iterator[Lean]:
-    """Every file of it, not its folders alone: who may write one runs as the account, and as root at the next admin's command."""
+    """Every file of it, not its folders alone: who may write one runs as the account, and as root
+    at the next admin's command.
+    """
     yield Lean(interpreter(), "code", "it runs gate and hook")
     for path in _mapped():
         yield Lean(path, "code", "the interpreter loads it")

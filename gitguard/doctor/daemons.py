@@ -1,7 +1,7 @@
 """Every sshd that runs, and every one that would be started: which program, by which words, from which unit.
 
-A process is an sshd by the file that it runs, not by its name; its words are taken apart as sshd's own getopt does.
-Source: sshd(8), proc(5), systemd.unit(5), systemd.exec(5).
+A process is an sshd by the file that it runs, not by its name; its words are taken apart as sshd's own getopt
+does. Source: sshd(8), proc(5), systemd.unit(5), systemd.exec(5).
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _OWN = ("ssh.service", "sshd.service", "ssh@.service", "sshd@.service")  # Debia
 
 
 class Daemon(NamedTuple):
-    """`where`: a process or a file, for people. `options`: what `sshd -T` is asked with, too. `stop`: the line that ends it."""
+    """`where`: a process or a file, for people. `options`: what `sshd -T` is asked with, too.
+    `stop`: the line that ends it.
+    """
 
     where: str
     options: tuple[str, ...]
@@ -185,7 +187,9 @@ def _is_wanted(name: str, files: list[str]) -> bool:
 
 
 def _stopped(name: str, files: list[str]) -> str:
-    """Debian's own unit continues without the addition; any other ends, with its socket, and its file is kept."""
+    """Debian's own unit continues without the addition; any other ends, with its
+    socket, and its file is kept.
+    """
     if name in _OWN:
         return f"mv {files[-1]} {files[-1]}.off && systemctl daemon-reload && systemctl restart ssh"
     socket = files[0].replace(".service", ".socket")

@@ -1,7 +1,8 @@
-"""What the gate leans on and does not own: sshd's files and PAM's, the loader's, Git's, Python's. One question of each: who may write it?
+"""What the gate leans on and does not own: sshd's files and PAM's, the loader's, Git's, Python's. One
+question of each: who may write it?
 
-Each source gives paths with the reason why they count; nothing here knows a gap by its name. It is asked as root, before
-the uid is given up, since some of it only root may see.
+Each source gives paths with the reason why they count; nothing here knows a gap by its name. It is asked as
+root, before the uid is given up, since some of it only root may see.
 """
 
 from __future__ import annotations

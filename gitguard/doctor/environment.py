@@ -1,4 +1,5 @@
-"""What acts before the gate's first instruction: variables that the server itself sets, and sshd's own scripts.
+"""What acts before the gate's first instruction: variables that the server itself
+sets, and sshd's own scripts.
 
 The gate refuses such a variable by the very same list; here their sources are read, so it is known before.
 """

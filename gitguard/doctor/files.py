@@ -208,7 +208,8 @@ def _time_of(path: str) -> float | None:
 
 
 def shared_address_findings(shared: list[tuple[str, int]]) -> Iterator[Finding]:
-    """Several people behind one private address: a proxy may give everyone its own, and scope `address` then means little.
+    """Several people behind one private address: a proxy may give everyone its own, and scope
+    `address` then means little.
 
     `shared`: (network, how many have sessions from it) where they are at least `SHARED_BY`.
     """

@@ -25,7 +25,9 @@ _START_UP = (
 
 
 def shell_findings(entry: pwd.struct_passwd, keys: str, gate: str) -> Iterator[Finding]:
-    """The login shell runs every forced command, with `-c`. While a line of `keys` is not gated, another shell would give that one a shell."""
+    """The login shell runs every forced command, with `-c`. While a line of `keys` is not gated, another
+    shell would give that one a shell.
+    """
     name = os.path.basename(os.path.realpath(entry.pw_shell))
     remedy = f"usermod --shell /bin/sh {entry.pw_name}"
     if _has_ungated(keys, gate):
@@ -81,7 +83,9 @@ def home_findings(entry: pwd.struct_passwd) -> Iterator[Finding]:
 
 
 def hardware_findings(keys: list[Key], *, count: bool) -> Iterator[Finding]:
-    """Which hardware keys do not verify their person, and so are a key like any other; `count`: they could be more here."""
+    """Which hardware keys do not verify their person, and so are a key like any other;
+    `count`: they could be more here.
+    """
     touched = [key for key in keys if key.is_hardware and not key.verify_required]
     if count and touched:
         shown = ", ".join(f"{key.fingerprint} of {key.user}" for key in touched[:3])

@@ -1,7 +1,8 @@
-"""Which files Git reads for the account and its repositories, and which programs they name: asked of Git itself.
+"""Which files Git reads for the account and its repositories, and which programs
+they name: asked of Git itself.
 
-A repository is asked about only where its own file has a word of one that runs something: ten thousand are looked at in a
-second. Source: git-config(1), `--show-origin`; githooks(5).
+A repository is asked about only where its own file has a word of one that runs something: ten thousand are
+looked at in a second. Source: git-config(1), `--show-origin`; githooks(5).
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
-"""One real login over loopback, by a key that is gated for as long as the look takes: in, refused by the gate, out again.
+"""One real login over loopback, by a key that is gated for as long as the look takes: in,
+refused by the gate, out again.
 
-Whatever shuts people out before the gate, or lets them past it, is seen by its effect, whoever thought of its cause.
+Whatever shuts people out before the gate, or lets them past it, is seen by its effect,
+whoever thought of its cause.
 
-MUST: the line carries our forced command and the name of nobody, so that even its holder is refused; the key file is what it
-was afterwards, also where someone else wrote it meanwhile. What the other side may do in between: another command of ours
-waits for the lock; a kill leaves a gated line of a key that nobody has, which the next change of any key takes away.
+MUST: the line carries our forced command and the name of nobody, so that even its holder is refused; the key
+file is what it was afterwards, also where someone else wrote it meanwhile. What the other side may do in
+between: another command of ours waits for the lock; a kill leaves a gated line of a key that nobody has,
+which the next change of any key takes away.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ def login_findings(
 ) -> Iterator[Finding]:
     """`types`: of people's keys, the most usual first; `suspects`: files that may be why nobody gets in.
 
-    `only_others`: this machine may be kept out on purpose (hosts.allow, AllowUsers with an address); then that is no gap.
+    `only_others`: this machine may be kept out on purpose (hosts.allow, AllowUsers with an
+    address); then that is no gap.
     """
     for finding in _looked(installation, sshd, types, suspects):
         if only_others and finding.name == "login" and finding.level == "gap":

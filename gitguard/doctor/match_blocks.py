@@ -1,6 +1,8 @@
-"""What sshd says for other connections than the one that was asked about: each Match block that names addresses, ports or hosts is asked for too.
+"""What sshd says for other connections than the one that was asked about: each Match block that names
+addresses, ports or hosts is asked for too.
 
-An example that the block fits is made from its own words; a block for other people is passed over. Source: sshd_config(5), Match.
+An example that the block fits is made from its own words; a block for other people is passed over.
+Source: sshd_config(5), Match.
 """
 
 from __future__ import annotations

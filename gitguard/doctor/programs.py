@@ -1,4 +1,5 @@
-"""Programs that make anyone the Git account, or that read past all modes: setuid, setgid, capabilities; and su that asks for nothing.
+"""Programs that make anyone the Git account, or that read past all modes: setuid, setgid, capabilities;
+and su that asks for nothing.
 
 A bounded walk: what was not reached is said. Source: capabilities(7), xattr(7), pam.conf(5).
 """

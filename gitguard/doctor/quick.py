@@ -1,7 +1,8 @@
-"""What monitoring asks every minute, in a fifth of a second: do requests get an answer, and does what has to run run?
+"""What monitoring asks every minute, in a fifth of a second: do requests get an answer,
+and does what has to run run?
 
-It loads what the gate loads and little more. It changes nothing, leaves no line in the log, and does not prove that the
-gate is in the way: that takes all of doctor, once a night.
+It loads what the gate loads and little more. It changes nothing, leaves no line in the log, and does not
+prove that the gate is in the way: that takes all of doctor, once a night.
 """
 
 from __future__ import annotations

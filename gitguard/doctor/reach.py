@@ -1,7 +1,9 @@
-"""Who besides root and the Git account may write a path, or read it: by owner, mode, group members and ACLs, all the way up.
+"""Who besides root and the Git account may write a path, or read it: by owner, mode, group
+members and ACLs, all the way up.
 
-machine/ownership.py asks the same of what the gate itself trusts, more strictly and in its plain dialect; this one is for
-what belongs to the system, where a group that has no member is no gap. Source: acl(5), path_resolution(7).
+machine/ownership.py asks the same of what the gate itself trusts, more strictly and in its plain
+dialect; this one is for what belongs to the system, where a group that has no member is no gap.
+Source: acl(5), path_resolution(7).
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ READ, WRITE, ENTER = 4, 2, 1
 
 
 class Reach:
-    """One look at the machine: what was asked once is not asked again. `uid` is the Git account's; 0 and it are trusted."""
+    """One look at the machine: what was asked once is not asked again. `uid` is the Git
+    account's; 0 and it are trusted.
+    """
 
     def __init__(self, uid: int) -> None:
         self._trusted = {0, uid}
@@ -66,7 +70,8 @@ class Reach:
         return self._who(path, WRITE)
 
     def writer_on_the_way(self, path: str, links: int = 0) -> str:
-        """Who else may change `path`, a folder above it, or a link that leads to it; "" for nobody, and for what is not there.
+        """Who else may change `path`, a folder above it, or a link that leads to it; "" for
+        nobody, and for what is not there.
 
         A folder of root's with the sticky bit passes: nobody renames another's files there.
         """
@@ -87,7 +92,9 @@ class Reach:
         return ""
 
     def reader_on_the_way(self, path: str) -> str:
-        """Who else may read the file or list the folder at `path`, since every folder above lets them through; "" for nobody."""
+        """Who else may read the file or list the folder at `path`, since every folder above lets
+        them through; "" for nobody.
+        """
         current = ""
         parts = [part for part in path.split("/") if part]
         for part in parts[:-1]:

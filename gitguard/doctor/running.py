@@ -1,4 +1,5 @@
-"""Doing what sshd does: the installed gate is run for a known user and repository, by the login shell, in its environment.
+"""Doing what sshd does: the installed gate is run for a known user and repository, by the
+login shell, in its environment.
 
 And the sshd that really runs: is it the one that was asked, with the configuration as it is now?
 """

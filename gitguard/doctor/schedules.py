@@ -98,7 +98,9 @@ def tmpfiles_findings(places: list[str]) -> Iterator[Finding]:
 
 
 def rotation_findings(log: str, account: str) -> Iterator[Finding]:
-    """A rotation that gives the new log to someone else: from then on reads go unlogged, and what requires 2FA is refused."""
+    """A rotation that gives the new log to someone else: from then on reads go unlogged, and
+    what requires 2FA is refused.
+    """
     for path in ("/etc/logrotate.conf", *sorted(glob.glob("/etc/logrotate.d/*"))):
         text = "\n".join(_text(path))
         for names, block in re.findall(r"^([^{}\n]+)\{([^}]*)\}", text, re.MULTILINE):

@@ -49,7 +49,9 @@ def shut_out_findings(account: str, groups: list[str]) -> Iterator[Finding]:
 
 
 def let_in_by_wrappers() -> bool:
-    """Whether hosts.allow names someone who may reach sshd: then others are kept out on purpose, perhaps this machine too."""
+    """Whether hosts.allow names someone who may reach sshd: then others are kept out on
+    purpose, perhaps this machine too.
+    """
     return any(_parts(line)[0] & {"sshd", "ALL"} for line in lines_of(ALLOW))
 
 

@@ -237,7 +237,9 @@ def _remedy(sshd: Sshd, keyword: str, snippet: str) -> str:
 
 
 def line_out(sshd: Sshd, keyword: str) -> str:
-    """The command that takes the first line of a keyword out of the file where it stands, other files than our drop-in first."""
+    """The command that takes the first line of a keyword out of the file where it stands, other
+    files than our drop-in first.
+    """
     for path in sorted(sshd.files, key=lambda path: path == DROP_IN):
         for line in _bytes(path).decode("utf-8", "replace").splitlines():
             if line.replace("=", " ", 1).lower().split()[:1] == [keyword]:

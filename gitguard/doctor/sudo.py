@@ -1,7 +1,8 @@
-"""Rules of sudo and doas about the Git account, by their grammar: who, as whom, aliases taken apart. Source: sudoers(5), doas.conf(5).
+"""Rules of sudo and doas about the Git account, by their grammar: who, as whom, aliases taken apart.
+Source: sudoers(5), doas.conf(5).
 
-Anyone who may become root by them administers the machine, which is not looked at; what counts here is who becomes the account
-without being root, and as whom the account may run anything.
+Anyone who may become root by them administers the machine, which is not looked at; what counts here is who
+becomes the account without being root, and as whom the account may run anything.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""The same folders seen another way: a mount of them elsewhere, whoever listens and stands in them, copies that lie about.
+"""The same folders seen another way: a mount of them elsewhere, whoever listens and stands in
+them, copies that lie about.
 
-By device and inode as the kernel has them, not by how a path is spelt. Source: proc(5), /proc/PID/mountinfo, /proc/net.
+By device and inode as the kernel has them, not by how a path is spelt. Source: proc(5),
+/proc/PID/mountinfo, /proc/net.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ Attempt = TypedCode  # a passkey's assertion and a sign-on's token are values be
 
 
 class Proof(Struct, frozen=True):
-    """A second factor was proved. `method` is totp or recovery-code; `verified`: when. `rejected`: the wrong codes since the last
-    proof.
+    """A second factor was proved. `method` is totp or recovery-code; `verified`: when. `rejected`: the
+    wrong codes since the last proof.
 
     `changes`: what changed since the last proof by this credential from this network, made elsewhere.
     """

@@ -1,4 +1,6 @@
-"""A code of the authenticator app, checked and consumed: replays, clocks that are wrong, forms sent twice. TOTP itself is totp.py."""
+"""A code of the authenticator app, checked and consumed: replays, clocks that are wrong, forms sent
+twice. TOTP itself is totp.py.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def _has_just_verified(
     factor: TotpFactor,
     moment: Moment,
 ) -> bool:
-    """Whether the code of `step` is what opened this very credential's session, a minute ago at most: a form sent twice."""
+    """Whether the code of `step` is what opened this very credential's session, a minute
+    ago at most: a form sent twice.
+    """
     scope = scope_of(context.settings.session.scope, person.credential, person.address)
     session = tx.session(person.user, scope) if scope is not None else None
     return (
@@ -79,8 +83,8 @@ def _outside(
 ) -> Refusal:
     """A wrong code; if it fits a wrong clock for the second time in a row, the refusal says so.
 
-    One fit alone looks like any wrong code: otherwise the hint would widen a guesser's window; and the step it
-    fits is burned, so that it does not come right when its time has come.
+    One fit alone looks like any wrong code: otherwise the hint would widen a guesser's window; and the step
+    it fits is burned, so that it does not come right when its time has come.
     """
     before = tx.near_miss(person.user, person.budget_key)
     if not near:

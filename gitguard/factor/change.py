@@ -1,8 +1,10 @@
-"""Changing one's own second factor and switches. MUST: a change needs a code given for it, never the key alone.
+"""Changing one's own second factor and switches. MUST: a change needs a code given
+for it, never the key alone.
 
-`always off` and a repository's toggle are also satisfied by a verification in scope of at most `FRESH_SECONDS`;
-what only tightens, but reaches the owner's other keys (`always on`, `leave --all` and `--key`), by any live session in scope.
-Nothing here asks: what needs a code raises ProofWanted, and is called again with what was typed.
+`always off` and a repository's toggle are also satisfied by a verification in scope of at most
+`FRESH_SECONDS`; what only tightens, but reaches the owner's other keys (`always on`, `leave --all` and
+`--key`), by any live session in scope. Nothing here asks: what needs a code raises ProofWanted, and is called
+again with what was typed.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ def with_proof(
     at_most_seconds: int | None = FRESH_SECONDS,
     lasting: Lasting = Lasting.NO,
 ) -> T:
-    """Apply `change` if a verification in scope is at most `at_most_seconds` old (None: live at all), or `typed` is right.
+    """Apply `change` if a verification in scope is at most `at_most_seconds` old (None: live
+    at all), or `typed` is right.
 
     Either way the check and the change are one transaction. Raises ProofWanted where `typed` is None and none
     is, and what `prove` raises.
@@ -71,7 +74,8 @@ def with_proof(
 
 
 def prove_known(context: ProofContext, person: Person, moment: Moment, typed: bytes | None) -> None:
-    """Anyone who acts for others, with a fresh factor, does it from a network that is known, or gives a second code for it.
+    """Anyone who acts for others, with a fresh factor, does it from a network that is known,
+    or gives a second code for it.
 
     Raises ProofWanted where `typed` is None, and what `prove` raises.
     """

@@ -1,4 +1,6 @@
-"""What lasts and was changed by someone with the person's own code, kept to be told to them where they verify next."""
+"""What lasts and was changed by someone with the person's own code, kept to be told to
+them where they verify next.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,8 @@ def rejected(tx: Writing, person: Person, moment: Moment) -> Guessing | None:
 
 
 def told(tx: Writing, person: Person, moment: Moment) -> None:
-    """What a proof brings to say is said now. MUST: only where it is shown; and whoever verified from a strange network does
-    not take the owner's wrong codes away.
+    """What a proof brings to say is said now. MUST: only where it is shown; and whoever verified from a
+    strange network does not take the owner's wrong codes away.
     """
     tx.mark_told(person.user, person.budget_key, network_of(person.address) or "")
     if is_known_network(tx, person, moment):

@@ -22,8 +22,8 @@ class Code(NamedTuple):
 def read_code(typed: bytes, digits: int) -> Code:
     """The code in `typed`. Costs nothing: what is not a code is not a failure.
 
-    Exactly `digits` digits once spaces are removed, or the shape of a recovery code, as people copy them: digits of
-    any script by their value, whatever dash, and 1 or l for I. Raises Refusal("not-a-code").
+    Exactly `digits` digits once spaces are removed, or the shape of a recovery code, as people copy them:
+    digits of any script by their value, whatever dash, and 1 or l for I. Raises Refusal("not-a-code").
     """
     if len(typed) <= LONGEST_BYTES:
         compact = plain(typed.decode("utf-8", "replace").strip("\r\n")).replace(" ", "")
@@ -36,12 +36,16 @@ def read_code(typed: bytes, digits: int) -> Code:
 
 
 def letters_of(text: str) -> str:
-    """`text` without dashes, in the letters of `ALPHABET`: it has neither 1 nor l, which are misread for I; nor 0, for O."""
+    """`text` without dashes, in the letters of `ALPHABET`: it has neither 1 nor l, which are
+    misread for I; nor 0, for O.
+    """
     return text.replace("-", "").upper().replace("1", "I").replace("L", "I").replace("0", "O")
 
 
 def plain(text: str) -> str:
-    """`text` with each digit in ASCII, by its value, and each dash as `-`: what phones and word processors make of them."""
+    """`text` with each digit in ASCII, by its value, and each dash as `-`: what phones and
+    word processors make of them.
+    """
     if text.isascii():
         return text
     import unicodedata

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class ProofContext(Struct, frozen=True):
     """What proving and changing a second factor works with: an installation, without its own files.
 
-    `reread` gives the settings as they are now: whoever waited at a prompt continues by today's, not by those that
-    held when the prompt appeared.
+    `reread` gives the settings as they are now: whoever waited at a prompt continues by today's, not by those
+    that held when the prompt appeared.
     """
 
     store: Store

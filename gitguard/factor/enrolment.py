@@ -1,8 +1,8 @@
 """Enrolment in two phases: show a secret and recovery codes, and store nothing until a code confirms them.
 
-What is pending lives in the process that began it and ends with it. MUST: anyone who was enrolled once
-enrols again only with a fresh factor or an invite, whatever `self_enrolment` says; else a thief with the key
-would win the race after every reset; the authorization is asked again at confirmation, so the first to confirm
+What is pending lives in the process that began it and ends with it. MUST: anyone who was enrolled once enrols
+again only with a fresh factor or an invite, whatever `self_enrolment` says; else a thief with the key would
+win the race after every reset; the authorization is asked again at confirmation, so the first to confirm
 invalidates the others.
 """
 
@@ -107,7 +107,9 @@ def authorize_enrolment(
 def _by_invite(
     context: ProofContext, tx: Writing, person: Person, token: str, moment: Moment
 ) -> EnrolmentAuthorization | None:
-    """The authorization of a live invite; None for a wrong one, which is charged. Raises Refusal("throttled")."""
+    """The authorization of a live invite; None for a wrong one, which is charged.
+    Raises Refusal("throttled").
+    """
     check_clock(tx, moment)
     check_throttle(context, tx, person, moment)
     stored = invite.fits(tx, context.keyring, person.user, token, moment.at)
@@ -119,7 +121,9 @@ def _by_invite(
 
 
 def _by_factor(context: ProofContext, person: Person, typed: bytes, moment: Moment) -> EnrolmentAuthorization:
-    """The authorization of the factor that is there, for a right code of it, in a transaction of its own. Raises Refusal."""
+    """The authorization of the factor that is there, for a right code of it, in a
+    transaction of its own. Raises Refusal.
+    """
 
     def change(tx: Writing, proof: Proof) -> EnrolmentAuthorization:
         record(tx, "enrolment-begun", person, moment, method=proof.method)
@@ -147,7 +151,8 @@ def confirm(
     moment: Moment,
     also: Callable[[Writing], object] = lambda _: None,
 ) -> Enrolled:
-    """Store the pending factor if `typed` is its code; ends all older sessions and opens one. `also`: what else it allows.
+    """Store the pending factor if `typed` is its code; ends all older sessions and opens one.
+    `also`: what else it allows.
 
     A wrong code is not charged: it guards nothing yet. Raises Refusal: `not-a-code`, `code-rejected`,
     `invite-required` if the authorization is gone (used, expired, or someone confirmed first).

@@ -1,7 +1,8 @@
-"""Wrong codes: what a guess costs, and whose budget it is. The arithmetic is in throttle.py; this is its place in a transaction.
+"""Wrong codes: what a guess costs, and whose budget it is. The arithmetic is in throttle.py; this
+is its place in a transaction.
 
-MUST: what is charged is charged to the credential that asked and to the network that it came from, so that nobody spends
-another's budget.
+MUST: what is charged is charged to the credential that asked and to the network that it came from, so that
+nobody spends another's budget.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def check_throttle(context: ProofContext, tx: Writing, person: Person, moment: M
 
 
 def record_throttled(context: ProofContext, tx: Writing, person: Person, moment: Moment) -> None:
-    """The failure that was charged just now may have spent the budget: said once, since attempts after it are not charged."""
+    """The failure that was charged just now may have spent the budget: said once, since
+    attempts after it are not charged.
+    """
     try:
         check_throttle(context, tx, person, moment)
     except Refusal as refusal:
@@ -41,8 +44,8 @@ def record_throttled(context: ProofContext, tx: Writing, person: Person, moment:
 def unanswered(tx: Writing, person: Person) -> int:
     """Failures that no success from the same network has followed, as they count for an attempt of `person`.
 
-    From a network where the user has verified before, only that network's own count; otherwise a thief elsewhere would
-    spend the owner's budget.
+    From a network where the user has verified before, only that network's own count; otherwise a thief
+    elsewhere would spend the owner's budget.
     """
     guessing = tx.guessing(person.user)
     network = network_of(person.address) or ""

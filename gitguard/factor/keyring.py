@@ -88,7 +88,9 @@ def new_line() -> str:
 
 
 def create(path: str) -> None:
-    """Write a new key file, 0600, whole or not at all. Raises OSError, FileExistsError rather than replace one."""
+    """Write a new key file, 0600, whole or not at all. Raises OSError,
+    FileExistsError rather than replace one.
+    """
     handle, temporary = temporary_file(os.path.dirname(path), ".keys-")
     try:
         with os.fdopen(handle, "w") as file:

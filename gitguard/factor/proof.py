@@ -33,7 +33,8 @@ from gitguard.store.rows import Session
 if TYPE_CHECKING:
     from gitguard.store.contract import Writing
 
-# Kind of what is presented -> what checks it: it consumes what it accepts; what it refuses is still to be charged.
+# Kind of what is presented -> what checks it: it consumes what it accepts; what it
+# refuses is still to be charged.
 CHECKS = {"totp": check_totp, "recovery": check_recovery_code}
 SECOND_CODE_SECONDS = 180  # between the two codes; an app shows another one every half minute
 
@@ -45,7 +46,9 @@ class SecondCodeWanted(Exception):  # noqa: N818 - a question, not an error
 
 
 class Lasting(Enum):
-    """What a proof allows: does it outlive a session, so that one phished code must not be enough from a strange network?"""
+    """What a proof allows: does it outlive a session, so that one phished code must not be
+    enough from a strange network?
+    """
 
     NO = "no"
     YES = "yes"
@@ -62,9 +65,10 @@ def prove(
 ) -> T:
     """Check `attempt` as a code of `person` and, if it is right, apply `change` in the same transaction.
 
-    From a network that is not known a `lasting` change takes two codes, one after the other: the first is used up and
-    raises SecondCodeWanted. Raises Refusal: `not-a-code` (costs nothing), `enrolment-required`, `throttled` (with `retry_at`; the
-    code is neither compared nor burned), `code-rejected` (charged), and whatever `check_person` raises.
+    From a network that is not known a `lasting` change takes two codes, one after the other: the first is
+    used up and raises SecondCodeWanted. Raises Refusal: `not-a-code` (costs nothing), `enrolment-required`,
+    `throttled` (with `retry_at`; the code is neither compared nor burned), `code-rejected` (charged), and
+    whatever `check_person` raises.
     """
     with context.store.writing() as tx:
         context = context.renewed()
@@ -100,7 +104,9 @@ def prove(
 def _is_enough(
     context: ProofContext, tx: Writing, person: Person, moment: Moment, proof: Proof, lasting: Lasting
 ) -> bool:
-    """Whether one code is enough, or this is the second of two. Source of the rule: a code that was phished is one code."""
+    """Whether one code is enough, or this is the second of two. Source of the rule: a code
+    that was phished is one code.
+    """
     if lasting is Lasting.NO or is_known_network(tx, person, moment):
         return True
     if lasting is Lasting.BUT_FOR_RECOVERY and proof.method == RECOVERY_CODE:
@@ -118,7 +124,9 @@ def _is_enough(
 
 
 def _place_of(person: Person) -> str:
-    """Which credential, in which network: both codes come from there, or the owner's one would be the first of a thief's."""
+    """Which credential, in which network: both codes come from there, or the owner's one
+    would be the first of a thief's.
+    """
     return f"{person.credential.text} {network_of(person.address) or '-'}"
 
 
@@ -168,7 +176,8 @@ def open_session(
 ) -> Session:
     """Open (or restart) the 2FA session that the configured scope allows, with its audit record.
 
-    `verified`: when the factor was proved, if that is not `moment`. Raises Refusal("not-available") if the data that the scope needs is missing: scope never widens.
+    `verified`: when the factor was proved, if that is not `moment`. Raises Refusal("not-available") if the
+    data that the scope needs is missing: scope never widens.
     """
     scope = scope_of(context.settings.session.scope, person.credential, person.address)
     if scope is None:

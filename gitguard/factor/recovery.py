@@ -36,7 +36,9 @@ def put_recovery_codes(context: ProofContext, tx: Writing, user: str, codes: tup
 
 
 def void_recovery_codes_if_off(context: ProofContext, at: int, actor: str) -> None:
-    """Recovery codes that are switched off stop working for good, even if switched on again. For entry points."""
+    """Recovery codes that are switched off stop working for good, even if
+    switched on again. For entry points.
+    """
     if context.settings.second_factor.recovery_codes:
         return
     with context.store.reading() as tx:

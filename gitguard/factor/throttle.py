@@ -23,8 +23,8 @@ def longest_window(limits: Throttle) -> int:
 def shrunk(limit: Limit, unanswered: int) -> Limit:
     """`limit` as it stands after `unanswered` failures that no success from their network has followed.
 
-    A day's budget is halved after each hundred, down to five: guessing on for a year then costs about 2 100 tries
-    instead of 18 000 (docs/threat-model.md has the arithmetic).
+    A day's budget is halved after each hundred, down to five: guessing on for a year then costs about 2 100
+    tries instead of 18 000 (docs/threat-model.md has the arithmetic).
     """
     if limit.seconds < LONG_SECONDS:
         return limit
@@ -37,9 +37,9 @@ def retry_at(
 ) -> int | None:
     """When `credential` may try again (Unix seconds), or None if it may now.
 
-    `failures` are all of the user's, oldest first. A failure in the future (the clock was set back)
-    counts. Only a per-key window of five minutes or less forgets what a success cleared; otherwise a victim's daily work
-    would refill a thief's budget.
+    `failures` are all of the user's, oldest first. A failure in the future (the clock was set back) counts.
+    Only a per-key window of five minutes or less forgets what a success cleared; otherwise a victim's daily
+    work would refill a thief's budget.
     """
     blocked = [
         _blocked_until(

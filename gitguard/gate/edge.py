@@ -14,8 +14,9 @@ from gitguard.session.moment import Moment
 def request_of(argv: "list[str]", environ: "dict[str, str]", moment: Moment) -> Request:
     """The request that sshd started us for. What is missing stays empty, and is refused later by name.
 
-    `argv` is the key line's arguments: `--user NAME --key FINGERPRINT [--verify-required] [-- PROGRAM ARG...]`. Whoever
-    writes `--verify-required` into a line's command writes the option of that name into the same line.
+    `argv` is the key line's arguments: `--user NAME --key FINGERPRINT [--verify-required] [--
+    PROGRAM ARG...]`. Whoever writes `--verify-required` into a line's command writes the option of
+    that name into the same line.
     """
     connection = environ.get("SSH_CONNECTION", "")
     user = key = ""

@@ -1,4 +1,6 @@
-"""The gate's side of a push that waits (answer/hold.py): its own question again, and a client that may hang up. Plain dialect."""
+"""The gate's side of a push that waits (answer/hold.py): its own question again, and a client
+that may hang up. Plain dialect.
+"""
 
 import errno
 import posix
@@ -25,13 +27,14 @@ if TYPE_CHECKING:
 
 
 def wait(decision: Decision, id_: str, config: Config, places: "Places") -> "tuple[Decision, Config]":
-    """The answer after at most `config.wait_seconds`, an allowed one or the refusal that stands then; and by which configuration.
+    """The answer after at most `config.wait_seconds`, an allowed one or the refusal that stands
+    then; and by which configuration.
 
     `places`: configuration, compiled form and hook, as the launcher names them.
     """
     if is_heavy() and is_current(places):
-        # Begin again, nothing was said or logged yet: what compiling takes stays with a process while it waits.
-        # Only where the compiled form is there now, or this would have no end.
+        # Begin again, nothing was said or logged yet: what compiling takes stays with a process while it
+        # waits. Only where the compiled form is there now, or this would have no end.
         posix.execv(sys.executable, sys.orig_argv)
 
     def ask() -> Decision:

@@ -23,7 +23,8 @@ from gitguard.store.gate_query import GateQuery
 
 
 def main(config_path: str, compiled: str, hook: str) -> int:
-    """Serve one connection by the launcher's three places; returns the exit status of a refusal or of one of our own commands.
+    """Serve one connection by the launcher's three places; returns the exit status of a refusal
+    or of one of our own commands.
 
     MUST: every path that does not become Git through `_become` ends in a non-zero status or in our own
     commands; an exception is the refusal `internal-error`.
@@ -96,9 +97,11 @@ def _become(decision: Decision, config: Config, id_: str) -> None:
 
 
 def _announce(decision: Decision, config: Config) -> None:
-    """Before the upload, once a day to those without a session: which refs the hook would refuse, and the way out.
+    """Before the upload, once a day to those without a session: which refs the hook
+    would refuse, and the way out.
 
-    Most pushes are of other refs, so it is no news at the next one; whoever pushes those is told exactly by the hook.
+    Most pushes are of other refs, so it is no news at the next one; whoever pushes those
+    is told exactly by the hook.
     """
     refs = decision.requirement.refs
     if decision.operation != "push" or not refs or decision.freshness.lasts(config.lifetime_seconds):

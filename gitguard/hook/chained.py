@@ -1,7 +1,8 @@
-"""The repository's other pre-receive hooks, run after ours: the one that was kept, then pre-receive.d in name order.
+"""The repository's other pre-receive hooks, run after ours: the one that was kept, then
+pre-receive.d in name order.
 
-Each gets the input that Git gave us and an environment without the grant; the first failure stops. What is kept
-and how it is judged: gitguard/repository/chained_hooks.py.
+Each gets the input that Git gave us and an environment without the grant; the first failure stops. What is
+kept and how it is judged: gitguard/repository/chained_hooks.py.
 """
 
 import _signal  # type: ignore[import-not-found]
@@ -16,8 +17,8 @@ _ENOEXEC = 8
 
 
 def run_others(directory: str, data: bytes, environ: "dict[bytes, bytes]", uid: int) -> "tuple[int, str]":
-    """(0, the last one's path below `directory`, "" where there is none) if every other hook consents, else (the first one's
-    status that does not, its path).
+    """(0, the last one's path below `directory`, "" where there is none) if every other hook consents, else
+    (the first one's status that does not, its path).
 
     Raises Refusal("hook-not-live") for one that others may write, or that cannot be started.
     """

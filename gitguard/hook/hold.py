@@ -1,9 +1,10 @@
 """The hook's side of a push that waits (answer/hold.py), where a rule for refs alone refuses it.
 
-Git has received everything by now and holds it in quarantine; no ref is locked, and nothing of it is taken yet. A client
-that hung up is noticed in three ways, one of which holds for each git and each connection: sshd ends, so that what the gate
-became has another parent; Git says something to the client every five seconds (receive.keepAlive), and the thread of
-it that does so dies of a connection that is gone (git's run-command.c, async_exit); or all of it dies. Plain dialect.
+Git has received everything by now and holds it in quarantine; no ref is locked, and nothing of it is taken
+yet. A client that hung up is noticed in three ways, one of which holds for each git and each connection: sshd
+ends, so that what the gate became has another parent; Git says something to the client every five seconds
+(receive.keepAlive), and the thread of it that does so dies of a connection that is gone (git's run-command.c,
+async_exit); or all of it dies. Plain dialect.
 """
 
 import errno
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 def wait(
     decision: Decision, id_: str, config: Config, push: Push, places: "Places"
 ) -> "tuple[Decision, Config]":
-    """The answer after at most `config.wait_seconds`: by what was verified since the gate looked, or the refusal that stands then."""
+    """The answer after at most `config.wait_seconds`: by what was verified since the gate looked, or
+    the refusal that stands then.
+    """
     push.waits_since = Moment(push.grant.at) if push.grant is not None else decision.request.moment
     latest = [config]
 

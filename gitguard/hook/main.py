@@ -92,7 +92,9 @@ def main(config_path: str, compiled: str, hook: str) -> int:
 def _waited(
     decision: Decision, id_: str, config: Config, push: Push, places: "tuple[str, str, str]", store: GateQuery
 ) -> "tuple[Decision, Config]":
-    """The answer once its person has verified elsewhere, or the refusal; what was let in by waiting has a line of its own."""
+    """The answer once its person has verified elsewhere, or the refusal; what was let in by
+    waiting has a line of its own.
+    """
     from gitguard.answer.hold import may_wait
 
     if not may_wait(decision, config, posix.environ.get(b"GIT_PROTOCOL", b"").decode("utf-8", "replace")):
@@ -107,7 +109,8 @@ def _waited(
 
 
 def _still(decision: Decision, push: Push, places: "tuple[str, str, str]") -> "tuple[Decision, Config]":
-    """The answer again, behind other hooks: they take what they take, in which session, user or key may have been ended.
+    """The answer again, behind other hooks: they take what they take, in which session,
+    user or key may have been ended.
 
     For the moment that it was given for: what merely expired meanwhile counts, as it does in a long upload.
     """
@@ -166,7 +169,8 @@ def _log(decision: Decision, config: Config, id_: str) -> None:
 
 
 def _upload_began(moment: Moment) -> int:
-    """When this push began to send (Unix seconds): the oldest thing in its quarantine; now, where it sent nothing.
+    """When this push began to send (Unix seconds): the oldest thing in its
+    quarantine; now, where it sent nothing.
 
     receive-pack makes the quarantine when it has read what is to change, and index-pack writes below it from
     then on; no client can set a time there. Source: git's builtin/receive-pack.c unpack, tmp-objdir.c.

@@ -1,7 +1,8 @@
 """A mark against recursion: a hook of the repository that starts our hook again, inside the same push.
 
-A dispatcher that runs everything beside itself would otherwise run us, and we it, without an end. MUST: the mark
-counts only for the same updates of the same repository, below the process that judged them. Plain dialect.
+A dispatcher that runs everything beside itself would otherwise run us, and we it, without an
+end. MUST: the mark counts only for the same updates of the same repository, below the process
+that judged them. Plain dialect.
 """
 
 import posix

@@ -1,8 +1,9 @@
-"""The gate's own modules in one file, ready to run: to look for some thirty small files costs a third of a request.
+"""The gate's own modules in one file, ready to run: to look for some thirty small
+files costs a third of a request.
 
-The launcher believes a bundle only while every file in it is, by inode, size and times (the one that nobody can set among
-them), the one that is there; anything else
-is imported the long way. So it can be old or missing, and never wrong; the folder that holds it is the launcher's own.
+The launcher believes a bundle only while every file in it is, by inode, size and times (the one that nobody
+can set among them), the one that is there; anything else is imported the long way. So it can be old or
+missing, and never wrong; the folder that holds it is the launcher's own.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ def load(path):
 def bundle(entry: str, package: str) -> bytes:
     """The module `entry` with every module of ours that it imports at its top, for this very interpreter.
 
-    `package` is the folder that holds `gitguard/`. Each row: name, file, folder (of a package, else ""), what tells
-    the file from another version, code. Raises OSError.
+    `package` is the folder that holds `gitguard/`. Each row: name, file, folder (of a package, else ""), what
+    tells the file from another version, code. Raises OSError.
     """
     rows: dict[str, Row] = {}
 
@@ -86,7 +87,9 @@ def same(one: bytes, other: bytes) -> bool:
 
 @cache
 def _compiled(source: str, seen: tuple[int, int, int, int]) -> tuple[list[str], CodeType]:
-    """(the modules of ours that it imports, its code) of a file, which gate and hook share most of; `seen` is its version."""
+    """(the modules of ours that it imports, its code) of a file, which gate and hook share
+    most of; `seen` is its version.
+    """
     del seen
     with open(source, "rb") as file:
         text = file.read()

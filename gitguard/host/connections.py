@@ -1,4 +1,5 @@
-"""The connections that the gate let in, by their processes: Git that it became, gates that decide, commands that wait.
+"""The connections that the gate let in, by their processes: Git that it became, gates
+that decide, commands that wait.
 
 The gate leaves its decision in Git's environment; the kernel shows it to the same account. Which of them
 are still allowed is asked in decision/still.py. Source: proc(5), /proc/PID/environ and /proc/PID/io.
@@ -24,7 +25,8 @@ _HOOK = re.compile(
     rb"|(^|/)hooks/pre-receive\.d/[^/]+$"
 )
 LOOK = "riders.seen"  # below the state folder: what the last look at them saw
-SWEPT = "swept"  # below the state folder: its time tells doctor that someone sweeps, whoever else looked meanwhile
+# below the state folder: its time tells doctor that someone sweeps, whoever else looked meanwhile
+SWEPT = "swept"
 LOOK_SECONDS = 600  # a sweep runs once a minute; ten in a row that did not are no accident
 STOPPED = (
     "gitguard: stopped, because the session, key or rule that allowed this has ended; "
@@ -36,12 +38,12 @@ GIT, GATE, HELD = "git", "gate", "held"
 class GateProcess(Struct, frozen=True):
     """A process begun by the gate.
 
-    `began` is the process that the gate was: processes that share it are one connection.
-    `kind` is `git` (it became Git, or a program behind the gate) or `gate` (still the gate: it decides, or serves a
-    command of our own, perhaps at its prompt) or `held` (a gate, or a hook of ours, whose push waits for its person).
-    `session` is the one that let it in, 0 for none, BY_KEY for a hardware key's login;
-    `login_counts`: its key line requires user verification of a hardware key.
-    `repository` and `directory` are empty where the gate knew none; `line` is the client's command.
+    `began` is the process that the gate was: processes that share it are one connection. `kind` is `git` (it
+    became Git, or a program behind the gate) or `gate` (still the gate: it decides, or serves a command of
+    our own, perhaps at its prompt) or `held` (a gate, or a hook of ours, whose push waits for its person).
+    `session` is the one that let it in, 0 for none, BY_KEY for a hardware key's login; `login_counts`: its
+    key line requires user verification of a hardware key. `repository` and `directory` are empty where the
+    gate knew none; `line` is the client's command.
     """
 
     pid: int
@@ -115,8 +117,8 @@ class RunningConnections(Struct, frozen=True):
         )
 
     def settled(self, deciding: list[GateProcess], seconds: float) -> list[GateProcess]:
-        """Of gates that decide, those that are there when each has come to its end, or after `seconds`: what has become Git meanwhile,
-        or hangs. A gate whose refusal is on its way says it, and is gone.
+        """Of gates that decide, those that are there when each has come to its end, or after `seconds`: what
+        has become Git meanwhile, or hangs. A gate whose refusal is on its way says it, and is gone.
         """
         there: list[GateProcess] = []
         ends = time.monotonic() + seconds
@@ -139,7 +141,9 @@ class RunningConnections(Struct, frozen=True):
 
 
 def end(processes: Iterable[GateProcess]) -> int:
-    """End (SIGTERM) these, and tell anyone who is connected; how many there were. One that is gone already is not counted."""
+    """End (SIGTERM) these, and tell anyone who is connected; how many there were. One that is
+    gone already is not counted.
+    """
     count = 0
     told: set[int] = set()
     for process in sorted(
@@ -192,7 +196,8 @@ def bytes_moved(processes: Iterable[GateProcess]) -> dict[str, int]:
 
 
 def still_moving(processes: list[GateProcess], before: dict[str, int], seconds: float) -> set[int]:
-    """The connections (by `began`) that move bytes: since `before` (an earlier `moved`), else within `seconds`.
+    """The connections (by `began`) that move bytes: since `before` (an earlier
+    `moved`), else within `seconds`.
 
     One that runs a hook counts as moving: then it waits for the server, and no client can draw that out.
     """

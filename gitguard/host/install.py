@@ -72,7 +72,9 @@ CRON = """\
 
 
 class InitOptions(Struct, frozen=True):
-    """What `admin init` was told; None where it was not. `new_store`: make one though an old one seems gone."""
+    """What `admin init` was told; None where it was not. `new_store`: make one
+    though an old one seems gone.
+    """
 
     config: str
     account: str | None = None
@@ -150,9 +152,11 @@ def _may_install(
 
 
 def renewed_configuration(places: Places) -> tuple[bytes, str]:
-    """(the configuration's bytes, the line that they got because a file of an earlier version need not have it, or "").
+    """(the configuration's bytes, the line that they got because a file of an earlier
+    version need not have it, or "").
 
-    Raises Refusal where the file lost it: what was emptied or cut off is put back by who knows it, never opened by us.
+    Raises Refusal where the file lost it: what was emptied or cut off is put back by who
+    knows it, never opened by us.
     """
     _, data = read(places.config)
     text, tables = read_toml(data, places.config)

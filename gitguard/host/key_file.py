@@ -63,7 +63,9 @@ def _whole_line(options: str, key: Key) -> bytes:
 
 
 def read(path: str) -> tuple[bytes, bytes]:
-    """(our block's lines, everything else) of the file at `path`; both empty if missing. Raises as `_parts`."""
+    """(our block's lines, everything else) of the file at `path`; both empty if
+    missing. Raises as `_parts`.
+    """
     block, foreign = _parts(path)
     return block, b"".join(text for _, text in foreign)
 
@@ -102,8 +104,8 @@ def _parts(path: str) -> tuple[bytes, list[tuple[int, bytes]]]:
 def write(path: str, keys: list[Key], gate: str, *, without: frozenset[str] = frozenset()) -> bool:
     """Put the lines of `keys` in our block; foreign lines stay, but for those `without` (fingerprints).
 
-    The file as it was before our first change stays beside it (`BEFORE`), and whenever the block loses lines, as
-    it was before that (`PREVIOUS`). Returns whether the file changed. Raises Refusal.
+    The file as it was before our first change stays beside it (`BEFORE`), and whenever the block loses lines,
+    as it was before that (`PREVIOUS`). Returns whether the file changed. Raises Refusal.
     """
     before, lines = _parts(path)
     gone = {line.number for line in foreign_lines(path) if line.fingerprint in without} if without else set()
@@ -124,9 +126,11 @@ def write(path: str, keys: list[Key], gate: str, *, without: frozenset[str] = fr
 
 
 def release(path: str, keys: list[Key], behind: tuple[str, ...]) -> None:
-    """Take our block out; `keys` continue as lines of their own, restricted and limited as before, and the foreign lines stay.
+    """Take our block out; `keys` continue as lines of their own, restricted and limited as
+    before, and the foreign lines stay.
 
-    Each runs its own program, else the server's `behind`, else git-shell. The file as it was stays beside it. Raises Refusal.
+    Each runs its own program, else the server's `behind`, else git-shell. The file as it was
+    stays beside it. Raises Refusal.
     """
     _, lines = _parts(path)
     plain = b"".join(_plain_line(key, behind) for key in keys)
@@ -181,7 +185,9 @@ def parse_line(path: str, number: int, text: str) -> ForeignLine:
 
 
 def _after_options(text: str) -> tuple[str, str]:
-    """(options, the rest): options end at the first blank outside quotes. Source: sshd's auth2-pubkeyfile.c."""
+    """(options, the rest): options end at the first blank outside quotes.
+    Source: sshd's auth2-pubkeyfile.c.
+    """
     quoted = False
     position = 0
     while position < len(text) and (quoted or text[position] not in " \t"):
@@ -194,7 +200,8 @@ def _after_options(text: str) -> tuple[str, str]:
 
 
 def carried(path: str, blobs: Iterable[str]) -> list[str]:
-    """Those of the keys `blobs` (base64) that stand outside our block in a line that sshd may read, understood by us or not.
+    """Those of the keys `blobs` (base64) that stand outside our block in a line that sshd may
+    read, understood by us or not.
 
     A line that is a comment lets nobody in.
     """

@@ -1,7 +1,8 @@
 """The options of a line in authorized_keys: understood one by one, so that adopting a line never widens it.
 
-Each is implied by `restrict` (dropped), limits the key (kept), names a program (kept behind the gate), or is none of
-these, and then the line is refused. Source: sshd(8), AUTHORIZED_KEYS FILE FORMAT; OpenSSH's auth-options.c.
+Each is implied by `restrict` (dropped), limits the key (kept), names a program (kept behind the
+gate), or is none of these, and then the line is refused. Source: sshd(8), AUTHORIZED_KEYS FILE
+FORMAT; OpenSSH's auth-options.c.
 """
 
 from __future__ import annotations
@@ -138,7 +139,9 @@ def _escaped(value: str) -> str:
 
 
 def gate_line(key: Key, gate: str) -> str:
-    """What sshd's shell runs: our gate with the identity, what the line demands of the key, and its own program behind it."""
+    """What sshd's shell runs: our gate with the identity, what the line demands of the key,
+    and its own program behind it.
+    """
     words, behind = [gate, "--user", key.user, "--key", key.fingerprint], key.behind
     words += ["--verify-required"] if key.verify_required else []
     return shlex.join([*words, "--", *behind]) if behind else " ".join(words)

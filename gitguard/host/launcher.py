@@ -103,7 +103,9 @@ def example_hook() -> bytes:
 
 
 def render(program: tuple[str, str], places: Places, place: str, python: str, path: list[str]) -> bytes:
-    """A launcher, whose bundle lies beside `place`. `path` is added behind the interpreter's own, so nothing there can shadow it."""
+    """A launcher, whose bundle lies beside `place`. `path` is added behind the interpreter's own, so
+    nothing there can shadow it.
+    """
     what, module = program
     text = _LAUNCHER.format(
         interpreter=python, what=what, module=module, path=path,

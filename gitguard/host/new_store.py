@@ -1,4 +1,6 @@
-"""What `admin init` makes of secrets and data: the key file, the grant key, the store, the key lines' file. Safe to run again."""
+"""What `admin init` makes of secrets and data: the key file, the grant key, the store, the key
+lines' file. Safe to run again.
+"""
 
 from __future__ import annotations
 

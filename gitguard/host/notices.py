@@ -1,7 +1,8 @@
-"""Handing notices to the process that tells the admin's program (host/notifier.py): never in the way of a change.
+"""Handing notices to the process that tells the admin's program (host/notifier.py):
+never in the way of a change.
 
-A notice is one line in a file of the state folder. Whoever adds one sees to it that someone works: if nobody does,
-a process of its own is started, away from this one's connection, terminal and children.
+A notice is one line in a file of the state folder. Whoever adds one sees to it that someone works: if nobody
+does, a process of its own is started, away from this one's connection, terminal and children.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class Failed(Struct, frozen=True):
 
 
 class Dropped(Struct, frozen=True):
-    """Notices that no room was left for, until an admin takes the note away: how many, since when (Unix seconds), of which event most."""
+    """Notices that no room was left for, until an admin takes the note away: how many, since when (Unix
+    seconds), of which event most.
+    """
 
     count: int
     since: int
@@ -40,7 +43,9 @@ class Dropped(Struct, frozen=True):
 
 
 def add(state: str, command: tuple[str, ...], notices: list[dict[str, object]]) -> None:
-    """Leave `notices` for `command`. Raises OSError where they cannot be left; what a full queue does not take, doctor names."""
+    """Leave `notices` for `command`. Raises OSError where they cannot be left; what a full queue
+    does not take, doctor names.
+    """
     data = b"".join(json.dumps(notice).encode() + b"\n" for notice in notices)
     if not data:
         return

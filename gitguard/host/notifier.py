@@ -1,11 +1,13 @@
-"""The process that hands notices to the admin's program: started apart from whoever made the change, and left alone.
+"""The process that hands notices to the admin's program: started apart from whoever
+made the change, and left alone.
 
     python3 -IS notifier.py STATE PROGRAM [ARG...]
 
-It works through STATE/notices, one JSON object a line, and runs PROGRAM for each with the line on stdin, for at most
-ten seconds. One such process works at a time; what is added meanwhile is its work too. How the last one went is in
-STATE/notices.failed, which doctor reads; the file is away when it went well. A notice is tried once, and one that a
-crash cut short at most twice: the audit trail has everything anyway. It imports nothing of gitguard's, so that it starts in a moment and needs no path.
+It works through STATE/notices, one JSON object a line, and runs PROGRAM for each with the line on stdin, for
+at most ten seconds. One such process works at a time; what is added meanwhile is its work too. How the last
+one went is in STATE/notices.failed, which doctor reads; the file is away when it went well. A notice is tried
+once, and one that a crash cut short at most twice: the audit trail has everything anyway. It imports nothing
+of gitguard's, so that it starts in a moment and needs no path.
 """
 
 import contextlib

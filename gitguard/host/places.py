@@ -12,7 +12,9 @@ SYSTEM_CONFIG = "/etc/gitguard/gitguard.toml"
 
 
 class Places(NamedTuple):
-    """Absolute paths. `compiled`: the gate's form of the configuration; `hook`: what every live hook equals."""
+    """Absolute paths. `compiled`: the gate's form of the configuration; `hook`:
+    what every live hook equals.
+    """
 
     config: str
     compiled: str

@@ -23,7 +23,8 @@ SBIN = "/usr/sbin:/usr/local/sbin:/sbin:/usr/bin"
 
 
 def install_drop_in(snippet: str) -> str:
-    """Put the snippet where it wins against every later Match block; `wrote` or `kept`, and where. Raises Refusal.
+    """Put the snippet where it wins against every later Match block; `wrote` or
+    `kept`, and where. Raises Refusal.
 
     sshd tries the whole configuration first; what it does not take is not left there.
     """
@@ -84,7 +85,9 @@ def reload_sshd() -> str:
 
 
 def link_programs() -> list[str]:
-    """Make what runs here known as `gitguard` and `git-guard`, where nothing has those names yet; what was done, and what was not."""
+    """Make what runs here known as `gitguard` and `git-guard`, where nothing has those names yet;
+    what was done, and what was not.
+    """
     told = []
     for name in ("gitguard", "git-guard"):
         program = os.path.join(os.path.dirname(sys.executable), name)
@@ -101,7 +104,9 @@ def link_programs() -> list[str]:
 
 
 def drop_in_is_there(account: str) -> bool:
-    """Whether sshd's files name the account in a Match block, in ours or in one of the admin's; False where they cannot be read."""
+    """Whether sshd's files name the account in a Match block, in ours or in one of the admin's;
+    False where they cannot be read.
+    """
     wanted = re.compile(rf"^\s*Match\s+User\s+{re.escape(account)}\b", re.MULTILINE | re.IGNORECASE)
     for path in (SSHD_CONFIG, *glob.glob(f"{os.path.dirname(DROP_IN)}/*.conf")):
         try:
@@ -135,8 +140,9 @@ def installed() -> list[str]:
 def remove(account: str, keys_elsewhere: str) -> list[str]:
     """Take them away; what was done. Raises Refusal, OSError.
 
-    `keys_elsewhere`: where the account's keys lie, if not where sshd looks by itself ("" for there). Then the drop-in keeps
-    that one line: without it everyone would be locked out, and lines elsewhere would count again.
+    `keys_elsewhere`: where the account's keys lie, if not where sshd looks by itself ("" for there).
+    Then the drop-in keeps that one line: without it everyone would be locked out, and lines
+    elsewhere would count again.
     """
     done = []
     for path in installed():

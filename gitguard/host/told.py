@@ -1,7 +1,8 @@
 """What was told recently: the same event of one person comes to the admin once in ten minutes, with a count.
 
-Anyone who holds a key alone may cause some events as often as they like; a mailbox full of them hides the one that matters.
-A file of the state folder says what was told when, and what has come since; the sweep tells of that when its time has come.
+Anyone who holds a key alone may cause some events as often as they like; a mailbox full of them hides the one
+that matters. A file of the state folder says what was told when, and what has come since; the sweep tells of
+that when its time has come.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ Notice = dict[str, object]
 
 
 def news(state: str, notices: list[Notice], at: int) -> list[Notice]:
-    """Those of `notices` that are told now; of the others it is noted that they came. Raises nothing: told twice beats never."""
+    """Those of `notices` that are told now; of the others it is noted that they came. Raises
+    nothing: told twice beats never.
+    """
     try:
         with _table(state) as table:
             return [told for notice in notices if (told := _one(table, notice, at)) is not None]

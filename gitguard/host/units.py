@@ -1,6 +1,8 @@
-"""systemd's units for this installation's own account and paths: `init` writes them, anyone who wants them copies them.
+"""systemd's units for this installation's own account and paths: `init` writes them,
+anyone who wants them copies them.
 
-etc/systemd/ shows them as they are for the account git. Source: systemd.exec(5), systemd.socket(5), systemd.timer(5).
+etc/systemd/ shows them as they are for the account git. Source: systemd.exec(5),
+systemd.socket(5), systemd.timer(5).
 """
 
 from __future__ import annotations
@@ -121,7 +123,9 @@ WantedBy=sockets.target
 
 
 def units(settings: Settings, folder: str, command: str) -> dict[str, bytes]:
-    """File name -> content, for `folder`, where they lie; `command` is `gitguard` with its configuration, as a line of shell words."""
+    """File name -> content, for `folder`, where they lie; `command` is `gitguard` with its
+    configuration, as a line of shell words.
+    """
     keys, log = authorized_keys(settings), str(settings.paths.access_log)
     written = (str(settings.paths.state), os.path.dirname(log), os.path.dirname(keys))
     known = {

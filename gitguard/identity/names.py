@@ -1,5 +1,5 @@
-"""What can be a user's name, what looks like a key's fingerprint, and which names of repositories some program may take
-for one. Pure; plain dialect: the gate loads this file.
+"""What can be a user's name, what looks like a key's fingerprint, and which names of repositories some
+program may take for one. Pure; plain dialect: the gate loads this file.
 """
 
 _NAME_START = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
@@ -23,7 +23,8 @@ def is_fingerprint(key: str) -> bool:
 
 
 def fold(name: str) -> str:
-    """A repository's `name` without case, blanks around it and suffixes: what a program may take for the same name.
+    """A repository's `name` without case, blanks around it and suffixes: what a
+    program may take for the same name.
 
     The one fold there is: a database that folds ASCII alone would take `Ärger` and `ärger` for two.
     """

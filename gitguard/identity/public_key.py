@@ -90,7 +90,9 @@ def _fields(blob: bytes) -> list[bytes] | None:
 
 
 def _is_whole(type_: str, fields: list[bytes]) -> bool:
-    """Whether the fields after the type are those of such a key. Source: RFC 4253, 5656, 8709; PROTOCOL.u2f."""
+    """Whether the fields after the type are those of such a key. Source: RFC
+    4253, 5656, 8709; PROTOCOL.u2f.
+    """
     hardware = type_.startswith("sk-")
     if hardware:
         if not fields or not fields[-1]:

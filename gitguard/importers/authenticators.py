@@ -1,7 +1,8 @@
-"""Second factors of other programs: ~/.google_authenticator of pam_google_authenticator, users.oath of pam_oath.
+"""Second factors of other programs: ~/.google_authenticator of
+pam_google_authenticator, users.oath of pam_oath.
 
-Sources: google-authenticator-libpam's FILEFORMAT; oath-toolkit's "usersfile". Only time-based codes are taken: a counter
-would have to be kept in two places.
+Sources: google-authenticator-libpam's FILEFORMAT; oath-toolkit's "usersfile". Only time-based codes are
+taken: a counter would have to be kept in two places.
 """
 
 from __future__ import annotations

@@ -26,7 +26,9 @@ class ImportedFactor(Struct, frozen=True):
 
 
 class ImportedPerson(Struct, frozen=True):
-    """What one line says of one person. `login` as it stands there; `unsure`: an address, or what they call themselves."""
+    """What one line says of one person. `login` as it stands there; `unsure`: an address,
+    or what they call themselves.
+    """
 
     line: int
     login: str
@@ -53,9 +55,9 @@ class ImportedList(Struct, frozen=True):
 def name_of_login(login: str, aliases: Mapping[str, str], domains: Collection[str]) -> str:
     """The user's name for a login of another system: `Alice Doe` is alice.doe; "" for nobody.
 
-    An alias of the configuration comes first, whatever its letters' case. MUST: a login that holds an @ is unique in its
-    domain alone, so it counts by an alias or where `domains` ([web] login_domains, in small letters) name the domain:
-    or anyone who signs up as alice elsewhere would be our alice.
+    An alias of the configuration comes first, whatever its letters' case. MUST: a login that holds an @ is
+    unique in its domain alone, so it counts by an alias or where `domains` ([web] login_domains, in small
+    letters) name the domain: or anyone who signs up as alice elsewhere would be our alice.
     """
     if named := name_of_alias(login, aliases):
         return named
@@ -72,7 +74,9 @@ def name_of_alias(login: str, aliases: Mapping[str, str]) -> str:
 
 
 def _as_compared(login: str) -> str:
-    """MUST: only what is small and large of one letter is the same; the Kelvin sign is no k, though its small letter is."""
+    """MUST: only what is small and large of one letter is the same; the Kelvin sign is no
+    k, though its small letter is.
+    """
     words = " ".join(word for word in login.split(" ") if word)
     return "".join(c if c.lower().isascii() and not c.isascii() else c.lower() for c in words)
 

@@ -1,4 +1,6 @@
-"""Columns of other programs' lists that say who may not come in: a person who is not plainly active there is none here."""
+"""Columns of other programs' lists that say who may not come in: a person who is not
+plainly active there is none here.
+"""
 
 from __future__ import annotations
 

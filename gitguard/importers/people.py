@@ -15,8 +15,8 @@ from gitguard.importers.imported import ImportedList, ImportedPerson, Skipped
 from gitguard.importers.limits import is_limit, limited
 from gitguard.message.reasons import Refusal, readable
 
-# What a column holds -> its possible heads, the surest first: forges and directories name them so. Heads are compared in
-# small letters, with _ for blanks and hyphens.
+# What a column holds -> its possible heads, the surest first: forges and directories name them so. Heads are
+# compared in small letters, with _ for blanks and hyphens.
 _CALLED = ("nickname", "name")  # what someone calls themselves, as anyone may
 _HEADS = {
     "login": ("login", "username", "user_name", "samaccountname", "uid", "user", "handle", *_CALLED),
@@ -35,11 +35,13 @@ _OF_LIMITS = re.compile(
 
 
 def read_csv(data: bytes, at: int) -> ImportedList:
-    """One person a line; columns by their heads: a login (user, username, uid), email, keys, and what limits them.
+    """One person a line; columns by their heads: a login (user, username, uid),
+    email, keys, and what limits them.
 
-    Without a login the email's first part stands for it. Who is not plainly active at `at` (Unix seconds) is left out, and
-    so is each column that is not known. Raises Refusal("usage") for a head line that names no people, or a column that may
-    say who someone is, what key they have or whether they are blocked, and is not known.
+    Without a login the email's first part stands for it. Who is not plainly active at `at` (Unix seconds) is
+    left out, and so is each column that is not known. Raises Refusal("usage") for a head line that names no
+    people, or a column that may say who someone is, what key they have or whether they are blocked, and is
+    not known.
     """
     text, begins, separator = _table(_text(data))
     rows = csv.reader(io.StringIO(text, newline=None), delimiter=separator, strict=True)
@@ -76,7 +78,9 @@ def _nowhere_limited(
 
 
 def _table(text: str) -> tuple[str, int, str]:
-    """(the text from its head line on, the line of that, the separator): blank lines and a spreadsheet's `sep=;` come first."""
+    """(the text from its head line on, the line of that, the separator): blank lines and a
+    spreadsheet's `sep=;` come first.
+    """
     begins, separator = 1, ""
     while text:
         line, _, rest = text.partition("\n")
@@ -89,7 +93,9 @@ def _table(text: str) -> tuple[str, int, str]:
 
 
 class _Columns:
-    """Which column holds what. `login` and `email`: its place or None; `keys`: places; `limits`: (place, head)."""
+    """Which column holds what. `login` and `email`: its place or None; `keys`:
+    places; `limits`: (place, head).
+    """
 
     def __init__(self, heads: list[str], line: int) -> None:
         plain = [re.sub(r"[\s-]+", "_", head.strip().casefold()) for head in heads]
@@ -176,7 +182,8 @@ def _person(
 def _each_key(cell: str) -> list[str]:
     """The keys of one cell: a line each, with `;`, `,` or `|` between them, or one behind the other.
 
-    MUST: what stands before a key is never cut off it: it may be an option that limits the key, or `@revoked`.
+    MUST: what stands before a key is never cut off it: it may be an option that
+    limits the key, or `@revoked`.
     """
     parts = [part for line in cell.splitlines() for part in _BETWEEN_KEYS.split(line)]
     return [key for part in parts if part.strip() for key in _behind_each_other(part.split())]
@@ -205,7 +212,9 @@ def _has_more(text: str) -> bool:
 
 
 def read_map(data: bytes) -> dict[str, str]:
-    """Fingerprint -> login, of lines `FINGERPRINT LOGIN`. Raises Refusal("usage") with every fault's place."""
+    """Fingerprint -> login, of lines `FINGERPRINT LOGIN`. Raises
+    Refusal("usage") with every fault's place.
+    """
     found: dict[str, str] = {}
     faults = []
     for number, line in enumerate(_text(data).splitlines(), 1):

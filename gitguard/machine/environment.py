@@ -2,8 +2,9 @@
 
 PATH = "/usr/local/bin:/usr/bin:/bin"  # where our own programs look for Git and its helpers
 
-# These can load or run code in the shell or the loader before our first instruction. Mere tuning (MALLOC_ARENA_MAX,
-# GLIBC_TUNABLES) is the server's own business; PYTHON... is ignored by a launcher with -I. Source: ld.so(8), sh(1), bash(1).
+# These can load or run code in the shell or the loader before our first instruction. Mere tuning
+# (MALLOC_ARENA_MAX, GLIBC_TUNABLES) is the server's own business; PYTHON... is ignored by a launcher with -I.
+# Source: ld.so(8), sh(1), bash(1).
 _EARLY = ("BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "OPENSSL_CONF", "GCONV_PATH", "LOCPATH", "NLSPATH")
 _EARLY_PREFIXES = ("LD_", "BASH_FUNC_")
 EARLY_SOURCES = (

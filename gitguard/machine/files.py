@@ -26,7 +26,8 @@ def temporary_file(folder: str, prefix: str) -> tuple[int, str]:
 def replace(path: str, data: bytes, mode: int) -> bool:
     """Put `data` at `path` in one step, by rename within its folder; False if it was there already.
 
-    Raises Refusal("store-unavailable") that names the file or folder which cannot be written: a machine's fault.
+    Raises Refusal("store-unavailable") that names the file or folder which cannot
+    be written: a machine's fault.
     """
     try:
         with open(path, "rb") as file:

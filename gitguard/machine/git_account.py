@@ -104,7 +104,9 @@ def check_owner(config: str, name: str) -> None:
 
 
 def account_fault(name: str, state: str) -> str:
-    """Why `name` cannot be the Git account of the installation with the state folder `state`; "" if it can."""
+    """Why `name` cannot be the Git account of the installation with the state
+    folder `state`; "" if it can.
+    """
     try:
         entry = pwd.getpwnam(name)
     except KeyError:

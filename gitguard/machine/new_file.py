@@ -1,8 +1,10 @@
-"""A file that an admin names on the command line, and that stands under its name when it is whole, and not before.
+"""A file that an admin names on the command line, and that stands under its name when
+it is whole, and not before.
 
-It is written without a name, or where the file system knows no such thing under one of its own beside the place. What gives it
-the name has the rights of who typed, while the command itself becomes the Git account: a process of its own that does this one
-thing. It goes with the command, however that ends, and takes what has no right to stay along.
+It is written without a name, or where the file system knows no such thing under one of its own beside the
+place. What gives it the name has the rights of who typed, while the command itself becomes the Git account: a
+process of its own that does this one thing. It goes with the command, however that ends, and takes what has
+no right to stay along.
 """
 
 from __future__ import annotations

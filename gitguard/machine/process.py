@@ -43,7 +43,8 @@ def is_ancestor(pid: int, started: int, of_pid: int) -> bool:
 def seconds_since_login(pid: "int | str", boot_seconds: int) -> "int | None":
     """How long ago the sshd process above `pid` began, which serves one login; None where there is none.
 
-    Many commands may follow one login (ControlMaster). `boot_seconds`: now, in seconds since the machine booted.
+    Many commands may follow one login (ControlMaster). `boot_seconds`: now, in
+    seconds since the machine booted.
     """
     try:
         current = parent_and_start(pid)[0]

@@ -1,8 +1,8 @@
 """Making folders and files for an installation, as root or not.
 
-MUST: root never works below a folder that someone else may change. Where every folder on the way is root's, root
-makes the new one and gives it away by its handle; anywhere else the Git account makes it itself. What is there
-already keeps its owner.
+MUST: root never works below a folder that someone else may change. Where every folder on the way is root's,
+root makes the new one and gives it away by its handle; anywhere else the Git account makes it itself. What is
+there already keeps its owner.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def folder(path: str, account: str, *, owner: str, mode: int) -> bool:
 
 
 def file(path: str, data: bytes, account: str, *, mode: int) -> bool:
-    """Put `data` at `path`, as root only where root alone owns the folder; whether it changed. Raises Refusal."""
+    """Put `data` at `path`, as root only where root alone owns the folder;
+    whether it changed. Raises Refusal.
+    """
     if os.geteuid() != 0 or not fault_on_the_way(os.path.dirname(path), 0):
         return replace(path, data, mode)
     before = _read(path, account)

@@ -1,7 +1,8 @@
 """Files that an admin names on the command line, opened with the rights that the way to them deserves.
 
-MUST: root follows nobody else. Where someone other than root, or than the person who typed through sudo, could put
-something else in the way, the file is opened as the Git account, which could have read or written it anyway.
+MUST: root follows nobody else. Where someone other than root, or than the person who typed
+through sudo, could put something else in the way, the file is opened as the Git account, which
+could have read or written it anyway.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _MOST_LINKS = 40  # as many as the kernel follows
 
 
 def read_as_caller(path: str, account: str, most: int) -> bytes:
-    """The file at `path`, whole; `-` is stdin. Raises Refusal("usage") naming it, for one of more than `most` bytes too.
+    """The file at `path`, whole; `-` is stdin. Raises Refusal("usage") naming it, for one
+    of more than `most` bytes too.
 
     A bound refuses, it never cuts: the rest of a list would be people who were never looked at.
     """
@@ -83,7 +85,9 @@ def rights_for(path: str, account: str) -> Iterator[None]:
 
 
 def _is_own_way(path: str) -> bool:
-    """Whether everything on the way to `path`, each link and what it leads over, belongs to root or the person at the keyboard alone."""
+    """Whether everything on the way to `path`, each link and what it leads over, belongs to root or the
+    person at the keyboard alone.
+    """
     trusted = {0}
     if (typed_by := number(os.environ.get("SUDO_UID", ""), 1 << 32)) is not None:
         trusted.add(typed_by)

@@ -18,7 +18,9 @@ def clock(at: int, now: int) -> str:
 
 
 def duration(seconds: int) -> str:
-    """`seconds` in its largest fitting unit, whole: `47 minutes`, `1 hour`; two units up to a day: `2 hours 5 minutes`."""
+    """`seconds` in its largest fitting unit, whole: `47 minutes`, `1 hour`; two units up
+    to a day: `2 hours 5 minutes`.
+    """
     seconds = max(seconds, 0)
     for position, (size, name) in enumerate(_UNITS):
         if seconds >= size or size == 1:

@@ -119,9 +119,11 @@ def printable(text: str, most: int = 200) -> str:
 
 
 def readable(text: str, most: int = 200) -> str:
-    """`text` with its letters, whatever their script, at most `most` characters: for what an admin wrote or named.
+    """`text` with its letters, whatever their script, at most `most` characters: for
+    what an admin wrote or named.
 
-    Control characters, direction marks, what is not a character and line breaks become `?`: nothing moves a cursor.
+    Control characters, direction marks, what is not a character and line breaks become
+    `?`: nothing moves a cursor.
     """
     shown = "".join(c if c.isprintable() else "?" for c in text[:most])
     return shown + "..." if len(text) > most else shown

@@ -1,4 +1,5 @@
-"""Every sentence of a refusal, keyed by reason. Ours are plain ASCII; what an admin wrote or named keeps its letters.
+"""Every sentence of a refusal, keyed by reason. Ours are plain ASCII; what an admin
+wrote or named keeps its letters.
 
 The first line names the cause and the way out and ends in the bracketed reason, since some clients
 show only that line; what follows stays within `LONGEST_BYTES`. Client text is made printable here.
@@ -47,10 +48,12 @@ class ServerAddress:
 
 
 class RefusalContext:
-    """What one refusal may mention: the server, who asks for what, and what is known of sessions. Unknown values stay empty.
+    """What one refusal may mention: the server, who asks for what, and what is known of
+    sessions. Unknown values stay empty.
 
-    `words` is what was typed behind `2fa`, quoted, for trying again. `page`: the web page of this request, `number`: its
-    number there. `others`: (key, network) of live sessions of the same user elsewhere. `ended_at` and `now`: Unix seconds.
+    `words` is what was typed behind `2fa`, quoted, for trying again. `page`: the web page of this request,
+    `number`: its number there. `others`: (key, network) of live sessions of the same user elsewhere.
+    `ended_at` and `now`: Unix seconds.
     """
 
     def __init__(
@@ -99,7 +102,9 @@ class RefusalContext:
         return f"push to {name}" if self.operation == "push" else f"read {name}"
 
     def way(self, words: str) -> str:
-        """The page, where there is one, and the line to paste: `open https://HOST/verify/ID or run: ssh -T git@HOST 2fa verify`."""
+        """The page, where there is one, and the line to paste: `open https://HOST/verify/ID or run:
+        ssh -T git@HOST 2fa verify`.
+        """
         line = self.server.ssh(words)
         return f"open {self.page} or run: {line}" if self.page else line
 

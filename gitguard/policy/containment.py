@@ -7,7 +7,9 @@ from functools import cache
 
 @cache
 def lies_within(inner: str, outer: str) -> bool:
-    """Whether whatever fits the pattern `inner` fits `outer` too. Sometimes no where it does; never yes where it does not."""
+    """Whether whatever fits the pattern `inner` fits `outer` too. Sometimes no where it does;
+    never yes where it does not.
+    """
     return _parts_within(tuple(inner.split("/")), tuple(outer.split("/")))
 
 

@@ -1,7 +1,8 @@
 """Patterns for names of repositories and refs. Pure; plain dialect: gate and hook load this file.
 
-`*` stands for any characters within one part of a path, `**` as a part of its own for any number of parts: `team/*`
-fits `team/app` and not `team/app/x`; `team/**` fits both, and not `team`; `**/docs` fits `docs` and `a/b/docs`.
+`*` stands for any characters within one part of a path, `**` as a part of its own for any number
+of parts: `team/*` fits `team/app` and not `team/app/x`; `team/**` fits both, and not `team`;
+`**/docs` fits `docs` and `a/b/docs`.
 """
 
 HEADS = "refs/heads/"

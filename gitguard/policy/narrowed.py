@@ -1,6 +1,8 @@
-"""A policy for one person, from one address, at one moment: for who asks about thousands of repositories. Pure.
+"""A policy for one person, from one address, at one moment: for who asks about
+thousands of repositories. Pure.
 
-Of two repositories that fit the same patterns, and demand the same by themselves, the same is required: asked once.
+Of two repositories that fit the same patterns, and demand the same by themselves, the
+same is required: asked once.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from gitguard.policy.situation import KNOWN, Policy, Situation
 
 
 class _Rules(Rules):
-    """Of some rules those that may match anyone who is asked about; they are taken apart once, and not at each question."""
+    """Of some rules those that may match anyone who is asked about; they are taken apart
+    once, and not at each question.
+    """
 
     __slots__ = ("_all", "_by_first", "_everywhere", "_fitting")
 
@@ -45,7 +49,9 @@ class _Rules(Rules):
         return self._all
 
     def fitting(self, repository: str) -> tuple[int, ...]:
-        """The places of the rules whose patterns the repository fits; what else decides is the same for all repositories."""
+        """The places of the rules whose patterns the repository fits; what else decides is
+        the same for all repositories.
+        """
         if repository not in self._fitting:
             found = []
             for place, (beginnings, patterns, holds) in (
@@ -66,7 +72,9 @@ class _Rules(Rules):
 
 
 class _Policy(Policy):
-    """It remembers its answers. MUST: everything that an answer depends on, and that differs, is in the key."""
+    """It remembers its answers. MUST: everything that an answer depends on, and
+    that differs, is in the key.
+    """
 
     __slots__ = ("_answered", "_narrowed", "about")
 

@@ -1,8 +1,10 @@
-"""As what a ref is judged: by every name that it can stand for, since Git looks a name up by a list of places. Pure.
+"""As what a ref is judged: by every name that it can stand for, since Git looks a name
+up by a list of places. Pure.
 
-Source: gitrevisions(7), "Specifying Revisions"; git's refs.c, ref_rev_parse_rules: what is asked for as NAME is the first
-that is there of refs/NAME, refs/tags/NAME, refs/heads/NAME, refs/remotes/NAME, refs/remotes/NAME/HEAD. So a tag `main` or a ref
-refs/release/1 is what everyone gets who asks for the branch of that name, and a tag `origin/main` in every clone. Plain dialect: the hook loads this file.
+Source: gitrevisions(7), "Specifying Revisions"; git's refs.c, ref_rev_parse_rules: what is asked for as NAME
+is the first that is there of refs/NAME, refs/tags/NAME, refs/heads/NAME, refs/remotes/NAME,
+refs/remotes/NAME/HEAD. So a tag `main` or a ref refs/release/1 is what everyone gets who asks for the branch
+of that name, and a tag `origin/main` in every clone. Plain dialect: the hook loads this file.
 """
 
 from gitguard.policy.glob import fits
@@ -18,9 +20,11 @@ REMOTES = ("origin", "upstream")  # as nearly every clone calls where it came fr
 
 
 def names_of(ref: str, rules: "list[Any]") -> "tuple[str, ...]":
-    """The names that `ref` is judged by beside its own, under the `rules` that may apply; EVERY alone for any ref.
+    """The names that `ref` is judged by beside its own, under the `rules` that may
+    apply; EVERY alone for any ref.
 
-    Where the rule that it meets first names its own folder (`refs/tags/v*` a tag), that was written for it, and speaks alone.
+    Where the rule that it meets first names its own folder (`refs/tags/v*` a tag), that was
+    written for it, and speaks alone.
     """
     if ref == EVERY or ref.startswith(_REPLACE):
         return (EVERY,)
@@ -52,7 +56,9 @@ def names_of(ref: str, rules: "list[Any]") -> "tuple[str, ...]":
 
 
 def keeps_out(ref: str, pattern: str) -> bool:
-    """Whether no ref that fits `pattern` can be made where `ref` is: a file in the place of its folder, or the other way round."""
+    """Whether no ref that fits `pattern` can be made where `ref` is: a file in the place of its
+    folder, or the other way round.
+    """
     star = pattern.find("*")
     if star < 0:
         return pattern.startswith(ref + "/") or ref.startswith(pattern + "/")

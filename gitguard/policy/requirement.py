@@ -1,6 +1,7 @@
 """What applies to one request: nothing, or a verification no older than a lifetime.
 
-One function reads the table of `enforcement` (docs/reference.md, "What decides"); situation.py asks it for everyone. Plain dialect: the gate loads this file.
+One function reads the table of `enforcement` (docs/reference.md, "What decides"); situation.py asks it for
+everyone. Plain dialect: the gate loads this file.
 """
 
 OPERATIONS = ("read", "push")
@@ -18,10 +19,10 @@ TOGGLE_OFFERED = {"off": True, "rules": False, "opt-in": True, "enforced": False
 class Requirement:
     """A verification no older than `lifetime_seconds`, or none (`lifetime_seconds is None`).
 
-    `because` names what made it: `enforcement`, `toggle`, `always`, `borrows:NAME`, joined by `+`;
-    empty when nothing requires. `depends_on_refs`: some refs may demand more than this, which the hook finds out
-    when it knows them. `refs`: (ref, rule) of what a ref rule requires: refs in the hook, patterns at the gate. `rule`: the
-    rule that decided, "" for none; `exempt`: whether it takes this user out.
+    `because` names what made it: `enforcement`, `toggle`, `always`, `borrows:NAME`, joined by `+`; empty when
+    nothing requires. `depends_on_refs`: some refs may demand more than this, which the hook finds out when it
+    knows them. `refs`: (ref, rule) of what a ref rule requires: refs in the hook, patterns at the gate.
+    `rule`: the rule that decided, "" for none; `exempt`: whether it takes this user out.
     """
 
     __slots__ = ("because", "depends_on_refs", "exempt", "lifetime_seconds", "refs", "rule")
@@ -80,7 +81,9 @@ def base_of(enforcement: str, default_lifetime_seconds: int) -> Requirement:
 def toggle_of(
     enforcement: str, default_lifetime_seconds: int, operation: str, toggle: "tuple[str, int | None]"
 ) -> Requirement:
-    """What a repository's toggle, (require, lifetime in seconds or None), adds; the default caps its lifetime."""
+    """What a repository's toggle, (require, lifetime in seconds or None), adds;
+    the default caps its lifetime.
+    """
     require, lifetime = toggle
     if not _TOGGLE_COUNTS.get(enforcement, True) or not toggle_requires(require, operation):
         return NOTHING

@@ -1,14 +1,17 @@
-"""The server admin's rules: which one is the first that matches. Pure; plain dialect: gate and hook load this file.
+"""The server admin's rules: which one is the first that matches. Pure; plain dialect:
+gate and hook load this file.
 
-A rule is a tuple, as the configuration's compiled form holds it (config/compile.py makes it); its places are named below.
+A rule is a tuple, as the configuration's compiled form holds it (config/compile.py makes
+it); its places are named below.
 
-`kind` is `require`, `free` or `exempt`; `lifetime` seconds or None; `repositories` (beginnings, patterns, what a name must hold to fit each), `refs` patterns,
-`operations` words, each empty for "any"; `users` None or (names, groups), names sorted and between line breaks; `networks` (version, prefix, shift) each;
-`since` and `until` Unix seconds or None, the second not included.
+`kind` is `require`, `free` or `exempt`; `lifetime` seconds or None; `repositories` (beginnings, patterns,
+what a name must hold to fit each), `refs` patterns, `operations` words, each empty for "any"; `users` None or
+(names, groups), names sorted and between line breaks; `networks` (version, prefix, shift) each; `since` and
+`until` Unix seconds or None, the second not included.
 
-A thousand of them are not all read for one request: they are parted by what can rule out many at once (`Rules`).
-MUST: where identity, address or repository is unknown, a condition on it counts as met for a rule that requires and as
-unmet for one that does not.
+A thousand of them are not all read for one request: they are parted by what can rule out many at once
+(`Rules`). MUST: where identity, address or repository is unknown, a condition on it counts as met for a rule
+that requires and as unmet for one that does not.
 """
 
 import marshal
@@ -27,7 +30,8 @@ FEW_NAMES = 16  # a rule with more names than that is not kept once for each of 
 
 
 class Asked:
-    """Who asks for what, as rules look at it. `user`, `repository`: "" where unknown; `number`: the address, None likewise.
+    """Who asks for what, as rules look at it. `user`, `repository`: "" where unknown;
+    `number`: the address, None likewise.
 
     `member` remembers of which groups the user is one: they may be large, and many rules may name one group.
     """
@@ -45,11 +49,13 @@ class Asked:
 
 
 class Rules:
-    """All rules, in parts that are read only when they may matter: each part's bytes hold (place, rule) of its rules.
+    """All rules, in parts that are read only when they may matter: each part's bytes
+    hold (place, rule) of its rules.
 
-    `by_user`: name -> the part of the rules that name nobody but a few people, for each of them. `parts`: (operations,
-    users, networks, bytes): the rules with these very conditions. MUST: leaving a part out answers no question, it only
-    leaves out rules that `matches` would pass over; what is unknown of a request leaves nothing out.
+    `by_user`: name -> the part of the rules that name nobody but a few people, for each of them. `parts`:
+    (operations, users, networks, bytes): the rules with these very conditions. MUST: leaving a part out
+    answers no question, it only leaves out rules that `matches` would pass over; what is unknown of a request
+    leaves nothing out.
     """
 
     __slots__ = ("_by_user", "_parts", "count", "has_refs", "last_since")
@@ -59,7 +65,9 @@ class Rules:
     last_since: int
 
     def __init__(self, compiled: "tuple[Any, ...]" = ()) -> None:
-        """`compiled` is what `parted` made; `has_refs`: whether any rule has refs; `last_since`: when the last one begins, or 0."""
+        """`compiled` is what `parted` made; `has_refs`: whether any rule has refs; `last_since`:
+        when the last one begins, or 0.
+        """
         self.count, self.has_refs, self.last_since, self._by_user, self._parts = compiled or (
             0,
             False,
@@ -129,7 +137,8 @@ def parted(rules: "tuple[Any, ...]") -> "tuple[Any, ...]":
 def candidates(rules: Rules, groups: "dict[str, str]", asked: Asked) -> "tuple[list[Any], bool]":
     """(every rule that can be the first to match, by its refs too; whether none of them may match).
 
-    Without refs in play that is one rule, or none at all; what stands behind a rule that matches any ref cannot be first.
+    Without refs in play that is one rule, or none at all; what stands behind a rule that
+    matches any ref cannot be first.
     """
     found: list[Any] = []
     operation, repository = asked.operation, asked.repository

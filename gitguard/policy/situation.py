@@ -1,7 +1,8 @@
-"""One request as policy sees it, and what the policy requires of it. Pure; plain dialect: gate and hook load this file.
+"""One request as policy sees it, and what the policy requires of it. Pure; plain dialect:
+gate and hook load this file.
 
-Every place that asks what applies builds a Situation and asks `Policy.demands`: gate, hook, `explain`, who judges
-running transfers again, and what a person is told about themselves. So they cannot differ.
+Every place that asks what applies builds a Situation and asks `Policy.demands`: gate, hook, `explain`, who
+judges running transfers again, and what a person is told about themselves. So they cannot differ.
 """
 
 from gitguard.policy.requirement import NOTHING, Requirement, base_of, strictest, toggle_of
@@ -17,12 +18,13 @@ KNOWN, UNKNOWN, PASSED = "known", "unknown", "passed"
 class Situation:
     """Values only. `repository` is the demand of the one that is asked for.
 
-    `what` is `known` (a repository of the store's), `unknown` (a name that only the program behind the gate may know)
-    or `passed` (another command handed on to it). `operation` is read, push or "". `borrows` and `lends`: the demands
-    of the repositories whose objects it uses, and of those that use its. `elsewhere`: the shortest lifetime that any
-    repository requires for the operation, None if none does; looked at for `unknown` alone. `refs`: (old, new, name) of
-    each update, empty where they are not known yet, as at the gate. `hooked`: our hook will judge the refs of this push;
-    where it will not (LFS, names that only a program knows), ref rules that demand count as met and others as unmet.
+    `what` is `known` (a repository of the store's), `unknown` (a name that only the program behind the gate
+    may know) or `passed` (another command handed on to it). `operation` is read, push or "". `borrows` and
+    `lends`: the demands of the repositories whose objects it uses, and of those that use its. `elsewhere`:
+    the shortest lifetime that any repository requires for the operation, None if none does; looked at for
+    `unknown` alone. `refs`: (old, new, name) of each update, empty where they are not known yet, as at the
+    gate. `hooked`: our hook will judge the refs of this push; where it will not (LFS, names that only a
+    program knows), ref rules that demand count as met and others as unmet.
     """
 
     __slots__ = (
@@ -95,8 +97,9 @@ class Policy:
             return strictest(requires, Requirement(self.lifetime_seconds, "pass-command"))
         requires = strictest(self._alone(s, s.operation or "push", s.repository), self._always(s))
         if s.what == UNKNOWN:
-            # Anyone who has no session must not learn from a downstream program's own answer which of the names that
-            # we do not know are there; and one of them may be another name of a repository that requires.
+            # Anyone who has no session must not learn from a downstream program's own answer which of the
+            # names that we do not know are there; and one of them may be another name of a repository
+            # that requires.
             if self.enforcement == "off" or s.elsewhere is None or requires.exempt:
                 return requires
             return strictest(requires, Requirement(s.elsewhere, "unknown-name"))
@@ -131,8 +134,9 @@ class Policy:
     ) -> Requirement:
         """What base, rules and toggle require of `operation` on one repository.
 
-        By what is known of the refs (docs/policy.md): the hook knows them, and each is judged by itself; the gate of a push
-        that our hook will see requires what any ref would need; where nobody will look, every rule counts that may be met.
+        By what is known of the refs (docs/policy.md): the hook knows them, and each is judged by itself; the
+        gate of a push that our hook will see requires what any ref would need; where nobody will look, every
+        rule counts that may be met.
         """
         name, require, lifetime = demand
         added = toggle_of(self.enforcement, self.lifetime_seconds, operation, (require, lifetime))
@@ -187,7 +191,9 @@ class Policy:
         *,
         open_end: bool,
     ) -> Requirement:
-        """In the hook: every ref is judged by every name that it can stand for; the strictest counts for all."""
+        """In the hook: every ref is judged by every name that it can stand for;
+        the strictest counts for all.
+        """
         from gitguard.policy.ref_names import EVERY, keeps_out, names_of
 
         answers, refs = [], []
@@ -233,8 +239,8 @@ class Policy:
         return Requirement(shortest, "+".join(dict.fromkeys(causes)), rule=rule)
 
     def _whatever_refs(self, rules: "list[Any]", added: Requirement) -> Requirement:
-        """Before the refs are known: required only if every first match that they could bring requires; then the
-        longest lifetime counts, since the hook judges exactly.
+        """Before the refs are known: required only if every first match that they could bring requires; then
+        the longest lifetime counts, since the hook judges exactly.
         """
         answers = [self._answer(rule, added) for rule in rules]
         if len(answers) == 1:

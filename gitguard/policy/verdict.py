@@ -5,7 +5,8 @@ from gitguard.session.credential import BY_KEY
 
 
 class Freshness:
-    """How recently someone verified: `session` is the 2FA session's number or 0, `age_seconds` None for no session.
+    """How recently someone verified: `session` is the 2FA session's number or 0,
+    `age_seconds` None for no session.
 
     `session` is BY_KEY where no session but the hardware key itself proved it, at its login.
     `limit_seconds` is the session's own limit, None for none. A session brings it (gate), or a grant (hook).
@@ -19,7 +20,8 @@ class Freshness:
         self.limit_seconds = limit_seconds
 
     def lasts(self, lifetime_seconds: int) -> int:
-        """Seconds for which it still counts under this lifetime, 0 for none: the one place where an age is judged.
+        """Seconds for which it still counts under this lifetime, 0 for none: the one
+        place where an age is judged.
 
         MUST: a verification that lies in the future counts for nothing.
         """

@@ -1,7 +1,8 @@
-"""What adopting does on disk: what stands in the way, what is mended, the hook that was there kept, ours put in.
+"""What adopting does on disk: what stands in the way, what is mended, the hook that
+was there kept, ours put in.
 
-MUST: what is adopted does at the next push what it did before, with the same output; what cannot be kept so is
-refused and named. Everything here can be asked without doing it (`--dry-run`), with the same answers.
+MUST: what is adopted does at the next push what it did before, with the same output; what cannot be kept so
+is refused and named. Everything here can be asked without doing it (`--dry-run`), with the same answers.
 """
 
 from __future__ import annotations

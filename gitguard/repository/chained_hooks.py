@@ -1,9 +1,10 @@
 """The other pre-receive hooks of a repository: which of them run, and whether they may.
 
-A pre-receive that was there before gitguard lies in `hooks.kept/`, under its own name, with links to everything
-that lay beside it: so `$0`, `$(dirname "$0")` and `$0.d` mean what they meant. `hooks/pre-receive.d/` is run by us
-unless it was there before (then it was the kept hook's to run, or nobody's): `LEFT_ALONE` marks that. One judgement
-for the hook itself, `repo adopt`, `repo list` and doctor. Plain dialect: the hook loads this file.
+A pre-receive that was there before gitguard lies in `hooks.kept/`, under its own name, with links to
+everything that lay beside it: so `$0`, `$(dirname "$0")` and `$0.d` mean what they meant.
+`hooks/pre-receive.d/` is run by us unless it was there before (then it was the kept hook's to run, or
+nobody's): `LEFT_ALONE` marks that. One judgement for the hook itself, `repo adopt`, `repo list` and doctor.
+Plain dialect: the hook loads this file.
 """
 
 import posix
@@ -18,7 +19,9 @@ LEFT_ALONE = "hooks/pre-receive.d.left-alone"
 
 
 def to_run(directory: str) -> "list[str]":
-    """The hooks that run after ours, in order, relative to `directory`. As in Git, only executable ones run."""
+    """The hooks that run after ours, in order, relative to `directory`. As in
+    Git, only executable ones run.
+    """
     found = [KEPT] if _is_run(directory, KEPT) else []
     if not _exists(f"{directory}/{LEFT_ALONE}"):
         found += [

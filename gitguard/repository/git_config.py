@@ -1,4 +1,5 @@
-"""What Git reads of one setting for a repository: asked of Git itself, and only where a file that it reads may name it.
+"""What Git reads of one setting for a repository: asked of Git itself, and only where a
+file that it reads may name it.
 
 Plain dialect: gate and hook load this file.
 """

@@ -1,7 +1,8 @@
-"""Which refs an update of a repository really moves: Git writes through symbolic ones, and names only the first.
+"""Which refs an update of a repository really moves: Git writes through symbolic
+ones, and names only the first.
 
-What a hook of the repository may move, or what cannot be read, is EVERY ref. (As what a ref is looked up afterwards:
-policy/ref_names.py.)
+What a hook of the repository may move, or what cannot be read, is EVERY ref. (As what a ref is looked up
+afterwards: policy/ref_names.py.)
 
 Plain dialect: the hook loads this file.
 """
@@ -21,7 +22,8 @@ _MOST_LINKS = 5  # as Git follows them
 def moved_by(
     updates: "tuple[tuple[str, str, str], ...]", directory: str, git_configs: "tuple[str, ...]"
 ) -> "tuple[tuple[str, str, str], ...]":
-    """`updates`, with all that they move beside what they name. `git_configs`: the files of system and account that Git reads.
+    """`updates`, with all that they move beside what they name. `git_configs`: the files of
+    system and account that Git reads.
 
     Raises Refusal("malformed-command") for a name that leads elsewhere, cannot be read or does not end.
     """
@@ -46,8 +48,9 @@ def stored_otherwise(directory: str) -> bool:
 def refs_of_proc_receive(directory: str, git_configs: "tuple[str, ...]") -> "tuple[str, ...]":
     """Beginnings of refs that a proc-receive hook is given instead of being moved: it moves what it likes.
 
-    The letters before a colon (which kinds of update) and what is taken out again by `!` make it only narrower, so they
-    are passed over; where Git does not say, it is every ref. Source: git-config(1), receive.procReceiveRefs.
+    The letters before a colon (which kinds of update) and what is taken out again by `!` make it
+    only narrower, so they are passed over; where Git does not say, it is every ref. Source:
+    git-config(1), receive.procReceiveRefs.
     """
     if not may_name(files_of(directory, git_configs), PROC_RECEIVE):
         return ()
@@ -66,7 +69,8 @@ def refs_of_proc_receive(directory: str, git_configs: "tuple[str, ...]") -> "tup
 def with_targets(
     updates: "tuple[tuple[str, str, str], ...]", directory: str
 ) -> "tuple[tuple[str, str, str], ...]":
-    """`updates`, with the refs that symbolic ones among them stand for: Git writes through them, and names only the first.
+    """`updates`, with the refs that symbolic ones among them stand for: Git writes through
+    them, and names only the first.
 
     Raises Refusal("malformed-command") for one that cannot be read or does not end.
     """
@@ -87,7 +91,8 @@ def with_targets(
 def with_tags(
     updates: "tuple[tuple[str, str, str], ...]", directory: str
 ) -> "tuple[tuple[str, str, str], ...]":
-    """`updates`, with the tags beside which a branch of the same name is put: `git clone -b NAME` takes the branch.
+    """`updates`, with the tags beside which a branch of the same name is put: `git
+    clone -b NAME` takes the branch.
 
     Raises Refusal("malformed-command") where it cannot be known which tags there are.
     """
@@ -135,8 +140,8 @@ def _is_file(path: str) -> bool:
 def _target(directory: str, ref: str) -> str:
     """What `ref` stands for, "" if it is not symbolic. Raises Refusal.
 
-    MUST: the name is the client's, and Git checks it only after this hook: it leads nowhere but below `refs/`, and what
-    it finds there is a file or a link, which is not followed.
+    MUST: the name is the client's, and Git checks it only after this hook: it leads nowhere but below
+    `refs/`, and what it finds there is a file or a link, which is not followed.
     """
     if any(part in ("", ".", "..") for part in ref.split("/")):
         raise Refusal("malformed-command", f"{ref} is not a ref's name")

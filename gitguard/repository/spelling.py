@@ -14,8 +14,9 @@ def name_of(spelled: str, roots: "tuple[tuple[str, str], ...]") -> "tuple[str, s
 
     A root is (as configured, resolved), both absolute; a path may begin with either.
 
-    The resolved root is the one that an absolute path began with, "" where the spelling leaves it open. Raises Refusal("no-such-repository") for what can be no repository: empty, a leading `-` or `~`,
-    `.` or `..`, a folder inside a repository (`a.git/x`), control or non-UTF-8 characters.
+    The resolved root is the one that an absolute path began with, "" where the spelling leaves it open.
+    Raises Refusal("no-such-repository") for what can be no repository: empty, a leading `-` or `~`, `.` or
+    `..`, a folder inside a repository (`a.git/x`), control or non-UTF-8 characters.
     """
     if not spelled or len(spelled) > LONGEST or spelled[0] in "-~":
         raise _none(spelled)
@@ -45,10 +46,11 @@ def name_of(spelled: str, roots: "tuple[tuple[str, str], ...]") -> "tuple[str, s
 
 
 def from_home(spelled: str, home: str, roots: "tuple[tuple[str, str], ...]") -> str:
-    """The name that a relative `spelled` means below a root when it counts from `home`, "" if it means none there.
+    """The name that a relative `spelled` means below a root when it counts from
+    `home`, "" if it means none there.
 
-    Git without gitguard starts in the account's home, so `repos/old.git` is what remotes say where the root is
-    `~/repos`.
+    Git without gitguard starts in the account's home, so `repos/old.git` is what remotes say
+    where the root is `~/repos`.
     """
     if not spelled or spelled[0] == "/":
         return ""

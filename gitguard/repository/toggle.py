@@ -1,7 +1,8 @@
 """A repository's toggle: what its admins demand, and who they are.
 
-A toggle can only tighten what the server requires, and never falls below the floor that the admin set
-for the repository. Each change and its audit record are one transaction; who may call, and with which proof, is asked before (`may_administer`) and by the caller.
+A toggle can only tighten what the server requires, and never falls below the floor that the admin set for the
+repository. Each change and its audit record are one transaction; who may call, and with which proof, is asked
+before (`may_administer`) and by the caller.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ def read_lifetime(settings: Settings, word: str) -> int | None:
 def set_require(
     tx: Writing, settings: Settings, name: str, word: str, at: int, actor: str, *, floor: bool = False
 ) -> ToggleChange:
-    """Set what is required; with `floor` as the server's admin. Raises Refusal("usage", "forbidden" or "no-such-repository")."""
+    """Set what is required; with `floor` as the server's admin. Raises Refusal("usage",
+    "forbidden" or "no-such-repository").
+    """
     repository = known(tx, settings, name)
     wanted = read_require(word)
     if not floor and TOGGLES.index(wanted) < TOGGLES.index(repository.floor_require):

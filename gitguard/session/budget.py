@@ -1,7 +1,8 @@
-"""What a key alone may cause in an hour: records of the trail that take no code. Anyone who has a copy of it fills nothing.
+"""What a key alone may cause in an hour: records of the trail that take no code. Anyone who
+has a copy of it fills nothing.
 
-A file for each user and credential in the state folder holds the hour and the count. Ask inside the transaction of what it
-allows: there, nobody else counts at the same time.
+A file for each user and credential in the state folder holds the hour and the count. Ask inside the
+transaction of what it allows: there, nobody else counts at the same time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ MOST = 30
 
 
 def retry_at(state: str, user: str, credential: str, at: int) -> int | None:
-    """Count one more at `at` (Unix seconds); None if allowed, else when the next is. If it cannot count, None."""
+    """Count one more at `at` (Unix seconds); None if allowed, else when the next
+    is. If it cannot count, None.
+    """
     folder = f"{state}/{FOLDER}"
     name = blake2b(f"{user}\n{credential}".encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
     hour, count = at // SECONDS, 0

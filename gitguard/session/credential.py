@@ -1,7 +1,8 @@
 """What someone asked with: an SSH key today; a browser, an HTTP login or a local account later.
 
-A user has several; sessions, failures and near misses hang on the one that asked. Written down it is one text:
-an SSH key's fingerprint, anything else with its kind in front. Plain dialect: gate and hook load this file.
+A user has several; sessions, failures and near misses hang on the one that asked. Written down
+it is one text: an SSH key's fingerprint, anything else with its kind in front. Plain dialect:
+gate and hook load this file.
 """
 
 from gitguard.identity.names import is_fingerprint
@@ -24,7 +25,9 @@ KINDS = {SSH_KEY: is_fingerprint, "web": _is_word, "http": _is_word, "uid": _is_
 
 
 class Credential:
-    """`kind` is one of `KINDS`, `id` tells it from others of its kind: a fingerprint, a browser session, a login, a uid."""
+    """`kind` is one of `KINDS`, `id` tells it from others of its kind: a fingerprint, a
+    browser session, a login, a uid.
+    """
 
     __slots__ = ("id", "kind")
 

@@ -21,7 +21,8 @@ _FIELDS = 11
 
 
 class Grant:
-    """What the gate knew. `kind` is `push`, or `break-glass` for maintenance, whose `user` is the admin who began it.
+    """What the gate knew. `kind` is `push`, or `break-glass` for maintenance, whose
+    `user` is the admin who began it.
 
     `session` is the 2FA session's number or 0, `age_seconds` its age then or -1.
     """

@@ -1,15 +1,12 @@
-"""Pending requests: what was refused because it needs a verification, so that its person can be shown it and answer it.
+"""Pending requests: what was refused for want of a verification, for its person to see and answer.
 
-Each is a file in one folder below the state folder. One that a refusal notes is a file for each user, credential, network
-and repository, kept for an hour. One that a gate or hook holds open, until its person has verified, has a second file of
-that process, which counts while that very process lives. Both are one record, `PendingRequest`.
+One record, `PendingRequest`, in files of one folder. A refusal notes one for each user, credential, network
+and repository, kept for an hour. A gate or hook that holds a push until its person has verified has a second
+file, of its process, which counts while that process lives. Files, not rows: the gate never writes the store.
 
-A request's id is random and short, so that its link fits a line of the terminal; it is what RFC 8628 calls a verification
-URI. Its number is what the field calls number matching: the page asks for it, the terminal shows it. MUST: neither carries
-authority, and a record decides nothing; it is looked up among its person's own alone.
-
-A request is noted at most once a minute, a read once an hour, so that background fetches stay cheap. Files, not rows: the
-gate never writes to the store. No lock is held. Plain dialect: a gate that refuses loads this file.
+The id is short, so its link (RFC 8628's verification URI) fits a terminal's line; the number is for number
+matching: the terminal shows it, the page asks for it. MUST: neither carries authority, and a record decides
+nothing; it is looked up among its person's own alone. Plain dialect: a gate that refuses loads this file.
 """
 
 import errno
@@ -61,10 +58,11 @@ _HIGHEST_PID = 1 << 22  # the kernel gives out none above
 
 
 class PendingRequest:
-    """A request that waits for its person. `at`: Unix seconds; `number`: four digits; `operation`: push, read or "".
+    """A request that waits for its person. `at`: Unix seconds; `number`: four digits;
+    `operation`: push, read or "".
 
-    `name` is its file's. Where a process holds it, `pid` and `started` tell which (start time as the kernel counts it),
-    and `held_at` since when; all three are 0 for one that was refused and ended.
+    `name` is its file's. Where a process holds it, `pid` and `started` tell which (start time as the kernel
+    counts it), and `held_at` since when; all three are 0 for one that was refused and ended.
     """
 
     __slots__ = (
@@ -154,10 +152,11 @@ def _note(
 def hold(
     state: str, requester: "Requester", repository: str, at: int, noted: "PendingRequest | None" = None
 ) -> "PendingRequest | None":
-    """Note that this process holds a push; None if too many are held. Raises OSError where it cannot be noted.
+    """Note that this process holds a push; None if too many are held. Raises
+    OSError where it cannot be noted.
 
-    `noted`: the note of its refusal, whose id and number it keeps. It is written first and the others are counted then:
-    of several that come at once, too few may wait, never too many.
+    `noted`: the note of its refusal, whose id and number it keeps. It is written first and the others are
+    counted then: of several that come at once, too few may wait, never too many.
     """
     me = posix.getpid()
     folder = f"{state}/{FOLDER}"
@@ -275,8 +274,8 @@ def _has_room(folder: str, beginning: str, name: str, most: int, at: int) -> boo
 
 
 def _has_room_beside_others(folder: str, all_: str, own: str, most: int, name: str, at: int) -> bool:
-    """Whether one more of those that begin with `all_` may be noted: the part of them (as long as `own`) that has the most
-    makes room, and is hardly the owner's other one.
+    """Whether one more of those that begin with `all_` may be noted: the part of them (as long as `own`) that
+    has the most makes room, and is hardly the owner's other one.
     """
     there = [other for other in _names(folder, all_) if other != name]
     if len(there) < most:

@@ -1,8 +1,9 @@
-"""Reads that were refused within the last minute, by whom, from where, of which repository: a push behind one does not wait.
+"""Reads that were refused within the last minute, by whom, from where, of which repository: a
+push behind one does not wait.
 
-`git ls-remote || git push --force` takes a refusal for an empty repository. A mark is an empty file in the state folder, as
-old as the refusal. MUST: where the marks of a key cannot be kept, none of its pushes waits. Plain dialect: a gate that
-refuses loads this file.
+`git ls-remote || git push --force` takes a refusal for an empty repository. A mark is an empty file in the
+state folder, as old as the refusal. MUST: where the marks of a key cannot be kept, none of its pushes waits.
+Plain dialect: a gate that refuses loads this file.
 """
 
 import posix
@@ -13,7 +14,9 @@ from gitguard.session.scope import neighbours_of
 FOLDER = "refused-reads"  # below the state folder
 COUNTS_SECONDS = 60
 MOST_OF_KEY = 200
-ANY = ""  # of a read that was refused before anyone knew which repository it is, or for a reason that may be gone by now
+# of a read that was refused before anyone knew which repository it is, or for a
+# reason that may be gone by now
+ANY = ""
 _FULL = "full"
 
 

@@ -8,8 +8,8 @@ from gitguard.session.credential import Credential
 
 SCOPES = ("address", "key", "user")
 
-# /96 prefixes behind which an IPv4 address stands: mapped (RFC 4291), translated (RFC 2765), NAT64 (RFC 6052),
-# compatible (RFC 4291; not `::` and `::1`).
+# /96 prefixes behind which an IPv4 address stands: mapped (RFC 4291), translated (RFC 2765), NAT64 (RFC
+# 6052), compatible (RFC 4291; not `::` and `::1`).
 _STAND_FOR_IPV4 = (
     (0, 0, 0, 0, 0, 0xFFFF),
     (0, 0, 0, 0, 0xFFFF, 0),
@@ -40,9 +40,9 @@ def scope_of(kind: str, credential: Credential, address: str) -> "tuple[str, str
 def network_of(address: str) -> "str | None":
     """The part of a client address that a session is bound to: IPv4 whole, IPv6 by /64.
 
-    An IPv6 address that stands for an IPv4 one (mapped, translated, NAT64, compatible) equals it: the /64 around it
-    is everyone. A link-local address counts whole, with its zone. Returns None for what is not an address.
-    Written by hand because `ipaddress` and `_socket` cost the gate more than the rest of this file;
+    An IPv6 address that stands for an IPv4 one (mapped, translated, NAT64, compatible) equals it: the /64
+    around it is everyone. A link-local address counts whole, with its zone. Returns None for what is not an
+    address. Written by hand because `ipaddress` and `_socket` cost the gate more than the rest of this file;
     a property test compares it with `ipaddress`.
     """
     address, _, zone = address.partition("%")
@@ -63,12 +63,16 @@ def network_of(address: str) -> "str | None":
 
 
 def neighbours_of(address: str) -> str:
-    """The network of `address`, or what stands there where it is no address: for comparing, where no session hangs on it."""
+    """The network of `address`, or what stands there where it is no address: for comparing,
+    where no session hangs on it.
+    """
     return network_of(address) or address
 
 
 def number_of(address: str) -> "tuple[int, int] | None":
-    """(4 or 6, the address as a number), None for what is not an address. One that stands for IPv4 is that IPv4 address."""
+    """(4 or 6, the address as a number), None for what is not an address. One that stands
+    for IPv4 is that IPv4 address.
+    """
     address = address.partition("%")[0]
     if ":" in address:
         groups = _ipv6_groups(address)

@@ -68,7 +68,8 @@ class Head:
 
 
 class ChainCheck(Struct, frozen=True):
-    """What is wrong with the chain. `open_faults`: in words, without what an admin accepted; `all_faults`: with it, what the next acceptance names.
+    """What is wrong with the chain. `open_faults`: in words, without what an admin accepted; `all_faults`:
+    with it, what the next acceptance names.
 
     `records`: how many were looked at; `lag`: how many records the head outside lags behind.
     """
@@ -88,8 +89,8 @@ def check(
 ) -> ChainCheck:
     """Go through the chain once, a record at a time, and compare it with the head outside.
 
-    `begins`: number and hash of the last record that was moved out; `outside` is False where there is no head to compare
-    with, as in a copy: its own last record is all there is.
+    `begins`: number and hash of the last record that was moved out; `outside` is False where there is no head
+    to compare with, as in a copy: its own last record is all there is.
     """
     walk = _Walk(head, begins, outside=outside)
     for record in records:
@@ -100,9 +101,9 @@ def check(
 class _Walk:
     """One way through the chain.
 
-    What records say of the chain itself (faults that were accepted, records that were moved out) counts only if the head
-    stands at them or behind them: anyone who can write the store alone can forge such a record, but not move the head past it.
-    What lies before a break is not vouched for by that head.
+    What records say of the chain itself (faults that were accepted, records that were moved out) counts only
+    if the head stands at them or behind them: anyone who can write the store alone can forge such a record,
+    but not move the head past it. What lies before a break is not vouched for by that head.
     """
 
     def __init__(self, head: tuple[int, bytes] | None, begins: tuple[int, bytes], *, outside: bool) -> None:
@@ -175,7 +176,9 @@ class _Walk:
 
 
 class _Said(Struct, frozen=True):
-    """What records say of the chain: faults that were accepted; (number, hash) of each record up to which others were moved out."""
+    """What records say of the chain: faults that were accepted; (number, hash) of each record up to
+    which others were moved out.
+    """
 
     accepted: set[str]
     moved: set[tuple[int, str]]

@@ -1,8 +1,9 @@
-"""SQLite's C driver for the gate, without what it imports for one cache. Plain dialect: gate and hook load this file.
+"""SQLite's C driver for the gate, without what it imports for one cache. Plain dialect:
+gate and hook load this file.
 
-`_sqlite3` imports functools for lru_cache alone, and functools imports collections: a third of a whole decision
-(2 ms of 5). So we hand it the C part of that and take it away again. Where this Python is built in another way,
-the real functools is loaded: slower, and right.
+`_sqlite3` imports functools for lru_cache alone, and functools imports collections: a third of a whole
+decision (2 ms of 5). So we hand it the C part of that and take it away again. Where this Python is built in
+another way, the real functools is loaded: slower, and right.
 """
 
 import sys

@@ -146,7 +146,9 @@ class GateQuery:
         return default_seconds if row[1] is None else min(row[1], default_seconds)
 
     def other_sessions(self, user: str) -> "list[tuple[str, str, str, int, str, int, int | None]]":
-        """(scope, key, network, verified_at, boot, boot_seconds, limit_seconds) of all of a user's sessions, newest first."""
+        """(scope, key, network, verified_at, boot, boot_seconds, limit_seconds) of all of a
+        user's sessions, newest first.
+        """
         sql = (
             "SELECT scope, credential, network, verified_at, boot, boot_seconds, limit_seconds FROM sessions"
             " WHERE user_name = ? ORDER BY verified_at DESC LIMIT 20"

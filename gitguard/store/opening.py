@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def open_store(url: str, head: str) -> Store:
-    """The store at `url`, with its newest audit hash in the file `head`. Raises Refusal("store-unavailable" or "store-schema")."""
+    """The store at `url`, with its newest audit hash in the file `head`. Raises
+    Refusal("store-unavailable" or "store-schema").
+    """
     return sqlite.SqliteStore(_path(url), head)
 
 
@@ -30,7 +32,8 @@ def create(url: str) -> list[str]:
 
 
 def replace_store(url: str, copy: str) -> str:
-    """Put the store at `copy` in the place of the one at `url`, under the locks of those who use it; where that one is kept.
+    """Put the store at `copy` in the place of the one at `url`, under the locks of those who
+    use it; where that one is kept.
 
     "" if there was none. What is no store any more is kept and replaced as a file. Raises Refusal.
     """

@@ -1,4 +1,5 @@
-"""What one decision asks of the store, whoever answers it: the store's own file (gate_query.py), or a process that keeps it.
+"""What one decision asks of the store, whoever answers it: the store's own file
+(gate_query.py), or a process that keeps it.
 
 Nothing loads this file but the type checker. MUST: a method raises Refusal and nothing else.
 """
@@ -38,4 +39,6 @@ class Query(Protocol):
         """The shortest lifetime of all toggles that require 2FA for `operation`, None if none does."""
 
     def other_sessions(self, user: str) -> list[tuple[str, str, str, int, str, int, int | None]]:
-        """(scope, key, network, verified_at, boot, boot_seconds, limit_seconds) of their sessions, newest first."""
+        """(scope, key, network, verified_at, boot, boot_seconds, limit_seconds) of
+        their sessions, newest first.
+        """

@@ -1,4 +1,6 @@
-"""What can be asked of any store, in one transaction. The promise of each method is its own sentence; contract.py has the rest."""
+"""What can be asked of any store, in one transaction. The promise of each method is its own
+sentence; contract.py has the rest.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ class Reading(TrailReading, Protocol):
     def find_users(
         self, containing: str, after: str, most: int, *, enrolled: bool | None = None, state: str = ""
     ) -> list[User]:
-        """At most `most` users who are not removed, by name from behind `after` on, whose name holds `holding`.
+        """At most `most` users who are not removed, by name from behind `after`
+        on, whose name holds `holding`.
 
         `enrolled`: only those with a second factor, or only those without one.
         """

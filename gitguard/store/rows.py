@@ -72,7 +72,9 @@ class TotpFactor(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True):
-    """A 2FA session. `limit_seconds` is an admin's own limit to its age, or None. `credential` and `network` are empty where the scope does not bind them."""
+    """A 2FA session. `limit_seconds` is an admin's own limit to its age, or None. `credential` and `network`
+    are empty where the scope does not bind them.
+    """
 
     id: int
     user: str
@@ -112,8 +114,8 @@ class Session(Struct, frozen=True):
 class Browser(Struct, frozen=True):
     """A browser that is signed in. `credential` is `web:` and a hash of what its cookie holds.
 
-    `origin` is the credential that signed it in; what is guessed in the browser counts on that one's account. `agent`: its
-    name and system in two words, "" if it does not say; `seen_at`: Unix seconds, to ten minutes.
+    `origin` is the credential that signed it in; what is guessed in the browser counts on that one's account.
+    `agent`: its name and system in two words, "" if it does not say; `seen_at`: Unix seconds, to ten minutes.
     """
 
     credential: str
@@ -174,7 +176,8 @@ class Guessing(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """What changed about a person that outlives a session. `event` as in the trail; `subject`: the key that came or went, or "".
+    """What changed about a person that outlives a session. `event` as in the trail; `subject`: the
+    key that came or went, or "".
 
     `credential` and `address`: by which, from where.
     """
@@ -207,7 +210,9 @@ class BreakGlass(Struct, frozen=True):
 
 
 class AuditRecord(NamedTuple):
-    """One change: who did what to whom, as the chain hashes it, and its link. There may be millions, so it is read when asked."""
+    """One change: who did what to whom, as the chain hashes it, and its link. There may be
+    millions, so it is read when asked.
+    """
 
     seq: int
     text: str

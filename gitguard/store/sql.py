@@ -1,4 +1,6 @@
-"""One statement at a time on an open transaction: what the SQL of questions.py, statements.py and trail.py is run with."""
+"""One statement at a time on an open transaction: what the SQL of questions.py,
+statements.py and trail.py is run with.
+"""
 
 from __future__ import annotations
 

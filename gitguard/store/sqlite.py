@@ -175,7 +175,9 @@ def is_no_store(path: str) -> bool:
 
 
 def keep_copy(source: str, target: str) -> None:
-    """A copy of the store at `source`, with what stands in its log; of one that is none any more, of the file. Raises Refusal."""
+    """A copy of the store at `source`, with what stands in its log; of one that is none any more,
+    of the file. Raises Refusal.
+    """
     with _refusing(target):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(target)
@@ -261,8 +263,9 @@ def _run(connection: sqlite3.Connection, path: str, schema: int) -> None:
 def _is_closed_to_us(path: str) -> bool:
     """Whether owner or mode keep us from a file that is there; a read-only file system is another matter.
 
-    Asked without opening it: closing a second handle would drop the locks of a connection of this process. From one look at
-    it: the log beside a store goes when the last connection is closed, and comes with the next one, between any two.
+    Asked without opening it: closing a second handle would drop the locks of a connection of this
+    process. From one look at it: the log beside a store goes when the last connection is closed, and
+    comes with the next one, between any two.
     """
     try:
         entry = os.stat(path)

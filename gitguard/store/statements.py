@@ -1,6 +1,7 @@
 """The contract's changes as SQL, on any open transaction; see contract.Writing.
 
-SQL that a second backend can share: no reserved names, `?` for each value; the driver, its errors and its transactions are sqlite.py's.
+SQL that a second backend can share: no reserved names, `?` for each value; the driver, its errors and its
+transactions are sqlite.py's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The audit trail as SQL: one chain of records, its end where changes are written, its beginning where an admin moved older ones out."""
+"""The audit trail as SQL: one chain of records, its end where changes are written, its beginning where
+an admin moved older ones out.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What every store promises of its audit trail; the rest of the contract, and what holds for all of it, is in contract.py."""
+"""What every store promises of its audit trail; the rest of the contract, and what holds for
+all of it, is in contract.py.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,14 @@ class TrailReading(Protocol):
     """Questions."""
 
     def audit(self, after: int = 0) -> Iterator[AuditRecord]:
-        """The records after number `after`, in the chain's order, one at a time, while the transaction lasts."""
+        """The records after number `after`, in the chain's order, one at a time,
+        while the transaction lasts.
+        """
 
     def archived(self) -> tuple[int, bytes]:
-        """(number, hash) of the last record moved out, where the chain continues from; (0, GENESIS) for none."""
+        """(number, hash) of the last record moved out, where the chain continues
+        from; (0, GENESIS) for none.
+        """
 
     def newest_audit(
         self, before: int | None, most: int, user: str = "", within: int = 20_000
@@ -28,7 +34,9 @@ class TrailReading(Protocol):
     def latest_of(
         self, events: tuple[str, ...], after: int, most: int, within: int = 20_000, *, oldest: bool = False
     ) -> list[AuditRecord]:
-        """At most `most` records of these events behind number `after` and among the `within` latest, the newest first (`oldest`: the oldest)."""
+        """At most `most` records of these events behind number `after` and among the `within` latest, the
+        newest first (`oldest`: the oldest).
+        """
 
     def latest_at(self) -> int:
         """The latest moment of any record, 0 for none: the store's own idea of how late it is."""
@@ -41,7 +49,9 @@ class TrailWriting(Protocol):
         """Add one record at the end of the chain; details that are None or "" are left out."""
 
     def move_out(self, until: int) -> int:
-        """Take the records up to number `until` out of the trail, and remember where it continues from. How many went.
+        """Take the records up to number `until` out of the trail, and remember where it
+        continues from. How many went.
 
-        MUST: a record of the chain, which the head outside the store stands at or behind, says that they are elsewhere.
+        MUST: a record of the chain, which the head outside the store stands at or behind,
+        says that they are elsewhere.
         """

@@ -1,9 +1,11 @@
-"""One change after the other: anyone who wants to change the store takes a turn, and waits for it with patience.
+"""One change after the other: anyone who wants to change the store takes a turn,
+and waits for it with patience.
 
-SQLite lets one writer in and has the others try again, by chance, for a second or so: of sixty-four people who verify at
-once, some would be told that the store is broken. The turn is a lock on the store's folder, which is the account's alone: it
-makes no file, and ends with the process that holds it, however that ends. MUST: it decides nothing; where it cannot be had,
-SQLite's own lock still lets one writer in at a time. Nor is it taken where others may open the folder, and hold it for ever.
+SQLite lets one writer in and has the others try again, by chance, for a second or so: of sixty-four people
+who verify at once, some would be told that the store is broken. The turn is a lock on the store's folder,
+which is the account's alone: it makes no file, and ends with the process that holds it, however that ends.
+MUST: it decides nothing; where it cannot be had, SQLite's own lock still lets one writer in at a time. Nor is
+it taken where others may open the folder, and hold it for ever.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ _FIRST_SECONDS, _MOST_SECONDS = 0.002, 0.03  # between two looks
 
 @contextmanager
 def turn(path: str) -> Iterator[None]:
-    """The turn for the store at `path`. Raises Refusal("busy") where it has not come within the patience: nothing was done."""
+    """The turn for the store at `path`. Raises Refusal("busy") where it has not come within
+    the patience: nothing was done.
+    """
     try:
         handle = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:

@@ -1,4 +1,6 @@
-"""What can be changed in any store, in one transaction. The promise of each method is its own sentence; contract.py has the rest."""
+"""What can be changed in any store, in one transaction. The promise of each method is its own
+sentence; contract.py has the rest.
+"""
 
 from __future__ import annotations
 
@@ -133,7 +135,9 @@ class Writing(Reading, TrailWriting, Protocol):
         """Whoever verifies by `credential` from `network` knows of every change so far."""
 
     def prune(self, before: int, most: int) -> int:
-        """Take away at most `most` sessions, failures, ended invites and changes each that are from before `before`; how many went."""
+        """Take away at most `most` sessions, failures, ended invites and changes each that are from
+        before `before`; how many went.
+        """
 
     def put_first_code(self, user: str, credential: str, at: int) -> None:
         """The first of two codes was right."""
@@ -169,7 +173,9 @@ class Writing(Reading, TrailWriting, Protocol):
     def end_sessions(
         self, user: str, credential: str | None = None, session: int | None = None
     ) -> list[Session]:
-        """End sessions of `user`: all, those that a credential may use, or one by number. Those that ended."""
+        """End sessions of `user`: all, those that a credential may use, or one
+        by number. Those that ended.
+        """
 
     def end_all_sessions(self) -> list[tuple[str, list[int]]]:
         """End everyone's at once: (user, numbers of those that ended), by user."""

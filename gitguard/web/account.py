@@ -25,7 +25,9 @@ FEW_REPOSITORIES = 1000  # so many are counted while someone waits
 
 
 class OwnKey(Struct, frozen=True):
-    """A key with its live sessions, each with its end (Unix seconds). `used_at`: 0 where the log's latest do not know it."""
+    """A key with its live sessions, each with its end (Unix seconds). `used_at`: 0 where the
+    log's latest do not know it.
+    """
 
     key: Key
     sessions: list[tuple[Session, int]]

@@ -24,7 +24,9 @@ class Bar(Struct, frozen=True):
 
 
 class Chart(Struct, frozen=True):
-    """`kinds`: their names, the most frequent first; `highest`: what the top stands for; `rows`: (date, count by kind)."""
+    """`kinds`: their names, the most frequent first; `highest`: what the top stands for;
+    `rows`: (date, count by kind).
+    """
 
     kinds: tuple[str, ...]
     bars: tuple[Bar, ...]

@@ -64,7 +64,9 @@ def _check_need() -> ResponseReturnValue | None:
 
 
 def _admit_admin(*, opens: bool) -> ResponseReturnValue | None:
-    """A server admin with a recent code; else what asks for one. Forms keep their fields, pages their place."""
+    """A server admin with a recent code; else what asks for one. Forms keep
+    their fields, pages their place.
+    """
     context = current()
     if not context.is_admin:
         raise Refusal("forbidden")

@@ -41,7 +41,9 @@ def _act() -> str:
 
 
 def _facts() -> dict[str, str]:
-    """What the act is about, in words: the key by its comment, the browser by what it is, names as they are."""
+    """What the act is about, in words: the key by its comment, the browser by
+    what it is, names as they are.
+    """
     facts = {
         name: readable(request.form.get(name, ""), 100)
         for name in ("name", "user", "require", "lifetime", "reason")

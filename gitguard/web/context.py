@@ -30,7 +30,8 @@ VIEW = TypeVar("VIEW", bound=Callable[..., Any])
 def needs(who: str, *, opens: bool = False) -> Callable[[VIEW], VIEW]:
     """Who may come to a route. MUST: each says it; one that does not is closed.
 
-    `opens`: an admin's form that gives someone a way in, so that one phished code of an admin is not enough for it.
+    `opens`: an admin's form that gives someone a way in, so that one phished code of
+    an admin is not enough for it.
     """
 
     def marked(view: VIEW) -> VIEW:
@@ -88,7 +89,9 @@ class PageContext(Struct, frozen=True):
 
     @property
     def browser(self) -> str:
-        """What this browser is known by, in the store and in memory. Only for routes that need someone who is signed in."""
+        """What this browser is known by, in the store and in memory. Only for routes that
+        need someone who is signed in.
+        """
         return self.person.credential.text
 
 

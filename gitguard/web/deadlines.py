@@ -1,8 +1,9 @@
-"""One deadline for sending a request and one for taking its answer, kept by a watching thread from the moment a client connects.
+"""One deadline for sending a request and one for taking its answer, kept by a watching thread from
+the moment a client connects.
 
-A timeout of the socket counts from byte to byte, so whoever sends one byte a second keeps a thread for minutes; and in
-TLS the handshake comes before any of it. So each connection has a state and an end, and one thread shuts down whatever
-is overdue: the thread that waits for it then reads an end of file.
+A timeout of the socket counts from byte to byte, so whoever sends one byte a second keeps a thread for
+minutes; and in TLS the handshake comes before any of it. So each connection has a state and an end, and one
+thread shuts down whatever is overdue: the thread that waits for it then reads an end of file.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
 class _Watched:
-    """One connection. `network` is "" for who is not counted; `ends` (monotonic) is None while the page works on an answer."""
+    """One connection. `network` is "" for who is not counted; `ends` (monotonic) is None while
+    the page works on an answer.
+    """
 
     def __init__(self, network: str, ends: float) -> None:
         self.network = network
@@ -67,7 +70,9 @@ class Watch:
             self._shut(one)
 
     def _over(self, network: str) -> list[Any]:
-        """The oldest of a network that are too many, each named once: it stands here until its thread has let go of it."""
+        """The oldest of a network that are too many, each named once: it stands here until
+        its thread has let go of it.
+        """
         own = [(one, w) for one, w in self._watched.items() if w.network == network and not w.shut]
         unfinished = [one for one, w in own if w.reading]
         over = unfinished[: max(len(unfinished) - MOST_UNFINISHED, 0)]
@@ -92,7 +97,9 @@ class Watch:
             self._here.connection = None
 
     def wrap(self, app: Application) -> Application:
-        """`app`, given its request when all of it is there, and with the time for its answer running from when it is made."""
+        """`app`, given its request when all of it is there, and with the time for its answer
+        running from when it is made.
+        """
 
         def watched(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
             environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(LONGEST_FORM_BYTES + 1))

@@ -1,10 +1,12 @@
-"""What one browser sends twice is answered once: a double click on a slow line, a password manager that submits too.
+"""What one browser sends twice is answered once: a double click on a slow line, a
+password manager that submits too.
 
-An answer that speaks for this request alone ("that code was used") is wrong to anyone who has just done it: the browser shows
-the second answer, and the first was a success. So the same form (page token, path, every field) from the same browser within
-a minute gets the first one's answer, headers and all, where that did something; while the first is under way, the second
-waits for it. Kept in memory, for a minute, and never for another browser: the key is made of what its cookie holds. MUST: only what passed the checks of
-host, origin and form token gets here.
+An answer that speaks for this request alone ("that code was used") is wrong to anyone who has just done it:
+the browser shows the second answer, and the first was a success. So the same form (page token, path, every
+field) from the same browser within a minute gets the first one's answer, headers and all, where that did
+something; while the first is under way, the second waits for it. Kept in memory, for a minute, and never for
+another browser: the key is made of what its cookie holds. MUST: only what passed the checks of host, origin
+and form token gets here.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ USED_UP = ("code", "recovery", "given", "link")  # fields of what counts once
 
 
 class _Answer:
-    """One form that was sent. `response`: (status, headers, body) once answered; None for what is not kept."""
+    """One form that was sent. `response`: (status, headers, body) once
+    answered; None for what is not kept.
+    """
 
     def __init__(self, browser: str, at: float) -> None:
         self.browser = browser

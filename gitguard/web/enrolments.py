@@ -1,6 +1,7 @@
 """Enrolments that a browser has begun: in memory, never on disk, and gone when the server stops.
 
-That is why the page is served by one process (docs/web.md). MUST: a secret and recovery codes are given out once (results.py).
+That is why the page is served by one process (docs/web.md). MUST: a secret and recovery codes are
+given out once (results.py).
 """
 
 from __future__ import annotations

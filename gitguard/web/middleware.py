@@ -47,7 +47,9 @@ def _before() -> None:
 
 
 def _check_host(settings: Settings) -> None:
-    """MUST: only under the name of `web_url`; otherwise another name that leads here (DNS rebinding) would be same-origin."""
+    """MUST: only under the name of `web_url`; otherwise another name that leads here (DNS
+    rebinding) would be same-origin.
+    """
     scheme, ours = own_origin(settings).split("://")
     # The header as it came: what Flask makes of it strips ports by the scheme between proxy and page.
     asked = request.headers.get("Host", "")
@@ -73,8 +75,8 @@ def _plain(netloc: str, scheme: str) -> str:
 def _check_origin(settings: Settings) -> None:
     """MUST: a form comes from our own pages. Browsers say so in Origin, and in Sec-Fetch-Site."""
     ours = own_origin(settings)
-    # Under no-referrer a form of our own says `null`; then Sec-Fetch-Site speaks. Browsers before 2023 do not send it:
-    # then the token in the form does, which is looked at in either case.
+    # Under no-referrer a form of our own says `null`; then Sec-Fetch-Site speaks. Browsers before 2023 do not
+    # send it: then the token in the form does, which is looked at in either case.
     scheme, _, there = request.headers.get("Origin", ours).lower().partition("://")
     installation = request.headers.get("Sec-Fetch-Site", "same-origin")
     if f"{scheme}://{_plain(there, scheme)}" not in (ours, "null://") or installation not in (

@@ -23,7 +23,8 @@ _MOST_HOPS = 20
 
 
 class Peer(Struct, frozen=True):
-    """`address`: the browser's, "" where it is not known; `login`: who a trusted proxy says it is, "" for nobody.
+    """`address`: the browser's, "" where it is not known; `login`: who a trusted
+    proxy says it is, "" for nobody.
 
     `unknown`: for the log, why the address is not known; "" where it is.
     """
@@ -37,7 +38,8 @@ def peer_of(environ: Mapping[str, Any], settings: Settings) -> Peer:
     """Who sent the request that WSGI describes in `environ`."""
     connection = _socket_of(environ.get("gunicorn.socket"))
     is_unix = connection is not None and connection.family == socket.AF_UNIX
-    # Who connects to a Unix socket may bind any name, even one that looks like an address: it counts for nothing.
+    # Who connects to a Unix socket may bind any name, even one that looks like an address:
+    # it counts for nothing.
     near = "" if is_unix else str(environ.get("REMOTE_ADDR", ""))
     account = _account_of(connection) if is_unix and connection is not None else ""
     if not is_trusted(near, account, settings):
@@ -91,8 +93,8 @@ def _lies_in(address: str, network: str) -> bool:
 def _first_stranger(forwarded: str, settings: Settings, login: str) -> tuple[str, str, str]:
     """(address, `login`, why there is no address): the last of the chain that is no trusted proxy's.
 
-    What lies before it, anyone can have written. Where all are trusted, people sit in the proxies' own network: then
-    the right-most counts, which the nearest proxy itself has added.
+    What lies before it, anyone can have written. Where all are trusted, people sit in the proxies' own
+    network: then the right-most counts, which the nearest proxy itself has added.
     """
     hops = [_bare(hop) for hop in forwarded.split(",")[-_MOST_HOPS:]]
     for hop in reversed(hops):

@@ -1,4 +1,5 @@
-"""How long a server admin's code counts for the server's pages: five minutes, which slide while they are in use, up to an hour.
+"""How long a server admin's code counts for the server's pages: five minutes, which slide while
+they are in use, up to an hour.
 
 In memory: one process serves the page, and whoever meets a new one types a code again.
 """

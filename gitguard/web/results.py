@@ -1,7 +1,9 @@
-"""What a form did, for the page behind it: a form answers with a redirection, so that loading the page again repeats nothing.
+"""What a form did, for the page behind it: a form answers with a redirection, so that loading
+the page again repeats nothing.
 
-Kept in memory for ten minutes, by browser. What is secret (recovery codes, an invite, a secret of an app) is given out
-once: MUST, but for a second request within two seconds, which is the browser's own after a double click.
+Kept in memory for ten minutes, by browser. What is secret (recovery codes, an invite, a secret of
+an app) is given out once: MUST, but for a second request within two seconds, which is the
+browser's own after a double click.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ class Results:
         return name
 
     def take(self, browser: str, name: str, kind: type[T]) -> T | None:
-        """What is kept under `name` for this browser; None for nothing, what was shown already, and what is of another kind."""
+        """What is kept under `name` for this browser; None for nothing, what was shown already,
+        and what is of another kind.
+        """
         now = time.monotonic()
         with self._lock:
             self._clear(now)

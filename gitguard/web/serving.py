@@ -1,7 +1,9 @@
-"""Serve the page: one gunicorn worker with threads, on a loopback address, a Unix socket, or what systemd hands over.
+"""Serve the page: one gunicorn worker with threads, on a loopback address, a Unix
+socket, or what systemd hands over.
 
-One worker, since a begun enrolment and the rate of sign-ins live in its memory (enrolments.py, limit.py); its threads
-wait for the store and for pushes that continue, and Python is quick enough for what people type (docs/web.md has figures).
+One worker, since a begun enrolment and the rate of sign-ins live in its memory (enrolments.py, limit.py);
+its threads wait for the store and for pushes that continue, and Python is quick enough for what people
+type (docs/web.md has figures).
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ GRACEFUL_SECONDS = 20
 
 
 class Listening(Struct, frozen=True):
-    """Where to listen. `certificate`, `key`: PEM files, "" for none; `handle`: the open socket, -1 for none."""
+    """Where to listen. `certificate`, `key`: PEM files, "" for none; `handle`:
+    the open socket, -1 for none.
+    """
 
     bind: str = ""
     socket: str = ""
@@ -123,14 +127,18 @@ class _Service(BaseApplication):  # type: ignore[misc]
             try:
                 return not is_trusted(address, "", settings(self._config))
             except (ConfigurationError, Refusal):
-                return False  # broken just now: which of them are proxies is not known, and each request says what is broken
+                # broken just now: which of them are proxies is not known, and each request says
+                # what is broken
+                return False
 
         Worker.watch = Watch(lambda conn: conn.sock, is_counted)
         return Worker.watch.wrap(app)
 
 
 def serve(config: str, listening: Listening, ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` is called when it listens. Raises Refusal, ConfigurationError, SystemExit."""
+    """Serve until SIGTERM or SIGINT; `ready` is called when it listens. Raises Refusal,
+    ConfigurationError, SystemExit.
+    """
     check(listening)
     create_app(config)  # a fault is said here, in words
     os.environ.pop("GUNICORN_CMD_ARGS", None)

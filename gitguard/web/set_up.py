@@ -37,7 +37,8 @@ def _once() -> Results:
 
 
 def _lost() -> EnrolmentAuthorization | None:
-    """On what another app may be set up here without one more code: a recovery code, whose session in this browser still stands.
+    """On what another app may be set up here without one more code: a recovery code, whose session
+    in this browser still stands.
 
     MUST: it ends with that session: by leaving, by an admin, by another network.
     """
@@ -82,7 +83,8 @@ def _first_page(error: Markup | str = "", status: int = 200) -> ResponseReturnVa
         needed=needed,
         enrolled=enrolled,
         lost=lost,
-        # A new app ends all that the one before it let in, so it allows nothing: that takes a code afterwards.
+        # A new app ends all that the one before it let in, so it allows nothing: that takes
+        # a code afterwards.
         wanted=None if enrolled else _wanted_here(request.values.get("request", "")),
         given=readable(given, 60) if given.upper().startswith(PREFIX) else "",
         error=error,

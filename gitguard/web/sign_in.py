@@ -113,7 +113,9 @@ def _check_rate() -> None:
 
 
 def _signed_in(done: browsers.SignedIn) -> ResponseReturnValue:
-    """On to what the browser came for. MUST: nothing else of what it held is kept (session fixation), its form tokens neither."""
+    """On to what the browser came for. MUST: nothing else of what it held is kept (session
+    fixation), its form tokens neither.
+    """
     context, came_for = current(), return_to.came_for()
     if context.visitor is not None:
         browsers.sign_out(

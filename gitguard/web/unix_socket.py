@@ -1,7 +1,7 @@
 """A Unix socket for the web server in front: the account's, for one group to connect to.
 
-As root, the socket is made with the account's own power and the group's, so that root follows nothing that the account
-put in its way; whoever serves afterwards is not in that group.
+As root, the socket is made with the account's own power and the group's, so that root follows nothing that
+the account put in its way; whoever serves afterwards is not in that group.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ MODE = 0o660
 
 
 def group_of(name: str, proxies: Sequence[str], account: pwd.struct_passwd) -> int:
-    """The group that `--socket-group` names, else the one of the first `unix:ACCOUNT` among the trusted proxies, else the account's own. Raises Refusal."""
+    """The group that `--socket-group` names, else the one of the first `unix:ACCOUNT` among the trusted
+    proxies, else the account's own. Raises Refusal.
+    """
     if name:
         try:
             return grp.getgrnam(name).gr_gid
@@ -34,7 +36,9 @@ def group_of(name: str, proxies: Sequence[str], account: pwd.struct_passwd) -> i
 
 
 def listening_on(path: str, account: pwd.struct_passwd, group: int) -> socket.socket:
-    """A socket at `path`, of `account` and `group`, 0660. Raises Refusal("usage") naming what is in the way."""
+    """A socket at `path`, of `account` and `group`, 0660. Raises
+    Refusal("usage") naming what is in the way.
+    """
     with _as_account(account, group):
         _make_room(path)
         made = socket.socket(socket.AF_UNIX)

@@ -53,7 +53,9 @@ def to_verify() -> ResponseReturnValue:
 @pages.get("/verify/<id_>")
 @needs(SIGNED_IN)
 def verify(id_: str) -> ResponseReturnValue:
-    """The request that was named, or the one that there is; several are listed. MUST: none continues that was not shown."""
+    """The request that was named, or the one that there is; several are listed. MUST: none
+    continues that was not shown.
+    """
     context = current()
     if context.status is None or not context.status.enrolled:
         return redirect(url_for("set_up.begin", request=id_ or None), 303)
@@ -61,7 +63,9 @@ def verify(id_: str) -> ResponseReturnValue:
 
 
 def the_one(found: list[ApprovalRequest]) -> ApprovalRequest | None:
-    """What this browser is for, where that is beyond doubt: the one push that waits, or else the one request, of its own key."""
+    """What this browser is for, where that is beyond doubt: the one push that waits, or else the
+    one request, of its own key.
+    """
     own = current().person.signed_in_by
     mine = [one for one in found if own is not None and one.request.credential == own.text]
     waiting = [one for one in mine if one.waits]

@@ -1,7 +1,9 @@
-"""gunicorn's threaded worker, kept to deadlines: nobody who connects keeps a thread, and nobody keeps the loop.
+"""gunicorn's threaded worker, kept to deadlines: nobody who connects keeps a
+thread, and nobody keeps the loop.
 
-Three things differ from gunicorn's own: a new connection waits in the poller until it says something, not in a thread;
-each is watched (deadlines.py); and it is closed by the thread that served it, since closing waits for the client.
+Three things differ from gunicorn's own: a new connection waits in the poller until it says something,
+not in a thread; each is watched (deadlines.py); and it is closed by the thread that served it, since
+closing waits for the client.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self.poller.register(conn.sock, 1, partial(self.on_pending_socket_readable, conn))  # 1: EVENT_READ
 
     def handle(self, conn: Any) -> Any:
-        """Serve one request, watched. What cannot be kept is closed here, where waiting for the client holds up nobody."""
+        """Serve one request, watched. What cannot be kept is closed here, where waiting
+        for the client holds up nobody.
+        """
         self.watch.reading(conn, _address(conn))
         kept = self.watch.around(conn, super().handle)
         if kept is not True:

@@ -1,4 +1,6 @@
-"""`[notify]`: what the admin's program is told, after the change and apart from it; whatever it does, nothing waits for it."""
+"""`[notify]`: what the admin's program is told, after the change and apart from it; whatever
+it does, nothing waits for it.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 
 def test_one_json_object_for_each_event(site: Direct, tmp_path: Path) -> None:
-    """On stdin, a line each, in order, with words for people; nothing in the arguments, no code, no invite."""
+    """On stdin, a line each, in order, with words for people; nothing in the
+    arguments, no code, no invite.
+    """
     seen = tmp_path / "seen"
     place = opened(site, [str(program(tmp_path, f'test $# = 1; cat >> "{seen}"')), "here"])
     users.add(place, "ann", [], now(), ACTOR)
@@ -87,7 +91,9 @@ def test_a_change_that_is_taken_back_tells_nobody(site: Direct, tmp_path: Path) 
 
 @pytest.mark.parametrize("body", ["sleep 60", "exit 3", "kill -9 $$"])
 def test_a_program_that_fails_or_hangs_is_nobodys_burden(body: str, site: Direct, tmp_path: Path) -> None:
-    """The change returns at once; a program that hangs is ended; doctor names what went wrong, until one is taken."""
+    """The change returns at once; a program that hangs is ended; doctor names what
+    went wrong, until one is taken.
+    """
     told = program(tmp_path, f"cat > /dev/null; echo went wrong >&2; {body}")
     place = opened(site, [str(told)])
     users.add(place, "ann", [], now(), ACTOR)
@@ -134,7 +140,9 @@ def test_what_a_crash_left_is_told_by_the_sweep(site: Direct, tmp_path: Path) ->
 
 
 def test_a_program_that_babbles_or_leaves_children(site: Direct, tmp_path: Path) -> None:
-    """A gigabyte on stderr is not kept; a child that holds the streams does not make a program late that has ended."""
+    """A gigabyte on stderr is not kept; a child that holds the streams does not make a
+    program late that has ended.
+    """
     state = str(site.home / "state")
     place = opened(site, [str(program(tmp_path, "cat > /dev/null; head -c 200000000 /dev/zero >&2; exit 4"))])
     users.add(place, "ann", [], now(), ACTOR)
@@ -231,7 +239,9 @@ def test_an_exemption_is_told_when_it_is_first_used_and_before_it_ends(
 
 
 def test_every_event_is_made_somewhere() -> None:
-    """The configuration offers no event that nobody would ever tell, and none is told that it does not know."""
+    """The configuration offers no event that nobody would ever tell, and none
+    is told that it does not know.
+    """
     made = {event for event, _ in _TOLD.values()} | {"few-recovery-codes", "exemption-used", "exemption-ends"}
     assert made == set(get_args(Event))
     few = [
@@ -250,7 +260,9 @@ def test_the_program_must_be_a_program(site: Direct) -> None:
 
 
 def test_the_examples_do_what_they_say(tmp_path: Path) -> None:
-    """etc/notify: the mail that sendmail gets, the JSON and the settings that curl gets; a notice's words stay data."""
+    """etc/notify: the mail that sendmail gets, the JSON and the settings that curl
+    gets; a notice's words stay data.
+    """
     notice = json.dumps(
         {
             "event": "suspended",

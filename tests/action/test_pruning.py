@@ -31,7 +31,9 @@ def counts(house: House) -> dict[str, int]:
 
 
 def test_a_year_is_pruned_to_what_counts(house: House) -> None:
-    """Sessions, failures, ended invites and told changes of before go, those of the last weeks stay, and answers are the same."""
+    """Sessions, failures, ended invites and told changes of before go, those of the last weeks
+    stay, and answers are the same.
+    """
     person, _ = house.enrolled()
     invited, _ = house.invited()
     at = house.moment.at
@@ -61,7 +63,9 @@ def test_a_year_is_pruned_to_what_counts(house: House) -> None:
 
 
 def test_much_is_taken_away_in_parts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is shut out while a year's failures go: so many in one transaction, the rest at the next sweep."""
+    """Nobody is shut out while a year's failures go: so many in one
+    transaction, the rest at the next sweep.
+    """
     person, _ = house.enrolled()
     while pruning.prune(house.site, house.moment):
         pass
@@ -73,7 +77,9 @@ def test_much_is_taken_away_in_parts(house: House, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_killed_commands_left_is_cleared_away(house: House) -> None:
-    """Our own temporary names, once they are an hour old; younger ones are in use, other names are not ours."""
+    """Our own temporary names, once they are an hour old; younger ones are in
+    use, other names are not ours.
+    """
     state = Path(str(house.site.settings.paths.state))
     old = state / ".backup-abc"
     old.mkdir()
@@ -96,7 +102,9 @@ def test_what_killed_commands_left_is_cleared_away(house: House) -> None:
 
 
 def test_beside_the_key_file_and_the_log_too(house: House) -> None:
-    """A kill while the key file or the audit head is written leaves a name there; other people's files stay."""
+    """A kill while the key file or the audit head is written leaves a name
+    there; other people's files stay.
+    """
     keys = Path(house.site.key_file)
     log = Path(str(house.site.settings.paths.access_log)).parent
     ours = [keys.parent / f".{keys.name}-0123456789abcdef", log / ".audit-fedcba9876543210"]
@@ -111,7 +119,9 @@ def test_beside_the_key_file_and_the_log_too(house: House) -> None:
 
 
 def test_a_log_that_comes_and_goes_closes_nothing(site: Direct) -> None:
-    """Fifty thousand page views beside commands that open and close the store: none is told that it may not read it."""
+    """Fifty thousand page views beside commands that open and close the store: none is
+    told that it may not read it.
+    """
     path = f"{site.store}-coming"
     over = threading.Event()
 

@@ -74,7 +74,9 @@ def test_a_link_is_good_once_and_for_five_minutes(house: House) -> None:
 
 @pytest.mark.parametrize("end", ["key removed", "suspended", "reset", "removed", "revoked", "twelve hours"])
 def test_a_browser_ends_with_what_it_stands_on(house: House, end: str) -> None:
-    """The key that signed it in, the account, the admin's revoke, and twelve hours whatever is done with it."""
+    """The key that signed it in, the account, the admin's revoke, and twelve
+    hours whatever is done with it.
+    """
     person, _ = house.enrolled()
     _, token = signed_in(house, person)
     site, at = house.site, house.moment
@@ -124,7 +126,9 @@ def test_every_browser_guesses_on_the_account_of_its_key(house: House) -> None:
 
 
 def test_a_request_from_elsewhere_goes_on_only_with_its_number(house: House) -> None:
-    """The owner, asked by a thief's push, cannot let it through by habit: the number is on the thief's terminal."""
+    """The owner, asked by a thief's push, cannot let it through by habit: the
+    number is on the thief's terminal.
+    """
     person, code = house.enrolled()
     thief = replace(person, address="203.0.113.9")
     browser, _ = signed_in(house, person)
@@ -226,7 +230,9 @@ def test_what_fetches_in_the_background_is_noted_once_an_hour(house: House) -> N
 
 
 def test_a_flood_of_requests_crowds_out_nothing_elsewhere(house: House) -> None:
-    """A thief who asks for a hundred repositories at once leaves twenty notes of their own network; the owner's, with the same key, stands."""
+    """A thief who asks for a hundred repositories at once leaves twenty notes of their own network; the
+    owner's, with the same key, stands.
+    """
     person, _ = house.invited()
     mine = refused(house, person)
     thief = replace(person, address="203.0.113.9")
@@ -273,7 +279,9 @@ def test_numbers_are_tried_by_nobody_without_a_code(house: House) -> None:
 
 
 def test_not_me_works_whatever_became_of_the_request(house: House) -> None:
-    """Let through a moment ago, renewed or gone: the key's sessions end all the same, and the admin hears of it."""
+    """Let through a moment ago, renewed or gone: the key's sessions end all the
+    same, and the admin hears of it.
+    """
     person, code = house.enrolled()
     browser, _ = signed_in(house, person)
     thief = replace(person, address="203.0.113.9")
@@ -291,7 +299,9 @@ def test_not_me_works_whatever_became_of_the_request(house: House) -> None:
 
 
 def test_what_was_denied_is_noted_again_after_a_minute(house: House) -> None:
-    """A thief who denies the owner's read takes it from the page for a minute, not for an hour; a note's age does not shorten it."""
+    """A thief who denies the owner's read takes it from the page for a minute, not for an hour; a
+    note's age does not shorten it.
+    """
     person, _ = house.enrolled()
     browser, _ = signed_in(house, person)
     request = refused(house, person, operation="read")
@@ -304,7 +314,9 @@ def test_what_was_denied_is_noted_again_after_a_minute(house: House) -> None:
 
 
 def test_an_answer_that_cannot_be_noted_is_none(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The note cannot be taken away (a read-only disk): no session opens, or the request could be answered twice."""
+    """The note cannot be taken away (a read-only disk): no session opens, or the
+    request could be answered twice.
+    """
     person, code = house.enrolled()
     with house.site.store.writing() as tx:
         tx.end_sessions(person.user)
@@ -324,7 +336,9 @@ def test_an_answer_that_cannot_be_noted_is_none(house: House, monkeypatch: pytes
 
 
 def test_a_proxys_login_signs_in_its_user_alone(house: House) -> None:
-    """By the part before the @ of a domain that is named; who is suspended or unknown, or of another domain, is nobody."""
+    """By the part before the @ of a domain that is named; who is suspended or unknown, or
+    of another domain, is nobody.
+    """
     person, _ = house.invited()
     assert browsers.user_of_login(house.site, f"{person.user.upper()}@example.com") == person.user
     for login in (
@@ -352,7 +366,9 @@ def second_key(house: House, person: Person) -> Person:
 
 
 def test_a_thief_with_one_key_ends_nothing_of_another(house: House) -> None:
-    """Saying "not me" about another key's request, and signing out another key's browser, need a factor in this browser."""
+    """Saying "not me" about another key's request, and signing out another key's browser,
+    need a factor in this browser.
+    """
     person, _ = house.enrolled()
     thief = second_key(house, person)
     owner_visitor = _visitor(house, person)
@@ -382,7 +398,9 @@ def _visitor(house: House, person: Person) -> browsers.Visitor:
 
 
 def test_links_of_one_key_leave_those_of_another_alone(house: House) -> None:
-    """Five open links of a key are enough; the sixth is refused until one is used or expires, and nobody else's goes."""
+    """Five open links of a key are enough; the sixth is refused until one is used or
+    expires, and nobody else's goes.
+    """
     person, _ = house.enrolled()
     thief = second_key(house, person)
     token = browsers.new_link(house.site, person, house.moment)
@@ -396,7 +414,9 @@ def test_links_of_one_key_leave_those_of_another_alone(house: House) -> None:
 
 
 def test_not_me_ends_the_thiefs_browsers_and_links(house: House) -> None:
-    """What the key has signed in is signed out, but the browser that says so; its open links no longer work; it is noted no more for a minute."""
+    """What the key has signed in is signed out, but the browser that says so; its open links no longer work;
+    it is noted no more for a minute.
+    """
     person, _ = house.enrolled()
     browser, _ = signed_in(house, person)
     _, thief_cookie = signed_in(house, person)
@@ -415,7 +435,9 @@ def test_not_me_ends_the_thiefs_browsers_and_links(house: House) -> None:
 
 
 def test_not_me_is_heard_by_an_approval_under_way(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two tabs: one types the code, the other says that it is not them a moment before. The request stays dead."""
+    """Two tabs: one types the code, the other says that it is not them a moment
+    before. The request stays dead.
+    """
     person, code = house.enrolled()
     browser, _ = signed_in(house, person)
     request = refused(house, replace(person, address="203.0.113.9"))
@@ -444,7 +466,9 @@ def test_requests_of_other_keys_are_shown_to_who_has_verified(house: House) -> N
 
 
 def test_a_browser_without_an_address_is_elsewhere(house: House) -> None:
-    """Behind a proxy that is not believed nothing is known of where the browser is: the number is asked for."""
+    """Behind a proxy that is not believed nothing is known of where the browser
+    is: the number is asked for.
+    """
     person, _ = house.invited()
     browser, _ = signed_in(house, person)
     nowhere = replace(person, address="")
@@ -462,7 +486,9 @@ def test_a_push_that_came_after_a_read_is_shown_as_a_push(house: House) -> None:
 
 
 def test_a_server_admin_who_has_not_enrolled_needs_an_invite(house: House) -> None:
-    """ATTACK: the stolen key of a server admin without a factor, under open enrolment. EXPECTED: invite-required."""
+    """ATTACK: the stolen key of a server admin without a factor, under open
+    enrolment. EXPECTED: invite-required.
+    """
     person, _ = house.invited()
     settings = house.site.settings
     second_factor = msgspec.structs.replace(settings.second_factor, self_enrolment="open")
@@ -477,7 +503,9 @@ def test_a_server_admin_who_has_not_enrolled_needs_an_invite(house: House) -> No
 
 
 def test_not_me_makes_every_other_network_a_strange_one(house: House) -> None:
-    """ATTACK: a phished code a day ago made the thief's network known. EXPECTED: once the owner says so, it is strange; theirs is not."""
+    """ATTACK: a phished code a day ago made the thief's network known. EXPECTED: once the owner says so,
+    it is strange; theirs is not.
+    """
     person, _ = house.enrolled()
     with house.site.store.writing() as tx:
         tx.note_network(person.user, "203.0.113.9", house.moment.at - KNOWN_AFTER_SECONDS)
@@ -493,7 +521,9 @@ def test_not_me_makes_every_other_network_a_strange_one(house: House) -> None:
 
 
 def test_what_a_repository_demands_lasts(house: House) -> None:
-    """ATTACK: a repository admin's key and one phished code, elsewhere: switch it off. EXPECTED: that takes a second one."""
+    """ATTACK: a repository admin's key and one phished code, elsewhere: switch it off.
+    EXPECTED: that takes a second one.
+    """
     person, code = house.enrolled()
     name = house.repository(person)
     thief = replace(person, address="203.0.113.9")
@@ -507,7 +537,9 @@ def test_what_a_repository_demands_lasts(house: House) -> None:
 
 
 def test_a_login_of_the_proxy_signs_in_so_often_and_no_more(house: House) -> None:
-    """ATTACK: a proxy's login in a loop. EXPECTED: thirty within the hour from one network, so the trail is not filled; another one may."""
+    """ATTACK: a proxy's login in a loop. EXPECTED: thirty within the hour from one network, so the trail is
+    not filled; another one may.
+    """
     person, _ = house.enrolled()
     for _ in range(budget.MOST):
         browsers.sign_in_by_login(house.site, person.user, "203.0.113.9", house.moment)

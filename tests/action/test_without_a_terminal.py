@@ -1,4 +1,6 @@
-"""Every action does its work, and what must follow it, with nobody at a terminal: a page and an agent call the same."""
+"""Every action does its work, and what must follow it, with nobody at a terminal: a
+page and an agent call the same.
+"""
 
 from __future__ import annotations
 
@@ -614,7 +616,9 @@ def _parsed(folder: str) -> list[tuple[str, ast.Module]]:
 
 
 def test_every_action_is_called_here() -> None:
-    """Whatever takes an installation (or a configuration to open one by) and is public in action/ stands in CALLS: a new verb is called without a terminal too."""
+    """Whatever takes an installation (or a configuration to open one by) and is public in action/ stands in
+    CALLS: a new verb is called without a terminal too.
+    """
     there = {
         f"{stem}.{node.name}"
         for stem, tree in _parsed("action")
@@ -628,7 +632,9 @@ def test_every_action_is_called_here() -> None:
 
 
 def test_what_prints_changes_nothing() -> None:
-    """No command line opens a transaction that writes, and none writes the trail: that is what action/ is for."""
+    """No command line opens a transaction that writes, and none writes the trail:
+    that is what action/ is for.
+    """
     for stem, tree in [*_parsed("cli"), *_parsed("client"), *_parsed("doctor")]:
         called = {
             node.func.attr
@@ -650,7 +656,9 @@ def test_what_acts_prints_nothing() -> None:
 
 
 def test_what_a_person_would_lose_counts_what_is_borrowed(house: House) -> None:
-    """A repository that borrows from one that requires is closed to anyone who has no factor, as the gate says."""
+    """A repository that borrows from one that requires is closed to anyone who has
+    no factor, as the gate says.
+    """
     lender, borrower = house.repository(), house.repository()
     directories = {name: str(house.server.directory(name)) for name in (lender, borrower)}
     alternates = Path(directories[borrower], "objects", "info", "alternates")

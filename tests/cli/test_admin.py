@@ -28,7 +28,9 @@ def test_init_again_changes_nothing(server: Server) -> None:
 
 
 def test_the_first_init_says_what_it_made(tmp_path: Path) -> None:
-    """In words of the admin's: a new store is made, nothing was run; the second time there is nothing to say of it."""
+    """In words of the admin's: a new store is made, nothing was run; the second time
+    there is nothing to say of it.
+    """
     site = Direct(tmp_path / "new")
     words = ("init", "--home", str(site.home), "--account", site.account, "--host", "127.0.0.1",
              "--repositories", str(site.repositories), "--authorized-keys", str(site.key_file))  # fmt: skip
@@ -100,7 +102,9 @@ def test_names_that_cannot_be(shared_server: Server, name: str) -> None:
 
 
 def test_users(server: Server) -> None:
-    """add, list, show, suspend, resume, reset, remove: each says what it did; a removed name stays reserved."""
+    """add, list, show, suspend, resume, reset, remove: each says what it did; a
+    removed name stays reserved.
+    """
     alice = server.new_user("alice")
     server.admin("repo", "create", "app")
     url = server.url("app")
@@ -191,7 +195,9 @@ def test_a_key_that_stands_ungated_is_refused(server: Server) -> None:
 
 
 def test_adopting_keys(server: Server, tmp_path: Path) -> None:
-    """A server in use: lines that are there become gated, by a map; others are named; --dry-run changes nothing."""
+    """A server in use: lines that are there become gated, by a map; others are
+    named; --dry-run changes nothing.
+    """
     old, other = server.new_key("old"), server.new_key("other")
     with open(server.key_file, "a") as file:
         file.write('no-pty,from="127.0.0.1,::1" ' + old.key.with_suffix(".pub").read_text())
@@ -217,7 +223,9 @@ def test_adopting_keys(server: Server, tmp_path: Path) -> None:
 
 
 def test_adopting_repositories(server: Server) -> None:
-    """A server in use: refused until adopted, then live with its old hook behind ours; renamed on disk: refused."""
+    """A server in use: refused until adopted, then live with its old hook behind
+    ours; renamed on disk: refused.
+    """
     alice = server.new_user("alice")
     directory = server.directory("old/app")
     run(["git", "init", "-q", "--bare", str(directory)])
@@ -248,7 +256,9 @@ def test_adopting_repositories(server: Server) -> None:
 
 
 def test_repositories(server: Server) -> None:
-    """create, list, show, rename, forget, require: each says what it did; toggle and admins go with a rename."""
+    """create, list, show, rename, forget, require: each says what it did; toggle
+    and admins go with a rename.
+    """
     alice = server.new_user("alice")
     done = server.admin("repo", "create", "team/app", "--admin", "alice")
     assert f"created team/app in {server.directory('team/app')}; admins: alice" in done.out

@@ -1,4 +1,6 @@
-"""The older part of the trail is moved out of the store, whole and checked, and nobody can use that to hide what was done."""
+"""The older part of the trail is moved out of the store, whole and checked, and nobody can
+use that to hide what was done.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def site(tmp_path: Path) -> Direct:
 
 
 def test_the_older_part_moves_out_and_the_chain_goes_on(site: Direct) -> None:
-    """Moved, checked in both places, shown from the file; a second time there is nothing; later ones continue from it."""
+    """Moved, checked in both places, shown from the file; a second time there is nothing;
+    later ones continue from it.
+    """
     file = site.folder / "2024.audit"
     done = site.admin("audit", "archive", "--before", "1y", str(file))
     assert "50 records (1 to 50) moved to" in done.out
@@ -91,7 +95,9 @@ def test_what_is_there_is_not_written_over(site: Direct) -> None:
 
 
 def test_a_head_that_was_cut_off_without_an_archive_shows(site: Direct) -> None:
-    """ATTACK: anyone who has the store deletes the oldest records, and says that they were moved out. EXPECTED: named as missing."""
+    """ATTACK: anyone who has the store deletes the oldest records, and says that they were moved
+    out. EXPECTED: named as missing.
+    """
     meddle(site.store, "INSERT INTO archived SELECT seq, hash FROM audit WHERE seq = 20")
     meddle(site.store, "DELETE FROM audit WHERE seq <= 20")
     assert "records 1 to 20 are missing" in site.admin("audit", "verify", status=1).out
@@ -107,7 +113,9 @@ def test_more_than_was_archived_shows(site: Direct) -> None:
 
 
 def test_a_forged_record_of_an_archive_counts_for_nothing(site: Direct) -> None:
-    """ATTACK: a record that says so is put at the end of the chain, past the head outside. EXPECTED: the head does not vouch for it."""
+    """ATTACK: a record that says so is put at the end of the chain, past the head outside. EXPECTED:
+    the head does not vouch for it.
+    """
     ((seq, digest),) = rows(site.store, "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
     ((gone,),) = rows(site.store, "SELECT hash FROM audit WHERE seq = 20")
     text = text_of({"event": "audit-archived", "at": now().at, "actor": "x", "steps": [f"20 {gone.hex()}"]})

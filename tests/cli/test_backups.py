@@ -43,7 +43,9 @@ def grow(site: Direct, megabytes: int) -> None:
 
 
 def test_a_backup_that_is_killed(site: Direct) -> None:
-    """Kill -9 at any instant: under the name that was asked for stands a whole copy or nothing, beside it nothing at all."""
+    """Kill -9 at any instant: under the name that was asked for stands a whole copy or
+    nothing, beside it nothing at all.
+    """
     grow(site, 60)
     folder = site.folder / "backups"
     folder.mkdir()
@@ -128,7 +130,9 @@ def test_a_name_that_was_taken_meanwhile(tmp_path: Path, file_system: str) -> No
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_root_writes_into_a_folder_of_the_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the account's rights, from a folder that the account may not enter: kept under its name, the account's, and nothing beside."""
+    """With the account's rights, from a folder that the account may not enter: kept under its name, the
+    account's, and nothing beside.
+    """
     monkeypatch.chdir(tmp_path)
     with tempfile.TemporaryDirectory() as made:  # the way to pytest's own folders is root's alone
         folder = Path(made)
@@ -175,7 +179,9 @@ def test_a_restore_without_its_key_file_changes_nothing(site: Direct) -> None:
 
 
 def test_a_restore_with_another_key_file_changes_nothing(site: Direct) -> None:
-    """As on a new machine, where `init` has made a new one: refused with the count, unless it is said that the right one is lost."""
+    """As on a new machine, where `init` has made a new one: refused with the count, unless it is
+    said that the right one is lost.
+    """
     bob = site.new_user("bob")
     backup, keys = backed_up(site), key_file(site)
     kept = keys.read_bytes()

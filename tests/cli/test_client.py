@@ -56,7 +56,9 @@ def test_remotes(text: str, destination: str, port: str, path: str) -> None:
     ],
 )
 def test_what_is_no_ssh_remote(text: str) -> None:
-    """CVE-2017-1000117: a host that begins with `-` is an option to ssh; other transports are said, and not spoken."""
+    """CVE-2017-1000117: a host that begins with `-` is an option to ssh; other
+    transports are said, and not spoken.
+    """
     with pytest.raises(Refusal) as caught:
         server_of(text)
     assert caught.value.reason == "usage"
@@ -121,7 +123,9 @@ def test_verify_and_push_from_a_clone(shared_server: Server) -> None:
 
 @e2e
 def test_a_link_to_the_web_page(server: Server) -> None:
-    """`gitguard web` in a clone prints the link alone on stdout; where there is no page it says so, and nothing of codes."""
+    """`gitguard web` in a clone prints the link alone on stdout; where there is no page it
+    says so, and nothing of codes.
+    """
     alice = server.new_user("alice")
     server.admin("repo", "create", "app")
     tree = server.work_tree(alice, "app")
@@ -142,7 +146,9 @@ def test_a_link_to_the_web_page(server: Server) -> None:
 
 @e2e
 def test_the_page_opens_in_this_computers_browser(server: Server, tmp_path: Path) -> None:
-    """`gitguard web --open`: the browser is given the link, and nothing else shows it; a server that names another address is refused."""
+    """`gitguard web --open`: the browser is given the link, and nothing else shows it; a server that
+    names another address is refused.
+    """
     alice = server.new_user("opener")
     server.admin("repo", "create", "opened")
     tree = server.work_tree(alice, "opened")
@@ -273,7 +279,9 @@ def test_no_remote(tmp_path: Path) -> None:
 
 
 def test_on_windows_by_simulation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own folder for notes, its own console, no process groups: simulated, since no such machine is here."""
+    """Its own folder for notes, its own console, no process groups: simulated,
+    since no such machine is here.
+    """
     opened: list[str] = []
 
     def no_console(path: str, *_: object) -> int:

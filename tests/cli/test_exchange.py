@@ -30,7 +30,9 @@ def export(site: Direct) -> str:
 
 
 def test_a_list_of_people_is_taken_once(site: Direct) -> None:
-    """The dry run says the same and changes nothing; a second time finds all there; what is not taken is said by line."""
+    """The dry run says the same and changes nothing; a second time finds all there; what
+    is not taken is said by line.
+    """
     ann = site.new_key("ann")
     site.configure(aliases={"Robert Smith": "rob"}, web={"login_domains": ["example.com"]})
     text = f"login,email,key\nAnn@EXAMPLE.com,,{ann.public_line.strip()}\nRobert Smith,,\n,Ann@other.org,\nünal,,\n"
@@ -64,7 +66,9 @@ def test_a_removed_user_does_not_come_back_by_a_list(site: Direct) -> None:
 
 
 def test_an_address_alone_gives_nobody_a_key(site: Direct) -> None:
-    """Adversary: signed up elsewhere as bob@evil.example. Our bob gets no key of theirs by that; a login or an alias would do."""
+    """Adversary: signed up elsewhere as bob@evil.example. Our bob gets no key of theirs by that;
+    a login or an alias would do.
+    """
     site.add_user("bob")
     evil = site.new_key("evil")
     text = f"email,key\nbob@evil.example,{evil.public_line.strip()}\n"
@@ -122,7 +126,9 @@ def test_what_is_asked_wrongly(words: tuple[str, ...], said: str, site: Direct) 
 
 @pytest.mark.e2e
 def test_an_authenticator_comes_along(server: Server) -> None:
-    """A person keeps the app of pam_google_authenticator: its next code opens a session here, one it has shown does not."""
+    """A person keeps the app of pam_google_authenticator: its next code opens a session
+    here, one it has shown does not.
+    """
     alice = server.add_user("alice")
     secret = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     file = server.folder / "google"
@@ -151,7 +157,9 @@ def test_an_authenticator_comes_along(server: Server) -> None:
 
 
 def test_apply_brings_a_server_to_what_another_was(site: Direct, tmp_path: Path) -> None:
-    """Export, apply on an empty server, export: the same text but for what is people's own. Twice: nothing to change."""
+    """Export, apply on an empty server, export: the same text but for what is people's
+    own. Twice: nothing to change.
+    """
     ann = site.add_user("ann")
     site.admin("key", "add", "ann", f"{site.new_key('ann2').key}.pub", "--behind", "/usr/bin/env {user}")
     site.admin("user", "add", "ben")
@@ -184,7 +192,9 @@ def test_apply_brings_a_server_to_what_another_was(site: Direct, tmp_path: Path)
 
 
 def test_apply_takes_nothing_away_unless_told(site: Direct) -> None:
-    """What the file does not name stays; with --prune keys and admins of those whom it names go, and users it calls removed."""
+    """What the file does not name stays; with --prune keys and admins of those whom it names
+    go, and users it calls removed.
+    """
     site.add_user("ann")
     site.add_user("ben")
     site.admin("repo", "create", "app", "--admin", "ben")
@@ -205,7 +215,9 @@ def test_apply_takes_nothing_away_unless_told(site: Direct) -> None:
 
 
 def test_apply_lets_nobody_in_again_by_itself(site: Direct) -> None:
-    """Configuration management runs every half hour: it must not undo an emergency, neither by silence nor by `active`."""
+    """Configuration management runs every half hour: it must not undo an emergency,
+    neither by silence nor by `active`.
+    """
     site.admin("user", "add", "bob")
     site.admin("user", "suspend", "bob")
     silent = site.admin("apply", typed(site, '[[users]]\nname = "bob"\n'))
@@ -220,7 +232,9 @@ def test_apply_lets_nobody_in_again_by_itself(site: Direct) -> None:
 
 
 def test_apply_widens_no_key_by_silence(site: Direct) -> None:
-    """A key's line says nothing of what limits it, so that stays; a table says all of it, and what is wider is named."""
+    """A key's line says nothing of what limits it, so that stays; a table says all of
+    it, and what is wider is named.
+    """
     line = site.new_key("ann").public_line.strip()
     limited = f'{{ key = "{line}", limits = \'from="192.0.2.0/24"\', behind = ["/bin/true"] }}'
     head = '[[users]]\nname = "ann"\n'
@@ -234,7 +248,9 @@ def test_apply_widens_no_key_by_silence(site: Direct) -> None:
 
 
 def test_what_limits_a_key_is_one_line(site: Direct) -> None:
-    """Adversary: sends a change to the file. A line break in `limits` would begin a key line of their own, with a shell."""
+    """Adversary: sends a change to the file. A line break in `limits` would begin a key
+    line of their own, with a shell.
+    """
     line = site.new_key("ann").public_line.strip()
     evil = site.new_key("evil").public_line.strip()
     limits = f'from=\\"10.0.0.1\\n{evil}\\"'
@@ -248,7 +264,9 @@ def test_what_limits_a_key_is_one_line(site: Direct) -> None:
 
 
 def test_apply_keeps_the_floor(site: Direct) -> None:
-    """What a repository's own admins have tightened is told from what the server's admin requires, and both are applied."""
+    """What a repository's own admins have tightened is told from what the server's admin
+    requires, and both are applied.
+    """
     site.admin("repo", "create", "app")
     text = '[[repositories]]\nname = "app"\nrequire = "all"\nlifetime = "30m"\nfloor = "push"\nfloor_lifetime = "1h"\n'
     done = site.admin("apply", typed(site, text)).out
@@ -288,7 +306,9 @@ def test_apply_keeps_the_floor(site: Direct) -> None:
     ],
 )
 def test_a_file_with_a_fault_changes_nothing(text: str, said: list[str], site: Direct) -> None:
-    """Exit 2, each fault with its line and the nearest right word; what stands before it is not applied either."""
+    """Exit 2, each fault with its line and the nearest right word; what stands
+    before it is not applied either.
+    """
     before = export(site)
     good = tomli_w.dumps({"users": [{"name": "first"}]}) if text.startswith("[[repo") else ""
     refused = site.admin("apply", typed(site, good + text), status=2)
@@ -298,7 +318,9 @@ def test_a_file_with_a_fault_changes_nothing(text: str, said: list[str], site: D
 
 
 def test_a_login_of_another_domain_is_nobody(site: Direct) -> None:
-    """ATTACK: signed up as alice at a guest's domain. EXPECTED: no key and no factor of theirs comes to our alice, by any list."""
+    """ATTACK: signed up as alice at a guest's domain. EXPECTED: no key and no factor of theirs
+    comes to our alice, by any list.
+    """
     site.add_user("alice")
     evil = site.new_key("evil")
     before = export(site)

@@ -1,4 +1,6 @@
-"""The workstation against Git itself: for each spelling and setting, host, port's options and directory are what Git hands to ssh."""
+"""The workstation against Git itself: for each spelling and setting, host, port's options and
+directory are what Git hands to ssh.
+"""
 
 from __future__ import annotations
 

@@ -53,7 +53,9 @@ def test_what_needs_no_code_loads_nothing_of_it(server: Direct, line: str) -> No
 
 
 def test_verifying_loads_what_a_code_needs_alone(server: Direct) -> None:
-    """Fewer than 230 modules, 272 once; the ciphers and codes among them, nothing of logs, processes and pages."""
+    """Fewer than 230 modules, 272 once; the ciphers and codes among them, nothing
+    of logs, processes and pages.
+    """
     alice = server.people["alice"]
     server.clear_watermark(alice)
     found = loaded(server, alice, "2fa verify", server.fresh_code(alice) + "\n")

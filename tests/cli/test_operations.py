@@ -26,7 +26,8 @@ Match User {ACCOUNT}
     DisableForwarding yes
 Match all
 """
-# The account of this test run is not a dedicated one, and other tests' sshd run beside it: found on a host that is in order.
+# The account of this test run is not a dedicated one, and other tests' sshd run beside it: found
+# on a host that is in order.
 OF_THE_ACCOUNT = {"account-is-root", "login-shell", "second-key-file", "home", "key-not-gated", "sshd-other"}
 
 

@@ -66,7 +66,9 @@ def test_what_is_as_expected_exits_0(files: tuple[Path, Path]) -> None:
 
 
 def test_what_differs_stands_side_by_side(files: tuple[Path, Path]) -> None:
-    """With its line, what was asked, what was expected and what came out; what is left out is not compared."""
+    """With its line, what was asked, what was expected and what came out; what
+    is left out is not compared.
+    """
     config, expected = files
     config.write_text(CONFIG.replace('"1h"', '"2h"').replace("2027-06-30", "2026-06-30"))
     done = gitguard("admin", "policy", "test", str(expected), "--config", str(config), status=1)
@@ -119,7 +121,9 @@ def test_a_broken_configuration_is_named(files: tuple[Path, Path]) -> None:
 
 
 def test_the_past_by_another_policy(tmp_path: Path) -> None:
-    """Who would be refused, where, how often, by which rule; who would no longer be asked; what hangs on refs."""
+    """Who would be refused, where, how often, by which rule; who would no longer
+    be asked; what hangs on refs.
+    """
     site = Direct(tmp_path / "server")
     site.install()
     alice, bob = site.new_user("alice"), site.add_user("bob")
@@ -162,7 +166,9 @@ def test_the_past_by_another_policy(tmp_path: Path) -> None:
 
 
 def test_config_check_asks_the_store(site: Direct) -> None:
-    """Rules that name nobody, or no repository: a note with the line, exit 0; a file for another server is checked too."""
+    """Rules that name nobody, or no repository: a note with the line, exit 0; a file for
+    another server is checked too.
+    """
     site.add_user("alice")
     site.admin("repo", "create", "team/app")
     text = site.config.read_text()

@@ -1,4 +1,6 @@
-"""`admin doctor --quick`: what monitoring asks every minute. Each thing that stops requests is named, in a fifth of a second."""
+"""`admin doctor --quick`: what monitoring asks every minute. Each thing that stops requests is
+named, in a fifth of a second.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,8 @@ def test_what_stops_requests_is_named(break_it: Callable[[Direct], None], name: 
 
 
 def test_it_is_quick(site: Direct) -> None:
-    """Under 200 ms of work from start to end, the best of five runs, also with ten thousand users in the store.
+    """Under 200 ms of work from start to end, the best of five runs, also with ten
+    thousand users in the store.
 
     By the processor's time, since other tests run beside this one.
     """

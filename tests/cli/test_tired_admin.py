@@ -1,4 +1,6 @@
-"""What an admin reads and types at a bad moment: hints that can be pasted, faults that are all said, nothing changed by a slip."""
+"""What an admin reads and types at a bad moment: hints that can be pasted, faults that are all
+said, nothing changed by a slip.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,9 @@ def test_help_is_a_word_too(site: Direct) -> None:
 
 
 def test_faults_of_both_kinds_are_said_at_once(site: Direct, tmp_path: Path) -> None:
-    """An unknown key does not hide that a group is unknown; a group that has a fault is there all the same."""
+    """An unknown key does not hide that a group is unknown; a group that has a
+    fault is there all the same.
+    """
     draft = tmp_path / "draft.toml"
     draft.write_text(
         '[git]\nenforcment = "off"\nadmins = ["@nobody", "@some"]\n[groups]\nsome = ["Not OK"]\n'
@@ -229,7 +233,9 @@ def test_a_name_given_twice_gets_one_invite(site: Direct) -> None:
 
 
 def test_an_ungated_key_that_is_to_be_removed_is_shown(site: Direct) -> None:
-    """`key remove` cannot take away what gitguard did not write: it says file and line, as they stand in the file."""
+    """`key remove` cannot take away what gitguard did not write: it says file and
+    line, as they stand in the file.
+    """
     person = site.new_key("old")
     site.add_user("alice")
     with open(site.key_file, "a") as file:
@@ -248,7 +254,9 @@ def test_a_damaged_block_names_its_lines(site: Direct) -> None:
 
 
 def test_the_map_shows_every_line_that_needs_a_hand(site: Direct) -> None:
-    """Each line that is not understood, and each that adopt would refuse, with why; the rest can be adopted as it is."""
+    """Each line that is not understood, and each that adopt would refuse, with why; the
+    rest can be adopted as it is.
+    """
     good, odd = site.new_key("good"), site.new_key("odd")
     with open(site.key_file, "a") as file:
         file.write("what is this\nand this\n")
@@ -305,7 +313,9 @@ def test_restoring_into_an_empty_place_names_no_file_that_is_not_there(site: Dir
 
 
 def test_the_log_can_be_read_when_only_rotations_are_there(site: Direct) -> None:
-    """Between a rotation and the next request there is no file of the name; before the first there is none at all."""
+    """Between a rotation and the next request there is no file of the name; before
+    the first there is none at all.
+    """
     assert "begins with the first request" in site.admin("log").err
     alice = site.add_user("alice")
     site.ssh(alice, "nonsense")
@@ -347,7 +357,9 @@ def test_values_of_the_trail_are_single_words(site: Direct) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root could be misled")
 def test_a_link_in_the_middle_of_a_chain_is_looked_at(tmp_path: Path) -> None:
-    """A local account's link between two of root's own: root would follow it, so the file is read as the Git account."""
+    """A local account's link between two of root's own: root would follow it, so the
+    file is read as the Git account.
+    """
     theirs = Path(f"/tmp/gitguard-theirs-{os.getpid()}")
     mine = Path(f"/root/.gitguard-test-{os.getpid()}")
     theirs.mkdir()
@@ -416,7 +428,9 @@ def test_each_shell_gets_its_own(shell: str) -> None:
 def test_where_something_broke_is_shown_to_the_admin_who_asks(
     site: Direct, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the switch one line with the place; with it the whole way there. Over SSH there is no such switch."""
+    """Without the switch one line with the place; with it the whole way there. Over
+    SSH there is no such switch.
+    """
     words = ("--config", str(site.config), "admin", "user", "list")
     script = (
         "import sys\nfrom gitguard import __main__ as program\nfrom gitguard.cli.admin import user\n"

@@ -28,7 +28,9 @@ def bare(site: Direct, name: str) -> Path:
 
 
 def test_everything_is_as_it_was(site: Direct) -> None:
-    """Each key with its limits and its program, each hook under its own name, no mark of ours; suspended people stay out."""
+    """Each key with its limits and its program, each hook under its own name, no mark of
+    ours; suspended people stay out.
+    """
     kept, plain, chained = (bare(site, name) for name in ("kept", "plain", "chained"))
     hook(kept, "its own")
     before = (kept / "hooks" / "pre-receive").read_bytes()
@@ -110,7 +112,9 @@ def test_what_somebody_put_beside_the_kept_hook_stays(site: Direct) -> None:
 
 @pytest.mark.e2e
 def test_people_keep_working(server: Server) -> None:
-    """Over a real sshd: a person who had to verify pushes by the whole path without; no shell, no other command."""
+    """Over a real sshd: a person who had to verify pushes by the whole path
+    without; no shell, no other command.
+    """
     alice = server.new_user("alice")
     server.new_repository("app", "all")
     server.ssh(alice, "2fa leave", status=0)
@@ -126,7 +130,9 @@ def test_people_keep_working(server: Server) -> None:
 
 
 def test_statistics(site: Direct) -> None:
-    """The numbers of people, the trail and the log; in Prometheus's form each with its kind; a period that fits."""
+    """The numbers of people, the trail and the log; in Prometheus's form each with
+    its kind; a period that fits.
+    """
     ann = site.add_user("ann")
     site.add_user("ben")
     site.admin("user", "suspend", "ben")

@@ -26,7 +26,9 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_port_is_part_of_a_server() -> None:
-    """ATTACK: a clone names another port of a host that is known, where the thief's sshd listens. EXPECTED: not known."""
+    """ATTACK: a clone names another port of a host that is known, where the thief's sshd
+    listens. EXPECTED: not known.
+    """
     ways = [(), ("-p", "22"), ("-p", "2222")]
     for known in ways:
         remember(Server("git@host", known), SshCommand())
@@ -65,7 +67,9 @@ def test_what_is_neither_of_gits_conversations_goes_straight_through(
 
 
 def test_turns_are_taken_one_at_a_time(own_folder: Path) -> None:
-    """Of two who would ask for the same server one asks; a folder that cannot be written stops nobody from asking."""
+    """Of two who would ask for the same server one asks; a folder that cannot be
+    written stops nobody from asking.
+    """
     server = Server("git@host", ())
     probe = (
         "import sys; from gitguard.client import prompt_lock; from gitguard.client.remote import Server\n"
@@ -112,7 +116,9 @@ def test_the_turn_of_one_that_died_is_taken_over(own_folder: Path) -> None:
 def test_a_server_that_never_stops_talking_keeps_nobody(
     own_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """ATTACK: a refusal, and then a megabyte that nobody reads. EXPECTED: Git hears the refusal, and all of it ends."""
+    """ATTACK: a refusal, and then a megabyte that nobody reads. EXPECTED: Git hears the
+    refusal, and all of it ends.
+    """
     program = own_folder / "ssh"
     packet = "ERR gitguard: verify to read x: ssh -T git@h 2fa verify [verification-required]"
     program.write_text(

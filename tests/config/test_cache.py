@@ -16,7 +16,9 @@ GIT = '[git]\nenforcement = "opt-in"\n'
 
 
 def test_a_change_counts_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same object while nothing changes; another file, a broken one, a missing one counts from the next question on."""
+    """The same object while nothing changes; another file, a broken one, a missing one
+    counts from the next question on.
+    """
     parsed: list[str] = []
 
     def counted(path: str) -> Settings:

@@ -51,7 +51,9 @@ def test_the_shipped_file_documents_every_key_with_its_default() -> None:
 
 
 def test_what_a_file_must_say() -> None:
-    """The base answer, and nothing else: so that a file which was emptied or cut off before it is no configuration."""
+    """The base answer, and nothing else: so that a file which was emptied or cut off
+    before it is no configuration.
+    """
     assert parse(b"[git]\nenforcement = 'opt-in'\n") == Settings()
     for text, line in (("", 0), ("# only this\n", 0), ("[git]\n", 1), ("[host]\n[git]\nadmins = []\n", 2)):
         with pytest.raises(ConfigurationError) as caught:
@@ -215,7 +217,9 @@ def test_the_compiled_form_is_used_and_renewed(installation: Installation) -> No
 
 
 def test_a_change_within_the_clocks_grain_is_seen(installation: Installation) -> None:
-    """ATTACK on freshness: same size, same times, same inode, changed right after compiling. EXPECTED: seen."""
+    """ATTACK on freshness: same size, same times, same inode, changed right
+    after compiling. EXPECTED: seen.
+    """
     load(*installation.places())
     with open(installation.config, "r+") as file:
         text = file.read().replace("8h", "7h")
@@ -333,7 +337,9 @@ def test_a_fault_says_its_column(text: str, said: str) -> None:
 def test_a_date_begins_with_its_first_second(
     zone: str, day: str, begins: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever clocks do at midnight: the first second whose local date is that day, and not the one before it."""
+    """Whatever clocks do at midnight: the first second whose local date is that
+    day, and not the one before it.
+    """
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
@@ -359,7 +365,9 @@ def test_no_part_of_a_compiled_form_is_one(installation: Installation) -> None:
 
 
 def test_a_file_as_other_systems_save_it() -> None:
-    """A mark of its encoding in front, and lines that end in two characters: read as if they were not there."""
+    """A mark of its encoding in front, and lines that end in two characters:
+    read as if they were not there.
+    """
     plain = parse(EXAMPLE.encode())
     assert parse(b"\xef\xbb\xbf" + EXAMPLE.encode()) == plain
     assert parse(b"\xef\xbb\xbf" + EXAMPLE.replace("\n", "\r\n").encode()) == plain

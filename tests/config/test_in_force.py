@@ -92,9 +92,11 @@ def whole(place: Place, kind: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("kind", ["enforced", "rules"])
 def test_a_file_that_is_written_byte_by_byte_opens_nothing(place: Place, kind: str) -> None:
-    """ATTACK: a stolen key asks at each instant in which an admin saves. EXPECTED: what both whole versions refuse is refused.
+    """ATTACK: a stolen key asks at each instant in which an admin saves. EXPECTED: what both
+    whole versions refuse is refused.
 
-    The bytes that `init` wrote were vouched for, and are the beginning of what is saved now: that counts for nothing any more.
+    The bytes that `init` wrote were vouched for, and are the beginning of what is saved now: that
+    counts for nothing any more.
     """
     first = place.text('enforcement = "opt-in"')
     vouch(str(place.compiled), first.encode())
@@ -119,7 +121,9 @@ def test_a_file_that_is_written_byte_by_byte_opens_nothing(place: Place, kind: s
 
 
 def test_requests_while_a_file_is_saved_again_and_again(site: Direct) -> None:
-    """The same with the real gate: saved in pieces all the while, twenty reads of someone without a factor are refused."""
+    """The same with the real gate: saved in pieces all the while, twenty reads of someone
+    without a factor are refused.
+    """
     alice = site.add_user("alice")
     site.admin("repo", "create", "app")
     site.configure(git={"enforcement": "enforced"})
@@ -144,7 +148,9 @@ def test_requests_while_a_file_is_saved_again_and_again(site: Direct) -> None:
 
 
 def test_what_demands_more_counts_at_once_and_what_demands_less_when_it_has_settled(place: Place) -> None:
-    """Two seconds stand between a laxer file and its effect, unless someone vouched for it; closing never waits."""
+    """Two seconds stand between a laxer file and its effect, unless someone vouched
+    for it; closing never waits.
+    """
     lax, strict = place.text('enforcement = "opt-in"'), place.text('enforcement = "enforced"')
     place.put(lax)
     assert place.found().doubt == "", "of the first file nothing is known that was stricter"
@@ -185,7 +191,9 @@ def test_a_vouch_is_for_these_bytes_and_an_hour(place: Place) -> None:
 
 @pytest.mark.parametrize("cut", ["block", "line"])
 def test_a_file_that_was_cut_for_good_stays_closed(place: Place, cut: str) -> None:
-    """A full disk ends a file where a block ends, an editor that dies where its buffer does: long after that, too."""
+    """A full disk ends a file where a block ends, an editor that dies where its
+    buffer does: long after that, too.
+    """
     rules = RULE.format("ops")
     head = place.text('enforcement = "rules"')
     place.put(head + rules)
@@ -203,7 +211,9 @@ def test_a_file_that_was_cut_for_good_stays_closed(place: Place, cut: str) -> No
 def test_after_a_full_disk_a_cut_file_is_compared_with_nothing_old(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ATTACK: the form that counts could not be noted; the next save is cut, and requires no less than the one before that. EXPECTED: closed."""
+    """ATTACK: the form that counts could not be noted; the next save is cut, and requires no less than the
+    one before that. EXPECTED: closed.
+    """
     place.put(place.text("enforcement = 'rules'"))
     place.found(SETTLED)
     monkeypatch.setattr("gitguard.config.in_force.put_quietly", lambda path, data: False)
@@ -224,7 +234,9 @@ def test_after_a_full_disk_a_cut_file_is_compared_with_nothing_old(
 
 
 def test_the_beginning_of_a_file_is_not_the_form_to_compare_with(place: Place) -> None:
-    """A request sees a strict prefix of a whole file that has no last line end: the whole file counts once it is there."""
+    """A request sees a strict prefix of a whole file that has no last line end: the whole
+    file counts once it is there.
+    """
     hardware = "[second_factor]\nhardware_keys = true\n"
     place.put(place.text("enforcement = 'enforced'", hardware))
     place.found(SETTLED)
@@ -246,7 +258,9 @@ def test_the_beginning_of_a_file_is_not_the_form_to_compare_with(place: Place) -
 
 
 def test_who_checks_is_told_what_demands_less(site: Direct) -> None:
-    """`config check` lets it count, and says what that gives away: a monitor that runs it opens nothing unsaid."""
+    """`config check` lets it count, and says what that gives away: a monitor that
+    runs it opens nothing unsaid.
+    """
     site.write(site.config.read_text().replace('"opt-in"', '"enforced"'))
     site.admin("config", "check")
     site.admin("user", "list")
@@ -268,7 +282,9 @@ def test_an_emptied_file_is_closed(place: Place) -> None:
 
 
 def test_a_write_while_it_is_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ATTACK on the joint: the file is old when we look, and emptied and half written before we read. EXPECTED: it is young."""
+    """ATTACK on the joint: the file is old when we look, and emptied and half written before we
+    read. EXPECTED: it is young.
+    """
     strict = place.text('enforcement = "rules"', RULE.format("ops"))
     place.put(strict)
     place.found()
@@ -366,7 +382,9 @@ def test_what_demands_less_than_what() -> None:
 
 @pytest.mark.parametrize("how", ["limit", *(["full-disk"] if CAN_MOUNT else [])])
 def test_saved_on_a_full_disk_nobody_gets_in(place: Place, how: str) -> None:
-    """The editor empties the file and the disk takes only a part of it: then, and a day later, what was closed is closed."""
+    """The editor empties the file and the disk takes only a part of it: then, and a day
+    later, what was closed is closed.
+    """
     before = place.text('enforcement = "rules"', RULE.format("ops") + RULE.format("web"))
     place.put(before)
     both = refused(place.gate())
@@ -418,7 +436,9 @@ def _save_on_full_disk(source: Path, place: Place) -> None:
 
 
 def test_init_takes_a_file_of_before_along_and_opens_none_that_was_cut(site: Direct) -> None:
-    """A file of 0.1.0 need not say `enforcement`: init writes the default of then and says so. One that lost it is not opened."""
+    """A file of 0.1.0 need not say `enforcement`: init writes the default of then and says so.
+    One that lost it is not opened.
+    """
     whole = site.config.read_text()
     before = whole.replace('enforcement = "opt-in"\n', "")
     good = site.home / "state" / "config.good"
@@ -447,7 +467,9 @@ def test_init_takes_a_file_of_before_along_and_opens_none_that_was_cut(site: Dir
 def test_who_checks_or_edits_vouches_and_doctor_says_what_counts(
     site: Direct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After `config check` or `config edit` the file counts at once; until then doctor names the form that continues."""
+    """After `config check` or `config edit` the file counts at once; until then doctor
+    names the form that continues.
+    """
     alice = site.add_user("alice")
     site.admin("repo", "create", "app")
     site.configure(git={"enforcement": "enforced"})

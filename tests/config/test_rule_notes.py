@@ -115,7 +115,9 @@ def test_names_that_nothing_answers_to(text: str, said: str) -> None:
     ],
 )
 def test_patterns_that_hardly_mean_what_they_say(refs: str, said: str) -> None:
-    """In order, and protecting something else than someone thinks: a note each, and none for the usual ones."""
+    """In order, and protecting something else than someone thinks: a note each,
+    and none for the usual ones.
+    """
     found = notes(f"[[rules]]\nname = 'a'\nrequire = true\nrefs = {refs}\n")
     assert said in found if said else found == ""
 

@@ -1,4 +1,6 @@
-"""`admin explain`, the gate, and the rules as this page of the tests writes them: one answer, thousands of situations."""
+"""`admin explain`, the gate, and the rules as this page of the tests writes them: one
+answer, thousands of situations.
+"""
 
 from __future__ import annotations
 

@@ -137,7 +137,9 @@ def test_a_wrong_key_number_is_unique(bench: Bench) -> None:
 
 
 def test_every_promise_is_said_and_kept(bench: Bench) -> None:
-    """Each question and change of the contract has a sentence that says what it promises, and the backend has it."""
+    """Each question and change of the contract has a sentence that says what it
+    promises, and the backend has it.
+    """
     for protocol in (Reading, Writing):
         for name, method in vars(protocol).items():
             if not name.startswith("_") and callable(method):
@@ -148,7 +150,9 @@ def test_every_promise_is_said_and_kept(bench: Bench) -> None:
 
 
 def test_a_failed_writer_leaves_the_chain_to_the_next(bench: Bench) -> None:
-    """MUST 1: a record that was taken back is no gap: the next one takes its number and its place in the chain."""
+    """MUST 1: a record that was taken back is no gap: the next one takes its
+    number and its place in the chain.
+    """
     with bench.desk.store.reading() as tx:
         last = list(tx.audit())[-1].seq
     with pytest.raises(RuntimeError), bench.desk.store.writing() as tx:
@@ -172,7 +176,9 @@ def test_the_latest_moment_never_goes_back_by_itself(bench: Bench) -> None:
 
 
 def test_what_is_there_already_is_no_error(bench: Bench) -> None:
-    """A step burned twice, an admin added twice: the second time changes nothing, and says so where it can."""
+    """A step burned twice, an admin added twice: the second time changes
+    nothing, and says so where it can.
+    """
     with bench.desk.store.writing() as tx:
         tx.burn_step("alice", 7)
         tx.burn_step("alice", 7)
@@ -213,7 +219,9 @@ def test_a_credential_of_any_kind_has_one_owner(bench: Bench) -> None:
 
 
 def test_a_browser_proves_and_is_throttled_by_itself(bench: Bench) -> None:
-    """A credential that is no key verifies like one: its session, failures and near misses hang on it alone."""
+    """A credential that is no key verifies like one: its session, failures and
+    near misses hang on it alone.
+    """
     browser = Person("alice", Credential("web", "4f1c"), "192.0.2.9")
     with bench.desk.store.writing() as tx:
         tx.add_credential(browser.credential, "alice", NOW)
@@ -239,7 +247,9 @@ def browser_of(user: str, name: str, at: int = NOW) -> Browser:
 
 
 def test_a_browser_ends_with_its_session_and_its_links(bench: Bench) -> None:
-    """Signed out, a browser has no owner and no session of its own; the others and the keys' sessions stay."""
+    """Signed out, a browser has no owner and no session of its own; the others
+    and the keys' sessions stay.
+    """
     with bench.desk.store.writing() as tx:
         for name, at in (("a", NOW), ("b", NOW + 1)):
             tx.add_browser(browser_of("alice", name, at))
@@ -278,7 +288,9 @@ def test_everybodys_browsers_end_at_once(bench: Bench) -> None:
 
 
 def test_a_link_is_taken_once(bench: Bench) -> None:
-    """Looking at one uses nothing up; taking it does; those that expired are forgotten, and all of one key at once."""
+    """Looking at one uses nothing up; taking it does; those that expired are
+    forgotten, and all of one key at once.
+    """
     with bench.desk.store.writing() as tx:
         for number in range(4):
             tx.put_link(bytes([number]), SignInLink("alice", "sign-in", "k", NOW + number))
@@ -295,7 +307,9 @@ def test_a_link_is_taken_once(bench: Bench) -> None:
 
 
 def test_people_and_repositories_come_a_page_at_a_time(bench: Bench) -> None:
-    """By name from behind the last one on; removed users are nobody; what LIKE would read counts as itself."""
+    """By name from behind the last one on; removed users are nobody; what LIKE
+    would read counts as itself.
+    """
     with bench.desk.store.writing() as tx:
         for name in ("bob", "carol", "x_y", "xzy"):
             tx.add_user(name, NOW)

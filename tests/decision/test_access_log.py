@@ -58,7 +58,9 @@ def test_a_pipe_neither_hangs_nor_counts(tmp_path: Path, reader: bool) -> None:
 
 
 def test_half_a_line_is_none(tmp_path: Path) -> None:
-    """A file that may grow by a few bytes more: what was asked must be refused, not let through half logged."""
+    """A file that may grow by a few bytes more: what was asked must be refused,
+    not let through half logged.
+    """
     (tmp_path / "log").write_text("x" * 99 + "\n")
     script = (
         "import resource, sys\nfrom types import SimpleNamespace\n"
@@ -109,7 +111,9 @@ def _lines(count: int, begins: int) -> list[bytes]:
 
 @pytest.mark.parametrize("wanted", [1, 10, 5_000, 20_000, 40_000])
 def test_what_is_new_is_found_from_the_end(tmp_path: Path, wanted: int) -> None:
-    """The last N decisions of a long log come whole and in order, and what is long before them is not read."""
+    """The last N decisions of a long log come whole and in order, and what is
+    long before them is not read.
+    """
     path, lines = tmp_path / "access.log", _lines(40_000, 1_000_000)
     path.write_bytes(b"".join(lines))
     after = 1_000_000 + 40_000 - wanted
@@ -142,7 +146,9 @@ def test_rotations_packed_in_any_common_way_are_read(
 
 
 def test_a_rotation_that_cannot_be_unpacked_is_named(tmp_path: Path) -> None:
-    """Zstd takes a program of its own: the file is named, so that nobody says "nothing"; a foreign file is not."""
+    """Zstd takes a program of its own: the file is named, so that nobody says
+    "nothing"; a foreign file is not.
+    """
     path = tmp_path / "access.log"
     for name in ("access.log", "access.log.1.zst", "access.log-20261129.lz4", "access.log.notes.zst"):
         (tmp_path / name).write_bytes(b"")

@@ -160,7 +160,9 @@ def test_a_path_names_the_root_that_it_names(site: Direct, alice: Person, tmp_pa
 
 
 def test_always_counts_only_where_it_is_allowed(site: Direct, alice: Person) -> None:
-    """A person's `always` requires for reads too; where the server does not let people have it, it has no effect."""
+    """A person's `always` requires for reads too; where the server does not let
+    people have it, it has no effect.
+    """
     del alice
     bob = site.new_user("bob")
     site.ssh(bob, "2fa always on", status=0)
@@ -175,7 +177,9 @@ def test_always_counts_only_where_it_is_allowed(site: Direct, alice: Person) -> 
 
 
 def test_a_lenders_shorter_lifetime_counts(site: Direct, alice: Person) -> None:
-    """Who reads a borrower may be sent the lender's objects: its lifetime of a minute counts, and it is named."""
+    """Who reads a borrower may be sent the lender's objects: its lifetime of a
+    minute counts, and it is named.
+    """
     site.admin("repo", "create", "pool")
     borrower = site.repositories / "borrower.git"
     run(["git", "clone", "-q", "--bare", "-s", str(site.directory("pool")), str(borrower)])
@@ -227,7 +231,9 @@ def environment(site: Direct, decision: Decision) -> dict[str, str]:
 
 
 def test_a_session_is_told_only_where_one_was_needed(site: Direct, alice: Person) -> None:
-    """Later hooks find 0 where nothing was required, though a session is live; otherwise they would take it for a proof."""
+    """Later hooks find 0 where nothing was required, though a session is live; otherwise
+    they would take it for a proof.
+    """
     assert environment(site, asked(site, alice, OPEN))["GITGUARD_SESSION"] == "0"
     told = environment(site, asked(site, alice, PUSH))
     assert int(told["GITGUARD_SESSION"]) > 0
@@ -235,7 +241,9 @@ def test_a_session_is_told_only_where_one_was_needed(site: Direct, alice: Person
 
 
 def test_a_grant_without_a_session_says_so(site: Direct, alice: Person) -> None:
-    """Its age is -1, which no lifetime admits: an open repository that is closed during the upload stays closed."""
+    """Its age is -1, which no lifetime admits: an open repository that is closed
+    during the upload stays closed.
+    """
     secret = (site.home / "state" / "grant.key").read_bytes()
     sealed = environment(site, asked(site, alice, OPEN, address=ELSEWHERE))["GITGUARD_GRANT"]
     grant = unseal(sealed, secret)
@@ -279,7 +287,9 @@ BEHIND = ("/bin/true",)
 
 
 def test_a_name_that_only_the_program_knows_demands_the_shortest(site: Direct, alice: Person) -> None:
-    """It may be another name of a repository that requires: so the shortest lifetime of all that demand counts."""
+    """It may be another name of a repository that requires: so the shortest
+    lifetime of all that demand counts.
+    """
     site.new_repository("strict", "all")
     site.admin("repo", "lifetime", "strict", "90s")
     line = "git-upload-pack 'an/alias'"
@@ -298,7 +308,9 @@ def test_a_name_that_only_the_program_knows_demands_the_shortest(site: Direct, a
 
 @pytest.mark.parametrize("name", ["APP", "App", "app.GIT", "app ", " app", "APP.git "])
 def test_a_known_name_in_another_form_is_no_way_around(site: Direct, alice: Person, name: str) -> None:
-    """A program that folds case or trims would serve it. Without a session the answer is that of any unknown name."""
+    """A program that folds case or trims would serve it. Without a session the answer
+    is that of any unknown name.
+    """
     site.end_sessions()
     session_from(site, alice, HOME, "10m")
     assert reason(asked(site, alice, f"git-receive-pack '{name}'", behind=BEHIND)) == "no-such-repository"
@@ -317,7 +329,9 @@ def test_a_grant_for_an_unknown_name_names_no_directory(site: Direct, alice: Per
 
 
 def test_what_a_program_serves_is_not_told_to_whoever_holds_a_key(site: Direct) -> None:
-    """`repo show` behind a program needs a session, or being an admin of the repository; known or not, one answer."""
+    """`repo show` behind a program needs a session, or being an admin of the
+    repository; known or not, one answer.
+    """
     carol = site.new_user("carol")
     site.admin("repo", "create", "listed", "--admin", "carol")
     site.configure(git={"behind": ["/bin/true", "{user}"]})
@@ -333,7 +347,9 @@ def test_what_a_program_serves_is_not_told_to_whoever_holds_a_key(site: Direct) 
 
 
 def test_a_decision_is_a_value(site: Direct, alice: Person) -> None:
-    """It holds neither store nor configuration: written down and read back, it makes the same line and the same refusal."""
+    """It holds neither store nor configuration: written down and read back, it makes the
+    same line and the same refusal.
+    """
     for line in (
         "git-upload-pack 'app'",
         "git-receive-pack 'app'",
@@ -353,7 +369,9 @@ def test_a_decision_is_a_value(site: Direct, alice: Person) -> None:
 
 
 def test_an_answer_that_is_none_is_refused(site: Direct, alice: Person) -> None:
-    """ATTACK: cut, longer than it may be, of another version, another shape, or with code in it. EXPECTED: a refusal each."""
+    """ATTACK: cut, longer than it may be, of another version, another shape, or with code in
+    it. EXPECTED: a refusal each.
+    """
     whole = pack(asked(site, alice, "git-upload-pack 'app'"))
     values = list(marshal.loads(whole))
     other = [
@@ -368,7 +386,9 @@ def test_an_answer_that_is_none_is_refused(site: Direct, alice: Person) -> None:
 
 
 def test_a_name_is_folded_in_one_way(site: Direct, alice: Person) -> None:
-    """\u00c4rger is known; asked for as \u00e4rger behind a program that folds, it is that one: no database folds it by itself."""
+    """\u00c4rger is known; asked for as \u00e4rger behind a program that folds, it is that one: no
+    database folds it by itself.
+    """
     site.new_repository("\u00c4rger", "all")
     session_from(site, alice, HOME, "10m")
     for name in ("\u00e4rger", "\u00c4RGER.git"):

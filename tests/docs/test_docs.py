@@ -119,7 +119,9 @@ def test_main_has_a_version_that_no_release_has() -> None:
 
 
 def test_the_release_carries_what_the_pages_name(tmp_path: Path) -> None:
-    """O2: wheel and sdist hold etc/, docs/, requirements/ and the man pages; the sdist is the whole project."""
+    """O2: wheel and sdist hold etc/, docs/, requirements/ and the man pages;
+    the sdist is the whole project.
+    """
     sdist, wheel = dist(tmp_path)
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
@@ -191,7 +193,9 @@ def test_the_units_that_readers_see_are_those_that_init_writes() -> None:
 
 
 def test_every_unit_runs_a_command_that_is_there() -> None:
-    """The timers and the socket of etc/systemd start what the reference names, as the right account; a page names each."""
+    """The timers and the socket of etc/systemd start what the reference names, as the
+    right account; a page names each.
+    """
     page = (ROOT / "docs" / "operations.md").read_text() + (ROOT / "docs" / "web.md").read_text()
     reference_page = (ROOT / "docs" / "reference.md").read_text()
     units = sorted((ROOT / "etc" / "systemd").glob("*.service"))

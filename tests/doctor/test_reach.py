@@ -36,7 +36,9 @@ def acl(*entries: tuple[int, int, int]) -> bytes:
 
 
 def keep_acls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the file system keeps no ACLs, what is set is handed back as the kernel would: nothing here is skipped."""
+    """Where the file system keeps no ACLs, what is set is handed back as the kernel
+    would: nothing here is skipped.
+    """
     real_set, real_get = os.setxattr, os.getxattr
     kept: dict[tuple[str, str], bytes] = {}
 

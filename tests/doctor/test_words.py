@@ -16,7 +16,9 @@ from gitguard.doctor.finding import gap
 
 
 def test_names_that_anybody_chose_move_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
-    """ATTACK: a file's name holds escape sequences and a line of its own. EXPECTED: neither reaches the terminal, nor a line to type."""
+    """ATTACK: a file's name holds escape sequences and a line of its own. EXPECTED: neither reaches the
+    terminal, nor a line to type.
+    """
     name = "/srv/a\x1b[2J\nGAP   all-good: b"
     say_findings([gap("setuid", f"{name} is open", f"rm '{name}'")], quiet=True)
     out = capsys.readouterr().out
@@ -27,7 +29,9 @@ def test_names_that_anybody_chose_move_no_cursor(capsys: pytest.CaptureFixture[s
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes a setuid program of another's, as only root can")
 def test_a_line_to_type_holds_a_name_as_one_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ATTACK: a setuid file is called so that the line which closes it runs something else. EXPECTED: it is closed, and nothing else ran."""
+    """ATTACK: a setuid file is called so that the line which closes it runs something else. EXPECTED: it is
+    closed, and nothing else ran.
+    """
     entry = pwd.getpwnam("nobody")
     folder = tmp_path / "opt"
     folder.mkdir()

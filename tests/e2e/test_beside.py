@@ -1,4 +1,6 @@
-"""People verify while the server's admin does what takes long: nobody is refused, and nobody is kept waiting for long."""
+"""People verify while the server's admin does what takes long: nobody is refused, and
+nobody is kept waiting for long.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def site(tmp_path: Path) -> Direct:
 
 
 def test_people_verify_beside_all_that_takes_long(site: Direct) -> None:
-    """Backups, checks, doctor and sweeps without an end (`revoke --all` ends anyone who is at a prompt, by design); eight people verify again and again: each time they are in."""
+    """Backups, checks, doctor and sweeps without an end (`revoke --all` ends anyone who is at a prompt, by
+    design); eight people verify again and again: each time they are in.
+    """
     over = threading.Event()
     ran: list[int] = []
 
@@ -81,7 +85,9 @@ def test_people_verify_beside_all_that_takes_long(site: Direct) -> None:
 
 
 def test_nobody_is_shut_out_for_long_by_revoking_all(site: Direct) -> None:
-    """A hundred thousand sessions of ten thousand people end within half a second, each person's in the trail."""
+    """A hundred thousand sessions of ten thousand people end within half a
+    second, each person's in the trail.
+    """
     meddle_many(
         site.store,
         "INSERT INTO users (name, state, created_at) VALUES (?, 'active', 0)",

@@ -51,7 +51,9 @@ def begun(server: Server, name: str, line: str) -> subprocess.Popen[str]:
     ],
 )
 def test_who_is_ended_is_told_once(server: Server, line: str, verb: str) -> None:
-    """O7: a transfer, and a prompt, that an admin's change ends: one sentence, and not a bare word or nothing at all."""
+    """O7: a transfer, and a prompt, that an admin's change ends: one sentence, and not a
+    bare word or nothing at all.
+    """
     name = f"p{len(server.people)}"
     server.new_user(name)
     process = begun(server, name, line)

@@ -1,4 +1,6 @@
-"""Hardware keys as a second factor: a key that verifies its person at each login, by its row and by sshd, and no other."""
+"""Hardware keys as a second factor: a key that verifies its person at each login, by its
+row and by sshd, and no other.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,9 @@ def test_a_key_that_verifies_its_person_is_enough(place: Place) -> None:
 
 
 def test_sshd_asks_the_key(place: Place) -> None:
-    """Adversary: has the stolen security key, and no PIN. sshd lets in no answer without user verification, nor without touch."""
+    """Adversary: has the stolen security key, and no PIN. sshd lets in no answer without user
+    verification, nor without touch.
+    """
     bea = place.person("bea", verify_required=True)
     for flags in (TOUCH, VERIFIED, 0):
         assert place.ssh(bea, "2fa status", flags=flags).status == 255
@@ -97,7 +101,9 @@ def test_a_key_that_is_only_touched_does_not_count(place: Place) -> None:
 
 
 def test_an_ordinary_key_that_claims_to_be_one(place: Place) -> None:
-    """Adversary: talked the admin into --verify-required for a key on disk. sshd asks such a key for nothing."""
+    """Adversary: talked the admin into --verify-required for a key on disk. sshd
+    asks such a key for nothing.
+    """
     dan = place.server.new_user("dan", in_session=False)
     other = place.server.new_key("dan-other")
     refused = place.server.admin("key", "add", "dan", f"{other.key}.pub", "--verify-required", status=2)
@@ -117,7 +123,9 @@ def test_an_ordinary_key_that_claims_to_be_one(place: Place) -> None:
 
 
 def test_the_row_and_the_line_must_both_say_so(place: Place) -> None:
-    """Adversary: found an old line of that key without the demand. The gate counts what its own line carries, no more."""
+    """Adversary: found an old line of that key without the demand. The gate counts what
+    its own line carries, no more.
+    """
     eve = place.person("eve", verify_required=True)
     text = place.server.key_file.read_text()
     (line,) = [text for text in text.splitlines() if eve.fingerprint in text]
@@ -148,7 +156,9 @@ def test_no_touch_is_nothing_to_keep(place: Place) -> None:
 
 
 def test_a_parked_login_ends_when_hardware_keys_count_no_more(place: Place) -> None:
-    """It is let in by its login, as others by a session: switched off, or a key removed, it ends at the next look."""
+    """It is let in by its login, as others by a session: switched off, or a key
+    removed, it ends at the next look.
+    """
     gus = place.person("gus", verify_required=True)
     command = place.server.ssh_command(gus, "git-upload-pack 'app'", options=place.authenticator.options)
     env = {**os.environ, **place.authenticator.claiming(BOTH), "GIT_PROTOCOL": "version=2"}
@@ -170,7 +180,9 @@ def test_a_parked_login_ends_when_hardware_keys_count_no_more(place: Place) -> N
 
 
 def test_many_commands_over_one_login_grow_old_with_it(place: Place, tmp_path: Path) -> None:
-    """Adversary: holds the laptop's control socket. One touch counts for the requirement's lifetime, by the login, not for ever."""
+    """Adversary: holds the laptop's control socket. One touch counts for the requirement's
+    lifetime, by the login, not for ever.
+    """
     hal = place.person("hal", verify_required=True)
     place.server.new_repository("short", "all")
     place.server.admin("repo", "lifetime", "short", "2s")

@@ -113,7 +113,9 @@ def desk(waiting_server: Server, tmp_path: Path) -> Desk:
 
 
 def test_a_push_asks_and_goes_on(desk: Desk) -> None:
-    """Typed once; the window asks once, names the server; then a fetch needs nothing; nothing of the code is in arguments."""
+    """Typed once; the window asks once, names the server; then a fetch needs nothing; nothing
+    of the code is in arguments.
+    """
     tree = desk.home / "app"
     code = desk.fresh()
     desk.answers(code)
@@ -144,7 +146,9 @@ def test_many_commands_ask_once(desk: Desk) -> None:
 
 
 def test_it_works_over_a_shared_connection(desk: Desk) -> None:
-    """OpenSSH's ControlMaster in what stood there before: asked once, and nothing hangs on the connection that stays."""
+    """OpenSSH's ControlMaster in what stood there before: asked once, and nothing hangs
+    on the connection that stays.
+    """
     ssh = " ".join(["ssh", *desk.server.ssh_options(desk.person)])
     shared = f"{ssh} -o ControlMaster=auto -o ControlPath={desk.home}/mux -o ControlPersist=30"
     desk.git("config", "--global", "gitguard.beforeSshCommand", shared, cwd=desk.home)
@@ -236,7 +240,9 @@ def test_a_server_that_was_never_verified_to_is_not_asked_for(desk: Desk) -> Non
 
 
 def test_a_clones_own_settings_do_not_reach_behind_the_wrapper(desk: Desk) -> None:
-    """Adversary: wrote `gitguard.beforeSshCommand` into a clone's configuration. The wrapper reads the person's file alone."""
+    """Adversary: wrote `gitguard.beforeSshCommand` into a clone's configuration. The wrapper
+    reads the person's file alone.
+    """
     tree = desk.home / "app"
     mark = desk.home / "mark"
     desk.git("config", "--local", "gitguard.beforeSshCommand", f"touch {mark}; false", cwd=tree)
@@ -259,7 +265,9 @@ def test_if_needed_asks_nothing_of_who_is_verified(desk: Desk) -> None:
 @pytest.mark.parametrize("first", ["verify", "hook-up"])
 @pytest.mark.parametrize("then", ["push", "keys add"])
 def test_a_server_is_one_however_it_is_met(desk: Desk, where: str, first: str, then: str) -> None:
-    """{verify, hook-up} in either order, for one clone or for all, and then {push, keys add}: it is known by both, or by none."""
+    """{verify, hook-up} in either order, for one clone or for all, and then {push, keys add}: it
+    is known by both, or by none.
+    """
     tree = desk.home / "app"
     desk.gitguard("hook-up", "--undo", "--global", cwd=tree)
     (desk.home / ".config" / "gitguard" / "servers").unlink()
@@ -286,7 +294,9 @@ def test_a_server_is_one_however_it_is_met(desk: Desk, where: str, first: str, t
 
 
 def test_a_clones_own_ssh_is_kept_behind_the_wrapper(desk: Desk) -> None:
-    """A clone with an ssh command of its own: hooked up there, that one is run, and it is another server than the person's."""
+    """A clone with an ssh command of its own: hooked up there, that one is run, and it is
+    another server than the person's.
+    """
     tree = desk.home / "app"
     desk.gitguard("hook-up", "--undo", "--global", cwd=tree)
     own = desk.git("config", "--global", "--get", "core.sshCommand", cwd=tree).out.strip()
@@ -302,7 +312,9 @@ def test_a_clones_own_ssh_is_kept_behind_the_wrapper(desk: Desk) -> None:
 
 
 def test_a_program_that_answers_for_nobody(desk: Desk) -> None:
-    """Adversary: none; GIT_ASKPASS prints a token for another server. It is sent nowhere, and asked no third time."""
+    """Adversary: none; GIT_ASKPASS prints a token for another server. It is sent
+    nowhere, and asked no third time.
+    """
     tree = desk.home / "app"
     desk.answers("ghp_0123456789abcdefghijklmnopqrstuvwxyzAB")
     refused = desk.git("ls-remote", "origin", cwd=tree, status=128)
@@ -317,7 +329,9 @@ def test_a_program_that_answers_for_nobody(desk: Desk) -> None:
 
 
 def test_bytes_of_a_server_move_no_cursor(desk: Desk) -> None:
-    """Adversary: a known server whose refusal and answers hold escape sequences. They are shown as Git shows them, with `?`."""
+    """Adversary: a known server whose refusal and answers hold escape sequences. They are shown
+    as Git shows them, with `?`.
+    """
     tree = desk.home / "app"
     evil = desk.home / "evil"
     said = (
@@ -410,7 +424,9 @@ def test_at_a_terminal_it_is_asked_there(desk: Desk) -> None:
 
 
 def test_a_prompt_reads_its_own_notes(desk: Desk) -> None:
-    """`status --porcelain`: unknown at first, then what the last answer said, without a word to the server."""
+    """`status --porcelain`: unknown at first, then what the last answer said,
+    without a word to the server.
+    """
     tree = desk.home / "app"
     assert desk.gitguard("status", "--porcelain", cwd=tree, status=50).out == "unknown\n"
     desk.answers(desk.fresh())
@@ -438,7 +454,9 @@ def test_a_prompt_reads_its_own_notes(desk: Desk) -> None:
 
 
 def test_a_workstation_without_posix(tmp_path: Path) -> None:
-    """Windows has none of these modules: nothing on the workstation's way imports them. Simulated, by taking them away."""
+    """Windows has none of these modules: nothing on the workstation's way imports them.
+    Simulated, by taking them away.
+    """
     missing = ("pwd", "grp", "fcntl", "termios", "resource", "syslog", "spwd", "tty", "pty", "posixpath_")
     code = (
         f"import sys\nfor name in {missing!r}: sys.modules[name] = None\n"

@@ -64,7 +64,9 @@ def test_the_journey(server: Server) -> None:
 
 
 def test_lost_phone(shared_server: Server) -> None:
-    """A recovery code is enough to set up a new phone; the old app's codes and all sessions no longer work."""
+    """A recovery code is enough to set up a new phone; the old app's codes and
+    all sessions no longer work.
+    """
     server = shared_server
     bob = server.new_user("lost-phone")
     old_secret, code = bob.secret, bob.recovery_codes[0]
@@ -206,7 +208,9 @@ def test_new_recovery_codes(shared_server: Server) -> None:
 
 
 def test_keys_and_leave_all(shared_server: Server) -> None:
-    """Two keys, two sessions: `leave` ends this key's; `leave --all` both, for who is verified or gives a code."""
+    """Two keys, two sessions: `leave` ends this key's; `leave --all` both, for who
+    is verified or gives a code.
+    """
     server = shared_server
     lea = server.new_user("lea")
     other = server.add_key(lea, "lea-desktop")
@@ -225,7 +229,9 @@ def test_keys_and_leave_all(shared_server: Server) -> None:
 
 
 def test_scope_address(shared_server: Server) -> None:
-    """A copy of the key from another address does not ride on the owner's session, and learns where one is."""
+    """A copy of the key from another address does not ride on the owner's
+    session, and learns where one is.
+    """
     server = shared_server
     mia = server.new_user("mia")
     server.new_repository("mia/app", "all")

@@ -1,4 +1,6 @@
-"""A person's own page over SSH: their keys, their sessions, the padlock in words, what is required of them."""
+"""A person's own page over SSH: their keys, their sessions, the padlock in
+words, what is required of them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def public(person: Person) -> str:
 
 
 def test_a_person_adds_a_key_and_takes_one_away(shared_server: Server) -> None:
-    """With a code; the key file follows like an admin's; the new key is known at once and verifies by itself."""
+    """With a code; the key file follows like an admin's; the new key is known at
+    once and verifies by itself.
+    """
     server = shared_server
     alice = server.new_user("anna")
     laptop = server.new_key("anna-laptop")
@@ -49,7 +53,9 @@ def test_a_person_adds_a_key_and_takes_one_away(shared_server: Server) -> None:
 
 
 def test_a_thief_with_the_key_adds_none(shared_server: Server) -> None:
-    """Adversary: holds the key, from an address where its owner is verified. No code, no change; nothing is told."""
+    """Adversary: holds the key, from an address where its owner is verified. No
+    code, no change; nothing is told.
+    """
     server = shared_server
     alice = server.new_user("thief-of-key")
     mine = server.new_key("thief")
@@ -110,7 +116,9 @@ def test_leave_another_key(shared_server: Server) -> None:
 
 
 def test_status_says_what_is_demanded(shared_server: Server) -> None:
-    """Numbers to anyone who has the key, names within a session (or a stolen key would learn what is worth stealing)."""
+    """Numbers to anyone who has the key, names within a session (or a stolen key would
+    learn what is worth stealing).
+    """
     server = shared_server
     alice = server.new_user("asker")
     server.new_repository("asked/secret", "push")

@@ -1,4 +1,6 @@
-"""The server admin's rules over a real sshd: refs in the hook, robots, dates, networks, and what a person reads."""
+"""The server admin's rules over a real sshd: refs in the hook, robots, dates,
+networks, and what a person reads.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ MAIN = '[[rules]]\nname = "protect-main"\nrefs = ["main", "refs/tags/*"]\nrequir
 
 
 def test_refs_are_judged_in_the_hook(house: Server) -> None:
-    """A topic goes through with a word on stderr; main is refused by name and rule, once; verified, all of it goes."""
+    """A topic goes through with a word on stderr; main is refused by name and rule,
+    once; verified, all of it goes.
+    """
     alice = house.people["alice"]
     rules(house, MAIN)
     house.end_sessions()
@@ -112,7 +116,9 @@ def test_every_kind_of_update(house: Server, words: tuple[str, ...], allowed: bo
 
 
 def test_a_robot_with_a_dated_exemption(house: Server) -> None:
-    """Named, narrow, dated: it pushes without a second factor; a day late it is treated as anyone; `explain` says the rule."""
+    """Named, narrow, dated: it pushes without a second factor; a day late it is treated as
+    anyone; `explain` says the rule.
+    """
     ci = house.people["ci"]
     robot = '[[rules]]\nname = "robot"\nusers = ["ci"]\nrepositories = ["team/*"]\nfrom = ["127.0.0.0/8"]\nexempt = true\nuntil = {}\n'
     rules(house, robot.format(LATER), "enforced")
@@ -154,7 +160,9 @@ def test_explain_with_a_ref(house: Server) -> None:
 
 
 def test_a_push_past_the_gate_meets_the_rules_too(house: Server) -> None:
-    """ATTACK: a push on the machine itself, without a grant, to a ref that a rule protects. EXPECTED: no-grant."""
+    """ATTACK: a push on the machine itself, without a grant, to a ref that a rule
+    protects. EXPECTED: no-grant.
+    """
     rules(house, MAIN)
     made = tree(house, house.people["alice"], "local")
     push = ["git", "push", str(house.directory("team/app"))]
@@ -203,7 +211,9 @@ def test_a_person_reads_what_applies_to_them(house: Server) -> None:
 
 
 def test_a_symbolic_ref_is_no_way_around(house: Server) -> None:
-    """ATTACK: a branch that was renamed left a symbolic ref; Git writes through it and names only that. EXPECTED: both are judged."""
+    """ATTACK: a branch that was renamed left a symbolic ref; Git writes through it and names only
+    that. EXPECTED: both are judged.
+    """
     alice = house.people["alice"]
     rules(house, MAIN)
     directory = house.directory("team/app")
@@ -226,7 +236,9 @@ def test_a_symbolic_ref_is_no_way_around(house: Server) -> None:
 
 
 def test_an_lfs_upload_is_no_way_around(house: Server) -> None:
-    """ATTACK: a stolen robot key, exempt for its branches alone, asks for an LFS token. EXPECTED: refused, since no hook sees it."""
+    """ATTACK: a stolen robot key, exempt for its branches alone, asks for an LFS token. EXPECTED:
+    refused, since no hook sees it.
+    """
     ci = house.people["ci"]
     robot = f'[[rules]]\nname = "robot"\nusers = ["ci"]\nrefs = ["bot/**"]\nexempt = true\nuntil = {LATER}\n'
     rules(house, robot, "enforced")
@@ -235,7 +247,9 @@ def test_an_lfs_upload_is_no_way_around(house: Server) -> None:
 
 
 def test_what_begins_soon_is_said_to_those_whom_it_will_refuse(house: Server) -> None:
-    """After a push that goes through, once a day: to the robot that has no second factor, not to anyone who is verified or exempt."""
+    """After a push that goes through, once a day: to the robot that has no second factor, not to
+    anyone who is verified or exempt.
+    """
     soon = dt.datetime.now().astimezone().date() + dt.timedelta(days=5)
     text = f'[[rules]]\nname = "from-next-week"\nrequire = true\noperations = ["push"]\nsince = {soon}\n'
     rules(house, text)

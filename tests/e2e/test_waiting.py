@@ -1,4 +1,6 @@
-"""A refused push that waits: verified elsewhere it continues by itself; whatever else happens, it ends, and soon."""
+"""A refused push that waits: verified elsewhere it continues by itself; whatever
+else happens, it ends, and soon.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +107,9 @@ def test_verified_elsewhere_it_goes_on(patient: Server) -> None:
 
 
 def test_only_a_verification_in_scope_lets_it_go_on(patient: Server) -> None:
-    """Adversary: a stolen key's push waits; its owner verifies with another key. The push stays, and the owner reads of it."""
+    """Adversary: a stolen key's push waits; its owner verifies with another key. The push
+    stays, and the owner reads of it.
+    """
     owner = member(patient, "owner")
     laptop = patient.add_key(owner, "owner-laptop")
     push = Push(patient, owner, "stolen")
@@ -132,7 +136,9 @@ def test_who_hangs_up_is_noticed_within_two_seconds(patient: Server) -> None:
 
 
 def test_it_is_small_and_holds_nothing(patient: Server) -> None:
-    """15 MB at most, no store open, no lock: a hundred of them are no burden, and the store can be written meanwhile."""
+    """15 MB at most, no store open, no lock: a hundred of them are no burden, and the
+    store can be written meanwhile.
+    """
     person = member(patient, "small")
     push = Push(patient, person, "small")
     push.number()
@@ -151,7 +157,9 @@ def test_it_is_small_and_holds_nothing(patient: Server) -> None:
 
 
 def test_it_stays_small_when_the_configuration_changes(patient: Server) -> None:
-    """Whoever compiles the configuration, before or while it waits, does not keep what that takes; a broken one ends nothing."""
+    """Whoever compiles the configuration, before or while it waits, does not keep what that
+    takes; a broken one ends nothing.
+    """
     patient.configure(session={"lifetime": "7h"})
     person = member(patient, "steady")
     patient.configure(session={"lifetime": "6h"})  # this very push will compile it
@@ -177,7 +185,9 @@ def test_it_stays_small_when_the_configuration_changes(patient: Server) -> None:
 
 
 def test_a_first_enrolment_lets_it_go_on(patient: Server) -> None:
-    """Someone who has no second factor yet sets one up while their push waits, with the same key; another key's push stays."""
+    """Someone who has no second factor yet sets one up while their push waits, with the same
+    key; another key's push stays.
+    """
     new = patient.add_user("newcomer")
     laptop = patient.add_key(new, "newcomer-laptop")
     push, other = Push(patient, new, "newcomer"), Push(patient, laptop, "newcomer-laptop")
@@ -241,7 +251,9 @@ def test_the_limit_is_the_limit(patient: Server) -> None:
 
 
 def test_a_server_that_goes_down_ends_it(patient: Server) -> None:
-    """What is asked to end (a shutdown, an admin's kill) ends at once, with the refusal and a line in the log."""
+    """What is asked to end (a shutdown, an admin's kill) ends at once, with the
+    refusal and a line in the log.
+    """
     push = Push(patient, member(patient, "evening"), "evening")
     push.number()
     (note,) = held(patient)

@@ -1,6 +1,8 @@
-"""A push that only a ref rule refuses waits in the hook; one that comes behind a refused read does not wait at all.
+"""A push that only a ref rule refuses waits in the hook; one that comes behind a
+refused read does not wait at all.
 
-Over real sshd, by the clients that people have: git, dulwich, git-remote-gcrypt, a script of `ls-remote || push --force`.
+Over real sshd, by the clients that people have: git, dulwich, git-remote-gcrypt, a script of
+`ls-remote || push --force`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ RULE = '\n[[rules]]\nname = "branches"\nrepositories = ["app"]\nrefs = ["**"]\nr
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server where pushes wait, with a repository whose branches a rule protects and one that requires all."""
+    """A server where pushes wait, with a repository whose branches a rule
+    protects and one that requires all.
+    """
     server = Server(tmp_path_factory.mktemp("patient") / "server")
     server.install()
     server.configure(session={"wait": f"{MOST_SECONDS}s"}, git={"enforcement": "rules"})
@@ -44,7 +48,9 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_verified_elsewhere_the_hook_goes_on(patient: Server) -> None:
-    """The upload is done, the push waits with its number; verified elsewhere it is in, and the log says why."""
+    """The upload is done, the push waits with its number; verified elsewhere it
+    is in, and the log says why.
+    """
     alice = member(patient, "alice")
     push = Push(patient, alice, "one")
     number = push.number()
@@ -103,7 +109,9 @@ def test_the_page_is_named_with_its_request(patient: Server) -> None:
 
 @pytest.mark.parametrize("how", ["suspend", "toggle", "term"])
 def test_what_ends_it(patient: Server, how: str) -> None:
-    """A suspended user, an admin's kill, a repository that requires more meanwhile: refused, and gone from the list."""
+    """A suspended user, an admin's kill, a repository that requires more meanwhile:
+    refused, and gone from the list.
+    """
     person = member(patient, f"ended-{how}")
     push = Push(patient, person, f"ended-{how}")
     push.number()
@@ -124,7 +132,9 @@ def test_what_ends_it(patient: Server, how: str) -> None:
 
 
 def test_only_a_verification_in_scope_counts(patient: Server) -> None:
-    """ATTACK: a stolen key's push waits in the hook; its owner verifies with another key. EXPECTED: it stays."""
+    """ATTACK: a stolen key's push waits in the hook; its owner verifies with
+    another key. EXPECTED: it stays.
+    """
     owner = member(patient, "owner")
     laptop = patient.add_key(owner, "owner-laptop")
     push = Push(patient, owner, "stolen")
@@ -140,7 +150,9 @@ def test_only_a_verification_in_scope_counts(patient: Server) -> None:
 
 
 def test_who_hangs_up_on_a_warm_connection_is_noticed(patient: Server) -> None:
-    """Multiplexed, sshd continues living: then it is Git's word to its client, every second here, that does not arrive."""
+    """Multiplexed, sshd continues living: then it is Git's word to its client, every
+    second here, that does not arrive.
+    """
     person = member(patient, "warm")
     path = patient.folder / "warm.sock"
     options = ("-o", f"ControlPath={path}")
@@ -165,7 +177,9 @@ def test_who_hangs_up_on_a_warm_connection_is_noticed(patient: Server) -> None:
 
 @pytest.mark.parametrize("how", ["waited", "in session"])
 def test_ended_while_another_hook_runs(patient: Server, how: str) -> None:
-    """ATTACK: the push is let in and a CI hook takes its time; the owner sees it, and ends everything. EXPECTED: it does not come in."""
+    """ATTACK: the push is let in and a CI hook takes its time; the owner sees it, and ends everything.
+    EXPECTED: it does not come in.
+    """
     person = member(patient, f"ci-{how.split(maxsplit=1)[0]}")
     if how == "in session":
         patient.verify(person)
@@ -196,7 +210,9 @@ def test_ended_while_another_hook_runs(patient: Server, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["configuration", "store"])
 def test_a_read_refused_for_another_reason_counts_too(patient: Server, how: str) -> None:
-    """The configuration is empty for an instant, or the store is away, while `ls-remote` asks. EXPECTED: the forced push behind it does not wait."""
+    """The configuration is empty for an instant, or the store is away, while `ls-remote` asks. EXPECTED: the
+    forced push behind it does not wait.
+    """
     person = member(patient, f"other-{how}")
     tree = patient.work_tree(person, "closed", f"other-{how}")
     path = patient.config if how == "configuration" else patient.store
@@ -234,7 +250,9 @@ def test_a_client_that_wants_no_waiting(patient: Server) -> None:
 
 
 def test_a_forced_push_behind_a_refused_read_does_not_wait(patient: Server) -> None:
-    """`ls-remote --exit-code || push --force`, as bots do: the refused read is taken for an empty repository. EXPECTED: refused at once."""
+    """`ls-remote --exit-code || push --force`, as bots do: the refused read is taken for an empty
+    repository. EXPECTED: refused at once.
+    """
     person = member(patient, "bot")
     tree = patient.work_tree(person, "closed", "bot")
     env = patient.git_env(person)
@@ -297,7 +315,9 @@ porcelain.push(sys.argv[1], sys.argv[2], sys.argv[4], errstream=sys.stderr.buffe
 
 
 def test_another_client_waits_as_well(patient: Server) -> None:
-    """dulwich, which knows nothing of us, pushes to a protected branch: it hangs on while the hook waits, and succeeds."""
+    """dulwich, which knows nothing of us, pushes to a protected branch: it hangs on while
+    the hook waits, and succeeds.
+    """
     person = member(patient, "snake")
     tree = patient.work_tree(person, "app", "snake")
     ssh = patient.git_env(person)["GIT_SSH_COMMAND"]
@@ -315,7 +335,9 @@ def test_another_client_waits_as_well(patient: Server) -> None:
 
 
 def test_an_encrypted_remote_is_not_overwritten(patient: Server, tmp_path: Path) -> None:
-    """git-remote-gcrypt takes a refused read for an empty remote, and pushes by force. EXPECTED: nothing there is replaced."""
+    """git-remote-gcrypt takes a refused read for an empty remote, and pushes by force.
+    EXPECTED: nothing there is replaced.
+    """
     person = member(patient, "crypt")
     tree = patient.work_tree(person, "closed", "crypt")
     gnupg = tmp_path / "gnupg"

@@ -68,7 +68,9 @@ def test_confirming_stores_and_opens_a_session(bench: Bench, bob: Person) -> Non
 
 
 def test_the_trail_says_on_what_basis_somebody_enrolled(bench: Bench, bob: Person) -> None:
-    """By an invite, then by a code of the app before it: the record's keys are read by people's own programs."""
+    """By an invite, then by a code of the app before it: the record's keys are
+    read by people's own programs.
+    """
     enrolment.confirm(
         bench.desk, bob, pending := begin(bench, bob, invite(bench, "bob")), answer(bench, pending), bench.now
     )
@@ -96,7 +98,9 @@ def test_secrets_rest_encrypted(bench: Bench, bob: Person) -> None:
 
 
 def test_a_secret_is_bound_to_its_user(bench: Bench, bob: Person) -> None:
-    """ATTACK: someone who writes the store copies their own secret over another's. EXPECTED: it does not decrypt."""
+    """ATTACK: someone who writes the store copies their own secret over another's.
+    EXPECTED: it does not decrypt.
+    """
     bench.backend.meddle(
         "INSERT INTO factors SELECT 'bob', enrolment, secret, cipher_key, digits, period_seconds, algorithm, last_step, enrolled_at FROM factors"
     )
@@ -161,7 +165,9 @@ def test_open_enrolment_is_first_come(bench: Bench, bob: Person) -> None:
 
 
 def test_open_enrolment_is_not_open_twice(bench: Bench) -> None:
-    """ATTACK: a key thief polls `2fa enroll` while the admin resets alice. EXPECTED: invite-required, even under open."""
+    """ATTACK: a key thief polls `2fa enroll` while the admin resets alice. EXPECTED:
+    invite-required, even under open.
+    """
     bench.set(second_factor=SecondFactor(self_enrolment="open"))
     with bench.desk.store.writing() as tx:
         token = steps.reset_factor(tx, bench.desk.keyring, "alice", bench.now.at, "test")
@@ -283,7 +289,9 @@ def always_off(bench: Bench, person: Person | None = None, typed: bytes | None =
 
 
 def test_a_fresh_session_stands_in_for_a_code_only_for_five_minutes(bench: Bench) -> None:
-    """`always off` and toggles: a verification in scope of at most five minutes also counts; otherwise a code is wanted."""
+    """`always off` and toggles: a verification in scope of at most five minutes also
+    counts; otherwise a code is wanted.
+    """
     verify(bench.desk, bench.alice, bench.code(), bench.now)
     bench.later(300)
     always_off(bench)
@@ -317,7 +325,9 @@ def test_what_reaches_other_keys_needs_more_than_this_one(bench: Bench) -> None:
 
 
 def test_an_admins_session_proves_no_factor(bench: Bench) -> None:
-    """ATTACK: the key alone, while an admin's session is open. EXPECTED: `always off` still asks for a code."""
+    """ATTACK: the key alone, while an admin's session is open. EXPECTED:
+    `always off` still asks for a code.
+    """
     with bench.desk.store.writing() as tx:
         tx.put_session("alice", ("address", bench.alice.credential.text, "192.0.2.1"), bench.now, "admin", 60)
     with pytest.raises(change.ProofWanted):

@@ -1,4 +1,6 @@
-"""Guessing over months: the day's budget shrinks, the owner hears of it, and the arithmetic of the threat model holds."""
+"""Guessing over months: the day's budget shrinks, the owner hears of it, and the
+arithmetic of the threat model holds.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,9 @@ def guess(bench: Bench, person: Person, days: int, most: int = 60) -> list[int]:
 
 
 def test_a_thief_elsewhere_runs_dry_and_the_owner_does_not(bench: Bench) -> None:
-    """ATTACK: the same key, from another network, for a week. EXPECTED: fewer tries each day; the owner verifies as ever."""
+    """ATTACK: the same key, from another network, for a week. EXPECTED: fewer tries each
+    day; the owner verifies as ever.
+    """
     verify(bench.desk, bench.alice, bench.code(), bench.now)
     thief = bench.person("alice", 1, "203.0.113.9")
     counts = guess(bench, thief, 7)
@@ -103,7 +107,9 @@ def test_a_thief_elsewhere_runs_dry_and_the_owner_does_not(bench: Bench) -> None
 
 
 def test_a_success_from_there_gives_the_budget_back(bench: Bench) -> None:
-    """Who mistyped for weeks on the road and then verifies there starts again; so does whom the admin unthrottles."""
+    """Who mistyped for weeks on the road and then verifies there starts again; so
+    does whom the admin unthrottles.
+    """
     road = bench.person("alice", 1, "198.51.100.7")
     guess(bench, road, 3)
     with bench.desk.store.reading() as tx:
@@ -119,7 +125,9 @@ def test_a_success_from_there_gives_the_budget_back(bench: Bench) -> None:
 
 
 def test_many_users_tried_is_an_event(bench: Bench) -> None:
-    """ATTACK: a thousand stolen keys, one guess each. EXPECTED: the trail says so when the tenth user is tried."""
+    """ATTACK: a thousand stolen keys, one guess each. EXPECTED: the trail says so
+    when the tenth user is tried.
+    """
     with bench.desk.store.writing() as tx:
         for number in range(2, 13):
             steps.add_user(tx, f"u{number}", NOW, "test")

@@ -1,4 +1,6 @@
-"""One phished code changes nothing that lasts: two codes from a strange network, and the owner is told of what changed."""
+"""One phished code changes nothing that lasts: two codes from a strange network, and the
+owner is told of what changed.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ LASTING: dict[str, Callable[[Bench, Person, bytes], object]] = {
 
 @pytest.mark.parametrize("what", LASTING)
 def test_a_change_that_lasts_takes_two_codes_from_a_strange_network(bench: Bench, what: str) -> None:
-    """The first is used up and changes nothing; the next one, soon enough, does it; from home one is enough."""
+    """The first is used up and changes nothing; the next one, soon enough, does
+    it; from home one is enough.
+    """
     with bench.desk.store.writing() as tx:
         tx.set_always("alice", on=True)
     before = codes_left(bench)
@@ -104,7 +108,9 @@ def test_a_verification_a_moment_ago_is_the_first_of_two(bench: Bench) -> None:
 
 
 def test_a_fresh_session_from_a_strange_network_switches_nothing_off(bench: Bench) -> None:
-    """At home a fresh verification stands for the code of `always off`; elsewhere a code is asked for besides."""
+    """At home a fresh verification stands for the code of `always off`; elsewhere
+    a code is asked for besides.
+    """
     with bench.desk.store.writing() as tx:
         tx.set_always("alice", on=True)
     verify(bench.desk, thief(bench), bench.code(), bench.now)
@@ -115,7 +121,9 @@ def test_a_fresh_session_from_a_strange_network_switches_nothing_off(bench: Benc
 
 
 def test_a_lost_phone_needs_one_recovery_code(bench: Bench) -> None:
-    """Spent in `2fa enroll` it is enough by itself, wherever its owner is; for anything else it is one code."""
+    """Spent in `2fa enroll` it is enough by itself, wherever its owner is; for
+    anything else it is one code.
+    """
     first, second = change.replace_recovery_codes(bench.desk, bench.alice, bench.code(), bench.now)[:2]
     with pytest.raises(SecondCodeWanted):
         change.remove(bench.desk, thief(bench), first.encode(), bench.now)
@@ -149,7 +157,9 @@ def test_what_changed_is_told_once_to_whoever_did_not_do_it(bench: Bench) -> Non
 
 
 def test_the_code_that_has_just_verified_is_no_failure(bench: Bench) -> None:
-    """Sent twice by the same key it is refused and not charged; by another key, or a minute later, it is a failure."""
+    """Sent twice by the same key it is refused and not charged; by another key, or a
+    minute later, it is a failure.
+    """
     code = bench.code()
     verify(bench.desk, bench.alice, code, bench.now)
 
@@ -172,7 +182,8 @@ def test_the_code_that_has_just_verified_is_no_failure(bench: Bench) -> None:
 
 @pytest.mark.parametrize("scope", ["user", "key"])
 def test_the_owners_own_verification_is_no_first_code_of_a_thief(bench: Bench, scope: str) -> None:
-    """ATTACK: sessions count for a key or a user wherever they are; a thief phishes one code right behind the owner's own.
+    """ATTACK: sessions count for a key or a user wherever they are; a thief phishes one code
+    right behind the owner's own.
 
     EXPECTED: it takes two codes of theirs all the same, from one network.
     """
@@ -184,7 +195,9 @@ def test_the_owners_own_verification_is_no_first_code_of_a_thief(bench: Bench, s
 
 
 def test_the_first_code_is_of_one_network(bench: Bench) -> None:
-    """ATTACK: the owner, travelling, gave a first code; a thief with the same key elsewhere phishes one. EXPECTED: it is a first one."""
+    """ATTACK: the owner, travelling, gave a first code; a thief with the same key elsewhere phishes one.
+    EXPECTED: it is a first one.
+    """
     travelling = replace(bench.alice, address="198.51.100.7")
     with pytest.raises(SecondCodeWanted):
         change.replace_recovery_codes(bench.desk, travelling, bench.code(), bench.now)
@@ -203,7 +216,9 @@ def test_a_first_code_is_told_to_the_owner(bench: Bench) -> None:
 
 
 def test_a_thief_does_not_take_away_what_the_owner_is_told(bench: Bench) -> None:
-    """ATTACK: verify once from elsewhere, so that the owner hears of no wrong code. EXPECTED: only home forgets them."""
+    """ATTACK: verify once from elsewhere, so that the owner hears of no wrong code.
+    EXPECTED: only home forgets them.
+    """
     with pytest.raises(Refusal):
         verify(bench.desk, thief(bench), bench.wrong(), bench.now)
     verify(bench.desk, thief(bench), bench.code(), bench.now)
@@ -240,7 +255,9 @@ def test_what_is_not_shown_is_not_told(bench: Bench) -> None:
 
 
 def test_after_a_reset_no_network_is_known(bench: Bench) -> None:
-    """ATTACK: a thief's network has been known for a day; the admin resets the factor. EXPECTED: two codes from there again."""
+    """ATTACK: a thief's network has been known for a day; the admin resets the factor.
+    EXPECTED: two codes from there again.
+    """
     away = thief(bench)
     verify(bench.desk, away, bench.code(), bench.now)
     bench.later(KNOWN_AFTER_SECONDS)

@@ -1,4 +1,6 @@
-"""Codes count once, failures cost, and nothing else opens a session. A real SQLite store, time as an argument."""
+"""Codes count once, failures cost, and nothing else opens a session. A real
+SQLite store, time as an argument.
+"""
 
 from __future__ import annotations
 
@@ -221,7 +223,9 @@ def test_recovery_codes_switched_off_are_void(bench: Bench) -> None:
 
 
 def test_a_wrong_clock_is_told_after_two(bench: Bench) -> None:
-    """Four minutes fast: like any wrong code; the second, different one says so; the first never comes right."""
+    """Four minutes fast: like any wrong code; the second, different one says so;
+    the first never comes right.
+    """
     first, second = bench.code(8), None
     assert refused(bench, first).hint == ""
     bench.later(30)
@@ -262,7 +266,9 @@ def test_clock_set_back_an_hour(bench: Bench) -> None:
 
 
 def test_no_record_of_a_key_alone_undoes_that(bench: Bench) -> None:
-    """ATTACK: the thief writes a record at the earlier time (`2fa leave`, `always on`). EXPECTED: still refused."""
+    """ATTACK: the thief writes a record at the earlier time (`2fa leave`, `always
+    on`). EXPECTED: still refused.
+    """
     seen = bench.code(-120)
     verify(bench.desk, bench.alice, bench.code(), bench.now)
     back = Moment(bench.now.at - 3600, "boot", bench.now.boot_seconds + 60)

@@ -295,7 +295,9 @@ def test_a_grant_of_no_session_is_not_that_of_the_live_one(closed: Repository, v
 
 
 def test_the_repository_is_git_dirs(closed: Repository, verified: Person, shared_server: Server) -> None:
-    """Git starts a hook with GIT_DIR; started elsewhere, the hook judges that repository and not where it stands."""
+    """Git starts a hook with GIT_DIR; started elsewhere, the hook judges that
+    repository and not where it stands.
+    """
     other = Repository(shared_server, "hook/standing-elsewhere", "none")
     environment = {"PATH": "/usr/bin:/bin", "GIT_DIR": str(closed.directory)}
     done = subprocess.run(
@@ -360,7 +362,9 @@ def test_the_folder_of_another_hook_counts(closed: Repository, verified: Person)
 def test_a_grant_without_a_directory_is_for_the_first_push_alone(
     closed: Repository, verified: Person, nested: bool, status: int
 ) -> None:
-    """Behind a program the gate knew no directory. A hook that pushes on elsewhere inherits it, and it is none there."""
+    """Behind a program the gate knew no directory. A hook that pushes on elsewhere
+    inherits it, and it is none there.
+    """
     hook = f"{closed.directory}/hooks/pre-receive; exit $?"
     inner = f"(exec -a git-receive-pack bash -c '{hook}'); exit $?" if nested else hook
     done = subprocess.run(
@@ -396,7 +400,9 @@ def test_what_a_symbolic_ref_stands_for_is_judged(tmp_path: Path, kind: str) -> 
 
 @pytest.mark.parametrize("ref", ["refs/../../secret", "refs/heads/../../config", "refs/heads/pipe"])
 def test_a_refs_name_leads_nowhere_else(tmp_path: Path, ref: str) -> None:
-    """ATTACK: Git checks names only after this hook, so a client may send a path. EXPECTED: refused, at once, also at a pipe."""
+    """ATTACK: Git checks names only after this hook, so a client may send a path. EXPECTED:
+    refused, at once, also at a pipe.
+    """
     (tmp_path / "refs/heads").mkdir(parents=True)
     os.mkfifo(tmp_path / "refs/heads/pipe")
     with pytest.raises(Refusal) as caught:

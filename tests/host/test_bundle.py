@@ -55,7 +55,9 @@ def started(package: Path, path: Path) -> list[str]:
 
 
 def test_the_bundle_holds_what_the_gate_imports(package: Path, tmp_path: Path) -> None:
-    """Every module that the gate loads comes from the bundle, names its file, and lets others be imported beside it."""
+    """Every module that the gate loads comes from the bundle, names its file, and lets
+    others be imported beside it.
+    """
     path = tmp_path / "bundle"
     path.write_bytes(bundle("gitguard.gate.main", str(package)))
     count, shown = started(package, path)
@@ -96,7 +98,9 @@ def test_a_file_put_in_place_with_the_old_time_and_size_is_another(package: Path
 def test_a_file_changed_in_place_with_its_size_and_time_kept_is_another(
     package: Path, tmp_path: Path
 ) -> None:
-    """ATTACK: the very file is written over, as long as before, and its time set back. EXPECTED: the time that nobody can set tells."""
+    """ATTACK: the very file is written over, as long as before, and its time set back. EXPECTED: the
+    time that nobody can set tells.
+    """
     path = tmp_path / "bundle"
     path.write_bytes(bundle("gitguard.gate.main", str(package)))
     source = package / "gitguard" / "session" / "scope.py"

@@ -1,4 +1,6 @@
-"""The options of a foreign key line: implied, limiting, a program, or not for us; nothing is ever lost on the way."""
+"""The options of a foreign key line: implied, limiting, a program, or not for us;
+nothing is ever lost on the way.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ GATE = "/opt/gitguard/bin/gitguard-shell"
     ],
 )  # fmt: skip
 def test_what_is_understood(text: str, limits: str, verify_required: bool, behind: tuple[str, ...]) -> None:
-    """What `restrict` implies is dropped, what limits is kept, a command becomes the program behind the gate."""
+    """What `restrict` implies is dropped, what limits is kept, a command becomes
+    the program behind the gate.
+    """
     options = understand(text, GATE)
     assert options.fault == ""
     assert (options.limits, options.verify_required, options.behind) == (limits, verify_required, behind)
@@ -60,7 +64,9 @@ def test_what_is_not_for_us_is_refused(text: str) -> None:
     [("/usr/bin/gl", "carol"), ("/a b/c", "it's", 'say "x"', "$HOME", "a;b", "\\"), ("/x", "ä", "*")],
 )
 def test_what_is_written_is_read_again(behind: tuple[str, ...]) -> None:
-    """A program stands in the line so that the shell gives it the very same words, and adopting finds them again."""
+    """A program stands in the line so that the shell gives it the very same words,
+    and adopting finds them again.
+    """
     option = command_option(key_row("bob", NewKey(key_of(1), behind=behind), 0), GATE)
     command = option.removeprefix('command="').removesuffix('"').replace('\\"', '"')
     assert tuple(shlex.split(command)[6:]) == behind

@@ -19,7 +19,9 @@ OWN = ("2fa help", "2fa status", "2fa status --json")
 
 
 def test_it_says_all_and_leaves_no_store_open(site: Direct) -> None:
-    """The process ends without taking its modules down: what is buffered is written, the store's log is folded in."""
+    """The process ends without taking its modules down: what is buffered is written,
+    the store's log is folded in.
+    """
     alice = site.new_user("alice")
     done = run(site.ssh_command(alice, "2fa status --json"))
     assert json.loads(done.out)["user"] == "alice"
@@ -29,7 +31,9 @@ def test_it_says_all_and_leaves_no_store_open(site: Direct) -> None:
 
 @pytest.mark.parametrize("words", OWN)
 def test_nobody_reads_it(site: Direct, words: str) -> None:
-    """A pipe whose reader has gone, and a full disk: a status of the table, at most one sentence, no traceback."""
+    """A pipe whose reader has gone, and a full disk: a status of the table, at
+    most one sentence, no traceback.
+    """
     alice = site.new_user("alice")
     command = site.ssh_command(alice, words)
     ours, theirs = os.pipe()

@@ -26,7 +26,9 @@ def gate(site: Direct, user: str, fingerprint: str) -> tuple[list[str], dict[str
 
 
 def test_refusals_beside_endless_sweeps_are_all_said_and_logged(site: Direct) -> None:
-    """Three hundred refused reads while everything is judged again without a pause: as many texts, and as many lines in the log."""
+    """Three hundred refused reads while everything is judged again without a pause: as many texts,
+    and as many lines in the log.
+    """
     person = site.new_user("alice", in_session=False)
     site.new_repository("app", "all")
     words, env = gate(site, person.name, person.fingerprint)
@@ -57,7 +59,9 @@ def test_refusals_beside_endless_sweeps_are_all_said_and_logged(site: Direct) ->
 
 
 def stopped(words: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
-    """A gate that stands still before it has answered; the machine may have been too quick, then another one."""
+    """A gate that stands still before it has answered; the machine may have been
+    too quick, then another one.
+    """
     while True:
         process = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         os.kill(process.pid, signal.SIGSTOP)
@@ -68,7 +72,9 @@ def stopped(words: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
 
 
 def test_a_gate_that_does_not_come_to_an_end_is_ended(site: Direct) -> None:
-    """ATTACK: hold a gate between its look at the store and Git (stopped here), until what it saw is gone. EXPECTED: it ends all the same."""
+    """ATTACK: hold a gate between its look at the store and Git (stopped here), until what it saw is gone.
+    EXPECTED: it ends all the same.
+    """
     person = site.new_user("alice", in_session=False)
     site.new_repository("app", "all")
     words, env = gate(site, person.name, person.fingerprint)

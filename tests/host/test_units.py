@@ -22,7 +22,9 @@ trusted_proxies = ["127.0.0.1", "unix:daemon"]
 
 
 def test_what_the_page_writes_may_be_written() -> None:
-    """O15: state, log and keys lie where this configuration says; the socket is for the group that is trusted."""
+    """O15: state, log and keys lie where this configuration says; the socket is
+    for the group that is trusted.
+    """
     made = units(parse(CONFIG.encode()), "/etc/gitguard/systemd", "/opt/x/python -m gitguard")
     page = made["gitguard-web.service"].decode()
     assert 'ReadWritePaths="/data/guard state" /data/log /data/forge/.ssh\n' in page

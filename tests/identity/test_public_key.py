@@ -1,4 +1,6 @@
-"""A public key is parsed whole: what is damaged counts for nothing, so that nobody takes it for a second key."""
+"""A public key is parsed whole: what is damaged counts for nothing, so that
+nobody takes it for a second key.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def test_every_kind_is_read(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", GOOD)
 def test_a_damaged_key_is_none(kind: str) -> None:
-    """ATTACK on oneself: one byte of the body is lost, and the good key is taken away. EXPECTED: refused, wherever it is cut."""
+    """ATTACK on oneself: one byte of the body is lost, and the good key is taken away. EXPECTED:
+    refused, wherever it is cut.
+    """
     type_, blob, *_ = GOOD[kind].split()
     data = base64.b64decode(blob)
     dice = random.Random(9)

@@ -39,13 +39,17 @@ LINES = [f"{key.type} {key.blob} k{number}@x" for number, key in enumerate(KEYS)
     ],
 )
 def test_logins_become_names(login: str, name: str) -> None:
-    """An alias first, else the part before the @ of a domain that is ours, in small letters; what cannot be a name is none, never something near."""
+    """An alias first, else the part before the @ of a domain that is ours, in small letters; what cannot be a
+    name is none, never something near.
+    """
     aliases = {"Alias@Corp": "carol", "Robert Smith": "rsmith"}
     assert name_of_login(login, aliases, ["example.com"]) == name
 
 
 def test_csv() -> None:
-    """Heads in any order and spelling, commas or semicolons; a bad key costs the key alone; an empty line nothing."""
+    """Heads in any order and spelling, commas or semicolons; a bad key costs the key
+    alone; an empty line nothing.
+    """
     text = f"Name,E-Mail,Team,SSH Key\nann,ann@x.org,a,{LINES[0]}\n,Ben.B@x.org,b,\n\ncay,,c,ssh-rsa broken\n,,d,\n"
     found = read_csv(text.encode(), NOW)
     assert [(person.line, person.login, len(person.keys)) for person in found.people] == [
@@ -65,7 +69,9 @@ def test_csv() -> None:
 
 
 def test_csv_takes_the_surest_column() -> None:
-    """A forge's export has a user name and a full name: the first is who they are here, wherever it stands."""
+    """A forge's export has a user name and a full name: the first is who they
+    are here, wherever it stands.
+    """
     for heads, cells in (
         ("username,name,email", "asmith,Alice Smith,a@x"),
         ("name,email,login", "Alice Smith,a@x,asmith"),
@@ -90,7 +96,9 @@ def test_csv_without_a_head_is_refused(data: bytes) -> None:
 
 
 def test_authorized_keys_with_a_map() -> None:
-    """Options are kept as `key adopt` keeps them, or the line is left out by name; who is not in the map is left out."""
+    """Options are kept as `key adopt` keeps them, or the line is left out by name; who
+    is not in the map is left out.
+    """
     text = "\n".join(
         [
             "# a comment",
@@ -178,7 +186,9 @@ def test_another_file_is_no_google_authenticator() -> None:
 
 
 def test_oath() -> None:
-    """Time-based lines with their digits and step; counters, PINs and damaged secrets are left out by line."""
+    """Time-based lines with their digits and step; counters, PINs and damaged
+    secrets are left out by line.
+    """
     secret = "00112233445566778899aabbccddeeff00112233"
     text = f"# users\nHOTP/T30 ann - {secret}\nHOTP/T60/8 ben + {secret.upper()} 3 1 2020-01-01\nHOTP cay - {secret}\nHOTP/E/6 dan - {secret}\nHOTP/T30 eve 1234 {secret}\nHOTP/T30 fay - xyz\nHOTP/T30 gus - 0011\nHOTP/T30/9 hal - {secret}\nHOTP/T30\n"
     found = read_oath(text.encode())
@@ -206,7 +216,9 @@ def test_oath() -> None:
     ],
 )
 def test_who_is_not_plainly_active_is_left_out(head: str, good: list[str], bad: list[str]) -> None:
-    """A column that limits is not passed over like one that decorates: whoever it stops there is nobody here, by name."""
+    """A column that limits is not passed over like one that decorates: whoever it stops
+    there is nobody here, by name.
+    """
     for value in good:
         assert [one.login for one in read_csv(f"login,{head}\nann,{value}\n".encode(), NOW).people] == [
             "ann"
@@ -230,7 +242,9 @@ def test_who_is_not_plainly_active_is_left_out(head: str, good: list[str], bad: 
     ],
 )
 def test_a_column_that_may_matter_is_no_decoration(head: str, says: str) -> None:
-    """What may say who, which key or whether blocked, and is not known, is a fault with its line; others are said once."""
+    """What may say who, which key or whether blocked, and is not known, is a fault with
+    its line; others are said once.
+    """
     with pytest.raises(Refusal, match="line 1") as refused:
         read_csv(f"login,{head}\nann,x\n".encode(), NOW)
     assert says in refused.value.text
@@ -239,7 +253,9 @@ def test_a_column_that_may_matter_is_no_decoration(head: str, says: str) -> None
 
 
 def test_heads_of_directories_and_cells_with_several_keys() -> None:
-    """uid, sAMAccountName, sshPublicKey and mail; every key of a cell, a line each or one behind the other."""
+    """uid, sAMAccountName, sshPublicKey and mail; every key of a cell, a line
+    each or one behind the other.
+    """
     cell = f'"{LINES[0]}\n{LINES[1]}"'
     found = read_csv(f"uid,sshPublicKey,mail\nann,{cell},a@x\n".encode(), NOW)
     assert [(one.login, [key.key.blob for key in one.keys]) for one in found.people] == [

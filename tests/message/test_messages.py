@@ -142,7 +142,9 @@ def test_durations(seconds: int, text: str) -> None:
 
 
 def test_the_words_for_another_try_are_printable_too() -> None:
-    """What was typed behind `2fa` is repeated for trying again: client text, so it moves no cursor and turns no line."""
+    """What was typed behind `2fa` is repeated for trying again: client text, so it moves
+    no cursor and turns no line.
+    """
     view = RefusalContext(ServerAddress(host="git.example.com"), words="repo require 'a\u202eb\x1b[2J' all")
     line = first_line(Refusal("code-rejected", "wrong"), view)
     assert "2fa repo require" in line
@@ -151,7 +153,9 @@ def test_the_words_for_another_try_are_printable_too() -> None:
 
 
 def test_a_refusal_does_not_change() -> None:
-    """Whoever passes it on passes on what was said; another wording is another refusal, and the first one stays."""
+    """Whoever passes it on passes on what was said; another wording is another
+    refusal, and the first one stays.
+    """
     first = Refusal("throttled", "detail", hint="wait", retry_at=7)
     with pytest.raises(AttributeError):
         first.hint = "hurry"
@@ -175,7 +179,9 @@ def test_a_machine_fault_is_nobodys_usage(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reason", ["verification-required", "verification-expired", "enrolment-required"])
 def test_one_line_names_page_and_command(reason: str) -> None:
-    """Where there is a web page, the first line names the page of this very request, and the command that does the same."""
+    """Where there is a web page, the first line names the page of this very request, and
+    the command that does the same.
+    """
     page = "https://git.example.com/2fa/verify/" + "0" * 44
     view = RefusalContext(
         ServerAddress(host="git.example.com"),

@@ -1,4 +1,6 @@
-"""What people read is plain English: no summary is cut off, and none of the words that readers stumbled over is left."""
+"""What people read is plain English: no summary is cut off, and none of the words that
+readers stumbled over is left.
+"""
 
 from __future__ import annotations
 

@@ -91,7 +91,9 @@ def test_patterns_against_a_regular_expression() -> None:
 
 
 def expression(pattern: str) -> str:
-    """The same as a regular expression: `**` in front or between is any number of parts, at the end at least one."""
+    """The same as a regular expression: `**` in front or between is any number of
+    parts, at the end at least one.
+    """
     made = ""
     parts = pattern.split("/")
     for number, part in enumerate(parts):
@@ -204,8 +206,8 @@ def test_networks(network: str, inside: list[str], outside: list[str]) -> None:
 
 
 def test_what_is_unknown_counts_against() -> None:
-    """ATTACK: a push with no identity or address, or a name that only the program behind knows. EXPECTED: conditions on it
-    count as met for a rule that requires, and as unmet for one that does not.
+    """ATTACK: a push with no identity or address, or a name that only the program behind knows. EXPECTED:
+    conditions on it count as met for a rule that requires, and as unmet for one that does not.
     """
     for condition in ("users = ['alice']", "from = ['10.0.0.0/8']", "users = ['@ops']"):
         group = "[groups]\nops = ['alice']\n"
@@ -262,7 +264,9 @@ def test_the_hook_judges_each_ref(updates: tuple[Any, ...], required: bool, name
 
 
 def test_an_exemption_for_some_refs_frees_no_other() -> None:
-    """ATTACK: a robot that may push its branch pushes main beside it. EXPECTED: the strictest of all refs counts."""
+    """ATTACK: a robot that may push its branch pushes main beside it. EXPECTED: the
+    strictest of all refs counts.
+    """
     text = (
         "[[rules]]\nname = 'robot'\nusers = ['ci']\nrefs = ['bot/*']\nexempt = true\nuntil = 2027-01-31\n"
         "[[rules]]\nname = 'all'\nrequire = true\n"
@@ -274,7 +278,9 @@ def test_an_exemption_for_some_refs_frees_no_other() -> None:
 
 
 def test_a_lender_demands_by_its_own_name_and_rules() -> None:
-    """A rule on the lender reaches whoever borrows; by its refs nothing is known, so what any of them requires counts."""
+    """A rule on the lender reaches whoever borrows; by its refs nothing is known, so what
+    any of them requires counts.
+    """
     rules = policy("[[rules]]\nname = 'core'\nrepositories = ['core']\nrequire = true\n")
     assert asked(rules, "read", borrows=(("core", "none", None),)).because == "borrows:core(rule:core)"
     refs = policy("[[rules]]\nname = 'core'\nrepositories = ['core']\nrefs = ['main']\nrequire = true\n")
@@ -289,7 +295,9 @@ REFS_PUSHED = ["refs/heads/main", "refs/heads/topic", "refs/tags/v1", "refs/tags
 
 
 class Model:
-    """The contract once more, read from the settings: sets and exhaustive choice instead of a first candidate."""
+    """The contract once more, read from the settings: sets and exhaustive choice
+    instead of a first candidate.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -319,7 +327,9 @@ class Model:
         return next((rule for rule in self.settings.rules if self.matches(rule, operation, ref, facts)), None)
 
     def each(self, operation: str, ref: str | None, facts: dict[str, Any]) -> list[Any]:
-        """The first rule for each name that the ref can stand for; all that may be first, for what replaces objects."""
+        """The first rule for each name that the ref can stand for; all that may be
+        first, for what replaces objects.
+        """
         if ref is None or self.settings.git.enforcement == "off":
             return [self.first(operation, ref, facts)]
         near: list[Any] = []
@@ -427,7 +437,9 @@ def _facts(dice: random.Random) -> dict[str, Any]:
 
 
 def test_the_model_and_the_policy_agree() -> None:
-    """Thousands of situations: enforcement, rules of every kind, toggle, always, refs, address, date, exemption."""
+    """Thousands of situations: enforcement, rules of every kind, toggle, always,
+    refs, address, date, exemption.
+    """
     dice = random.Random(20270115)
     kinds: set[tuple[str, bool, bool]] = set()
     for enforcement, _ in itertools.product(("off", "rules", "opt-in", "enforced"), range(250)):
@@ -462,7 +474,9 @@ def test_the_model_and_the_policy_agree() -> None:
 
 
 def test_the_gate_never_refuses_what_some_ref_would_be_allowed() -> None:
-    """ATTACK on the user: the gate guesses. EXPECTED: it requires less than or as much as each single ref, and says if less."""
+    """ATTACK on the user: the gate guesses. EXPECTED: it requires less than or as much as each
+    single ref, and says if less.
+    """
     dice = random.Random(4)
     refs = [*REFS_PUSHED, "refs/notes/x", "refs/heads/x"]
     for _ in range(2000):
@@ -523,8 +537,10 @@ ROBOT = "[[rules]]\nname = 'robot'\nusers = ['ci']\nrefs = ['bot/**']\nexempt = 
 
 
 def test_where_no_hook_will_judge_the_strictest_counts() -> None:
-    """ATTACK: an LFS upload, or a push to a name that only the program behind knows, under a rule with refs. EXPECTED: a rule
-    that requires counts as met, one that frees or exempts as unmet: nobody judges after the gate.
+    """ATTACK: an LFS upload, or a push to a name that only the program behind knows, under a rule with refs.
+
+    EXPECTED: a rule that requires counts as met, one that frees or exempts as unmet:
+    nobody judges after the gate.
     """
     lfs: dict[str, Any] = {"hooked": False, "repository": ("team/app", "none", None)}
     assert asked(policy(REFS), **lfs).required
@@ -537,7 +553,9 @@ def test_where_no_hook_will_judge_the_strictest_counts() -> None:
 
 
 def test_an_unknown_name_gets_the_strictest_that_it_may_be() -> None:
-    """ATTACK: an alias of a secret repository, with a mild rule for others above. EXPECTED: the search does not end at the mild one."""
+    """ATTACK: an alias of a secret repository, with a mild rule for others above. EXPECTED: the search
+    does not end at the mild one.
+    """
     rules = policy(
         "[[rules]]\nname = 'a'\nrepositories = ['public/**']\nrequire = true\nlifetime = '30d'\n"
         "[[rules]]\nname = 'b'\nrepositories = ['secret/**']\nrequire = true\nlifetime = '5m'\n"
@@ -546,7 +564,9 @@ def test_an_unknown_name_gets_the_strictest_that_it_may_be() -> None:
 
 
 def test_rules_reach_passed_commands() -> None:
-    """A command that is handed on counts as a push to it is not known what: of all that requires, the shortest lifetime."""
+    """A command that is handed on counts as a push to it is not known what: of all that
+    requires, the shortest lifetime.
+    """
     rules = policy("[[rules]]\nname = 'all'\nrequire = true\nlifetime = '5m'\n")
     assert asked(rules, "", what=PASSED, repository=("", "none", None)).lifetime_seconds == 300
     exempt = policy("[[rules]]\nname = 'r'\nusers = ['ci']\nexempt = true\nuntil = 2027-06-30\n")
@@ -554,7 +574,9 @@ def test_rules_reach_passed_commands() -> None:
 
 
 def test_a_robot_that_is_exempt_everywhere_is_so_for_unknown_names() -> None:
-    """Its rule names no repository, so it holds for whatever the name stands for; one that names some does not."""
+    """Its rule names no repository, so it holds for whatever the name stands for;
+    one that names some does not.
+    """
     everywhere = policy(
         "[[rules]]\nname = 'r'\nusers = ['ci']\nexempt = true\nuntil = 2027-06-30\n", "enforced"
     )
@@ -597,7 +619,9 @@ def test_what_could_never_match_is_a_fault(line: str) -> None:
 
 
 def test_what_rules_a_rule_out_early_rules_out_none_that_fits() -> None:
-    """Beginnings, what a name must hold, and the parts by user, operation and network only ever leave out what does not match."""
+    """Beginnings, what a name must hold, and the parts by user, operation and network only ever
+    leave out what does not match.
+    """
     chance = random.Random(11)
     parts = ["a", "b", "team", "*", "**", "x*", "*y", "te*m"]
     names = ["a", "a/b", "team", "team/a", "a/team/b", "xy", "x/y", "b/a/team/xy", ""]
@@ -646,7 +670,9 @@ def test_what_rules_a_rule_out_early_rules_out_none_that_fits() -> None:
 def test_the_verdict_by_a_table_of_its_own(
     required: bool, enrolled: bool, hardware: bool, limit: int | None, age: int | None
 ) -> None:
-    """128 rows against a model in other words: what is required, a session's age and limit, a hardware key's login."""
+    """128 rows against a model in other words: what is required, a session's age and
+    limit, a hardware key's login.
+    """
     got = verdict(
         Requirement(60 if required else None, "rule:x" if required else ""),
         enrolled=enrolled,

@@ -1,4 +1,5 @@
-"""Adopting changes nothing about a push but the question it asks first: same exit, same output of the hooks that were there.
+"""Adopting changes nothing about a push but the question it asks first: same exit, same output
+of the hooks that were there.
 
 Each repository is pushed to before, with plain git, and after, through the gate.
 """
@@ -143,7 +144,9 @@ def test_deployments_are_left_alone(shared_server: Server, author: Person, tmp_p
 
 
 def test_a_borrower_and_its_lender_in_one_pass(server: Server) -> None:
-    """The lender first; an unknown one is said with both remedies, dry or not; a lender's push asks what its borrowers ask."""
+    """The lender first; an unknown one is said with both remedies, dry or not; a lender's push
+    asks what its borrowers ask.
+    """
     alice = server.new_user("alice")
     pool = server.directory("zz-pool")
     run(["git", "init", "-q", "--bare", str(pool)])

@@ -1,4 +1,6 @@
-"""Ways around the gate that need a careless sshd, a warm connection, or a changed machine. All over a real sshd."""
+"""Ways around the gate that need a careless sshd, a warm connection, or a changed
+machine. All over a real sshd.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def set_env(**values: str) -> tuple[str, ...]:
 
 
 def test_no_forward_through_a_gated_key(careless: Server, thief: Person) -> None:
-    """ATTACK: `ssh -N -L` / `-W` to a port of the server, where sshd allows forwarding. EXPECTED: refused by `restrict`."""
+    """ATTACK: `ssh -N -L` / `-W` to a port of the server, where sshd allows forwarding.
+    EXPECTED: refused by `restrict`.
+    """
     done = run(
         [
             "ssh",
@@ -92,7 +96,9 @@ def test_no_forward_through_a_gated_key(careless: Server, thief: Person) -> None
     ],
 )  # fmt: skip
 def test_no_variable_changes_anything(careless: Server, thief: Person, values: dict[str, str]) -> None:
-    """ATTACK: AcceptEnv *, and the client sets what Git, Python, forges or we read. EXPECTED: same refusal, same person."""
+    """ATTACK: AcceptEnv *, and the client sets what Git, Python, forges or we read.
+    EXPECTED: same refusal, same person.
+    """
     done = careless.ssh(thief, "git-upload-pack 'closed'", options=set_env(**values))
     assert (done.status, "[verification-required]" in done.out) == (10, True)
     assert (careless.log()[-1]["user"], careless.log()[-1]["address"]) == ("alice", "127.0.0.1")
@@ -101,7 +107,9 @@ def test_no_variable_changes_anything(careless: Server, thief: Person, values: d
 
 
 def test_an_empty_command_is_the_keys_own_greeting(careless: Server, thief: Person) -> None:
-    """ATTACK: no command, and the client sets SSH_ORIGINAL_COMMAND. EXPECTED: handled as a request of the key's user."""
+    """ATTACK: no command, and the client sets SSH_ORIGINAL_COMMAND. EXPECTED: handled as
+    a request of the key's user.
+    """
     done = careless.ssh(thief, options=set_env(SSH_ORIGINAL_COMMAND="git-upload-pack 'closed'"))
     assert "hello alice" in done.out or "[verification-required]" in done.out
 
@@ -135,7 +143,9 @@ def test_none_of_it_reaches_git(careless: Server, thief: Person) -> None:
 
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "LD_AUDIT", "BASH_ENV", "OPENSSL_CONF", "GCONV_PATH"])
 def test_what_acts_before_any_gate_is_seen(careless: Server, thief: Person, name: str) -> None:
-    """ATTACK: variables that act in the loader or the shell. EXPECTED: refused, since sshd accepts too much; the log names it."""
+    """ATTACK: variables that act in the loader or the shell. EXPECTED: refused, since sshd
+    accepts too much; the log names it.
+    """
     done = careless.ssh(thief, "git-upload-pack 'open'", options=set_env(**{name: "/nonexistent"}))
     assert done.status == 30
     assert name in str(careless.log()[-1]["because"])
@@ -320,7 +330,9 @@ def test_copied_repositories_are_refused(server: Server, alice: Person) -> None:
 
 
 def test_borrowed_objects(server: Server, alice: Person) -> None:
-    """ATTACK: an open fork that borrows from a protected repository, and protocol v2's `want` of its objects. EXPECTED: the lender's requirement."""
+    """ATTACK: an open fork that borrows from a protected repository, and protocol v2's `want` of its objects.
+    EXPECTED: the lender's requirement.
+    """
     tree = server.work_tree(alice, "closed")
     server.git(alice, "push", "-q", "origin", "main", cwd=tree, status=0)
     run(
@@ -440,7 +452,9 @@ def _wait_for(condition: object, seconds: int = 15) -> None:
 
 
 def test_five_hundred_background_fetches(server: Server, alice: Person) -> None:
-    """An IDE that fetches all day: no throttle, no lock; `admin log` folds them. (The gate itself, 500 times.)"""
+    """An IDE that fetches all day: no throttle, no lock; `admin log` folds them.
+    (The gate itself, 500 times.)
+    """
     server.ssh(alice, "2fa leave", status=0)
     launcher = str(server.home / "bin" / "gitguard-shell")
     env = {

@@ -1,4 +1,5 @@
-"""A whole server with an account, PAM and the system's own places: gitolite behind the gate, gaps, the pages of operations.
+"""A whole server with an account, PAM and the system's own places: gitolite behind the gate,
+gaps, the pages of operations.
 
 Each story runs in a private mount namespace (lab/host.py), which only root can make.
 """
@@ -51,7 +52,9 @@ def test_every_gap_is_named_and_a_healthy_host_is_silent() -> None:
 
 @pytest.mark.long
 def test_what_somebody_planted_who_had_not_read_the_checks() -> None:
-    """Forty gaps and twelve of the kinds near them are named but for three that say why not; thirteen healthy machines are silent but for two."""
+    """Forty gaps and twelve of the kinds near them are named but for three that say why not; thirteen healthy
+    machines are silent but for two.
+    """
     text = story("lab.strangers")
     assert text.splitlines()[-1].endswith("; 0 lines are not as they should be"), text
 
@@ -76,7 +79,9 @@ def test_services_as_debian_ships_them_are_silent() -> None:
 
 @pytest.mark.long
 def test_remedies_that_were_typed() -> None:
-    """Each gap is planted, the line that doctor gives is typed, and it is gone; what only a person can decide is listed."""
+    """Each gap is planted, the line that doctor gives is typed, and it is gone; what only a
+    person can decide is listed.
+    """
     text = story("lab.gaps", "--remedies", "--own")
     assert text.splitlines()[-1].endswith("; 0 remedies did not heal"), text
 
@@ -88,12 +93,16 @@ def test_every_night_of_the_page_ends_well() -> None:
 
 
 def test_the_page_on_a_socket_served_from_roots_own_folder() -> None:
-    """O5, O6: the web server that is trusted may connect and nobody else; root gives nothing away; whatever the folder."""
+    """O5, O6: the web server that is trusted may connect and nobody else; root gives
+    nothing away; whatever the folder.
+    """
     assert story("lab.socket_page").count("ok: ") == 6
 
 
 def test_the_page_typed_on_an_empty_server() -> None:
-    """O1, O2: eight commands from a built wheel, libraries with their hashes, end in the refusal of README's first screen; and the rest of the page."""
+    """O1, O2: eight commands from a built wheel, libraries with their hashes, end in the refusal of README's
+    first screen; and the rest of the page.
+    """
     text = story("lab.operations", "empty")
     assert "ok: the block of the page ends in the refusal of the first screen" in text
     assert "ok: refused, set up, pushed" in text
@@ -106,7 +115,9 @@ def test_the_page_typed_from_an_sdist() -> None:
 
 
 def test_the_page_typed_on_a_server_in_use() -> None:
-    """28 key lines, 40 repositories, gitolite; people, hooks and deployments continue as before; what is left is named."""
+    """28 key lines, 40 repositories, gitolite; people, hooks and deployments continue as
+    before; what is left is named.
+    """
     text = story("lab.operations", "in-use", "--copied")
     assert "ok: 27 people read what they read before (4 of them by lines that are named as left)" in text
     assert "ok: 36 pushes end as before, hooks' words and all; 1 was said not to be adopted" in text
@@ -143,5 +154,7 @@ def test_gitolite_behind_the_gate() -> None:
 
 
 def test_a_real_limit_on_processes_closes_and_never_opens() -> None:
-    """Whatever cannot be started, a branch moves only with every hook's consent; and the server comes back by itself."""
+    """Whatever cannot be started, a branch moves only with every hook's consent; and the
+    server comes back by itself.
+    """
     assert "0 lines are wrong" in story("lab.limits")

@@ -26,7 +26,9 @@ def adopt(site: Direct, person: Person, user: str, *words: str, status: int = 0)
 
 
 def test_adopting_keeps_what_limits_a_key(site: Direct) -> None:
-    """From, expiry and program stay through every rewrite; the file as it was is kept; a dry run says the same."""
+    """From, expiry and program stay through every rewrite; the file as it was is
+    kept; a dry run says the same.
+    """
     key = site.new_key("carol")
     limits = 'from="192.0.2.0/24",expiry-time="20300101"'
     line = f'{limits},command="/bin/true carol",no-pty {key.public_line}'
@@ -95,7 +97,9 @@ def test_a_commented_line_lets_nobody_in(site: Direct) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
 def test_keys_as_windows_saves_them(site: Direct, encoding: str) -> None:
-    """A byte-order mark and UTF-16 are read; other formats are refused with the command that converts them."""
+    """A byte-order mark and UTF-16 are read; other formats are refused with
+    the command that converts them.
+    """
     key = site.new_key("alice")
     path = Path(f"{key.key}.pub")
     path.write_bytes(key.public_line.replace("\n", "\r\n").encode(encoding))
@@ -107,7 +111,9 @@ def test_keys_as_windows_saves_them(site: Direct, encoding: str) -> None:
 
 
 def test_a_lost_store_is_not_a_new_one(site: Direct) -> None:
-    """Init refuses to begin again beside secrets and key lines, unless told; and the block is copied before it shrinks."""
+    """Init refuses to begin again beside secrets and key lines, unless told; and the block
+    is copied before it shrinks.
+    """
     site.add_user("alice")
     for suffix in ("", "-wal", "-shm"):
         Path(f"{site.store}{suffix}").unlink(missing_ok=True)
@@ -121,7 +127,9 @@ def test_a_lost_store_is_not_a_new_one(site: Direct) -> None:
 
 
 def test_a_floor_is_only_tightened(site: Direct) -> None:
-    """ATTACK: a repository's admin undoes what the server's admin required. EXPECTED: refused; tightening works."""
+    """ATTACK: a repository's admin undoes what the server's admin required.
+    EXPECTED: refused; tightening works.
+    """
     alice = site.new_user("alice")
     site.new_repository("app", "push", "alice")
     site.admin("repo", "lifetime", "app", "1h")
@@ -227,7 +235,9 @@ def test_tuning_is_not_our_business(site: Direct) -> None:
 
 
 def test_removing_names_nothing_before_the_code(site: Direct) -> None:
-    """ATTACK: the key alone, asking `2fa remove` for the names of protected repositories. EXPECTED: numbers, no names."""
+    """ATTACK: the key alone, asking `2fa remove` for the names of protected repositories.
+    EXPECTED: numbers, no names.
+    """
     alice = site.new_user("alice")
     site.new_repository("secret-project", "all")
     done = site.ssh(alice, "2fa remove", stdin="000000\n", status=12)

@@ -166,7 +166,9 @@ def test_kills_under_load(bench: Bench, load: None) -> None:
 
 @pytest.mark.slow
 def test_enrolling_is_all_or_nothing(bench: Bench, load: None) -> None:
-    """Factor, recovery codes, the end of old sessions, the new one, and the records: together, or none of it."""
+    """Factor, recovery codes, the end of old sessions, the new one, and the
+    records: together, or none of it.
+    """
     instants = Instants(7)
 
     def snapshot() -> tuple[str, bool, list[int], int]:
@@ -237,7 +239,9 @@ def test_a_toggle_is_all_or_nothing(bench: Bench, load: None) -> None:
 @pytest.mark.slow
 @pytest.mark.e2e
 def test_a_gate_that_is_killed_leaves_whole_lines(tmp_path: Path) -> None:
-    """A reader or a pusher killed at any instant: every line of the log is JSON, and the next one is answered."""
+    """A reader or a pusher killed at any instant: every line of the log is JSON,
+    and the next one is answered.
+    """
     server = Direct(tmp_path / "site")
     server.install()
     alice = server.add_user("alice")

@@ -41,7 +41,9 @@ def site(tmp_path: Path) -> Direct:
 
 @pytest.mark.parametrize("kind", ["empty", "foreign", "damaged", "edited"])
 def test_restore_takes_only_a_whole_store(site: Direct, kind: str) -> None:
-    """ATTACK on an admin at night: the backup was made on a full disk, is another database, or was changed. EXPECTED: refused, the live store stays."""
+    """ATTACK on an admin at night: the backup was made on a full disk, is another database, or was changed.
+    EXPECTED: refused, the live store stays.
+    """
     backup = site.folder / "backup.db"
     site.admin("store", "backup", str(backup))
     if kind == "empty":
@@ -76,7 +78,9 @@ GITGUARD_COMMAND = [os.sys.executable, "-m", "gitguard"]  # type: ignore[attr-de
 
 
 def test_a_used_invite_does_not_come_back(site: Direct) -> None:
-    """ATTACK: bob's key and his old invite, after a restore to before he used it. EXPECTED: invite-required."""
+    """ATTACK: bob's key and his old invite, after a restore to before he used
+    it. EXPECTED: invite-required.
+    """
     bob = site.add_user("bob")
     backup = site.folder / "backup.db"
     site.admin("store", "backup", str(backup))
@@ -107,7 +111,9 @@ def test_a_restore_that_is_killed(site: Direct) -> None:
 
 @pytest.mark.parametrize("line", ["{rsa} rsa-sha2", "{type} {blob}\0A comment", "{type} {blob}= odd padding"])
 def test_lines_that_only_sshd_understands(site: Direct, line: str) -> None:
-    """ATTACK: a key line that sshd takes and we do not. EXPECTED: adding that key is refused, and doctor is not silent."""
+    """ATTACK: a key line that sshd takes and we do not. EXPECTED: adding that key is
+    refused, and doctor is not silent.
+    """
     mallory = site.new_key("mallory")
     words = mallory.key.with_suffix(".pub").read_text().split()
     if "rsa" in line.split(maxsplit=1)[0]:
@@ -161,7 +167,9 @@ def test_lines_that_begin_like_ours(site: Direct, options: str) -> None:
     ],
 )
 def test_blocks_for_other_connections(site: Direct, match: str) -> None:
-    """ATTACK on doctor: a block that `sshd -T` for loopback does not show. EXPECTED: named, also inside an Include."""
+    """ATTACK on doctor: a block that `sshd -T` for loopback does not show. EXPECTED:
+    named, also inside an Include.
+    """
     assert "sshd-match" in doctor(site, sshd=SAFE_WITH + match + "\n", status=1)
     included = site.folder / "included"
     included.write_text(match + "\nMatch all\n")
@@ -186,14 +194,18 @@ def test_tokens_of_key_files() -> None:
 
 
 def test_a_session_of_a_fast_clock(site: Direct) -> None:
-    """ATTACK: a session from when the clock was ahead, of another boot. EXPECTED: gone once the clock is accepted."""
+    """ATTACK: a session from when the clock was ahead, of another boot. EXPECTED:
+    gone once the clock is accepted.
+    """
     meddle(site.store, "UPDATE sessions SET verified_at = verified_at + 3600, boot = 'other'")
     site.admin("store", "accept-clock", "--reason", "was ahead")
     assert rows(site.store, "SELECT count(*) FROM sessions") == [(0,)]
 
 
 def test_a_rotation_during_an_enrolment(site: Direct) -> None:
-    """The key is rotated while a QR code is on the screen: the confirmed factor works, and so does the next rotation."""
+    """The key is rotated while a QR code is on the screen: the confirmed factor works,
+    and so does the next rotation.
+    """
     bob = site.add_user("bob")
     process = subprocess.Popen(
         site.ssh_command(bob, f"2fa enroll {bob.invite} --qr none"),
@@ -230,7 +242,9 @@ def test_a_rotation_during_an_enrolment(site: Direct) -> None:
 
 
 def test_a_deleted_tail_stays_visible(site: Direct) -> None:
-    """ATTACK: delete the tail, then make an ordinary change so that the head is renewed. EXPECTED: the head stays as evidence, until an admin accepts."""
+    """ATTACK: delete the tail, then make an ordinary change so that the head is renewed. EXPECTED: the head
+    stays as evidence, until an admin accepts.
+    """
     meddle(site.store, "DELETE FROM audit WHERE seq > (SELECT max(seq) - 3 FROM audit)")
     for number in range(6):
         site.admin("repo", "require", "app", ("all", "push")[number % 2])
@@ -250,7 +264,9 @@ def test_a_removed_head_stays_visible(site: Direct) -> None:
 
 
 def test_a_head_noted_by_a_restore_is_a_lag(tmp_path: Path) -> None:
-    """A restore that was killed before it renewed the head is no tampering; its record names the head before."""
+    """A restore that was killed before it renewed the head is no tampering; its
+    record names the head before.
+    """
     path, head = str(tmp_path / "s.db"), chain.Head(str(tmp_path / "head"))
 
     create(path)
@@ -303,7 +319,9 @@ def test_an_interrupted_init(tmp_path: Path) -> None:
 
 
 def test_a_rename_that_was_killed(site: Direct) -> None:
-    """Between the move and the transaction: adopting does not drop admins and lifetime; renaming again converges."""
+    """Between the move and the transaction: adopting does not drop admins and
+    lifetime; renaming again converges.
+    """
     site.admin("repo", "require", "app", "none")
     site.admin("repo", "lifetime", "app", "5m")
     site.directory("app").rename(site.directory("moved"))

@@ -1,6 +1,8 @@
-"""Ref rules protect what a ref yields, not its name: as what Git looks it up, writes through it, or makes room for it.
+"""Ref rules protect what a ref yields, not its name: as what Git looks it up, writes
+through it, or makes room for it.
 
-The thief of every story holds alice's key and no second factor; the rule is that of docs/policy.md's sentence 8.
+The thief of every story holds alice's key and no second factor; the rule is that of
+docs/policy.md's sentence 8.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ def git(*words: str, cwd: Path | None = None, status: int | None = 0) -> subproc
 
 
 class Yard:
-    """A repository with protected refs on it, a clone with a commit of the thief's, and what everyone gets by each name."""
+    """A repository with protected refs on it, a clone with a commit of the thief's, and
+    what everyone gets by each name.
+    """
 
     def __init__(self, site: Direct) -> None:
         self.site = site
@@ -91,8 +95,10 @@ def yard(site: Direct) -> Yard:
 
 
 def test_no_push_without_2fa_changes_what_a_protected_name_gives(yard: Yard) -> None:
-    """ATTACK: any ref at all that Git takes, with the key alone. EXPECTED: rev-parse, show, fetch and archive of every
-    protected name give what they gave, whether the push was refused or not; and `explain` says what the hook does.
+    """ATTACK: any ref at all that Git takes, with the key alone.
+
+    EXPECTED: rev-parse, show, fetch and archive of every protected name give what they gave, whether the push
+    was refused or not; and `explain` says what the hook does.
     """
     yard.rules(RULE + TAGS)
     tip = git("-C", str(yard.directory), "rev-parse", "main").stdout.strip()
@@ -144,7 +150,9 @@ def _demands(policy: Policy, *refs: str) -> bool:
 
 
 def test_every_door_says_the_same(yard: Yard, tmp_path: Path) -> None:
-    """`explain`, `policy test` and the hook, of a tag that stands for main, an object's replacement, a tag of its own."""
+    """`explain`, `policy test` and the hook, of a tag that stands for main, an object's
+    replacement, a tag of its own.
+    """
     yard.rules(RULE)
     rows = {"refs/tags/main": True, "refs/replace/" + "1" * 40: True, "refs/release/1": True, "release": True,
             "refs/tags/v1": False, "topic": False}  # fmt: skip
@@ -162,7 +170,9 @@ def test_every_door_says_the_same(yard: Yard, tmp_path: Path) -> None:
 
 
 def test_a_rule_that_names_a_tag_was_written_for_it(yard: Yard) -> None:
-    """Freed by its own name, a tag is free, and `config check` says what that means where a branch of the name is protected."""
+    """Freed by its own name, a tag is free, and `config check` says what that means where a
+    branch of the name is protected.
+    """
     free = '\n[[rules]]\nname = "free"\nrefs = ["refs/tags/*"]\nrequire = false\n'
     yard.rules(free + RULE)
     assert yard.push("refs/tags/main")
@@ -176,7 +186,9 @@ def test_a_rule_that_names_a_tag_was_written_for_it(yard: Yard) -> None:
 
 
 def test_no_tag_takes_over_what_a_clone_calls_the_branch(yard: Yard, tmp_path: Path) -> None:
-    """ATTACK: a tag origin/main beside a branch of the thief's, so that every clone fetches it. EXPECTED: origin/main is main in all of them."""
+    """ATTACK: a tag origin/main beside a branch of the thief's, so that every clone fetches it. EXPECTED:
+    origin/main is main in all of them.
+    """
     yard.rules(RULE)
     old, tip = tmp_path / "old", git("-C", str(yard.directory), "rev-parse", "main").stdout
     git("clone", "--quiet", str(yard.directory), str(old))
@@ -202,7 +214,9 @@ def test_no_tag_takes_over_what_a_clone_calls_the_branch(yard: Yard, tmp_path: P
 
 
 def test_no_branch_takes_the_place_of_a_protected_tag(yard: Yard, tmp_path: Path) -> None:
-    """ATTACK: a branch v1 beside the tag v1, which `git clone -b` prefers. EXPECTED: refused where there is such a tag, loose, packed or in the same push."""
+    """ATTACK: a branch v1 beside the tag v1, which `git clone -b` prefers. EXPECTED: refused where there is
+    such a tag, loose, packed or in the same push.
+    """
     yard.rules(TAGS)
     assert not yard.push("refs/heads/v1")
     assert yard.push("refs/heads/v2-ideas"), "no tag is called that"
@@ -225,7 +239,9 @@ def test_no_branch_takes_the_place_of_a_protected_tag(yard: Yard, tmp_path: Path
 
 
 def test_what_was_a_branch_is_not_given_from_another_folder(yard: Yard) -> None:
-    """ATTACK: refs/remotes/release/9, where the branch release/9 was merged and deleted. EXPECTED: refused; other remotes' refs are taken."""
+    """ATTACK: refs/remotes/release/9, where the branch release/9 was merged and deleted. EXPECTED: refused;
+    other remotes' refs are taken.
+    """
     yard.rules(RULE)
     for ref in ("refs/remotes/release/9", "refs/remotes/release/8/HEAD", "refs/remotes/main"):
         assert not yard.push(ref), ref
@@ -248,7 +264,9 @@ def test_a_rule_that_demands_opens_nothing(yard: Yard) -> None:
 
 
 def test_a_folder_that_is_a_link_is_refused(yard: Yard) -> None:
-    """ATTACK: `refs/alias -> heads`, so that refs/alias/main is main. EXPECTED: refused, in hook and explain; nothing moves."""
+    """ATTACK: `refs/alias -> heads`, so that refs/alias/main is main. EXPECTED: refused, in
+    hook and explain; nothing moves.
+    """
     yard.rules(RULE)
     (yard.directory / "refs" / "alias").symlink_to("heads")
     before = yard.yields()
@@ -265,7 +283,9 @@ def test_a_folder_that_is_a_link_is_refused(yard: Yard) -> None:
 
 
 def test_what_a_proc_receive_hook_takes_may_move_anything(yard: Yard) -> None:
-    """ATTACK: `receive.procReceiveRefs = refs/for` and a hook that moves main. EXPECTED: every ref rule is asked; adopt and doctor say it."""
+    """ATTACK: `receive.procReceiveRefs = refs/for` and a hook that moves main. EXPECTED: every ref rule is
+    asked; adopt and doctor say it.
+    """
     hook = yard.directory / "hooks" / "proc-receive"
     hook.write_text("#!/bin/sh\nexit 1\n")
     hook.chmod(0o755)
@@ -291,7 +311,9 @@ def test_what_a_proc_receive_hook_takes_may_move_anything(yard: Yard) -> None:
 
 
 def test_refs_that_are_no_files_are_not_adopted(yard: Yard) -> None:
-    """Symbolic refs in another kind of storage cannot be seen, so every ref rule is asked; adopt refuses, doctor names it."""
+    """Symbolic refs in another kind of storage cannot be seen, so every ref rule is asked;
+    adopt refuses, doctor names it.
+    """
     yard.rules(RULE)
     (yard.directory / "reftable").mkdir()
     assert not yard.push("refs/heads/topic")

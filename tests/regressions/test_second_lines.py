@@ -1,4 +1,6 @@
-"""Both sides of limits, second lines of defence, and what is said when something could not be done: a row each."""
+"""Both sides of limits, second lines of defence, and what is said when something
+could not be done: a row each.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ def house(site: Direct) -> House:
     ("age", "is_said"), [(DAY_SECONDS - 1, False), (DAY_SECONDS, True), (DAY_SECONDS + 1, True)]
 )
 def test_what_is_said_once_a_day(tmp_path: Path, age: int, is_said: bool) -> None:
-    """A second before a day it is not said again; then it is, by the moment that is told and not by the disk's clock."""
+    """A second before a day it is not said again; then it is, by the moment that is told
+    and not by the disk's clock.
+    """
     assert is_news(str(tmp_path), "alice@rule", NOW)
     assert is_news(str(tmp_path), "alice@rule", NOW + age) is is_said
 
@@ -158,7 +162,9 @@ def test_symbolic_refs_as_far_as_git_follows_them(tmp_path: Path, links: int) ->
     "text", ["010.0.0.1", "10.0.0.01", "00.0.0.0", "::g", "1::2::3", ":", "::1::", "1:2:3", "", "x"]
 )
 def test_what_is_no_address(text: str) -> None:
-    """Other parsers read a leading zero as octal, so that two would mean two machines by one text: we read it as nothing."""
+    """Other parsers read a leading zero as octal, so that two would mean two machines by one
+    text: we read it as nothing.
+    """
     assert number_of(text) is None
     assert network_of(text) is None
     assert neighbours_of(text) == text
@@ -168,7 +174,9 @@ def test_what_is_no_address(text: str) -> None:
 
 
 def test_no_factor_no_proof(bench: Bench) -> None:
-    """Anyone who calls `prove` for someone without a second factor: refused in words, and nothing is counted."""
+    """Anyone who calls `prove` for someone without a second factor: refused in
+    words, and nothing is counted.
+    """
     with bench.desk.store.writing() as tx:
         tx.drop_totp("alice")
     with pytest.raises(Refusal) as told:
@@ -190,7 +198,9 @@ def test_a_configuration_that_cannot_be_looked_at(tmp_path: Path, monkeypatch: p
 
 
 def test_what_is_not_utf_8_is_recorded(bench: Bench) -> None:
-    """A reason whose bytes are no UTF-8 (a lone surrogate, as Python reads them) is written, read and verified."""
+    """A reason whose bytes are no UTF-8 (a lone surrogate, as Python reads them)
+    is written, read and verified.
+    """
     with bench.desk.store.writing() as tx:
         tx.record("probe", NOW, "admin:x", reason="caf\udce9")
     with bench.desk.store.reading() as tx:
@@ -232,7 +242,9 @@ def test_a_browser_that_is_not_there_is_not_signed_out(house: House) -> None:
 
 
 def test_what_was_shown_once_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A secret that was taken goes from memory within two seconds, which are the browser's own second request."""
+    """A secret that was taken goes from memory within two seconds, which are the
+    browser's own second request.
+    """
     at = [1000.0]
     monkeypatch.setattr("gitguard.web.results.time.monotonic", lambda: at[0])
     once = Results()
@@ -329,7 +341,9 @@ def test_a_store_of_somebody_else_names_the_line_to_type(bench: Bench) -> None:
 def test_wider_is_said_of_what_widens(
     house: House, before: dict[str, object], after: dict[str, object], is_wider: bool
 ) -> None:
-    """Each way of widening says it; a change that does not widen never does, or the word would be worth nothing."""
+    """Each way of widening says it; a change that does not widen never does, or the
+    word would be worth nothing.
+    """
     person, _ = house.invited()
     key = house.key()
     keys.add(house.site, person.user, [replace(NewKey(key), **before)], house.moment, ACTOR)
@@ -384,7 +398,9 @@ def test_git_that_hangs_up_leaves_no_ssh(tmp_path: Path, monkeypatch: pytest.Mon
 def test_whoever_waits_for_the_turn_looks_now_and_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tenth of a second between two looks, told by what is slept: nobody spins, nobody waits longer than a prompt."""
+    """A tenth of a second between two looks, told by what is slept: nobody spins,
+    nobody waits longer than a prompt.
+    """
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     slept: list[float] = []
     monkeypatch.setattr(prompt_lock, "_take", lambda _: None)

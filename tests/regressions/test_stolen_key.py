@@ -51,7 +51,9 @@ def alice(server: Server) -> Person:
 
 
 def test_the_empty_name(server: Server, alice: Person, tmp_path: Path) -> None:
-    """ATTACK: `git-upload-pack ''`, while the account's home is a work tree. EXPECTED: no-such-repository, no Git started."""
+    """ATTACK: `git-upload-pack ''`, while the account's home is a work tree. EXPECTED:
+    no-such-repository, no Git started.
+    """
     run(["git", "init", "-q", str(tmp_path)])
     for verb in ("git-upload-pack", "git-receive-pack", "git-upload-archive"):
         done = gate(server, alice, f"{verb} ''", home=tmp_path)
@@ -97,7 +99,9 @@ def test_case_behind_a_program_that_folds_it(server: Server, alice: Person, show
 
 
 def test_what_is_there_does_not_show_behind_a_program(server: Server, alice: Person, show: str) -> None:
-    """Without a session, the closed one and one that is not there get the same answer; with one, the program answers."""
+    """Without a session, the closed one and one that is not there get the same answer;
+    with one, the program answers.
+    """
     answers = [gate(server, alice, f"git-upload-pack '{name}'", "--", show) for name in ("closed", "nowhere")]
     assert {(answer.status, "[verification-required]" in answer.out) for answer in answers} == {(10, True)}
     server.clear_watermark(alice)
@@ -132,7 +136,9 @@ def test_pass_commands_need_a_session(server: Server, alice: Person, show: str) 
     ],
 )
 def test_key_lines_as_sshd_reads_them(server: Server, line: str) -> None:
-    """ATTACK: alice's key stands ungated, spelled so that only sshd finds it. EXPECTED: found, and refused."""
+    """ATTACK: alice's key stands ungated, spelled so that only sshd finds it.
+    EXPECTED: found, and refused.
+    """
     mallory = server.new_key("mallory")
     words = mallory.key.with_suffix(".pub").read_text().split()
     with open(server.key_file, "a") as file:
@@ -147,7 +153,9 @@ def test_key_lines_as_sshd_reads_them(server: Server, line: str) -> None:
 @pytest.mark.parametrize("what", ["state/gitguard.db", "state/grant.key", "state/secret.keys"])
 @pytest.mark.parametrize("how", ["mode", "owner", "link", "pipe"])
 def test_files_of_others_are_not_believed(server: Server, alice: Person, what: str, how: str) -> None:
-    """Store and keys that others may write, own, or have put a link or a pipe in place of: refused in time."""
+    """Store and keys that others may write, own, or have put a link or a pipe
+    in place of: refused in time.
+    """
     server.clear_watermark(alice)
     server.verify(alice)
     path = server.home / what
@@ -178,7 +186,9 @@ def test_files_of_others_are_not_believed(server: Server, alice: Person, what: s
 
 @pytest.mark.parametrize("what", ["log/access.log", "state/config.compiled"])
 def test_a_pipe_hangs_nobody(server: Server, alice: Person, what: str) -> None:
-    """ATTACK on time: a pipe in place of the log or the compiled configuration. EXPECTED: an answer, no hang."""
+    """ATTACK on time: a pipe in place of the log or the compiled configuration.
+    EXPECTED: an answer, no hang.
+    """
     path = server.home / what
     path.unlink(missing_ok=True)
     os.mkfifo(path, 0o600)
@@ -236,7 +246,9 @@ def test_half_an_upgrade(server: Server, alice: Person) -> None:
 
 
 def test_corrupt_heads_and_twins(server: Server, alice: Person) -> None:
-    """ATTACK: an empty HEAD makes Git try the next suffix, where another repository waits. EXPECTED: refused."""
+    """ATTACK: an empty HEAD makes Git try the next suffix, where another
+    repository waits. EXPECTED: refused.
+    """
     (server.directory("open") / "HEAD").write_text("")
     run(["git", "init", "-q", f"{server.directory('open')}.git"])
     done = gate(server, alice, "git-upload-pack 'open'")
@@ -262,7 +274,9 @@ def test_a_linked_root_by_the_path_of_old_remotes(server: Server, alice: Person)
 
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV", "OPENSSL_CONF"])
 def test_variables_that_act_before_us(server: Server, alice: Person, name: str) -> None:
-    """Seen in our environment they mean that sshd accepts too much; refused, with the line to change in the log."""
+    """Seen in our environment they mean that sshd accepts too much; refused, with
+    the line to change in the log.
+    """
     done = gate(server, alice, "git-upload-pack 'open'", env={name: ""})
     assert (done.status, "[config-invalid]" in done.out) == (30, True)
     assert "AcceptEnv" in str(server.log()[-1]["because"])
@@ -404,7 +418,9 @@ def test_a_session_that_is_left_ends_its_transfers(server: Server, alice: Person
 
 
 def test_a_hand_moved_repository_keeps_its_demand(server: Server, alice: Person) -> None:
-    """A repository moved by hand does not come back open: adopt refuses, rename follows it with its toggle."""
+    """A repository moved by hand does not come back open: adopt refuses,
+    rename follows it with its toggle.
+    """
     server.directory("closed").rename(server.directory("moved"))
     refused = server.admin("repo", "adopt", "--all", status=2)
     assert "gitguard admin repo rename closed moved" in refused.err
@@ -425,7 +441,9 @@ def test_forgetting_says_what_is_lost(server: Server, alice: Person) -> None:
 
 
 def test_a_chained_push_to_an_open_repository(server: Server, alice: Person) -> None:
-    """A hook that pushes elsewhere inherits a grant that is not for it: it counts as none, and open stays open."""
+    """A hook that pushes elsewhere inherits a grant that is not for it: it counts
+    as none, and open stays open.
+    """
     server.admin("repo", "create", "mirror")
     post = server.directory("open") / "hooks" / "post-receive"
     post.write_text(

@@ -1,4 +1,6 @@
-"""What first trials on real servers showed, each row by its letter and number: the rest of them, small and hard."""
+"""What first trials on real servers showed, each row by its letter and number: the
+rest of them, small and hard.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def test_people_who_are_not_enrolled_are_a_note(site: Direct) -> None:
 
 
 def test_mending_voids_no_invite_that_is_on_its_way(site: Direct) -> None:
-    """Alice was invited a second ago, bob's invite expired: the line names bob alone, and for alice by herself says that hers is open."""
+    """Alice was invited a second ago, bob's invite expired: the line names bob alone, and for alice by
+    herself says that hers is open.
+    """
 
     def remedy() -> str:
         findings = json.loads(site.admin("doctor", "--json", status=None).out)["findings"]
@@ -76,7 +80,9 @@ def test_what_a_killed_command_left_is_named(site: Direct) -> None:
 
 
 def test_the_mail_that_notices_send_is_a_mail(tmp_path: Path) -> None:
-    """It has a date, says what it is encoded in, has no line that a mail server cuts, and a header is one line."""
+    """It has a date, says what it is encoded in, has no line that a mail server
+    cuts, and a header is one line.
+    """
     sendmail = tmp_path / "sendmail"
     sendmail.write_text(f"#!/bin/sh\ncat > {tmp_path}/mail\n")
     sendmail.chmod(0o755)
@@ -190,7 +196,7 @@ def test_something_invisible_in_a_code_is_named(site: Direct, hidden: str) -> No
 def test_later_hooks_are_told_what_is_documented() -> None:
     """Every GITGUARD_ variable that the gate sets for others stands in the reference."""
     page = (ROOT / "docs" / "reference.md").read_text()
-    source = (ROOT / "gitguard" / "gate" / "downstream.py").read_text()
+    source = (ROOT / "gitguard" / "answer" / "git_process.py").read_text()
     own = {"GITGUARD_STATE", "GITGUARD_PID"}  # for our own processes; not promised to anyone
     named = set(re.findall(r'"(GITGUARD_[A-Z]+)"', source)) - own
     assert len(named) >= 7
@@ -219,7 +225,9 @@ def test_a_key_in_a_second_file_is_not_adopted(site: Direct, tmp_path: Path) -> 
 
 
 def test_one_key_with_two_meanings_is_not_adopted(site: Direct) -> None:
-    """Two lines of a key with different options, or two commands in one line: which would count is not guessed."""
+    """Two lines of a key with different options, or two commands in one line:
+    which would count is not guessed.
+    """
     person = site.new_key("carol")
     mapping = site.folder / "map"
     mapping.write_text(f"{person.fingerprint} carol\n")
@@ -293,7 +301,9 @@ def test_a_clones_own_variant_decides_nothing(server: Server) -> None:
     reason="logrotate is not here (make test installs it)",
 )
 def test_logrotate_with_the_file_that_we_ship(site: Direct) -> None:
-    """After a real rotation what is open and what requires 2FA are both logged, and the log is read over both files."""
+    """After a real rotation what is open and what requires 2FA are both logged, and the
+    log is read over both files.
+    """
     alice = site.new_user("alice")
     for name, require in (("open", "none"), ("closed", "all")):
         site.new_repository(name, require)

@@ -1,4 +1,6 @@
-"""Lines that carry a promise and that no test noticed when they were edited: each is held by one real deed here."""
+"""Lines that carry a promise and that no test noticed when they were edited: each
+is held by one real deed here.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ def test_stars_that_stand_for_nothing(pattern: str, text: str, does: bool) -> No
 
 
 def test_names_of_one_letter_are_found() -> None:
-    """The search by halves ends for the shortest names, those that are there and their neighbours that are not."""
+    """The search by halves ends for the shortest names, those that are there and
+    their neighbours that are not.
+    """
     names = ["a", "ab", "abc", "b", "bo", "c", "zz"]
     listed = "\n" + "".join(f"{name}\n" for name in names)
     for name in [*names, "", "aa", "abd", "bob", "d", "z", "zzz", "A"]:
@@ -155,7 +159,9 @@ def test_the_twentieth_key_is_the_last_one_of_ones_own(house: House) -> None:
 
 
 def test_an_imported_factor_voids_the_open_invite(house: House) -> None:
-    """ATTACK: the invite that lay in the mail enrols a thief's app over the imported one. EXPECTED: it is no invite any more."""
+    """ATTACK: the invite that lay in the mail enrols a thief's app over the imported one.
+    EXPECTED: it is no invite any more.
+    """
     person, token = house.invited()
     offered = ImportedList(
         (ImportedPerson(1, person.user, factor=ImportedFactor("ABCDEFGHIJKLMNOPQRSTUVWXYZ")),), ()
@@ -221,7 +227,9 @@ def test_who_is_there_may_become_an_admin_and_who_is_removed_may_not(house: Hous
 
 
 def test_what_a_person_is_told_is_what_is_decided(house: House) -> None:
-    """`demanded`, of all and of one, and the gate's own judgement, over lenders, borrowers, rules and toggles."""
+    """`demanded`, of all and of one, and the gate's own judgement, over lenders,
+    borrowers, rules and toggles.
+    """
     site = house.server
     site.new_repository("lender", "none")
     site.new_repository("borrower", "push")
@@ -285,7 +293,9 @@ def test_who_is_exempt_by_one_of_two_patterns_is_told() -> None:
 
 
 def test_where_every_ref_demands_the_gate_refuses_before_the_upload() -> None:
-    """Under rules that all demand a push is refused at once, by the longest of their lifetimes; the hook judges exactly."""
+    """Under rules that all demand a push is refused at once, by the longest of their
+    lifetimes; the hook judges exactly.
+    """
     text = "[[rules]]\nname = 'a'\nrefs = ['main']\nrequire = true\nlifetime = '1h'\n[[rules]]\nname = 'b'\nrequire = true\nlifetime = '2h'\n"
     policy = policy_of(parse(f"[git]\nenforcement = 'rules'\n{text}".encode()))
     found = policy.demands(Situation("alice", "push", repository=("app", "none", None), at=1))
@@ -341,7 +351,9 @@ def test_the_sweep_takes_the_old_and_leaves_the_new(tmp_path: Path) -> None:
 
 
 def test_one_key_fills_its_own_room_alone(tmp_path: Path) -> None:
-    """ATTACK: a second key is refused from hundreds of addresses. EXPECTED: what the first was refused is still there."""
+    """ATTACK: a second key is refused from hundreds of addresses. EXPECTED: what the
+    first was refused is still there.
+    """
     state = str(tmp_path)
     mine = pending.note(state, Person("a", credential_of("SHA256:first"), "192.0.2.1"), "app", "push", 1000)
     assert mine
@@ -382,7 +394,9 @@ def test_many_keys_share_a_persons_room(tmp_path: Path) -> None:
 
 
 def test_a_copy_of_a_key_crowds_out_nothing_at_home(tmp_path: Path) -> None:
-    """ATTACK: the same key from many networks. EXPECTED: its networks make room for each other, the owner's keeps what it has."""
+    """ATTACK: the same key from many networks. EXPECTED: its networks make room for each other,
+    the owner's keeps what it has.
+    """
     state = str(tmp_path)
     mine = pending.note(state, Person("a", credential_of("SHA256:k"), "192.0.2.1"), "app", "push", 1000)
     for network in range(10):
@@ -401,7 +415,9 @@ def test_a_copy_of_a_key_crowds_out_nothing_at_home(tmp_path: Path) -> None:
 
 
 def test_one_key_stops_no_other_from_waiting(tmp_path: Path) -> None:
-    """ATTACK: more refused reads than are kept, by one key. EXPECTED: a push by the user's other key waits all the same."""
+    """ATTACK: more refused reads than are kept, by one key. EXPECTED: a push by the user's
+    other key waits all the same.
+    """
     state = str(tmp_path)
     for number in range(refused_reads.MOST_OF_KEY + 1):
         refused_reads.note(state, "a", "SHA256:k", "192.0.2.1", f"r{number}", 1000)
@@ -473,7 +489,9 @@ def test_a_new_key_is_known_by_its_line(house: House) -> None:
 
 
 def test_a_running_push_is_judged_by_what_its_refs_could_be(site: Direct) -> None:
-    """Under a rule for refs it stands over a sweep, as a push that may be allowed; a rule for every push ends it."""
+    """Under a rule for refs it stands over a sweep, as a push that may be allowed; a
+    rule for every push ends it.
+    """
     site.new_user("alice", in_session=False)
     site.new_repository("app")
     text = site.config.read_text()
@@ -498,7 +516,9 @@ def test_a_running_push_is_judged_by_what_its_refs_could_be(site: Direct) -> Non
 
 
 def test_a_head_that_cannot_be_put_in_place_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk takes no more behind the first bytes: the change is there, the store knows why, and nothing is left over."""
+    """The disk takes no more behind the first bytes: the change is there, the store knows
+    why, and nothing is left over.
+    """
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -1,7 +1,8 @@
-"""What must follow a change follows it, anyone who is listening: parked connections end before anything is printed.
+"""What must follow a change follows it, anyone who is listening: parked connections
+end before anything is printed.
 
-Each verb is run by someone whose stdout and stderr nobody reads, by someone who is gone, and on a key file that
-cannot be written.
+Each verb is run by someone whose stdout and stderr nobody reads, by someone who is gone, and on a key
+file that cannot be written.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def site(tmp_path: Path) -> Direct:
-    """Alice is verified; `app` requires 2FA for everything, `open` requires nothing; alice administers both."""
+    """Alice is verified; `app` requires 2FA for everything, `open` requires
+    nothing; alice administers both.
+    """
     server = Direct(tmp_path / "server")
     server.install()
     server.new_user("alice")
@@ -91,7 +94,9 @@ ADMIN_VERBS = [
 def test_an_admins_change_ends_what_rides_on_it(
     site: Direct, park: Callable[..., subprocess.Popen[bytes]], verb: str, repository: str | None
 ) -> None:
-    """Finding 1: with nobody reading the words, the change stands and the transfer is over; what may stand stays."""
+    """Finding 1: with nobody reading the words, the change stands and the transfer
+    is over; what may stand stays.
+    """
     process = park(repository or "open")
     words = verb.format(key=site.people["alice"].fingerprint).split()
     deaf([*GITGUARD, "--config", str(site.config), "admin", *words])
@@ -159,7 +164,9 @@ def test_a_restore_ends_everybodys(site: Direct, park: Callable[..., subprocess.
 def test_a_client_that_is_gone_changes_nothing_about_it(
     site: Direct, park: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    """The one who typed is killed in the middle; what was begun by the server is done to its end or not at all."""
+    """The one who typed is killed in the middle; what was begun by the server is
+    done to its end or not at all.
+    """
     process = park()
     admin = subprocess.Popen(
         [*GITGUARD, "--config", str(site.config), "admin", "user", "suspend", "alice"],
@@ -181,7 +188,9 @@ KEY_FILE_VERBS = ["user remove alice --yes", "key remove {key}", "user add bob -
 def test_a_key_file_that_cannot_be_written(
     site: Direct, park: Callable[..., subprocess.Popen[bytes]], verb: str
 ) -> None:
-    """The change stands, the transfer ends, the invite is printed, the text says what does not stand; init mends it."""
+    """The change stands, the transfer ends, the invite is printed, the text says what
+    does not stand; init mends it.
+    """
     process = park()
     bob = site.new_key("bob")
     if subprocess.run(["chattr", "+i", str(site.key_file)], check=False, capture_output=True).returncode != 0:
@@ -210,7 +219,9 @@ def test_a_key_file_that_cannot_be_written(
 def test_a_parked_connection_does_not_outlive_its_session(
     site: Direct, park: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    """ATTACK: a read left open for days after the session expired. EXPECTED: the sweep, or any change, ends it."""
+    """ATTACK: a read left open for days after the session expired. EXPECTED: the
+    sweep, or any change, ends it.
+    """
     process = park()
     site.admin("session", "sweep")
     assert process.poll() is None, "the session is live"
@@ -394,7 +405,9 @@ def child_of(pid: int) -> int:
 
 
 def test_too_many_prompts_of_one_key(site: Direct) -> None:
-    """ATTACK: a key that opens prompts without end. EXPECTED: the ninth is refused, and another key continues."""
+    """ATTACK: a key that opens prompts without end. EXPECTED: the ninth is
+    refused, and another key continues.
+    """
     alice = site.people["alice"]
     places = PromptQueue(f"{site.home}/state/prompts", alice.fingerprint)
     holders = [places.one() for _ in range(MOST_WAITING)]

@@ -11,7 +11,9 @@ from bench import year
 
 @pytest.mark.slow
 def test_a_year_of_a_few(tmp_path: Path) -> None:
-    """Ten people, a year, twenty verifications a day: pruned and archived, nothing that counts is lost, and the chain continues."""
+    """Ten people, a year, twenty verifications a day: pruned and archived, nothing that counts is
+    lost, and the chain continues.
+    """
     before, after, _ = year.year(tmp_path, 10)
     assert year.faults_of(before, after, 10) == []
     assert after.rows["known_networks"] == before.rows["known_networks"]

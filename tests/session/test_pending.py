@@ -1,4 +1,6 @@
-"""Pushes that a process holds: each counts while that very process lives, and no more than so many of them."""
+"""Pushes that a process holds: each counts while that very process lives, and
+no more than so many of them.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ def test_a_user_has_five(sleepers: list[subprocess.Popen[bytes]], tmp_path: Path
 
 
 def test_a_file_is_its_processs_alone(sleepers: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
-    """A pid that names another process by now, a dead one, a link, half a record: none of them holds a push."""
+    """A pid that names another process by now, a dead one, a link, half a
+    record: none of them holds a push.
+    """
     pids = [process.pid for process in sleepers[:4]]
     note(tmp_path, pids[0], "alice", started=1)
     sleepers[1].kill()

@@ -47,7 +47,9 @@ def test_ipv4_is_itself(address: ipaddress.IPv4Address) -> None:
 
 @given(st.ip_addresses(v=6))
 def test_ipv6_is_its_64(address: ipaddress.IPv6Address) -> None:
-    """Two IPv6 addresses share a network exactly if they share their first 64 bits; those that stand for IPv4 aside."""
+    """Two IPv6 addresses share a network exactly if they share their first 64 bits;
+    those that stand for IPv4 aside.
+    """
     if address in ipaddress.ip_network("::/64") or address in ipaddress.ip_network("64:ff9b::/32"):
         return
     stranger = ipaddress.IPv6Address(int(address) ^ (1 << 64))
@@ -71,7 +73,9 @@ def test_what_is_no_address_has_no_network(text: str) -> None:
 
 
 def test_link_local_counts_whole() -> None:
-    """ATTACK: another host on the same link, or on another link with the same address. EXPECTED: another network."""
+    """ATTACK: another host on the same link, or on another link with the same
+    address. EXPECTED: another network.
+    """
     assert network_of("fe80::1%eth0") == network_of("FE80:0::1%eth0")
     assert len({network_of(a) for a in ("fe80::1%eth0", "fe80::2%eth0", "fe80::1%eth1", "fe80::1")}) == 4
 
@@ -194,12 +198,16 @@ def test_a_credential_comes_back_as_it_was(credential: Credential) -> None:
     ],
 )  # fmt: skip
 def test_what_names_no_credential_is_nobodys(text: str) -> None:
-    """ATTACK: a kind that is not known, a blank, a line break, an id of another kind. EXPECTED: well formed it is not."""
+    """ATTACK: a kind that is not known, a blank, a line break, an id of another kind.
+    EXPECTED: well formed it is not.
+    """
     assert not credential_of(text).is_well_formed
 
 
 def test_a_key_never_becomes_another_kind() -> None:
-    """ATTACK: a key line whose fingerprint is spelled like a browser session. EXPECTED: it stays a key, and nobody's."""
+    """ATTACK: a key line whose fingerprint is spelled like a browser session. EXPECTED:
+    it stays a key, and nobody's.
+    """
     forged = ssh_key("web:4f1c")
     assert forged.kind == "ssh-key"
     assert not forged.is_well_formed

@@ -1,4 +1,6 @@
-"""What SQLite keeps of the contract, and what is its own: files, damage, locks, migrations, meddling, the gate's query."""
+"""What SQLite keeps of the contract, and what is its own: files, damage, locks,
+migrations, meddling, the gate's query.
+"""
 
 from __future__ import annotations
 
@@ -155,7 +157,9 @@ def shape_of(path: str) -> dict[str, object]:
 
 
 def taken_along(tmp_path: Path, schema: int) -> sqlite.SqliteStore:
-    """The store that tests/data holds of an older schema, brought to the present one by each migration since."""
+    """The store that tests/data holds of an older schema, brought to the present
+    one by each migration since.
+    """
     path = tmp_path / "old.db"
     connection = sqlite3.connect(path)
     connection.executescript((Path(__file__).parents[1] / "data" / f"store-{schema}.sql").read_text())
@@ -191,7 +195,9 @@ def test_a_store_of_the_first_schema_is_taken_along(tmp_path: Path) -> None:
 
 
 def test_a_store_of_the_fourth_schema_is_taken_along(tmp_path: Path) -> None:
-    """What commit cc1f385 wrote is all there: networks of then are known, names are folded, browsers stay signed in."""
+    """What commit cc1f385 wrote is all there: networks of then are known, names are
+    folded, browsers stay signed in.
+    """
     store = taken_along(tmp_path, 4)
     with store.reading() as tx:
         assert [user.name for user in tx.users()] == ["alice", "bob"]
@@ -218,7 +224,9 @@ def test_a_store_of_the_sixth_schema_is_taken_along(tmp_path: Path) -> None:
 
 
 def test_a_store_of_the_third_schema_is_taken_along(tmp_path: Path) -> None:
-    """What commit 74fddd9 wrote is all there afterwards, and nobody is signed in to a page that was not there."""
+    """What commit 74fddd9 wrote is all there afterwards, and nobody is signed in
+    to a page that was not there.
+    """
     store = taken_along(tmp_path, 3)
     with store.reading() as tx:
         assert [(user.name, user.always) for user in tx.users()] == [("alice", True), ("bob", False)]
@@ -323,7 +331,9 @@ def test_meddling_shows(bench: Bench, sql: str, words: str) -> None:
 
 
 def test_a_rewritten_tail_shows(bench: Bench) -> None:
-    """ATTACK: the last record is replaced and the chain is computed again. EXPECTED: the outside head does not fit."""
+    """ATTACK: the last record is replaced and the chain is computed again. EXPECTED:
+    the outside head does not fit.
+    """
     fill(bench)
     with bench.desk.store.reading() as tx:
         records = list(tx.audit())
@@ -392,7 +402,9 @@ def test_the_newest_migration_is_the_schema_that_the_code_knows() -> None:
 def test_a_head_that_cannot_be_written_is_said_after_what_was_done(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A full disk: the change stands, the store knows why the head lags, and the command line says it without a path."""
+    """A full disk: the change stands, the store knows why the head lags, and the command
+    line says it without a path.
+    """
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -435,7 +447,9 @@ def test_a_log_that_goes_while_somebody_asks(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_store_of_the_fifth_schema_is_taken_along(tmp_path: Path) -> None:
-    """What commit ff2e95f wrote is all there: what is to be told, whose guesses, and a chain of which nothing was moved out."""
+    """What commit ff2e95f wrote is all there: what is to be told, whose guesses, and a chain of
+    which nothing was moved out.
+    """
     store = taken_along(tmp_path, 5)
     with store.reading() as tx:
         assert [user.name for user in tx.users()] == ["alice", "bob"]

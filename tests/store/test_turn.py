@@ -68,7 +68,9 @@ def folder_of(bench: Bench) -> Iterator[int]:
 def test_who_does_not_get_a_turn_is_told_that_nothing_was_used(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another change holds the turn for longer than the patience: `busy`; no failure, the same code is right a moment later, and reading continues."""
+    """Another change holds the turn for longer than the patience: `busy`; no failure, the same code is right
+    a moment later, and reading continues.
+    """
     monkeypatch.setattr(turn, "PATIENCE_SECONDS", 0.2)
     with folder_of(bench) as held:
         fcntl.flock(held, fcntl.LOCK_EX)

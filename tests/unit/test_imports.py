@@ -105,7 +105,9 @@ def room(path: str) -> str:
 
 
 def test_entries_do_not_use_each_other() -> None:
-    """An entry point uses the rooms below. The gate alone hands its own commands on to cli, in one function."""
+    """An entry point uses the rooms below. The gate alone hands its own
+    commands on to cli, in one function.
+    """
     for path, tree in modules():
         used = {name.split(".")[1] for name in imports(tree) if name.startswith("gitguard.")}
         if room(path) in ENTRIES:
@@ -128,7 +130,9 @@ def used_by() -> dict[str, set[str]]:
 
 
 def test_a_room_uses_lower_floors_only() -> None:
-    """From the ground up, and every room has its floor: a new one says where it stands. Entries have their own rule."""
+    """From the ground up, and every room has its floor: a new one says where it stands.
+    Entries have their own rule.
+    """
     floor = {name: number for number, names in enumerate(FLOORS) for name in names}
     for module, used in used_by().items():
         here = module.split(".")[0]
@@ -142,7 +146,9 @@ def test_a_room_uses_lower_floors_only() -> None:
 
 
 def test_no_two_files_import_each_other() -> None:
-    """Nor by a way round: no circle of files. An import inside a function counts, since it is a circle all the same."""
+    """Nor by a way round: no circle of files. An import inside a function counts, since
+    it is a circle all the same.
+    """
     graph = used_by()
     done: set[str] = set()
 
@@ -187,7 +193,9 @@ def test_libraries_stay_in_their_rooms() -> None:
 
 
 def test_values_are_structs_or_named_tuples() -> None:
-    """Msgspec decodes in config alone; elsewhere it makes values, at a fortieth of what a dataclass takes at each start."""
+    """Msgspec decodes in config alone; elsewhere it makes values, at a fortieth of what a
+    dataclass takes at each start.
+    """
     values = {"Struct", "field", "to_builtins", "structs", "structs.replace"}
     for path, tree in modules():
         used = imports(tree)
@@ -198,7 +206,9 @@ def test_values_are_structs_or_named_tuples() -> None:
 
 
 def test_the_page_decides_nothing() -> None:
-    """No transaction and no record in web/: what changes something is an action, for a terminal and a browser alike."""
+    """No transaction and no record in web/: what changes something is an action, for a
+    terminal and a browser alike.
+    """
     for path, tree in modules():
         if room(path) == "web":
             called = {

@@ -1,4 +1,6 @@
-"""Row by row what a page is attacked with: other sites, stolen cookies and links, old forms, wrong hosts, proxies that lie."""
+"""Row by row what a page is attacked with: other sites, stolen cookies and links, old forms,
+wrong hosts, proxies that lie.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ SECRETIVE = {
 
 
 def test_headers_of_every_kind_of_answer(hall: Hall) -> None:
-    """Pages, redirections, refusals, what is not there: each is kept by nobody, framed by nobody, runs nothing foreign."""
+    """Pages, redirections, refusals, what is not there: each is kept by nobody, framed by
+    nobody, runs nothing foreign.
+    """
     guest = hall.verified()
     for path in ("/account", "/", "/nothing", "/admin", "/sign-in", "/verify", "/healthz"):
         answer = guest.browser.get(path)
@@ -176,7 +180,9 @@ def test_no_open_redirection(hall: Hall) -> None:
 
 
 def test_a_form_twice(hall: Hall) -> None:
-    """A code replayed, a request answered twice: the very same form is answered as the first time, another one is refused."""
+    """A code replayed, a request answered twice: the very same form is answered as the first
+    time, another one is refused.
+    """
     guest = hall.signed_in()
     path = hall.refused(guest.person)
     guest.browser.get(path)
@@ -197,7 +203,9 @@ def test_a_form_twice(hall: Hall) -> None:
 
 
 def test_one_budget_with_ssh(hall: Hall) -> None:
-    """Five wrong codes in browsers, and SSH with the same key is throttled; a new sign-in brings no new budget."""
+    """Five wrong codes in browsers, and SSH with the same key is throttled; a new
+    sign-in brings no new budget.
+    """
     person = hall.signed_in().person
     for _ in range(5):
         guest = hall.signed_in(person)
@@ -209,7 +217,9 @@ def test_one_budget_with_ssh(hall: Hall) -> None:
 
 
 def test_no_secret_in_a_log_or_an_address(hall: Hall) -> None:
-    """Sign-in tokens, codes, secrets, invites: nowhere in the page's log, nor in any address but the link itself."""
+    """Sign-in tokens, codes, secrets, invites: nowhere in the page's log, nor in any
+    address but the link itself.
+    """
     person = hall.server.add_user(hall.name())
     browser = Browser(hall.page)
     link = hall.link(person)
@@ -236,7 +246,9 @@ def test_no_secret_in_a_log_or_an_address(hall: Hall) -> None:
 
 
 def test_what_breaks_shows_nothing(own_hall: Hall) -> None:
-    """Store gone, keys gone, configuration broken: 503 with a plain page, no path in it; and it comes back by itself."""
+    """Store gone, keys gone, configuration broken: 503 with a plain page, no path in it;
+    and it comes back by itself.
+    """
     guest = own_hall.signed_in()
     state = own_hall.server.home / "state"
     config = own_hall.server.config.read_text()
@@ -332,7 +344,9 @@ def test_without_an_address_it_does_not_start(tmp_path: Path) -> None:
 
 
 def test_a_proxy_that_is_believed_and_one_that_is_not(tmp_path: Path) -> None:
-    """Single sign-on: the header counts from a trusted proxy alone, under its own name alone, and only while it is said."""
+    """Single sign-on: the header counts from a trusted proxy alone, under its own name
+    alone, and only while it is said.
+    """
     server = Direct(tmp_path / "server")
     server.install()
     alice = server.new_user("alice")
@@ -422,7 +436,9 @@ def test_on_a_socket_the_kernel_says_who_connects(tmp_path: Path) -> None:
 
 
 def test_a_name_that_a_client_of_the_socket_chose(tmp_path: Path) -> None:
-    """ATTACK: anyone who may connect to the Unix socket binds its own end to a path named `127.0.0.1`. EXPECTED: no address, no trust."""
+    """ATTACK: anyone who may connect to the Unix socket binds its own end to a path named `127.0.0.1`.
+    EXPECTED: no address, no trust.
+    """
     settings = parse(
         b'[git]\nenforcement = "opt-in"\n[web]\ntrusted_header = "X-User"\ntrusted_proxies = ["unix:www-data", "127.0.0.1"]\n'
     )
@@ -439,7 +455,9 @@ def test_a_name_that_a_client_of_the_socket_chose(tmp_path: Path) -> None:
 
 
 def test_clients_that_say_nothing_stop_nobody(own_hall: Hall) -> None:
-    """ATTACK: as many connections as there are threads, each half way through its head. EXPECTED: it lets them go, and answers."""
+    """ATTACK: as many connections as there are threads, each half way through its head. EXPECTED:
+    it lets them go, and answers.
+    """
     page = own_hall.page
     page.stop()
     page.start("--bind", f"127.0.0.1:{page.port}")
@@ -473,7 +491,9 @@ def test_log_lines_of_any_kind(own_hall: Hall) -> None:
 
 
 def test_what_is_not_allowed_is_not_offered_and_not_done(own_hall: Hall) -> None:
-    """No always, no removing, no keys of one's own, no recovery codes: nowhere on the account, and refused if posted."""
+    """No always, no removing, no keys of one's own, no recovery codes: nowhere on the
+    account, and refused if posted.
+    """
     server = own_hall.server
     guest = own_hall.verified()
     server.add_key(guest.person, "second")
@@ -499,7 +519,9 @@ def test_what_is_not_allowed_is_not_offered_and_not_done(own_hall: Hall) -> None
 
 @pytest.mark.parametrize("enforcement", ["enforced", "rules", "off"])
 def test_a_toggle_that_is_not_offered_says_why(own_hall: Hall, enforcement: str) -> None:
-    """Under `enforced` and `rules` the reason stands there instead of the form, and a form that is posted does nothing."""
+    """Under `enforced` and `rules` the reason stands there instead of the form, and a form
+    that is posted does nothing.
+    """
     server = own_hall.server
     guest = own_hall.verified()
     server.admin("repo", "admin", "app", "add", guest.person.name)
@@ -514,7 +536,9 @@ def test_a_toggle_that_is_not_offered_says_why(own_hall: Hall, enforcement: str)
 
 
 def test_a_change_that_stands_is_said_although_not_all_could_follow(own_hall: Hall) -> None:
-    """The key file cannot be written, or the state folder is odd: the reset stands, and its invite is shown."""
+    """The key file cannot be written, or the state folder is odd: the reset
+    stands, and its invite is shown.
+    """
     server = own_hall.server
     victim = server.new_user("victim")
     guest = own_hall.signed_in()
@@ -535,7 +559,9 @@ def test_a_change_that_stands_is_said_although_not_all_could_follow(own_hall: Ha
 
 
 def test_socket_activation(tmp_path: Path) -> None:
-    """What systemd hands over is served: descriptor 3, named by LISTEN_FDS and LISTEN_PID; --bind is not needed."""
+    """What systemd hands over is served: descriptor 3, named by LISTEN_FDS and
+    LISTEN_PID; --bind is not needed.
+    """
     server = Direct(tmp_path / "server")
     server.install()
     page = Page(server)

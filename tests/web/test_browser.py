@@ -116,7 +116,9 @@ class Push:
 
 
 def test_a_push_that_waits_goes_on_by_itself(street: Street, browser: Browser) -> None:
-    """Refused, one link, one code: the page says that it has just continued, and the terminal's push is in."""
+    """Refused, one link, one code: the page says that it has just continued,
+    and the terminal's push is in.
+    """
     person = street.person()
     with window(browser) as context:
         tab = street.sign_in(context, person)
@@ -250,7 +252,9 @@ def test_back_after_signing_out_shows_nothing(street: Street, browser: Browser) 
 
 
 def test_barriers_are_found(browser: Browser) -> None:
-    """What looks for barriers finds some: a field without a label, words that are hard to read, a page too wide."""
+    """What looks for barriers finds some: a field without a label, words that are
+    hard to read, a page too wide.
+    """
     with window(browser) as context:
         tab = context.new_page()
         tab.set_content(
@@ -268,7 +272,9 @@ PAGES = ("/account", "/verify", "/set-up", "/account/remove", "/repositories", "
 
 
 def test_no_barriers(street: Street, browser: Browser) -> None:
-    """Axe finds nothing on any page, light at a phone's size and dark at a desktop's; nothing scrolls sideways, not even at 200 %."""
+    """Axe finds nothing on any page, light at a phone's size and dark at a desktop's; nothing scrolls
+    sideways, not even at 200 %.
+    """
     style = (Path(gitguard.web.__file__).parent / "static" / "page.css").read_text()
     assert not re.search(r"@media[^{]*(hover|pointer)", style), (
         "then a desktop needs a window of its own here"
@@ -308,7 +314,9 @@ def test_no_barriers(street: Street, browser: Browser) -> None:
 
 
 def test_no_barriers_while_setting_up(street: Street, browser: Browser) -> None:
-    """The pages that are shown once: codes, secret, a wrong first code; and the sheet on paper holds the codes alone."""
+    """The pages that are shown once: codes, secret, a wrong first code; and the sheet on
+    paper holds the codes alone.
+    """
     person = street.person(enrolled=False)
     with window(browser, PHONE) as context:
         tab = street.sign_in(context, person)

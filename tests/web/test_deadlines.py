@@ -1,4 +1,6 @@
-"""Clients that are slow on purpose: in clear, over TLS, behind nginx and Apache, each in each way. The page answers everyone else."""
+"""Clients that are slow on purpose: in clear, over TLS, behind nginx and Apache, each in each way.
+The page answers everyone else.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,9 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.mark.parametrize("way", WAYS)
 def test_who_is_slow_stops_nobody(page: Page, way: Callable[[int], list[bytes]]) -> None:
-    """ATTACK: more connections than there are threads, all slow in one way. EXPECTED: others are answered at once."""
+    """ATTACK: more connections than there are threads, all slow in one way. EXPECTED:
+    others are answered at once.
+    """
     slow = []
     try:
         for _ in range(MANY):
@@ -136,7 +140,8 @@ def test_who_is_slow_stops_nobody(page: Page, way: Callable[[int], list[bytes]])
 
 
 def test_all_of_them_are_let_go(page: Page) -> None:
-    """One of each way: ten seconds after it connected each is gone, however little it waits between two bytes.
+    """One of each way: ten seconds after it connected each is gone, however
+    little it waits between two bytes.
 
     nginx itself waits on between two bytes of a form; that costs nginx a connection, and the page nothing.
     """
@@ -164,7 +169,9 @@ def test_how_long_a_form_may_be(page: Page, length: int) -> None:
 
 
 def test_the_oldest_of_a_network_makes_room(tmp_path: Path) -> None:
-    """Eight unfinished of one network; the ninth ends the first. A proxy that is believed speaks for many, and is not counted."""
+    """Eight unfinished of one network; the ninth ends the first. A proxy that is believed speaks
+    for many, and is not counted.
+    """
     shut: list[Any] = []
     pairs = [socket.socketpair() for _ in range(30)]
     try:
@@ -190,7 +197,9 @@ def test_the_oldest_of_a_network_makes_room(tmp_path: Path) -> None:
 
 
 def test_who_takes_no_answer_takes_no_more_than_half_of_the_threads(tmp_path: Path) -> None:
-    """ATTACK: requests that are whole, whose answers nobody reads. EXPECTED: of one network so many, and the oldest go."""
+    """ATTACK: requests that are whole, whose answers nobody reads. EXPECTED: of one
+    network so many, and the oldest go.
+    """
     shut: list[Any] = []
     watch = Watch(lambda _: socket.socket(), lambda _: True)
     watch._shut = shut.append  # type: ignore[method-assign, assignment]
@@ -204,7 +213,9 @@ def test_who_takes_no_answer_takes_no_more_than_half_of_the_threads(tmp_path: Pa
 
 
 def test_what_is_overdue_is_ended_in_each_state() -> None:
-    """A request that does not come and an answer that nobody takes end; while the page itself works, nothing does."""
+    """A request that does not come and an answer that nobody takes end; while the
+    page itself works, nothing does.
+    """
     pairs = [socket.socketpair() for _ in range(3)]
     watch = Watch(lambda number: pairs[number][0], lambda _: True)
     try:

@@ -59,7 +59,8 @@ def test_every_route_says_whom_it_lets_in(routes: list[Route]) -> None:
 def test_the_doors(hall: Hall, routes: list[Route], who: str) -> None:
     """{GET, POST without a token, POST with another's token} of every route, by each kind of visitor.
 
-    A POST without its own browser's token changes nothing for anyone; pages of others are closed, and none breaks.
+    A POST without its own browser's token changes nothing for anyone; pages of others
+    are closed, and none breaks.
     """
     server = hall.server
     other = hall.signed_in()

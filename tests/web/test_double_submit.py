@@ -1,4 +1,6 @@
-"""What one browser sends twice is answered once, what a key alone may cause has its room, and what changed is told there."""
+"""What one browser sends twice is answered once, what a key alone may cause has its room,
+and what changed is told there.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def setting_up(hall: Hall) -> tuple[Guest, str]:
 
 
 def test_a_double_click_on_the_last_form_of_the_set_up(hall: Hall) -> None:
-    """Both answers say that it is done: the browser shows the second, and nobody deletes a good entry from their app."""
+    """Both answers say that it is done: the browser shows the second, and nobody deletes
+    a good entry from their app.
+    """
     guest, secret = setting_up(hall)
     answers = twice(guest.browser, hall, "/set-up/confirm", {"code": pyotp.TOTP(secret).now()})
     assert [answer.status for answer in answers] == [303, 303]
@@ -117,7 +121,9 @@ def test_recovery_codes_and_sign_in_links(hall: Hall) -> None:
 
 
 def test_another_browser_or_form_is_looked_at_anew(hall: Hall) -> None:
-    """ATTACK: the answer to a form is someone's page. EXPECTED: nobody else gets it, by whatever they send."""
+    """ATTACK: the answer to a form is someone's page. EXPECTED: nobody else
+    gets it, by whatever they send.
+    """
     guest, other = hall.signed_in(), hall.signed_in()
     guest.browser.get("/verify")
     form = {"request": "", "code": hall.server.fresh_code(guest.person)}
@@ -152,7 +158,9 @@ def pending(ends_at: int = 1000) -> PendingEnrolment:
 
 
 def test_who_begins_many_enrolments_loses_their_own() -> None:
-    """ATTACK: one key begins a thousand set-ups. EXPECTED: everyone else's is still there; the cap takes from who has most."""
+    """ATTACK: one key begins a thousand set-ups. EXPECTED: everyone else's is still there; the
+    cap takes from who has most.
+    """
     held, at = PendingEnrolments(), Moment(10)
     held.put("victim", BrowserEnrolment(pending(), ("bob", "k"), ""))
     for number in range(MOST + 5):
@@ -168,7 +176,9 @@ def test_who_begins_many_enrolments_loses_their_own() -> None:
 
 
 def test_numbers_are_looked_at_behind_the_code(hall: Hall) -> None:
-    """ATTACK: anyone who has the key alone tries numbers in the set-up. EXPECTED: without a code every number is the same."""
+    """ATTACK: anyone who has the key alone tries numbers in the set-up. EXPECTED: without a
+    code every number is the same.
+    """
     guest, secret = setting_up(hall)
     path = hall.refused(guest.person, host="203.0.113.9")
     number = hall.number(guest.person, host="203.0.113.9")
@@ -194,7 +204,9 @@ def test_numbers_are_looked_at_behind_the_code(hall: Hall) -> None:
 
 
 def test_nothing_to_deny_tells_nobody(hall: Hall) -> None:
-    """ATTACK: "This is not me" two thousand times with nothing pending. EXPECTED: no record and no notice but for the first."""
+    """ATTACK: "This is not me" two thousand times with nothing pending. EXPECTED: no record and
+    no notice but for the first.
+    """
     guest = hall.signed_in()
     hall.refused(guest.person)
 
@@ -227,7 +239,9 @@ def test_not_me_offers_to_take_away_what_that_key_added(hall: Hall) -> None:
 
 
 def test_links_of_one_key_have_a_budget(hall: Hall) -> None:
-    """ATTACK: a key alone makes and uses links for ever, two records each. EXPECTED: so many an hour; another key is not held up."""
+    """ATTACK: a key alone makes and uses links for ever, two records each. EXPECTED: so many an
+    hour; another key is not held up.
+    """
     person = hall.server.new_user(hall.name(), in_session=False)
     laptop = hall.server.add_key(person, f"{person.name}-laptop")
     for _ in range(budget.MOST):
@@ -239,7 +253,9 @@ def test_links_of_one_key_have_a_budget(hall: Hall) -> None:
 
 
 def test_what_changed_is_told_in_the_next_browser(hall: Hall) -> None:
-    """New recovery codes by a thief elsewhere: the owner's next verification says so, with key, address and day."""
+    """New recovery codes by a thief elsewhere: the owner's next verification says
+    so, with key, address and day.
+    """
     guest = hall.signed_in()
     laptop = hall.server.add_key(guest.person, f"{guest.person.name}-laptop")
     with hall.server.acting() as site, site.store.writing() as tx:

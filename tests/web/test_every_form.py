@@ -165,7 +165,9 @@ def test_the_table_is_whole(hall: Hall) -> None:
 
 @pytest.mark.parametrize("path", FORMS)
 def test_to_its_successful_end(hall: Hall, path: str) -> None:
-    """It answers with a redirection to a page that says what was done, and that page, loaded again, repeats nothing."""
+    """It answers with a redirection to a page that says what was done, and that page,
+    loaded again, repeats nothing.
+    """
     attempt = FORMS[path]
     guest = _guest(hall, attempt.who)
     headers: dict[str, str] = {}

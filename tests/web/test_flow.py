@@ -1,4 +1,6 @@
-"""One person, one flow: refused in a terminal, proved on a phone or a laptop, and the push goes through. A real push at the other end."""
+"""One person, one flow: refused in a terminal, proved on a phone or a laptop, and the push goes through.
+A real push at the other end.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def browser() -> Iterator[Browser]:
 
 
 def link_of(street: Street, push: Push) -> str:
-    """What `2fa web` prints on the laptop whose push waits; only the link is on stdout, the QR code is on stderr."""
+    """What `2fa web` prints on the laptop whose push waits; only the link is on
+    stdout, the QR code is on stderr.
+    """
     done = street.server.ssh(push.person, "2fa web", status=0)
     assert re.fullmatch(re.escape(street.page.url) + r"/sign-in/[\w-]{43}\n", done.out)
     assert "\u2580" in done.err
@@ -33,7 +37,9 @@ def link_of(street: Street, push: Push) -> str:
 
 
 def test_a_phone_that_was_not_signed_in(street: Street, browser: Browser) -> None:
-    """Refused, scanned, signed in, six digits: the one push that waits has the focus and its own field, and continues."""
+    """Refused, scanned, signed in, six digits: the one push that waits has the focus and
+    its own field, and continues.
+    """
     person = street.person()
     with window(browser, PHONE) as context:
         push = Push(street, person)
@@ -57,7 +63,9 @@ def test_a_phone_that_was_not_signed_in(street: Street, browser: Browser) -> Non
 
 
 def test_a_laptop_that_was_signed_out_comes_back_to_its_request(street: Street, browser: Browser) -> None:
-    """The refusal's link, then signing in: one lands on what one came for, with its path; nothing else is a target."""
+    """The refusal's link, then signing in: one lands on what one came for, with its
+    path; nothing else is a target.
+    """
     person = street.person()
     with window(browser) as context:
         push = Push(street, person)
@@ -90,7 +98,9 @@ def test_from_a_mobile_network_the_number_has_the_focus(street: Street, browser:
 
 
 def test_several_are_rows_with_a_button_each(street: Street, browser: Browser) -> None:
-    """Two pushes wait: neither is chosen for its person; each row's button leads to its own field; this website is folded away."""
+    """Two pushes wait: neither is chosen for its person; each row's button leads to its own field;
+    this website is folded away.
+    """
     person = street.person()
     street.server.new_repository("team/other", "push")
     with window(browser) as context:
@@ -134,7 +144,9 @@ def test_a_newcomer_on_a_phone(street: Street, browser: Browser) -> None:
 
 
 def test_a_clock_that_is_hours_ahead(street: Street, browser: Browser) -> None:
-    """A browser nine hours ahead: seconds left are counted, not compared; the page is loaded once, and stays."""
+    """A browser nine hours ahead: seconds left are counted, not compared; the
+    page is loaded once, and stays.
+    """
     person = street.person()
     with window(browser) as context:
         context.add_init_script("const real = Date.now; Date.now = () => real() + 9 * 3600e3;")

@@ -1,4 +1,6 @@
-"""The page behind nginx, Apache, HAProxy and Caddy, each with its snippet of etc/ and with the edit that its comment names."""
+"""The page behind nginx, Apache, HAProxy and Caddy, each with its snippet of etc/ and with the
+edit that its comment names.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def server(tmp_path: Path) -> Direct:
 
 
 def test_with_the_snippet_as_it_stands(server: Direct, kind: str) -> None:
-    """The address is the browser's own; what it says about address and login counts for nothing; a code verifies."""
+    """The address is the browser's own; what it says about address and login counts
+    for nothing; a code verifies.
+    """
     alice = server.people["alice"]
     with behind(server, kind) as front:
         browser = Browser(front)
@@ -80,7 +84,9 @@ def test_with_the_snippet_as_it_stands(server: Direct, kind: str) -> None:
 
 
 def test_single_sign_on_with_the_edit_that_the_comment_names(server: Direct, kind: str) -> None:
-    """Button, signed in, verified: by whom the web server has checked. Anyone who is nobody here is told so, by name."""
+    """Button, signed in, verified: by whom the web server has checked. Anyone who is
+    nobody here is told so, by name.
+    """
     with behind(server, kind, signs_on=True) as front:
         browser = Signed(front)
         shown = browser.get("/account", {"X-Forwarded-User": "somebody"})

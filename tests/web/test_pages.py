@@ -72,7 +72,9 @@ def test_a_first_enrolment_in_the_browser(hall: Hall) -> None:
 
 
 def test_another_address_needs_the_number(hall: Hall) -> None:
-    """A push from elsewhere: without its number nothing opens, with it the session is for that address alone."""
+    """A push from elsewhere: without its number nothing opens, with it the
+    session is for that address alone.
+    """
     guest = hall.signed_in()
     path = hall.refused(guest.person, host="203.0.113.9")
     number = hall.number(guest.person, host="203.0.113.9")
@@ -102,7 +104,9 @@ def test_not_me(hall: Hall) -> None:
 
 
 def test_everything_of_an_account(hall: Hall) -> None:
-    """Leave, always, new codes, a key's session, other browsers: each with the code that it needs, none without."""
+    """Leave, always, new codes, a key's session, other browsers: each with the code
+    that it needs, none without.
+    """
     guest = hall.verified()
     browser, server = guest.browser, hall.server
     other = hall.signed_in(guest.person)
@@ -230,7 +234,9 @@ def test_the_servers_admin(hall: Hall) -> None:
 
 
 def test_signing_in_anew_ends_the_sign_in_before_it(hall: Hall) -> None:
-    """ATTACK: a cookie that was copied before its owner signed in again in the same browser. EXPECTED: it is nobody's."""
+    """ATTACK: a cookie that was copied before its owner signed in again in the same
+    browser. EXPECTED: it is nobody's.
+    """
     guest = hall.signed_in()
     copied = dict(guest.browser.cookies)
     sign_in(guest.browser, hall.link(guest.person))
@@ -299,7 +305,9 @@ def test_a_confirmed_set_up_is_held_no_longer(hall: Hall) -> None:
 
 
 def test_one_phished_code_of_an_admin_gives_nobody_a_way_in(hall: Hall) -> None:
-    """ATTACK: a server admin's key and one code, from a network that nobody knows. EXPECTED: each form that gives a way in takes a second code."""
+    """ATTACK: a server admin's key and one code, from a network that nobody knows. EXPECTED: each form that
+    gives a way in takes a second code.
+    """
     server, admin = hall.server, hall.server.new_user(hall.name())
     server.configure(git={"admins": [admin.name]})
     victim = server.new_user(hall.name())

@@ -33,7 +33,9 @@ def settings(*proxies: str) -> Settings:
     ],
 )
 def test_somebody_else_who_is_trusted_makes_nobody_trusted(proxies: tuple[str, ...]) -> None:
-    """ATTACK: 192.0.2.7 says that it is alice, from elsewhere. EXPECTED: nobody is signed in, and the address is its own."""
+    """ATTACK: 192.0.2.7 says that it is alice, from elsewhere. EXPECTED: nobody is signed
+    in, and the address is its own.
+    """
     peer = peer_of({"REMOTE_ADDR": "192.0.2.7", **HEADERS}, settings(*proxies))
     assert (peer.address, peer.login) == ("192.0.2.7", "")
 

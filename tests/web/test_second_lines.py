@@ -32,7 +32,9 @@ def marked(body: str) -> set[str]:
 
 
 def test_the_set_up_marks_the_field_that_was_wrong(hall: Hall) -> None:
-    """A wrong code marks the code; behind a right code a wrong number marks the number. A screen reader goes there."""
+    """A wrong code marks the code; behind a right code a wrong number marks the
+    number. A screen reader goes there.
+    """
     guest, _ = setting_up(hall)
     path = hall.refused(guest.person, host="203.0.113.9")
     number = hall.number(guest.person, host="203.0.113.9")

@@ -1,4 +1,6 @@
-"""Who is who and what is what: the account's keys and browsers, effects of a repository, what needs a look, whose page it is."""
+"""Who is who and what is what: the account's keys and browsers, effects of a repository, what
+needs a look, whose page it is.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def test_a_browser_in_two_words(agent: str, words: str) -> None:
 
 
 def test_keys_and_browsers_can_be_told_apart(hall: Hall) -> None:
-    """Two keys, two browsers: which is this one, what signed it in, when it was last used; no forty digits anywhere."""
+    """Two keys, two browsers: which is this one, what signed it in, when it was last
+    used; no forty digits anywhere.
+    """
     guest = hall.verified()
     laptop = hall.server.add_key(guest.person, f"{guest.person.name}-laptop")
     hall.refused(laptop)
@@ -59,7 +63,9 @@ def test_keys_and_browsers_can_be_told_apart(hall: Hall) -> None:
 
 
 def test_a_lost_phone_takes_one_recovery_code(hall: Hall) -> None:
-    """A recovery code verifies, and leads to the new app without another one: five are left of six until the new set."""
+    """A recovery code verifies, and leads to the new app without another one: five are
+    left of six until the new set.
+    """
     guest = hall.signed_in()
     guest.browser.get("/verify")
     dashed = guest.person.recovery_codes[0].replace("-", "\u2013").lower()
@@ -83,7 +89,9 @@ def test_a_lost_phone_takes_one_recovery_code(hall: Hall) -> None:
 
 @pytest.mark.parametrize("end", ["leave", "revoke", "elsewhere"])
 def test_a_lost_phone_ends_with_its_session(hall: Hall, end: str) -> None:
-    """ATTACK: a cookie copied from whoever typed a recovery code. EXPECTED: what it allows goes with the session, at once."""
+    """ATTACK: a cookie copied from whoever typed a recovery code. EXPECTED: what it allows
+    goes with the session, at once.
+    """
     guest = hall.signed_in()
     guest.browser.get("/verify")
     guest.browser.send("/verify", {"request": "", "recovery": guest.person.recovery_codes[0]})
@@ -114,7 +122,9 @@ def test_a_lost_phone_ends_with_its_session(hall: Hall, end: str) -> None:
 
 
 def test_a_thief_with_the_key_alone_changes_no_networks(hall: Hall) -> None:
-    """ATTACK: "This isn't me" by the stolen key itself, to make the owner's home strange. EXPECTED: their networks stand."""
+    """ATTACK: "This isn't me" by the stolen key itself, to make the owner's home strange.
+    EXPECTED: their networks stand.
+    """
     person = hall.server.new_user(hall.name())
     with hall.server.acting() as site, site.store.reading() as tx:
         assert tx.has_verified_from(person.name, "127.0.0.1")
@@ -136,7 +146,9 @@ def test_a_thief_with_the_key_alone_changes_no_networks(hall: Hall) -> None:
 
 
 def test_who_has_verified_forgets_all_other_networks(hall: Hall) -> None:
-    """The owner, verified in the browser that this very key signed in, says "not me": no other network is theirs from then on."""
+    """The owner, verified in the browser that this very key signed in, says "not me": no other
+    network is theirs from then on.
+    """
     guest = hall.verified()
     with hall.server.acting() as site, site.store.writing() as tx:
         tx.note_network(guest.person.name, "203.0.113.66", 1)
@@ -149,7 +161,9 @@ def test_who_has_verified_forgets_all_other_networks(hall: Hall) -> None:
 
 
 def test_a_secret_that_was_shown_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two seconds after it was given out it is gone from memory, anyone who asks next; unread, after ten minutes; with its browser, at once."""
+    """Two seconds after it was given out it is gone from memory, anyone who asks next; unread, after ten
+    minutes; with its browser, at once.
+    """
     at = [100.0]
     monkeypatch.setattr("gitguard.web.results.time.monotonic", lambda: at[0])
     once = Results()
@@ -170,7 +184,9 @@ def test_a_secret_that_was_shown_is_not_kept(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_flood_of_reports_hides_nobodys(own_hall: Hall) -> None:
-    """ATTACK: a key alone reports again and again. EXPECTED: one line for it, and what someone else reported stays in sight."""
+    """ATTACK: a key alone reports again and again. EXPECTED: one line for it, and what someone
+    else reported stays in sight.
+    """
     olga, vic = own_hall.signed_in(), own_hall.signed_in()
     for guest, times in ((olga, 1), (vic, 40)):
         for _ in range(times):
@@ -197,7 +213,9 @@ def test_a_flood_of_reports_hides_nobodys(own_hall: Hall) -> None:
 
 
 def test_an_admin_is_told_of_wrong_codes_at_a_form(own_hall: Hall) -> None:
-    """A code that a form of the server's pages asks for tells what every code tells: wrong ones since the last, from where."""
+    """A code that a form of the server's pages asks for tells what every code tells: wrong
+    ones since the last, from where.
+    """
     server = own_hall.server
     admin = own_hall.verified()
     victim = server.new_user("victim")
@@ -213,7 +231,9 @@ def test_an_admin_is_told_of_wrong_codes_at_a_form(own_hall: Hall) -> None:
 
 
 def test_what_is_kept_is_of_one_kind(hall: Hall) -> None:
-    """The name of one page's result in another page's address shows nothing, uses nothing up and breaks nothing."""
+    """The name of one page's result in another page's address shows nothing, uses
+    nothing up and breaks nothing.
+    """
     guest = hall.signed_in()
     path = hall.refused(guest.person)
     guest.browser.get(path)
@@ -258,7 +278,9 @@ def test_set_up_in_a_second_tab_is_said(hall: Hall) -> None:
 
 
 def test_back_after_a_set_up_takes_nothing_away(hall: Hall) -> None:
-    """Anyone who comes back to a step of a set-up that is done is told to keep the entry, not to delete it."""
+    """Anyone who comes back to a step of a set-up that is done is told to keep
+    the entry, not to delete it.
+    """
     guest = hall.signed_in()
     guest.browser.get("/set-up")
     guest.browser.send("/set-up/begin", {"given": guest.person.recovery_codes[0]})
@@ -288,7 +310,9 @@ def test_a_whole_line_is_pasted_for_an_invite(hall: Hall) -> None:
 
 
 def test_what_needs_a_look(own_hall: Hall) -> None:
-    """Someone blocks their key: the overview begins with it, stats and the quick look count it, until it is marked as seen."""
+    """Someone blocks their key: the overview begins with it, stats and the quick look count
+    it, until it is marked as seen.
+    """
     server = own_hall.server
     victim = own_hall.signed_in()
     path = own_hall.refused(victim.person, host="203.0.113.9")
@@ -361,7 +385,9 @@ def test_a_sheet_can_be_read_years_later(hall: Hall) -> None:
 
 
 def test_whose_page_it_is(own_hall: Hall) -> None:
-    """The organisation's name, host and picture stand in the bar and in titles; another language is a file beside the configuration."""
+    """The organisation's name, host and picture stand in the bar and in titles; another language is a
+    file beside the configuration.
+    """
     server, page = own_hall.server, own_hall.page
     logo = server.folder / "logo.svg"
     logo.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
@@ -409,7 +435,9 @@ def test_a_language_is_a_tag(value: str) -> None:
     ],
 )  # fmt: skip
 def test_default_ports_and_final_dots(hall: Hall, web_url: str, host: str, *, good: bool) -> None:
-    """What browsers take for one address is one; whatever else leads here is 421, and the log says which name was asked for."""
+    """What browsers take for one address is one; whatever else leads here is 421, and the log
+    says which name was asked for.
+    """
     hall.server.configure(host={"web_url": web_url})
     try:
         app = create_app(str(hall.server.config))
@@ -442,7 +470,9 @@ def test_a_misdirected_request_is_logged_once_a_minute(own_hall: Hall) -> None:
     ],
 )  # fmt: skip
 def test_forwarded_addresses_as_proxies_write_them(said: str, address: str) -> None:
-    """With ports and brackets; and people who sit in the proxies' own network have the address that the nearest proxy added."""
+    """With ports and brackets; and people who sit in the proxies' own network have the address
+    that the nearest proxy added.
+    """
     settings = parse(b"[git]\nenforcement = 'off'\n[web]\ntrusted_proxies = ['10.0.0.0/8']\n")
     peer = peer_of({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": said}, settings)
     assert peer.address == address
@@ -451,7 +481,9 @@ def test_forwarded_addresses_as_proxies_write_them(said: str, address: str) -> N
 
 
 def test_an_unknown_address_is_said_before_a_code_is_asked_for(own_hall: Hall) -> None:
-    """A proxy that says no address: the page and the log tell why; doctor calls a page without any proxy a gap, and notes wide ones."""
+    """A proxy that says no address: the page and the log tell why; doctor calls a page without any
+    proxy a gap, and notes wide ones.
+    """
     guest = own_hall.signed_in()
     own_hall.server.configure(web={"trusted_proxies": ["127.0.0.1"]})
     shown = guest.browser.get("/verify", {"X-Forwarded-For": "unknown"})
@@ -482,7 +514,9 @@ ATTACKS = ("//evil.example", "//evil.example/account", "/\\evil.example/account"
 
 @pytest.mark.parametrize("address", ATTACKS)
 def test_one_comes_back_to_our_own_pages_alone(hall: Hall, address: str) -> None:
-    """ATTACK: a link that signs in or verifies, and leads elsewhere. EXPECTED: only addresses of pages of ours count."""
+    """ATTACK: a link that signs in or verifies, and leads elsewhere. EXPECTED: only
+    addresses of pages of ours count.
+    """
     app = create_app(str(hall.server.config))
     with app.test_request_context("/"):
         assert own_page(address) == ""
@@ -490,7 +524,9 @@ def test_one_comes_back_to_our_own_pages_alone(hall: Hall, address: str) -> None
 
 
 def test_small_things(hall: Hall) -> None:
-    """A slash too many, the static files' own names, a way on from 404, and a browser that does not say Sec-Fetch-Site."""
+    """A slash too many, the static files' own names, a way on from 404, and a browser that
+    does not say Sec-Fetch-Site.
+    """
     guest = hall.signed_in()
     doubled = guest.browser.get("//account")
     assert (doubled.status, doubled.headers["location"]) == (308, "/account")

@@ -30,7 +30,9 @@ from gitguard.session.moment import now
 @options.as_json
 @click.pass_context
 def apply(ctx: click.Context, file: str, dry_run: bool, prune: bool, resume: bool, as_json: bool) -> None:
-    """Apply people and repositories from a file. FILE (- for stdin) has the form that export prints; the last line is changed: true or false."""
+    """Apply people and repositories from a file. FILE (- for stdin) has the form that export prints; the last
+    line is changed: true or false.
+    """
     path = file if file == "-" else os.path.abspath(file)
     try:
         wanted = read_desired_state(read_file(ctx, file), path)

@@ -159,7 +159,9 @@ def archive(ctx: click.Context, before: str, file: str) -> None:
 @options.as_json
 @click.pass_context
 def verify(ctx: click.Context, file: str | None, as_json: bool) -> int:
-    """Check that the trail was not altered. Against itself and the head outside the store; exit 1 if it was."""
+    """Check that the trail was not altered. Against itself and the head outside
+    the store; exit 1 if it was.
+    """
     if file is not None:
         return _verify_archive(ctx, file, as_json=as_json)
     context = open_admin_context(ctx)
@@ -212,7 +214,9 @@ def _verify_archive(ctx: click.Context, file: str, *, as_json: bool) -> int:
 @options.obligatory_reason
 @click.pass_context
 def accept(ctx: click.Context, reason: str) -> None:
-    """Continue a damaged audit trail. For after someone has looked into its faults; they are written down with it."""
+    """Continue a damaged audit trail. For after someone has looked into its faults;
+    they are written down with it.
+    """
     check_reason(reason)
     context = open_admin_context(ctx)
     noted = upkeep.accept_chain(context.installation.store, now(), context.actor, reason)

@@ -16,7 +16,9 @@ from gitguard.session.moment import now
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @as_admin
 def break_glass(context: AdminContext, reason: str, command: tuple[str, ...]) -> int:
-    """Run a command past the gate. COMMAND (after --) runs as the Git account with a grant for every repository. Needs a working store."""
+    """Run a command past the gate. COMMAND (after --) runs as the Git account with a grant for every
+    repository. Needs a working store.
+    """
     id_, sealed = action.begin(context.installation, command, now(), context.actor, reason)
     click.echo(f"break-glass {id_}: {readable(' '.join(command), 500)}", err=True)
     status, fault = action.run(context.installation, command, id_, sealed, context.actor)

@@ -44,7 +44,9 @@ def config() -> None:
 @options.as_json
 @click.pass_context
 def check(ctx: click.Context, file: str | None, as_json: bool) -> int:
-    """Check the configuration. Names every fault with its line, and what is odd about the rules; exit 30 if there is a fault, 0 otherwise."""
+    """Check the configuration. Names every fault with its line, and what is odd about the rules; exit 30 if
+    there is a fault, 0 otherwise.
+    """
     if file == "":
         raise Refusal("usage", text="name a file, or none for the configuration in use")
     path = os.path.abspath(file) if file else config_of(ctx)
@@ -84,7 +86,9 @@ def _vouch(ctx: click.Context, data: bytes) -> None:
 @config.command()
 @click.pass_context
 def edit(ctx: click.Context) -> int:
-    """Edit the configuration, checked before use. Opens $VISUAL or $EDITOR, and puts the file in place in one step once it is right."""
+    """Edit the configuration, checked before use. Opens $VISUAL or $EDITOR, and puts the file in place
+    in one step once it is right.
+    """
     path = config_of(ctx)
     before, like = _read(path), os.lstat(path)
     if os.path.islink(path):
@@ -191,7 +195,9 @@ def notes_of(data: bytes, path: str) -> list[Fault]:
 
 
 def _known(settings: Settings) -> Known | None:
-    """Whom the store of `settings` knows, asked as the Git account; None where there is none, or it is not for us to see."""
+    """Whom the store of `settings` knows, asked as the Git account; None where there is
+    none, or it is not for us to see.
+    """
     try:
         become(str(settings.host.account), own_command_line())
         store = open_store(settings.store.url, audit_head(str(settings.paths.access_log)))

@@ -43,7 +43,9 @@ NOT_LOOKED_AT_QUICKLY = "not checked here: ways around the gate; run gitguard ad
 def doctor(
     ctx: click.Context, sshd_config: str | None, as_json: bool, quiet: bool, quick: bool, log_in: bool | None
 ) -> int:
-    """Find ways around the gate. Looks at sshd, keys, repositories, files, store and clock; exit 1 for what opens a way around, or is broken."""
+    """Find ways around the gate. Looks at sshd, keys, repositories, files, store and clock; exit 1 for what
+    opens a way around, or is broken.
+    """
     if log_in and os.geteuid() != 0:
         raise Refusal("forbidden", text="--login is for root", hint=f"type: sudo {own_command_line()}")
     found = _found(ctx, sshd_config, quick=quick, log_in=log_in)

@@ -13,7 +13,9 @@ from gitguard.store.rows import Key, Repository
 @click.command()
 @as_admin
 def export(context: AdminContext) -> None:
-    """Print people and repositories as TOML. Users, keys, repositories and what they require; no secret, no session, the same text for the same state."""
+    """Print people and repositories as TOML. Users, keys, repositories and what they require; no secret, no
+    session, the same text for the same state.
+    """
     with context.installation.store.reading() as tx:
         users = [
             {
@@ -21,7 +23,8 @@ def export(context: AdminContext) -> None:
                 "state": user.state,
                 "enrolled": tx.has_factor(user.name),
                 "always": user.always,
-                # By fingerprint: when a key was added is not part of the state, and may differ between servers.
+                # By fingerprint: when a key was added is not part of the state, and may differ
+                # between servers.
                 "keys": [_key(key) for key in sorted(tx.keys(user.name), key=lambda key: key.fingerprint)],
             }
             for user in tx.users()

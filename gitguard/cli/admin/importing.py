@@ -35,7 +35,9 @@ FORMATS = ("csv", "authorized-keys", "google-authenticator", "users.oath")
 def import_(
     ctx: click.Context, form: str, file: str, map_file: str | None, login: str, dry_run: bool, as_json: bool
 ) -> None:
-    """Import people, keys and second factors. FILE (- for stdin) is csv, authorized-keys, google-authenticator or users.oath. Safe to repeat."""
+    """Import people, keys and second factors. FILE (- for stdin) is csv, authorized-keys,
+    google-authenticator or users.oath. Safe to repeat.
+    """
     if (map_file is not None) != (form == "authorized-keys"):
         raise Refusal("usage", text="authorized-keys needs --map, and nothing else takes it")
     if bool(login) != (form == "google-authenticator"):

@@ -310,7 +310,8 @@ def list_(context: AdminContext, user: str | None, as_json: bool, as_map: bool) 
 
 
 def _say_map(context: AdminContext, foreign: list[ForeignLine]) -> None:
-    """One line a key that is not gated; a guess that no user bears yet is marked, as is what cannot be guessed.
+    """One line a key that is not gated; a guess that no user bears yet is marked,
+    as is what cannot be guessed.
 
     What adopt would refuse is a comment that says why.
     """

@@ -1,4 +1,6 @@
-"""`admin log`: past decisions from the access log, repeats folded. It needs the log alone: no store, no valid configuration."""
+"""`admin log`: past decisions from the access log, repeats folded. It needs the log alone: no
+store, no valid configuration.
+"""
 
 from __future__ import annotations
 

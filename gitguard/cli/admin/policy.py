@@ -35,7 +35,9 @@ def policy() -> None:
 @options.as_json
 @click.pass_context
 def test(ctx: click.Context, expectations: str, other: str | None, as_json: bool) -> int:
-    """Check what the policy should answer. Judges every [[expect]] of EXPECTATIONS by the configuration alone; exit 1 if one differs. Needs no store and no root."""
+    """Check what the policy should answer. Judges every [[expect]] of EXPECTATIONS by the configuration
+    alone; exit 1 if one differs. Needs no store and no root.
+    """
     path = os.path.abspath(other) if other else config_of(ctx)
     try:
         settings = read_settings(path)
@@ -92,7 +94,9 @@ def _shown(value: object) -> str:
 @options.as_json
 @click.pass_context
 def replay(ctx: click.Context, other: str | None, since: str, as_json: bool) -> None:
-    """Judge past requests by a new policy. Who would be refused, where, how often, by which rule; who would no longer be asked."""
+    """Judge past requests by a new policy. Who would be refused, where, how often, by which rule;
+    who would no longer be asked.
+    """
     try:
         after = now().at - seconds_of(since)
     except ValueError as error:

@@ -83,7 +83,9 @@ def clone_url(context: AdminContext, name: str) -> str:
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.pass_context
 def adopt(ctx: click.Context, names: tuple[str, ...], everything: bool, dry_run: bool) -> int:
-    """Take over repositories already on disk. Makes them known and installs the hook; what they did at a push, they still do."""
+    """Take over repositories already on disk. Makes them known and installs the hook; what they
+    did at a push, they still do.
+    """
     if bool(names) == everything:
         raise Refusal("usage", text="name repositories, or say --all")
     context = open_admin_context(ctx)
@@ -165,7 +167,9 @@ def forget(context: AdminContext, name: str) -> None:
 @options.as_json
 @as_admin
 def list_(context: AdminContext, word: str | None, as_json: bool) -> None:
-    """List repositories. All, or those whose name holds WORD, with what they require; and those on disk that are not known."""
+    """List repositories. All, or those whose name holds WORD, with what they require; and
+    those on disk that are not known.
+    """
     found = repositories.listing(context.installation, word or "")
     if as_json:
         say_json(
@@ -224,7 +228,9 @@ def show(context: AdminContext, name: str, as_json: bool) -> None:
 @click.argument("what", metavar="none|push|all")
 @as_admin
 def require(context: AdminContext, name: str, what: str) -> None:
-    """Require 2FA for none, push or all. The word push means pushing only; all means reading too. A minimum: the repository's admins may only tighten it."""
+    """Require 2FA for none, push or all. The word push means pushing only; all means reading too. A minimum:
+    the repository's admins may only tighten it.
+    """
     done, effects = toggles.demand(context.installation, name, what, now(), context.actor)
     say_toggle(context.settings, done, effects)
 

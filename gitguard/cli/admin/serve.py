@@ -90,7 +90,9 @@ def serve(
 
 
 def _listen(settings: Settings, path: str, group: str) -> int:
-    """The open socket at `path`, made while we may still give it to its group; -1 for whom `enter` will send away. Raises Refusal."""
+    """The open socket at `path`, made while we may still give it to its group; -1 for whom `enter`
+    will send away. Raises Refusal.
+    """
     from gitguard.web import unix_socket
 
     entry = account(str(settings.host.account))

@@ -75,7 +75,9 @@ def init(
     timers: bool,
     reload: bool,
 ) -> None:  # fmt: skip
-    """Install gitguard, or repair it. Configuration, keys, store, launchers, hooks, units, sshd snippet; what is right is left alone."""
+    """Install gitguard, or repair it. Configuration, keys, store, launchers, hooks, units, sshd snippet;
+    what is right is left alone.
+    """
     config = os.path.join(os.path.abspath(home), "gitguard.toml") if home else config_of(ctx)
     flags = [
         name for name, given in (("--drop-in", drop_in), ("--timers", timers), ("--reload", reload)) if given
@@ -110,7 +112,9 @@ def init(
 
 
 def _as_root(ctx: click.Context, *, drop_in: bool, timers: bool, reload: bool) -> None:
-    """The system's own files, what is left to do (as the account sees it), and, where sshd knows of all, whether the gate is in the way."""
+    """The system's own files, what is left to do (as the account sees it), and, where sshd knows of all,
+    whether the gate is in the way.
+    """
     config = config_of(ctx)
     places, name = places_of(config), str(open_settings_or_say(ctx).host.account)
     unread = ""
@@ -212,7 +216,9 @@ def _findings(context: AdminContext) -> None:
 
 
 def _next(context: AdminContext, *, unread: str, looked: bool = False) -> None:
-    """What is left to do, in its order, and nothing that is done; `unread`: the line by which sshd reads what was just written."""
+    """What is left to do, in its order, and nothing that is done; `unread`: the line by which sshd
+    reads what was just written.
+    """
     at, account = context.installation.places, str(context.settings.host.account)
     with context.installation.store.reading() as tx:
         counts = tx.counts()

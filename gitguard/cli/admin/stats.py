@@ -42,7 +42,9 @@ _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=[\w.:/-]{1,100}", re.ASCII)
 def stats(
     context: AdminContext, since: str, prometheus: bool, labels: tuple[str, ...], as_json: bool
 ) -> None:
-    """Count verifications, refusals and sizes. Refusals by reason, sessions, enrolment, throttled users, and what is slow to decide."""
+    """Count verifications, refusals and sizes. Refusals by reason, sessions, enrolment, throttled
+    users, and what is slow to decide.
+    """
     if labels and not prometheus:
         raise Refusal("usage", text="--label belongs to --prometheus")
     for label in labels:
@@ -115,9 +117,11 @@ def _size(count: int) -> str:
 
 
 def _prometheus(s: Statistics, labels: tuple[str, ...]) -> Iterator[str]:
-    """Source: Prometheus' "Text-based format". Names end in their unit; what the trail counts for ever is a counter.
+    """Source: Prometheus' "Text-based format". Names end in their unit; what the trail
+    counts for ever is a counter.
 
-    `labels` tell installations apart whose metrics one node_exporter collects; a HELP must say the same for all of them.
+    `labels` tell installations apart whose metrics one node_exporter collects; a HELP must
+    say the same for all of them.
     """
     more = ",".join(f'{name}="{value}"' for name, _, value in (label.partition("=") for label in labels))
     for line in _metrics(s):
@@ -170,7 +174,9 @@ def _metrics(s: Statistics) -> Iterator[str]:
 
 
 def _words(counts: dict[str, int]) -> dict[str, int]:
-    """Labels are words of our own tables; anything else in a log line can neither end a label nor repeat one."""
+    """Labels are words of our own tables; anything else in a log line can
+    neither end a label nor repeat one.
+    """
     found: Counter[str] = Counter()
     for text, count in counts.items():
         found["".join(c for c in text if c.isalnum() or c == "-") or "unknown"] += count

@@ -83,7 +83,9 @@ def backup(ctx: click.Context, file: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
 def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, key_file_lost: bool, yes: bool) -> None:
-    """Put the store in FILE in place. Ends all sessions, refuses codes up to now, invalidates recovery codes and open invites."""
+    """Put the store in FILE in place. Ends all sessions, refuses codes up to now, invalidates
+    recovery codes and open invites.
+    """
     path = file if file == "-" else os.path.abspath(file)
     if path == "-" and not yes:
         raise Refusal("usage", text="from stdin takes --yes: there is nobody to ask")

@@ -28,7 +28,9 @@ from gitguard.session.moment import now
 @options.reason
 @click.pass_context
 def uninstall(ctx: click.Context, dry_run: bool, yes: bool, reason: str) -> int:
-    """Uninstall gitguard. Keys go to git-shell or what was behind the gate, hooks are as they were; no one is asked for 2FA any more."""
+    """Uninstall gitguard. Keys go to git-shell or what was behind the gate, hooks are as they were; no
+    one is asked for 2FA any more.
+    """
     config = config_of(ctx)
     if not dry_run and not yes:
         confirm("take gitguard out of the way of every key and repository?", "nothing was changed")

@@ -1,4 +1,6 @@
-"""`admin user`: add, import, list, show, suspend, emergency, resume, reset, unthrottle, remove, restore, invite."""
+"""`admin user`: add, import, list, show, suspend, emergency, resume, reset,
+unthrottle, remove, restore, invite.
+"""
 
 from __future__ import annotations
 
@@ -210,7 +212,9 @@ def suspend(context: AdminContext, name: str, reason: str) -> None:
 @options.as_json
 @click.pass_context
 def emergency(ctx: click.Context, name: str, reason: str, as_json: bool) -> None:
-    """Someone's key or laptop was stolen. Suspends them, ends sessions and transfers, cancels the invite, and lists what was read and pushed within a day."""
+    """Someone's key or laptop was stolen. Suspends them, ends sessions and transfers, cancels the invite, and
+    lists what was read and pushed within a day.
+    """
     check_reason(reason)
     context = open_admin_context(ctx)
     moment = now()

@@ -1,4 +1,6 @@
-"""doctor's findings. A whole look takes seconds and forks sshd: it runs beside the page, which shows the last."""
+"""doctor's findings. A whole look takes seconds and forks sshd: it runs beside
+the page, which shows the last.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Every sentence of the page: one catalogue a language, as TOML. Another language is another file, beside the configuration."""
+"""Every sentence of the page: one catalogue a language, as TOML. Another language is another
+file, beside the configuration.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ class Texts:
     """The sentences of one language, in English where it lacks one. `lang`: its tag, as in `<html lang>`."""
 
     def __init__(self, lang: str = ENGLISH, folder: str = "") -> None:
-        """`folder`: where languages other than English lie. Raises Refusal("usage") where that one is not there or not TOML."""
+        """`folder`: where languages other than English lie. Raises Refusal("usage") where that
+        one is not there or not TOML.
+        """
         data = (resources.files(__name__) / f"{ENGLISH}.toml").read_text(encoding="utf-8")
         self.lang = lang
         self._sentences = flat(tomllib.loads(data))
