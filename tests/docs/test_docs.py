@@ -259,3 +259,16 @@ def test_what_the_reference_says_in_prose_is_there() -> None:
         assert option in options, option
     assert "not in this version" not in prose
     assert "{{" not in told, "every slot is filled"
+
+
+def test_architecture_names_files_that_are_there() -> None:
+    """Every path of the page exists, below gitguard/ or at the top; and there is a file of
+    every name without a folder.
+    """
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    names = {path.name for path in (ROOT / "gitguard").rglob("*.*")} | {
+        path.name for path in (ROOT / "lab").iterdir()
+    }
+    for name in re.findall(r"`((?:[a-z_]+/)*[a-z_.]+\.(?:py|sql|toml))`", text):
+        there = any((ROOT / base / name).exists() for base in ("gitguard", ""))
+        assert there or name in names, name
