@@ -11,7 +11,7 @@ from gitguard.decision.status import demanded_of, exempted
 from gitguard.factor.person import Person
 from gitguard.message.moments import clock
 from gitguard.message.reasons import readable
-from gitguard.policy.requirement import Requirement, strictest
+from gitguard.policy.requirement import Requirement
 from gitguard.repository import toggle
 from gitguard.session.moment import Moment
 from gitguard.store.rows import Repository
@@ -58,16 +58,13 @@ def of_person(
 ) -> dict[str, Requirement]:
     """Operation -> what the repository requires of `person`, with their own switch."""
     user = tx.user(person.user)
-    always = Requirement(int(settings.session.lifetime), "always")
-    found = {}
-    for operation in ("read", "push"):
-        demand = demanded_of(
-            tx, policy_of(settings), repository, person.user, operation, moment, address=person.address
+    always, policy = user is not None and user.always, policy_of(settings)
+    return {
+        operation: demanded_of(
+            tx, policy, repository, person.user, operation, moment, address=person.address, always=always
         )
-        if user is not None and user.always and settings.account.allow_always:
-            demand = strictest(demand, always)
-        found[operation] = demand
-    return found
+        for operation in ("read", "push")
+    }
 
 
 _CAUSES = {

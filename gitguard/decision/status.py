@@ -142,25 +142,27 @@ def demanded_of(
     moment: Moment,
     *,
     address: str = "",
+    always: bool = False,
 ) -> Requirement:
-    """What one repository requires, at the cost of one."""
+    """What one repository requires, at the cost of one; with their own switch where it is `always`."""
     lenders = [tx.repository_at(directory) for directory in tx.lenders(repository.name)]
     return _demands(
         policy,
         repository,
         [lender for lender in lenders if lender is not None],
         tx.borrowers(repository.directory),
-        Asking(user, operation, address, moment.at),
+        Asking(user, operation, address, moment.at, always),
     )
 
 
 class Asking(Struct, frozen=True):
-    """Who asks, for what, from where, when."""
+    """Who asks, for what, from where, when; with their own switch on or not."""
 
     user: str
     operation: str
     address: str
     at: int
+    always: bool = False
 
 
 def _demands(
@@ -171,6 +173,7 @@ def _demands(
             asking.user,
             asking.operation,
             repository=_demand(repository),
+            always=asking.always,
             borrows=tuple(_demand(one) for one in borrows),
             lends=tuple(_demand(one) for one in lends),
             address=asking.address,

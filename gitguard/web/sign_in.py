@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from gitguard.action import browsers
 from gitguard.message.reasons import Refusal
+from gitguard.message.refusals import ServerAddress
 from gitguard.session.scope import neighbours_of
 from gitguard.web import return_to
 from gitguard.web.context import ANYONE, COOKIE_KEY, SIGNED_IN, current, needs
@@ -38,6 +39,7 @@ def sign_in() -> ResponseReturnValue:
 def sign_in_page(status: int = 200, link: str = "", user: str = "") -> ResponseReturnValue:
     """How to sign in. `link` and `user`: a good link and whom it signs in."""
     context = current()
+    host = context.settings.host
     login_user = (
         browsers.user_of_login(context.installation, context.peer.login) if context.peer.login else ""
     )
@@ -49,6 +51,7 @@ def sign_in_page(status: int = 200, link: str = "", user: str = "") -> ResponseR
         login=context.peer.login,
         login_user=login_user,
         came_for=return_to.came_for(),
+        line=ServerAddress(str(host.account), host.name, host.port).ssh("web"),
     )
 
 
