@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from gitguard.host.key_options import NewKey
 from gitguard.identity.public_key import PublicKey
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
-from gitguard.store.contract import Writing
+from gitguard.store.contract import Store, Writing
 from gitguard.store.rows import TotpFactor
 from lab.faults import CAN_MOUNT
 from lab.host import CAN as CAN_HOST
@@ -84,6 +85,7 @@ class Bench:
         keyring.create(str(folder / "secret.keys"))
         self.backend = kind(folder)
         self.backend.create()
+        self._opened: list[tuple[int, Store]] = []
         self.desk = self.open(settings)
         self.parameters = Parameters(SECRET)
         self.alice = self.person("alice", 1)
@@ -95,7 +97,16 @@ class Bench:
 
     def open(self, settings: Settings) -> ProofContext:
         """Another desk on the same store, as another process would have."""
-        return ProofContext(self.backend.open(), keyring.read(str(self.folder / "secret.keys")), settings)
+        store = self.backend.open()
+        self._opened.append((threading.get_ident(), store))
+        return ProofContext(store, keyring.read(str(self.folder / "secret.keys")), settings)
+
+    def close(self) -> None:
+        """Let go of the stores that this thread has opened: each belongs to its own."""
+        mine = [store for thread, store in self._opened if thread == threading.get_ident()]
+        self._opened = [one for one in self._opened if one[1] not in mine]
+        for store in mine:
+            store.close()
 
     def person(self, name: str, number: int, address: str = "192.0.2.1") -> Person:
         """A person with the `number`-th made-up key."""
@@ -137,9 +148,11 @@ def key_of(number: int) -> PublicKey:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path) -> Iterator[Bench]:
     """A desk on a real store, with alice enrolled."""
-    return Bench(tmp_path / "desk", Settings())
+    made = Bench(tmp_path / "desk", Settings())
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import shutil
@@ -78,11 +79,12 @@ def restore(
         for suffix in ("", "-wal", "-shm"):
             if os.path.exists(candidate + suffix):
                 os.unlink(candidate + suffix)
-    open_store(settings.store.url, head).renew_head()
+    with contextlib.closing(open_store(settings.store.url, head)) as store:
+        store.renew_head()
     installation = open_installation(config, moment, actor)
-    return Restored(
-        *counts, len(dropped), take_effect(installation, moment, Selection(everyone=True)), before
-    )
+    with contextlib.closing(installation.store):
+        effects = take_effect(installation, moment, Selection(everyone=True))
+    return Restored(*counts, len(dropped), effects, before)
 
 
 def _copied(source: BinaryIO, candidate: str) -> None:

@@ -138,11 +138,8 @@ def is_heavy() -> bool:
 
 
 def _context(decision: Decision, id_: str, config: Config) -> RefusalContext:
-    store = GateQuery(config.store)
-    try:
+    with GateQuery(config.store) as store:
         return context_of(decision, id_, config, store)
-    finally:
-        store.close()
 
 
 def _say(decision: Decision, context: RefusalContext, config: Config, held: PendingRequest) -> None:

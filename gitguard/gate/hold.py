@@ -70,11 +70,8 @@ def _ask(
     """The gate's own question, asked now, and the configuration that answered."""
     try:
         config = loading(places)
-        store = GateQuery(config.store)
-        try:
-            request = decision.request.at(now())
+        request = decision.request.at(now())
+        with GateQuery(config.store) as store:
             return decide(request, read_command(request.line, config.pass_commands), config, store), config
-        finally:
-            store.close()
     except Refusal as refusal:
         return decision.refused(refusal), config

@@ -41,11 +41,8 @@ def wait(
         request = decision.request.at(now())
         try:
             latest[0] = loading(places)
-            store = GateQuery(latest[0].store)
-            try:
+            with GateQuery(latest[0].store) as store:
                 return decide_push(request, push, latest[0], store)
-            finally:
-                store.close()
         except Refusal as refusal:
             return decision.refused(refusal)
 

@@ -115,11 +115,8 @@ def _still(decision: Decision, push: Push, places: "tuple[str, str, str]") -> "t
     For the moment that it was given for: what merely expired meanwhile counts, as it does in a long upload.
     """
     config = load(*places)
-    store = GateQuery(config.store)
-    try:
+    with GateQuery(config.store) as store:
         return decide_push(decision.request, push, config, store), config
-    finally:
-        store.close()
 
 
 def _announce(decision: Decision, config: Config, store: GateQuery, moment: Moment) -> None:

@@ -74,6 +74,12 @@ class GateQuery:
         self._path = path
         self._opened: driver.Connection | None = None
 
+    def __enter__(self) -> "GateQuery":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def open(self) -> None:
         """Open the store, if it is not. Raises Refusal("store-unavailable" or "store-schema")."""
         if self._opened is not None:
@@ -88,14 +94,20 @@ class GateQuery:
             connection = driver.connect(
                 f"file:{escaped}?mode=ro", timeout=WAIT_SECONDS, isolation_level=None, uri=True
             )
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
         except driver.Error as error:
             raise Refusal("store-unavailable", f"{path}: {error}") from None
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        except driver.Error as error:
+            connection.close()
+            raise Refusal("store-unavailable", f"{path}: {error}") from None
+        if version == SCHEMA:
+            self._opened = connection
+            return
+        connection.close()
         if version == 0:
             raise Refusal("store-unavailable", f"{path} is not a store")
-        if version != SCHEMA:
-            raise Refusal("store-schema", f"{path} has schema {version}, this gitguard knows {SCHEMA}")
-        self._opened = connection
+        raise Refusal("store-schema", f"{path} has schema {version}, this gitguard knows {SCHEMA}")
 
     @property
     def _connection(self) -> "driver.Connection":

@@ -47,14 +47,22 @@ class SqliteStore:
                 )
         with _refusing(path):
             self._connection = _connect(path)
+        try:
+            self._check_schema()
+        except Refusal:
+            self.close()
+            raise
+
+    def _check_schema(self) -> None:
+        with _refusing(self.path):
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             raise Refusal(
                 "store-unavailable",
-                f"{path} is not a store; put a backup in its place: gitguard admin store restore FILE",
+                f"{self.path} is not a store; put a backup in its place: gitguard admin store restore FILE",
             )
         if version != SCHEMA:
-            raise Refusal("store-schema", f"{path} has schema {version}, this gitguard knows {SCHEMA}")
+            raise Refusal("store-schema", f"{self.path} has schema {version}, this gitguard knows {SCHEMA}")
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -292,8 +300,12 @@ def _connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"file:{escaped}?mode=rw", timeout=WAIT_SECONDS, isolation_level=None, uri=True
     )
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA synchronous = FULL")  # a burned code stays burned through a power cut
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")  # a burned code stays burned through a power cut
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

@@ -10,7 +10,7 @@ import shutil
 import stat
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -37,10 +37,27 @@ def program(folder: Path, body: str) -> Path:
     return path
 
 
+_OPENED: list[Installation] = []
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """What a test has opened is closed behind it."""
+    yield
+    while _OPENED:
+        _OPENED.pop().store.close()
+
+
+def reopened(server: Direct) -> Installation:
+    """The installation by its configuration of now."""
+    _OPENED.append(open_installation(str(server.config), now(), ACTOR))
+    return _OPENED[-1]
+
+
 def opened(server: Direct, command: list[str], **tables: object) -> Installation:
     """The installation with `command` to be told."""
     server.configure(notify={"command": command}, **tables)  # type: ignore[arg-type]
-    return open_installation(str(server.config), now(), ACTOR)
+    return reopened(server)
 
 
 def until(true: Callable[[], bool], seconds: float = 40) -> None:
@@ -188,7 +205,7 @@ def test_only_the_events_that_are_wanted(site: Direct, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     place = opened(site, [str(program(tmp_path, f'cat >> "{seen}"'))])
     site.configure(notify={"events": ["removed"]})
-    place = open_installation(str(site.config), now(), ACTOR)
+    place = reopened(site)
     users.add(place, "ann", [], now(), ACTOR)
     users.set_state(place, "ann", "suspended", now(), ACTOR, "")
     users.remove(place, "ann", now(), ACTOR, "")
@@ -211,7 +228,7 @@ def test_an_exemption_is_told_when_it_is_first_used_and_before_it_ends(
     )
     text = site.config.read_text()
     site.write(text + f'\n[[rules]]\nname = "robots"\nusers = ["robot"]\nexempt = true\nuntil = {ends}\n')
-    place = open_installation(str(site.config), now(), ACTOR)
+    place = reopened(site)
     line = {
         "id": "x", "at": at, "user": "robot", "key": "k", "address": "192.0.2.7", "repository": "app", "operation": "push",
         "verdict": "allowed", "reason": "exempt", "because": "rule:robots", "session_age_seconds": None,

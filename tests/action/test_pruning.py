@@ -17,9 +17,7 @@ from gitguard.store.rows import Change
 from gitguard.store.sqlite import SqliteStore, _is_closed_to_us
 from lab.meddling import rows
 from lab.server import Direct
-from tests.action.test_without_a_terminal import ACTOR, House, house
-
-__all__ = ["house"]
+from tests.house import ACTOR, House
 
 LONG = TOLD_SECONDS + pruning.KEPT_SECONDS
 

@@ -24,9 +24,7 @@ from gitguard.session import budget
 from gitguard.session.credential import credential_of, ssh_key
 from gitguard.session.moment import Moment
 from gitguard.session.pending import note, pending
-from tests.action.test_without_a_terminal import ACTOR, House, house
-
-__all__ = ["house"]
+from tests.house import ACTOR, House
 
 
 def later(house: House, seconds: int) -> Moment:

@@ -5,9 +5,7 @@ page and an agent call the same.
 from __future__ import annotations
 
 import ast
-import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,7 +35,6 @@ from gitguard.action import (
 )
 from gitguard.action.desired_state import DesiredState
 from gitguard.action.effects import write_keys
-from gitguard.action.installation import Installation, open_installation
 from gitguard.action.sessions import Which
 from gitguard.factor.enrolment import EnrolmentAuthorization
 from gitguard.factor.person import Person
@@ -45,109 +42,12 @@ from gitguard.host.key_options import NewKey
 from gitguard.identity.public_key import PublicKey
 from gitguard.importers.imported import ImportedList, ImportedPerson
 from gitguard.repository import registry
-from gitguard.session.credential import ssh_key
-from gitguard.session.moment import Moment, now
+from gitguard.session.moment import Moment
 from gitguard.session.pending import note
 from gitguard.store.rows import BreakGlass
-from lab.server import Direct
-from tests.conftest import key_of
+from tests.house import ACTOR, House
 
 ROOT = Path(__file__).resolve().parents[2]
-ACTOR = "admin:test"
-
-
-class House:
-    """An installation that is open, and people in it; each test takes people and repositories of its own."""
-
-    def __init__(self, server: Direct) -> None:
-        self.server = server
-        self.site: Installation = open_installation(str(server.config), now(), ACTOR)
-        self.moment = now()
-        self.count = 0
-
-    def key(self) -> PublicKey:
-        """A key that nobody has."""
-        self.count += 1
-        return key_of(self.count)
-
-    def invited(self) -> tuple[Person, str]:
-        """Someone with a key and an invite."""
-        key = self.key()
-        name = f"person{self.count}"
-        token = users.add(self.site, name, [NewKey(key)], self.moment, ACTOR).token
-        return Person(name, ssh_key(key.fingerprint), "192.0.2.1"), token
-
-    def enrolled(self) -> tuple[Person, Callable[[], bytes]]:
-        """Someone with a second factor and a session, and how their app makes the next code."""
-        person, token = self.invited()
-        pending = second_factor.begin_enrolment(self.site, person, token.encode(), self.moment)
-        app = pending.parameters
-
-        def code() -> bytes:
-            self.moment = Moment(
-                self.moment.at + 30, self.moment.boot, self.moment.boot_seconds + 30
-            )  # each code is good once
-            return app.code(app.step(self.moment.at)).encode()
-
-        typed = code()
-        second_factor.confirm(self.site, person, pending, typed, self.moment)
-        return person, code
-
-    def repository(self, admin: Person | None = None) -> str:
-        """A new repository."""
-        self.count += 1
-        admins = (admin.user,) if admin is not None else ()
-        return repositories.create(self.site, f"r{self.count}", admins, self.moment, ACTOR).name
-
-    def events(self, after: int) -> list[object]:
-        """What the trail says since record `after`."""
-        with self.site.store.reading() as tx:
-            return [record.record["event"] for record in tx.audit(after)]
-
-    @property
-    def newest(self) -> int:
-        """The newest record's number."""
-        with self.site.store.reading() as tx:
-            return max((record.seq for record in tx.audit()), default=0)
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    """One installation for this file."""
-    server = Direct(tmp_path_factory.mktemp("house") / "server")
-    server.install()
-    server.configure(web={"login_domains": ["example.com"]})
-    return House(server)
-
-
-class Deaf:
-    """A stream that nobody reads: writing to it is an error."""
-
-    def write(self, _: str) -> int:
-        """Nobody reads this."""
-        raise BrokenPipeError("nobody reads this")
-
-    def flush(self) -> None:
-        """Nor has read what came before."""
-        raise BrokenPipeError("nobody reads this")
-
-
-@pytest.fixture
-def deaf(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Neither Python's streams nor the process's own are read by anyone."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    kept = [(number, os.dup(number)) for number in (1, 2)]
-    for number, _ in kept:
-        os.dup2(writing, number)
-    monkeypatch.setattr(sys, "stdout", Deaf())
-    monkeypatch.setattr(sys, "stderr", Deaf())
-    yield
-    monkeypatch.undo()
-    for number, copy in kept:
-        os.dup2(copy, number)
-        os.close(copy)
-    os.close(writing)
 
 
 def _begin_enrolment(h: House) -> object:

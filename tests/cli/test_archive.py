@@ -151,6 +151,7 @@ def test_moving_out_that_was_killed_is_in_order(site: Direct, monkeypatch: pytes
     monkeypatch.setattr(opened.store, "writing", killed)
     with pytest.raises(KeyboardInterrupt):
         trail.move_out(opened, written, "x", Moment(now().at), "test")
+    opened.store.close()
     assert "the chain is whole" in site.admin("audit", "verify").out
     assert json.loads(site.admin("audit", "show", "--json").out)[0]["seq"] == 21
     assert (

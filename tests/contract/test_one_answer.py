@@ -197,9 +197,8 @@ def test_one_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         name = "app" if facts["repository"] == "app" else "other"
         moment = Moment(NOW)
         compiled = load(*places_of(str(config)).of_gate)
-        decision = explain(
-            compiled, GateQuery(compiled.store), user, ssh_key(key), address, name, operation, moment
-        )
+        with GateQuery(compiled.store) as query:
+            decision = explain(compiled, query, user, ssh_key(key), address, name, operation, moment)
         explained = facts_of(decision, compiled)
         verb = {"read": "git-upload-pack", "push": "git-receive-pack"}[operation]
         environ = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,11 @@ from tests.conftest import NOW, Bench, key_of
 
 
 @pytest.fixture(params=BACKENDS)
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """A desk with alice enrolled, on each backend in turn."""
-    return Bench(tmp_path / "desk", Settings(), BACKENDS[request.param])
+    made = Bench(tmp_path / "desk", Settings(), BACKENDS[request.param])
+    yield made
+    made.close()
 
 
 def test_a_transaction_is_all_or_nothing(bench: Bench) -> None:

@@ -80,7 +80,8 @@ def asked(
         moment=moment,
         downstream=behind,
     )
-    return decide(request, read_command(request.line, config.pass_commands), config, GateQuery(config.store))
+    with GateQuery(config.store) as store:
+        return decide(request, read_command(request.line, config.pass_commands), config, store)
 
 
 def reason(decision: Decision) -> str:

@@ -45,7 +45,8 @@ def asked(site: Direct, person: Person, later: int = 0) -> Decision:
         moment=moment,
     )
     config = current(site)
-    return decide(request, read_command(request.line, config.pass_commands), config, GateQuery(config.store))
+    with GateQuery(config.store) as store:
+        return decide(request, read_command(request.line, config.pass_commands), config, store)
 
 
 def current(site: Direct) -> Config:
@@ -56,7 +57,8 @@ def current(site: Direct) -> Config:
 def viewed(site: Direct, decision: Decision) -> RefusalContext:
     """What its refusal may mention."""
     config = current(site)
-    return context_of(decision, "x", config, GateQuery(config.store))
+    with GateQuery(config.store) as store:
+        return context_of(decision, "x", config, store)
 
 
 def test_a_store_that_fails_now_keeps_nobody_from_being_told(

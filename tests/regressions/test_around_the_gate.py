@@ -289,11 +289,9 @@ def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
         moment=now(),
     )
     config = load(*at)
-    return program(
-        decide(request, read_command(request.line, config.pass_commands), config, GateQuery(config.store)),
-        config,
-        "id",
-    )[2]
+    with GateQuery(config.store) as store:
+        decision = decide(request, read_command(request.line, config.pass_commands), config, store)
+    return program(decision, config, "id")[2]
 
 
 @pytest.mark.parametrize(

@@ -43,17 +43,12 @@ from gitguard.store.sqlite import SqliteStore
 from gitguard.web import verify as page
 from gitguard.web.limit import MOST_TRIES, WINDOW_SECONDS, Limiter
 from gitguard.web.results import AGAIN_SECONDS, Results
-from lab.server import Direct
-from tests.action.test_without_a_terminal import ACTOR, House
 from tests.conftest import NOW, Bench
+from tests.house import ACTOR, House
 
 DAY_SECONDS = 86400
 
-
-@pytest.fixture
-def house(site: Direct) -> House:
-    """An open installation of the test's own."""
-    return House(site)
+HOME = "192.0.2.1"
 
 
 # -- both sides of a limit -----------------------------------------------------------------------

@@ -41,15 +41,10 @@ from gitguard.session.moment import Moment, now
 from gitguard.store.gate_query import GateQuery
 from gitguard.store.rows import Session
 from lab.server import Direct
-from tests.action.test_without_a_terminal import ACTOR, House
 from tests.conftest import NOW, Bench, key_of
-from tests.decision.test_decide import HOME
+from tests.house import ACTOR, House
 
-
-@pytest.fixture
-def house(site: Direct) -> House:
-    """An open installation of the test's own."""
-    return House(site)
+HOME = "192.0.2.1"
 
 
 # -- patterns and names ------------------------------------------------------------------------
@@ -321,9 +316,9 @@ def test_remotes_that_count_from_the_accounts_home(site: Direct, below: bool) ->
         request = Request(
             user="alice", credential=ssh_key(name.fingerprint), address=HOME, line=line, moment=now()
         )
-        return decide(
-            request, read_command(request.line, config.pass_commands), config, GateQuery(config.store)
-        ).directory
+        with GateQuery(config.store) as store:
+            command = read_command(request.line, config.pass_commands)
+            return decide(request, command, config, store).directory
 
     plain = asked("git-upload-pack 'team/app'")
     assert plain == str(site.directory("team/app"))

@@ -69,11 +69,14 @@ def test_every_damage_is_a_refusal(bench: Bench, kind: str, reason: str) -> None
     path = str(bench.folder / "gitguard.db")
 
     def by_gate() -> None:
-        GateQuery(path).state("alice", bench.alice.credential, None, name="a")
+        with GateQuery(path) as query:
+            query.state("alice", bench.alice.credential, None, name="a")
 
     def by_store() -> None:
-        store = sqlite.SqliteStore(path, str(bench.folder / "audit.head"))
-        with store.writing() as tx:
+        with (
+            contextlib.closing(sqlite.SqliteStore(path, str(bench.folder / "audit.head"))) as store,
+            store.writing() as tx,
+        ):
             tx.user("alice")
             tx.record("probe", NOW, "test")
 
@@ -92,10 +95,8 @@ def test_a_locked_store_is_refused_in_time(bench: Bench) -> None:
         pytest.fail("the lock was not respected")
     assert caught.value.reason == "store-unavailable"
     assert time.monotonic() - began < 2
-    assert (
-        GateQuery(str(bench.folder / "gitguard.db")).state("alice", bench.alice.credential, None).user_state
-        == "active"
-    )
+    with GateQuery(str(bench.folder / "gitguard.db")) as query:
+        assert query.state("alice", bench.alice.credential, None).user_state == "active"
     other.execute("ROLLBACK")
     other.close()
 
@@ -138,7 +139,11 @@ def test_what_has_a_schema_and_no_tables_is_no_new_store(tmp_path: Path, version
     path.chmod(0o600)
     with contextlib.suppress(Refusal):
         assert sqlite.create(str(path)) != [sqlite.WHOLE]
-    with pytest.raises(Refusal), sqlite.SqliteStore(str(path), str(tmp_path / "head")).reading() as tx:
+    with (
+        pytest.raises(Refusal),
+        contextlib.closing(sqlite.SqliteStore(str(path), str(tmp_path / "head"))) as store,
+        store.reading() as tx,
+    ):
         tx.users()
 
 
@@ -273,6 +278,7 @@ def test_the_gate_and_the_store_answer_alike(bench: Bench) -> None:
     assert query.other_sessions("alice") == [
         ("address", bench.alice.credential.text, "192.0.2.1", NOW, "boot", 77, 900)
     ]
+    query.close()
 
 
 def test_no_scope_finds_no_session(bench: Bench) -> None:
@@ -285,6 +291,7 @@ def test_no_scope_finds_no_session(bench: Bench) -> None:
         query.state("alice", bench.alice.credential, ("address", bench.alice.credential.text, "")).session
         is None
     )
+    query.close()
 
 
 def audit(bench: Bench) -> tuple[list[str], int]:
@@ -444,6 +451,7 @@ def test_a_log_that_goes_while_somebody_asks(tmp_path: Path, monkeypatch: pytest
     with store.reading() as seen:
         assert len(list(seen.audit())) == 1
     store.close()
+    keeper.close()
 
 
 def test_a_store_of_the_fifth_schema_is_taken_along(tmp_path: Path) -> None:

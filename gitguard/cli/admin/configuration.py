@@ -200,8 +200,8 @@ def _known(settings: Settings) -> Known | None:
     """
     try:
         become(str(settings.host.account), own_command_line())
-        store = open_store(settings.store.url, audit_head(str(settings.paths.access_log)))
-        with store.reading() as tx:
+        opened = open_store(settings.store.url, audit_head(str(settings.paths.access_log)))
+        with contextlib.closing(opened) as store, store.reading() as tx:
             users = frozenset(user.name for user in tx.users() if user.state != "removed")
             return Known(users, frozenset(row.name for row in tx.repositories()))
     except Refusal:

@@ -118,6 +118,7 @@ def open_admin_context(ctx: click.Context) -> AdminContext:
     """Become the Git account and open store and keys. Raises Refusal."""
     who, host, moment = actor(), enter(ctx).host, now()
     installation = open_installation(config_of(ctx), moment, who)
+    ctx.find_root().call_on_close(installation.store.close)
     ctx.find_root().call_on_close(lambda: say_lag(installation))
     server = ServerAddress(account=str(host.account), host=host.name, port=host.port)
     for left in break_glass.close_left_open(installation, moment, who):
