@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -23,10 +22,8 @@ from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
 from gitguard.repository import registry
 from gitguard.session.moment import Moment
+from gitguard.store.contract import Reading
 from gitguard.store.rows import Key, Repository
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading
 
 REASON = "apply"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -23,10 +22,8 @@ from gitguard.session import budget
 from gitguard.session.credential import Credential, credential_of
 from gitguard.session.moment import Moment
 from gitguard.session.scope import neighbours_of
+from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Browser, SignInLink
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading, Writing
 
 LINK_SECONDS = 300
 BROWSER_SECONDS = 12 * 3600  # whatever is done with it meanwhile

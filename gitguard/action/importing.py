@@ -7,7 +7,6 @@ One transaction, with everything that can be taken; a dry run is the same one, t
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -29,10 +28,8 @@ from gitguard.importers.imported import (
 )
 from gitguard.message.reasons import readable
 from gitguard.session.moment import Moment
+from gitguard.store.contract import Writing
 from gitguard.store.rows import TotpFactor
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Writing
 
 
 class TakenOver(Struct, frozen=True):

@@ -9,7 +9,6 @@ by it what the admin narrowed.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -27,10 +26,8 @@ from gitguard.host.key_options import NewKey, understand
 from gitguard.identity.public_key import PublicKey, parse_public_key
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import Moment
+from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Key
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading, Writing
 
 MOST_KEYS = 20  # of one user who adds them alone; the server's admin may add more
 UNNAMED = "USER"  # what a map says where the comment of a key gives no name away

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -19,10 +18,8 @@ from gitguard.repository.directory import borrowed
 from gitguard.repository.hook_file import hook_fault
 from gitguard.repository.registry import Found
 from gitguard.session.moment import Moment
+from gitguard.store.contract import Reading
 from gitguard.store.rows import Repository
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading
 
 
 class Adopted(Struct, frozen=True):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from gitguard.config.rules import policy_of
 from gitguard.config.schema import Settings
 from gitguard.config.types import format_duration
@@ -14,10 +12,8 @@ from gitguard.message.reasons import readable
 from gitguard.policy.requirement import Requirement
 from gitguard.repository import toggle
 from gitguard.session.moment import Moment
+from gitguard.store.contract import Reading
 from gitguard.store.rows import Repository
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading
 
 MEANINGS = {
     "none": "nothing beyond what the server requires",

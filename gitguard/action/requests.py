@@ -9,7 +9,6 @@ address, as the server's scope has it.
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -29,10 +28,8 @@ from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment
 from gitguard.session.pending import PendingRequest
 from gitguard.session.scope import neighbours_of, network_of
+from gitguard.store.contract import Writing
 from gitguard.store.rows import Key, Session
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Writing
 
 LATEST = 200  # decisions of the log, among which one that has just continued is looked for
 

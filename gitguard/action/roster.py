@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -11,10 +10,8 @@ from gitguard.action.installation import Installation
 from gitguard.decision.status import live_sessions
 from gitguard.session.methods import method_of
 from gitguard.session.moment import Moment
+from gitguard.store.contract import Reading
 from gitguard.store.rows import User
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading
 
 
 class RosterEntry(Struct, frozen=True):

@@ -6,8 +6,6 @@ What needs a code that was not given raises factor.change.ProofWanted, and is ca
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec import Struct
 
 from gitguard.action import requests
@@ -24,10 +22,8 @@ from gitguard.factor.proof import check_person
 from gitguard.policy.narrowed import narrowed
 from gitguard.session.methods import ENROLMENT, RECOVERY_CODE
 from gitguard.session.moment import Moment
+from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Writing
 
 
 class Left(Struct, frozen=True):

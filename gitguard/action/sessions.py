@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -19,10 +18,8 @@ from gitguard.session.credential import ssh_key
 from gitguard.session.methods import ADMIN
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of, scope_of
+from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Writing
 
 
 class Which(Struct, frozen=True):

@@ -10,7 +10,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -24,11 +23,9 @@ from gitguard.factor.throttle import longest_window, retry_at
 from gitguard.session import pending
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment
+from gitguard.store.contract import Reading
 from gitguard.store.gate_query import GateQuery
 from gitguard.store.rows import AuditRecord
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading
 
 SAMPLED = 50  # different requests of the log that are decided again, to see how long that takes
 SHOWN = 3

@@ -6,17 +6,13 @@ importing.py and apply.py; what follows outside the store (key file, running con
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from gitguard.factor import invite
 from gitguard.factor.keyring import Keyring
 from gitguard.factor.recovery import drop_factors
 from gitguard.identity.names import is_user_name
 from gitguard.message.reasons import Refusal, printable
+from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Key, User
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading, Writing
 
 
 def present(tx: Reading, name: str) -> User:

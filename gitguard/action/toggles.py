@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from gitguard.action.effects import Effects, take_effect
 from gitguard.action.installation import Installation
@@ -14,9 +14,7 @@ from gitguard.message.reasons import Refusal
 from gitguard.repository import toggle
 from gitguard.repository.registry import known
 from gitguard.session.moment import Moment
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Writing
+from gitguard.store.contract import Writing
 
 T = TypeVar("T")
 

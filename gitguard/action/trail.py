@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from msgspec import Struct
 
@@ -13,10 +13,8 @@ from gitguard.action.installation import Installation
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.store.chain import ARCHIVED, GENESIS, ChainCheck, check
+from gitguard.store.contract import Store
 from gitguard.store.rows import AuditRecord
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Store
 
 YOUNGEST_SECONDS = (
     30 * 86400

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec import Struct
 
 from gitguard.action.effects import Effects, take_effect
@@ -12,9 +10,7 @@ from gitguard.factor import keyring
 from gitguard.machine.files import locked
 from gitguard.session.moment import Moment
 from gitguard.store.chain import ACCEPTED, check
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Store
+from gitguard.store.contract import Store
 
 
 class Rotated(Struct, frozen=True):

@@ -1,1 +1,1 @@
-"""How past answers are read back: the access log, its rotations, and repeats folded."""
+"""How an answer leaves: refusals, held pushes, the access log and its way back, what Git is started with."""

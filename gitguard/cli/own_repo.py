@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from gitguard.action import toggles
@@ -18,10 +16,8 @@ from gitguard.message.reasons import Refusal
 from gitguard.repository import toggle
 from gitguard.repository.registry import known
 from gitguard.session.moment import now
+from gitguard.store.contract import Reading
 from gitguard.store.rows import Key, Repository
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading
 
 
 def show(context: UserContext, repo: str, json: bool) -> int:

@@ -15,7 +15,6 @@ from gitguard.factor.code import read_code
 from gitguard.factor.verification import verify as open_by_code
 from gitguard.message.moments import day, until
 from gitguard.message.reasons import Refusal
-from gitguard.repository.registry import known
 from gitguard.session.methods import RECOVERY_CODE
 from gitguard.session.moment import Moment, now
 from gitguard.session.scope import network_of
@@ -79,6 +78,8 @@ def _say_rejected(context: UserContext, proof: Proof, moment: Moment) -> None:
 
 def _live_until(context: UserContext, status: Status, repository: str, moment: Moment) -> int:
     """When the live session ends for `repository`, whose lifetime may be shorter; 0 for none."""
+    from gitguard.repository.registry import known  # only where a repository is named
+
     if status.session is None:
         return 0
     lifetime: int = context.settings.session.lifetime

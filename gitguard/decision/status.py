@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -14,13 +13,10 @@ from gitguard.policy.glob import fits
 from gitguard.policy.narrowed import narrowed
 from gitguard.policy.requirement import Requirement
 from gitguard.policy.situation import Policy, Situation
-from gitguard.repository.registry import lending
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
+from gitguard.store.contract import Reading
 from gitguard.store.rows import Repository, Session
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading
 
 
 class Status(Struct, frozen=True):
@@ -115,6 +111,8 @@ def demanded(
 
     It looks at all of them; of one, `demanded_of` does.
     """
+    from gitguard.repository.registry import lending  # verifying looks at no repository
+
     policy = narrowed(policy, user, address, moment.at)
     repositories = tx.repositories()
     graph = lending(tx, repositories)

@@ -6,7 +6,6 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, note, ok, remedy_of
@@ -19,10 +18,8 @@ from gitguard.repository.directory import borrowed
 from gitguard.repository.hook_file import hook_fault
 from gitguard.repository.registry import GIT, Found, lending, on_disk, root_of
 from gitguard.session.moment import now
+from gitguard.store.contract import Reading
 from gitguard.store.rows import Repository
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading
 
 
 def repository_findings(

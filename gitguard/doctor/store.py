@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.factor.keyring import Keyring
 from gitguard.store.chain import check
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Store
+from gitguard.store.contract import Store
 
 
 def store_findings(store: Store) -> Iterator[Finding]:

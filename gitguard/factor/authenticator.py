@@ -1,10 +1,8 @@
-"""A code of the authenticator app, checked and consumed: replays, clocks that are wrong, forms sent
-twice. TOTP itself is totp.py.
+"""A code of the authenticator app, checked and consumed: replays, wrong clocks, the same code once
+more. TOTP itself is totp.py.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from gitguard.factor.attempt import Proof
 from gitguard.factor.code import Code
@@ -17,10 +15,8 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.methods import TOTP
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
+from gitguard.store.contract import Writing
 from gitguard.store.rows import NearMiss, TotpFactor
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Writing
 
 REPEATED_SECONDS = 60
 REPEATED = "repeated"  # the code that has just verified this very credential

@@ -10,7 +10,7 @@ again with what was typed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from gitguard.factor.attempt import Proof, TypedCode
 from gitguard.factor.changes import note_change
@@ -23,10 +23,8 @@ from gitguard.factor.recovery import drop_factors, put_recovery_codes
 from gitguard.message.reasons import Refusal, printable
 from gitguard.session.moment import Moment
 from gitguard.session.scope import scope_of
+from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Session
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading, Writing
 
 FRESH_SECONDS = 300
 

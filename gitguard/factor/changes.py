@@ -4,16 +4,12 @@ them where they verify next.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from gitguard.factor.known_networks import is_known_network
 from gitguard.factor.person import Person
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of
+from gitguard.store.contract import Writing
 from gitguard.store.rows import Change, Guessing
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Writing
 
 TOLD_SECONDS = 30 * 86400  # what changed longer ago is not told any more
 REJECTED_SECONDS = 7 * 86400  # nor wrong codes, to someone who is never at home

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gitguard.config.schema import Settings
 from gitguard.factor.keyring import Keyring
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Store
+from gitguard.store.contract import Store
 
 
 class ProofContext(Struct, frozen=True):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -28,10 +27,8 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.methods import ENROLMENT
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of
+from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Session, TotpFactor
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading, Writing
 
 PENDING_SECONDS = 600
 TRIES = 3

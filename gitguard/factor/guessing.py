@@ -7,17 +7,13 @@ nobody spends another's budget.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from gitguard.factor.context import ProofContext
 from gitguard.factor.person import Person, record
 from gitguard.factor.throttle import longest_window, retry_at
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Writing
+from gitguard.store.contract import Writing
 
 MANY_USERS = (10, 30, 100, 300, 1000, 3000)  # users with failures within a day, at which the trail says so
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from gitguard.factor.code import ALPHABET, in_groups, letters_of, plain
 from gitguard.factor.keyring import Keyring
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading, Writing
+from gitguard.store.contract import Reading, Writing
 
 VALID_SECONDS = 7 * 86400
 LENGTH = 24  # 120 random bits

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from gitguard.factor.person import Person
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading
+from gitguard.store.contract import Reading
 
 KNOWN_AFTER_SECONDS = 86400  # from the first verification on, a network is not known for so long
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from gitguard.session.credential import Credential
+from gitguard.store.contract import Writing
 
 if TYPE_CHECKING:
     from gitguard.session.moment import Moment
-    from gitguard.store.contract import Writing
 
 
 class Person(Struct, frozen=True):

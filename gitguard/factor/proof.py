@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -28,10 +28,8 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.methods import RECOVERY_CODE
 from gitguard.session.moment import CLOCK_BACK_SECONDS, Moment
 from gitguard.session.scope import network_of, scope_of
+from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Writing
 
 # Kind of what is presented -> what checks it: it consumes what it accepts; what it
 # refuses is still to be charged.

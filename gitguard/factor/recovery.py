@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from gitguard.factor.attempt import Proof
 from gitguard.factor.code import Code
 from gitguard.factor.context import ProofContext
@@ -12,10 +10,8 @@ from gitguard.factor.person import Person, record
 from gitguard.message.reasons import Refusal
 from gitguard.session.methods import RECOVERY_CODE
 from gitguard.session.moment import Moment
+from gitguard.store.contract import Writing
 from gitguard.store.rows import TotpFactor
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Writing
 
 
 def check_recovery_code(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec import Struct
 
 from gitguard.factor.attempt import Proof, TypedCode
@@ -12,10 +10,8 @@ from gitguard.factor.context import ProofContext
 from gitguard.factor.person import Person
 from gitguard.factor.proof import open_session, prove
 from gitguard.session.moment import Moment
+from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Writing
 
 
 class Verified(Struct, frozen=True):

@@ -1,1 +1,1 @@
-"""The machine: owners and modes, processes, sshd's key file, launchers and hooks on disk."""
+"""What gitguard writes for sshd, Git and systemd: key lines, launchers, units, init; and what runs of it."""

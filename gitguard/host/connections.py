@@ -24,7 +24,7 @@ _HOOK = re.compile(
     rb"(^|/)hooks(\.kept|/pre-receive\.d)?/(pre-receive|update|post-receive|post-update|proc-receive|reference-transaction)$"
     rb"|(^|/)hooks/pre-receive\.d/[^/]+$"
 )
-LOOK = "riders.seen"  # below the state folder: what the last look at them saw
+LOOK = "riders.seen"  # below the state folder: what the last look at connections saw
 # below the state folder: its time tells doctor that someone sweeps, whoever else looked meanwhile
 SWEPT = "swept"
 LOOK_SECONDS = 600  # a sweep runs once a minute; ten in a row that did not are no accident
@@ -204,13 +204,13 @@ def still_moving(processes: list[GateProcess], before: dict[str, int], seconds: 
     flows = {process.began for process in processes if _is_hook(process.pid)}
     now = bytes_moved(processes)
     compared = {process.began for process in processes if _name(process) in before}
-    flows |= {r.began for r in processes if _name(r) in before and now.get(_name(r), 0) > before[_name(r)]}
+    flows |= {p.began for p in processes if _name(p) in before and now.get(_name(p), 0) > before[_name(p)]}
     open_ = [process for process in processes if process.began not in flows | compared]
     ends = time.monotonic() + seconds
     while open_ and time.monotonic() < ends:
         time.sleep(0.05)
         later = bytes_moved(open_)
-        flows |= {r.began for r in open_ if later.get(_name(r), 0) > now.get(_name(r), 0)}
+        flows |= {p.began for p in open_ if later.get(_name(p), 0) > now.get(_name(p), 0)}
         open_ = [process for process in open_ if process.began not in flows]
     return flows
 

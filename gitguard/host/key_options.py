@@ -1,4 +1,5 @@
-"""The options of a line in authorized_keys: understood one by one, so that adopting a line never widens it.
+"""The options of a line in authorized_keys: the forced command that we write, and other people's options
+understood one by one, so that adopting a line never widens it.
 
 Each is implied by `restrict` (dropped), limits the key (kept), names a program (kept behind the
 gate), or is none of these, and then the line is refused. Source: sshd(8), AUTHORIZED_KEYS FILE

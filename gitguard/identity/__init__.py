@@ -1,1 +1,1 @@
-"""Users, their keys, and the invites that let them enrol."""
+"""What a user's name, a fingerprint and a public key are. Pure."""

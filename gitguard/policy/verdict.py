@@ -20,8 +20,8 @@ class Freshness:
         self.limit_seconds = limit_seconds
 
     def lasts(self, lifetime_seconds: int) -> int:
-        """Seconds for which it still counts under this lifetime, 0 for none: the one
-        place where an age is judged.
+        """Seconds for which it still counts under this lifetime, 0 for none: whether a session
+        counts is asked here alone.
 
         MUST: a verification that lies in the future counts for nothing.
         """

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -15,10 +14,8 @@ from gitguard.config.schema import Settings
 from gitguard.machine.environment import PATH
 from gitguard.message.reasons import Refusal, machine_fault, printable
 from gitguard.repository.spelling import name_of
+from gitguard.store.contract import Reading
 from gitguard.store.rows import Repository
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading
 
 GIT = {"PATH": PATH, "LANG": "C.UTF-8"}
 

@@ -7,8 +7,6 @@ before (`may_administer`) and by the caller.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec import Struct
 
 from gitguard.config.schema import Settings
@@ -16,10 +14,8 @@ from gitguard.config.types import format_duration, seconds_of
 from gitguard.message.reasons import Refusal, printable
 from gitguard.policy.requirement import TOGGLE_OFFERED, TOGGLES
 from gitguard.repository.registry import known
+from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Repository
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Reading, Writing
 
 SHORTEST_SECONDS = 1
 

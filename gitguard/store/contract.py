@@ -13,56 +13,19 @@ MUST:
 Questions are in reading_contract.py, changes in writing_contract.py. A method's own sentence is
 what it promises; tests/contract holds every backend to them. Values come out as the rows of
 rows.py; times are Unix seconds.
+
+At run time these are names alone, for readers and the type checker: they cost a verification nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
-from gitguard.store.chain import Head
-from gitguard.store.reading_contract import Reading
-from gitguard.store.rows import Recorded
-from gitguard.store.writing_contract import Writing
+if TYPE_CHECKING:
+    from gitguard.store.reading_contract import Reading
+    from gitguard.store.store_contract import Store
+    from gitguard.store.writing_contract import Writing
+else:
+    Reading = Writing = Store = Any
 
 __all__ = ["Reading", "Store", "Writing"]
-
-
-class Store(Protocol):
-    """A place where transactions happen.
-
-    `lags`: why the audit head outside could not follow the last change, "" if it did. The change stands all
-    the same. `heard`: is given what a transaction recorded once that is committed, and never what was taken
-    back. It raises nothing: the change stands. `place`: where it is, in words for people; `head`: the newest
-    audit hash outside it.
-    """
-
-    place: str
-    head: Head
-    lags: str
-    heard: Callable[[list[Recorded]], None]
-
-    def reading(self) -> AbstractContextManager[Reading]:
-        """One state of the store, for questions."""
-
-    def writing(self) -> AbstractContextManager[Writing]:
-        """One transaction: committed at the end of the block, taken back by any exception."""
-
-    def integrity(self) -> str:
-        """What the database's own check finds wrong, "" if nothing."""
-
-    def backup(self, target: str) -> None:
-        """Copy the whole store to the file `target` while others use it. Raises Refusal."""
-
-    def renew_head(self) -> None:
-        """Write the newest hash outside the store, whatever stood there. Raises Refusal."""
-
-    def size(self) -> int:
-        """How many bytes it takes."""
-
-    def tidy(self) -> None:
-        """Clear away what killed writers left. Waits for nobody. Raises Refusal."""
-
-    def close(self) -> None:
-        """Let go of files and connections."""

@@ -6,12 +6,9 @@ A URL is what `[store] url` may be: `sqlite:///` and an absolute path.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from gitguard.store import sqlite
-
-if TYPE_CHECKING:
-    from gitguard.store.contract import Store
+from gitguard.store.contract import Store
 
 
 def open_store(url: str, head: str) -> Store:

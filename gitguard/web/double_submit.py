@@ -84,7 +84,7 @@ class DoubleSubmits:
 
 def install(app: Flask) -> None:
     """Look for a repeated form behind the checks of host and form token, before anything is done."""
-    app.extensions["repeats"] = DoubleSubmits()
+    app.extensions["double_submits"] = DoubleSubmits()
     app.before_request(_before)
     app.after_request(_after)
     app.teardown_request(_end)
@@ -106,8 +106,8 @@ def _before() -> Response | None:
     if not any(request.form.get(field) for field in USED_UP):
         not_done()  # nothing is used up, so only what comes while the first is under way is the same
     key = hashlib.sha256(b"".join(b"%d:%s" % (len(part), part) for part in parts)).digest()
-    repeats: DoubleSubmits = current_app.extensions["repeats"]
-    answer, first = repeats.begin(key, browser, time.monotonic())
+    submits: DoubleSubmits = current_app.extensions["double_submits"]
+    answer, first = submits.begin(key, browser, time.monotonic())
     if first:
         g.answer = answer
         return None
@@ -134,10 +134,10 @@ def _end(_: BaseException | None) -> None:
     answer: _Answer | None = g.pop("answer", None)
     if answer is None:
         return
-    repeats: DoubleSubmits = current_app.extensions["repeats"]
+    submits: DoubleSubmits = current_app.extensions["double_submits"]
     if g.get("succeeded", False):
-        repeats.drop_others(answer)
+        submits.drop_others(answer)
     if answer.response is None or g.get("not_done", False) or not g.get("succeeded", False):
         # Who waits for it already gets it; whoever sends it later types again.
-        repeats.drop(answer)
+        submits.drop(answer)
     answer.ready.set()

@@ -1,0 +1,51 @@
+"""The place where transactions happen, as any store keeps it; contract.py has what holds for all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from gitguard.store.chain import Head
+from gitguard.store.reading_contract import Reading
+from gitguard.store.rows import Recorded
+from gitguard.store.writing_contract import Writing
+
+
+class Store(Protocol):
+    """A place where transactions happen.
+
+    `lags`: why the audit head outside could not follow the last change, "" if it did. The change stands all
+    the same. `heard`: is given what a transaction recorded once that is committed, and never what was taken
+    back. It raises nothing: the change stands. `place`: where it is, in words for people; `head`: the newest
+    audit hash outside it.
+    """
+
+    place: str
+    head: Head
+    lags: str
+    heard: Callable[[list[Recorded]], None]
+
+    def reading(self) -> AbstractContextManager[Reading]:
+        """One state of the store, for questions."""
+
+    def writing(self) -> AbstractContextManager[Writing]:
+        """One transaction: committed at the end of the block, taken back by any exception."""
+
+    def integrity(self) -> str:
+        """What the database's own check finds wrong, "" if nothing."""
+
+    def backup(self, target: str) -> None:
+        """Copy the whole store to the file `target` while others use it. Raises Refusal."""
+
+    def renew_head(self) -> None:
+        """Write the newest hash outside the store, whatever stood there. Raises Refusal."""
+
+    def size(self) -> int:
+        """How many bytes it takes."""
+
+    def tidy(self) -> None:
+        """Clear away what killed writers left. Waits for nobody. Raises Refusal."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
