@@ -22,8 +22,10 @@ from gitguard.action import steps
 from gitguard.action.keys import key_row
 from gitguard.config.schema import Settings
 from gitguard.factor import keyring
+from gitguard.factor.code import new_recovery_code
 from gitguard.factor.context import ProofContext
 from gitguard.factor.person import Person
+from gitguard.factor.recovery import put_recovery_codes
 from gitguard.factor.totp import Parameters
 from gitguard.host.key_options import NewKey
 from gitguard.identity.public_key import PublicKey
@@ -130,6 +132,13 @@ class Bench:
         """A code that fits nothing near."""
         near = {self.parameters.code(self.parameters.step(self.now.at) + n) for n in range(-100, 100)}
         return next(f"{n:06d}" for n in range(1_000_000) if f"{n:06d}" not in near).encode()
+
+    def give_recovery_codes(self, user: str = "alice", count: int = 3) -> list[str]:
+        """A set of recovery codes for `user`."""
+        codes = tuple(new_recovery_code() for _ in range(count))
+        with self.desk.store.writing() as tx:
+            put_recovery_codes(self.desk, tx, user, codes)
+        return list(codes)
 
     def later(self, seconds: int) -> Moment:
         """Move this test's clock on, and return the moment."""

@@ -23,7 +23,7 @@ from lab.chromium import PHONE, chromium, press, window
 from lab.page import Page
 from lab.person import Person
 from lab.server import Server
-from tests.web.test_browser import Push, Street
+from tests.web.street import Push, Street
 
 LETTER, PRESS, SCAN, READ = 0.2, 1.2, 4.0, 3.0
 

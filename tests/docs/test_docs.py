@@ -28,7 +28,7 @@ from gitguard.host.install import IDLE_SECONDS, SNIPPET
 from gitguard.host.launcher import example_hook
 from gitguard.host.units import example_units
 from gitguard.verbs import VERBS
-from tests.message.test_words import commands as every_command
+from tests.commands import commands as every_command
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [

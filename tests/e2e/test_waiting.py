@@ -5,91 +5,18 @@ else happens, it ends, and soon.
 from __future__ import annotations
 
 import os
-import re
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gitguard.session import pending
-from lab.person import Person
 from lab.server import Server
+from tests.e2e.waiting import MOST_SECONDS, Push, has_ended, held, member, until
 
 pytestmark = pytest.mark.e2e
-
-MOST_SECONDS = 20
-
-
-@pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server where pushes wait up to 20 seconds."""
-    server = Server(tmp_path_factory.mktemp("patient") / "server")
-    server.install()
-    server.configure(session={"wait": f"{MOST_SECONDS}s"})
-    server.start()
-    server.new_repository("app", "push")
-    yield server
-    server.stop()
-
-
-class Push:
-    """`git push`, typed, with its terminal's words."""
-
-    def __init__(self, server: Server, person: Person, label: str, *options: str) -> None:
-        tree = server.work_tree(person, "app", label)
-        self.server, self.seen = server, tree / "seen"
-        with open(self.seen, "wb") as err:
-            self.process = subprocess.Popen(
-                ["git", "push", "--quiet", "origin", f"HEAD:refs/heads/{label}"],
-                cwd=tree, stderr=err, stdin=subprocess.DEVNULL, env=server.git_env(person, *options), start_new_session=True,
-            )  # fmt: skip
-
-    @property
-    def said(self) -> str:
-        """What it has printed so far."""
-        return self.seen.read_text()
-
-    def number(self) -> str:
-        """The number of the waiting push, as soon as it is shown."""
-        until(lambda: "waiting up to" in self.said or self.process.poll() is not None)
-        found = re.search(r"waiting up to 20 seconds .*push number (\d{4}) continues by itself", self.said)
-        assert found, self.said
-        return found[1]
-
-    def end(self) -> int:
-        """Its exit status."""
-        return self.process.wait(MOST_SECONDS + 10)
-
-
-def until(true: Callable[[], bool], seconds: float = 10) -> None:
-    """Look until it is so; fail after `seconds`."""
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends, "it did not become so"
-        time.sleep(0.02)
-
-
-def has_ended(pid: int) -> bool:
-    """Whether the process has ended; one that nobody has reaped yet has."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-def held(server: Server) -> list[pending.PendingRequest]:
-    """The pushes that wait on `server`."""
-    return pending.held(str(server.home / "state"))
-
-
-def member(server: Server, name: str) -> Person:
-    """Someone enrolled, without a session, whose codes are fresh."""
-    person = server.new_user(name, in_session=False)
-    server.clear_watermark(person)
-    return person
 
 
 def test_verified_elsewhere_it_goes_on(patient: Server) -> None:
@@ -104,6 +31,18 @@ def test_verified_elsewhere_it_goes_on(patient: Server) -> None:
     assert "verified; continuing the push" in push.said
     assert patient.log()[-1]["verdict"] == "allowed"
     assert not held(patient)
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server where pushes wait up to 20 seconds."""
+    server = Server(tmp_path_factory.mktemp("patient") / "server")
+    server.install()
+    server.configure(session={"wait": f"{MOST_SECONDS}s"})
+    server.start()
+    server.new_repository("app", "push")
+    yield server
+    server.stop()
 
 
 def test_only_a_verification_in_scope_lets_it_go_on(patient: Server) -> None:

@@ -22,7 +22,7 @@ import pytest
 from gitguard.action import pruning
 from gitguard.session import pending, refused_reads
 from lab.server import Server
-from tests.e2e.test_waiting import MOST_SECONDS, Push, has_ended, held, member, until
+from tests.e2e.waiting import MOST_SECONDS, Push, has_ended, held, member, until
 
 pytestmark = pytest.mark.e2e
 

@@ -11,7 +11,6 @@ from gitguard.factor.person import Person
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
 from tests.conftest import NOW, Bench
-from tests.factor.test_verification import give_recovery_codes
 
 
 @pytest.fixture
@@ -199,7 +198,7 @@ def test_enrolling_again_needs_the_present_factor(bench: Bench) -> None:
 
 def test_a_recovery_code_is_enough_to_enrol_again(bench: Bench) -> None:
     """The phone is lost: one recovery code leads to a new app."""
-    code = give_recovery_codes(bench)[0]
+    code = bench.give_recovery_codes()[0]
     pending = begin(bench, bench.alice, code.encode())
     assert enrolment.confirm(bench.desk, bench.alice, pending, answer(bench, pending), bench.now).again
 
@@ -250,7 +249,7 @@ def test_a_suspended_user_does_not_finish(bench: Bench, bob: Person) -> None:
 
 def test_new_recovery_codes_need_a_code_and_void_the_old(bench: Bench) -> None:
     """A session alone is not enough."""
-    old = give_recovery_codes(bench)[0]
+    old = bench.give_recovery_codes()[0]
     verify(bench.desk, bench.alice, bench.code(-1), bench.now)
     assert (
         reason(change.replace_recovery_codes, bench.desk, bench.alice, bench.wrong(), bench.now)

@@ -12,7 +12,7 @@ from gitguard.config.schema import SecondFactor, SessionTable
 from gitguard.factor import change
 from gitguard.factor.code import new_recovery_code
 from gitguard.factor.person import Person
-from gitguard.factor.recovery import put_recovery_codes, void_recovery_codes_if_off
+from gitguard.factor.recovery import void_recovery_codes_if_off
 from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import ssh_key
@@ -48,14 +48,6 @@ def events(bench: Bench) -> list[str]:
             f"{r.record['event']}{':' + str(r.record['cause']) if 'cause' in r.record else ''}"
             for r in tx.audit()
         ]
-
-
-def give_recovery_codes(bench: Bench, user: str = "alice", count: int = 3) -> list[str]:
-    """A set of recovery codes for `user`."""
-    codes = tuple(new_recovery_code() for _ in range(count))
-    with bench.desk.store.writing() as tx:
-        put_recovery_codes(bench.desk, tx, user, codes)
-    return list(codes)
 
 
 @pytest.mark.parametrize("offset", [-1, 0, 1])
@@ -120,7 +112,7 @@ def test_fifty_parallel_uses_of_one_code(bench: Bench) -> None:
 
 def test_fifty_parallel_uses_of_one_recovery_code(bench: Bench) -> None:
     """The same for recovery codes."""
-    code = give_recovery_codes(bench)[0].encode()
+    code = bench.give_recovery_codes()[0].encode()
     outcomes = race(bench, [code] * 50)
     assert outcomes.count("verified") == 1
     with bench.desk.store.reading() as tx:
@@ -203,7 +195,7 @@ def test_another_users_recovery_code(bench: Bench) -> None:
         tx.add_user("bob", NOW)
         bench.add_key(tx, bob, 2)
         bench.enrol(tx, "bob")
-    code = give_recovery_codes(bench, "bob")[0].encode()
+    code = bench.give_recovery_codes("bob")[0].encode()
     assert refused(bench, code).reason == "code-rejected"
     done = verify(bench.desk, bob, code, bench.now)
     assert (done.proof.method, done.proof.recovery_codes_left) == ("recovery-code", 2)
@@ -212,7 +204,7 @@ def test_another_users_recovery_code(bench: Bench) -> None:
 
 def test_recovery_codes_switched_off_are_void(bench: Bench) -> None:
     """0 switches them off, and invalidates those issued for good, also if they are switched on again."""
-    code = give_recovery_codes(bench)[0].encode()
+    code = bench.give_recovery_codes()[0].encode()
     before = bench.desk.settings
     bench.set(second_factor=SecondFactor(recovery_codes=0))
     assert refused(bench, code).reason == "not-available"
@@ -368,7 +360,7 @@ def test_a_clock_behind_the_records_judges_nothing_from_a_second_on(bench: Bench
 
 def test_a_burned_recovery_code_is_in_the_trail(bench: Bench) -> None:
     """Who used it, with which key and from where, and how many are left: its owner will want to know."""
-    codes = give_recovery_codes(bench)
+    codes = bench.give_recovery_codes()
     verify(bench.desk, bench.alice, codes[0].encode(), bench.now)
     with bench.desk.store.reading() as tx:
         record = next(r.record for r in tx.audit() if r.record["event"] == "recovery-code-burned")

@@ -9,10 +9,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
-
 from gitguard.__main__ import root
 from gitguard.web.texts import Texts
+from tests.commands import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_SUMMARY = 45
@@ -32,17 +31,6 @@ RETIRED = {
 }
 # Codes, not sentences: they stand in JSON, logs or SQL, or name something of another program's.
 CODES = {"run out", "; or: |, or: | or: https?:"}
-
-
-def commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
-    """Every command that help lists, with what is typed for it."""
-    yield path, command
-    if isinstance(command, click.Group):
-        context = click.Context(command, info_name=path)
-        for name in command.list_commands(context):
-            child = command.get_command(context, name)
-            if child is not None and not child.hidden:
-                yield from commands(child, f"{path} {name}")
 
 
 def test_no_summary_is_cut_off() -> None:

@@ -31,7 +31,6 @@ from gitguard.store.gate_query import GateQuery
 from gitguard.store.rows import Repository
 from lab.server import Direct
 from tests.conftest import Bench
-from tests.factor.test_verification import give_recovery_codes
 
 SOAK = "GITGUARD_SOAK" in os.environ
 TRIALS = 1000 if SOAK else 120
@@ -134,7 +133,7 @@ def verify_anew(bench: Bench, typed: bytes, moment: Moment) -> None:
 def test_kills_under_load(bench: Bench, load: None) -> None:
     """Right codes, recovery codes and wrong codes in turn; each killed somewhere between nothing and done."""
     instants = Instants(20260101)
-    codes = give_recovery_codes(bench, count=TRIALS // 3 + 5)
+    codes = bench.give_recovery_codes(count=TRIALS // 3 + 5)
     for trial in range(TRIALS):
         moment = Moment(bench.now.at + 400 * (trial + 1), "boot", 1000 + 400 * trial)
         step = moment.at // 30

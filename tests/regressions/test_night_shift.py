@@ -23,7 +23,7 @@ from gitguard.store import chain
 from gitguard.store.sqlite import SqliteStore, create
 from lab.meddling import meddle, rows
 from lab.server import Direct, Person, enroll, run
-from tests.cli.test_operations import doctor
+from tests.cli.asking_doctor import doctor
 
 pytestmark = pytest.mark.e2e
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from lab.page import Browser, Page, sign_in
-from lab.server import Direct, Person
+from lab.server import Direct, Person, Server
+from tests.web.street import MOST_SECONDS, Street
 
 
 @dataclass
@@ -44,6 +46,17 @@ class Hall:
     def link(self, person: Person) -> str:
         """What `2fa web` prints."""
         return self.server.ssh(person, "2fa web", status=0).out.strip()
+
+    def setting_up(self) -> tuple[Guest, str]:
+        """Someone at the last form of the set-up, and the secret that they were shown."""
+        person = self.server.add_user(self.name())
+        browser = Browser(self.page)
+        sign_in(browser, self.link(person))
+        browser.get("/set-up")
+        browser.post("/set-up/begin", {"given": person.invite})
+        found = re.search(r"secret=([A-Z2-7]+)", browser.send("/set-up/kept").body)
+        assert found
+        return Guest(person, browser), found[1]
 
     def verified(self, person: Person | None = None) -> Guest:
         """A browser in which a factor was proved just now."""
@@ -93,3 +106,18 @@ def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
 def own_hall(tmp_path: Path) -> Iterator[Hall]:
     """One of the test's own, to break or configure as it likes."""
     yield from opened(tmp_path / "server")
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
+    """One for this file; pushes wait."""
+    server = Server(tmp_path_factory.mktemp("street") / "server")
+    server.install()
+    server.configure(session={"wait": f"{MOST_SECONDS}s"})
+    server.start()
+    server.new_repository("team/app", "push")
+    page = Page(server)
+    page.start()
+    yield Street(server, page)
+    page.stop()
+    server.stop()

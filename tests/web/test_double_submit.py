@@ -20,7 +20,7 @@ from gitguard.web.double_submit import KEPT_SECONDS, MOST_OF_BROWSER, DoubleSubm
 from gitguard.web.enrolments import MOST, MOST_OF_OWNER, BrowserEnrolment, PendingEnrolments
 from lab.page import Answer, Browser, sign_in
 from lab.server import step
-from tests.web.conftest import Guest, Hall
+from tests.web.conftest import Hall
 
 
 def twice(guest_browser: Browser, hall: Hall, path: str, form: dict[str, str]) -> list[Answer]:
@@ -47,23 +47,11 @@ def failures(hall: Hall, name: str) -> int:
         return len(tx.failures(name, 0))
 
 
-def setting_up(hall: Hall) -> tuple[Guest, str]:
-    """Someone at the last form of the set-up, and the secret that they were shown."""
-    person = hall.server.add_user(hall.name())
-    browser = Browser(hall.page)
-    sign_in(browser, hall.link(person))
-    browser.get("/set-up")
-    browser.post("/set-up/begin", {"given": person.invite})
-    found = re.search(r"secret=([A-Z2-7]+)", browser.send("/set-up/kept").body)
-    assert found
-    return Guest(person, browser), found[1]
-
-
 def test_a_double_click_on_the_last_form_of_the_set_up(hall: Hall) -> None:
     """Both answers say that it is done: the browser shows the second, and nobody deletes
     a good entry from their app.
     """
-    guest, secret = setting_up(hall)
+    guest, secret = hall.setting_up()
     answers = twice(guest.browser, hall, "/set-up/confirm", {"code": pyotp.TOTP(secret).now()})
     assert [answer.status for answer in answers] == [303, 303]
     assert answers[0].headers["location"] == answers[1].headers["location"]
@@ -179,7 +167,7 @@ def test_numbers_are_looked_at_behind_the_code(hall: Hall) -> None:
     """ATTACK: anyone who has the key alone tries numbers in the set-up. EXPECTED: without a
     code every number is the same.
     """
-    guest, secret = setting_up(hall)
+    guest, secret = hall.setting_up()
     path = hall.refused(guest.person, host="203.0.113.9")
     number = hall.number(guest.person, host="203.0.113.9")
     browser = Browser(hall.page)

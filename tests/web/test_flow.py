@@ -12,10 +12,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from lab.chromium import PHONE, barriers, chromium, press, window
-from tests.web.test_browser import Push, Street, street
+from tests.web.street import Push, Street
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-__all__ = ["street"]  # the fixture
 
 
 @pytest.fixture(scope="module")

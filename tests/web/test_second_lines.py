@@ -19,7 +19,6 @@ from gitguard.web.results import Results
 from lab.meddling import written_by_another
 from lab.page import Browser, sign_in
 from tests.web.conftest import Hall
-from tests.web.test_double_submit import setting_up
 
 
 def marked(body: str) -> set[str]:
@@ -35,7 +34,7 @@ def test_the_set_up_marks_the_field_that_was_wrong(hall: Hall) -> None:
     """A wrong code marks the code; behind a right code a wrong number marks the
     number. A screen reader goes there.
     """
-    guest, _ = setting_up(hall)
+    guest, _ = hall.setting_up()
     path = hall.refused(guest.person, host="203.0.113.9")
     number = hall.number(guest.person, host="203.0.113.9")
     browser = Browser(hall.page)
