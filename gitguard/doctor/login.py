@@ -108,7 +108,7 @@ def _judged(
     if inside.returncode == 255:
         why = f"; what may say why: {', '.join(suspects[:3])}" if suspects else ""
         yield gap("login", f"a gated key does not get in: {said}{why}", _look_at(suspects))
-    elif not re.search(r"gitguard: .*\[(user-unknown|key-unknown|unknown-user|unknown-key)\]", said):
+    elif not re.search(r"gitguard: .*\[user-unknown\]", said):
         yield gap(
             "login",
             f"someone who logs in does not meet the gate, or meets something before it: {said or 'nothing was said'}",

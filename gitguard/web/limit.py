@@ -1,4 +1,4 @@
-"""How often an address may try to sign in. In memory: one process serves the page."""
+"""How often a network may try to sign in. In memory: one process serves the page."""
 
 from __future__ import annotations
 

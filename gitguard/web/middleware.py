@@ -78,22 +78,19 @@ def _check_origin(settings: Settings) -> None:
     # Under no-referrer a form of our own says `null`; then Sec-Fetch-Site speaks. Browsers before 2023 do not
     # send it: then the token in the form does, which is looked at in either case.
     scheme, _, there = request.headers.get("Origin", ours).lower().partition("://")
-    installation = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if f"{scheme}://{_plain(there, scheme)}" not in (ours, "null://") or installation not in (
-        "same-origin",
-        "none",
-    ):
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    is_ours = f"{scheme}://{_plain(there, scheme)}" in (ours, "null://")
+    if not is_ours or site not in ("same-origin", "none"):
         raise Forbidden
 
 
 def _after(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers[name] = value
-    if request.endpoint == "logo.logo" and response.status_code == 200:
-        pass
-    elif request.endpoint != "static":
+    has_logo = request.endpoint == "logo.logo" and response.status_code == 200  # which says itself how long
+    if request.endpoint != "static" and not has_logo:
         response.headers["Cache-Control"] = "no-store"
-    elif "v" in request.args:  # its address changes with what is in it
+    elif request.endpoint == "static" and "v" in request.args:  # its address changes with what is in it
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
     response.headers.pop("Server", None)
     response.vary.add("Cookie")
