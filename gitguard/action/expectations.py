@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -65,6 +66,7 @@ def read_expectations(data: bytes, path: str) -> list[Expected]:
 
 
 def _row(entry: dict[str, object], line: int) -> tuple[Expected, list[str]]:
+    """One table of the file as a row, and what is wrong with it."""
     wrong = [
         f"unknown key {readable(name, 60)!r}" + nearest(name, [*ASKED, *WANTED])
         for name in entry
@@ -72,34 +74,45 @@ def _row(entry: dict[str, object], line: int) -> tuple[Expected, list[str]]:
     ]
     words = {name: _text(value) for name, value in entry.items()}
     wrong += [f"{name} is missing" for name in ("user", "repository") if not words.get(name)]
+    wrong += _asked_faults(words)
+    wrong += _wanted_faults(words)
+    asked = {name: words[name] for name in ASKED if name in words}
+    return Expected(line, asked, {name: words[name] or None for name in WANTED if name in words}), wrong
+
+
+def _asked_faults(words: dict[str, str]) -> Iterator[str]:
+    """What is wrong with the question. The repository's name is put in its plain form."""
     operation = words.get("operation", "push")
     if operation not in ("read", "push"):
-        wrong.append(f"operation {operation!r} is not read or push" + nearest(operation, ["read", "push"]))
+        yield f"operation {operation!r} is not read or push" + nearest(operation, ["read", "push"])
     if "ref" in words and operation != "push":
-        wrong.append("ref belongs to a push")
+        yield "ref belongs to a push"
     if words.get("from") and network_of(words["from"]) is None:
-        wrong.append(f"from {words['from']!r} is not an IP address")
-    verdict = words.get("verdict")
-    if verdict is not None and verdict not in VERDICTS:
-        wrong.append(
-            f"verdict {verdict!r} is not one of {', '.join(VERDICTS)}" + nearest(verdict, list(VERDICTS))
-        )
+        yield f"from {words['from']!r} is not an IP address"
     if words.get("repository"):
         try:
             words["repository"] = name_of(words["repository"], ())[0]
         except Refusal:
-            wrong.append(f"repository {words['repository']!r} cannot be a repository's name")
-    if not any(name in words for name in WANTED):
-        wrong.append("nothing is expected: give verdict, lifetime or rule")
-    wanted: dict[str, str | None] = {name: words[name] or None for name in WANTED if name in words}
-    try:
-        if wanted.get("lifetime"):
-            wanted["lifetime"] = format_duration(seconds_of(str(wanted["lifetime"])))
-        if "at" in words:
+            yield f"repository {words['repository']!r} cannot be a repository's name"
+    if "at" in words:
+        try:
             _moment(words["at"])
-    except ValueError as error:
-        wrong.append(str(error))
-    return Expected(line, {name: words[name] for name in ASKED if name in words}, wanted), wrong
+        except ValueError as error:
+            yield str(error)
+
+
+def _wanted_faults(words: dict[str, str]) -> Iterator[str]:
+    """What is wrong with the expected answer. The lifetime is put in its plain form."""
+    if not any(name in words for name in WANTED):
+        yield "nothing is expected: give verdict, lifetime or rule"
+    verdict = words.get("verdict")
+    if verdict is not None and verdict not in VERDICTS:
+        yield f"verdict {verdict!r} is not one of {', '.join(VERDICTS)}" + nearest(verdict, list(VERDICTS))
+    if words.get("lifetime"):
+        try:
+            words["lifetime"] = format_duration(seconds_of(words["lifetime"]))
+        except ValueError as error:
+            yield str(error)
 
 
 def _text(value: object) -> str:

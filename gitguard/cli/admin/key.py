@@ -257,35 +257,41 @@ def list_(context: AdminContext, user: str | None, as_json: bool, as_map: bool) 
     foreign = [] if user else action.foreign(context.installation)
     if as_map:
         _say_map(context, foreign)
-        return
-    if as_json:
-        rows: list[dict[str, object]] = [
-            {
-                "key": k.fingerprint,
-                "user": k.user,
-                "type": k.type,
-                "comment": k.comment,
-                "gated": True,
-                "added_at": k.added_at,
-                "limits": k.limits,
-                "verify_required": k.verify_required,
-                "behind": list(k.behind),
-            }
-            for k in keys
-        ]
-        rows += [
-            {
-                "key": line.fingerprint,
-                "user": None,
-                "type": line.type,
-                "comment": line.comment,
-                "gated": False,
-                "added_at": None,
-            }
-            for line in foreign
-        ]
-        say_json(rows)
-        return
+    elif as_json:
+        say_json(_as_json(keys, foreign))
+    else:
+        _say_keys(keys, foreign)
+
+
+def _as_json(keys: list[Key], foreign: list[ForeignLine]) -> list[dict[str, object]]:
+    gated: list[dict[str, object]] = [
+        {
+            "key": k.fingerprint,
+            "user": k.user,
+            "type": k.type,
+            "comment": k.comment,
+            "gated": True,
+            "added_at": k.added_at,
+            "limits": k.limits,
+            "verify_required": k.verify_required,
+            "behind": list(k.behind),
+        }
+        for k in keys
+    ]
+    return gated + [
+        {
+            "key": line.fingerprint,
+            "user": None,
+            "type": line.type,
+            "comment": line.comment,
+            "gated": False,
+            "added_at": None,
+        }
+        for line in foreign
+    ]
+
+
+def _say_keys(keys: list[Key], foreign: list[ForeignLine]) -> None:
     table = [
         (
             k.fingerprint,

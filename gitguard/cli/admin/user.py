@@ -9,7 +9,7 @@ from msgspec import to_builtins
 
 from gitguard.action import steps, users
 from gitguard.action.roster import entry_of, roster
-from gitguard.action.users import Changed
+from gitguard.action.users import Changed, Emergency
 from gitguard.answer.log_reader import fold
 from gitguard.cli.admin import options
 from gitguard.cli.admin.context import AdminContext, as_admin, check_reason, open_admin_context
@@ -23,7 +23,8 @@ from gitguard.config.types import seconds_of
 from gitguard.host.key_options import NewKey
 from gitguard.message.moments import clock, until
 from gitguard.message.reasons import Refusal, readable
-from gitguard.session.moment import now
+from gitguard.session.moment import Moment, now
+from gitguard.store.rows import Key, Session
 
 
 @click.group(cls=Group)
@@ -155,22 +156,30 @@ def show(context: AdminContext, name: str, as_json: bool) -> None:
     click.echo(
         f"{entry.name}: {entry.state}, {'enrolled' if about.enrolled else 'not enrolled'}, always {'on' if entry.always else 'off'}"
     )
-    for key in keys:
-        kept = ", ".join(
-            part for part in (key.limits, "verify-required" if key.verify_required else "") if part
-        )
-        click.echo(f"  key {key.fingerprint} {readable(key.comment)}" + (f" ({kept})" if kept else ""))
-    for session in sessions:
-        left = session.freshness(moment).lasts(context.settings.session.lifetime)
-        state = f"until {until(moment.at + left, moment.at)}" if left > 0 else "expired"
-        click.echo(
-            f"  session {session.id} {session.scope} {session.credential} {session.network} {session.method}: {state}"
-        )
+    _say_keys_of(keys)
+    _say_sessions_of(sessions, context.settings.session.lifetime, moment)
     if about.invite_expires_at is not None:
         click.echo(f"  an invite is open until {clock(about.invite_expires_at, moment.at)}")
     click.echo(
         f"  {number(about.recovery_codes_left, 'recovery code')} left; " + _wrong_codes(failures, unanswered)
     )
+
+
+def _say_keys_of(keys: list[Key]) -> None:
+    for key in keys:
+        kept = ", ".join(
+            part for part in (key.limits, "verify-required" if key.verify_required else "") if part
+        )
+        click.echo(f"  key {key.fingerprint} {readable(key.comment)}" + (f" ({kept})" if kept else ""))
+
+
+def _say_sessions_of(sessions: list[Session], lifetime: int, moment: Moment) -> None:
+    for session in sessions:
+        left = session.freshness(moment).lasts(lifetime)
+        state = f"until {until(moment.at + left, moment.at)}" if left > 0 else "expired"
+        click.echo(
+            f"  session {session.id} {session.scope} {session.credential} {session.network} {session.method}: {state}"
+        )
 
 
 def _wrong_codes(failures: int, unanswered: int) -> str:
@@ -229,8 +238,13 @@ def emergency(ctx: click.Context, name: str, reason: str, as_json: bool) -> None
                 "unread": what.unread,
             }
         )
-        check_effects(what.done.effects, f"{name} is suspended")
-        return
+    else:
+        _say_emergency(name, what, moment.at)
+    check_effects(what.done.effects, f"{name} is suspended")
+
+
+def _say_emergency(name: str, what: Emergency, at: int) -> None:
+    """What ended, the last day's reads and pushes, and what to type next."""
     click.echo(
         f"{name} is {'now' if what.done.changed else 'already'} suspended; {number(what.sessions, 'session')} ended"
     )
@@ -241,8 +255,8 @@ def emergency(ctx: click.Context, name: str, reason: str, as_json: bool) -> None
         click.echo("nothing was read or pushed by them within a day")
     for group in fold(what.entries):
         entry, times = group.last, f"  x{group.count}" if group.count > 1 else ""
-        at = entry.get("at")
-        when = clock(at, moment.at) if isinstance(at, int) else "?"
+        then = entry.get("at")
+        when = clock(then, at) if isinstance(then, int) else "?"
         words = (
             entry.get("operation") or "command",
             entry.get("repository") or "-",
@@ -255,7 +269,6 @@ def emergency(ctx: click.Context, name: str, reason: str, as_json: bool) -> None
         f"and gitguard admin user resume {name}",
         err=True,
     )
-    check_effects(what.done.effects, f"{name} is suspended")
 
 
 @user.command()
