@@ -93,7 +93,7 @@ def _decide(decision: Decision, command: "Command | Refusal", config: Config, st
         if decision.updates and decision.directory and config.policy.rules.has_refs:
             from gitguard.repository.refs import moved_by
 
-            decision.updates = moved_by(decision.updates, decision.directory, config.git_configs)
+            decision.updates = moved_by(decision.updates, decision.directory, config.git_configs, config.home)
     judge(decision, config, store)
     _check_other_forms(decision, command, store)
 

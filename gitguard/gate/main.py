@@ -15,7 +15,7 @@ from gitguard.config.load import last_known, load
 from gitguard.decision.command import read_command, verb_of
 from gitguard.decision.decide import check_identity, decide
 from gitguard.decision.decision import Decision
-from gitguard.gate.edge import request_of
+from gitguard.decision.edge import request_of
 from gitguard.machine.environment import EARLY_SOURCES, early_variable
 from gitguard.message.reasons import Refusal, refusal_of
 from gitguard.session.moment import now

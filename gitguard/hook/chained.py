@@ -8,9 +8,9 @@ kept and how it is judged: gitguard/repository/chained_hooks.py.
 import _signal  # type: ignore[import-not-found]
 import posix
 
-from gitguard.hook.running import NAME, mark
 from gitguard.message.reasons import Refusal
 from gitguard.repository.chained_hooks import others_fault, to_run
+from gitguard.repository.running_hook import NAME, mark
 from gitguard.session.grant import ENVIRONMENT_NAME
 
 _ENOEXEC = 8
@@ -29,7 +29,7 @@ def run_others(directory: str, data: bytes, environ: "dict[bytes, bytes]", uid: 
     if not paths:
         return 0, ""
     environment = {name: value for name, value in environ.items() if name != ENVIRONMENT_NAME.encode()}
-    environment[NAME] = mark(directory, data)
+    environment[NAME] = mark(environ, directory, data)
     for path in paths:
         if status := _run(path, data, environment):
             return status, path

@@ -13,23 +13,12 @@ from gitguard.config.compiled import Config
 from gitguard.config.load import last_known, load
 from gitguard.decision.decision import Decision
 from gitguard.decision.push import Push, decide_push, of_push
-from gitguard.decision.request import Request
-from gitguard.hook.running import is_running
-from gitguard.hook.updates import LONGEST_INPUT, parse_updates
-from gitguard.machine.process import is_ancestor, receive_packs_above
+from gitguard.decision.received import no_push, received
+from gitguard.decision.updates import LONGEST_INPUT
 from gitguard.message.reasons import Refusal, refusal_of
 from gitguard.policy import ref_names as _  # noqa: F401 - situation.py asks for it where refs are known
-from gitguard.repository.refs import moved_by
-from gitguard.session.credential import NONE, credential_of
-from gitguard.session.grant import (
-    BREAK_GLASS,
-    ENVIRONMENT_NAME,
-    LONGEST_SECONDS,
-    PUSH,
-    Grant,
-    read_key,
-    unseal,
-)
+from gitguard.repository.running_hook import is_running
+from gitguard.session.grant import BREAK_GLASS, PUSH
 from gitguard.session.moment import Moment, now
 from gitguard.store.gate_query import GateQuery
 
@@ -38,30 +27,21 @@ def main(config_path: str, compiled: str, hook: str) -> int:
     """Check one push; 0 lets it in, any other status refuses all of its refs."""
     moment = now()
     environ = posix.environ
-    sealed = environ.get(ENVIRONMENT_NAME.encode(), b"").decode("utf-8", "surrogateescape")
-    decision = of_push(Request(user="", credential=NONE, address="", line=None, moment=moment), "")
+    decision = of_push(no_push(moment), "")
     config, store, id_ = None, None, new_id()
     try:
         data = _input()
         config = load(config_path, compiled, hook)
         posix.chdir(environ.get(b"GIT_DIR", b"."))
         directory = posix.getcwd()
-        if is_running(environ, directory, data):
+        if is_running(environ, directory, data, posix.getppid()):
             return 0  # another hook of the repository started us again; the push was judged already
-        grant, no_grant = _grant(sealed, config, directory, moment)
-        request = decision.request
+        decision = of_push(no_push(moment), directory)
+        request, push = received(data, environ, directory, config, moment, posix.getppid())
+        grant = push.grant
         if grant is not None:
-            request, id_ = _request(grant, moment), grant.decision
+            id_ = grant.decision
         decision = of_push(request, directory)
-        updates, fault = _updates(data, directory, config)
-        push = Push(
-            directory=directory,
-            updates=updates,
-            fault=fault,
-            grant=grant,
-            no_grant=no_grant,
-            began=_upload_began(moment),
-        )
         store = GateQuery(config.store)
         decision = decide_push(request, push, config, store)
         if decision.refusal is not None and config.wait_seconds and grant is not None and grant.kind == PUSH:
@@ -134,78 +114,12 @@ def _begins_soon(config: Config, moment: Moment) -> bool:
     return config.policy.rules.last_since > moment.at
 
 
-def _updates(
-    data: bytes, directory: str, config: Config
-) -> "tuple[tuple[tuple[str, str, str], ...], Refusal | None]":
-    """What is to change, or why that cannot be read, which is told only after what policy says."""
-    try:
-        updates = parse_updates(data)
-        matters = config.policy.rules.has_refs
-        return (moved_by(updates, directory, config.git_configs) if matters else updates), None
-    except Refusal as refusal:
-        return (), refusal
-
-
-def _request(grant: Grant, moment: Moment) -> Request:
-    """Who pushes, as log and policy see them; maintenance is nobody's push, and logs the admin's name."""
-    if grant.kind == BREAK_GLASS:
-        return Request(
-            user="!break-glass", credential=credential_of(grant.user), address="", line=None, moment=moment
-        )
-    return Request(
-        user=grant.user, credential=grant.credential, address=grant.address, line=None, moment=moment
-    )
-
-
 def _log(decision: Decision, config: Config, id_: str) -> None:
     """The other hook has spoken to the person already, so only the log hears of it here."""
     try:  # noqa: SIM105 - contextlib is too heavy here
         append(config, line_of(decision, id_))
     except Refusal:
         pass  # it is refused all the same
-
-
-def _upload_began(moment: Moment) -> int:
-    """When this push began to send (Unix seconds): the oldest thing in its
-    quarantine; now, where it sent nothing.
-
-    receive-pack makes the quarantine when it has read what is to change, and index-pack writes below it from
-    then on; no client can set a time there. Source: git's builtin/receive-pack.c unpack, tmp-objdir.c.
-    """
-    quarantine = posix.environ.get(b"GIT_QUARANTINE_PATH")
-    if not quarantine:
-        return moment.at
-    began = posix.stat(quarantine).st_mtime
-    for entry in posix.scandir(quarantine):
-        began = min(began, entry.stat(follow_symlinks=False).st_mtime)
-        if entry.is_dir(follow_symlinks=False):
-            for inside in posix.scandir(entry.path):
-                began = min(began, inside.stat(follow_symlinks=False).st_mtime)
-    return min(int(began), moment.at)
-
-
-def _grant(sealed: str, config: Config, directory: str, moment: Moment) -> "tuple[Grant | None, str]":
-    """(the grant of this very push, "") or (None, why there is none).
-
-    A later hook that pushes elsewhere inherits a grant that is not for it: that counts as none.
-    """
-    if not sealed:
-        return None, "no grant"
-    try:
-        grant = unseal(sealed, read_key(config.grant_key, config.uid))
-    except (OSError, ValueError) as error:
-        return None, f"the grant cannot be read: {error}"
-    if grant.directory not in ("", directory):
-        return None, f"the grant is for {grant.directory}"
-    alone = grant.kind == PUSH and not grant.directory
-    if alone and receive_packs_above(posix.getppid()) > 1:
-        # Behind a program the gate knew no directory; the grant is for the first push of its process alone.
-        return None, "the grant is for the push around this one"
-    if not -LONGEST_SECONDS < moment.at - grant.at < LONGEST_SECONDS:
-        return None, "the grant is too old"
-    if not is_ancestor(grant.pid, grant.started, posix.getppid()):
-        return None, "the grant is another process's"
-    return grant, ""
 
 
 def _input() -> bytes:

@@ -148,7 +148,7 @@ def moved_by_hook(directory: str) -> tuple[str, ...]:
     """The beginnings of refs that the repository's proc-receive hook gets, which may move any ref then."""
     home = os.path.expanduser("~")
     configs = ("/etc/gitconfig", f"{home}/.gitconfig", f"{home}/.config/git/config")
-    return refs_of_proc_receive(directory, configs)
+    return refs_of_proc_receive(directory, configs, home)
 
 
 def _hook_obstacle(directory: str, uid: int, mended: tuple[str, ...]) -> Obstacle | None:

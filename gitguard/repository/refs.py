@@ -20,15 +20,15 @@ _MOST_LINKS = 5  # as Git follows them
 
 
 def moved_by(
-    updates: "tuple[tuple[str, str, str], ...]", directory: str, git_configs: "tuple[str, ...]"
+    updates: "tuple[tuple[str, str, str], ...]", directory: str, git_configs: "tuple[str, ...]", home: str
 ) -> "tuple[tuple[str, str, str], ...]":
     """`updates`, with all that they move beside what they name. `git_configs`: the files of
-    system and account that Git reads.
+    system and account that Git reads; `home`: where the account's lie.
 
     Raises Refusal("malformed-command") for a name that leads elsewhere, cannot be read or does not end.
     """
     found = with_tags(with_targets(updates, directory), directory)
-    taken = refs_of_proc_receive(directory, git_configs)
+    taken = refs_of_proc_receive(directory, git_configs, home)
     unreadable = stored_otherwise(directory)
     for old, new, ref in updates:
         if unreadable or any(ref == one or ref.startswith(one + "/") for one in taken):
@@ -45,7 +45,7 @@ def stored_otherwise(directory: str) -> bool:
     return True
 
 
-def refs_of_proc_receive(directory: str, git_configs: "tuple[str, ...]") -> "tuple[str, ...]":
+def refs_of_proc_receive(directory: str, git_configs: "tuple[str, ...]", home: str) -> "tuple[str, ...]":
     """Beginnings of refs that a proc-receive hook is given instead of being moved: it moves what it likes.
 
     The letters before a colon (which kinds of update) and what is taken out again by `!` make it
@@ -54,11 +54,7 @@ def refs_of_proc_receive(directory: str, git_configs: "tuple[str, ...]") -> "tup
     """
     if not may_name(files_of(directory, git_configs), PROC_RECEIVE):
         return ()
-    plain = {
-        "PATH": PATH,
-        "HOME": posix.environ.get(b"HOME", b"/").decode("utf-8", "surrogateescape"),
-        "LANG": "C.UTF-8",
-    }
+    plain = {"PATH": PATH, "HOME": home, "LANG": "C.UTF-8"}
     values = values_of(directory, PROC_RECEIVE, plain)
     if values is None:
         return ("refs",)

@@ -14,9 +14,9 @@ from gitguard.config.load import load
 from gitguard.decision.command import parse, quote, read_command
 from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision
+from gitguard.decision.edge import request_of
 from gitguard.decision.request import Request
 from gitguard.decision.wire import LONGEST_BYTES, pack, unpack
-from gitguard.gate.edge import request_of
 from gitguard.host.places import places_of
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import ssh_key

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gitguard.hook.updates import parse_updates
+from gitguard.decision.updates import parse_updates
 from gitguard.machine.process import parent_and_start
 from gitguard.message.reasons import Refusal
 from gitguard.repository.refs import with_targets

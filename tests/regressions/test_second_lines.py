@@ -24,11 +24,11 @@ from gitguard.client import prompt_lock, ssh_wrapper
 from gitguard.client.remote import Server as Remote
 from gitguard.client.remote import SshCommand, ssh_command
 from gitguard.config.load import load
+from gitguard.decision import received
 from gitguard.factor.attempt import TypedCode
 from gitguard.factor.change import require_enrolled
 from gitguard.factor.person import Person
 from gitguard.factor.proof import prove
-from gitguard.hook import main as hook
 from gitguard.host.connections import LOOK
 from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
@@ -93,10 +93,10 @@ def test_a_grant_counts_for_less_than_a_day(age: int, counts: bool, monkeypatch:
         started=1,
         decision="d",
     )
-    monkeypatch.setattr(hook, "read_key", lambda *_: b"k" * 32)
-    monkeypatch.setattr(hook, "is_ancestor", lambda *_: True)
+    monkeypatch.setattr(received, "read_key", lambda *_: b"k" * 32)
+    monkeypatch.setattr(received, "is_ancestor", lambda *_: True)
     config = SimpleNamespace(grant_key="", uid=0)
-    found, why = hook._grant(seal(grant, b"k" * 32), config, "/r.git", Moment(NOW))  # type: ignore[arg-type]
+    found, why = received._grant(seal(grant, b"k" * 32), config, "/r.git", Moment(NOW), 1)  # type: ignore[arg-type]
     assert (found is not None, why) == (counts, "" if counts else "the grant is too old")
 
 

@@ -1,4 +1,4 @@
-"""Where the gate meets the world: environment and argv become one value, here and nowhere else.
+"""Where sshd's word comes in: argv and environment become one value, here and nowhere else.
 
 MUST: nothing that a client can set is identity. User and key come from argv, which sshd takes from the
 key line; the environment gives the command, the client's address as sshd wrote it, and Git's protocol.
@@ -11,12 +11,14 @@ from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 
 
-def request_of(argv: "list[str]", environ: "dict[str, str]", moment: Moment) -> Request:
+def request_of(
+    argv: "list[str]", environ: "dict[str, str]", moment: Moment, process: "int | str" = "self"
+) -> Request:
     """The request that sshd started us for. What is missing stays empty, and is refused later by name.
 
     `argv` is the key line's arguments: `--user NAME --key FINGERPRINT [--verify-required] [--
     PROGRAM ARG...]`. Whoever writes `--verify-required` into a line's command writes the option of
-    that name into the same line.
+    that name into the same line. `process` is the gate's own.
     """
     connection = environ.get("SSH_CONNECTION", "")
     user = key = ""
@@ -39,7 +41,7 @@ def request_of(argv: "list[str]", environ: "dict[str, str]", moment: Moment) -> 
         downstream=downstream,
         connection=connection,
         protocol=_protocol(environ.get("GIT_PROTOCOL", "")),
-        login_age=seconds_since_login("self", moment.boot_seconds) if verified else None,
+        login_age=seconds_since_login(process, moment.boot_seconds) if verified else None,
     )
 
 
