@@ -24,9 +24,13 @@ ARCHIVED = "audit-archived"  # older records were moved out: `steps` says up to 
 _HIGHEST = 1 << 62  # records; a store counts no further
 
 
+# One for all of them: to make one takes as long as to use it.
+_text = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+
+
 def text_of(record: dict[str, object]) -> str:
     """`record` as the chain hashes it: JSON, sorted keys, ASCII."""
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _text(record)
 
 
 def link(previous: bytes, seq: int, text: str) -> bytes:
