@@ -6,6 +6,7 @@ must not disagree about one string. Plain dialect: the gate loads this file.
 
 import posix
 
+from gitguard.answer.access_log import append, line_of
 from gitguard.config.compiled import Config
 from gitguard.decision.command import quote
 from gitguard.decision.decision import Decision
@@ -16,8 +17,34 @@ from gitguard.repository.git_config import HOOKS_PATH, files_of, may_name, value
 from gitguard.session.grant import ENVIRONMENT_NAME, PUSH, Grant, read_key, seal
 
 
-def program(decision: Decision, config: Config, id_: str) -> "tuple[str, list[str], dict[str, str]]":
-    """(file, argv, environment) to become. Raises Refusal if it cannot be prepared."""
+def program(
+    decision: Decision, config: Config, id_: str, process: int
+) -> "tuple[str, list[str], dict[str, str]]":
+    """(file, argv, environment) that `process` is to become. Raises Refusal if it cannot be
+    prepared, or was not allowed.
+    """
+    verdict = decision.verdict
+    if verdict is None or not verdict.allowed:
+        raise Refusal("internal-error", "allowed without a verdict")
+    file, argv, environment = _program(decision, config, id_, process)
+    if not posix.access(file, posix.X_OK):
+        raise Refusal("internal-error", f"{file} cannot be run")
+    return file, argv, environment
+
+
+def log_allowed(decision: Decision, config: Config, id_: str) -> None:
+    """The one line of what is allowed. Raises Refusal where that must not pass without it."""
+    try:
+        append(config, line_of(decision, id_))
+    except Refusal:
+        # What requires no proof may continue unlogged; what does must be explainable afterwards.
+        if decision.requirement.required:
+            raise
+
+
+def _program(
+    decision: Decision, config: Config, id_: str, process: int
+) -> "tuple[str, list[str], dict[str, str]]":
     request, command = decision.request, decision.command
     if command is None:
         raise Refusal("internal-error", "no command to run")
@@ -36,12 +63,12 @@ def program(decision: Decision, config: Config, id_: str) -> "tuple[str, list[st
         "GITGUARD_DIRECTORY": decision.directory,
         "GITGUARD_OPERATION": decision.operation,
         "GITGUARD_STATE": config.state,
-        "GITGUARD_PID": str(posix.getpid()),
+        "GITGUARD_PID": str(process),
     }
     if request.protocol:
         environment["GIT_PROTOCOL"] = request.protocol
     if command.verb == "git-receive-pack":
-        environment[ENVIRONMENT_NAME] = _grant(decision, config, id_)
+        environment[ENVIRONMENT_NAME] = _grant(decision, config, id_, process)
         plain = {name: environment[name] for name in ("PATH", "HOME", "USER", "LANG")}
         directory = decision.directory
         # The files hardly ever name it; whatever goes wrong counts as if they did.
@@ -70,8 +97,8 @@ def program(decision: Decision, config: Config, id_: str) -> "tuple[str, list[st
     return config.git_shell, ["git-shell", "-c", line], environment
 
 
-def _grant(decision: Decision, config: Config, id_: str) -> str:
-    """The grant for the push that this very process becomes: `exec` keeps pid and start time."""
+def _grant(decision: Decision, config: Config, id_: str, process: int) -> str:
+    """The grant for the push that `process` becomes: `exec` keeps pid and start time."""
     request = decision.request
     try:
         secret = read_key(config.grant_key, config.uid)
@@ -86,8 +113,8 @@ def _grant(decision: Decision, config: Config, id_: str) -> str:
             session=decision.session,
             age_seconds=-1 if age is None else age,
             at=request.moment.at,
-            pid=posix.getpid(),
-            started=parent_and_start("self")[1],
+            pid=process,
+            started=parent_and_start(process)[1],
             decision=id_,
         )
         return seal(grant, secret)

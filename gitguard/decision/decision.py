@@ -80,6 +80,11 @@ class Decision:
         """How old the verification is, None without a session in scope."""
         return self.freshness.age_seconds
 
+    def says_refs_ahead(self, lifetime_seconds: int) -> bool:
+        """Whether a push that is allowed without a fresh verification is told which refs need one."""
+        refs = self.requirement.depends_on_refs and self.requirement.refs
+        return bool(refs) and self.operation == "push" and not self.freshness.lasts(lifetime_seconds)
+
     def refused(self, refusal: Refusal) -> "Decision":
         """The same decision with `refusal` as its end."""
         other = Decision(self.request)

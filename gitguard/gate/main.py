@@ -8,8 +8,8 @@ import _signal  # type: ignore[import-not-found]
 import posix
 import sys
 
-from gitguard.answer.access_log import append, line_of, new_id
-from gitguard.answer.git_process import program
+from gitguard.answer.access_log import new_id
+from gitguard.answer.git_process import log_allowed, program
 from gitguard.config.compiled import Config
 from gitguard.config.load import last_known, load
 from gitguard.decision.command import read_command, verb_of
@@ -73,19 +73,9 @@ def _check_surroundings(environ: "dict[str, str]") -> None:
 
 def _become(decision: Decision, config: Config, id_: str) -> None:
     """Log the allowed verdict and become Git; returns never, raises Refusal where it may not continue."""
-    verdict = decision.verdict
-    if verdict is None or not verdict.allowed:
-        raise Refusal("internal-error", "allowed without a verdict")
-    file, argv, environment = program(decision, config, id_)
-    if not posix.access(file, posix.X_OK):
-        raise Refusal("internal-error", f"{file} cannot be run")
-    try:
-        append(config, line_of(decision, id_))
-    except Refusal:
-        # What requires no proof may continue unlogged; what does must be explainable afterwards.
-        if decision.requirement.required:
-            raise
-    if decision.requirement.depends_on_refs:
+    file, argv, environment = program(decision, config, id_, posix.getpid())
+    log_allowed(decision, config, id_)
+    if decision.says_refs_ahead(config.lifetime_seconds):
         _announce(decision, config)
     # Python ignores these two; what we become, and its hooks, must find them as any program does.
     _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
@@ -103,9 +93,6 @@ def _announce(decision: Decision, config: Config) -> None:
     Most pushes are of other refs, so it is no news at the next one; whoever pushes those
     is told exactly by the hook.
     """
-    refs = decision.requirement.refs
-    if decision.operation != "push" or not refs or decision.freshness.lasts(config.lifetime_seconds):
-        return
     from _blake2 import blake2b
 
     from gitguard.answer.daily import is_news
@@ -115,6 +102,7 @@ def _announce(decision: Decision, config: Config) -> None:
     if not is_news(config.state, f"{decision.request.user}@refs-{about}", decision.request.moment.at):
         return
 
+    refs = decision.requirement.refs
     server = ServerAddress(config.account, config.host, config.port)
     named = ", ".join([f"{ref} (rule {rule})" for ref, rule in refs[:3]])
     more = f" and {len(refs) - 3} more" if len(refs) > 3 else ""

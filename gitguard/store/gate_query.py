@@ -68,11 +68,13 @@ class State:
 class GateQuery:
     """The store at `path`, opened for reading by the first question. Methods raise Refusal alone."""
 
-    __slots__ = ("_opened", "_path")
+    __slots__ = ("_file", "_opened", "_path", "_wait_seconds")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, wait_seconds: float = WAIT_SECONDS) -> None:
         self._path = path
+        self._wait_seconds = wait_seconds
         self._opened: driver.Connection | None = None
+        self._file: tuple[int, int] | None = None
 
     def __enter__(self) -> "GateQuery":
         return self
@@ -85,29 +87,54 @@ class GateQuery:
         if self._opened is not None:
             return
         path = self._path
-        if fault := fault_on_the_way(path, posix.geteuid()):
-            raise Refusal("store-unavailable", fault)
-        if not S_ISREG(posix.stat(path).st_mode):
-            raise Refusal("store-unavailable", f"{path} is not a file")
+        self._file = self._found()
         escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
         try:
             connection = driver.connect(
-                f"file:{escaped}?mode=ro", timeout=WAIT_SECONDS, isolation_level=None, uri=True
+                f"file:{escaped}?mode=ro", timeout=self._wait_seconds, isolation_level=None, uri=True
             )
         except driver.Error as error:
             raise Refusal("store-unavailable", f"{path}: {error}") from None
         try:
+            self._check_schema(connection)
+        except Refusal:
+            connection.close()
+            raise
+        self._opened = connection
+
+    def check(self) -> None:
+        """Before each request of many: the file that is open is still the one at its path, by the same
+        questions as at its opening; else it is opened again. Raises as `open`.
+        """
+        if self._opened is None:
+            return
+        try:
+            if self._found() == self._file:
+                self._check_schema(self._opened)
+                return
+        except Refusal:
+            self.close()
+            raise
+        self.close()
+
+    def _found(self) -> "tuple[int, int]":
+        """The store's device and inode, if it may be believed."""
+        if fault := fault_on_the_way(self._path, posix.geteuid()):
+            raise Refusal("store-unavailable", fault)
+        entry = posix.stat(self._path)
+        if not S_ISREG(entry.st_mode):
+            raise Refusal("store-unavailable", f"{self._path} is not a file")
+        return entry.st_dev, entry.st_ino
+
+    def _check_schema(self, connection: "driver.Connection") -> None:
+        try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
         except driver.Error as error:
-            connection.close()
-            raise Refusal("store-unavailable", f"{path}: {error}") from None
-        if version == SCHEMA:
-            self._opened = connection
-            return
-        connection.close()
+            raise Refusal("store-unavailable", f"{self._path}: {error}") from None
         if version == 0:
-            raise Refusal("store-unavailable", f"{path} is not a store")
-        raise Refusal("store-schema", f"{path} has schema {version}, this gitguard knows {SCHEMA}")
+            raise Refusal("store-unavailable", f"{self._path} is not a store")
+        if version != SCHEMA:
+            raise Refusal("store-schema", f"{self._path} has schema {version}, this gitguard knows {SCHEMA}")
 
     @property
     def _connection(self) -> "driver.Connection":

@@ -228,7 +228,7 @@ def test_the_protocol_is_kept_only_if_it_is_one(value: str, kept: str) -> None:
 
 def environment(site: Direct, decision: Decision) -> dict[str, str]:
     """What Git would be started with."""
-    return program(decision, load(*places_of(str(site.config)).of_gate), "0badc0de")[2]
+    return program(decision, load(*places_of(str(site.config)).of_gate), "0badc0de", os.getpid())[2]
 
 
 def test_a_session_is_told_only_where_one_was_needed(site: Direct, alice: Person) -> None:

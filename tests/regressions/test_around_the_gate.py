@@ -291,7 +291,7 @@ def environment_of_a_push(server: Server, person: Person) -> dict[str, str]:
     config = load(*at)
     with GateQuery(config.store) as store:
         decision = decide(request, read_command(request.line, config.pass_commands), config, store)
-    return program(decision, config, "id")[2]
+    return program(decision, config, "id", os.getpid())[2]
 
 
 @pytest.mark.parametrize(
