@@ -26,12 +26,26 @@ screenshots: $(READY) sshd chromium ## Take the pictures of docs/web.md anew
 flow: $(READY) sshd chromium ## Steps and seconds from a refused push to one that continues, for each way there is
 	@$(BIN)/python tools/flow.py
 
+.PHONY: client
+client: gitguard/gate/client ## Build the compiled client of gate and hook, for a server with an agent
+
+gitguard/gate/client: gitguard/gate/client.c
+	@sh tools/need cc gcc
+	@cc -std=c11 -O2 -Wall -Wextra -Wconversion -Wshadow -Werror -D_FORTIFY_SOURCE=2 -fstack-protector-strong -static -s -o $@ $<
+
+.PHONY: fuzz
+fuzz: ## Fuzz the compiled client for ten minutes, under sanitizers (needs clang)
+	@sh tools/need clang clang
+	@mkdir -p build/corpus && clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+	  -Wno-unused-function -o build/fuzz_client tests/agent/fuzz_client.c
+	@cd build && ./fuzz_client -max_total_time=$${SECONDS_OF_FUZZING:-600} -max_len=70000 -print_final_stats=1 corpus
+
 .PHONY: test
-test: $(READY) sshd gitolite gcrypt logrotate compiler chromium fronts ## Run everything, with real sshd and real git
+test: $(READY) client sshd gitolite gcrypt logrotate compiler chromium fronts ## Run everything, with real sshd and real git
 	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
 .PHONY: long
-long: $(READY) sshd ## What takes longer: a thousand kills, a year of 300 people, every remedy of doctor typed (ten minutes)
+long: $(READY) client sshd ## What takes longer: a thousand kills, a year of 300 people, every remedy of doctor typed (ten minutes)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 	@GITGUARD_SOAK=1 $(BIN)/python -m pytest -n 2 tests/regressions/test_kills.py
 
@@ -47,7 +61,7 @@ versions: $(READY) ## The fast tests on every Python from 3.11 on that this mach
 	@$(BIN)/python tools/versions.py
 
 .PHONY: bench
-bench: $(READY) sshd gitolite ## Measure the budgets of docs/architecture.md, side by side in one run
+bench: $(READY) client sshd gitolite ## Measure the budgets of docs/architecture.md, side by side in one run
 	@$(BIN)/python bench/run.py
 
 .PHONY: year
@@ -59,7 +73,7 @@ growth: $(READY) ## Measure how CPU and memory of each command grow, up to 10 00
 	@$(BIN)/python bench/growth.py
 
 .PHONY: faults
-faults: $(READY) ## Break every part in every way, and print what each action is answered
+faults: $(READY) client ## Break every part in every way, the agent among them, and print what each action is answered
 	@$(BIN)/python tools/faults.py
 
 .PHONY: gaps

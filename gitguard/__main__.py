@@ -140,5 +140,12 @@ def main() -> None:
     sys.exit(run(root(), sys.argv[1:], "gitguard"))
 
 
+def agent() -> None:
+    """Console script `gitguard-agent`: `gitguard admin agent`, with `--config FILE` before its own flags."""
+    words = sys.argv[1:]
+    config = words[:2] if words[:1] == ["--config"] else []
+    sys.exit(run(root(), [*config, "admin", "agent", *words[len(config) :]], "gitguard"))
+
+
 if __name__ == "__main__":
     main()

@@ -100,10 +100,13 @@ def serve(address: str) -> None:
     import gitguard.gate.main
     from gitguard.cli.admin import NOUNS
     from gitguard.host import launcher
+    from gitguard.host.places import SYSTEM_CONFIG, places_of
 
     for place in NOUNS.values():
         import_module(f"gitguard.cli.admin.{place.partition('.')[0]}")
-    launcher.gate_bundle(), launcher.hook_bundle()  # compiled once here, for every `init` and `doctor`
+    if os.environ.get("GITGUARD_LAB_AGENT") == "python":  # as lab/agent.py
+        launcher.CLIENT = ""
+    launcher.bundles(places_of(SYSTEM_CONFIG), "none")  # compiled once here, for every `init` and `doctor`
     gc.collect()
     gc.freeze()  # or each child would copy the pages of all that is loaded, to look whether it is garbage
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are the kernel's to bury

@@ -11,7 +11,34 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from lab.agent_faults import EXPECTED, FAULTS, Asked, broken
 from lab.faults import ACTIONS, CAN_MOUNT, MATRIX, row
+
+
+def of_agent() -> int:
+    """The same for what can happen to an agent, by each client; how many cells are wrong."""
+    wrong = 0
+    actions = ("read", "refused", "whole push", "status")
+    for client in ("compiled", "python"):
+        print(
+            f"\n{f'the agent, asked by the {client} client':<56}"
+            + "".join(f"{a:<20}" for a in actions)
+            + "slowest"
+        )
+        folder = Path(tempfile.mkdtemp(prefix="gitguard-faults-"))
+        with Asked.make(folder, client) as site:
+            for fault in FAULTS:
+                with broken(site.agent, fault):
+                    cells = [site.act(action) for action in actions]
+                good = [cell[:2] == EXPECTED[action] for cell, action in zip(cells, actions, strict=True)]
+                wrong += good.count(False)
+                marks = "".join(
+                    f"{reason if fits else f'{reason} !':<20}"
+                    for (reason, _, _), fits in zip(cells, good, strict=True)
+                )
+                print(f"{fault:<56}{marks}{max(seconds for _, _, seconds in cells):.2f} s", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    return wrong
 
 
 def main() -> int:
@@ -35,6 +62,7 @@ def main() -> int:
             )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    wrong += of_agent()
     if not CAN_MOUNT:
         print("left out: a full and a read-only file system, which need root and mount")
     return 1 if wrong else 0

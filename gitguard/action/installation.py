@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pwd
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -21,16 +22,21 @@ if TYPE_CHECKING:
 
 
 class Installation(ProofContext, frozen=True, kw_only=True):
-    """Store, keyring and settings, with `places`: the installation's own files."""
+    """Store, keyring and settings, with `places`: the installation's own files. `process`: whom we work for,
+    where that is not ourselves (a gate that lent the agent its streams).
+    """
 
     places: Places
+    process: int = 0
 
     @property
     def connections(self) -> RunningConnections:
         """The connections that this installation's gate let in."""
         from gitguard.host.connections import RunningConnections
 
-        return RunningConnections(str(self.settings.paths.state), self.places.gate)
+        return RunningConnections(
+            str(self.settings.paths.state), self.places.gate, self.process or os.getpid()
+        )
 
     @property
     def key_file(self) -> str:
@@ -58,7 +64,11 @@ def settings_of(config: str) -> Settings:
 
 
 def open_installation(
-    config: str, moment: Moment, actor: str, reading: Callable[[str], Settings] = settings_of
+    config: str,
+    moment: Moment,
+    actor: str,
+    reading: Callable[[str], Settings] = settings_of,
+    process: int = 0,
 ) -> Installation:
     """The installation of the configuration at `config`, as its Git account. Raises
     ConfigurationError, Refusal.
@@ -68,7 +78,9 @@ def open_installation(
     settings = reading(config)
     store = open_store(settings.store.url, audit_head(settings.paths.access_log))
     ring = keyring.read(settings.paths.key_ring)
-    installation = Installation(store, ring, settings, lambda: reading(config), places=places_of(config))
+    installation = Installation(
+        store, ring, settings, lambda: reading(config), places=places_of(config), process=process
+    )
     store.heard = listener(settings)
     void_recovery_codes_if_off(installation, moment.at, actor)
     return installation

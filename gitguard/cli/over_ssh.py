@@ -26,8 +26,11 @@ from gitguard.store.gate_query import GateQuery
 from gitguard.verbs import VERBS
 
 
-def serve(decision: Decision, id_: str, config: Config, config_path: str, store: GateQuery) -> int:
-    """Run the command of an allowed connection; returns its exit status.
+def serve(
+    decision: Decision, id_: str, config: Config, config_path: str, store: GateQuery, process: int = 0
+) -> int:
+    """Run the command of an allowed connection; returns its exit status. `process`: the gate that
+    it is run for, 0 where we are that.
 
     What people do goes to the audit trail; what is broken also leaves a line in the access log, with the
     decision's id, since the person is only told to ask the admin.
@@ -57,7 +60,7 @@ def serve(decision: Decision, id_: str, config: Config, config_path: str, store:
     try:
         context = UserContext(
             open_installation(
-                config_path, decision.request.moment, "configuration", SettingsCache(settings_of)
+                config_path, decision.request.moment, "configuration", SettingsCache(settings_of), process
             ),
             _person(decision),
             refusal_context.server,

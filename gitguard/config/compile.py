@@ -75,6 +75,7 @@ def _values(path: str, settings: Settings, hook: str) -> tuple[Any, ...]:
         "behind": tuple(settings.git.behind),
         "rules": compiled_rules(settings.rules),
         "groups": compiled_groups(settings.groups),
+        "agent": str(settings.agent.socket),
         "self_enrolment": settings.second_factor.self_enrolment,
         "git_configs": (
             _system_git_config(),

@@ -28,13 +28,13 @@ class Config:
 
     `roots`: folders that hold repositories, each as configured and resolved. `hook`: the bytes that a
     live hook has. `behind`: the server-wide program behind the gate. `git_configs`: the files of
-    system and account that Git reads.
+    system and account that Git reads. `agent`: its socket, "" for none.
     """
 
     FIELDS = (
         "path", "uid", "account", "home", "host", "port", "web_url", "roots", "state", "store", "access_log", "syslog",
         "enforcement", "lifetime_seconds", "scope", "wait_seconds", "hardware_keys", "help_line", "help_url", "pass_commands",
-        "hook", "git_shell", "allow_always", "behind", "git_configs", "self_enrolment", "rules", "groups",
+        "hook", "git_shell", "allow_always", "behind", "git_configs", "self_enrolment", "agent", "rules", "groups",
     )  # fmt: skip
     __slots__ = (*FIELDS, "policy")
 
@@ -64,6 +64,7 @@ class Config:
     behind: tuple[str, ...]
     git_configs: tuple[str, ...]
     self_enrolment: str
+    agent: str
     rules: "tuple[Any, ...]"
     groups: dict[str, str]
     policy: Policy

@@ -20,6 +20,7 @@ from gitguard.config.types import (
     Proxy,
     RefPattern,
     Since,
+    SocketFile,
     SqliteUrl,
     Until,
     UserName,
@@ -127,6 +128,12 @@ class Web(Table, frozen=True):
     logo: str = ""
 
 
+class AgentTable(Table, frozen=True):
+    """The resident process that gate and hook ask; empty: none."""
+
+    socket: SocketFile = SocketFile("")
+
+
 class Throttle(Table, frozen=True):
     """How many failures, per user and key, and per user over all keys."""
 
@@ -203,6 +210,7 @@ class Settings(msgspec.Struct, frozen=True):
     second_factor: SecondFactor = SecondFactor()
     account: AccountTable = AccountTable()
     web: Web = Web()
+    agent: AgentTable = AgentTable()
     throttle: Throttle = Throttle()
     help: Help = Help()
     notify: Notify = Notify()

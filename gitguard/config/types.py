@@ -17,6 +17,7 @@ _STAND_FOR_IPV4 = ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST_LIFETIME = 30 * 86400
 LONGEST_WAIT = 600
+_LONGEST_SOCKET = 107  # bytes; unix(7)
 
 
 class Duration(int):
@@ -97,6 +98,12 @@ class Folder(str):
     __slots__ = ()
 
 
+class SocketFile(str):
+    """An absolute path that fits into a Unix socket's address; empty for none."""
+
+    __slots__ = ()
+
+
 class UserOrGroup(str):
     """A user's name, or `@group`."""
 
@@ -159,6 +166,12 @@ def _wait(value: str) -> Wait:
     if value != "off" and not 1 <= seconds <= LONGEST_WAIT:
         raise ValueError(f"{value!r} is out of range: off, or 1s to 10m")
     return Wait(seconds)
+
+
+def _socket_file(value: str) -> SocketFile:
+    if value and (not value.startswith("/") or len(value.encode()) > _LONGEST_SOCKET or "\0" in value):
+        raise ValueError(f"an absolute path of at most {_LONGEST_SOCKET} bytes, not {value!r}")
+    return SocketFile(os.path.normpath(value) if value else "")
 
 
 def _folder(value: str) -> Folder:
@@ -302,6 +315,7 @@ _DECODERS: dict[type, Callable[[str], object]] = {
     Duration: lambda value: Duration(seconds_of(value)),
     Limit: _limit,
     Folder: _folder,
+    SocketFile: _socket_file,
     Domain: _domain,
     Pattern: _pattern,
     HeaderName: _header_name,

@@ -39,13 +39,10 @@ def file_findings(settings: Settings, places: Places) -> Iterator[Finding]:
         for path in (store + "-wal", store + "-shm", str(settings.paths.access_log))
         if os.path.exists(path)
     ]
-    bundles = [
-        path
-        for path in (places.gate + launcher.BUNDLE, places.hook + launcher.BUNDLE)
-        if os.path.exists(path)
-    ]
+    socket = str(settings.agent.socket)
+    bundles = [path for path in launcher.bundles(places, socket) if os.path.exists(path)]
     others = [places.config, os.path.dirname(settings.paths.access_log)]
-    launchers = [places.gate, places.hook, *bundles]
+    launchers = [*launcher.launchers(places, socket), *bundles]
     reach = Reach(uid)
     faults = [fault for path in (*others, *private) if (fault := fault_on_the_way(path, uid))]
     faults += [fault for path in launchers if (fault := reach.writer_on_the_way(path))]
@@ -77,12 +74,9 @@ def configuration_findings(places: Places) -> Iterator[Finding]:
         )
 
 
-def _bundle_findings(places: Places) -> Iterator[Finding]:
+def _bundle_findings(places: Places, socket: str) -> Iterator[Finding]:
     """Without them, or with old ones, all continues; each request only takes longer."""
-    for path, made in (
-        (places.gate + launcher.BUNDLE, launcher.gate_bundle()),
-        (places.hook + launcher.BUNDLE, launcher.hook_bundle()),
-    ):
+    for path, made in launcher.bundles(places, socket).items():
         try:
             with open(path, "rb") as file:
                 good = bundle.same(file.read(), made)
@@ -96,15 +90,14 @@ def _bundle_findings(places: Places) -> Iterator[Finding]:
             )
 
 
-def launcher_findings(places: Places) -> Iterator[Finding]:
+def launcher_findings(settings: Settings, places: Places) -> Iterator[Finding]:
     """The launchers are what this gitguard would write, and their interpreter runs."""
-    for name, path, text in (
-        ("gate", places.gate, launcher.gate_text(places)),
-        ("hook", places.hook, launcher.hook_text(places)),
-    ):
+    socket = str(settings.agent.socket)
+    for path, text in launcher.launchers(places, socket).items():
+        name = "gate" if path.startswith(places.gate) else "hook"
         try:
             with open(path, "rb") as file:
-                found = file.read(65536)
+                found = file.read(len(text) + 1)
         except OSError as error:
             yield gap("launcher", f"{path}: {error.strerror}", "gitguard admin init")
             continue
@@ -118,7 +111,7 @@ def launcher_findings(places: Places) -> Iterator[Finding]:
             yield gap("launcher", f"{path} is not executable", f"chmod 755 {path}")
         else:
             yield ok("launcher", f"{path}")
-    yield from _bundle_findings(places)
+    yield from _bundle_findings(places, socket)
     try:
         yield ok("git", check_git())
     except Refusal as refusal:

@@ -12,6 +12,7 @@ import pwd
 import stat
 from collections.abc import Iterator
 
+from gitguard.agent.look import fault_of_agent
 from gitguard.answer.reported import reported
 from gitguard.config.compiled import Config
 from gitguard.config.load import load
@@ -44,7 +45,8 @@ def quick_findings(config_path: str, moment: Moment) -> Iterator[Finding]:
         )
         return
     yield ok("configuration", f"{config.path} is in order")
-    yield from _launchers(places)
+    yield from _launchers(places, config.agent)
+    yield from _agent(config.agent)
     yield from _store(config, moment)
     yield from _log(config)
     yield from _room(config)
@@ -75,11 +77,11 @@ def _account(config_path: str, places: Places) -> str:
             raise Refusal("config-invalid", str(error.faults[0])) from None
 
 
-def _launchers(places: Places) -> Iterator[Finding]:
-    for path, text in ((places.gate, launcher.gate_text(places)), (places.hook, launcher.hook_text(places))):
+def _launchers(places: Places, socket: str) -> Iterator[Finding]:
+    for path, text in launcher.launchers(places, socket).items():
         try:
             with open(path, "rb") as file:
-                same = file.read(65536) == text
+                same = file.read(len(text) + 1) == text
             runs = bool(os.stat(path).st_mode & stat.S_IXUSR)
         except OSError as error:
             yield gap("launcher", f"{path}: {error.strerror}", "gitguard admin init")
@@ -88,6 +90,13 @@ def _launchers(places: Places) -> Iterator[Finding]:
             yield ok("launcher", path)
         else:
             yield gap("launcher", f"{path} is not what this gitguard writes", "gitguard admin init")
+
+
+def _agent(path: str) -> Iterator[Finding]:
+    if path and (fault := fault_of_agent(path)):
+        yield note("agent", f"{fault}; gate and hook decide themselves", "gitguard admin doctor")
+    elif path:
+        yield ok("agent", f"it answers on {path}")
 
 
 def _store(config: Config, moment: Moment) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from gitguard.host.places import PYTHON
 from gitguard.machine.process import parent_and_start
 from gitguard.session.credential import Credential, credential_of
 from gitguard.session.pending import held
@@ -63,15 +64,19 @@ class GateProcess(Struct, frozen=True):
 
 
 class RunningConnections(Struct, frozen=True):
-    """The connections of one installation, known by its state folder and its gate's launcher."""
+    """The connections of one installation, known by its state folder and its gate's launcher.
+
+    `process` is ours: its connection is left out.
+    """
 
     state: str
     gate: str
+    process: int
 
     def processes(self) -> list[GateProcess]:
-        """Every process of this account that this gate began, ourselves and our ancestors left out."""
+        """Every process of this account that this gate began, our own and its ancestors left out."""
         parents = _parents()
-        ours = set(_way_up(os.getpid(), parents))
+        ours = set(_way_up(self.process, parents))
         holding = {request.pid for request in held(self.state)}
         found = (self._process(pid, parents, holding) for pid in parents if pid not in ours)
         return [process for process in found if process is not None]
@@ -95,9 +100,10 @@ class RunningConnections(Struct, frozen=True):
         """A gate that has not become Git: known by its command line."""
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read().decode("utf-8", "replace").split("\0")
-        if self.gate not in words:
+        began = next((word for word in words if word in (self.gate, self.gate + PYTHON)), None)
+        if began is None:
             return None
-        arguments = words[words.index(self.gate) + 1 :]
+        arguments = words[words.index(began) + 1 :]
         login_counts = arguments[4:5] == ["--verify-required"]
         arguments = [*arguments[:4], *arguments[4 + login_counts :], "", "", "", "", ""]
         line = environment.get("SSH_ORIGINAL_COMMAND", "")

@@ -298,15 +298,16 @@ def _folders(settings: Settings, places: Places, name: str, say: Callable[[str],
 
 
 def _launchers(places: Places, settings: Settings, name: str, say: Callable[[str], None]) -> None:
+    socket = str(settings.agent.socket)
     for path, data, mode in (
-        (places.gate, launcher.gate_text(places), 0o755),
-        (places.hook, launcher.hook_text(places), 0o755),
-        (places.gate + launcher.BUNDLE, launcher.gate_bundle(), 0o644),
-        (places.hook + launcher.BUNDLE, launcher.hook_bundle(), 0o644),
+        *((path, data, 0o755) for path, data in launcher.launchers(places, socket).items()),
+        *((path, data, 0o644) for path, data in launcher.bundles(places, socket).items()),
         (places.snippet, snippet(settings), 0o644),
         (places.cron, cron(settings, places), 0o644),
     ):
         say(f"{'wrote' if provision.file(path, data, name, mode=mode) else 'kept'} {path}")
+    # An agent that runs looks at this file's times: it begins anew, with what is installed now.
+    os.utime(places.gate, follow_symlinks=False)
     written = [
         provision.file(f"{places.units}/{unit}", data, name, mode=0o644)
         for unit, data in units(settings, places.units, own_command(places)).items()

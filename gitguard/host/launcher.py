@@ -9,10 +9,11 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable
+from functools import cache
 
 from gitguard.host.bundle import LOADER, bundle
-from gitguard.host.places import SYSTEM_CONFIG, Places, places_of
-from gitguard.machine.python import PACKAGE, interpreter
+from gitguard.host.places import PYTHON, SYSTEM_CONFIG, Places, places_of
+from gitguard.machine.python import LONGEST_SHEBANG, PACKAGE, interpreter
 from gitguard.message.reasons import Refusal
 
 _LAUNCHER = """\
@@ -26,7 +27,7 @@ sys.path += {path!r}
 
 
 {loader}
-
+{client}
 try:
     try:
         load({bundle!r})
@@ -47,7 +48,32 @@ for stream in (sys.stdout, sys.stderr):
         status = status or 1
 posix._exit(status)  # to take every module down again takes longer than most of what was done
 """
+_CLIENT = """
+try:  # the agent, where it answers; else we decide ourselves
+    load({client!r})
+    from gitguard.gate.client import ask
+
+    answered = ask({socket!r}, {letter!r})
+except Exception:
+    answered = None
+if answered is not None:
+    posix._exit(answered)
+for name in [name for name in sys.modules if name.partition(".")[0] == "gitguard"]:
+    del sys.modules[name]
+"""
+# Git gives a file that cannot be run to the shell: then the last line counts.
+_HOOK_OF_CLIENT = """\
+#!{gate} --hook
+# {what}
+# Written by `gitguard admin init`; run it again after an upgrade.
+# Without an agent: from gitguard.hook.main import main
+exit 1
+"""
 BUNDLE = ".bundle"  # behind the launcher's name
+CLIENT_BUNDLE = ".client"
+CLIENT = os.path.join(PACKAGE, "gitguard", "gate", "client")  # what `make client` builds of client.c
+_MARK = b"gitguard places\0"
+_ROOM_BYTES = 4096
 _GATE = ("gitguard-shell: the forced command of every key line that gitguard writes.", "gitguard.gate.main")
 _HOOK = (
     "gitguard's push check: the gate refuses every push while a repository's hook differs from this.",
@@ -75,24 +101,61 @@ def library_packages() -> list[str]:
     return found
 
 
-def gate_text(places: Places) -> bytes:
-    """The gate's launcher on this machine."""
-    return render(_GATE, places, places.gate, interpreter(), [PACKAGE, *libraries()])
+def launchers(places: Places, socket: str) -> dict[str, bytes]:
+    """Path -> content of each program that sshd and Git start, gate and hook first; all of them may be run.
+
+    `socket`: where the agent is asked, "" for none. Where a compiled client was built it stands in their
+    places, and the launchers beside it.
+    """
+    compiled = compiled_client() if socket and fits_shebang(places.gate) else None
+    by_python = socket if compiled is None else ""
+    gate = _rendered(_GATE, places, places.gate, by_python, "g")
+    hook = _rendered(_HOOK, places, places.hook, by_python, "h")
+    if compiled is None:
+        return {places.gate: gate, places.hook: hook}
+    client = patched(compiled, socket, places.gate + PYTHON, places.hook + PYTHON)
+    script = _HOOK_OF_CLIENT.format(gate=places.gate, what=_HOOK[0]).encode()
+    return {places.gate: client, places.hook: script, places.gate + PYTHON: gate, places.hook + PYTHON: hook}
 
 
-def gate_bundle() -> bytes:
-    """What lies beside the gate's launcher: its modules, ready to run."""
-    return bundle(_GATE[1], PACKAGE)
+def bundles(places: Places, socket: str) -> dict[str, bytes]:
+    """Path -> content of what lies beside the launchers: their modules, ready to run."""
+    found = {places.gate + BUNDLE: bundle(_GATE[1], PACKAGE), places.hook + BUNDLE: bundle(_HOOK[1], PACKAGE)}
+    if socket:
+        found[places.gate + CLIENT_BUNDLE] = bundle("gitguard.gate.client", PACKAGE)
+    return found
 
 
-def hook_bundle() -> bytes:
-    """What lies beside the hook's launcher, for every copy of it."""
-    return bundle(_HOOK[1], PACKAGE)
+def compiled_client() -> bytes | None:
+    """The compiled client, None where none was built. Raises Refusal for a file that is something else."""
+    try:
+        with open(CLIENT, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return None
+    if data.count(_MARK) != 1:
+        raise Refusal("usage", text=f"{CLIENT} is not the client", hint="build it again: make client")
+    return data
 
 
-def hook_text(places: Places) -> bytes:
-    """The hook's launcher on this machine, byte for byte what a live hook is."""
-    return render(_HOOK, places, places.hook, interpreter(), [PACKAGE, *libraries()])
+def patched(client: bytes, *places: str) -> bytes:
+    """The client with its places put in. Raises Refusal if they do not fit."""
+    at = client.index(_MARK) + len(_MARK)
+    data = b"".join(os.fsencode(place) + b"\0" for place in places)
+    if len(_MARK) + len(data) > _ROOM_BYTES:
+        raise Refusal("usage", text="the installation's paths are too long for the compiled client")
+    return client[:at] + data + client[at + len(data) :]
+
+
+def fits_shebang(path: str) -> bool:
+    """Whether `#!PATH --hook` is a line that every kernel reads whole."""
+    return len(os.fsencode(path)) + len(" --hook") <= LONGEST_SHEBANG
+
+
+@cache
+def _rendered(program: tuple[str, str], places: Places, place: str, socket: str, letter: str) -> bytes:
+    path = [PACKAGE, *libraries()]
+    return render(program, places, place, interpreter(), path, socket=socket, letter=letter)
 
 
 def example_hook() -> bytes:
@@ -102,14 +165,25 @@ def example_hook() -> bytes:
     return render(_HOOK, places, places.hook, "/usr/bin/python3", path)
 
 
-def render(program: tuple[str, str], places: Places, place: str, python: str, path: list[str]) -> bytes:
+def render(
+    program: tuple[str, str],
+    places: Places,
+    place: str,
+    python: str,
+    path: list[str],
+    *,
+    socket: str = "",
+    letter: str = "",
+) -> bytes:
     """A launcher, whose bundle lies beside `place`. `path` is added behind the interpreter's own, so
-    nothing there can shadow it.
+    nothing there can shadow it. `socket`: it asks the agent first, as gate (`letter` g) or hook (h).
     """
     what, module = program
+    bundled = places.gate + CLIENT_BUNDLE
+    client = _CLIENT.format(client=bundled, socket=socket, letter=letter) if socket else ""
     text = _LAUNCHER.format(
         interpreter=python, what=what, module=module, path=path,
-        loader=LOADER.rstrip(), bundle=place + BUNDLE, config=places.config, compiled=places.compiled, hook=places.hook,
+        loader=LOADER.rstrip(), client=client, bundle=place + BUNDLE, config=places.config, compiled=places.compiled, hook=places.hook,
     )  # fmt: skip
     return text.encode()
 

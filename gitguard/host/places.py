@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from gitguard.config.schema import Settings
 
+PYTHON = "-python"  # behind a launcher's name, where a compiled client has that name itself
 SYSTEM_CONFIG = "/etc/gitguard/gitguard.toml"
 
 

@@ -122,6 +122,70 @@ WantedBy=sockets.target
 """
 
 
+_AGENT = """\
+# The agent that gate and hook ask, on the socket of gitguard-agent.socket. Install both:
+#   cp {folder}/gitguard-agent.* /etc/systemd/system/ && systemctl daemon-reload && systemctl enable --now gitguard-agent.socket
+[Unit]
+Description=The agent that answers gitguard's gate and hook
+Requires=gitguard-agent.socket
+After=gitguard-agent.socket
+
+[Service]
+Type=notify
+User={account}
+UMask=0077
+Environment=LANG=C.UTF-8
+ExecStart={command} admin agent
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=on-failure
+# A command at its prompt continues to its end, by the code that it began with.
+KillMode=process
+# It needs the store, the keys, the log and the key file, and to see who asks: no ProtectProc=, no PrivateUsers=.
+# No PrivateTmp= either: a program of [notify] finds the machine as it does without an agent.
+ProtectSystem=strict
+ReadWritePaths={written}
+PrivateDevices=yes
+PrivateNetwork={alone}
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_UNIX{families}
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_AGENT_SOCKET = """\
+# Where gate and hook ask: the Git account alone may connect.
+[Unit]
+Description=The socket of gitguard's agent
+
+[Socket]
+ListenStream={socket}
+SocketUser={account}
+SocketMode=0600
+Backlog=128
+RemoveOnStop=yes
+
+[Install]
+WantedBy=sockets.target
+"""
+AGENT_SOCKET = "/run/gitguard/agent.socket"  # where none is named yet
+
+
 def units(settings: Settings, folder: str, command: str) -> dict[str, bytes]:
     """File name -> content, for `folder`, where they lie; `command` is `gitguard` with its
     configuration, as a line of shell words.
@@ -134,6 +198,10 @@ def units(settings: Settings, folder: str, command: str) -> dict[str, bytes]:
         "account": settings.host.account,
         "command": command.replace("%", "%%"),
         "written": " ".join(_quoted(path) for path in dict.fromkeys(written)),
+        "socket": _quoted(str(settings.agent.socket) or AGENT_SOCKET),
+        # A program that is told of events may send them anywhere; without one nothing needs the network.
+        "alone": "no" if settings.notify.command else "yes",
+        "families": " AF_INET AF_INET6" if settings.notify.command else "",
         "group": _web_group(settings.web.trusted_proxies),
     }
     made = {
@@ -142,6 +210,8 @@ def units(settings: Settings, folder: str, command: str) -> dict[str, bytes]:
         "gitguard-backup.service": _BACKUP,
         "gitguard-web.service": _WEB,
         "gitguard-web.socket": _SOCKET,
+        "gitguard-agent.service": _AGENT,
+        "gitguard-agent.socket": _AGENT_SOCKET,
     }
     done = {name: text.format_map(known).encode() for name, text in made.items()}
     for name, what, when in (

@@ -30,6 +30,7 @@ REFUSED = {
     "config-invalid": 30,
     "store-unavailable": 40,
     "log-unavailable": 40,
+    "agent-unavailable": 40,
     "store-schema": 41,
     "busy": 43,
 }

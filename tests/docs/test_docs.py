@@ -196,10 +196,10 @@ def test_every_unit_runs_a_command_that_is_there() -> None:
     """The timers and the socket of etc/systemd start what the reference names, as the
     right account; a page names each.
     """
-    page = (ROOT / "docs" / "operations.md").read_text() + (ROOT / "docs" / "web.md").read_text()
+    page = "".join((ROOT / "docs" / name).read_text() for name in ("operations.md", "web.md", "agent.md"))
     reference_page = (ROOT / "docs" / "reference.md").read_text()
     units = sorted((ROOT / "etc" / "systemd").glob("*.service"))
-    assert len(units) == 4
+    assert len(units) == 5
     for unit in units:
         text = unit.read_text()
         found = re.search(r"/usr/local/bin/gitguard admin ([a-z-]+(?: [a-z]+)?)", text)
@@ -210,8 +210,8 @@ def test_every_unit_runs_a_command_that_is_there() -> None:
         )
         assert f"systemctl enable --now {timer.name}" in timer.read_text() + text
         assert timer.name in page
-    assert "User=git" in units[2].read_text()
-    assert "User=git" in units[3].read_text()
+    of_git = [unit.stem for unit in units if "User=git" in unit.read_text()]
+    assert of_git == ["gitguard-agent", "gitguard-sweep", "gitguard-web"]
 
 
 def test_the_page_of_policy_says_what_the_code_does() -> None:

@@ -39,7 +39,7 @@ def test_the_table_is_the_contract() -> None:
         21: {"no-such-repository"},
         22: {"hook-not-live"},
         30: {"config-invalid"},
-        40: {"store-unavailable", "log-unavailable"},
+        40: {"store-unavailable", "log-unavailable", "agent-unavailable"},
         41: {"store-schema"},
         43: {"busy"},
     }

@@ -30,6 +30,7 @@ NOUNS = {
     "export": "export.export",
     "apply": "apply.apply",
     "serve": "serve.serve",
+    "agent": "agent.agent",
     "uninstall": "uninstall.uninstall",
 }
 

@@ -25,6 +25,7 @@ from gitguard.config.in_force import good_form
 from gitguard.config.schema import Settings
 from gitguard.doctor import (
     access,
+    agent,
     code,
     daemons,
     dependencies,
@@ -174,7 +175,8 @@ def _findings(ctx: click.Context, sshd_config: str | None, *, log_in: bool) -> I
         ("the web page", lambda: page.page_findings(settings)),
         ("configuration", lambda: files.configuration_findings(places)),
         ("files", lambda: files.file_findings(settings, places)),
-        ("launchers", lambda: files.launcher_findings(places)),
+        ("launchers", lambda: files.launcher_findings(settings, places)),
+        ("agent", lambda: agent.agent_findings(settings, places)),
         ("policy", lambda: files.policy_findings(settings)),
         ("exports", lambda: exports.export_findings(settings)),
         ("system's Git", repositories.system_hooks_path_findings),

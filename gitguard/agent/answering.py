@@ -1,0 +1,128 @@
+"""One question, one answer: the very decision that gate and hook would come to, or "decide yourself".
+
+MUST: only a plain yes is answered here. A refusal, a wait, an announcement, another hook, break-glass,
+whatever is odd or fails: the launcher decides it again, says it and logs it. So there is one place that
+speaks, and an agent that is wrong about anything opens nothing that the launcher would not.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from gitguard.agent.deadline import disarm
+from gitguard.agent.frame import BECOME, DECIDE_YOURSELF, GATE, HERE, HOOK, LEND_STREAMS, LET_IN, PING, Frame
+from gitguard.agent.resident import Resident
+from gitguard.answer.access_log import new_id
+from gitguard.answer.git_process import log_allowed, program
+from gitguard.decision.command import read_command
+from gitguard.decision.decide import decide
+from gitguard.decision.decision import Decision
+from gitguard.decision.edge import request_of
+from gitguard.decision.push import decide_push
+from gitguard.decision.received import received
+from gitguard.machine.environment import early_variable
+from gitguard.machine.process import parent_and_start
+from gitguard.message.reasons import Refusal
+from gitguard.repository.chained_hooks import others_fault, to_run
+from gitguard.repository.running_hook import is_running
+from gitguard.session.grant import PUSH
+from gitguard.session.moment import now
+
+LONGEST_PUSH_BYTES = 1 << 20  # some thousand refs; the launcher takes more
+
+Answer = tuple[str, tuple[bytes, ...]]
+YOURSELF: Answer = (DECIDE_YOURSELF, ())
+
+
+class OwnCommand(Exception):  # noqa: N818 - it is raised, and it is no error
+    """A command of ours is allowed: it runs in a process of its own, on the client's streams."""
+
+    def __init__(self, decision: Decision, id_: str, environ: dict[bytes, bytes]) -> None:
+        super().__init__(LEND_STREAMS)
+        self.decision = decision
+        self.id = id_
+        self.environ = environ
+
+
+def answer_of(question: Frame, process: int, resident: Resident) -> Answer:
+    """The answer to what `process` asks. Raises OwnCommand."""
+    try:
+        if question.letter == PING:
+            return HERE, (b"%d" % os.getpid(),)
+        words, environ = _read(question.fields)
+        if question.letter == GATE:
+            return _of_gate(words, environ, process, resident)
+        if question.letter == HOOK:
+            return _of_hook(environ, question.handles, process, resident)
+    except (Refusal, OSError, ValueError, RecursionError, MemoryError):
+        pass  # the launcher finds it too, and says it
+    return YOURSELF
+
+
+def _read(fields: tuple[bytes, ...]) -> tuple[list[str], dict[bytes, bytes]]:
+    """(words, environment) of a question. The first of two variables of one name counts, as for the gate."""
+    count = int(fields[0]) if fields else -1
+    if not 0 <= count < len(fields):
+        raise ValueError("fewer words than were announced")
+    environ: dict[bytes, bytes] = {}
+    for pair in fields[1 + count :]:
+        name, equals, value = pair.partition(b"=")
+        if equals:
+            environ.setdefault(name, value)
+    return [_text(word) for word in fields[1 : 1 + count]], environ
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _of_gate(words: list[str], environ: dict[bytes, bytes], process: int, resident: Resident) -> Answer:
+    config = resident.config()
+    variables = {_text(name): _text(value) for name, value in environ.items()}
+    if early_variable(variables):
+        return YOURSELF
+    request = request_of(words, variables, now(), process)
+    command = read_command(request.line, config.pass_commands)
+    decision = decide(request, command, config, resident.store(config))
+    if decision.refusal is not None or decision.command is None:
+        return YOURSELF
+    id_ = new_id()
+    if decision.command.kind == "own":
+        raise OwnCommand(decision, id_, environ)
+    if decision.says_refs_ahead(config.lifetime_seconds):
+        return YOURSELF
+    file, argv, environment = program(decision, config, id_, process)
+    texts = (file, str(len(argv)), *argv, *(f"{name}={value}" for name, value in environment.items()))
+    fields = tuple(text.encode("utf-8", "surrogateescape") for text in texts)
+    disarm()  # what is written down is said, however late it is by then
+    log_allowed(decision, config, id_)
+    return BECOME, fields
+
+
+def _of_hook(
+    environ: dict[bytes, bytes], handles: tuple[int, ...], process: int, resident: Resident
+) -> Answer:
+    folder, file = handles
+    entry = os.fstat(file)
+    if not stat.S_ISREG(entry.st_mode) or entry.st_size > LONGEST_PUSH_BYTES:
+        return YOURSELF
+    data = os.pread(file, LONGEST_PUSH_BYTES + 1, 0)
+    config = resident.config()
+    os.chdir(folder)
+    try:
+        os.chdir(environ.get(b"GIT_DIR", b"."))
+        directory = os.getcwd()
+        parent = parent_and_start(process)[0]
+        if is_running(environ, directory, data, parent):
+            return YOURSELF
+        request, push = received(data, environ, directory, config, now(), parent)
+        if push.grant is None or push.grant.kind != PUSH:
+            return YOURSELF
+        decision = decide_push(request, push, config, resident.store(config))
+        others = others_fault(directory, config.uid) or to_run(directory)
+        begins_soon = config.policy.rules.last_since > request.moment.at
+        said = decision.refusal is not None or decision.verdict is None or not decision.verdict.allowed
+        return YOURSELF if said or others or begins_soon else (LET_IN, ())
+    finally:
+        os.chdir("/")

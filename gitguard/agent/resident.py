@@ -1,0 +1,82 @@
+"""What the agent keeps from one request to the next: the configuration, and the open store.
+
+MUST: a change counts from the next request on. Each is asked, before each request, for what the gate would
+ask when it opens it: owners and modes on the way, the file's identity, the schema. The code is asked as well:
+`init` writes the launchers anew, and whoever began before that is outdated.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from gitguard.config.compiled import GRAIN_NS, Config, identity
+from gitguard.config.load import load
+from gitguard.host.places import Places
+from gitguard.machine.ownership import fault_on_the_way
+from gitguard.message.reasons import Refusal
+from gitguard.store.gate_query import GateQuery
+
+STORE_WAIT_SECONDS = (
+    0.4  # the launcher, which has to wait as well then, answers within two seconds all the same
+)
+
+
+class Resident:
+    """The installation at `places`, as one worker has it at hand."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._gate = _identity(places.gate)
+        self._seen: tuple[object, object] | None = None
+        self._config: Config | None = None
+        self._store: GateQuery | None = None
+        self._path = ""
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether gitguard was installed anew since this process began."""
+        return _identity(self._places.gate) != self._gate
+
+    def config(self) -> Config:
+        """The configuration in force. Raises as `config.load.load`."""
+        path, compiled, _ = self._places.of_gate
+        seen = (_identity(path), _identity(compiled))
+        config = self._config
+        if config is None or seen != self._seen or None in seen:
+            self._config = None
+            config = load(*self._places.of_gate)
+            if seen == (_identity(path), _identity(compiled)) and _has_settled(path, compiled):
+                self._seen, self._config = seen, config
+            return config
+        for place in (path, config.state):
+            if fault := fault_on_the_way(place, os.geteuid()):
+                raise Refusal("config-invalid", fault)
+        return config
+
+    def store(self, config: Config) -> GateQuery:
+        """The store, open and checked. Raises Refusal."""
+        if self._store is None or self._path != config.store:
+            self.forget()
+            self._store, self._path = GateQuery(config.store, STORE_WAIT_SECONDS), config.store
+        self._store.check()
+        return self._store
+
+    def forget(self) -> None:
+        """Close the store: before a fork, which must not share it, and after a request that was cut off."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+
+def _identity(path: str) -> tuple[int, ...] | None:
+    try:
+        return identity(os.stat(path))
+    except OSError:
+        return None
+
+
+def _has_settled(*paths: str) -> bool:
+    """Whether these files can change no more without their times showing it."""
+    newest = max(max(entry.st_mtime_ns, entry.st_ctime_ns) for entry in map(os.stat, paths))
+    return time.time_ns() - newest > GRAIN_NS

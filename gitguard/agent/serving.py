@@ -1,0 +1,247 @@
+"""The agent's processes: one that starts the others and answers nothing, and workers that answer.
+
+Each worker waits on the one listening socket, takes one connection, answers one question, and waits again:
+one thread, no queue of its own, so a deadline is an alarm and the kernel's backlog is all the waiting there
+is. Workers leave between two questions, never within one: they look for the word to stop where they wait for
+work. What the kernel may do in between: end any of us at any point (the socket stays with systemd, clients
+decide by themselves), refuse a fork (a worker fewer until the next look), or hand one connection to two who
+wait (one gets it, the other waits again).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+from gitguard.agent import own
+from gitguard.agent.answering import YOURSELF, Answer, OwnCommand, answer_of
+from gitguard.agent.deadline import LateError, deadline
+from gitguard.agent.frame import (
+    DECIDE_YOURSELF,
+    LEND_STREAMS,
+    Frame,
+    FrameError,
+    close,
+    packed,
+    receive,
+    streams,
+)
+from gitguard.agent.peer import has_hung_up, peer_of
+from gitguard.agent.resident import Resident
+from gitguard.host.places import Places
+from gitguard.message.reasons import Refusal
+
+FRAME_SECONDS = 0.25  # a client sends its question in one piece
+ANSWER_SECONDS = 0.7  # less than a client waits for
+SEND_SECONDS = 0.25
+LOOK_SECONDS = 1.0
+LAST_SECONDS = 2.0  # an answer that was begun is over by then
+MOST_LATE = 2  # a worker that is late so often is replaced
+_SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
+
+
+class AgentWorker:
+    """One process that answers, one question after the other."""
+
+    def __init__(
+        self, places: Places, listener: socket.socket, stopping: int, master: int, serve_own: own.Serve
+    ) -> None:
+        self._serve_own = serve_own
+        self._resident = Resident(places)
+        self._listener = listener
+        self._stopping = stopping
+        self._master = master
+        self._late = 0
+
+    def run(self) -> None:
+        """Answer until there is a word to stop, or nobody who would say it."""
+        waiting = select.epoll()
+        waiting.register(self._listener.fileno(), select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        waiting.register(self._stopping, select.EPOLLIN)
+        while self._late < MOST_LATE:
+            ready = [handle for handle, _ in waiting.poll()]
+            if self._stopping in ready:
+                return
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                continue  # another worker has it, or its client is gone
+            with connection:
+                self._serve(connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        question = None
+        try:
+            connection.settimeout(None)
+            with deadline(FRAME_SECONDS):
+                question = receive(connection)
+            self._answer(connection, question)
+        except (OSError, FrameError):
+            _send(connection, YOURSELF)
+        except LateError:
+            self._late += question is not None
+            self._resident.forget()
+            _send(connection, YOURSELF)
+        finally:
+            if question is not None:
+                close(question.handles)
+
+    def _answer(self, connection: socket.socket, question: Frame) -> None:
+        if has_hung_up(connection):
+            return  # it has waited in the backlog for too long, and its launcher has decided by now
+        process = peer_of(connection)
+        if process is None or self._is_outdated():
+            _send(connection, YOURSELF)
+            return
+        try:
+            with deadline(ANSWER_SECONDS):
+                answer = answer_of(question, process, self._resident)
+        except OwnCommand as command:
+            self._lend(connection, command, process)
+            return
+        except Exception:
+            traceback.print_exc()  # ours to mend; for who asks, the launcher decides
+            answer = YOURSELF
+        _send(connection, answer)
+
+    def _lend(self, connection: socket.socket, command: OwnCommand, process: int) -> None:
+        """Have the client's streams, and start its command on them."""
+        with deadline(SEND_SECONDS):
+            connection.sendall(packed(LEND_STREAMS))
+            lent = streams(connection)
+        try:
+            if own.is_terminal(lent):
+                _send(connection, YOURSELF)
+                return
+            config = self._resident.config()
+            self._resident.forget()
+            own.run_apart(connection, lent, command, config, process, self._serve_own)
+        except (Refusal, OSError):
+            _send(connection, YOURSELF)
+        finally:
+            close(lent)
+
+    def _is_outdated(self) -> bool:
+        """Whether gitguard was installed anew; then the first process is told, and what we know counts no
+        more.
+        """
+        if not self._resident.is_outdated:
+            return False
+        if os.getppid() == self._master:
+            os.kill(self._master, signal.SIGUSR1)
+        return True
+
+
+def _send(connection: socket.socket, answer: Answer) -> None:
+    """Say it, if it can be said at once; a client that hears nothing decides by itself."""
+    try:
+        data = packed(*answer)
+    except FrameError:
+        data = packed(DECIDE_YOURSELF)
+    try:
+        connection.send(data, socket.MSG_DONTWAIT)
+    except OSError:
+        return
+
+
+def serve(
+    places: Places,
+    listener: socket.socket,
+    workers: int,
+    serve_own: own.Serve,
+    say: Callable[[str], None],
+    moved: Callable[[], bool],
+) -> bool:
+    """Answer on `listener` with so many workers until told to stop (SIGTERM, SIGINT); True where it is to
+    begin anew (SIGHUP, or an installation that is newer than we are), on the same socket.
+
+    `serve_own` runs a command of ours (cli/over_ssh.py). `moved`: whether the socket's place is no more ours.
+    The workers answer what they have in hand, whichever it is; commands on a client's streams go on until
+    they end.
+    """
+    listener.settimeout(0)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    stopping, stop = os.pipe()
+    gc.collect()
+    gc.freeze()  # what is loaded is shared by the workers, and nobody looks it through again
+    alive: dict[int, float] = {}
+    anew = False
+    say("ready")
+    while True:
+        while len(alive) < workers:
+            child = _start(places, listener, stopping, stop, serve_own)
+            if not child:
+                break
+            alive[child] = time.monotonic()
+        told = signal.sigtimedwait(_SIGNALS, LOOK_SECONDS)
+        number = told.si_signo if told is not None else 0
+        began_just_now = [began for began in _reaped(alive) if time.monotonic() - began < LOOK_SECONDS]
+        if began_just_now:
+            time.sleep(LOOK_SECONDS)  # a worker that cannot live is not tried a thousand times a second
+        if number in (signal.SIGTERM, signal.SIGINT) or (not number and moved()):
+            break
+        if number in (signal.SIGHUP, signal.SIGUSR1) and _loads():
+            anew = True
+            break
+    os.close(stop)
+    ends = time.monotonic() + LAST_SECONDS
+    while not anew and alive and time.monotonic() < ends:
+        signal.sigtimedwait({signal.SIGCHLD}, 0.1)
+        _reaped(alive)
+    return anew
+
+
+def _start(places: Places, listener: socket.socket, stopping: int, stop: int, serve_own: own.Serve) -> int:
+    """A new worker's pid; 0 where there is none to be had now."""
+    master = os.getpid()
+    try:
+        child = os.fork()
+    except OSError:
+        return 0
+    if child:
+        return child
+    try:
+        os.close(stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to hear
+        AgentWorker(places, listener, stopping, master, serve_own).run()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+def _reaped(alive: dict[int, float]) -> list[float]:
+    """Take note of workers that ended: when each had begun."""
+    began: list[float] = []
+    while True:
+        try:
+            child, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return began
+        if not child:
+            return began
+        if child in alive:
+            began.append(alive.pop(child))
+
+
+def _loads() -> bool:
+    """Whether what is installed now can be loaded: in the middle of an upgrade it is not, and we stay."""
+    flags = ["-I"] if sys.flags.isolated else []
+    line = "import gitguard.agent.serving, gitguard.cli.admin.agent"
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", line],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return done.returncode == 0

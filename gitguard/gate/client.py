@@ -1,0 +1,146 @@
+"""Gate and hook ask the agent, where there is no compiled client; gate/client.c is the same in C.
+
+It decides nothing and reads no policy. It is loaded before everything else of ours and imports C alone, so
+that what it saves is not spent on it. Plain dialect.
+"""
+
+import _signal  # type: ignore[import-not-found]
+import posix
+import sys
+from _socket import (
+    AF_UNIX,
+    MSG_NOSIGNAL,
+    SCM_RIGHTS,
+    SO_PEERCRED,
+    SOCK_CLOEXEC,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    socket,
+)
+from time import monotonic
+
+VERSION = 1
+LONGEST_BYTES = 65536
+MOST_FIELDS = 4096
+ANSWER_SECONDS = 1.0
+LONGEST_INPUT = 256 * 1024 * 1024
+STOPPED = b"gitguard: the server's agent stopped in the middle of this; see what was done: 2fa status [agent-unavailable]\n"
+
+
+def ask(path: str, hook: str) -> "int | None":
+    """The exit status, if the agent at `path` answered what ends here; None: decide yourself.
+
+    `hook`: "h" where we are the hook, "g" where we are the gate. Where the answer says so we become Git.
+    """
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        return None
+    handles = []
+    if hook == "h":
+        handles = [posix.open(".", posix.O_PATH | posix.O_CLOEXEC), _kept_input()]
+    connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
+    try:
+        connection.settimeout(0)
+        connection.connect(path)
+        peer = connection.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)
+        if int.from_bytes(peer[4:8], sys.byteorder) not in (0, posix.geteuid()):
+            return None
+        words = [
+            b"%d" % (len(sys.argv) - 1),
+            *[word.encode("utf-8", "surrogateescape") for word in sys.argv[1:]],
+        ]
+        words += [name + b"=" + value for name, value in posix.environ.items()]
+        _send(connection, _frame(hook.encode(), words), handles)
+        letter, fields = _received(connection, ANSWER_SECONDS)
+        if hook == "h":
+            return 0 if letter == b"y" else None
+        if letter == b"x":
+            _become(fields)
+        return _lend_streams(connection) if letter == b"o" else None
+    except (OSError, ValueError):
+        return None
+    finally:
+        connection.close()
+        for handle in handles:
+            posix.close(handle)
+
+
+def _frame(letter: bytes, fields: "list[bytes]") -> bytes:
+    body = bytes([VERSION]) + letter + b"".join([field + b"\0" for field in fields])
+    if len(body) > LONGEST_BYTES:
+        raise ValueError("too long a question")
+    return len(body).to_bytes(4, "big") + body
+
+
+def _send(connection: socket, data: bytes, handles: "list[int]") -> None:
+    """In one piece or not at all."""
+    packed = b"".join([handle.to_bytes(4, sys.byteorder) for handle in handles])
+    with_handles = [(SOL_SOCKET, SCM_RIGHTS, packed)] if handles else []
+    if connection.sendmsg([data], with_handles, MSG_NOSIGNAL) != len(data):
+        raise ValueError("not sent whole")
+
+
+def _received(connection: socket, seconds: "float | None") -> "tuple[bytes, list[bytes]]":
+    """(letter, fields) of the answer. Raises ValueError or OSError if no whole one comes in time."""
+    ends = None if seconds is None else monotonic() + seconds
+    data = b""
+    length = 0
+    while len(data) < 4 or len(data) < 4 + length:
+        if ends is not None and monotonic() >= ends:
+            raise ValueError("no answer in time")
+        connection.settimeout(None if ends is None else max(ends - monotonic(), 0.001))
+        part = connection.recv(4 + LONGEST_BYTES - len(data))
+        if not part:
+            raise ValueError("hung up")
+        data += part
+        length = int.from_bytes(data[:4], "big")
+        if len(data) >= 4 and (not 2 <= length <= LONGEST_BYTES or len(data) > 4 + length):
+            raise ValueError("no frame")
+    if data[4] != VERSION or (length > 2 and data[-1]):
+        raise ValueError("no frame of ours")
+    if data.count(b"\0", 6) > MOST_FIELDS:
+        raise ValueError("too many fields")
+    return data[5:6], data[6:-1].split(b"\0") if length > 2 else []
+
+
+def _become(fields: "list[bytes]") -> None:
+    """The file, the number of its words, the words, its environment; returns where that cannot be."""
+    count = int(fields[1])
+    argv, pairs = fields[2 : 2 + count], fields[2 + count :]
+    if not 0 < count < MOST_FIELDS or len(argv) != count:
+        return
+    environment = {}
+    for pair in pairs:
+        name, _, value = pair.partition(b"=")
+        environment[name] = value
+    # Python ignores these two; what we become, and its hooks, must find them as any program does.
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)
+    posix.execve(fields[0], argv, environment)
+
+
+def _lend_streams(connection: socket) -> "int | None":
+    """A command of ours runs in the agent, on our own streams; None where it has not begun."""
+    try:
+        _send(connection, b"s", [0, 1, 2])
+        letter, fields = _received(connection, None)
+        if letter == b"l":
+            return None
+        if letter == b"e":
+            return int(fields[0])
+    except (OSError, ValueError, IndexError):
+        pass  # said below
+    posix.write(2, STOPPED)
+    return 40
+
+
+def _kept_input() -> int:
+    """All that Git says, kept as a file that agent and launcher can both read, in place of our input."""
+    kept = posix.memfd_create("push", posix.MFD_CLOEXEC)
+    length = 0
+    while length <= LONGEST_INPUT and (part := posix.read(0, 65536)):
+        length += len(part)
+        while part:
+            part = part[posix.write(kept, part) :]
+    posix.lseek(kept, 0, 0)
+    posix.dup2(kept, 0)
+    return kept
