@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import pyotp
 
+from bench.agent import measure_agent
 from bench.grown import key_blob
 from bench.page import measure_page
 from gitguard.action.installation import open_installation
@@ -410,6 +411,9 @@ def measure(folder: Path, site: Installation, small: Installation, large: Instal
 
     print("the web page, at 10 000 users ...", flush=True)
     rows += measure_page(large.server, large.alice, quick=QUICK)
+
+    print("the same with an agent ...", flush=True)
+    rows += measure_agent(site, small, large, other, quick=QUICK)
     return rows
 
 

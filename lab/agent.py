@@ -137,11 +137,13 @@ def without_compiled_client() -> Iterator[None]:
         launcher.CLIENT = before
 
 
-def beside(server: Installation) -> None:
+def beside(server: Installation) -> Agent | None:
     """Where the stories are to run through an agent: one beside `server`, as long as that is there."""
-    if WAY:
-        agent = Agent(server, client=WAY)
-        agent.server = weakref.proxy(server)
-        agent.install()
-        agent.start()
-        weakref.finalize(server, agent.__exit__)
+    if not WAY:
+        return None
+    agent = Agent(server, client=WAY)
+    agent.server = weakref.proxy(server)
+    agent.install()
+    agent.start()
+    weakref.finalize(server, agent.__exit__)
+    return agent

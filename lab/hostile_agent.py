@@ -51,9 +51,14 @@ ANSWERS: dict[str, bytes] = {
 class HostileAgent:
     """Listens at `path` in a thread, and answers each question with the same bytes."""
 
-    def __init__(self, path: Path, answer: bytes | None, *, backlog: int = 16) -> None:
-        """`answer` None: it takes the question and says nothing, ever."""
+    def __init__(
+        self, path: Path, answer: bytes | None, *, then: bytes | None = None, backlog: int = 16
+    ) -> None:
+        """`answer` None: it takes the question and says nothing, ever. `then`: what it says when more comes,
+        before it hangs up; b"" for nothing, ever.
+        """
         self._answer = answer
+        self._then = then
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
@@ -86,6 +91,13 @@ class HostileAgent:
                     self._open.append(connection)
                     continue
                 connection.sendall(self._answer)
+                if self._then is not None:
+                    connection.settimeout(5)
+                    connection.recv(100)
+                    if not self._then:
+                        self._open.append(connection)
+                        continue
+                    connection.sendall(self._then)
             except OSError:
                 pass  # the client has hung up
             connection.close()

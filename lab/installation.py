@@ -12,7 +12,7 @@ from pathlib import Path
 import tomli_w
 
 from gitguard.config.in_force import vouch
-from lab.agent import beside
+from lab.agent import Agent, beside
 from lab.person import Person
 from lab.run import Done, gitguard
 
@@ -32,6 +32,7 @@ class Installation:
         self.account = ACCOUNT
         self.people: dict[str, Person] = {}
         self.port = free_port()
+        self.agent: Agent | None = None  # where the stories run through one
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -55,7 +56,7 @@ class Installation:
             "init", "--home", str(self.home), "--account", ACCOUNT, "--repositories", str(self.repositories),
             "--host", "127.0.0.1", "--port", str(self.port), "--authorized-keys", str(self.key_file),
         )  # fmt: skip
-        beside(self)
+        self.agent = beside(self)
 
     def raw_admin(self, *words: str, status: int | None = 0, stdin: str = "") -> Done:
         """`gitguard admin ...` with the default configuration; fails unless it exits with `status`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 
 from gitguard.agent.deadline import disarm
 from gitguard.agent.frame import BECOME, DECIDE_YOURSELF, GATE, HERE, HOOK, LEND_STREAMS, LET_IN, PING, Frame
@@ -45,14 +46,14 @@ class OwnCommand(Exception):  # noqa: N818 - it is raised, and it is no error
         self.environ = environ
 
 
-def answer_of(question: Frame, process: int, resident: Resident) -> Answer:
-    """The answer to what `process` asks. Raises OwnCommand."""
+def answer_of(question: Frame, process: int, resident: Resident, is_gone: Callable[[], bool]) -> Answer:
+    """The answer to what `process` asks. Raises OwnCommand. `is_gone`: whether it has given us up."""
     try:
         if question.letter == PING:
             return HERE, (b"%d" % os.getpid(),)
         words, environ = _read(question.fields)
         if question.letter == GATE:
-            return _of_gate(words, environ, process, resident)
+            return _of_gate(words, environ, process, resident, is_gone)
         if question.letter == HOOK:
             return _of_hook(environ, question.handles, process, resident)
     except (Refusal, OSError, ValueError, RecursionError, MemoryError):
@@ -77,7 +78,13 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def _of_gate(words: list[str], environ: dict[bytes, bytes], process: int, resident: Resident) -> Answer:
+def _of_gate(
+    words: list[str],
+    environ: dict[bytes, bytes],
+    process: int,
+    resident: Resident,
+    is_gone: Callable[[], bool],
+) -> Answer:
     config = resident.config()
     variables = {_text(name): _text(value) for name, value in environ.items()}
     if early_variable(variables):
@@ -95,6 +102,8 @@ def _of_gate(words: list[str], environ: dict[bytes, bytes], process: int, reside
     file, argv, environment = program(decision, config, id_, process)
     texts = (file, str(len(argv)), *argv, *(f"{name}={value}" for name, value in environment.items()))
     fields = tuple(text.encode("utf-8", "surrogateescape") for text in texts)
+    if is_gone():
+        return YOURSELF  # its launcher decides already, and has a line of its own
     disarm()  # what is written down is said, however late it is by then
     log_allowed(decision, config, id_)
     return BECOME, fields

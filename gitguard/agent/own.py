@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable
 
 from gitguard.agent.answering import OwnCommand
-from gitguard.agent.frame import ENDED, packed
+from gitguard.agent.frame import BEGUN, ENDED, packed
 from gitguard.agent.peer import has_hung_up
 from gitguard.answer.refuse import refuse_request
 from gitguard.config.compiled import Config
@@ -72,6 +72,10 @@ def _served(
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        connection.sendall(packed(BEGUN))
+    except OSError:
+        return 1  # it is gone
     # The client says nothing more: whatever happens to its end of the connection is that it is gone.
     fcntl.fcntl(connection, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(connection, fcntl.F_SETSIG, signal.SIGTERM)

@@ -103,7 +103,7 @@ class AgentWorker:
             return
         try:
             with deadline(ANSWER_SECONDS):
-                answer = answer_of(question, process, self._resident)
+                answer = answer_of(question, process, self._resident, lambda: has_hung_up(connection))
         except OwnCommand as command:
             self._lend(connection, command, process)
             return
@@ -121,8 +121,9 @@ class AgentWorker:
             if own.is_terminal(lent):
                 _send(connection, YOURSELF)
                 return
-            config = self._resident.config()
-            self._resident.forget()
+            with deadline(SEND_SECONDS):
+                config = self._resident.config()
+                self._resident.forget()
             own.run_apart(connection, lent, command, config, process, self._serve_own)
         except (Refusal, OSError):
             _send(connection, YOURSELF)

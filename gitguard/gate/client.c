@@ -1,5 +1,4 @@
 /* Gate and hook on a server with an agent: ask it, and become what it says.
- *
  * It decides nothing and reads no policy. No answer in time, one that it does not understand, or "decide yourself":
  * it becomes the launcher, which decides without the agent. `gitguard admin init` puts the places in. What is said:
  * gitguard/agent/frame.py. sshd starts it as the gate; Git starts it as the hook, by `#!GATE --hook`.
@@ -12,10 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
+#include <unistd.h> /* environ, too */
 
 enum { VERSION = 1, LONGEST = 65536, MOST_FIELDS = 4096, ANSWER_MS = 1000, LONGEST_INPUT = 256 << 20 };
 #define MARK "gitguard places"
@@ -23,11 +23,9 @@ enum { VERSION = 1, LONGEST = 65536, MOST_FIELDS = 4096, ANSWER_MS = 1000, LONGE
 /* The mark, then socket, the gate's launcher and the hook's, each ended by NUL. */
 static const volatile char places[4096] = MARK;
 static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)], launcher[2048];
-
 static unsigned char question[4 + LONGEST], answer[4 + LONGEST];
 static size_t asked = 6; /* behind length, version and letter */
 static char *words[MOST_FIELDS + 1], *argv_of[MOST_FIELDS + 1];
-extern char **environ;
 
 /* The place behind `skip` others; 0 if it is empty or does not fit. */
 static int place(char *to, size_t room, int skip) {
@@ -115,19 +113,19 @@ static char received(int fd, int ms) {
     struct timespec now, began;
     size_t got = 0, length = 0, count = 0;
     clock_gettime(CLOCK_MONOTONIC, &began);
-    while (got < 4 || got < 4 + length) {
+    for (size_t whole = 4; got < whole; whole = 4 + length) {
         clock_gettime(CLOCK_MONOTONIC, &now);
         int left = ms - (int)((now.tv_sec - began.tv_sec) * 1000 + (now.tv_nsec - began.tv_nsec) / 1000000);
         struct pollfd one = {fd, POLLIN, 0};
         if ((ms >= 0 && left <= 0) || (poll(&one, 1, ms < 0 ? -1 : left) < 0 && errno != EINTR))
             return 0;
-        ssize_t n = recv(fd, answer + got, sizeof answer - got, MSG_DONTWAIT);
+        ssize_t n = recv(fd, answer + got, whole - got, MSG_DONTWAIT);
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
             return 0;
         got += n > 0 ? (size_t)n : 0;
         if (got >= 4)
             length = (size_t)answer[0] << 24 | (size_t)answer[1] << 16 | (size_t)answer[2] << 8 | answer[3];
-        if (got >= 4 && (length < 2 || length > LONGEST || got > 4 + length))
+        if (got >= 4 && (length < 2 || length > LONGEST))
             return 0;
     }
     if (answer[4] != VERSION || (length > 2 && answer[got - 1]))
@@ -151,12 +149,13 @@ static void become(void) {
         execve(words[0], argv_of, words + 2 + n);
 }
 
-/* A command of ours runs in the agent, on our own streams; returns where it has not begun. */
+/* A command of ours runs in the agent, on our own streams; returns where it is sure that it has not begun. */
 static void lend_streams(int fd) {
-    char letter = sent(fd, "s", 1, (int[]){0, 1, 2}, 3) ? received(fd, -1) : 0;
+    char letter = sent(fd, "s", 1, (int[]){0, 1, 2}, 3) ? received(fd, ANSWER_MS) : 'l';
     if (letter == 'l')
         return;
-    if (letter == 'e' && words[0])
+    size_t digits = letter == 'b' && received(fd, -1) == 'e' && words[0] ? strspn(words[0], "0123456789") : 0;
+    if (digits && digits < 4 && !words[0][digits] && atoi(words[0]) < 256)
         _exit(atoi(words[0]));
     end("gitguard: the server's agent stopped in the middle of this; see what was done: 2fa status [agent-unavailable]\n", 40);
 }
@@ -166,7 +165,8 @@ static int kept_input(void) {
     static char part[65536];
     ssize_t n = 0;
     size_t all = 0;
-    int fd = memfd_create("push", MFD_CLOEXEC);
+    struct rlimit most; /* of a file's size: it holds for such files, too */
+    int fd = getrlimit(RLIMIT_FSIZE, &most) || most.rlim_cur < 2 * LONGEST_INPUT ? -1 : memfd_create("push", MFD_CLOEXEC);
     if (fd < 0)
         return -1;
     while (all <= LONGEST_INPUT && ((n = read(0, part, sizeof part)) > 0 || (n < 0 && errno == EINTR)))

@@ -24,6 +24,7 @@ LONGEST_BYTES = 65536
 MOST_FIELDS = 4096
 ANSWER_SECONDS = 1.0
 LONGEST_INPUT = 256 * 1024 * 1024
+CLOSED = b"gitguard: closed, because its installation is not whole; tell your server admin [internal-error]\n"
 STOPPED = b"gitguard: the server's agent stopped in the middle of this; see what was done: 2fa status [agent-unavailable]\n"
 
 
@@ -84,17 +85,20 @@ def _received(connection: socket, seconds: "float | None") -> "tuple[bytes, list
     ends = None if seconds is None else monotonic() + seconds
     data = b""
     length = 0
-    while len(data) < 4 or len(data) < 4 + length:
+    whole = 4
+    while len(data) < whole:
         if ends is not None and monotonic() >= ends:
             raise ValueError("no answer in time")
         connection.settimeout(None if ends is None else max(ends - monotonic(), 0.001))
-        part = connection.recv(4 + LONGEST_BYTES - len(data))
+        part = connection.recv(whole - len(data))
         if not part:
             raise ValueError("hung up")
         data += part
-        length = int.from_bytes(data[:4], "big")
-        if len(data) >= 4 and (not 2 <= length <= LONGEST_BYTES or len(data) > 4 + length):
-            raise ValueError("no frame")
+        if len(data) >= 4:
+            length = int.from_bytes(data[:4], "big")
+            if not 2 <= length <= LONGEST_BYTES:
+                raise ValueError("no frame")
+            whole = 4 + length
     if data[4] != VERSION or (length > 2 and data[-1]):
         raise ValueError("no frame of ours")
     if data.count(b"\0", 6) > MOST_FIELDS:
@@ -115,32 +119,57 @@ def _become(fields: "list[bytes]") -> None:
     # Python ignores these two; what we become, and its hooks, must find them as any program does.
     _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
     _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)
-    posix.execve(fields[0], argv, environment)
+    try:
+        posix.execve(fields[0], argv, environment)
+    finally:
+        _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
+        _signal.signal(_signal.SIGXFSZ, _signal.SIG_IGN)
 
 
 def _lend_streams(connection: socket) -> "int | None":
-    """A command of ours runs in the agent, on our own streams; None where it has not begun."""
+    """A command of ours runs in the agent, on our own streams; None where it has surely not begun."""
+    _send(connection, b"s", [0, 1, 2])
     try:
-        _send(connection, b"s", [0, 1, 2])
-        letter, fields = _received(connection, None)
+        letter, fields = _received(connection, ANSWER_SECONDS)
         if letter == b"l":
             return None
-        if letter == b"e":
-            return int(fields[0])
-    except (OSError, ValueError, IndexError):
-        pass  # said below
-    posix.write(2, STOPPED)
+        if letter == b"b":
+            letter, fields = _received(connection, None)
+            if letter == b"e" and fields[0].isdigit() and len(fields[0]) < 4 and int(fields[0]) < 256:
+                return int(fields[0])
+    except Exception:  # noqa: S110 - whatever it is: it may have begun, so it is not begun again
+        pass
+    _say(STOPPED)
     return 40
 
 
+def _say(text: bytes) -> None:
+    try:  # noqa: SIM105 - contextlib is too heavy here
+        posix.write(2, text)
+    except OSError:
+        pass  # nobody reads it
+
+
 def _kept_input() -> int:
-    """All that Git says, kept as a file that agent and launcher can both read, in place of our input."""
+    """All that Git says, kept as a file that agent and launcher can both read, in place of our input.
+
+    MUST: what was read is kept whole, or nothing is let in. Raises OSError before anything was read.
+    """
+    from resource import RLIM_INFINITY, RLIMIT_FSIZE, getrlimit
+
+    limit = getrlimit(RLIMIT_FSIZE)[0]  # it holds for such files, too
+    if limit != RLIM_INFINITY and limit < 2 * LONGEST_INPUT:
+        raise OSError("no room for it")
     kept = posix.memfd_create("push", posix.MFD_CLOEXEC)
-    length = 0
-    while length <= LONGEST_INPUT and (part := posix.read(0, 65536)):
-        length += len(part)
-        while part:
-            part = part[posix.write(kept, part) :]
-    posix.lseek(kept, 0, 0)
-    posix.dup2(kept, 0)
+    try:
+        length = 0
+        while length <= LONGEST_INPUT and (part := posix.read(0, 65536)):
+            length += len(part)
+            while part:
+                part = part[posix.write(kept, part) :]
+        posix.lseek(kept, 0, 0)
+        posix.dup2(kept, 0)
+    except Exception:
+        _say(CLOSED)
+        posix._exit(1)  # noqa: SLF001 - its public name is in os
     return kept

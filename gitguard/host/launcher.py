@@ -102,7 +102,7 @@ def library_packages() -> list[str]:
 
 
 def launchers(places: Places, socket: str) -> dict[str, bytes]:
-    """Path -> content of each program that sshd and Git start, gate and hook first; all of them may be run.
+    """Path -> content of each program that sshd and Git start, in the order to put them in place.
 
     `socket`: where the agent is asked, "" for none. Where a compiled client was built it stands in their
     places, and the launchers beside it.
@@ -115,7 +115,7 @@ def launchers(places: Places, socket: str) -> dict[str, bytes]:
         return {places.gate: gate, places.hook: hook}
     client = patched(compiled, socket, places.gate + PYTHON, places.hook + PYTHON)
     script = _HOOK_OF_CLIENT.format(gate=places.gate, what=_HOOK[0]).encode()
-    return {places.gate: client, places.hook: script, places.gate + PYTHON: gate, places.hook + PYTHON: hook}
+    return {places.gate + PYTHON: gate, places.hook + PYTHON: hook, places.gate: client, places.hook: script}
 
 
 def bundles(places: Places, socket: str) -> dict[str, bytes]:

@@ -21,6 +21,7 @@ from lab.run import run
 from tests.agent.conftest import LAUNCHER, as_another, by_agent, gate, launchers_say_so
 from tests.agent.test_frame import BAD
 
+pytestmark = pytest.mark.slow
 READ = "git-upload-pack 'app'"
 SOON = 10
 
@@ -509,9 +510,9 @@ def test_closed_streams(asked: Asked, closed: str) -> None:
 
 
 def test_an_agent_that_takes_the_streams_and_dies(asked: Asked) -> None:
-    """Nothing is begun twice: the person is told, and decides."""
+    """What has begun is not begun again: the person is told, and decides."""
     asked.agent.stop()
-    with HostileAgent(asked.agent.socket, frame(b"o")):
+    with HostileAgent(asked.agent.socket, frame(b"o"), then=frame(b"b")):
         done = gate(asked, "2fa status")
     asked.agent.start()
     assert (done.returncode, b"[agent-unavailable]" in done.stderr) == (40, True)

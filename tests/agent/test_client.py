@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import resource
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +17,13 @@ import pytest
 from gitguard.agent import frame
 from gitguard.gate import client as by_python
 from gitguard.host import launcher
+from gitguard.host.places import places_of
 from gitguard.message.reasons import Refusal
+from lab.agent_faults import Asked
 from lab.hostile_agent import ANSWERS, HostileAgent
 from lab.run import run
 
+pytestmark = pytest.mark.slow
 SOURCE = Path(f"{launcher.CLIENT}.c")
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 HERE = "decided by the launcher"
@@ -44,6 +51,7 @@ def test_both_clients_and_the_agent_mean_the_same() -> None:
     megabytes, shift = map(int, numbers["LONGEST_INPUT"].split("<<"))
     assert megabytes << shift == by_python.LONGEST_INPUT
     letters = {
+        frame.BEGUN,
         frame.GATE,
         frame.HOOK,
         frame.BECOME,
@@ -136,6 +144,102 @@ def test_the_answers_of_the_other_kind(place: Path) -> None:
         assert ask(place, "--hook", "h") == (0, "")
     with HostileAgent(place / "socket", frame.packed("o")):
         assert ask(place, "--hook", "h") == (0, f"{HERE} in\n")
+
+
+STATUS = {"0": 0, "12": 12, "255": 255, "": 40, "oops": 40, "256": 40, "-1": 40, "0000": 40, "7x": 40}
+
+
+def _both(
+    place: Path, sanitized_or_python: str, *, stderr: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[bytes]:
+    if sanitized_or_python == "compiled":
+        command = [str(place / "client")]
+    else:
+        code = "import sys; sys.path[:] = [{!r}]; from gitguard.gate.client import ask; s = ask({!r}, 'g'); sys.exit(99 if s is None else s)"
+        command = [
+            sys.executable,
+            "-IS",
+            "-c",
+            code.format(str(SOURCE.parents[2]), str(short_of(place) / "socket")),
+        ]
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, check=False, timeout=20
+    )
+
+
+def short_of(place: Path) -> Path:
+    """The same folder by a path that fits into a socket's address."""
+    return next(path for path in Path("/tmp").glob(f"gg-{os.getpid()}") if path.resolve() == place.resolve())
+
+
+@pytest.mark.parametrize("client", ["compiled", "python"])
+def test_a_commands_status_is_a_number_or_a_fault(place: Path, client: str) -> None:
+    """A success that was not said is none."""
+    for text, status in STATUS.items():
+        then = frame.packed("b") + frame.packed("e", (text.encode(),))
+        with HostileAgent(place / "socket", frame.packed("o"), then=then):
+            assert _both(place, client).returncode == status, text
+
+
+@pytest.mark.parametrize("client", ["compiled", "python"])
+def test_a_command_that_may_have_begun_is_not_begun_again(place: Path, client: str) -> None:
+    """Cut off behind the streams, before or after the word that it began, with or without anyone who reads
+    what is said: never the launcher.
+    """
+    for then in (
+        frame.packed("b"),
+        frame.packed("e"),
+        frame.packed("x", (b"/bin/echo", b"1", b"echo")),
+        b"\0",
+    ):
+        with HostileAgent(place / "socket", frame.packed("o"), then=then):
+            assert _both(place, client).returncode == 40
+    reading, writing = os.pipe()
+    os.close(reading)
+    with HostileAgent(place / "socket", frame.packed("o"), then=frame.packed("b")):
+        assert _both(place, client, stderr=writing).returncode in (40, -signal.SIGPIPE)
+    os.close(writing)
+    with HostileAgent(place / "socket", frame.packed("o"), then=frame.packed("l")):
+        done = _both(place, client)
+        assert HERE in done.stdout.decode() if client == "compiled" else done.returncode == 99
+
+
+@pytest.mark.parametrize("client", ["compiled", "python"])
+def test_an_agent_that_is_frozen_with_the_streams(place: Path, client: str) -> None:
+    """No word that it began within a second: the person is told, and nobody waits for ever."""
+    began = time.monotonic()
+    with HostileAgent(place / "socket", frame.packed("o"), then=b""):
+        assert _both(place, client).returncode == 40
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("client", ["compiled", "python"])
+def test_a_limit_of_file_sizes(own: Asked, client: str) -> None:
+    """ATTACK: a push of so many refs that what is kept of Git's words is cut, with a protected one first.
+    EXPECTED: all of it is judged, or nothing is let in.
+    """
+    own.agent.client = client
+    own.agent.install()
+    own.server.configure(git={"enforcement": "enforced"})
+    hook = own.server.directory("app") / "hooks" / "pre-receive"
+    lines = b"".join(b"%s %s refs/heads/%s%d\n" % (b"0" * 40, b"1" * 40, b"x" * 40, n) for n in range(1500))
+
+    def small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (32768, 32768))
+
+    for limits in (None, small):
+        done = subprocess.run(
+            [str(hook)], input=lines, cwd=hook.parent.parent, env={"GIT_DIR": ".", "PATH": os.environ["PATH"]},
+            capture_output=True, check=False, preexec_fn=limits,
+        )  # fmt: skip
+        assert (done.returncode, b"[no-grant]" in done.stderr) == (10, True), done
+
+
+def test_what_is_fallen_back_on_is_there_first(own: Asked) -> None:
+    """`init` may be killed between two files: a client never stands without its launcher."""
+    places = places_of(str(own.server.config))
+    order = list(launcher.launchers(places, str(own.agent.socket)))
+    assert order[-2:] == [places.gate, places.hook]
 
 
 def test_without_an_agent(place: Path) -> None:

@@ -20,6 +20,8 @@ from lab.server import Direct
 from tests.agent.conftest import by_agent, gate
 from tests.agent.test_asked import READ, until
 
+pytestmark = pytest.mark.slow
+
 
 def doctor(server: Direct) -> str:
     """What it finds."""

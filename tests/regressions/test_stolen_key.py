@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gitguard.host.places import PYTHON
 from lab.server import ACCOUNT, Done, Person, Server, run
 
 pytestmark = pytest.mark.e2e
@@ -238,6 +239,11 @@ def test_signals_are_as_any_program_finds_them(server: Server, alice: Person) ->
 def test_half_an_upgrade(server: Server, alice: Person) -> None:
     """A package that cannot be loaded: closed, in words, without a traceback."""
     launcher = server.home / "bin" / "gitguard-shell"
+    if server.agent is not None:
+        server.agent.stop()
+        launcher = (
+            launcher.with_name(f"{launcher.name}{PYTHON}") if server.agent.client == "compiled" else launcher
+        )
     launcher.write_text(launcher.read_text().replace("gitguard.gate.main", "gitguard.gate.gone"))
     done = gate(server, alice, "git-upload-pack 'open'")
     assert done.status == 1

@@ -1,0 +1,327 @@
+"""The second column of the budgets: the same requests with an agent, by the compiled client and by the Python
+one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import sqlite3
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyotp
+
+from lab.agent import Agent
+from lab.server import Person
+
+if TYPE_CHECKING:
+    from bench.run import Installation, Row
+
+_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
+CLIENTS = 50
+EACH = 8
+WORKERS_MOST_MB = 12.0
+
+
+def measure_agent(
+    site: Installation,
+    small: Installation,
+    large: Installation,
+    other: tuple[list[str], dict[str, str]] | None,
+    *,
+    quick: bool,
+) -> list[Row]:
+    """(what, ratio, budget, whether it is a minimum, note) of each row. `other`: gitolite-shell, where there
+    is one.
+    """
+    rows = _with_python_client(site)
+    without = _throughput(site)
+    with Agent(site.server) as agent:
+        rows += _gate(site, other)
+        rows += _over_sshd(site)
+        rows.append(_decisions(site, without))
+        rows.append(_verify(site, agent, 5 if quick else 40))
+        rows.append(_together(site))
+        rows.append(_weight(site, agent, 500 if quick else 5000))
+    with Agent(small.server), Agent(large.server):
+        rows += _large(small, large)
+    return rows
+
+
+def _gate(site: Installation, other: tuple[list[str], dict[str, str]] | None) -> list[Row]:
+    from bench.run import PYTHON, interleaved, process
+
+    bare = {"PATH": "/usr/bin:/bin"}
+    git_shell = ["git-shell", "-c", f"git-upload-pack '{site.server.directory('closed')}'"]
+    sides = {
+        "bare": process([PYTHON, "-I", "-S", "-c", "pass"], bare),
+        "true": process(["/bin/true"], bare),
+        "allowed": process(*site.gate("closed", "/bin/true")),
+        "git_shell": process(git_shell, bare),
+        "gated": process(*site.gate("closed")),
+    }
+    if other is not None:
+        sides["gitolite"] = process(*other)
+    t = interleaved(300, **sides)
+    ours = t["allowed"] - t["true"]
+    rows: list[Row] = [
+        (
+            "agent: gate by the compiled client, over the bare interpreter",
+            ours / t["bare"],
+            0.20,
+            False,
+            f"{ours * 1000:.2f} ms",
+        )
+    ]
+    if other is not None:
+        ours, theirs = t["gated"] - t["git_shell"], t["gitolite"] - t["git_shell"]
+        note = f"{ours * 1000:.2f} ms against {theirs * 1000:.2f} ms"
+        rows.append(
+            ("agent: gate over git-shell, against gitolite-shell over it", ours / theirs, 0.05, False, note)
+        )
+    return rows
+
+
+def _with_python_client(site: Installation) -> list[Row]:
+    from bench.run import PYTHON, interleaved, process
+
+    bare = {"PATH": "/usr/bin:/bin"}
+    with Agent(site.server, client="python"):
+        t = interleaved(
+            200,
+            bare=process([PYTHON, "-I", "-S", "-c", "pass"], bare),
+            true=process(["/bin/true"], bare),
+            allowed=process(*site.gate("closed", "/bin/true")),
+        )
+    site.server.configure(agent={"socket": ""})
+    site.server.admin("init")
+    ours = t["allowed"] - t["true"]
+    return [
+        (
+            "agent: gate by the Python client, over the bare interpreter",
+            ours / t["bare"],
+            1.10,
+            False,
+            f"{ours * 1000:.2f} ms",
+        )
+    ]
+
+
+def _over_sshd(site: Installation) -> list[Row]:
+    from bench.run import interleaved
+
+    server, alice, stranger = site.server, site.alice, site.stranger
+    gated_url, plain_url = server.url("closed"), site.plain_url()
+
+    def ls_remote(person: Person, url: str) -> Callable[[int], None]:
+        def side(_: int) -> None:
+            server.git(person, "ls-remote", url, status=0)
+
+        return side
+
+    def push(person: Person, url: str) -> Callable[[int], None]:
+        def side(number: int) -> None:
+            server.git(person, "push", "--quiet", url, f"HEAD:refs/heads/a{number}", cwd=site.tree, status=0)
+
+        return side
+
+    def crowd(side: Callable[[int], None]) -> Callable[[int], None]:
+        def together(_: int) -> None:
+            with ThreadPoolExecutor(CLIENTS) as pool:
+                list(pool.map(side, range(CLIENTS)))
+
+        return together
+
+    gated, ungated = ls_remote(alice, gated_url), ls_remote(stranger, plain_url)
+    t = interleaved(100, gated=gated, ungated=ungated)
+    note = f"{t['gated'] * 1000:.0f} ms against {t['ungated'] * 1000:.0f} ms"
+    rows: list[Row] = [
+        (
+            "agent: git ls-remote over sshd, against git-shell alone",
+            t["gated"] / t["ungated"],
+            1.02,
+            False,
+            note,
+        )
+    ]
+    t = interleaved(60, gated=push(alice, gated_url), ungated=push(stranger, plain_url))
+    note = f"{t['gated'] * 1000:.0f} ms against {t['ungated'] * 1000:.0f} ms"
+    rows.append(
+        ("agent: git push over sshd, against git-shell alone", t["gated"] / t["ungated"], 1.03, False, note)
+    )
+    t = interleaved(12, gated=crowd(gated), ungated=crowd(ungated))
+    note = f"{CLIENTS / t['gated']:.1f}/s against {CLIENTS / t['ungated']:.1f}/s"
+    rows.append(
+        (
+            f"agent: {CLIENTS} clients at once, against git-shell alone",
+            t["ungated"] / t["gated"],
+            0.98,
+            True,
+            note,
+        )
+    )
+    return rows
+
+
+def _throughput(site: Installation) -> float:
+    """Decisions in a second, of 50 shells that start the gate again and again."""
+    command, env = site.gate("closed", "/bin/true")
+    words = " ".join(f"'{word}'" for word in command)
+    loop = f"for n in {' '.join(map(str, range(EACH)))}; do {words}; done"
+    began = time.perf_counter()
+    shells = [
+        subprocess.Popen(["/bin/sh", "-c", loop], env=env, stdin=subprocess.DEVNULL) for _ in range(CLIENTS)
+    ]
+    if any(shell.wait() for shell in shells):
+        sys.exit("bench: a read was refused")
+    return CLIENTS * EACH / (time.perf_counter() - began)
+
+
+def _decisions(site: Installation, without: float) -> Row:
+    with_agent = statistics.median(_throughput(site) for _ in range(5))
+    note = f"{with_agent:.0f}/s against {without:.0f}/s"
+    return ("agent: decisions of 50 clients, against the gate's without", with_agent / without, 8, True, note)
+
+
+def _verify(site: Installation, agent: Agent, rounds: int) -> Row:
+    """CPU of client, agent and the command's own process, which is ours to bury while this lasts."""
+    from bench.run import PYTHON, cpu_seconds
+
+    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+    command, _ = site.gate("closed")
+    ours, bare = [], []
+    for _ in range(rounds):
+        site.server.clear_watermark(site.alice)
+        code = site.server.fresh_code(site.alice)
+        before = _cpu(agent)
+        ours.append(_cpu_with_orphans(command, site.own("2fa verify"), code + "\n") + _cpu(agent) - before)
+        bare.append(cpu_seconds([PYTHON, "-I", "-S", "-c", "pass"], {"PATH": "/usr/bin:/bin"}))
+    ctypes.CDLL(None).prctl(_SUBREAPER, 0, 0, 0, 0)
+    spent, theirs = statistics.mean(ours), statistics.mean(bare)
+    note = f"{spent * 1000:.1f} ms against {theirs * 1000:.1f} ms"
+    return ("agent: 2fa verify, CPU over the bare interpreter", spent / theirs, 1.5, False, note)
+
+
+def _cpu_with_orphans(command: list[str], env: dict[str, str], stdin: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, env=env, input=stdin.encode(), capture_output=True, check=True)
+    with_it = None
+    while with_it is None:  # the command's process ends right after its client
+        for name in os.listdir("/proc/self/task"):
+            children = Path(f"/proc/self/task/{name}/children").read_text().split()
+            for child in map(int, children):
+                if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                    with_it = os.waitpid(child, os.WNOHANG)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _cpu(agent: Agent) -> float:
+    """Seconds of the workers and the first process, by the scheduler's own count (nanoseconds)."""
+    spent = 0
+    for pid in (agent.pid, *agent.workers_of):
+        spent += int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+    return spent / 1e9
+
+
+def _together(site: Installation) -> Row:
+    """64 right codes at once, as bench/run.py has it without an agent."""
+    from bench.run import SECRET, TOGETHER
+
+    with sqlite3.connect(site.server.store) as store:
+        people = store.execute(
+            "SELECT u.name, k.fingerprint FROM users u JOIN keys k ON k.user_name = u.name WHERE u.name LIKE 'many%'"
+        ).fetchall()
+    store.close()
+    slowest: list[float] = []
+    gate = str(site.server.home / "bin" / "gitguard-shell")
+    for _ in range(5):
+        with sqlite3.connect(site.server.store) as store:
+            store.execute("UPDATE factors SET last_step = 0")
+        store.close()
+
+        def verify(person: tuple[str, str]) -> float:
+            began = time.perf_counter()
+            done = subprocess.run(
+                [gate, "--user", person[0], "--key", person[1]],
+                env=site.own("2fa verify"),
+                input=f"{pyotp.TOTP(SECRET).now()}\n".encode(),
+                capture_output=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                sys.exit(f"bench: a right code was refused: {done.stderr.decode()}")
+            return time.perf_counter() - began
+
+        with ThreadPoolExecutor(TOGETHER) as pool:
+            slowest += pool.map(verify, people)
+    slowest.sort()
+    p99 = slowest[int(len(slowest) * 0.99) - 1]
+    return (
+        f"agent: {TOGETHER} right codes at once, p99 over 1.5 s",
+        p99 / 1.5,
+        1.0,
+        False,
+        f"{p99:.2f} s, none refused of {len(slowest)}",
+    )
+
+
+def _weight(site: Installation, agent: Agent, rounds: int) -> Row:
+    """A worker's memory (Pss) after many requests."""
+    command, env = site.gate("closed", "/bin/true")
+    words = " ".join(f"'{word}'" for word in command)
+    loop = f"n=0; while [ $n -lt {rounds} ]; do {words}; n=$((n+1)); done"
+    subprocess.run(["/bin/sh", "-c", loop], env=env, stdin=subprocess.DEVNULL, check=True)
+    most = 0
+    for pid in agent.workers_of:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                most = max(most, int(line.split()[1]))
+    return (
+        f"agent: a worker after {rounds} requests, over 12 MB",
+        most / 1024 / WORKERS_MOST_MB,
+        1.0,
+        False,
+        f"{most / 1024:.1f} MB",
+    )
+
+
+def _large(small: Installation, large: Installation) -> list[Row]:
+    from bench.run import interleaved, process
+
+    t = interleaved(
+        300,
+        small=process(*small.gate("closed", "/bin/true")),
+        large=process(*large.gate("closed", "/bin/true")),
+    )
+    note = f"{t['large'] * 1000:.2f} ms against {t['small'] * 1000:.2f} ms"
+    rows: list[Row] = [
+        (
+            "agent: gate at 10 000 users and 1 000 rules, against 10 and none",
+            t["large"] / t["small"],
+            1.08,
+            False,
+            note,
+        )
+    ]
+    verbs = ("2fa status", "2fa repo show r7", "2fa verify --if-needed --for r7", "2fa")
+    t = interleaved(16, **{verb: process(large.gate("closed")[0], large.own(verb)) for verb in verbs})
+    slowest = max(t, key=lambda verb: t[verb])
+    rows.append(
+        (
+            "agent: slowest verb of a person's, over 1 s, at that size",
+            t[slowest],
+            1.0,
+            False,
+            f"{t[slowest] * 1000:.0f} ms, {slowest}",
+        )
+    )
+    return rows
