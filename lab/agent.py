@@ -45,6 +45,7 @@ class Agent:
         self.socket = self.folder / "agent.socket"
         self.log = self.folder / "log"
         self.environment: dict[str, str] = {}
+        self.before: list[str] = []  # what it is started by
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Agent:
@@ -74,7 +75,15 @@ class Agent:
 
     def start(self, *, wait: bool = True, command: tuple[str, ...] = ("admin", "agent")) -> None:
         """Start it, and wait until it answers."""
-        words = [*GITGUARD, "--config", str(self.server.config), *command, "--workers", str(self.workers)]
+        words = [
+            *self.before,
+            *GITGUARD,
+            "--config",
+            str(self.server.config),
+            *command,
+            "--workers",
+            str(self.workers),
+        ]
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
                 words,
@@ -82,6 +91,7 @@ class Agent:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **self.environment},
+                start_new_session=True,
             )
         if wait:
             self.wait()

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from gitguard.agent.deadline import disarm
 from gitguard.agent.frame import BECOME, DECIDE_YOURSELF, GATE, HERE, HOOK, LEND_STREAMS, LET_IN, PING, Frame
 from gitguard.agent.resident import Resident
-from gitguard.answer.access_log import new_id
-from gitguard.answer.git_process import log_allowed, program
+from gitguard.answer.access_log import append, line_of, new_id
+from gitguard.answer.git_process import program
 from gitguard.decision.command import read_command
 from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision
@@ -99,14 +99,23 @@ def _of_gate(
         raise OwnCommand(decision, id_, environ)
     if decision.says_refs_ahead(config.lifetime_seconds):
         return YOURSELF
+    if decision.command.verb == "git-receive-pack" and not _will_run_hook(decision.directory, process):
+        return YOURSELF
     file, argv, environment = program(decision, config, id_, process)
     texts = (file, str(len(argv)), *argv, *(f"{name}={value}" for name, value in environment.items()))
     fields = tuple(text.encode("utf-8", "surrogateescape") for text in texts)
     if is_gone():
         return YOURSELF  # its launcher decides already, and has a line of its own
     disarm()  # what is written down is said, however late it is by then
-    log_allowed(decision, config, id_)
+    append(config, line_of(decision, id_))  # even where it may pass unlogged: its launcher may be able to
     return BECOME, fields
+
+
+def _will_run_hook(directory: str, process: int) -> bool:
+    """Whether Git will, as `process` sees the file: a file system that was mounted noexec a moment ago may be
+    so there and not here, where a unit of systemd has a view of its own.
+    """
+    return not directory or os.access(f"/proc/{process}/root{directory}/hooks/pre-receive", os.X_OK)
 
 
 def _of_hook(

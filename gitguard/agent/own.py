@@ -54,6 +54,7 @@ def run_apart(
         return
     status = 1
     try:
+        os.setsid()  # what is sent to the agent's terminal or group is not for a person's command
         status = 0 if os.fork() else _served(connection, streams, command, config, process, serve)
     except BaseException:
         traceback.print_exc()  # ours to mend; the client says that it was cut off
@@ -72,6 +73,7 @@ def _served(
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         connection.sendall(packed(BEGUN))
     except OSError:

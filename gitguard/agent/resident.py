@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import time
 
-from gitguard.config.compiled import GRAIN_NS, Config, identity
+from gitguard.config.compiled import Config
 from gitguard.config.load import load
 from gitguard.host.places import Places
-from gitguard.machine.ownership import fault_on_the_way
+from gitguard.machine.ownership import GRAIN_NS, fault_on_the_way, identity
 from gitguard.message.reasons import Refusal
 from gitguard.store.gate_query import GateQuery
 
@@ -25,9 +25,10 @@ STORE_WAIT_SECONDS = (
 class Resident:
     """The installation at `places`, as one worker has it at hand."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, installed: object) -> None:
+        """`installed`: which installation our code is of, as `installed_now` said before it was loaded."""
         self._places = places
-        self._gate = _identity(places.gate)
+        self._installed = installed
         self._seen: tuple[object, object] | None = None
         self._config: Config | None = None
         self._store: GateQuery | None = None
@@ -35,8 +36,8 @@ class Resident:
 
     @property
     def is_outdated(self) -> bool:
-        """Whether gitguard was installed anew since this process began."""
-        return _identity(self._places.gate) != self._gate
+        """Whether gitguard was installed anew since our code was loaded."""
+        return installed_now(self._places) != self._installed
 
     def config(self) -> Config:
         """The configuration in force. Raises as `config.load.load`."""
@@ -67,6 +68,11 @@ class Resident:
         if self._store is not None:
             self._store.close()
             self._store = None
+
+
+def installed_now(places: Places) -> object:
+    """What tells one installation from the next: `init` leaves its time at the gate."""
+    return _identity(places.gate)
 
 
 def _identity(path: str) -> tuple[int, ...] | None:

@@ -15,8 +15,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -36,7 +34,6 @@ from gitguard.agent.frame import (
 )
 from gitguard.agent.peer import has_hung_up, peer_of
 from gitguard.agent.resident import Resident
-from gitguard.host.places import Places
 from gitguard.message.reasons import Refusal
 
 FRAME_SECONDS = 0.25  # a client sends its question in one piece
@@ -52,10 +49,10 @@ class AgentWorker:
     """One process that answers, one question after the other."""
 
     def __init__(
-        self, places: Places, listener: socket.socket, stopping: int, master: int, serve_own: own.Serve
+        self, resident: Resident, listener: socket.socket, stopping: int, master: int, serve_own: own.Serve
     ) -> None:
         self._serve_own = serve_own
-        self._resident = Resident(places)
+        self._resident = resident
         self._listener = listener
         self._stopping = stopping
         self._master = master
@@ -154,12 +151,13 @@ def _send(connection: socket.socket, answer: Answer) -> None:
 
 
 def serve(
-    places: Places,
+    resident: Resident,
     listener: socket.socket,
     workers: int,
     serve_own: own.Serve,
     say: Callable[[str], None],
     moved: Callable[[], bool],
+    loads: Callable[[], bool],
 ) -> bool:
     """Answer on `listener` with so many workers until told to stop (SIGTERM, SIGINT); True where it is to
     begin anew (SIGHUP, or an installation that is newer than we are), on the same socket.
@@ -178,7 +176,7 @@ def serve(
     say("ready")
     while True:
         while len(alive) < workers:
-            child = _start(places, listener, stopping, stop, serve_own)
+            child = _start(resident, listener, stopping, stop, serve_own)
             if not child:
                 break
             alive[child] = time.monotonic()
@@ -189,7 +187,7 @@ def serve(
             time.sleep(LOOK_SECONDS)  # a worker that cannot live is not tried a thousand times a second
         if number in (signal.SIGTERM, signal.SIGINT) or (not number and moved()):
             break
-        if number in (signal.SIGHUP, signal.SIGUSR1) and _loads():
+        if (number in (signal.SIGHUP, signal.SIGUSR1) or resident.is_outdated) and loads():
             anew = True
             break
     os.close(stop)
@@ -200,7 +198,9 @@ def serve(
     return anew
 
 
-def _start(places: Places, listener: socket.socket, stopping: int, stop: int, serve_own: own.Serve) -> int:
+def _start(
+    resident: Resident, listener: socket.socket, stopping: int, stop: int, serve_own: own.Serve
+) -> int:
     """A new worker's pid; 0 where there is none to be had now."""
     master = os.getpid()
     try:
@@ -212,8 +212,12 @@ def _start(places: Places, listener: socket.socket, stopping: int, stop: int, se
     try:
         os.close(stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to hear
-        AgentWorker(places, listener, stopping, master, serve_own).run()
+        for number in (
+            signal.SIGINT,
+            signal.SIGHUP,
+        ):  # the first process's to hear, whoever sends them to all
+            signal.signal(number, signal.SIG_IGN)
+        AgentWorker(resident, listener, stopping, master, serve_own).run()
     except BaseException:
         traceback.print_exc()
     finally:
@@ -232,17 +236,3 @@ def _reaped(alive: dict[int, float]) -> list[float]:
             return began
         if child in alive:
             began.append(alive.pop(child))
-
-
-def _loads() -> bool:
-    """Whether what is installed now can be loaded: in the middle of an upgrade it is not, and we stay."""
-    flags = ["-I"] if sys.flags.isolated else []
-    line = "import gitguard.agent.serving, gitguard.cli.admin.agent"
-    done = subprocess.run(
-        [sys.executable, *flags, "-c", line],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
-    return done.returncode == 0

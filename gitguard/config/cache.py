@@ -6,10 +6,10 @@ import os
 import time
 from collections.abc import Callable
 
-from gitguard.config.compiled import identity
 from gitguard.config.faults import ConfigurationError, Fault
 from gitguard.config.in_force import SETTLED_SECONDS
 from gitguard.config.schema import Settings
+from gitguard.machine.ownership import identity
 
 
 class SettingsCache:

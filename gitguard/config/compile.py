@@ -10,12 +10,13 @@ import shutil
 import subprocess
 from typing import Any
 
-from gitguard.config.compiled import STAMP, Config, identity
+from gitguard.config.compiled import STAMP, Config
 from gitguard.config.in_force import in_force
 from gitguard.config.rules import compiled_groups, compiled_rules
 from gitguard.config.schema import Settings
 from gitguard.machine.environment import PATH
 from gitguard.machine.files import put_quietly
+from gitguard.machine.ownership import identity
 from gitguard.message.reasons import Refusal
 
 

@@ -12,15 +12,13 @@ import posix
 import sys
 from _stat import S_ISREG
 
-from gitguard.machine.ownership import fault_of
+from gitguard.machine.ownership import GRAIN_NS, fault_of, identity
 from gitguard.policy.rules import Rules
 from gitguard.policy.situation import Policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-GRAIN_NS = 20_000_000  # file times advance with the kernel's tick, at most 10 ms; twice that
 
 
 class Config:
@@ -88,11 +86,6 @@ class Config:
 
 # Marshal's bytes belong to one interpreter, the values' order to one list of fields.
 STAMP = f"gitguard compiled {sys.hexversion:x} {' '.join(Config.FIELDS)}"
-
-
-def identity(entry: "posix.stat_result") -> "tuple[int, int, int, int, int]":
-    """What tells one version of a file from another."""
-    return (entry.st_dev, entry.st_ino, entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns)
 
 
 def _opener(path: str, flags: int) -> int:

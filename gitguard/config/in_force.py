@@ -26,14 +26,13 @@ import time
 
 from msgspec import Struct
 
-from gitguard.config.compiled import identity
 from gitguard.config.faults import LONGEST_FILE, ConfigurationError, Fault
 from gitguard.config.parse import parse
 from gitguard.config.schema import Settings
 from gitguard.config.strictness import demands_less
 from gitguard.machine.files import put_quietly
 from gitguard.machine.git_account import is_account
-from gitguard.machine.ownership import fault_of
+from gitguard.machine.ownership import fault_of, identity
 
 SETTLED_SECONDS = 2
 VOUCHED_SECONDS = 3600  # from `config check` to the file's being put in place

@@ -10,6 +10,16 @@ from gitguard.doctor.finding import Finding, note, ok
 from gitguard.host import launcher
 from gitguard.host.places import Places
 
+INSTALLED = "/etc/systemd/system"
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(65536)
+    except OSError:
+        return b""
+
 
 def agent_findings(settings: Settings, places: Places) -> Iterator[Finding]:
     """Notes alone: without an answer gate and hook decide themselves, by the same code, only slower."""
@@ -24,6 +34,14 @@ def agent_findings(settings: Settings, places: Places) -> Iterator[Finding]:
         )
     else:
         yield ok("agent", f"it answers on {path}")
+    for name in ("gitguard-agent.service", "gitguard-agent.socket"):
+        installed, written = _read(f"{INSTALLED}/{name}"), _read(f"{places.units}/{name}")
+        if installed and installed != written:
+            yield note(
+                "agent-unit",
+                f"{INSTALLED}/{name} is not what init writes by this configuration",
+                f"cp {places.units}/{name} {INSTALLED}/ && systemctl daemon-reload",
+            )
     if launcher.compiled_client() is None:
         yield note(
             "agent-client",

@@ -121,7 +121,7 @@ static char received(int fd, int ms) {
             return 0;
         ssize_t n = recv(fd, answer + got, whole - got, MSG_DONTWAIT);
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-            return 0;
+            return n ? 0 : 'l'; /* it hung up */
         got += n > 0 ? (size_t)n : 0;
         if (got >= 4)
             length = (size_t)answer[0] << 24 | (size_t)answer[1] << 16 | (size_t)answer[2] << 8 | answer[3];

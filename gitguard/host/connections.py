@@ -104,6 +104,8 @@ class RunningConnections(Struct, frozen=True):
         if began is None:
             return None
         arguments = words[words.index(began) + 1 :]
+        if arguments[:1] == ["--hook"]:
+            return None  # the client as a hook: Git below it, or its own push, is what counts
         login_counts = arguments[4:5] == ["--verify-required"]
         arguments = [*arguments[:4], *arguments[4 + login_counts :], "", "", "", "", ""]
         line = environment.get("SSH_ORIGINAL_COMMAND", "")

@@ -6,6 +6,7 @@ Plain dialect: the gate loads this file and follows the way of each file that it
 import posix
 from _stat import S_ISDIR, S_ISLNK, S_ISVTX
 
+GRAIN_NS = 20_000_000  # file times advance with the kernel's tick, at most 10 ms; twice that
 _WRITABLE_BY_OTHERS = 0o022
 _MOST_LINKS = 8
 
@@ -42,6 +43,11 @@ def fault_on_the_way(path: str, uid: int, _links: int = 0) -> str:
         if entry.st_uid != 0 or sticky:
             roots_alone = False
     return ""
+
+
+def identity(entry: "posix.stat_result") -> "tuple[int, int, int, int, int]":
+    """What tells one version of a file from another; of one younger than `GRAIN_NS` perhaps too little."""
+    return (entry.st_dev, entry.st_ino, entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns)
 
 
 def fault_of(entry: "posix.stat_result", name: str, uid: int) -> str:

@@ -5,10 +5,11 @@ most `WAIT_SECONDS`, and turns every fault into a refusal. Plain dialect: gate a
 """
 
 import posix
+import time
 from _stat import S_ISREG
 
 from gitguard.identity.names import fold
-from gitguard.machine.ownership import fault_on_the_way
+from gitguard.machine.ownership import GRAIN_NS, fault_on_the_way, identity
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import SSH_KEY, Credential
 from gitguard.store import driver
@@ -68,13 +69,13 @@ class State:
 class GateQuery:
     """The store at `path`, opened for reading by the first question. Methods raise Refusal alone."""
 
-    __slots__ = ("_file", "_opened", "_path", "_wait_seconds")
+    __slots__ = ("_files", "_opened", "_path", "_wait_seconds")
 
     def __init__(self, path: str, wait_seconds: float = WAIT_SECONDS) -> None:
         self._path = path
         self._wait_seconds = wait_seconds
         self._opened: driver.Connection | None = None
-        self._file: tuple[int, int] | None = None
+        self._files: object = None
 
     def __enter__(self) -> "GateQuery":
         return self
@@ -87,7 +88,7 @@ class GateQuery:
         if self._opened is not None:
             return
         path = self._path
-        self._file = self._found()
+        self._believe()
         escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
         try:
             connection = driver.connect(
@@ -101,15 +102,18 @@ class GateQuery:
             connection.close()
             raise
         self._opened = connection
+        self._files = self._seen()
 
     def check(self) -> None:
-        """Before each request of many: the file that is open is still the one at its path, by the same
-        questions as at its opening; else it is opened again. Raises as `open`.
+        """Before each request of many: what is open is still what lies at its path, by the same questions as
+        at its opening, and nobody has put another in its place or written into it past SQLite; else it is
+        opened again. Raises as `open`.
         """
         if self._opened is None:
             return
         try:
-            if self._found() == self._file:
+            self._believe()
+            if self._files is not None and self._seen() == self._files:
                 self._check_schema(self._opened)
                 return
         except Refusal:
@@ -117,14 +121,25 @@ class GateQuery:
             raise
         self.close()
 
-    def _found(self) -> "tuple[int, int]":
-        """The store's device and inode, if it may be believed."""
+    def _seen(self) -> object:
+        """Which files it is made of: the store's identity, which a checkpoint changes as well, and which log
+        and index lie beside it, which SQLite removes with the last connection alone. None: ask again.
+        """
+        try:
+            found = posix.stat(self._path)
+            beside = [posix.stat(self._path + end) for end in ("-wal", "-shm")]
+        except OSError:
+            return None
+        if max(found.st_mtime_ns, found.st_ctime_ns) + GRAIN_NS >= time.time_ns():
+            return None  # so young that one more change would not show
+        return (identity(found), *[(entry.st_dev, entry.st_ino) for entry in beside])
+
+    def _believe(self) -> None:
+        """Raises Refusal where the store's file may not be believed."""
         if fault := fault_on_the_way(self._path, posix.geteuid()):
             raise Refusal("store-unavailable", fault)
-        entry = posix.stat(self._path)
-        if not S_ISREG(entry.st_mode):
+        if not S_ISREG(posix.stat(self._path).st_mode):
             raise Refusal("store-unavailable", f"{self._path} is not a file")
-        return entry.st_dev, entry.st_ino
 
     def _check_schema(self, connection: "driver.Connection") -> None:
         try:

@@ -223,8 +223,7 @@ def test_another_socket_by_the_configuration(own: Asked) -> None:
     before = own.agent.socket
     own.agent.socket = own.agent.folder / "other.socket"
     own.server.configure(agent={"socket": str(own.agent.socket)})
-    own.server.admin("init")
-    own.agent.tell(signal.SIGHUP)
+    own.server.admin("init")  # nobody asks the old one any more: it sees so by itself
     own.agent.wait()
     assert not before.exists()
     assert by_agent(own, READ)
@@ -306,3 +305,64 @@ def test_an_agent_whose_socket_was_taken_away(own: Asked) -> None:
     assert own.agent.socket.exists()
     assert by_agent(own, READ)
     second.stop()
+
+
+def test_a_worker_of_the_old_code_is_outdated(own: Asked) -> None:
+    """ATTACK on the upgrade: `init` ran, and a worker that is forked later is of the old code all the same.
+    EXPECTED: it answers nothing, and the agent begins anew.
+    """
+    workers = own.agent.workers_of
+    os.utime(own.server.home / "bin" / "gitguard-shell")
+    own.agent.tell(signal.SIGKILL, workers=True)
+    until(lambda: own.agent.workers_of and not set(workers) & set(own.agent.workers_of))
+    own.agent.wait()
+    assert own.agent.log.read_text().count("answering on") == 2
+
+
+@pytest.mark.parametrize("what", ["broken", "without a socket"])
+def test_a_configuration_that_nobody_can_begin_with(own: Asked, what: str) -> None:
+    """Told to begin anew it stays, until the configuration can be read and names a socket."""
+    good = own.server.config.read_text()
+    pid, said = own.agent.pid, own.agent.log.read_text().count("answering on")
+    own.server.config.write_text("[nonsense" if what == "broken" else good.replace(str(own.agent.socket), ""))
+    own.agent.tell(signal.SIGHUP)
+    with pytest.raises(AssertionError):
+        until(lambda: own.agent.log.read_text().count("answering on") > said, 2)
+    os.kill(pid, 0)
+    own.server.write(good)
+    own.agent.tell(signal.SIGHUP)
+    until(lambda: own.agent.log.read_text().count("answering on") > said)
+    own.agent.wait()
+    assert own.agent.pid == pid
+
+
+def test_it_was_started_by_a_relative_name(own: Asked) -> None:
+    """Begun anew from where it was begun."""
+    own.agent.stop()
+    command = [sys.executable, "-m", "gitguard", "--config", own.server.config.name, "admin", "agent"]
+    process = subprocess.Popen(command, cwd=own.server.config.parent, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    assert b"answering on" in process.stderr.readline()
+    process.send_signal(signal.SIGHUP)
+    assert b"answering on" in process.stderr.readline()
+    process.terminate()
+    assert process.wait(10) == 0
+    process.stderr.close()
+
+
+def test_a_unit_that_is_older_than_the_configuration(
+    own: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may be written and reached stands in the unit: doctor compares the one that is installed."""
+    from gitguard.config.parse import read_settings
+    from gitguard.doctor import agent as look
+
+    monkeypatch.setattr(look, "INSTALLED", str(tmp_path))
+    places = places_of(str(own.server.config))
+    settings = read_settings(str(own.server.config))
+    unit = tmp_path / "gitguard-agent.service"
+    unit.write_bytes((Path(places.units) / unit.name).read_bytes())
+    assert "agent-unit" not in [finding.name for finding in look.agent_findings(settings, places)]
+    unit.write_text("[Service]\n")
+    (found,) = [finding for finding in look.agent_findings(settings, places) if finding.name == "agent-unit"]
+    assert found.remedy == f"cp {places.units}/{unit.name} {tmp_path}/ && systemctl daemon-reload"

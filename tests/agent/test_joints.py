@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from lab.agent_faults import AS, Asked
+from lab.faults import CAN_MOUNT
+from lab.meddling import meddle
 from lab.run import run
 from tests.agent.conftest import by_agent, gate, launchers_say_so
 from tests.agent.test_asked import READ, Prompt, until
@@ -200,4 +203,90 @@ def test_ctrl_c_ends_it_all(own: Asked) -> None:
     assert own.agent.stop(signal.SIGINT) == 0
     for pid in workers:
         until(lambda pid=pid: not Path(f"/proc/{pid}").exists())
+    own.agent.start()
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="takes root and mount")
+def test_the_hooks_file_system_is_noexec_for_git_alone(own: Asked) -> None:
+    """ATTACK: the agent's unit has a view of the mounts of its own, which a remount does not reach, and Git
+    skips a hook that it may not run. EXPECTED: refused, as without an agent.
+    """
+    where = str(own.server.repositories)
+    own.agent.stop()
+    run(["mount", "--bind", where, where])
+    try:
+        own.agent.before = ["unshare", "--mount", "--propagation", "private"]
+        own.agent.start()
+        assert own.act("whole push")[:2] == ("allowed", 0)
+        run(["mount", "-o", "remount,bind,noexec", where])
+        done = gate(own, "git-receive-pack 'app'", stdin=b"0000")
+        assert (done.returncode, b"[hook-not-live]" in done.stdout) == (22, True), done
+        assert own.act("whole push")[1] != 0
+    finally:
+        own.agent.stop()
+        run(["umount", where])
+        own.agent.before = []
+        own.agent.start()
+
+
+@pytest.mark.parametrize("what", ["log and index removed", "another copied into it"])
+def test_a_store_that_was_changed_past_sqlite(own: Asked, what: str) -> None:
+    """What a worker has open is no more what lies there: the next question sees it."""
+    store = own.server.store
+    assert by_agent(own, READ)
+    if what == "log and index removed":
+        for end in ("-wal", "-shm"):
+            store.with_name(store.name + end).unlink()
+        meddle(store, "DELETE FROM sessions")
+    else:
+        other = own.server.folder / "other.db"
+        own.server.admin("store", "backup", str(other))
+        meddle(other, "DELETE FROM sessions")
+        meddle(other, "PRAGMA journal_mode = DELETE")
+        store.write_bytes(other.read_bytes())
+        for end in ("-wal", "-shm"):
+            store.with_name(store.name + end).unlink(missing_ok=True)
+    assert b"[verification-required]" in gate(own, READ).stdout
+
+
+def test_the_agent_alone_cannot_write_the_log(own: Asked) -> None:
+    """Its unit, or a limit of its own: whoever needs no proof is let in by the launcher, with a line."""
+    own.server.admin("repo", "require", "app", "none")
+    assert by_agent(own, READ)
+    for pid in own.agent.workers_of:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    before = len(own.server.log())
+    assert gate(own, READ, stdin=b"0000").returncode == 0
+    assert len(own.server.log()) == before + 1
+
+
+def test_a_sweep_leaves_a_hook_alone(own: Asked) -> None:
+    """The client as a hook is no gate, whoever it belongs to: it is not ended for being nobody's."""
+    own.agent.tell(signal.SIGSTOP, workers=True)
+    own.server.new_repository("free", "none")
+    directory = own.server.directory("free")
+    line = f"{'0' * 40} {'1' * 40} refs/heads/main\n".encode()
+    hook = subprocess.Popen(
+        [str(directory / "hooks" / "pre-receive")],
+        stdin=subprocess.PIPE,
+        cwd=directory,
+        env={"GIT_DIR": ".", "PATH": os.environ["PATH"]},
+    )
+    assert hook.stdin is not None
+    hook.stdin.write(line)
+    own.server.admin("session", "sweep")  # while it reads
+    hook.communicate(timeout=20)
+    own.agent.tell(signal.SIGCONT, workers=True)
+    assert hook.returncode == 0
+
+
+def test_what_is_sent_to_the_agents_group(own: Asked) -> None:
+    """Ctrl-C where it runs in front, or a terminal that closes: people at their prompt do not notice."""
+    own.server.clear_watermark(own.alice)
+    prompt = Prompt(own)
+    os.killpg(own.agent.pid, signal.SIGHUP)
+    os.killpg(own.agent.pid, signal.SIGINT)
+    assert own.agent.stop() == 0
+    status, said = prompt.type(own.server.fresh_code(own.alice))
+    assert (status, "verified until" in said) == (0, True)
     own.agent.start()

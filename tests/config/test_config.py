@@ -13,12 +13,13 @@ import msgspec
 import pytest
 
 from gitguard.config.compile import compile_file
-from gitguard.config.compiled import GRAIN_NS, read
+from gitguard.config.compiled import read
 from gitguard.config.faults import ConfigurationError
 from gitguard.config.load import load
 from gitguard.config.parse import parse
 from gitguard.config.schema import Settings
 from gitguard.config.types import Since, decode, format_duration, seconds_of
+from gitguard.machine.ownership import GRAIN_NS
 from gitguard.message.reasons import Refusal
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
 import sys
 
 import click
 
+from gitguard.agent.resident import Resident, installed_now
 from gitguard.cli.admin.context import config_of, enter, open_settings_or_say
 from gitguard.host.places import places_of
 from gitguard.machine.ownership import fault_on_the_way
@@ -17,6 +19,13 @@ from gitguard.message.reasons import Refusal, machine_fault
 BACKLOG = 128
 _HANDED_OVER = 3  # the first handle, sd_listen_fds(3)
 _OWN = "gitguard-own"  # the name of a socket that we opened ourselves, and hand over to ourselves
+_TRIAL = """
+import sys
+import gitguard.agent.serving, gitguard.cli.admin.agent, gitguard.cli.over_ssh
+from gitguard.action.installation import settings_of
+sys.exit(not settings_of(sys.argv[1]).agent.socket)
+"""
+_TRIAL_SECONDS = 20
 
 
 @click.command()
@@ -42,30 +51,56 @@ def agent(ctx: click.Context, workers: int) -> None:
             hint="gitguard admin config edit",
         )
     enter(ctx)
-    os.chdir("/")
     _need_utf8()
+    config, began_in = config_of(ctx), os.getcwd()
+    places = places_of(config)
+    installed = installed_now(places)  # before our code is loaded: what is newer than that shows
+    os.chdir("/")
     from gitguard.agent import serving
     from gitguard.cli.over_ssh import serve as serve_own
 
     listener, ours = _handed_over(path)
     listener = listener or _opened(path)
-    place = os.lstat(path) if ours else None
+    place = _place_of(path)
 
     def moved() -> bool:
-        try:
-            entry = os.lstat(path)
-        except OSError:
-            return ours
-        return place is not None and (entry.st_dev, entry.st_ino) != (place.st_dev, place.st_ino)
+        return ours and _place_of(path) != place
 
     def say(state: str) -> None:
         click.echo(f"gitguard: answering on {path} with {workers} processes; Ctrl-C ends it", err=True)
         _tell_systemd(f"{state.upper()}=1")
 
-    if serving.serve(places_of(config_of(ctx)), listener, workers, serve_own, say, moved):
-        _begin_anew(listener, _OWN if ours else "gitguard")
+    resident = Resident(places, installed)
+    if serving.serve(resident, listener, workers, serve_own, say, moved, lambda: _loads(config)):
+        os.chdir(began_in)
+        _begin_anew(listener, f"{_OWN}-{place}" if ours else "gitguard")
     if ours and not moved():
         os.unlink(path)
+
+
+def _place_of(path: str) -> str:
+    """Which file lies at `path`; "" for none."""
+    try:
+        entry = os.lstat(path)
+    except OSError:
+        return ""
+    return f"{entry.st_dev}-{entry.st_ino}"
+
+
+def _loads(config: str) -> bool:
+    """Whether what is installed now can be begun with. Not in the middle of an upgrade, nor by a broken
+    configuration: then who runs stays.
+    """
+    flags = ["-I"] if sys.flags.isolated else []
+    try:
+        done = subprocess.run(
+            [sys.executable, *flags, "-c", _TRIAL, config],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            check=False, timeout=_TRIAL_SECONDS,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 def _need_utf8() -> None:
@@ -79,13 +114,15 @@ def _handed_over(path: str) -> tuple[socket.socket | None, bool]:
     """(the socket that systemd, or our own former self, hands over; whether its place is ours to tidy)."""
     if os.environ.pop("LISTEN_PID", "") != str(os.getpid()) or os.environ.pop("LISTEN_FDS", "") != "1":
         return None, True
-    ours = os.environ.pop("LISTEN_FDNAMES", "") == _OWN
+    name, _, place = os.environ.pop("LISTEN_FDNAMES", "").partition(f"{_OWN}-")
+    ours = not name and bool(place)
     found = socket.socket(fileno=_HANDED_OVER)
     found.set_inheritable(False)
     if ours and found.getsockname() != path:  # the configuration names another by now
         before = found.getsockname()
         found.close()
-        os.unlink(before)
+        if _place_of(before) == place:
+            os.unlink(before)
         return None, True
     return found, ours
 
