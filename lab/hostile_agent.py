@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -103,40 +105,37 @@ class HostileAgent:
             connection.close()
 
 
+_OF_NOBODY = """
+import os, socket, sys
+os.setgid(65534); os.setuid(65534)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+os.chmod(sys.argv[1], 0o777)
+listener.listen(16)
+print("ready", flush=True)
+while True:
+    connection, _ = listener.accept()
+    connection.sendall(bytes.fromhex(sys.argv[2]))
+    connection.close()
+"""
+
+
 class OfAnotherAccount:
     """The same in a process of the account nobody, which says yes to everything: nobody may believe it."""
 
     def __init__(self, path: Path, answer: bytes) -> None:
         self._path = path
-        self._answer = answer
-        self._pid = 0
+        self._command = [sys.executable, "-IS", "-c", _OF_NOBODY, str(path), answer.hex()]
 
     def __enter__(self) -> OfAnotherAccount:
         os.chmod(self._path.parent, 0o777)
-        reading, writing = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
-            try:
-                os.setgid(65534)
-                os.setuid(65534)
-                listener = socket.socket(socket.AF_UNIX)
-                listener.bind(str(self._path))
-                os.chmod(self._path, 0o777)
-                listener.listen(16)
-                os.write(writing, b"1")
-                while True:
-                    connection, _ = listener.accept()
-                    connection.sendall(self._answer)
-                    connection.close()
-            finally:
-                os._exit(1)
-        os.close(writing)
-        os.read(reading, 1)
-        os.close(reading)
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.kill(self._pid, 9)
-        os.waitpid(self._pid, 0)
+        self._process.kill()
+        self._process.communicate()
         os.chmod(self._path.parent, 0o700)
         self._path.unlink(missing_ok=True)

@@ -26,7 +26,6 @@ from gitguard.machine.environment import early_variable
 from gitguard.machine.process import parent_and_start
 from gitguard.message.reasons import Refusal
 from gitguard.repository.chained_hooks import others_fault, to_run
-from gitguard.repository.running_hook import is_running
 from gitguard.session.grant import PUSH
 from gitguard.session.moment import now
 
@@ -132,8 +131,6 @@ def _of_hook(
         os.chdir(environ.get(b"GIT_DIR", b"."))
         directory = os.getcwd()
         parent = parent_and_start(process)[0]
-        if is_running(environ, directory, data, parent):
-            return YOURSELF
         request, push = received(data, environ, directory, config, now(), parent)
         if push.grant is None or push.grant.kind != PUSH:
             return YOURSELF

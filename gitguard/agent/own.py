@@ -20,13 +20,14 @@ from gitguard.agent.answering import OwnCommand
 from gitguard.agent.frame import BEGUN, ENDED, packed
 from gitguard.agent.peer import has_hung_up
 from gitguard.answer.refuse import refuse_request
+from gitguard.config.cache import SettingsCache
 from gitguard.config.compiled import Config
 from gitguard.decision.decision import Decision
 from gitguard.message.reasons import refusal_of
 from gitguard.store.gate_query import GateQuery
 
 _MOST_OPEN = 1024  # more than a worker ever has
-Serve = Callable[[Decision, str, Config, str, GateQuery, int], int]  # cli/over_ssh.py
+Serve = Callable[[Decision, str, Config, str, GateQuery, int, SettingsCache], int]  # cli/over_ssh.py
 
 
 def is_terminal(streams: tuple[int, ...]) -> bool:
@@ -39,23 +40,20 @@ def run_apart(
     streams: tuple[int, ...],
     command: OwnCommand,
     config: Config,
+    settings: SettingsCache,
     process: int,
     serve: Serve,
 ) -> None:
-    """Start the command in a grandchild, which nobody waits for but the client `process`. Raises OSError if
-    it cannot be started.
+    """Start the command in a child, which the caller buries later. Raises OSError if it cannot be started.
 
     MUST: no store is open in this process.
     """
-    child = os.fork()
-    if child:
-        if os.waitpid(child, 0)[1]:
-            raise OSError("no process for a command")
+    if os.fork():
         return
     status = 1
     try:
         os.setsid()  # what is sent to the agent's terminal or group is not for a person's command
-        status = 0 if os.fork() else _served(connection, streams, command, config, process, serve)
+        status = _served(connection, streams, command, config, settings, process, serve)
     except BaseException:
         traceback.print_exc()  # ours to mend; the client says that it was cut off
     finally:
@@ -67,6 +65,7 @@ def _served(
     streams: tuple[int, ...],
     command: OwnCommand,
     config: Config,
+    settings: SettingsCache,
     process: int,
     serve: Serve,
 ) -> int:
@@ -97,7 +96,7 @@ def _served(
     os.environb.clear()
     os.environb.update(command.environ)
     time.tzset()
-    status = _status_of(command, config, process, serve)
+    status = _status_of(command, config, settings, process, serve)
     for written in (sys.stdout, sys.stderr):
         try:
             written.flush()
@@ -112,10 +111,12 @@ def _served(
     return status
 
 
-def _status_of(command: OwnCommand, config: Config, process: int, serve: Serve) -> int:
+def _status_of(
+    command: OwnCommand, config: Config, settings: SettingsCache, process: int, serve: Serve
+) -> int:
     """The exit status, as `gate/main.py` would have it."""
     decision = command.decision
     try:
-        return serve(decision, command.id, config, config.path, GateQuery(config.store), process)
+        return serve(decision, command.id, config, config.path, GateQuery(config.store), process, settings)
     except Exception as error:
         return refuse_request(decision.refused(refusal_of(error)), command.id, "", config, None)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import time
 
+from gitguard.action.installation import settings_of
+from gitguard.config.cache import SettingsCache
 from gitguard.config.compiled import Config
 from gitguard.config.load import load
 from gitguard.host.places import Places
@@ -29,6 +31,7 @@ class Resident:
         """`installed`: which installation our code is of, as `installed_now` said before it was loaded."""
         self._places = places
         self._installed = installed
+        self.settings = SettingsCache(settings_of)
         self._seen: tuple[object, object] | None = None
         self._config: Config | None = None
         self._store: GateQuery | None = None

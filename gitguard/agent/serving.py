@@ -34,6 +34,7 @@ from gitguard.agent.frame import (
 )
 from gitguard.agent.peer import has_hung_up, peer_of
 from gitguard.agent.resident import Resident
+from gitguard.config.faults import ConfigurationError
 from gitguard.message.reasons import Refusal
 
 FRAME_SECONDS = 0.25  # a client sends its question in one piece
@@ -57,6 +58,7 @@ class AgentWorker:
         self._stopping = stopping
         self._master = master
         self._late = 0
+        self._children = 0  # commands that were started, and not buried yet
 
     def run(self) -> None:
         """Answer until there is a word to stop, or nobody who would say it."""
@@ -64,15 +66,23 @@ class AgentWorker:
         waiting.register(self._listener.fileno(), select.EPOLLIN | select.EPOLLEXCLUSIVE)
         waiting.register(self._stopping, select.EPOLLIN)
         while self._late < MOST_LATE:
-            ready = [handle for handle, _ in waiting.poll()]
+            ready = [handle for handle, _ in waiting.poll(LOOK_SECONDS if self._children else None)]
+            self._bury()
             if self._stopping in ready:
                 return
+            if not ready:
+                continue
             try:
                 connection, _ = self._listener.accept()
             except OSError:
                 continue  # another worker has it, or its client is gone
             with connection:
                 self._serve(connection)
+
+    def _bury(self) -> None:
+        """Take note of commands that ended. Git's own processes are waited for where they are started."""
+        while self._children and os.waitpid(-1, os.WNOHANG)[0]:
+            self._children -= 1
 
     def _serve(self, connection: socket.socket) -> None:
         question = None
@@ -120,9 +130,12 @@ class AgentWorker:
                 return
             with deadline(SEND_SECONDS):
                 config = self._resident.config()
+                self._resident.settings(config.path)  # read here, it is at hand for the next one as well
                 self._resident.forget()
-            own.run_apart(connection, lent, command, config, process, self._serve_own)
-        except (Refusal, OSError):
+            settings = self._resident.settings
+            own.run_apart(connection, lent, command, config, settings, process, self._serve_own)
+            self._children += 1
+        except (Refusal, ConfigurationError, OSError):
             _send(connection, YOURSELF)
         finally:
             close(lent)

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -17,6 +18,7 @@ from gitguard.cli.user_verbs import greet, runs, show_help
 from gitguard.command_line import Group, add_verbs, run, tell
 from gitguard.config.cache import SettingsCache
 from gitguard.config.compiled import Config
+from gitguard.config.schema import Settings
 from gitguard.decision.command import quote
 from gitguard.decision.decision import Decision
 from gitguard.factor.person import Person
@@ -27,10 +29,16 @@ from gitguard.verbs import VERBS
 
 
 def serve(
-    decision: Decision, id_: str, config: Config, config_path: str, store: GateQuery, process: int = 0
+    decision: Decision,
+    id_: str,
+    config: Config,
+    config_path: str,
+    store: GateQuery,
+    process: int = 0,
+    reading: Callable[[str], Settings] | None = None,
 ) -> int:
-    """Run the command of an allowed connection; returns its exit status. `process`: the gate that
-    it is run for, 0 where we are that.
+    """Run the command of an allowed connection; returns its exit status. `process`: the gate that it is run
+    for, 0 where we are that; `reading`: how the configuration is read, where it may be at hand.
 
     What people do goes to the audit trail; what is broken also leaves a line in the access log, with the
     decision's id, since the person is only told to ask the admin.
@@ -60,7 +68,11 @@ def serve(
     try:
         context = UserContext(
             open_installation(
-                config_path, decision.request.moment, "configuration", SettingsCache(settings_of), process
+                config_path,
+                decision.request.moment,
+                "configuration",
+                reading or SettingsCache(settings_of),
+                process,
             ),
             _person(decision),
             refusal_context.server,

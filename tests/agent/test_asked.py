@@ -548,3 +548,65 @@ def test_sixty_four_at_once(own: Asked) -> None:
     ]
     assert [process.wait(SOON) for process in running].count(128) == 64  # git: the client hung up
     assert [line["verdict"] for line in own.server.log()[before:]] == ["allowed"] * 64
+
+
+def test_the_first_of_two_variables_counts(asked: Asked) -> None:
+    """As for the gate, and as for C: a second one of the same name is not another command."""
+    key = asked.alice.fingerprint.encode()
+    words = (b"4", b"--user", b"alice", b"--key", key, b"SSH_CONNECTION=127.0.0.1 1 127.0.0.1 22")
+    right, wrong = b"SSH_ORIGINAL_COMMAND=" + READ.encode(), b"SSH_ORIGINAL_COMMAND=git-upload-pack 'nowhere'"
+    assert ask(asked, packed(GATE, (*words, right, wrong))) == b"x"
+    assert ask(asked, packed(GATE, (*words, wrong, right))) == b"l"
+    assert ask(asked, packed(GATE, (*words, b"no equals sign", right))) == b"x"
+
+
+def hook_alone(asked: Asked, name: str, lines: bytes) -> subprocess.CompletedProcess[bytes]:
+    """The hook of a repository, as Git starts it, without a grant."""
+    directory = asked.server.directory(name)
+    return subprocess.run(
+        [str(directory / "hooks" / "pre-receive")], input=lines, cwd=directory, capture_output=True, check=False,
+        env={"GIT_DIR": ".", "PATH": os.environ["PATH"]},
+    )  # fmt: skip
+
+
+def test_more_refs_than_the_agent_reads(asked: Asked) -> None:
+    """Over a megabyte of them: the launcher reads them all, and what is wrong at the very end is seen."""
+    asked.server.new_repository("much", "none")
+    lines = b"".join(b"%s %s refs/heads/%d\n" % (b"0" * 40, b"1" * 40, n) for n in range(12_000))
+    with launchers_say_so(asked):
+        assert hook_alone(asked, "much", lines).returncode == LAUNCHER
+    assert hook_alone(asked, "much", lines).returncode == 0
+    assert b"[malformed-command]" in hook_alone(asked, "much", lines + b"cut").stderr
+
+
+def test_another_hook_that_may_not_be_believed(own: Asked) -> None:
+    """It is refused by the launcher, and never passed over by the agent."""
+    hooks = own.server.directory("app") / "hooks" / "pre-receive.d"
+    hooks.mkdir()
+    os.symlink("/nowhere", hooks / "10-check")
+    assert own.act("whole push")[1] != 0
+    (hooks / "10-check").unlink()
+    (hooks / "10-check").write_text("#!/bin/sh\n")
+    (hooks / "10-check").chmod(0o777)
+    assert own.act("whole push")[1] != 0
+    (hooks / "10-check").chmod(0o755)
+    assert own.act("whole push")[:2] == ("allowed", 0)
+
+
+def test_a_rule_that_begins_soon_is_announced(own: Asked) -> None:
+    """Once a day, after the push that it would refuse: the launcher's to say."""
+    day = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 5 * 86400))
+    rule = f'\n[[rules]]\nname = "soon"\nrequire = true\nlifetime = "1s"\nsince = {day}\n'
+    own.server.write(own.server.config.read_text() + rule)
+    own.server.admin("repo", "require", "app", "none")
+    own.server.end_sessions()
+    done = own.push("HEAD:refs/heads/soon")
+    assert done.returncode == 0
+    assert b"(rule soon)" in done.stderr
+
+
+def test_where_a_worker_stands(own: Asked) -> None:
+    """Behind a push it is in no repository, so that none is held; its socket is the account's alone."""
+    assert own.act("whole push")[:2] == ("allowed", 0)
+    assert {os.readlink(f"/proc/{pid}/cwd") for pid in own.agent.workers_of} == {"/"}
+    assert own.agent.socket.stat().st_mode & 0o777 == 0o600
