@@ -41,6 +41,7 @@ FRAME_SECONDS = 0.25  # a client sends its question in one piece
 ANSWER_SECONDS = 0.7  # less than a client waits for
 SEND_SECONDS = 0.25
 LOOK_SECONDS = 1.0
+TRIAL_SECONDS = 5.0  # between two tries to begin anew, where what is installed cannot be begun with
 LAST_SECONDS = 2.0  # an answer that was begun is over by then
 MOST_LATE = 2  # a worker that is late so often is replaced
 _SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
@@ -185,7 +186,7 @@ def serve(
     gc.collect()
     gc.freeze()  # what is loaded is shared by the workers, and nobody looks it through again
     alive: dict[int, float] = {}
-    anew = False
+    anew, next_trial = False, 0.0
     say("ready")
     while True:
         while len(alive) < workers:
@@ -200,9 +201,11 @@ def serve(
             time.sleep(LOOK_SECONDS)  # a worker that cannot live is not tried a thousand times a second
         if number in (signal.SIGTERM, signal.SIGINT) or (not number and moved()):
             break
-        if (number in (signal.SIGHUP, signal.SIGUSR1) or resident.is_outdated) and loads():
-            anew = True
-            break
+        if number == signal.SIGHUP or (resident.is_outdated and time.monotonic() >= next_trial):
+            next_trial = time.monotonic() + TRIAL_SECONDS
+            if loads():
+                anew = True
+                break
     os.close(stop)
     ends = time.monotonic() + LAST_SECONDS
     while not anew and alive and time.monotonic() < ends:
@@ -225,11 +228,9 @@ def _start(
     try:
         os.close(stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        for number in (
-            signal.SIGINT,
-            signal.SIGHUP,
-        ):  # the first process's to hear, whoever sends them to all
-            signal.signal(number, signal.SIG_IGN)
+        # The first process's to hear, whoever sends them to all of us.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         AgentWorker(resident, listener, stopping, master, serve_own).run()
     except BaseException:
         traceback.print_exc()

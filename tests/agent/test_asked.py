@@ -579,6 +579,20 @@ def test_more_refs_than_the_agent_reads(asked: Asked) -> None:
     assert b"[malformed-command]" in hook_alone(asked, "much", lines + b"cut").stderr
 
 
+def test_a_push_of_more_refs_than_the_agent_reads(own: Asked) -> None:
+    """With a grant and all: none of them is left unjudged, since the launcher reads them."""
+    head = run(["git", "rev-parse", "HEAD"], cwd=own.tree).out.strip()
+    names = [f"refs/heads/{'x' * 230}{number:05d}" for number in range(3400)]
+    packed_refs = "# pack-refs with: peeled fully-peeled sorted\n" + "".join(
+        f"{head} {name}\n" for name in names
+    )
+    (own.tree / ".git" / "packed-refs").write_text(packed_refs)
+    with launchers_say_so(own):
+        done = own.push("refs/heads/x*:refs/heads/x*")
+    assert done.returncode != 0
+    assert b"left to the launcher" in done.stderr
+
+
 def test_another_hook_that_may_not_be_believed(own: Asked) -> None:
     """It is refused by the launcher, and never passed over by the agent."""
     hooks = own.server.directory("app") / "hooks" / "pre-receive.d"
