@@ -15,6 +15,7 @@ import pytest
 
 from gitguard.agent.frame import DECIDE_YOURSELF, GATE, HERE, HOOK, LONGEST_BYTES, PING, packed, receive
 from lab.agent_faults import Asked
+from lab.faults import CAN_MOUNT
 from lab.hostile_agent import HostileAgent, frame
 from lab.meddling import meddle
 from lab.run import run
@@ -270,7 +271,7 @@ def test_another_account_gets_no_answer(asked: Asked) -> None:
         os.chmod(asked.agent.folder, 0o700)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes a namespace")
+@pytest.mark.skipif(not CAN_MOUNT, reason="takes root and namespaces")
 def test_another_pid_namespace_decides_itself(asked: Asked) -> None:
     """Its numbers name other processes here: a grant for one would be another's."""
     command = asked.server.ssh_command(asked.alice, READ)
