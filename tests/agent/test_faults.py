@@ -11,7 +11,7 @@ from lab.agent_faults import EXPECTED, FAULTS, SECONDS_OF, SLOWEST_SECONDS, Aske
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=["compiled", "python"])
+@pytest.fixture(scope="module", params=["compiled", pytest.param("python", marks=pytest.mark.long)])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     """A server whose agent is asked by one of the clients."""
     with Asked.make(tmp_path_factory.mktemp("faults"), request.param) as made:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -242,8 +243,7 @@ def test_in_the_middle_of_an_upgrade(own: Asked) -> None:
     for _ in range(3):
         assert not by_agent(own, READ)  # outdated, and nothing newer to be had
     assert gate(own, READ).returncode == 128
-    (package / "__init__.py").unlink()
-    package.rmdir()
+    shutil.rmtree(package)
     until(lambda: by_agent(own, READ))
     assert own.agent.pid == pid
     own.agent.wait()
