@@ -74,15 +74,16 @@ class TrailWriter(TrailReader):
         # Nobody else writes while this transaction lasts: the end of the chain is looked up once.
         row = self.newest or self._one("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
         seq, previous = (row[0] + 1, row[1]) if row is not None else (1, GENESIS)
-        kept = {name: value for name, value in details.items() if value not in (None, "")}
-        text = text_of({"event": event, "at": at, "actor": actor, **kept})
+        record: Recorded = {"event": event, "at": at, "actor": actor}
+        record.update({name: value for name, value in details.items() if value not in (None, "")})
+        text = text_of(record)
         digest = link(previous, seq, text)
         self._change("INSERT INTO audit (seq, record, hash) VALUES (?, ?, ?)", seq, text, digest)
         if at > self._latest_at:
             self._change("UPDATE clock SET latest_at = ? WHERE latest_at < ?", at, at)
             self._latest_at = at
         self.newest = (seq, digest)
-        self.recorded.append({"event": event, "at": at, "actor": actor, **kept})
+        self.recorded.append(record)
         self.first = self.first or seq
 
     def is_ancestor(self, head: tuple[int, bytes] | None) -> bool:

@@ -4,6 +4,7 @@ nobody is kept waiting for long.
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,12 +18,14 @@ from gitguard.action import sessions
 from gitguard.action.installation import open_installation
 from gitguard.action.sessions import Which
 from gitguard.session.moment import now
+from gitguard.store import chain
 from lab.meddling import meddle_many
 from lab.server import Direct, Person
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 PEOPLE = 8
+REFERENCE_SECONDS = 0.06  # what ten thousand records take where the half second was set
 BESIDE = (("audit", "verify"), ("doctor",), ("session", "sweep"), ("store", "prune"), ("store", "status"))
 
 
@@ -84,6 +87,20 @@ def test_people_verify_beside_all_that_takes_long(site: Direct) -> None:
     assert "the chain is whole" in site.admin("audit", "verify").out
 
 
+def slower() -> float:
+    """How much slower this machine is than that one; 1 where it is not."""
+    began = time.process_time()
+    with sqlite3.connect(":memory:") as store:
+        store.execute("CREATE TABLE records (seq INTEGER PRIMARY KEY, record TEXT, hash BLOB)")
+        digest = chain.GENESIS
+        for seq in range(1, 10_001):
+            text = chain.text_of({"event": "none", "at": seq, "actor": "test", "sessions": list(range(10))})
+            digest = chain.link(digest, seq, text)
+            store.execute("INSERT INTO records VALUES (?, ?, ?)", (seq, text, digest))
+    store.close()
+    return max((time.process_time() - began) / REFERENCE_SECONDS, 1.0)
+
+
 def test_nobody_is_shut_out_for_long_by_revoking_all(site: Direct) -> None:
     """A hundred thousand sessions of ten thousand people end within half a
     second, each person's in the trail.
@@ -109,7 +126,9 @@ def test_nobody_is_shut_out_for_long_by_revoking_all(site: Direct) -> None:
     opened.store.writing = timed  # type: ignore[method-assign, assignment]
     ended, _ = sessions.revoke(opened, Which(everyone=True), now(), "test", "x")
     assert ended >= 100_000
-    assert max(held) < 0.5, "CPU seconds: what others wait for, on a machine that does nothing else"
+    assert max(held) < 0.5 * slower(), (
+        "CPU seconds: what others wait for, on a machine that does nothing else"
+    )
     with opened.store.reading() as tx:
         revoked = [r for r in tx.audit() if r.is_about("session-revoked")]
         assert len(revoked) >= 10_000
