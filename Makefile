@@ -54,7 +54,7 @@ THROUGH_AN_AGENT := tests/e2e tests/hook $(addprefix tests/regressions/test_,aro
 long: $(READY) client sshd ## What takes longer: a thousand kills, a year of 300 people, every remedy of doctor typed (ten minutes)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 	@GITGUARD_LAB_AGENT=compiled $(BIN)/python -m pytest -n 4 --dist worksteal $(THROUGH_AN_AGENT)
-	@GITGUARD_LAB_AGENT=python $(BIN)/python -m pytest -n 4 --dist worksteal tests/e2e/test_journey.py tests/e2e/test_toggle.py tests/e2e/test_rules.py
+	@GITGUARD_LAB_AGENT=python $(BIN)/python -m pytest -n 3 --dist loadfile tests/e2e/test_journey.py tests/e2e/test_toggle.py tests/e2e/test_rules.py
 	@GITGUARD_SOAK=1 $(BIN)/python -m pytest -n 2 tests/regressions/test_kills.py
 
 .PHONY: check

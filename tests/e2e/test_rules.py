@@ -60,29 +60,29 @@ def test_refs_are_judged_in_the_hook(house: Server) -> None:
     """A topic goes through with a word on stderr; main is refused by name and rule,
     once; verified, all of it goes.
     """
-    alice = house.people["alice"]
+    zoe = house.new_user("zoe")  # told nothing yet today, whoever pushed here before
     rules(house, MAIN)
     house.end_sessions()
-    made = tree(house, alice, "one")
-    topic = house.git(alice, "push", "origin", "topic", cwd=made, status=0)
+    made = tree(house, zoe, "one")
+    topic = house.git(zoe, "push", "origin", "topic", cwd=made, status=0)
     assert (
         "pushing to refs/heads/main (rule protect-main), refs/tags/* (rule protect-main) needs 2FA"
         in topic.err
     )
-    again = house.git(alice, "push", "origin", "topic:topic3", cwd=made, status=0)
+    again = house.git(zoe, "push", "origin", "topic:topic3", cwd=made, status=0)
     assert "needs 2FA" not in again.err, "once a day is news"
-    refused = house.git(alice, "push", "origin", "main", "topic:topic2", "refs/tags/one", cwd=made, status=1)
+    refused = house.git(zoe, "push", "origin", "+main", "topic:topic2", "+refs/tags/one", cwd=made, status=1)
     assert "[verification-required]" in refused.err
     assert refused.err.count("2FA is required by the rule protect-main") == 1
     assert "refs/heads/main, and 1 more" in refused.err
-    assert house.git(alice, "ls-remote", "origin", cwd=made, status=0).out.count("topic2") == 0, (
+    assert house.git(zoe, "ls-remote", "origin", cwd=made, status=0).out.count("topic2") == 0, (
         "nothing was taken"
     )
     refusals = [line for line in house.log() if line["verdict"] == "refused"]
     assert refusals[-1]["because"] == "rule:protect-main"
-    house.clear_watermark(alice)
-    house.verify(alice)
-    passed = house.git(alice, "push", "origin", "main", "topic:topic2", "refs/tags/one", cwd=made, status=0)
+    house.clear_watermark(zoe)
+    house.verify(zoe)
+    passed = house.git(zoe, "push", "origin", "+main", "topic:topic2", "+refs/tags/one", cwd=made, status=0)
     assert "needs 2FA" not in passed.err, "who has a session is told nothing"
 
 
