@@ -78,5 +78,5 @@ def own(tmp_path: Path) -> Iterator[Asked]:
 def as_another(site: Asked, code: str, uid: int = 65534) -> str:
     """What a Python program prints that another account runs; `SOCKET` in it is the agent's."""
     code = code.replace("SOCKET", repr(str(site.agent.socket)))
-    program = f"import os; os.setgid({uid}); os.setuid({uid})\n{code}"
+    program = f"import os, socket; os.setgid({uid}); os.setuid({uid})\n{code}"
     return run([sys.executable, "-I", "-S", "-c", program]).out

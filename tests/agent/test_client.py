@@ -156,7 +156,7 @@ def _both(
     if sanitized_or_python == "compiled":
         command = [str(place / "client")]
     else:
-        code = "import sys; sys.path[:] = [{!r}]; from gitguard.gate.client import ask; s = ask({!r}, 'g'); sys.exit(99 if s is None else s)"
+        code = "import sys; sys.path.insert(0, {!r}); from gitguard.gate.client import ask; s = ask({!r}, 'g'); sys.exit(99 if s is None else s)"
         command = [
             sys.executable,
             "-IS",
