@@ -5,6 +5,7 @@ Safe to run again: what is there stays, what is missing or outdated is made, and
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
@@ -306,8 +307,10 @@ def _launchers(places: Places, settings: Settings, name: str, say: Callable[[str
         (places.cron, cron(settings, places), 0o644),
     ):
         say(f"{'wrote' if provision.file(path, data, name, mode=mode) else 'kept'} {path}")
-    # An agent that runs looks at this file's times: it begins anew, with what is installed now.
-    os.utime(places.gate, follow_symlinks=False)
+    # An agent that runs looks at this file's times: it begins anew, with what is installed now. Who may not
+    # touch it has kept it above as it was, so there is nothing new to begin with.
+    with contextlib.suppress(PermissionError):
+        os.utime(places.gate, follow_symlinks=False)
     written = [
         provision.file(f"{places.units}/{unit}", data, name, mode=0o644)
         for unit, data in units(settings, places.units, own_command(places)).items()

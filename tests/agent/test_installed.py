@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gitguard.agent.look import fault_of_agent
-from gitguard.host import launcher
+from gitguard.host import install, launcher
 from gitguard.host.places import PYTHON, places_of
 from lab.agent import Agent, without_compiled_client
 from lab.agent_faults import Asked
@@ -366,3 +367,26 @@ def test_a_unit_that_is_older_than_the_configuration(
     unit.write_text("[Service]\n")
     (found,) = [finding for finding in look.agent_findings(settings, places) if finding.name == "agent-unit"]
     assert found.remedy == f"cp {places.units}/{unit.name} {tmp_path}/ && systemctl daemon-reload"
+
+
+def test_init_by_someone_who_may_not_touch_the_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root installed it and nothing changed: the account's own `init` keeps it, and comes to its end."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    tmp_path.chmod(0o700)
+    account = pwd.getpwuid(os.geteuid()).pw_name
+    options = install.InitOptions(
+        str(tmp_path / "home" / "gitguard.toml"),
+        account,
+        str(tmp_path / "r"),
+        "h",
+        22,
+        str(tmp_path / "keys" / "k"),
+    )
+    said: list[str] = []
+    install.install(options, said.append, "")
+    monkeypatch.setattr(os, "utime", refused)
+    install.install(options, said.append, "")
+    assert any(line.startswith("kept") and line.endswith("gitguard-shell") for line in said)
