@@ -5,7 +5,6 @@ one.
 from __future__ import annotations
 
 import os
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -14,8 +13,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pyotp
 
 from lab.agent import Agent
 from lab.server import Person
@@ -33,12 +30,15 @@ def measure_agent(
     small: Installation,
     large: Installation,
     other: tuple[list[str], dict[str, str]] | None,
+    people: list[tuple[str, str]],
     *,
     quick: bool,
 ) -> list[Row]:
     """(what, ratio, budget, whether it is a minimum, note) of each row. `other`: gitolite-shell, where there
     is one.
     """
+    from bench.run import measure_together
+
     rows = _with_python_client(site)
     without = _throughput(site)
     with Agent(site.server) as agent:
@@ -46,7 +46,7 @@ def measure_agent(
         rows += _over_sshd(site)
         rows.append(_decisions(site, without))
         rows.append(_verify(site, agent, 5 if quick else 40))
-        rows.append(_together(site))
+        rows.append(measure_together(site, people, 1.5, "agent: "))
         rows.append(_weight(site, agent, 500 if quick else 5000))
     with Agent(small.server), Agent(large.server):
         rows += _large(small, large)
@@ -213,48 +213,6 @@ def _cpu(agent: Agent) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += sum(int(field) for field in fields[11:15])  # utime, stime, cutime, cstime of proc(5)
     return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _together(site: Installation) -> Row:
-    """64 right codes at once, as bench/run.py has it without an agent."""
-    from bench.run import SECRET, TOGETHER
-
-    with sqlite3.connect(site.server.store) as store:
-        people = store.execute(
-            "SELECT u.name, k.fingerprint FROM users u JOIN keys k ON k.user_name = u.name WHERE u.name LIKE 'many%'"
-        ).fetchall()
-    store.close()
-    slowest: list[float] = []
-    gate = str(site.server.home / "bin" / "gitguard-shell")
-    for _ in range(5):
-        with sqlite3.connect(site.server.store) as store:
-            store.execute("UPDATE factors SET last_step = 0")
-        store.close()
-
-        def verify(person: tuple[str, str]) -> float:
-            began = time.perf_counter()
-            done = subprocess.run(
-                [gate, "--user", person[0], "--key", person[1]],
-                env=site.own("2fa verify"),
-                input=f"{pyotp.TOTP(SECRET).now()}\n".encode(),
-                capture_output=True,
-                check=False,
-            )
-            if done.returncode != 0:
-                sys.exit(f"bench: a right code was refused: {done.stderr.decode()}")
-            return time.perf_counter() - began
-
-        with ThreadPoolExecutor(TOGETHER) as pool:
-            slowest += pool.map(verify, people)
-    slowest.sort()
-    p99 = slowest[int(len(slowest) * 0.99) - 1]
-    return (
-        f"agent: {TOGETHER} right codes at once, p99 over 1.5 s",
-        p99 / 1.5,
-        1.0,
-        False,
-        f"{p99:.2f} s, none refused of {len(slowest)}",
-    )
 
 
 def _weight(site: Installation, agent: Agent, rounds: int) -> Row:
