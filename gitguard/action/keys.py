@@ -8,8 +8,6 @@ by it what the admin narrowed.
 
 from __future__ import annotations
 
-import os
-
 from msgspec import Struct
 
 from gitguard.action import steps
@@ -24,6 +22,7 @@ from gitguard.host import key_file
 from gitguard.host.key_file import ForeignLine
 from gitguard.host.key_options import NewKey, understand
 from gitguard.identity.public_key import PublicKey, parse_public_key
+from gitguard.machine.whereabouts import resolved
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Reading, Writing
@@ -77,7 +76,7 @@ def check_not_foreign(installation: Installation, keys: list[PublicKey]) -> None
     """Raises Refusal("usage") if a key stands ungated in a file that sshd reads: that line would win."""
     by_blob = {key.blob: key.fingerprint for key in keys}
     for path in installation.key_files if keys else ():
-        for blob in key_file.carried(path, by_blob):
+        for blob in key_file.carried(path, list(by_blob)):
             raise Refusal(
                 "usage",
                 text=f"{by_blob[blob]} stands ungated in {path}, where sshd would let it past gitguard",
@@ -210,7 +209,9 @@ def _taken(
     fingerprint where it cannot be.
     """
     first = found[0]
-    elsewhere = [line.path for line in found if os.path.realpath(line.path) != os.path.realpath(managed)]
+    paths = [line.path for line in found]
+    ours, *real = resolved([managed, *paths])
+    elsewhere = [path for path, one in zip(paths, real, strict=True) if one != ours]
     if elsewhere:
         return (
             f": it stands in {elsewhere[0]}, which gitguard does not write; move the line to {managed} first"

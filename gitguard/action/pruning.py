@@ -12,6 +12,7 @@ from gitguard.action.installation import Installation
 from gitguard.answer import daily
 from gitguard.factor.changes import TOLD_SECONDS
 from gitguard.factor.throttle import longest_window
+from gitguard.machine.errand import errand
 from gitguard.machine.files import TEMPORARY
 from gitguard.session import budget, pending, refused_reads
 from gitguard.session.moment import Moment
@@ -74,38 +75,59 @@ def _time_of(entry: os.DirEntry[str]) -> float:
         return 0.0
 
 
-def left_behind(installation: Installation) -> list[os.DirEntry[str]]:
-    """What killed commands of ours left in the state folder, beside the log and beside the key file."""
-    state = str(installation.settings.paths.state)
-    folders = dict.fromkeys(
-        (state, *map(os.path.dirname, (installation.settings.paths.access_log, installation.key_file)))
-    )
-    left = []
-    for folder in folders:
-        try:
-            with os.scandir(folder) as found:
-                ours = [
-                    e
-                    for e in found
-                    if TEMPORARY.fullmatch(e.name) or (folder == state and e.name.startswith(_OURS))
-                ]
-        except OSError:
-            continue  # doctor names a folder that is closed, or not there
-        left += [entry for entry in ours if _is_old(entry)]
-    return left
+def left_behind(installation: Installation) -> list[str]:
+    """What killed commands of ours left in the state folder, beside the log and by the key file: paths."""
+    state, log, keys = _folders(installation)
+    left = _left_in(state, _OURS)
+    left += _left_in(log) if log != state else []
+    return left + (left_by_keys(keys) if keys not in (state, log) else [])
 
 
 def clear_away(installation: Installation) -> int:
     """Remove what killed commands of ours left (`left_behind`); how many names went."""
+    state, log, keys = _folders(installation)
+    gone = _cleared(_left_in(state, _OURS)) + (_cleared(_left_in(log)) if log != state else 0)
+    return gone + (clear_by_keys(keys) if keys not in (state, log) else 0)
+
+
+def _folders(installation: Installation) -> tuple[str, str, str]:
+    paths = installation.settings.paths
+    return str(paths.state), os.path.dirname(paths.access_log), os.path.dirname(installation.key_file)
+
+
+@errand
+def left_by_keys(folder: str) -> list[str]:
+    """What is left in the key file's folder, which is the Git account's."""
+    return _left_in(folder)
+
+
+@errand
+def clear_by_keys(folder: str) -> int:
+    """Remove it; how many names went."""
+    return _cleared(_left_in(folder))
+
+
+def _left_in(folder: str, beginnings: tuple[str, ...] = ()) -> list[str]:
+    try:
+        with os.scandir(folder) as found:
+            ours = [
+                e for e in found if TEMPORARY.fullmatch(e.name) or e.name.startswith(beginnings or ("/",))
+            ]
+    except OSError:
+        return []  # doctor names a folder that is closed, or not there
+    return [entry.path for entry in ours if _is_old(entry)]
+
+
+def _cleared(paths: list[str]) -> int:
     gone = 0
-    for entry in left_behind(installation):
+    for path in paths:
         try:
-            if entry.is_dir(follow_symlinks=False):
-                for inside in os.listdir(entry.path):
-                    os.unlink(f"{entry.path}/{inside}")
-                os.rmdir(entry.path)
+            if os.path.isdir(path) and not os.path.islink(path):
+                for inside in os.listdir(path):
+                    os.unlink(f"{path}/{inside}")
+                os.rmdir(path)
             else:
-                os.unlink(entry.path)
+                os.unlink(path)
         except OSError:
             continue  # someone else was quicker, or it is not ours after all
         gone += 1

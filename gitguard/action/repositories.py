@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 
 from msgspec import Struct
@@ -10,6 +9,8 @@ from msgspec import Struct
 from gitguard.action import steps
 from gitguard.action.effects import Effects, take_effect
 from gitguard.action.installation import Installation
+from gitguard.machine.git_account import uid_of
+from gitguard.machine.whereabouts import folders, there
 from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.repository import adopting, registry, toggle
 from gitguard.repository.adopting import Obstacle
@@ -96,7 +97,7 @@ class Listing(Struct, frozen=True):
 
 def listing(installation: Installation, containing: str = "") -> Listing:
     """The repositories whose name holds `holding`. Raises Refusal."""
-    hook, uid = live_hook(installation), os.geteuid()
+    hook, uid = live_hook(installation), uid_of(installation.settings.host.account)
     with installation.store.reading() as tx:
         rows, forgotten = tx.repositories(), set(tx.forgotten())
     directories = {row.directory for row in rows}
@@ -158,7 +159,8 @@ def lost(installation: Installation) -> Lost:
     """Those that are missing now. Raises Refusal."""
     with installation.store.reading() as tx:
         demanding = tx.demanding_repositories()
-    return Lost(tuple(row.name for row in demanding if not os.path.lexists(row.directory)))
+    found = set(there([row.directory for row in demanding]))
+    return Lost(tuple(row.name for row in demanding if row.directory not in found))
 
 
 NOTHING_LOST = Lost(())  # what was made just now can be no directory that was moved by hand
@@ -187,7 +189,7 @@ def adopt(
     `missing`: what `lost` said, where many are adopted. Raises Refusal where a file or
     the store cannot be written.
     """
-    uid = os.geteuid()
+    uid = uid_of(installation.settings.host.account)
     missing = lost(installation) if missing is None else missing
     with installation.store.reading() as tx:
         hindrance = _hindrance(tx, installation, found, uid, set(), missing)
@@ -219,7 +221,7 @@ def would_adopt(
     installation: Installation, found: Found, hook: bytes, also: set[str], missing: Lost | None = None
 ) -> Adopted:
     """What `adopt` would do or refuse; `also`: directories that the same pass would have adopted before."""
-    uid = os.geteuid()
+    uid = uid_of(installation.settings.host.account)
     missing = lost(installation) if missing is None else missing
     with installation.store.reading() as tx:
         hindrance = _hindrance(tx, installation, found, uid, also, missing)
@@ -285,21 +287,19 @@ def rename(
     if not root:
         raise Refusal("usage", text=f"{before.directory} is below no root")
     target = f"{root}/{plain}.git"
-    to_move = os.path.lexists(before.directory)
-    if to_move and os.path.lexists(target):
+    found = there([before.directory, target])
+    to_move = before.directory in found
+    if to_move and target in found:
         raise Refusal("usage", text=f"{target} is there already")
-    if not to_move and not os.path.lexists(target):
+    if not found:
         raise Refusal("usage", text=f"neither {before.directory} nor {target} is there")
     if not to_move:
-        hindrance = adopting.obstacle(Found(plain, target, root), installation.settings, os.geteuid(), known)
+        uid = uid_of(installation.settings.host.account)
+        hindrance = adopting.obstacle(Found(plain, target, root), installation.settings, uid, known)
         if hindrance is not None:
             raise Refusal("usage", text=hindrance.why, hint=hindrance.remedy)
-    try:
-        if to_move:
-            os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
-            os.rename(before.directory, target)
-    except OSError as error:
-        raise machine_fault(f"cannot move it to {target}", error) from None
+    if to_move:
+        registry.move(before.directory, target)
     try:
         with installation.store.writing() as tx:
             tx.rename_repository(before.name, plain, target)
@@ -308,7 +308,7 @@ def rename(
             )
     except Refusal:
         if to_move:
-            os.rename(target, before.directory)
+            registry.move(target, before.directory)
         raise
     return before.name, target, take_effect(installation, moment)
 
@@ -337,17 +337,18 @@ def renew_hooks(
     installation: Installation, moment: Moment, actor: str
 ) -> tuple[list[str], list[tuple[str, str]]]:
     """Bring the hook of every known repository up to date: (names renewed, (name, why not) for the rest)."""
-    hook, uid = live_hook(installation), os.geteuid()
+    hook, uid = live_hook(installation), uid_of(installation.settings.host.account)
     with installation.store.reading() as tx:
         repositories = tx.repositories()
         known = {repository.directory for repository in repositories}
     renewed: list[str] = []
     left: list[tuple[str, str]] = []
     lent: dict[str, list[str]] = {}
+    found_on_disk = set(folders([repository.directory for repository in repositories]))
     for repository in repositories:
         root = registry.root_of(installation.settings, repository.directory)
         found = Found(repository.name, repository.directory, root)
-        if not root or not os.path.isdir(repository.directory):
+        if not root or repository.directory not in found_on_disk:
             left.append((repository.name, f"{repository.directory} is not there"))
             continue
         if hindrance := adopting.obstacle(found, installation.settings, uid, known):

@@ -6,13 +6,12 @@ Repositories, store, configuration and log are left where they are; so is everyt
 
 from __future__ import annotations
 
-import os
-
 from msgspec import Struct
 
 from gitguard.action.installation import Installation
 from gitguard.host import key_file
 from gitguard.machine.files import locked
+from gitguard.machine.whereabouts import folders
 from gitguard.message.reasons import Refusal
 from gitguard.repository.releasing import release, what_releasing_does
 from gitguard.session.moment import Moment
@@ -73,7 +72,9 @@ def _facts(installation: Installation) -> tuple[tuple[Key, ...], tuple[Key, ...]
     with installation.store.reading() as tx:
         suspended = {user.name for user in tx.users() if user.state != "active"}
         keys = tx.keys()
-        directories = [(row.name, row.directory) for row in tx.repositories() if os.path.isdir(row.directory)]
+        known = [(row.name, row.directory) for row in tx.repositories()]
+    there = set(folders([directory for _, directory in known]))
+    directories = [(name, directory) for name, directory in known if directory in there]
     return (
         tuple(key for key in keys if key.user not in suspended),
         tuple(key for key in keys if key.user in suspended),

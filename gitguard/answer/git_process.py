@@ -13,7 +13,7 @@ from gitguard.decision.decision import Decision
 from gitguard.machine.environment import PATH
 from gitguard.machine.process import parent_and_start
 from gitguard.message.reasons import Refusal
-from gitguard.repository.git_config import HOOKS_PATH, files_of, may_name, values_of
+from gitguard.repository.git_config import HOOKS_PATH, hooks_may_lie_elsewhere
 from gitguard.session.grant import ENVIRONMENT_NAME, PUSH, Grant, read_key, seal
 
 
@@ -71,16 +71,11 @@ def _program(
         environment[ENVIRONMENT_NAME] = _grant(decision, config, id_, process)
         plain = {name: environment[name] for name in ("PATH", "HOME", "USER", "LANG")}
         directory = decision.directory
-        # The files hardly ever name it; whatever goes wrong counts as if they did.
-        if (
-            directory
-            and may_name(files_of(directory, config.git_configs), HOOKS_PATH)
-            and values_of(directory, HOOKS_PATH, plain) != ()
-        ):
+        if directory and hooks_may_lie_elsewhere(directory, config.git_configs, plain):
             # Command scope beats every configuration file. It also reaches what later hooks start elsewhere,
             # so it is set only where a file that Git reads could point the hooks away.
             environment["GIT_CONFIG_COUNT"] = "1"
-            environment["GIT_CONFIG_KEY_0"] = "core.hooksPath"
+            environment["GIT_CONFIG_KEY_0"] = HOOKS_PATH
             environment["GIT_CONFIG_VALUE_0"] = decision.directory + "/hooks"
     if request.downstream:
         words = (decision.name, *command.words) if command.names_repository else command.words
@@ -101,7 +96,7 @@ def _grant(decision: Decision, config: Config, id_: str, process: int) -> str:
     """The grant for the push that `process` becomes: `exec` keeps pid and start time."""
     request = decision.request
     try:
-        secret = read_key(config.grant_key, config.uid)
+        secret = read_key(config.grant_key, config.keeper)
         directory = decision.directory
         age = decision.session_age_seconds
         grant = Grant(

@@ -30,7 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Places = tuple[str, str, str]
+    from gitguard.answer.client import Places
 
 TICK_SECONDS = 0.5
 ANEW_SECONDS = 5  # dates and lifetimes pass without anyone changing the store
@@ -75,11 +75,12 @@ def hold(
     config: Config,
     ask: "Callable[[], Decision]",
     sleep: "Callable[[float], None]",
+    process: int,
 ) -> bool:
     """Wait at most `config.wait_seconds`; whether it came to wait at all. Anyone who calls asks again then.
 
     `ask` puts the question again; `sleep` takes at most so many seconds, and raises
-    OSError when the client is gone.
+    OSError when the client is gone. `process`: whose push it is.
     """
     request = decision.request
     stopped: list[int] = []  # SIGTERM: a revoked session, a suspended user, a server that goes down
@@ -88,7 +89,7 @@ def hold(
     try:
         context = _context(decision, id_, config)
         noted = pending_request(decision, config)
-        held = note_held(config.state, request, decision.repository, request.moment.at, noted)
+        held = note_held(config.state, request, decision.repository, request.moment.at, process, noted)
         if held is None:
             return False
         _say(decision, context, config, held)

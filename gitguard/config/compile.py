@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import marshal
-import os
 import pwd
 import re
 import shutil
@@ -17,6 +16,7 @@ from gitguard.config.schema import Settings
 from gitguard.machine.environment import PATH
 from gitguard.machine.files import put_quietly
 from gitguard.machine.ownership import identity
+from gitguard.machine.whereabouts import resolved
 from gitguard.message.reasons import Refusal
 
 
@@ -41,6 +41,10 @@ def _values(path: str, settings: Settings, hook: str) -> tuple[Any, ...]:
         raise Refusal(
             "config-invalid", f"{path}: no account {settings.host.account} on this machine"
         ) from None
+    try:
+        keeper = pwd.getpwnam(settings.keeper)
+    except KeyError:
+        raise Refusal("config-invalid", f"{path}: no account {settings.keeper} on this machine") from None
     git_shell = shutil.which("git-shell", path=PATH)
     if git_shell is None:
         raise Refusal("config-invalid", "git-shell is not installed (Debian: apt-get install git)")
@@ -52,12 +56,13 @@ def _values(path: str, settings: Settings, hook: str) -> tuple[Any, ...]:
     by_name: dict[str, Any] = {
         "path": path,
         "uid": account.pw_uid,
+        "keeper": keeper.pw_uid,
         "account": str(settings.host.account),
         "home": account.pw_dir,
         "host": settings.host.name,
         "port": settings.host.port,
         "web_url": settings.host.web_url.rstrip("/"),
-        "roots": tuple((root, os.path.realpath(root)) for root in settings.paths.roots),
+        "roots": tuple(zip(settings.paths.roots, resolved(settings.paths.roots), strict=True)),
         "state": str(settings.paths.state),
         "store": settings.store.url.path,
         "access_log": str(settings.paths.access_log),

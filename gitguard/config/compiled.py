@@ -26,11 +26,12 @@ class Config:
 
     `roots`: folders that hold repositories, each as configured and resolved. `hook`: the bytes that a
     live hook has. `behind`: the server-wide program behind the gate. `git_configs`: the files of
-    system and account that Git reads. `agent`: its socket, "" for none.
+    system and account that Git reads. `agent`: its socket, "" for none. `uid` is the Git account's, `keeper`
+    of whose store, keys and log are: the same, unless the agent has an account of its own.
     """
 
     FIELDS = (
-        "path", "uid", "account", "home", "host", "port", "web_url", "roots", "state", "store", "access_log", "syslog",
+        "path", "uid", "keeper", "account", "home", "host", "port", "web_url", "roots", "state", "store", "access_log", "syslog",
         "enforcement", "lifetime_seconds", "scope", "wait_seconds", "hardware_keys", "help_line", "help_url", "pass_commands",
         "hook", "git_shell", "allow_always", "behind", "git_configs", "self_enrolment", "agent", "rules", "groups",
     )  # fmt: skip
@@ -38,6 +39,7 @@ class Config:
 
     path: str
     uid: int
+    keeper: int
     account: str
     home: str
     host: str

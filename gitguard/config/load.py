@@ -29,10 +29,9 @@ def load(path: str, compiled: str, hook: str) -> Config:
         from gitguard.config.compile import compile_file
 
         config = compile_file(path, compiled, hook)
-    if config.uid != uid:
-        raise Refusal(
-            "config-invalid", f"runs as uid {uid}, but the Git account {config.account} is {config.uid}"
-        )
+    if config.keeper != uid:
+        whose = f"the Git account {config.account}" if config.keeper == config.uid else "the agent's account"
+        raise Refusal("config-invalid", f"runs as uid {uid}, but {whose} is {config.keeper}")
     if fault := fault_on_the_way(config.state, uid):
         raise Refusal("config-invalid", fault)
     return config

@@ -265,6 +265,10 @@ class _Reader:
             path = getattr(settings.paths, key)
             if path and not path.startswith("/"):
                 self.fault("paths", key, f"{path!r} is not an absolute path")
+        if settings.agent.account == "root":
+            self.fault("agent", "account", "root reads everything anyway; name an account of the agent's own")
+        elif settings.is_apart and not settings.agent.socket:
+            self.fault("agent", "account", "only an agent can keep the store for it: name its socket as well")
         if settings.store.password_file:
             self.fault("store", "password_file", "SQLite takes no password")
 

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import msgspec
 
 from gitguard.config.types import (
+    AccountName,
     Domain,
     Folder,
     HeaderName,
@@ -129,9 +130,12 @@ class Web(Table, frozen=True):
 
 
 class AgentTable(Table, frozen=True):
-    """The resident process that gate and hook ask; empty: none."""
+    """The resident process that gate and hook ask; `socket` empty: none. `account`: whose store, keys and log
+    are, empty for the Git account's.
+    """
 
     socket: SocketFile = SocketFile("")
+    account: AccountName = AccountName("")
 
 
 class Throttle(Table, frozen=True):
@@ -223,6 +227,16 @@ class Settings(msgspec.Struct, frozen=True):
     def issuer(self) -> str:
         """What an authenticator app shows above the code."""
         return self.second_factor.issuer or self.host.name or "gitguard"
+
+    @property
+    def keeper(self) -> str:
+        """The account whose store, keys, passwords and log are."""
+        return str(self.agent.account or self.host.account)
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether that is another account than the Git account, which then opens none of them."""
+        return self.keeper != self.host.account
 
     def is_server_admin(self, user: str) -> bool:
         """Whether `user` stands in `[git] admins`, by name or in a group."""

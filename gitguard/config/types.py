@@ -104,6 +104,12 @@ class SocketFile(str):
     __slots__ = ()
 
 
+class AccountName(str):
+    """A name that an account of this machine may have; empty for none."""
+
+    __slots__ = ()
+
+
 class UserOrGroup(str):
     """A user's name, or `@group`."""
 
@@ -172,6 +178,12 @@ def _socket_file(value: str) -> SocketFile:
     if value and (not value.startswith("/") or len(value.encode()) > _LONGEST_SOCKET or "\0" in value):
         raise ValueError(f"an absolute path of at most {_LONGEST_SOCKET} bytes, not {value!r}")
     return SocketFile(os.path.normpath(value) if value else "")
+
+
+def _account_name(value: str) -> AccountName:
+    if value and not re.fullmatch(r"[a-z_][a-z0-9_.-]{0,31}", value):
+        raise ValueError(f"{value!r} is not the name of an account")
+    return AccountName(value)
 
 
 def _folder(value: str) -> Folder:
@@ -316,6 +328,7 @@ _DECODERS: dict[type, Callable[[str], object]] = {
     Limit: _limit,
     Folder: _folder,
     SocketFile: _socket_file,
+    AccountName: _account_name,
     Domain: _domain,
     Pattern: _pattern,
     HeaderName: _header_name,

@@ -4,14 +4,13 @@ Read from the hook's input and environment, and from the kernel, about the proce
 hook's own. Plain dialect: the hook loads this file.
 """
 
-import posix
-
 from gitguard.config.compiled import Config
 from gitguard.decision.push import Push
 from gitguard.decision.request import Request
 from gitguard.decision.updates import parse_updates
 from gitguard.machine.process import is_ancestor, receive_packs_above
 from gitguard.message.reasons import Refusal
+from gitguard.repository.quarantine import oldest_in
 from gitguard.repository.refs import moved_by
 from gitguard.session.credential import NONE, credential_of
 from gitguard.session.grant import (
@@ -78,22 +77,9 @@ def _request(grant: Grant, moment: Moment) -> Request:
 
 
 def _upload_began(environ: "dict[bytes, bytes]", moment: Moment) -> int:
-    """When this push began to send (Unix seconds): the oldest thing in its
-    quarantine; now, where it sent nothing.
-
-    receive-pack makes the quarantine when it has read what is to change, and index-pack writes below it from
-    then on; no client can set a time there. Source: git's builtin/receive-pack.c unpack, tmp-objdir.c.
-    """
-    quarantine = environ.get(b"GIT_QUARANTINE_PATH")
-    if not quarantine:
-        return moment.at
-    began = posix.stat(quarantine).st_mtime
-    for entry in posix.scandir(quarantine):
-        began = min(began, entry.stat(follow_symlinks=False).st_mtime)
-        if entry.is_dir(follow_symlinks=False):
-            for inside in posix.scandir(entry.path):
-                began = min(began, inside.stat(follow_symlinks=False).st_mtime)
-    return min(int(began), moment.at)
+    """When this push began to send (Unix seconds); now, where it sent nothing."""
+    quarantine = environ.get(b"GIT_QUARANTINE_PATH", b"").decode("utf-8", "surrogateescape")
+    return min(oldest_in(quarantine), moment.at) if quarantine else moment.at
 
 
 def _grant(
@@ -106,7 +92,7 @@ def _grant(
     if not sealed:
         return None, "no grant"
     try:
-        grant = unseal(sealed, read_key(config.grant_key, config.uid))
+        grant = unseal(sealed, read_key(config.grant_key, config.keeper))
     except (OSError, ValueError) as error:
         return None, f"the grant cannot be read: {error}"
     if grant.directory not in ("", directory):

@@ -189,7 +189,7 @@ def sweep_findings(installation: Installation) -> Iterator[Finding]:
     else:
         yield ok("sweep", "parked connections are looked at")
     if left := left_behind(installation):
-        names = ", ".join(sorted(entry.path for entry in left)[:3]) + (" and more" if len(left) > 3 else "")
+        names = ", ".join(sorted(left)[:3]) + (" and more" if len(left) > 3 else "")
         yield note("left-over", f"commands that were killed left {names}", "gitguard admin session sweep")
 
 

@@ -12,11 +12,11 @@ import re
 import signal
 import stat
 import time
-from collections.abc import Iterable
 
 from msgspec import Struct
 
 from gitguard.host.places import PYTHON
+from gitguard.machine.errand import errand
 from gitguard.machine.process import parent_and_start
 from gitguard.session.credential import Credential, credential_of
 from gitguard.session.pending import held
@@ -74,16 +74,13 @@ class RunningConnections(Struct, frozen=True):
     process: int
 
     def processes(self) -> list[GateProcess]:
-        """Every process of this account that this gate began, our own and its ancestors left out."""
-        parents = _parents()
-        ours = set(_way_up(self.process, parents))
-        holding = {request.pid for request in held(self.state)}
-        found = (self._process(pid, parents, holding) for pid in parents if pid not in ours)
-        return [process for process in found if process is not None]
+        """Every process of the Git account that this gate began, our own and its ancestors left out."""
+        return running(self, {request.pid for request in held(self.state)})
 
-    def _process(
+    def process_of(
         self, pid: int, parents: dict[int, tuple[int, int]], holding: set[int]
     ) -> GateProcess | None:
+        """What the process `pid` is to this gate, None if nothing."""
         try:
             environment = _environment(pid)
             if environment.get("GITGUARD_STATE") == self.state:
@@ -128,27 +125,43 @@ class RunningConnections(Struct, frozen=True):
         """Of gates that decide, those that are there when each has come to its end, or after `seconds`: what
         has become Git meanwhile, or hangs. A gate whose refusal is on its way says it, and is gone.
         """
-        there: list[GateProcess] = []
-        ends = time.monotonic() + seconds
-        while deciding:
-            left: list[GateProcess] = []
-            for process in deciding:
-                try:
-                    if parent_and_start(process.pid)[1] != process.started:
-                        continue
-                    has_become_git = _environment(process.pid).get("GITGUARD_STATE") == self.state
-                except (OSError, ValueError):
-                    continue  # gone
-                (there if has_become_git else left).append(process)
-            if left and time.monotonic() >= ends:
-                return [*there, *left]
-            deciding = left
-            if left:
-                time.sleep(0.005)
-        return there
+        return settled_of(self.state, deciding, seconds) if deciding else []
 
 
-def end(processes: Iterable[GateProcess]) -> int:
+@errand
+def running(connections: RunningConnections, holding: set[int]) -> list[GateProcess]:
+    """The processes of `connections`; `holding`: the pids of those whose push waits for its person."""
+    parents = _parents()
+    ours = set(_way_up(connections.process, parents))
+    found = (connections.process_of(pid, parents, holding) for pid in parents if pid not in ours)
+    return [process for process in found if process is not None]
+
+
+@errand
+def settled_of(state: str, deciding: list[GateProcess], seconds: float) -> list[GateProcess]:
+    """As `RunningConnections.settled`, for the installation with this state folder."""
+    there: list[GateProcess] = []
+    ends = time.monotonic() + seconds
+    while deciding:
+        left: list[GateProcess] = []
+        for process in deciding:
+            try:
+                if parent_and_start(process.pid)[1] != process.started:
+                    continue
+                has_become_git = _environment(process.pid).get("GITGUARD_STATE") == state
+            except (OSError, ValueError):
+                continue  # gone
+            (there if has_become_git else left).append(process)
+        if left and time.monotonic() >= ends:
+            return [*there, *left]
+        deciding = left
+        if left:
+            time.sleep(0.005)
+    return there
+
+
+@errand
+def end(processes: list[GateProcess]) -> int:
     """End (SIGTERM) these, and tell anyone who is connected; how many there were. One that is
     gone already is not counted.
     """
@@ -185,7 +198,8 @@ def _tell(pid: int) -> None:
         os.close(handle)
 
 
-def bytes_moved(processes: Iterable[GateProcess]) -> dict[str, int]:
+@errand
+def bytes_moved(processes: list[GateProcess]) -> dict[str, int]:
     """How far each connection has come: bytes read and written by its processes, by pid and start of each.
 
     What cannot be read is left out, and so counts as standing still.
@@ -203,6 +217,7 @@ def bytes_moved(processes: Iterable[GateProcess]) -> dict[str, int]:
     return counters
 
 
+@errand
 def still_moving(processes: list[GateProcess], before: dict[str, int], seconds: float) -> set[int]:
     """The connections (by `began`) that move bytes: since `before` (an earlier
     `moved`), else within `seconds`.

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable
 
 from msgspec import Struct
 
 from gitguard.host.key_options import command_option, program_option
 from gitguard.identity.public_key import LONGEST_COMMENT, TYPES, fingerprint
+from gitguard.machine.errand import errand
 from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal, machine_fault, readable
 from gitguard.store.rows import Key
@@ -62,6 +62,7 @@ def _whole_line(options: str, key: Key) -> bytes:
     return line.encode() + b"\n"
 
 
+@errand
 def read(path: str) -> tuple[bytes, bytes]:
     """(our block's lines, everything else) of the file at `path`; both empty if
     missing. Raises as `_parts`.
@@ -101,6 +102,7 @@ def _parts(path: str) -> tuple[bytes, list[tuple[int, bytes]]]:
     return b"".join(lines[begins[0] + 1 : ends[0]]), numbered[: begins[0]] + numbered[ends[0] + 1 :]
 
 
+@errand
 def write(path: str, keys: list[Key], gate: str, *, without: frozenset[str] = frozenset()) -> bool:
     """Put the lines of `keys` in our block; foreign lines stay, but for those `without` (fingerprints).
 
@@ -125,6 +127,7 @@ def write(path: str, keys: list[Key], gate: str, *, without: frozenset[str] = fr
     return replace(path, data, 0o600)
 
 
+@errand
 def release(path: str, keys: list[Key], behind: tuple[str, ...]) -> None:
     """Take our block out; `keys` continue as lines of their own, restricted and limited as
     before, and the foreign lines stay.
@@ -157,6 +160,7 @@ def _lines(data: bytes) -> list[bytes]:
     return re.findall(rb"[^\n]*\n|[^\n]+", data)
 
 
+@errand
 def foreign_lines(path: str) -> list[ForeignLine]:
     """The key lines of the file outside our block, numbered as they stand in the file."""
     found = []
@@ -199,7 +203,8 @@ def _after_options(text: str) -> tuple[str, str]:
     return text[:position], text[position:].lstrip(" \t")
 
 
-def carried(path: str, blobs: Iterable[str]) -> list[str]:
+@errand
+def carried(path: str, blobs: list[str]) -> list[str]:
     """Those of the keys `blobs` (base64) that stand outside our block in a line that sshd may
     read, understood by us or not.
 
@@ -214,6 +219,7 @@ def default_path(home: str) -> str:
     return os.path.join(home, ".ssh", "authorized_keys")
 
 
+@errand
 def files_that_sshd_reads(path: str, home: str) -> list[str]:
     """The key files that sshd may read for the account: ours, and the default pair below its home.
 

@@ -13,6 +13,7 @@ from gitguard.factor import keyring
 from gitguard.host import key_file
 from gitguard.host.places import Places, authorized_keys
 from gitguard.machine.files import replace
+from gitguard.machine.whereabouts import there
 from gitguard.message.reasons import Refusal
 from gitguard.session.grant import KEY_BYTES
 from gitguard.store.chain import GENESIS, Head
@@ -47,7 +48,7 @@ def keys_and_store(
         Head(audit_head(settings.paths.access_log)).write(0, GENESIS)
     for file in create(settings.store.url):
         say(f"made the store {store}" if file == WHOLE else f"store {store}: ran {file}")
-    if not os.path.exists(keys):
+    if not there([keys]):
         key_file.write(keys, [], places.gate)
         say(f"made {keys}")
 
@@ -57,7 +58,7 @@ def _check_store_not_lost(settings: Settings, secret: str, keys: str, *, new_sto
     store = settings.store.url.path
     if os.path.exists(store) or new_store:
         return
-    block = key_file.read(keys)[0].splitlines() if os.path.exists(keys) else []
+    block = key_file.read(keys)[0].splitlines() if there([keys]) else []
     try:
         head = Head(audit_head(settings.paths.access_log)).read()
     except (OSError, ValueError):

@@ -23,6 +23,11 @@ def account(name: str) -> pwd.struct_passwd:
         raise Refusal("usage", text=f"no account {name} on this machine", hint=hint) from None
 
 
+def uid_of(name: str) -> int:
+    """The account's uid. Raises as `account`."""
+    return account(name).pw_uid
+
+
 def is_account(name: str) -> bool:
     """Whether we are the account `name`."""
     try:

@@ -19,6 +19,7 @@ from functools import cache
 from msgspec import Struct
 
 from gitguard.config.schema import Settings
+from gitguard.machine.errand import errand
 from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal, machine_fault, printable
 from gitguard.repository.chained_hooks import FOLDER, KEPT, KEPT_FOLDER, LEFT_ALONE, others_fault
@@ -49,23 +50,8 @@ def obstacle(
     """
     if not _can_be_named(found):
         return Obstacle("its name has characters that no client can send", "rename the directory")
-    owner = os.lstat(found.directory).st_uid
-    if owner != uid:
-        account = settings.host.account
-        return Obstacle(
-            f"{found.directory} belongs to uid {owner}, not to {account}",
-            f"chown -R {account}: {shlex.quote(found.directory)}",
-        )
-    mended = tuple(to_mend(found, uid)) if mends else ()
-    try:
-        check(found.directory, found.root, uid, mended)
-    except Refusal as refusal:
-        remedy = "gitguard and Git must mean the same directory; see docs/reference.md, Repositories"
-        for stray in ("commondir", ".git", "gitdir"):
-            if f" has a {stray}: " in refusal.detail:
-                place = shlex.quote(f"{found.directory}/{stray}")
-                remedy = f"mv {place} {place}.off"
-        return Obstacle(refusal.detail, remedy)
+    if hindrance := _way_obstacle(found, str(settings.host.account), uid, mends=mends):
+        return hindrance
     try:
         lenders = borrowed(found.directory)
     except Refusal as refusal:
@@ -80,6 +66,33 @@ def obstacle(
                 f"then rm {shlex.quote(found.directory + '/objects/info/alternates')}",
                 lender,
             )
+    return _inner_obstacle(found, uid, mends=mends)
+
+
+@errand
+def _way_obstacle(found: Found, account: str, uid: int, *, mends: bool) -> Obstacle | None:
+    """Whose it is, and whether Git would open this very directory."""
+    owner = os.lstat(found.directory).st_uid
+    if owner != uid:
+        return Obstacle(
+            f"{found.directory} belongs to uid {owner}, not to {account}",
+            f"chown -R {account}: {shlex.quote(found.directory)}",
+        )
+    try:
+        check(found.directory, found.root, uid, _mended(found, uid, mends=mends))
+    except Refusal as refusal:
+        remedy = "gitguard and Git must mean the same directory; see docs/reference.md, Repositories"
+        for stray in ("commondir", ".git", "gitdir"):
+            if f" has a {stray}: " in refusal.detail:
+                place = shlex.quote(f"{found.directory}/{stray}")
+                remedy = f"mv {place} {place}.off"
+        return Obstacle(refusal.detail, remedy)
+    return None
+
+
+@errand
+def _inner_obstacle(found: Found, uid: int, *, mends: bool) -> Obstacle | None:
+    """Its configuration, its refs and its hooks."""
     if elsewhere := hooks_elsewhere(found.directory):
         return elsewhere
     if stored_otherwise(found.directory):
@@ -87,7 +100,11 @@ def obstacle(
             "its refs are stored in another way than as files (extensions.refStorage), so symbolic ones cannot be judged",
             "make a copy that keeps them as files: git clone --mirror --ref-format=files",
         )
-    return _hook_obstacle(found.directory, uid, mended)
+    return _hook_obstacle(found.directory, uid, _mended(found, uid, mends=mends))
+
+
+def _mended(found: Found, uid: int, *, mends: bool) -> tuple[str, ...]:
+    return tuple(to_mend(found, uid)) if mends else ()
 
 
 def _can_be_named(found: Found) -> bool:
@@ -97,6 +114,7 @@ def _can_be_named(found: Found) -> bool:
         return False
 
 
+@errand
 def hooks_elsewhere(directory: str) -> Obstacle | None:
     """core.hooksPath points elsewhere: forcing our own would silence the hooks that run from there."""
     if not _is_named_by(f"{directory}/config") and not _is_named_elsewhere():
@@ -144,6 +162,7 @@ def _is_named_elsewhere() -> bool:
     return done.returncode != 1
 
 
+@errand
 def moved_by_hook(directory: str) -> tuple[str, ...]:
     """The beginnings of refs that the repository's proc-receive hook gets, which may move any ref then."""
     home = os.path.expanduser("~")
@@ -220,6 +239,7 @@ class Step(Struct, frozen=True):
     did: str
 
 
+@errand
 def plan(found: Found, uid: int, hook: bytes) -> list[Step]:
     """What `prepare` would do; empty if nothing is to do."""
     steps: list[Step] = []
@@ -258,6 +278,7 @@ def plan(found: Found, uid: int, hook: bytes) -> list[Step]:
     return steps
 
 
+@errand
 def prepare(found: Found, uid: int, hook: bytes) -> list[Step]:
     """Mend modes, keep the pre-receive that is there, make our hook live; what was done.
 
@@ -330,6 +351,7 @@ def _same(first: str, second: str) -> bool:
         return False
 
 
+@errand
 def left_overs(directory: str) -> list[str]:
     """Files in pre-receive.d that an editor or a package left, and that would run."""
     return [

@@ -10,6 +10,7 @@ Plain dialect: the hook loads this file.
 import posix
 from _stat import S_ISLNK, S_ISREG
 
+from gitguard.machine.errand import errand
 from gitguard.machine.ownership import fault_of, fault_on_the_way
 
 KEPT_FOLDER = "hooks.kept"
@@ -18,6 +19,7 @@ FOLDER = "hooks/pre-receive.d"
 LEFT_ALONE = "hooks/pre-receive.d.left-alone"
 
 
+@errand
 def to_run(directory: str) -> "list[str]":
     """The hooks that run after ours, in order, relative to `directory`. As in
     Git, only executable ones run.
@@ -32,6 +34,7 @@ def to_run(directory: str) -> "list[str]":
     return found
 
 
+@errand
 def in_folder(directory: str) -> "list[str]":
     """Everything in pre-receive.d, by name, relative to `directory`. Raises OSError if it is unreadable."""
     try:
@@ -40,6 +43,7 @@ def in_folder(directory: str) -> "list[str]":
         return []
 
 
+@errand
 def others_fault(directory: str, uid: int) -> str:
     """Why one of the other hooks may not run, as a sentence that names it; "" if nothing stands in the way.
 

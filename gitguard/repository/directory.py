@@ -8,6 +8,7 @@ enter_repo and is_git_directory. Plain dialect: the gate loads this file.
 import posix
 from _stat import S_ISDIR, S_ISLNK, S_ISREG
 
+from gitguard.machine.errand import errand
 from gitguard.machine.ownership import fault_of, fault_on_the_way
 from gitguard.message.reasons import Refusal
 
@@ -21,6 +22,7 @@ _TOO_LONG = 36  # ENAMETOOLONG
 _LONGEST_ALTERNATES = 65536
 
 
+@errand
 def check(directory: str, root: str, uid: int, mended: "tuple[str, ...]" = ()) -> None:
     """`directory` (absolute, below `root`) is a bare repository in its own right, reached without links.
 
@@ -87,6 +89,7 @@ def _check_way(directory: str, root: str, uid: int, mended: "tuple[str, ...]") -
             raise _none(fault)
 
 
+@errand
 def borrowed(directory: str) -> "list[str]":
     """The repository directories whose objects `directory` borrows, followed to the end.
 

@@ -6,8 +6,21 @@ Plain dialect: gate and hook load this file.
 
 import posix
 
+from gitguard.machine.errand import errand
+
 HOOKS_PATH = "core.hooksPath"
 PROC_RECEIVE = "receive.procReceiveRefs"
+
+
+@errand
+def hooks_may_lie_elsewhere(
+    directory: str, git_configs: "tuple[str, ...]", environment: "dict[str, str]"
+) -> bool:
+    """Whether a file that Git reads points the hooks of the repository away, or may: the files hardly ever
+    name it, and whatever goes wrong counts as if they did. `git_configs`: those of system and account.
+    """
+    named = may_name(files_of(directory, git_configs), HOOKS_PATH)
+    return named and values_of(directory, HOOKS_PATH, environment) != ()
 
 
 def files_of(directory: str, others: "tuple[str, ...]") -> "tuple[str, ...]":

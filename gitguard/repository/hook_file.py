@@ -7,6 +7,7 @@ Plain dialect: the gate loads this file.
 import posix
 from _stat import S_IEXEC, S_ISREG
 
+from gitguard.machine.errand import errand
 from gitguard.machine.ownership import fault_of
 from gitguard.message.reasons import Refusal
 
@@ -20,6 +21,7 @@ def check_hook(directory: str, expected: bytes, uid: int) -> None:
         raise Refusal("hook-not-live", fault)
 
 
+@errand
 def hook_fault(directory: str, expected: bytes, uid: int) -> str:
     """What is wrong with the pre-receive hook in `directory`, "" if nothing."""
     path = directory + "/hooks/pre-receive"

@@ -11,6 +11,7 @@ import posix
 from _stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from gitguard.machine.environment import PATH
+from gitguard.machine.errand import errand
 from gitguard.message.reasons import Refusal
 from gitguard.repository.git_config import PROC_RECEIVE, files_of, may_name, values_of
 
@@ -19,6 +20,7 @@ EVERY = ""  # in the place of a name: any ref may be moved
 _MOST_LINKS = 5  # as Git follows them
 
 
+@errand
 def moved_by(
     updates: "tuple[tuple[str, str, str], ...]", directory: str, git_configs: "tuple[str, ...]", home: str
 ) -> "tuple[tuple[str, str, str], ...]":

@@ -12,6 +12,8 @@ from msgspec import Struct
 
 from gitguard.config.schema import Settings
 from gitguard.machine.environment import PATH
+from gitguard.machine.errand import errand
+from gitguard.machine.whereabouts import resolved
 from gitguard.message.reasons import Refusal, machine_fault, printable
 from gitguard.repository.spelling import name_of
 from gitguard.store.contract import Reading
@@ -35,7 +37,7 @@ def roots(settings: Settings) -> list[str]:
 
 def spelled_roots(settings: Settings) -> tuple[tuple[str, str], ...]:
     """The repositories roots, each as configured and resolved."""
-    return tuple((root, os.path.realpath(root)) for root in settings.paths.roots)
+    return tuple(zip(settings.paths.roots, resolved(settings.paths.roots), strict=True))
 
 
 def root_of(settings: Settings, directory: str) -> str:
@@ -96,8 +98,14 @@ def known(tx: Reading, settings: Settings, spelled: str) -> Repository:
 
 def on_disk(settings: Settings) -> list[Found]:
     """Every bare repository below the roots, by name. Links are not followed, repositories not entered."""
+    return below(roots(settings))
+
+
+@errand
+def below(roots: list[str]) -> list[Found]:
+    """The same for `roots`, resolved."""
     found = []
-    for root in roots(settings):
+    for root in roots:
         for folder, names, _ in os.walk(root):
             for name in sorted(names):
                 path = os.path.join(folder, name)
@@ -111,8 +119,14 @@ def on_disk(settings: Settings) -> list[Found]:
 
 def passed_over(settings: Settings) -> list[tuple[str, str]]:
     """(path, why) of what lies below the roots, looks like a repository, and can be none of ours."""
+    return passed_over_below(roots(settings))
+
+
+@errand
+def passed_over_below(roots: list[str]) -> list[tuple[str, str]]:
+    """The same for `roots`, resolved."""
     found = []
-    for root in roots(settings):
+    for root in roots:
         for folder, names, _ in os.walk(root):
             for name in sorted(names):
                 path = os.path.join(folder, name)
@@ -127,6 +141,16 @@ def passed_over(settings: Settings) -> list[tuple[str, str]]:
     return found
 
 
+@errand
+def move(directory: str, target: str) -> None:
+    """Move a repository's directory, and make the folders above its new place. Raises Refusal."""
+    try:
+        os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+        os.rename(directory, target)
+    except OSError as error:
+        raise machine_fault(f"cannot move it to {target}", error) from None
+
+
 def _looks_bare(path: str) -> bool:
     return (
         os.path.isfile(f"{path}/HEAD") and os.path.isdir(f"{path}/objects") and os.path.isdir(f"{path}/refs")
@@ -136,21 +160,15 @@ def _looks_bare(path: str) -> bool:
 def locate(settings: Settings, name: str) -> Found:
     """The directory that `name` (or a path) means. Raises Refusal("no-such-repository" or "usage")."""
     try:
-        plain, below = name_of(name, spelled_roots(settings))
+        plain, inside = name_of(name, spelled_roots(settings))
     except Refusal:
         raise Refusal("usage", text=f"{printable(name, 100)!r} cannot be a repository's name") from None
-    if name.startswith("/") and not below:
+    if name.startswith("/") and not inside:
         raise Refusal(
             "no-such-repository",
             text=f"{printable(name, 200)} is below no root: {', '.join(roots(settings))}",
         )
-    places = [
-        Found(plain, directory, root)
-        for root in roots(settings)
-        if below in ("", root)
-        for directory in (f"{root}/{plain}.git", f"{root}/{plain}")
-        if os.path.lexists(directory) and (directory.endswith(".git") or _looks_bare(directory))
-    ]
+    places = _places(plain, [root for root in roots(settings) if inside in ("", root)])
     if not places:
         raise Refusal(
             "no-such-repository", text=f"no directory {plain}.git below {', '.join(roots(settings))}"
@@ -162,10 +180,24 @@ def locate(settings: Settings, name: str) -> Found:
     return places[0]
 
 
+@errand
+def _places(plain: str, roots: list[str]) -> list[Found]:
+    """Where below `roots` a repository of that name lies."""
+    return [
+        Found(plain, directory, root)
+        for root in roots
+        for directory in (f"{root}/{plain}.git", f"{root}/{plain}")
+        if os.path.lexists(directory) and (directory.endswith(".git") or _looks_bare(directory))
+    ]
+
+
 def create(settings: Settings, name: str) -> Found:
     """Make a new bare repository on disk. Raises Refusal("usage") if the place is taken."""
-    plain = new_name(settings, name)
-    root = roots(settings)[0]
+    return _created(new_name(settings, name), roots(settings)[0])
+
+
+@errand
+def _created(plain: str, root: str) -> Found:
     directory = f"{root}/{plain}.git"
     for taken in (directory, f"{root}/{plain}/HEAD"):
         if os.path.lexists(taken):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 
+from gitguard.machine.errand import errand
 from gitguard.message.reasons import machine_fault
 from gitguard.repository.adopting import is_ours
 from gitguard.repository.chained_hooks import KEPT, KEPT_FOLDER, LEFT_ALONE, in_folder
 
 
+@errand
 def what_releasing_does(directory: str) -> str:
     """In words, "" for nothing: which hook a push runs afterwards, and which checks it runs no more."""
     if not is_ours(f"{directory}/hooks/pre-receive"):
@@ -24,6 +26,7 @@ def what_releasing_does(directory: str) -> str:
     return "no pre-receive, as before" + lost
 
 
+@errand
 def release(directory: str) -> str:
     """Do it, and say the same. A crash half way leaves one hook or the other, never none where there was one.
 

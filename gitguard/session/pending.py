@@ -150,18 +150,22 @@ def _note(
 
 
 def hold(
-    state: str, requester: "Requester", repository: str, at: int, noted: "PendingRequest | None" = None
+    state: str,
+    requester: "Requester",
+    repository: str,
+    at: int,
+    process: int,
+    noted: "PendingRequest | None" = None,
 ) -> "PendingRequest | None":
-    """Note that this process holds a push; None if too many are held. Raises
+    """Note that `process` holds a push; None if too many are held. Raises
     OSError where it cannot be noted.
 
     `noted`: the note of its refusal, whose id and number it keeps. It is written first and the others are
     counted then: of several that come at once, too few may wait, never too many.
     """
-    me = posix.getpid()
     folder = f"{state}/{FOLDER}"
     request = PendingRequest(
-        name=f"{_name_of(requester, repository)}-{me}",
+        name=f"{_name_of(requester, repository)}-{process}",
         id_=noted.id if noted is not None else _new_id(),
         at=at,
         number=noted.number if noted is not None else _new_number(),
@@ -170,8 +174,8 @@ def hold(
         address=requester.address,
         repository=repository,
         operation="push",
-        pid=me,
-        started=parent_and_start("self")[1],
+        pid=process,
+        started=parent_and_start(process)[1],
     )
     _make(folder)
     _write(folder, request)

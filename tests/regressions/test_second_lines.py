@@ -279,7 +279,7 @@ def test_a_full_disk_leaves_no_half_request(tmp_path: Path, monkeypatch: pytest.
     someone = Person("alice", credential_of("SHA256:x"), "192.0.2.1")
     assert pending.note(str(tmp_path), someone, "app", "push", NOW) is None
     with pytest.raises(OSError, match="Errno 28"):
-        pending.hold(str(tmp_path), someone, "app", NOW)
+        pending.hold(str(tmp_path), someone, "app", NOW, os.getpid())
     assert list((tmp_path / pending.FOLDER).iterdir()) == []
 
 

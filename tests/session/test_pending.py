@@ -4,6 +4,7 @@ no more than so many of them.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,7 @@ def note(state: Path, pid: int, user: str, started: int | None = None) -> Path:
 
 def hold(state: Path, user: str) -> pending.PendingRequest | None:
     """As the gate of this process."""
-    return pending.hold(str(state), someone(user), "team/app", 1000)
+    return pending.hold(str(state), someone(user), "team/app", 1000, os.getpid())
 
 
 def test_a_server_lets_a_hundred_wait(sleepers: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_a_request_is_held_while_its_push_waits(tmp_path: Path) -> None:
     state = str(tmp_path)
     noted = pending.note(state, someone("alice"), "team/app", "push", 1000)
     assert noted is not None
-    made = pending.hold(state, someone("alice"), "team/app", 1007, noted)
+    made = pending.hold(state, someone("alice"), "team/app", 1007, os.getpid(), noted)
     assert made is not None
     (listed,) = pending.pending(state, "alice", 1010)
     assert (listed.id, listed.number, listed.at, listed.is_held, listed.held_at) == (
@@ -117,7 +118,7 @@ def test_a_request_is_held_while_its_push_waits(tmp_path: Path) -> None:
 def test_held_pushes_take_no_room_of_notes(tmp_path: Path) -> None:
     """The files of processes count against no bound of what is noted, and are no notes."""
     state = str(tmp_path)
-    assert pending.hold(state, someone("alice"), "team/app", 1000) is not None
+    assert pending.hold(state, someone("alice"), "team/app", 1000, os.getpid()) is not None
     assert pending.pending(state, "alice", 1000) == []
     for number in range(pending.MOST_OF_PLACE):
         assert pending.note(state, someone("alice"), f"r{number}", "push", 1000) is not None

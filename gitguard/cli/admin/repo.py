@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from urllib.parse import quote
 
@@ -16,6 +15,7 @@ from gitguard.cli.context import check_effects, say_effects
 from gitguard.cli.own_repo import say_admin, say_toggle, show_repository
 from gitguard.cli.printing import counted, say_json, say_table
 from gitguard.command_line import Group, say
+from gitguard.machine.whereabouts import there
 from gitguard.message.reasons import Refusal, readable
 from gitguard.repository import registry, toggle
 from gitguard.session.moment import now
@@ -156,7 +156,7 @@ def forget(context: AdminContext, name: str) -> None:
     if gone.require != "none" or admins:
         toggled = toggle.describe(gone.require, gone.lifetime_seconds)
         click.echo(f"its switch is forgotten too: require {toggled}, admins: {', '.join(admins) or 'none'}")
-    left = "was left as it is" if os.path.lexists(gone.directory) else "was not there any more"
+    left = "was left as it is" if there([gone.directory]) else "was not there any more"
     click.echo(f"{gone.name} is not known any more, so it is refused; {gone.directory} {left}")
     say_effects(effects)
     check_effects(effects, f"{gone.name} is forgotten")

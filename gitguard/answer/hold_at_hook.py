@@ -8,7 +8,6 @@ async_exit); or all of it dies. Plain dialect.
 """
 
 import errno
-import posix
 import select
 
 from gitguard.answer.hold import hold, load_lightly
@@ -25,14 +24,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Places = tuple[str, str, str]
+    from gitguard.answer.client import Places
 
 
 def wait(
-    decision: Decision, id_: str, config: Config, push: Push, places: "Places"
+    decision: Decision, id_: str, config: Config, push: Push, places: "Places", process: int
 ) -> "tuple[Decision, Config]":
     """The answer after at most `config.wait_seconds`: by what was verified since the gate looked, or
-    the refusal that stands then.
+    the refusal that stands then. `process`: the hook's own.
     """
     push.waits_since = Moment(push.grant.at) if push.grant is not None else decision.request.moment
     latest = [config]
@@ -49,14 +48,14 @@ def wait(
     began = push.grant.pid if push.grant is not None else 0
     if (at_once := answer(load_lightly)).refusal is None:
         return at_once, latest[0]  # verified while it uploaded
-    if not hold(decision, id_, config, lambda: answer(load_lightly), _client(began)):
+    if not hold(decision, id_, config, lambda: answer(load_lightly), _client(process, began), process):
         return decision, config
     return answer(lambda places: load(*places)), latest[0]
 
 
-def _client(began: int) -> "Callable[[float], None]":
+def _client(process: int, began: int) -> "Callable[[float], None]":
     """What takes a while, and raises OSError when the client of the gate `began` has hung up."""
-    parent = posix.getppid()
+    parent = parent_and_start(process)[0]
     above = parent_and_start(began)[0] if began else 0
     threads = threads_of(parent)
     said = select.poll()
@@ -65,7 +64,7 @@ def _client(began: int) -> "Callable[[float], None]":
     def sleep(seconds: float) -> None:
         gone = (
             said.poll(int(seconds * 1000) + 1)
-            or posix.getppid() != parent
+            or parent_and_start(process)[0] != parent
             or threads_of(parent) < threads
             or (began and parent_and_start(began)[0] != above)
         )

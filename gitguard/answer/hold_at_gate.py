@@ -9,6 +9,7 @@ import sys
 from fcntl import ioctl
 from termios import FIONREAD
 
+from gitguard.answer.client import Client
 from gitguard.answer.hold import hold, is_current, is_heavy, load_lightly
 from gitguard.config.compiled import Config
 from gitguard.config.load import load
@@ -23,16 +24,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Places = tuple[str, str, str]
+    from gitguard.answer.client import Places
 
 
-def wait(decision: Decision, id_: str, config: Config, places: "Places") -> "tuple[Decision, Config]":
+def wait(
+    decision: Decision, id_: str, config: Config, places: "Places", client: Client
+) -> "tuple[Decision, Config]":
     """The answer after at most `config.wait_seconds`, an allowed one or the refusal that stands
     then; and by which configuration.
 
     `places`: configuration, compiled form and hook, as the launcher names them.
     """
-    if is_heavy() and is_current(places):
+    if not client.is_lent and is_heavy() and is_current(places):
         # Begin again, nothing was said or logged yet: what compiling takes stays with a process while it
         # waits. Only where the compiled form is there now, or this would have no end.
         posix.execv(sys.executable, sys.orig_argv)
@@ -40,7 +43,7 @@ def wait(decision: Decision, id_: str, config: Config, places: "Places") -> "tup
     def ask() -> Decision:
         return _ask(decision, config, places, load_lightly)[0]
 
-    if not hold(decision, id_, config, ask, _client()):
+    if not hold(decision, id_, config, ask, _client(), client.pid):
         return decision, config
     return _ask(decision, config, places, lambda places: load(*places))
 
