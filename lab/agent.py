@@ -66,12 +66,15 @@ class Agent:
         if self.client == "python" and launcher.CLIENT:
             with without_compiled_client():
                 places = places_of(str(self.server.config))
-                for path, data in launcher.launchers(places, str(self.socket)).items():
+                for path, data in launcher.launchers(places, self._asked()).items():
                     Path(path).write_bytes(data)
                 hook = Path(places.hook).read_bytes()
             for directory in self.server.repositories.glob("*.git"):
                 (directory / "hooks" / "pre-receive").write_bytes(hook)
             Path(places.compiled).unlink(missing_ok=True)
+
+    def _asked(self) -> launcher.Asked:
+        return launcher.Asked(str(self.socket), os.geteuid())
 
     def start(self, *, wait: bool = True, command: tuple[str, ...] = ("admin", "agent")) -> None:
         """Start it, and wait until it answers."""

@@ -106,7 +106,9 @@ def serve(address: str) -> None:
         import_module(f"gitguard.cli.admin.{place.partition('.')[0]}")
     if os.environ.get("GITGUARD_LAB_AGENT") == "python":  # as lab/agent.py
         launcher.CLIENT = ""
-    launcher.bundles(places_of(SYSTEM_CONFIG), "none")  # compiled once here, for every `init` and `doctor`
+    launcher.bundles(
+        places_of(SYSTEM_CONFIG), launcher.Asked("none")
+    )  # compiled once here, for every `init` and `doctor`
     gc.collect()
     gc.freeze()  # or each child would copy the pages of all that is loaded, to look whether it is garbage
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are the kernel's to bury

@@ -1,8 +1,9 @@
 """One question, one answer: the very decision that gate and hook would come to, or "decide yourself".
 
 MUST: only a plain yes is answered here. A refusal, a wait, an announcement, another hook, break-glass,
-whatever is odd or fails: the launcher decides it again, says it and logs it. So there is one place that
-speaks, and an agent that is wrong about anything opens nothing that the launcher would not.
+whatever is odd or fails: the launcher decides it again, says it and logs it; or, where the agent has an
+account of its own, a process of the agent's that does the same (apart.py). So there is one place that speaks,
+and an agent that is wrong about anything opens nothing that the launcher would not.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 
 from gitguard.agent.deadline import disarm
 from gitguard.agent.frame import BECOME, DECIDE_YOURSELF, GATE, HERE, HOOK, LEND_STREAMS, LET_IN, PING, Frame
+from gitguard.agent.lent import become_fields
 from gitguard.agent.resident import Resident
 from gitguard.answer.access_log import append, line_of, new_id
 from gitguard.answer.git_process import program
@@ -24,11 +26,14 @@ from gitguard.decision.push import decide_push
 from gitguard.decision.received import received
 from gitguard.machine.environment import early_variable
 from gitguard.machine.process import parent_and_start
+from gitguard.machine.whereabouts import resolved
 from gitguard.message.reasons import Refusal
 from gitguard.repository.chained_hooks import others_fault, to_run
+from gitguard.repository.hook_file import runs_for
 from gitguard.session.grant import PUSH
 from gitguard.session.moment import now
 
+OTHERS = "--others"  # as in gate/apart.py: the hook ran the other hooks, and says what they said
 LONGEST_PUSH_BYTES = 1 << 20  # some thousand refs; the launcher takes more
 
 Answer = tuple[str, tuple[bytes, ...]]
@@ -50,17 +55,17 @@ def answer_of(question: Frame, process: int, resident: Resident, is_gone: Callab
     try:
         if question.letter == PING:
             return HERE, (b"%d" % os.getpid(),)
-        words, environ = _read(question.fields)
+        words, environ = read_question(question.fields)
         if question.letter == GATE:
             return _of_gate(words, environ, process, resident, is_gone)
-        if question.letter == HOOK:
+        if question.letter == HOOK and words[:1] != [OTHERS]:
             return _of_hook(environ, question.handles, process, resident)
     except (Refusal, OSError, ValueError, RecursionError, MemoryError):
         pass  # the launcher finds it too, and says it
     return YOURSELF
 
 
-def _read(fields: tuple[bytes, ...]) -> tuple[list[str], dict[bytes, bytes]]:
+def read_question(fields: tuple[bytes, ...]) -> tuple[list[str], dict[bytes, bytes]]:
     """(words, environment) of a question. The first of two variables of one name counts, as for the gate."""
     count = int(fields[0]) if fields else -1
     if not 0 <= count < len(fields):
@@ -98,11 +103,11 @@ def _of_gate(
         raise OwnCommand(decision, id_, environ)
     if decision.says_refs_ahead(config.lifetime_seconds):
         return YOURSELF
-    if decision.command.verb == "git-receive-pack" and not _will_run_hook(decision.directory, process):
+    directory = decision.directory
+    if decision.command.verb == "git-receive-pack" and directory and not runs_for(directory, process):
         return YOURSELF
     file, argv, environment = program(decision, config, id_, process)
-    texts = (file, str(len(argv)), *argv, *(f"{name}={value}" for name, value in environment.items()))
-    fields = tuple(text.encode("utf-8", "surrogateescape") for text in texts)
+    fields = become_fields(file, argv, environment)
     if is_gone():
         return YOURSELF  # its launcher decides already, and has a line of its own
     disarm()  # what is written down is said, however late it is by then
@@ -110,34 +115,36 @@ def _of_gate(
     return BECOME, fields
 
 
-def _will_run_hook(directory: str, process: int) -> bool:
-    """Whether Git will, as `process` sees the file: a file system that was mounted noexec a moment ago may be
-    so there and not here, where a unit of systemd has a view of its own.
-    """
-    return not directory or os.access(f"/proc/{process}/root{directory}/hooks/pre-receive", os.X_OK)
-
-
 def _of_hook(
     environ: dict[bytes, bytes], handles: tuple[int, ...], process: int, resident: Resident
 ) -> Answer:
-    folder, file = handles
-    entry = os.fstat(file)
-    if not stat.S_ISREG(entry.st_mode) or entry.st_size > LONGEST_PUSH_BYTES:
-        return YOURSELF
-    data = os.pread(file, LONGEST_PUSH_BYTES + 1, 0)
+    data = read_push(handles[1], LONGEST_PUSH_BYTES)
     config = resident.config()
-    os.chdir(folder)
-    try:
-        os.chdir(environ.get(b"GIT_DIR", b"."))
-        directory = os.getcwd()
-        parent = parent_and_start(process)[0]
-        request, push = received(data, environ, directory, config, now(), parent)
-        if push.grant is None or push.grant.kind != PUSH:
-            return YOURSELF
-        decision = decide_push(request, push, config, resident.store(config))
-        others = others_fault(directory, config.uid) or to_run(directory)
-        begins_soon = config.policy.rules.last_since > request.moment.at
-        said = decision.refusal is not None or decision.verdict is None or not decision.verdict.allowed
-        return YOURSELF if said or others or begins_soon else (LET_IN, ())
-    finally:
-        os.chdir("/")
+    parent = parent_and_start(process)[0]
+    directory = directory_of(handles[0], environ)
+    request, push = received(data, environ, directory, config, now(), parent)
+    if push.grant is None or push.grant.kind != PUSH:
+        return YOURSELF
+    decision = decide_push(request, push, config, resident.store(config))
+    others = others_fault(directory, config.uid) or to_run(directory)
+    begins_soon = config.policy.rules.last_since > request.moment.at
+    said = decision.refusal is not None or decision.verdict is None or not decision.verdict.allowed
+    return YOURSELF if said or others or begins_soon else (LET_IN, ())
+
+
+def read_push(handle: int, most: int) -> bytes:
+    """All that Git says, which the hook has put into the file `handle`. Raises Refusal, OSError."""
+    entry = os.fstat(handle)
+    if not stat.S_ISREG(entry.st_mode) or entry.st_size > most:
+        raise Refusal("malformed-command", "the hook's input is too long")
+    return os.pread(handle, most + 1, 0)
+
+
+def directory_of(folder: int, environ: dict[bytes, bytes]) -> str:
+    """The repository of a hook that was started in `folder`. Raises OSError, Refusal.
+
+    MUST: it is not entered. The folder is another account's, perhaps, and closed to ours.
+    """
+    started_in = os.readlink(f"/proc/self/fd/{folder}")
+    below = environ.get(b"GIT_DIR", b".").decode("utf-8", "surrogateescape")
+    return resolved([os.path.join(started_in, below)])[0]

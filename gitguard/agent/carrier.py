@@ -79,7 +79,8 @@ class HelperCarrier:
         if kept is not None and kept[0] == os.getpid():
             return kept[1], False
         if kept is not None:
-            kept[1].close()  # of the process that we were forked from
+            # Of the process that we were forked from; its number may name another file here by now.
+            kept[1].detach()
         made = socket.socket(socket.AF_UNIX)
         made.settimeout(ANSWER_SECONDS)
         try:

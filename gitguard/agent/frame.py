@@ -5,9 +5,9 @@
 A question carries the words behind our name, their number first, and the environment as `NAME=VALUE`; the
 hook's brings two handles: the folder it was started in, and a file with all that Git says. Answers: become
 this (the file, the number of its words, the words, its environment); let it in; lend me your three streams (a
-single byte brings them), then that the command has begun, and at the end its status; decide yourself; here I
-am. MUST: what is cut, too long, without its NUL or of another version is no question. gate/client.c and
-gate/client.py speak the other side of it.
+single byte brings them), then that the work has begun, and at the end its status, or what to become; run the
+repository's other hooks, and ask again; decide yourself; here I am. MUST: what is cut, too long, without its
+NUL or of another version is no question. gate/client.c and gate/client.py speak the other side of it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ VERSION = 1
 LONGEST_BYTES = 65536
 GATE, HOOK, PING = "g", "h", "p"
 BECOME, LET_IN, LEND_STREAMS, BEGUN, ENDED, DECIDE_YOURSELF, HERE = "x", "y", "o", "b", "e", "l", "v"
+RUN_OTHERS = "r"
 MOST_HANDLES = 3
 _HEAD_BYTES = 4
 

@@ -27,9 +27,12 @@ STORE_WAIT_SECONDS = (
 class Resident:
     """The installation at `places`, as one worker has it at hand."""
 
-    def __init__(self, places: Places, installed: object) -> None:
-        """`installed`: which installation our code is of, as `installed_now` said before it was loaded."""
-        self._places = places
+    def __init__(self, places: Places, installed: object, git_uid: int) -> None:
+        """`installed`: which installation our code is of, as `installed_now` said before it was loaded.
+        `git_uid`: the Git account, which asks.
+        """
+        self.places = places
+        self.git_uid = git_uid
         self._installed = installed
         self.settings = SettingsCache(settings_of)
         self._seen: tuple[object, object] | None = None
@@ -38,18 +41,23 @@ class Resident:
         self._path = ""
 
     @property
+    def is_apart(self) -> bool:
+        """Whether we are another account than the Git account: then nobody else can decide."""
+        return self.git_uid != os.geteuid()
+
+    @property
     def is_outdated(self) -> bool:
         """Whether gitguard was installed anew since our code was loaded."""
-        return installed_now(self._places) != self._installed
+        return installed_now(self.places) != self._installed
 
     def config(self) -> Config:
         """The configuration in force. Raises as `config.load.load`."""
-        path, compiled, _ = self._places.of_gate
+        path, compiled, _ = self.places.of_gate
         seen = (_identity(path), _identity(compiled))
         config = self._config
         if config is None or seen != self._seen or None in seen:
             self._config = None
-            config = load(*self._places.of_gate)
+            config = load(*self.places.of_gate)
             if seen == (_identity(path), _identity(compiled)) and _has_settled(path, compiled):
                 self._seen, self._config = seen, config
             return config

@@ -19,12 +19,23 @@ import time
 import traceback
 from collections.abc import Callable
 
-from gitguard.agent import own
-from gitguard.agent.answering import YOURSELF, Answer, OwnCommand, answer_of
+from gitguard.agent import apart, lent
+from gitguard.agent.answering import (
+    YOURSELF,
+    Answer,
+    OwnCommand,
+    answer_of,
+    directory_of,
+    read_push,
+    read_question,
+)
 from gitguard.agent.deadline import LateError, deadline
 from gitguard.agent.frame import (
     DECIDE_YOURSELF,
+    GATE,
+    HOOK,
     LEND_STREAMS,
+    PING,
     Frame,
     FrameError,
     close,
@@ -32,10 +43,13 @@ from gitguard.agent.frame import (
     receive,
     streams,
 )
-from gitguard.agent.peer import has_hung_up, peer_of
+from gitguard.agent.peer import has_hung_up, may_look, peer_of
 from gitguard.agent.resident import Resident
+from gitguard.answer.refuse import refuse_request
 from gitguard.config.faults import ConfigurationError
-from gitguard.message.reasons import Refusal
+from gitguard.decision.updates import LONGEST_INPUT
+from gitguard.message.reasons import Refusal, refusal_of
+from gitguard.store.gate_query import GateQuery
 
 FRAME_SECONDS = 0.25  # a client sends its question in one piece
 ANSWER_SECONDS = 0.7  # less than a client waits for
@@ -51,7 +65,12 @@ class AgentWorker:
     """One process that answers, one question after the other."""
 
     def __init__(
-        self, resident: Resident, listener: socket.socket, stopping: int, master: int, serve_own: own.Serve
+        self,
+        resident: Resident,
+        listener: socket.socket,
+        stopping: int,
+        master: int,
+        serve_own: apart.ServeOwn,
     ) -> None:
         self._serve_own = serve_own
         self._resident = resident
@@ -105,41 +124,98 @@ class AgentWorker:
     def _answer(self, connection: socket.socket, question: Frame) -> None:
         if has_hung_up(connection):
             return  # it has waited in the backlog for too long, and its launcher has decided by now
-        process = peer_of(connection)
-        if process is None or self._is_outdated():
+        process = peer_of(connection, self._resident.git_uid)
+        known = process is not None or (
+            question.letter == PING and may_look(connection, self._resident.git_uid)
+        )
+        if not known or self._is_outdated():
             _send(connection, YOURSELF)
             return
         try:
             with deadline(ANSWER_SECONDS):
-                answer = answer_of(question, process, self._resident, lambda: has_hung_up(connection))
+                answer = answer_of(question, process or 0, self._resident, lambda: has_hung_up(connection))
         except OwnCommand as command:
-            self._lend(connection, command, process)
+            self._lend(connection, command.environ, self._own(command, process or 0))
             return
         except Exception:
             traceback.print_exc()  # ours to mend; for who asks, the launcher decides
             answer = YOURSELF
-        _send(connection, answer)
+        if answer is YOURSELF and process and self._resident.is_apart and question.letter in (GATE, HOOK):
+            self._serve_whole(connection, question, process)
+        else:
+            _send(connection, answer)
 
-    def _lend(self, connection: socket.socket, command: OwnCommand, process: int) -> None:
-        """Have the client's streams, and start its command on them."""
-        with deadline(SEND_SECONDS):
-            connection.sendall(packed(LEND_STREAMS))
-            lent = streams(connection)
+    def _serve_whole(self, connection: socket.socket, question: Frame, process: int) -> None:
+        """Where nobody else may decide: the very course of gate and hook, on the client's streams."""
         try:
-            if own.is_terminal(lent):
+            words, environ = read_question(question.fields)
+        except ValueError:
+            _send(connection, YOURSELF)
+            return
+        resident, serve_own, handles = self._resident, self._serve_own, question.handles
+
+        def work(streams: lent.Lent) -> int:
+            if question.letter == GATE:
+                return apart.serve_gate(streams, words, environ, process, resident, serve_own)
+            return apart.serve_hook(
+                streams, words, environ, process, resident, lambda: data, lambda: directory
+            )
+
+        data, directory = b"", ""
+        if question.letter == HOOK:
+            try:
+                with deadline(ANSWER_SECONDS):
+                    directory = directory_of(handles[0], environ)
+                    data = read_push(handles[1], LONGEST_INPUT)
+            except (Refusal, OSError, IndexError):
                 _send(connection, YOURSELF)
                 return
-            with deadline(SEND_SECONDS):
-                config = self._resident.config()
-                self._resident.settings(config.path)  # read here, it is at hand for the next one as well
-                self._resident.forget()
-            settings = self._resident.settings
-            own.run_apart(connection, lent, command, config, settings, process, self._serve_own)
+        self._lend(connection, environ, work)
+
+    def _own(self, command: OwnCommand, process: int) -> Callable[[lent.Lent], int]:
+        """A command of ours that is allowed already."""
+        config = self._resident.config()
+        settings = self._resident.settings
+
+        def work(_: lent.Lent) -> int:
+            decision, store = command.decision, GateQuery(config.store)
+            try:
+                return self._serve_own(decision, command.id, config, config.path, store, process, settings)
+            except Exception as error:
+                return refuse_request(decision.refused(refusal_of(error)), command.id, "", config, None)
+
+        return work
+
+    def _lend(
+        self, connection: socket.socket, environ: dict[bytes, bytes], work: Callable[[lent.Lent], int]
+    ) -> None:
+        """Have the client's streams, and start the work on them."""
+        with deadline(SEND_SECONDS):
+            connection.sendall(packed(LEND_STREAMS))
+            brought = streams(connection)
+        try:
+            if not self._may_work_on(brought):
+                _send(connection, YOURSELF)
+                return
+            self._resident.forget()
+            lent.run_apart(connection, brought, environ, work)
             self._children += 1
-        except (Refusal, ConfigurationError, OSError):
+        except OSError:
             _send(connection, YOURSELF)
         finally:
-            close(lent)
+            close(brought)
+
+    def _may_work_on(self, brought: tuple[int, ...]) -> bool:
+        """Whether a launcher would do no better: it hears a terminal's signals, and says what is wrong with
+        the configuration; where we are of another account there is none that could.
+        """
+        resident = self._resident
+        try:
+            with deadline(SEND_SECONDS):
+                resident.settings(resident.places.config)  # read here, it is at hand for the next one as well
+        except (Refusal, ConfigurationError, OSError):
+            return resident.is_apart
+        return resident.is_apart or not lent.is_terminal(brought)
 
     def _is_outdated(self) -> bool:
         """Whether gitguard was installed anew; then the first process is told, and what we know counts no
@@ -168,7 +244,7 @@ def serve(
     resident: Resident,
     listener: socket.socket,
     workers: int,
-    serve_own: own.Serve,
+    serve_own: apart.ServeOwn,
     say: Callable[[str], None],
     moved: Callable[[], bool],
     loads: Callable[[], bool],
@@ -215,7 +291,7 @@ def serve(
 
 
 def _start(
-    resident: Resident, listener: socket.socket, stopping: int, stop: int, serve_own: own.Serve
+    resident: Resident, listener: socket.socket, stopping: int, stop: int, serve_own: apart.ServeOwn
 ) -> int:
     """A new worker's pid; 0 where there is none to be had now."""
     master = os.getpid()

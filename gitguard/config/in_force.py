@@ -74,7 +74,7 @@ def in_force(path: str, compiled: str, at: float | None = None) -> InForce:
         if cut and (less or len(data) % _PAGE_BYTES == 0):
             what = f"it requires less than before in {less}, and looks" if less else "it looks"
             raise _closed(path, f"{what} cut off: {cut}; if it is whole: gitguard admin config check")
-    if not is_account(str(settings.host.account)):
+    if not is_account(settings.keeper):
         return InForce(settings, data, entry)
     if young and cut and not vouched:
         # Perhaps the beginning of a file being saved: it counts for now, as it requires no

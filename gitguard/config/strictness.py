@@ -37,6 +37,7 @@ def _less(new: Settings, old: Settings) -> Iterator[str]:
         "[session] lifetime": new.session.lifetime <= old.session.lifetime,
         "[session] scope": _SCOPE[new.session.scope] >= _SCOPE[old.session.scope],
         "[host] account": new.host.account == old.host.account,
+        "[agent] account": new.keeper == old.keeper,
         "[paths]": _places(new) == _places(old),
         "[store]": new.store == old.store,
         "[throttle]": new.throttle == old.throttle,

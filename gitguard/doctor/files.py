@@ -39,10 +39,10 @@ def file_findings(settings: Settings, places: Places) -> Iterator[Finding]:
         for path in (store + "-wal", store + "-shm", str(settings.paths.access_log))
         if os.path.exists(path)
     ]
-    socket = str(settings.agent.socket)
-    bundles = [path for path in launcher.bundles(places, socket) if os.path.exists(path)]
+    asked = launcher.asked_of(settings)
+    bundles = [path for path in launcher.bundles(places, asked) if os.path.exists(path)]
     others = [places.config, os.path.dirname(settings.paths.access_log)]
-    launchers = [*launcher.launchers(places, socket), *bundles]
+    launchers = [*launcher.launchers(places, asked), *bundles]
     reach = Reach(uid)
     faults = [fault for path in (*others, *private) if (fault := fault_on_the_way(path, uid))]
     faults += [fault for path in launchers if (fault := reach.writer_on_the_way(path))]
@@ -74,9 +74,9 @@ def configuration_findings(places: Places) -> Iterator[Finding]:
         )
 
 
-def _bundle_findings(places: Places, socket: str) -> Iterator[Finding]:
+def _bundle_findings(places: Places, asked: launcher.Asked) -> Iterator[Finding]:
     """Without them, or with old ones, all continues; each request only takes longer."""
-    for path, made in launcher.bundles(places, socket).items():
+    for path, made in launcher.bundles(places, asked).items():
         try:
             with open(path, "rb") as file:
                 good = bundle.same(file.read(), made)
@@ -92,8 +92,8 @@ def _bundle_findings(places: Places, socket: str) -> Iterator[Finding]:
 
 def launcher_findings(settings: Settings, places: Places) -> Iterator[Finding]:
     """The launchers are what this gitguard would write, and their interpreter runs."""
-    socket = str(settings.agent.socket)
-    for path, text in launcher.launchers(places, socket).items():
+    asked = launcher.asked_of(settings)
+    for path, text in launcher.launchers(places, asked).items():
         name = "gate" if path.startswith(places.gate) else "hook"
         try:
             with open(path, "rb") as file:
@@ -111,7 +111,7 @@ def launcher_findings(settings: Settings, places: Places) -> Iterator[Finding]:
             yield gap("launcher", f"{path} is not executable", f"chmod 755 {path}")
         else:
             yield ok("launcher", f"{path}")
-    yield from _bundle_findings(places, socket)
+    yield from _bundle_findings(places, asked)
     try:
         yield ok("git", check_git())
     except Refusal as refusal:

@@ -45,7 +45,7 @@ def quick_findings(config_path: str, moment: Moment) -> Iterator[Finding]:
         )
         return
     yield ok("configuration", f"{config.path} is in order")
-    yield from _launchers(places, config.agent)
+    yield from _launchers(places, _asked(config))
     yield from _agent(config.agent)
     yield from _store(config, moment)
     yield from _log(config)
@@ -72,13 +72,19 @@ def _account(config_path: str, places: Places) -> str:
         from gitguard.config.parse import read_settings
 
         try:
-            return str(read_settings(config_path).host.account)
+            return read_settings(config_path).keeper
         except ConfigurationError as error:
             raise Refusal("config-invalid", str(error.faults[0])) from None
 
 
-def _launchers(places: Places, socket: str) -> Iterator[Finding]:
-    for path, text in launcher.launchers(places, socket).items():
+def _asked(config: Config) -> launcher.Asked:
+    if not config.agent:
+        return launcher.NOBODY
+    return launcher.Asked(config.agent, config.keeper, config.keeper != config.uid)
+
+
+def _launchers(places: Places, asked: launcher.Asked) -> Iterator[Finding]:
+    for path, text in launcher.launchers(places, asked).items():
         try:
             with open(path, "rb") as file:
                 same = file.read(len(text) + 1) == text

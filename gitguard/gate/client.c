@@ -1,8 +1,7 @@
-/* Gate and hook on a server with an agent: ask it, and become what it says.
- * It decides nothing and reads no policy. No answer in time, one that it does not understand, or "decide yourself":
- * it becomes the launcher, which decides without the agent. `gitguard admin init` puts the places in. What is said:
- * gitguard/agent/frame.py. sshd starts it as the gate; Git starts it as the hook, by `#!GATE --hook`.
- */
+/* Gate and hook on a server with an agent: ask it, and become what it says. It decides nothing and reads no policy.
+ * No answer in time, one that it does not understand, or "decide yourself": it becomes the launcher, which goes the
+ * long way. `gitguard admin init` puts the places in. What is said: gitguard/agent/frame.py. sshd starts it as the
+ * gate; Git starts it as the hook, by `#!GATE --hook`. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -19,10 +18,9 @@
 
 enum { VERSION = 1, LONGEST = 65536, MOST_FIELDS = 4096, ANSWER_MS = 1000, LONGEST_INPUT = 256 << 20 };
 #define MARK "gitguard places"
-
-/* The mark, then socket, the gate's launcher and the hook's, each ended by NUL. */
+/* The mark, then socket, the gate's launcher, the hook's, and the uid that opens the socket, each ended by NUL. */
 static const volatile char places[4096] = MARK;
-static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)], launcher[2048];
+static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)], launcher[2048], owner[16];
 static unsigned char question[4 + LONGEST], answer[4 + LONGEST];
 static size_t asked = 6; /* behind length, version and letter */
 static char *words[MOST_FIELDS + 1], *argv_of[MOST_FIELDS + 1];
@@ -45,12 +43,12 @@ static void end(const char *text, int status) {
 
 #define CLOSED "gitguard: closed, because its installation is not whole; tell your server admin [internal-error]\n"
 
-/* The long way: the launcher, with all that we were given. */
+/* The long way: the launcher, with all that we were given; as a hook that is 2, to run the repository's other hooks. */
 static void decide_yourself(char **argv, int hook) {
     if (*argv && place(launcher, sizeof launcher, hook ? 2 : 1)) {
         argv[0] = launcher;
-        if (hook)
-            argv[1] = NULL;
+        if (hook && (argv[1] = hook > 1 ? "--others" : NULL))
+            argv[2] = NULL;
         execv(launcher, argv);
     }
     end(CLOSED, 1);
@@ -81,7 +79,7 @@ static int put_question(char letter, int argc, char **argv) {
     return 1;
 }
 
-/* The agent's socket, if it listens and root or our own account opened it; else -1. */
+/* The agent's socket, if it listens and root or the agent's account opened it; else -1. */
 static int connected(void) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct ucred peer;
@@ -89,7 +87,7 @@ static int connected(void) {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     memcpy(address.sun_path, socket_path, sizeof socket_path);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) ||
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) || (peer.uid != 0 && peer.uid != geteuid()))
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) || (peer.uid != 0 && peer.uid != (uid_t)atoi(owner)))
         return -1;
     return fd;
 }
@@ -101,9 +99,7 @@ static int sent(int fd, void *bytes, size_t length, const int *handles, size_t c
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room,
                              .msg_controllen = count ? CMSG_SPACE(count * sizeof(int)) : 0};
     memset(&control, 0, sizeof control);
-    control.head.cmsg_level = SOL_SOCKET;
-    control.head.cmsg_type = SCM_RIGHTS;
-    control.head.cmsg_len = CMSG_LEN(count * sizeof(int));
+    control.head = (struct cmsghdr){CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
     memcpy(CMSG_DATA(&control.head), handles, count * sizeof(int));
     return sendmsg(fd, &message, MSG_NOSIGNAL) == (ssize_t)length;
 }
@@ -149,15 +145,26 @@ static void become(void) {
         execve(words[0], argv_of, words + 2 + n);
 }
 
-/* A command of ours runs in the agent, on our own streams; returns where it is sure that it has not begun. */
-static void lend_streams(int fd) {
-    char letter = sent(fd, "s", 1, (int[]){0, 1, 2}, 3) ? received(fd, ANSWER_MS) : 'l';
-    if (letter == 'l')
-        return;
-    size_t digits = letter == 'b' && received(fd, -1) == 'e' && words[0] ? strspn(words[0], "0123456789") : 0;
-    if (digits && digits < 4 && !words[0][digits] && atoi(words[0]) < 256)
-        _exit(atoi(words[0]));
-    end("gitguard: the server's agent stopped in the middle of this; see what was done: 2fa status [agent-unavailable]\n", 40);
+/* What the agent says is done; returns where it is sure that nothing has begun. */
+static void obey(int fd, char **argv, int hook) {
+    for (int lent = 0, begun = 0;;) {
+        char letter = received(fd, begun ? -1 : ANSWER_MS);
+        size_t digits = letter == 'e' && begun && words[0] ? strspn(words[0], "0123456789") : 0;
+        if ((letter == 'y' && hook) || (digits && digits < 4 && !words[0][digits] && atoi(words[0]) < 256))
+            _exit(letter == 'y' ? 0 : atoi(words[0]));
+        if (letter == 'x' && !hook && begun == lent)
+            become();
+        if (letter == 'r' && hook && begun == lent)
+            decide_yourself(argv, 2);
+        if (letter == 'o' && !lent && sent(fd, "s", 1, (int[]){0, 1, 2}, 3))
+            lent = 1;
+        else if (letter == 'b' && lent && !begun)
+            begun = 1;
+        else if (begun || (lent && letter != 'l'))
+            end("gitguard: the server's agent stopped in the middle of this; see what was done: 2fa status [agent-unavailable]\n", 40);
+        else
+            return;
+    }
 }
 
 /* All that Git says, kept as a file that agent and launcher can both read; -1 where none can be made. */
@@ -183,18 +190,11 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 3; i++)
         if (argc < 1 || fcntl(i, F_GETFD) < 0)
             decide_yourself(argv, hook);
-    if (hook && ((handles[0] = open(".", O_PATH | O_CLOEXEC)) < 0 || (handles[1] = kept_input()) < 0))
+    if ((hook && ((handles[0] = open(".", O_PATH | O_CLOEXEC)) < 0 || (handles[1] = kept_input()) < 0)) ||
+        !place(socket_path, sizeof socket_path, 0) || !place(owner, sizeof owner, 3) ||
+        !put_question(hook ? 'h' : 'g', argc - 1, argv + 1) || (fd = connected()) < 0 ||
+        !sent(fd, question, asked, handles, hook ? 2 : 0))
         decide_yourself(argv, hook);
-    if (!place(socket_path, sizeof socket_path, 0) || !put_question(hook ? 'h' : 'g', argc - 1, argv + 1) ||
-        (fd = connected()) < 0 || !sent(fd, question, asked, handles, hook ? 2 : 0))
-        decide_yourself(argv, hook);
-    char letter = received(fd, ANSWER_MS);
-    if (hook && letter == 'y')
-        _exit(0);
-    if (!hook && letter == 'x')
-        become();
-    if (!hook && letter == 'o')
-        lend_streams(fd);
-    close(fd);
+    obey(fd, argv, hook);
     decide_yourself(argv, hook);
 }

@@ -28,10 +28,15 @@ CLOSED = b"gitguard: closed, because its installation is not whole; tell your se
 STOPPED = b"gitguard: the server's agent stopped in the middle of this; see what was done: 2fa status [agent-unavailable]\n"
 
 
-def ask(path: str, hook: str) -> "int | None":
+RUN_OTHERS = -1  # in the place of a status
+
+
+def ask(path: str, hook: str, owner: int, seconds: float = ANSWER_SECONDS) -> "int | None":
     """The exit status, if the agent at `path` answered what ends here; None: decide yourself.
 
-    `hook`: "h" where we are the hook, "g" where we are the gate. Where the answer says so we become Git.
+    `hook`: "h" where we are the hook, "g" where we are the gate; `owner`: the uid that opens the agent's
+    socket, if it is not root's; `seconds`: how long to wait for a word. Where the answer says so we become
+    Git; RUN_OTHERS where the repository's other hooks are to run first.
     """
     if sys.stdin is None or sys.stdout is None or sys.stderr is None:
         return None
@@ -43,7 +48,7 @@ def ask(path: str, hook: str) -> "int | None":
         connection.settimeout(0)
         connection.connect(path)
         peer = connection.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)
-        if int.from_bytes(peer[4:8], sys.byteorder) not in (0, posix.geteuid()):
+        if int.from_bytes(peer[4:8], sys.byteorder) not in (0, owner):
             return None
         words = [
             b"%d" % (len(sys.argv) - 1),
@@ -51,12 +56,7 @@ def ask(path: str, hook: str) -> "int | None":
         ]
         words += [name + b"=" + value for name, value in posix.environ.items()]
         _send(connection, _frame(hook.encode(), words), handles)
-        letter, fields = _received(connection, ANSWER_SECONDS)
-        if hook == "h":
-            return 0 if letter == b"y" else None
-        if letter == b"x":
-            _become(fields)
-        return _lend_streams(connection) if letter == b"o" else None
+        return _obeyed(connection, hook, seconds)
     except (OSError, ValueError):
         return None
     finally:
@@ -126,21 +126,33 @@ def _become(fields: "list[bytes]") -> None:
         _signal.signal(_signal.SIGXFSZ, _signal.SIG_IGN)
 
 
-def _lend_streams(connection: socket) -> "int | None":
-    """A command of ours runs in the agent, on our own streams; None where it has surely not begun."""
-    _send(connection, b"s", [0, 1, 2])
-    try:
-        letter, fields = _received(connection, ANSWER_SECONDS)
-        if letter == b"l":
+def _obeyed(connection: socket, hook: str, seconds: float) -> "int | None":
+    """Do what the agent says: the exit status; None where it is sure that nothing has begun."""
+    lent = begun = False
+    while True:
+        try:
+            letter, fields = _received(connection, None if begun else seconds)
+            if letter == b"y" and hook == "h":
+                return 0
+            status = fields[0] if letter == b"e" and begun and fields else b""
+            if status.isdigit() and len(status) < 4 and int(status) < 256:
+                return int(status)
+            if letter == b"x" and hook == "g" and begun == lent:
+                _become(fields)
+            if letter == b"r" and hook == "h" and begun == lent:
+                return RUN_OTHERS
+        except (OSError, ValueError):
+            letter = b""
+        if letter == b"o" and not lent:
+            _send(connection, b"s", [0, 1, 2])
+            lent = True
+        elif letter == b"b" and lent and not begun:
+            begun = True
+        elif begun or (lent and letter != b"l"):
+            _say(STOPPED)  # it may have begun, so it is not begun again
+            return 40
+        else:
             return None
-        if letter == b"b":
-            letter, fields = _received(connection, None)
-            if letter == b"e" and fields[0].isdigit() and len(fields[0]) < 4 and int(fields[0]) < 256:
-                return int(fields[0])
-    except Exception:  # noqa: S110 - whatever it is: it may have begun, so it is not begun again
-        pass
-    _say(STOPPED)
-    return 40
 
 
 def _say(text: bytes) -> None:

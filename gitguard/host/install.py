@@ -24,6 +24,8 @@ from gitguard.config.in_force import last_good, read, vouch
 from gitguard.config.parse import parse
 from gitguard.config.schema import Git, Settings
 from gitguard.host import key_file, launcher
+from gitguard.host.handing_over import hand_over
+from gitguard.host.launcher import asked_of
 from gitguard.host.new_store import keys_and_store
 from gitguard.host.places import SYSTEM_CONFIG, Places, authorized_keys, places_of
 from gitguard.host.units import units
@@ -33,6 +35,7 @@ from gitguard.machine.files import replace_like
 from gitguard.machine.git_account import account, become, check_owner, check_reachable
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
+from gitguard.store.sqlite import renew_file
 
 OLDEST_GIT = (2, 31)  # GIT_CONFIG_COUNT, which forces core.hooksPath
 IDLE_TIMEOUT_SINCE = (9, 2)  # sshd's ChannelTimeout
@@ -86,14 +89,21 @@ class InitOptions(Struct, frozen=True):
     new_store: bool = False
 
 
-def install(options: InitOptions, say: Callable[[str], None], command_line: str) -> Settings:
-    """Install for `wishes`; returns the settings, running as the Git account. Raises Refusal."""
+def install(
+    options: InitOptions,
+    say: Callable[[str], None],
+    command_line: str,
+    become_keeper: Callable[[Settings], None],
+) -> Settings:
+    """Install for `wishes`; returns the settings, running as the account that keeps the store, which
+    `become_keeper` has us become. Raises Refusal.
+    """
     places = places_of(options.config)
     added = ""
     if os.path.exists(places.config):
         data, added = renewed_configuration(places)
         settings = parse(data, places.config)
-        check_owner(places.config, settings.host.account)
+        check_owner(places.config, settings.keeper)
         _check_wishes(options, settings, places)
         say(f"kept {places.config}")
         name = str(settings.host.account)
@@ -101,7 +111,8 @@ def install(options: InitOptions, say: Callable[[str], None], command_line: str)
         name = options.account or _default_account(places)
         settings = None
     first = settings is None
-    entry = _may_install(name, places, say, command_line)
+    keeper = name if settings is None else settings.keeper
+    entry = _may_install(name, keeper, places, say, command_line)
     if settings is None:
         data = _first_configuration(options, places, entry)
     _folder(os.path.dirname(places.config), name, "root", 0o755, say)
@@ -114,31 +125,32 @@ def install(options: InitOptions, say: Callable[[str], None], command_line: str)
                 f"the server's name is {settings.host.name}, by what this machine calls itself; if people reach it by another, set [host] name"
             )
     if os.geteuid() == 0 and fault_on_the_way(places.config, 0):
-        become(name, command_line)  # what the account wrote, the account carries out
+        become(keeper, command_line)  # what the account wrote, the account carries out
     if added:
         replace_like(places.config, data, os.lstat(places.config))
         say(
             f"added {added} under [git] of {places.config}, the default until now; from this version on a file must say it"
         )
-    _folders(settings, places, name, say)
+    given = _folders(settings, places, name, say)
     _launchers(places, settings, name, say)
-    become(name, command_line)
+    become_keeper(settings)
     for path in (places.config, str(settings.paths.state), os.path.dirname(settings.paths.access_log)):
-        if fault := fault_on_the_way(path, entry.pw_uid):
+        if fault := fault_on_the_way(path, account(keeper).pw_uid):
             raise Refusal("config-invalid", fault, text=fault)
-    if added or first:
+    if added or first or given:  # root has read what it acts by: it is no beginning of a file
         vouch(places.compiled, data)
     keys_and_store(settings, places, say, new_store=options.new_store)
     return settings
 
 
 def _may_install(
-    name: str, places: Places, say: Callable[[str], None], command_line: str
+    name: str, keeper: str, places: Places, say: Callable[[str], None], command_line: str
 ) -> pwd.struct_passwd:
-    """The account's entry, once nothing stands in the way of installing for it. Raises Refusal."""
+    """The Git account's entry, once nothing stands in the way of installing for it. Raises Refusal."""
     entry = account(name)
-    if os.geteuid() not in (0, entry.pw_uid):
-        become(name, command_line)  # refuses, with the line to type
+    if os.geteuid() != 0 and (keeper != name or os.geteuid() != entry.pw_uid):
+        whom = f"root or {name}" if keeper == name else "root, who alone can serve two accounts"
+        raise Refusal("forbidden", text=f"run this as {whom}", hint=f"type: sudo {command_line}")
     if entry.pw_uid == 0:
         say("the Git account is root: fit for a trial, not for a server")
     for path in (places.gate, places.config):
@@ -149,6 +161,7 @@ def _may_install(
     check_git()
     if os.geteuid() == 0:
         check_reachable(entry)
+        check_reachable(account(keeper))
     return entry
 
 
@@ -171,7 +184,7 @@ def renewed_configuration(places: Places) -> tuple[bytes, str]:
     else:
         whole = f"{text.rstrip()}\n\n[git]\n{line}\n"
     settings = parse(whole.encode(), places.config)
-    had = tables and last_good(places.config, places.compiled, account(settings.host.account).pw_uid)
+    had = tables and last_good(places.config, places.compiled, account(settings.keeper).pw_uid)
     if not tables or had or os.path.islink(places.config):
         was = f"; it was {had.git.enforcement!r}" if had else ""
         raise Refusal(
@@ -286,23 +299,34 @@ def _folder(path: str, name: str, owner: str, mode: int, say: Callable[[str], No
         say(f"made {path}/")
 
 
-def _folders(settings: Settings, places: Places, name: str, say: Callable[[str], None]) -> None:
-    _folder(str(settings.paths.state), name, name, 0o700, say)
-    _folder(os.path.dirname(places.compiled), name, name, 0o700, say)
-    _folder(os.path.dirname(settings.paths.access_log), name, name, 0o700, say)
+def _folders(settings: Settings, places: Places, name: str, say: Callable[[str], None]) -> bool:
+    """Make what is missing; whether state or log were given to another account."""
+    keeper, given = settings.keeper, False
+    for path in dict.fromkeys(
+        (
+            str(settings.paths.state),
+            os.path.dirname(places.compiled),
+            os.path.dirname(settings.paths.access_log),
+        )
+    ):
+        _folder(path, keeper, keeper, 0o700, say)
+        if os.geteuid() == 0 and hand_over(path, keeper, name, renew_file):
+            say(f"gave {path}/ to {keeper}, with all that is in it")
+            given = True
     for root in settings.paths.roots:
         _folder(str(root), name, name, 0o755, say)
     _folder(os.path.dirname(authorized_keys(settings)), name, name, 0o700, say)
     for path in (places.gate, places.hook):
         _folder(os.path.dirname(path), name, "root", 0o755, say)
     _folder(places.units, name, "root", 0o755, say)
+    return given
 
 
 def _launchers(places: Places, settings: Settings, name: str, say: Callable[[str], None]) -> None:
-    socket = str(settings.agent.socket)
+    asked = asked_of(settings)
     for path, data, mode in (
-        *((path, data, 0o755) for path, data in launcher.launchers(places, socket).items()),
-        *((path, data, 0o644) for path, data in launcher.bundles(places, socket).items()),
+        *((path, data, 0o755) for path, data in launcher.launchers(places, asked).items()),
+        *((path, data, 0o644) for path, data in launcher.bundles(places, asked).items()),
         (places.snippet, snippet(settings), 0o644),
         (places.cron, cron(settings, places), 0o644),
     ):

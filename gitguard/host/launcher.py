@@ -10,11 +10,16 @@ import importlib.util
 import os
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitguard.host.bundle import LOADER, bundle
 from gitguard.host.places import PYTHON, SYSTEM_CONFIG, Places, places_of
+from gitguard.machine.git_account import uid_of
 from gitguard.machine.python import LONGEST_SHEBANG, PACKAGE, interpreter
 from gitguard.message.reasons import Refusal
+
+if TYPE_CHECKING:
+    from gitguard.config.schema import Settings
 
 _LAUNCHER = """\
 #!{interpreter} -IS
@@ -36,7 +41,7 @@ try:
             del sys.modules[name]
     from {module} import main
 
-    status = main({config!r}, {compiled!r}, {hook!r})
+    status = main({arguments})
 except Exception:  # a package half upgraded, or worse: closed, and without a traceback
     sys.stderr.write("gitguard: closed, because its installation is not whole; tell your server admin [internal-error]\\n")
     status = 1
@@ -53,7 +58,7 @@ try:  # the agent, where it answers; else we decide ourselves
     load({client!r})
     from gitguard.gate.client import ask
 
-    answered = ask({socket!r}, {letter!r})
+    answered = ask({socket!r}, {letter!r}, {owner})
 except Exception:
     answered = None
 if answered is not None:
@@ -69,6 +74,7 @@ _HOOK_OF_CLIENT = """\
 # Without an agent: from gitguard.hook.main import main
 exit 1
 """
+_APART = "gitguard.gate.apart"  # gate and hook where the agent alone can decide
 BUNDLE = ".bundle"  # behind the launcher's name
 CLIENT_BUNDLE = ".client"
 CLIENT = os.path.join(PACKAGE, "gitguard", "gate", "client")  # what `make client` builds of client.c
@@ -101,27 +107,48 @@ def library_packages() -> list[str]:
     return found
 
 
-def launchers(places: Places, socket: str) -> dict[str, bytes]:
+class Asked(NamedTuple):
+    """The agent that gate and hook ask: its `socket`, "" for none; the `uid` that opens it; and whether that
+    is another account than the Git account (`is_apart`), so that nobody else can decide.
+    """
+
+    socket: str = ""
+    uid: int = 0
+    is_apart: bool = False
+
+
+NOBODY = Asked()
+
+
+def asked_of(settings: Settings) -> Asked:
+    """The agent that `settings` name. Raises Refusal for an account that is not there."""
+    if not settings.agent.socket:
+        return NOBODY
+    return Asked(str(settings.agent.socket), uid_of(settings.keeper), settings.is_apart)
+
+
+def launchers(places: Places, asked: Asked) -> dict[str, bytes]:
     """Path -> content of each program that sshd and Git start, in the order to put them in place.
 
-    `socket`: where the agent is asked, "" for none. Where a compiled client was built it stands in their
-    places, and the launchers beside it.
+    Where there is an agent and a compiled client was built, that stands in their places, and the launchers
+    beside it.
     """
-    compiled = compiled_client() if socket and fits_shebang(places.gate) else None
-    by_python = socket if compiled is None else ""
+    compiled = compiled_client() if asked.socket and fits_shebang(places.gate) else None
+    by_python = asked if compiled is None or asked.is_apart else NOBODY
     gate = _rendered(_GATE, places, places.gate, by_python, "g")
     hook = _rendered(_HOOK, places, places.hook, by_python, "h")
     if compiled is None:
         return {places.gate: gate, places.hook: hook}
-    client = patched(compiled, socket, places.gate + PYTHON, places.hook + PYTHON)
+    client = patched(compiled, asked.socket, places.gate + PYTHON, places.hook + PYTHON, str(asked.uid))
     script = _HOOK_OF_CLIENT.format(gate=places.gate, what=_HOOK[0]).encode()
     return {places.gate + PYTHON: gate, places.hook + PYTHON: hook, places.gate: client, places.hook: script}
 
 
-def bundles(places: Places, socket: str) -> dict[str, bytes]:
+def bundles(places: Places, asked: Asked) -> dict[str, bytes]:
     """Path -> content of what lies beside the launchers: their modules, ready to run."""
-    found = {places.gate + BUNDLE: bundle(_GATE[1], PACKAGE), places.hook + BUNDLE: bundle(_HOOK[1], PACKAGE)}
-    if socket:
+    gate, hook = (_APART, _APART) if asked.is_apart else (_GATE[1], _HOOK[1])
+    found = {places.gate + BUNDLE: bundle(gate, PACKAGE), places.hook + BUNDLE: bundle(hook, PACKAGE)}
+    if asked.socket and not asked.is_apart:
         found[places.gate + CLIENT_BUNDLE] = bundle("gitguard.gate.client", PACKAGE)
     return found
 
@@ -153,9 +180,9 @@ def fits_shebang(path: str) -> bool:
 
 
 @cache
-def _rendered(program: tuple[str, str], places: Places, place: str, socket: str, letter: str) -> bytes:
+def _rendered(program: tuple[str, str], places: Places, place: str, asked: Asked, letter: str) -> bytes:
     path = [PACKAGE, *libraries()]
-    return render(program, places, place, interpreter(), path, socket=socket, letter=letter)
+    return render(program, places, place, interpreter(), path, asked=asked, letter=letter)
 
 
 def example_hook() -> bytes:
@@ -172,18 +199,24 @@ def render(
     python: str,
     path: list[str],
     *,
-    socket: str = "",
+    asked: Asked = NOBODY,
     letter: str = "",
 ) -> bytes:
     """A launcher, whose bundle lies beside `place`. `path` is added behind the interpreter's own, so
-    nothing there can shadow it. `socket`: it asks the agent first, as gate (`letter` g) or hook (h).
+    nothing there can shadow it. `asked`: the agent is asked first, as gate (`letter` g) or hook (h); one of
+    another account is asked alone.
     """
     what, module = program
-    bundled = places.gate + CLIENT_BUNDLE
-    client = _CLIENT.format(client=bundled, socket=socket, letter=letter) if socket else ""
+    client = ""
+    arguments: tuple[object, ...] = places.of_gate
+    if asked.is_apart:
+        module, arguments = _APART, (asked.socket, asked.uid, letter)
+    elif asked.socket:
+        bundled = places.gate + CLIENT_BUNDLE
+        client = _CLIENT.format(client=bundled, socket=asked.socket, letter=letter, owner=asked.uid)
     text = _LAUNCHER.format(
-        interpreter=python, what=what, module=module, path=path,
-        loader=LOADER.rstrip(), client=client, bundle=place + BUNDLE, config=places.config, compiled=places.compiled, hook=places.hook,
+        interpreter=python, what=what, module=module, path=path, loader=LOADER.rstrip(), client=client,
+        bundle=place + BUNDLE, arguments=", ".join(map(repr, arguments)),
     )  # fmt: skip
     return text.encode()
 

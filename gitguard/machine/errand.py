@@ -38,3 +38,8 @@ def errand(function: "Callable[P, R]") -> "Callable[P, R]":
 def carry_by(carrier: "Carrier | None") -> None:
     """From now on errands of this process are done by `carrier`; None: by itself, as the Git account is."""
     _carriers[:] = [carrier] if carrier is not None else []
+
+
+def is_carried() -> bool:
+    """Whether somebody does errands for this process."""
+    return bool(_carriers)

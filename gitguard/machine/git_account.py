@@ -108,9 +108,9 @@ def check_owner(config: str, name: str) -> None:
         )
 
 
-def account_fault(name: str, state: str) -> str:
-    """Why `name` cannot be the Git account of the installation with the state
-    folder `state`; "" if it can.
+def account_fault(name: str, state: str, before: str = "") -> str:
+    """Why `name` cannot be the account that keeps the state folder `state`; "" if it can. What belongs to the
+    account `before` may be handed over.
     """
     try:
         entry = pwd.getpwnam(name)
@@ -118,9 +118,14 @@ def account_fault(name: str, state: str) -> str:
         return f"no account {name!r} on this machine"
     try:
         owner = os.stat(state).st_uid
-    except OSError:
+        given = bool(before) and owner == pwd.getpwnam(before).pw_uid
+    except (OSError, KeyError):
         return ""  # not installed yet, or not for us to see
-    return "" if owner == entry.pw_uid else f"{name!r} would not own {state}, which belongs to uid {owner}"
+    return (
+        ""
+        if given or owner == entry.pw_uid
+        else f"{name!r} would not own {state}, which belongs to uid {owner}"
+    )
 
 
 def own_command_line() -> str:

@@ -133,7 +133,7 @@ _SENTENCES = {
     "config-invalid": "refused: the server's configuration has an error; tell your server admin",
     "store-unavailable": "refused: the server's store is unavailable; tell your server admin",
     "log-unavailable": "refused: the server's access log cannot be written; tell your server admin",
-    "agent-unavailable": "the server's agent stopped in the middle of this; see what was done: 2fa status",
+    "agent-unavailable": "refused: the server's agent does not answer; tell your server admin",
     "store-schema": "refused: the server's store has another version; tell your server admin",
     "busy": "the server is busy; nothing was done, and a code that you typed was not used; try again",
 }

@@ -44,6 +44,14 @@ def hook_fault(directory: str, expected: bytes, uid: int) -> str:
     return ""
 
 
+@errand
+def runs_for(directory: str, process: int) -> bool:
+    """Whether Git will run the hook, as `process` sees the file: a file system that was mounted noexec a
+    moment ago may be so there and not here, where a unit of systemd has a view of its own.
+    """
+    return posix.access(f"/proc/{process}/root{directory}/hooks/pre-receive", posix.X_OK)
+
+
 def _quoted(text: str) -> str:
     """`text` as one word for a shell; shlex is more than the gate may load."""
     plain = all(c.isalnum() or c in "/._-+" for c in text)

@@ -206,6 +206,28 @@ def keep_copy(source: str, target: str) -> None:
             copy.close()
 
 
+def renew_file(path: str) -> None:
+    """Put the store at `path` into a new file: who holds the old one open holds no store any more. Nobody
+    else may write meanwhile. Raises Refusal.
+    """
+    new = f"{path}.new"
+    with _refusing(path):
+        held = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
+        try:
+            held.execute("BEGIN IMMEDIATE")
+            keep_copy(path, new)
+            with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as copy:
+                copy.execute("PRAGMA journal_mode = WAL")
+                copy.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            held.execute("ROLLBACK")
+        finally:
+            held.close()
+        for suffix in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path + suffix)
+        os.rename(new, path)
+
+
 def copy_file(source: str, target: str) -> None:
     """Replace the store at `target` by the one at `source`, in one step, under the locks of those who use it.
 

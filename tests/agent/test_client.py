@@ -60,6 +60,7 @@ def test_both_clients_and_the_agent_mean_the_same() -> None:
         frame.LEND_STREAMS,
         frame.ENDED,
         frame.DECIDE_YOURSELF,
+        frame.RUN_OTHERS,
     }
     assert set(re.findall(r"'(\w)'", text)) == letters
     assert set(re.findall(r'b"(\w)"', Path(by_python.__file__).read_text())) - {"s"} <= letters
@@ -68,10 +69,10 @@ def test_both_clients_and_the_agent_mean_the_same() -> None:
 def test_places_are_put_in_whole() -> None:
     """Each once, in order; nothing behind them changes, and what does not fit is said."""
     data = Path(launcher.CLIENT).read_bytes()
-    made = launcher.patched(data, "/run/a", "/gate", "/hook")
+    made = launcher.patched(data, "/run/a", "/gate", "/hook", "12")
     assert len(made) == len(data)
-    assert b"gitguard places\0/run/a\0/gate\0/hook\0\0" in made
-    assert sum(a != b for a, b in zip(made, data, strict=True)) <= len("/run/a\0/gate\0/hook\0")
+    assert b"gitguard places\0/run/a\0/gate\0/hook\x0012\0\0" in made
+    assert sum(a != b for a, b in zip(made, data, strict=True)) <= len("/run/a\0/gate\0/hook\x0012\0")
     with pytest.raises(Refusal, match="too long"):
         launcher.patched(data, "/" + "x" * 4000, "/" + "y" * 100)
 
@@ -102,7 +103,9 @@ def place(sanitized: bytes, tmp_path: Path) -> Iterator[Path]:
         (tmp_path / name).chmod(0o755)
     os.symlink(tmp_path, short := Path(f"/tmp/gg-{os.getpid()}"))
     (tmp_path / "client").write_bytes(
-        launcher.patched(sanitized, f"{short}/socket", str(tmp_path / "gate"), str(tmp_path / "hook"))
+        launcher.patched(
+            sanitized, f"{short}/socket", str(tmp_path / "gate"), str(tmp_path / "hook"), str(os.geteuid())
+        )
     )
     (tmp_path / "client").chmod(0o755)
     yield tmp_path
@@ -135,7 +138,7 @@ def test_a_lying_agent(place: Path, name: str) -> None:
 
 
 def test_the_answers_of_the_other_kind(place: Path) -> None:
-    """A hook never becomes another program, and a gate is not let in by the hook's yes."""
+    """A hook never becomes another program than its launcher, and a gate is not let in by the hook's yes."""
     become = frame.packed("x", (b"/bin/echo", b"2", b"echo", b"became", b"X=1"))
     with HostileAgent(place / "socket", become):
         assert ask(place, "--user", "a") == (0, "became\n")
@@ -143,8 +146,9 @@ def test_the_answers_of_the_other_kind(place: Path) -> None:
     with HostileAgent(place / "socket", frame.packed("y")):
         assert ask(place, "--user", "a") == (0, f"{HERE} --user a in\n")
         assert ask(place, "--hook", "h") == (0, "")
-    with HostileAgent(place / "socket", frame.packed("o")):
-        assert ask(place, "--hook", "h") == (0, f"{HERE} in\n")
+    with HostileAgent(place / "socket", frame.packed("r")):
+        assert ask(place, "--user", "a") == (0, f"{HERE} --user a in\n")
+        assert ask(place, "--hook", "h") == (0, f"{HERE} --others in\n")
 
 
 STATUS = {"0": 0, "12": 12, "255": 255, "": 40, "oops": 40, "256": 40, "-1": 40, "0000": 40, "7x": 40}
@@ -156,7 +160,7 @@ def _both(
     if sanitized_or_python == "compiled":
         command = [str(place / "client")]
     else:
-        code = "import sys; sys.path.insert(0, {!r}); from gitguard.gate.client import ask; s = ask({!r}, 'g'); sys.exit(99 if s is None else s)"
+        code = "import os, sys; sys.path.insert(0, {!r}); from gitguard.gate.client import ask; s = ask({!r}, 'g', os.geteuid()); sys.exit(99 if s is None else s)"
         command = [
             sys.executable,
             "-IS",
@@ -235,7 +239,7 @@ def test_a_limit_of_file_sizes(own: Asked, client: str) -> None:
 def test_what_is_fallen_back_on_is_there_first(own: Asked) -> None:
     """`init` may be killed between two files: a client never stands without its launcher."""
     places = places_of(str(own.server.config))
-    order = list(launcher.launchers(places, str(own.agent.socket)))
+    order = list(launcher.launchers(places, launcher.Asked(str(own.agent.socket), os.geteuid())))
     assert order[-2:] == [places.gate, places.hook]
 
 

@@ -52,7 +52,9 @@ def test_init_puts_it_in_and_takes_it_out(own: Asked) -> None:
 def test_without_a_compiler(own: Asked) -> None:
     """The launchers ask the agent themselves, by a file that imports C alone."""
     with without_compiled_client():
-        found = launcher.launchers(places_of(str(own.server.config)), str(own.agent.socket))
+        found = launcher.launchers(
+            places_of(str(own.server.config)), launcher.Asked(str(own.agent.socket), os.geteuid())
+        )
     assert len(found) == 2
     for text in found.values():
         assert b"from gitguard.gate.client import ask" in text
@@ -391,7 +393,7 @@ def test_init_by_someone_who_may_not_touch_the_gate(tmp_path: Path, monkeypatch:
         str(tmp_path / "keys" / "k"),
     )
     said: list[str] = []
-    install.install(options, said.append, "")
+    install.install(options, said.append, "", lambda _: None)
     monkeypatch.setattr(os, "utime", refused)
-    install.install(options, said.append, "")
+    install.install(options, said.append, "", lambda _: None)
     assert any(line.startswith("kept") and line.endswith("gitguard-shell") for line in said)

@@ -56,7 +56,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         22,
         str(folder / "keys" / "k"),
     )
-    install.install(options, lambda _: None, "")
+    install.install(options, lambda _: None, "", lambda _: None)
     return folder
 
 

@@ -31,6 +31,7 @@ NOUNS = {
     "apply": "apply.apply",
     "serve": "serve.serve",
     "agent": "agent.agent",
+    "helper": "helper.helper",
     "uninstall": "uninstall.uninstall",
 }
 

@@ -70,7 +70,7 @@ def _records(ctx: click.Context, file: str | None) -> Iterator[Iterator[AuditRec
     if file is None:
         yield trail.records(open_admin_context(ctx).installation.store)
         return
-    with open_as_caller(file, str(open_settings_or_say(ctx).host.account)) as source:
+    with open_as_caller(file, open_settings_or_say(ctx).keeper) as source:
         yield trail.read_archive(source, file)
 
 
@@ -136,7 +136,7 @@ def archive(ctx: click.Context, before: str, file: str) -> None:
         raise Refusal(
             "usage", text=f"--before {before}: at least 30d, since what is younger is still counted"
         )
-    new = NewFile(file, str(open_settings_or_say(ctx).host.account))
+    new = NewFile(file, open_settings_or_say(ctx).keeper)
     try:
         context, moment = open_admin_context(ctx), now()
         with os.fdopen(new.handle, "wb", closefd=False) as target:
@@ -189,7 +189,7 @@ def verify(ctx: click.Context, file: str | None, as_json: bool) -> int:
 
 def _verify_archive(ctx: click.Context, file: str, *, as_json: bool) -> int:
     """The same for an archive, and whether the trail in the store continues from it."""
-    with open_as_caller(file, str(open_settings_or_say(ctx).host.account)) as source:
+    with open_as_caller(file, open_settings_or_say(ctx).keeper) as source:
         context = open_admin_context(ctx)
         checked, (last, digest) = trail.check_archive(watched(source, "checking the archive, lines"), file)
     with context.installation.store.reading() as tx:

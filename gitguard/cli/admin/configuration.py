@@ -13,6 +13,7 @@ import time
 import click
 
 from gitguard.action.effects import take_effect
+from gitguard.agent.accounts import become_keeper
 from gitguard.cli.admin import options
 from gitguard.cli.admin.context import config_of, enter, open_admin_context
 from gitguard.cli.context import check_effects, say_effects
@@ -25,7 +26,7 @@ from gitguard.config.rule_notes import Known, rule_notes
 from gitguard.config.schema import Settings
 from gitguard.host.places import places_of
 from gitguard.machine.files import replace_like
-from gitguard.machine.git_account import account_fault, become, own_command_line
+from gitguard.machine.git_account import account_fault, own_command_line
 from gitguard.machine.user_supplied_file import read_as_caller
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
@@ -79,7 +80,7 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> int:
 def _vouch(ctx: click.Context, data: bytes) -> None:
     """Tell gate and page that `data` is whole, as the Git account; if not allowed, checking goes on."""
     with contextlib.suppress(Refusal):
-        become(str(parse(data).host.account), own_command_line())
+        become_keeper(parse(data), own_command_line())
         vouch(places_of(config_of(ctx)).compiled, data)
 
 
@@ -199,7 +200,7 @@ def _known(settings: Settings) -> Known | None:
     none, or it is not for us to see.
     """
     try:
-        become(str(settings.host.account), own_command_line())
+        become_keeper(settings, own_command_line())
         opened = open_store(settings.store.url, audit_head(str(settings.paths.access_log)))
         with contextlib.closing(opened) as store, store.reading() as tx:
             users = frozenset(user.name for user in tx.users() if user.state != "removed")
@@ -214,5 +215,10 @@ def faults_of(data: bytes, path: str) -> list[Fault]:
         settings = parse(data, path)
     except ConfigurationError as error:
         return error.faults
-    fault = account_fault(str(settings.host.account), str(settings.paths.state))
-    return [fault_at(data, "host", "account", fault)] if fault else []
+    git, state = str(settings.host.account), str(settings.paths.state)
+    fault = account_fault(git, "" if settings.is_apart else state)
+    faults = [fault_at(data, "host", "account", fault)] if fault else []
+    # What the Git account owns until now is handed over by `init`.
+    if settings.is_apart and (fault := account_fault(settings.keeper, state, git)):
+        faults.append(fault_at(data, "agent", "account", fault))
+    return faults

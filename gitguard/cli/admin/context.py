@@ -13,12 +13,13 @@ from msgspec import Struct
 
 from gitguard.action import break_glass
 from gitguard.action.installation import Installation, open_installation
+from gitguard.agent.accounts import become_keeper
 from gitguard.cli.context import say_lag
 from gitguard.cli.printing import number
 from gitguard.config.faults import LONGEST_LIST, ConfigurationError
 from gitguard.config.parse import read_settings
 from gitguard.config.schema import Settings
-from gitguard.machine.git_account import become, check_owner, own_command_line
+from gitguard.machine.git_account import check_owner, own_command_line
 from gitguard.machine.user_supplied_file import read_as_caller
 from gitguard.message.reasons import Refusal, readable
 from gitguard.message.refusals import ServerAddress
@@ -78,7 +79,7 @@ def open_settings(config: str) -> Settings:
             hint="name it with gitguard --config FILE, or begin with: gitguard admin init",
         ) from None
     settings = read_settings(config)
-    check_owner(config, settings.host.account)
+    check_owner(config, settings.keeper)
     return settings
 
 
@@ -103,13 +104,15 @@ def open_settings_or_say(ctx: click.Context) -> Settings:
 
 def read_file(ctx: click.Context, path: str, most: int = LONGEST_LIST) -> bytes:
     """What the admin named on the command line, read before we become the Git account. Raises Refusal."""
-    return read_as_caller(path, str(open_settings_or_say(ctx).host.account), most)
+    return read_as_caller(path, open_settings_or_say(ctx).keeper, most)
 
 
-def enter(ctx: click.Context) -> Settings:
-    """Become the Git account, with nothing opened: the settings. Raises Refusal."""
+def enter(ctx: click.Context, *, resident: bool = False) -> Settings:
+    """Become the account whose store it is, with nothing opened: the settings. `resident`: for long. Raises
+    Refusal.
+    """
     settings = open_settings_or_say(ctx)
-    become(str(settings.host.account), own_command_line())
+    become_keeper(settings, own_command_line(), resident=resident)
     os.umask(0o077)
     return settings
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import click
 
+from gitguard.agent.accounts import become_keeper
 from gitguard.answer.log_reader import Fold, LogEntry, any_log, fold, read_log, unread
 from gitguard.cli.admin.context import config_of, open_settings
 from gitguard.cli.printing import say_json_each
@@ -96,7 +97,7 @@ def _log_of(config: str, path: str) -> tuple[str, tuple[tuple[str, str], ...]]:
             raise
         return path, ()  # a log of another machine, say
     else:
-        become(str(settings.host.account), own_command_line())
+        become_keeper(settings, own_command_line())
         return path or str(settings.paths.access_log), spelled_roots(settings)
     places = places_of(config)
     known = _known_before(config, places.compiled)

@@ -44,9 +44,7 @@ def test(ctx: click.Context, expectations: str, other: str | None, as_json: bool
     except ConfigurationError as error:
         raise say_faults(error) from None
     try:
-        rows = read_expectations(
-            read_as_caller(expectations, str(settings.host.account), LONGEST_LIST), expectations
-        )
+        rows = read_expectations(read_as_caller(expectations, settings.keeper, LONGEST_LIST), expectations)
     except ConfigurationError as error:
         for fault in error.faults:
             click.echo(f"{readable(expectations)}: {fault}", err=True)

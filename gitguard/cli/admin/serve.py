@@ -66,7 +66,7 @@ def serve(
         "/"
     )  # gunicorn goes back to where it was loaded; the account need not be able to enter that folder
     handle = _listen(settings, socket, socket_group) if socket else -1
-    enter(ctx)
+    enter(ctx, resident=True)
     try:
         from gitguard.web.serving import Listening
         from gitguard.web.serving import serve as serving
@@ -95,7 +95,7 @@ def _listen(settings: Settings, path: str, group: str) -> int:
     """
     from gitguard.web import unix_socket
 
-    entry = account(str(settings.host.account))
+    entry = account(settings.keeper)
     if os.geteuid() != 0 and not is_account(entry.pw_name):
         return -1
     number = unix_socket.group_of(group, settings.web.trusted_proxies, entry)

@@ -10,6 +10,7 @@ import click
 from gitguard.action import repositories
 from gitguard.action.effects import take_effect, write_keys
 from gitguard.action.keys import foreign
+from gitguard.agent.accounts import become_keeper
 from gitguard.cli.admin.context import (
     AdminContext,
     actor,
@@ -23,10 +24,11 @@ from gitguard.command_line import say
 from gitguard.host import system
 from gitguard.host.install import InitOptions, finish, install
 from gitguard.host.places import SYSTEM_CONFIG, places_of
-from gitguard.machine.git_account import own_command_line
+from gitguard.machine.git_account import own_command_line, uid_of
 from gitguard.machine.login_shell import shell_fault
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.machine.run_as import run_as
+from gitguard.machine.whereabouts import folders
 from gitguard.message.reasons import Refusal, readable
 from gitguard.repository.chained_hooks import others_fault
 from gitguard.repository.hook_file import hook_fault
@@ -99,7 +101,8 @@ def init(
             raise click.exceptions.Exit(code if code > 0 else 1)
         _as_root(ctx, drop_in=drop_in, timers=timers, reload=reload)
         return
-    settings = install(wishes, click.echo, own_command_line())
+    line = own_command_line()
+    settings = install(wishes, click.echo, line, lambda settings: become_keeper(settings, line))
     click.echo(
         f"\nscope of a 2FA session: {settings.session.scope}"
         + ("" if settings.session.scope == "address" else "; a copied key rides on its owner's live session")
@@ -116,7 +119,7 @@ def _as_root(ctx: click.Context, *, drop_in: bool, timers: bool, reload: bool) -
     whether the gate is in the way.
     """
     config = config_of(ctx)
-    places, name = places_of(config), str(open_settings_or_say(ctx).host.account)
+    places, name = places_of(config), open_settings_or_say(ctx).keeper
     unread = ""
     if drop_in or timers:
         if fault := fault_on_the_way(places.config, 0):
@@ -198,7 +201,7 @@ def _findings(context: AdminContext) -> None:
         [f.directory for f in strangers],
         "gitguard admin repo adopt --all --dry-run, then without --dry-run",
     )
-    hook, uid = repositories.live_hook(installation), os.geteuid()
+    hook, uid = repositories.live_hook(installation), uid_of(context.settings.host.account)
     dead = [
         f"{path}: {fault}"
         for path in sorted(known)
@@ -206,7 +209,7 @@ def _findings(context: AdminContext) -> None:
     ]
     _some("pushes refused", dead)
     home = pwd.getpwnam(context.settings.host.account).pw_dir
-    if os.path.isdir(f"{home}/git-shell-commands"):
+    if folders([f"{home}/git-shell-commands"]):
         click.echo(
             f"note: {home}/git-shell-commands is not reached any more; commands that should stay go behind the gate "
             "with [git] pass_commands and [git] behind"

@@ -47,7 +47,7 @@ def backup(ctx: click.Context, file: str) -> None:
     if file == "-":
         raise Refusal("usage", text="a backup goes to a file, since it must be whole or not there; name one")
     path = os.path.abspath(file)
-    new = NewFile(path, str(open_settings_or_say(ctx).host.account))  # as who types: the folder may be root's
+    new = NewFile(path, open_settings_or_say(ctx).keeper)  # as who types: the folder may be root's
     progress = Progress("copying, bytes")
     try:
         context = open_admin_context(ctx)
@@ -93,7 +93,7 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, key_file_l
         ends = "sessions" if keep_recovery_codes else "sessions, recovery codes"
         confirm(f"replace the store by {path}? {ends} and open invites end with it", "nothing was changed")
     who = actor()
-    with open_as_caller(path, str(open_settings_or_say(ctx).host.account)) as source:
+    with open_as_caller(path, open_settings_or_say(ctx).keeper) as source:
         enter(ctx)
         try:
             done = action.restore(

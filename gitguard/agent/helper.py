@@ -1,0 +1,104 @@
+"""The Git account's helper: errands for an agent that has an account of its own.
+
+It holds nothing that the Git account has not already, and does only what is marked as an errand
+(machine/errand.py), for root and the agent's account alone. One process for each connection: what takes long
+in one keeps nobody else waiting, and an errand that dies takes its connection along, no more.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+import time
+import traceback
+from collections.abc import Callable
+
+from gitguard.agent.carrier import CarrierError, answer_to, received
+
+LOOK_SECONDS = 1.0
+TRIAL_SECONDS = 5.0  # between two tries to begin anew, where what is installed cannot be begun with
+MOST = 256  # connections at once: each worker and each thread of the page keeps one
+_CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7)
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+
+
+def serve_errands(connection: socket.socket) -> None:
+    """Do what is asked on `connection`, one errand after the other, until it ends."""
+    connection.settimeout(None)
+    while True:
+        try:
+            question = received(connection)
+            connection.sendall(answer_to(question))
+        except (OSError, CarrierError):
+            return
+
+
+def serve(
+    listener: socket.socket,
+    keeper: int,
+    is_outdated: Callable[[], bool],
+    loads: Callable[[], bool],
+    say: Callable[[str], None],
+) -> bool:
+    """Serve root and the account `keeper` on `listener` until told to stop (SIGTERM, SIGINT); True where it
+    is to begin anew (SIGHUP, or an installation that is newer than we are). Errands that were begun end.
+    """
+    listener.settimeout(0)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    gc.collect()
+    gc.freeze()
+    children: set[int] = set()
+    next_trial = 0.0
+    say("ready")
+    waiting = select.poll()
+    waiting.register(listener, select.POLLIN)
+    while True:
+        ready = waiting.poll(int(LOOK_SECONDS * 1000))
+        number = signal.sigtimedwait(_SIGNALS, 0)
+        _bury(children)
+        if number is not None and number.si_signo != signal.SIGHUP:
+            return False
+        if number is not None or (is_outdated() and time.monotonic() >= next_trial):
+            next_trial = time.monotonic() + TRIAL_SECONDS
+            if loads():
+                return True
+        if ready and len(children) < MOST:
+            _take(listener, keeper, children)
+
+
+def _take(listener: socket.socket, keeper: int, children: set[int]) -> None:
+    try:
+        connection, _ = listener.accept()
+    except OSError:
+        return
+    with connection:
+        data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        if _CREDENTIALS.unpack(data)[1] not in (0, keeper):
+            return
+        try:
+            child = os.fork()
+        except OSError:
+            return  # its errand was not taken: it says so, or comes again
+        if child:
+            children.add(child)
+            return
+        try:
+            listener.close()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            serve_errands(connection)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+
+
+def _bury(children: set[int]) -> None:
+    for child in list(children):
+        if os.waitpid(child, os.WNOHANG)[0]:
+            children.discard(child)
