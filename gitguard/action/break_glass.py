@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from types import FrameType
 
 from gitguard.action.installation import Installation
@@ -20,20 +21,21 @@ from gitguard.session.grant import BREAK_GLASS, ENVIRONMENT_NAME, Grant, read_ke
 from gitguard.session.moment import Moment, now
 from gitguard.store.rows import BreakGlass
 
+Ended = Callable[[int], None]
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 def begin(
-    installation: Installation, command: tuple[str, ...], moment: Moment, actor: str, reason: str
+    installation: Installation, command: tuple[str, ...], moment: Moment, actor: str, reason: str, pid: int
 ) -> tuple[str, str]:
-    """(the decision's id, the sealed grant) for a command of this very process. Raises Refusal.
+    """(the decision's id, the sealed grant) for a command of the process `pid`. Raises Refusal.
 
     It needs a store that can be written: what cannot be written down is not done.
     """
     if not reason.strip():
         raise Refusal("usage", text="say why, with --reason")
-    id_, pid = new_id(), os.getpid()
-    started = parent_and_start("self")[1]
+    id_ = new_id()
+    started = parent_and_start(pid)[1]
     try:
         secret = read_key(installation.settings.paths.grant_key, os.geteuid())
     except (OSError, ValueError) as error:
@@ -58,10 +60,16 @@ def begin(
     return id_, seal(grant, secret)
 
 
-def run(
-    installation: Installation, command: tuple[str, ...], id_: str, sealed: str, actor: str
-) -> tuple[int, str]:
-    """Run `command` with the grant and close it in the trail: (exit status, what went wrong in words or "").
+def end(installation: Installation, id_: str, actor: str, status: int) -> None:
+    """Close it in the trail. Raises Refusal."""
+    with installation.store.writing() as tx:
+        tx.end_break_glass(id_)
+        tx.record("break-glass-ended", now().at, actor, decision=id_, status=status)
+
+
+def run(command: tuple[str, ...], sealed: str, ended: Ended) -> tuple[int, str]:
+    """Run `command` with the grant: (exit status, what went wrong in words or ""). `ended` closes it in the
+    trail, however it comes.
 
     An interrupt at the terminal reaches the command itself; other signals to us are passed on to it.
     """
@@ -89,9 +97,7 @@ def run(
                 child.send_signal(missed)
             status = child.wait()
     finally:
-        with installation.store.writing() as tx:
-            tx.end_break_glass(id_)
-            tx.record("break-glass-ended", now().at, actor, decision=id_, status=status)
+        ended(status)
         for number, handler in before.items():
             signal.signal(number, handler)
     return status if status >= 0 else 128 - status, fault

@@ -118,11 +118,16 @@ def listing(installation: Installation, containing: str = "") -> Listing:
 
 def live_hook(installation: Installation) -> bytes:
     """The bytes that every live hook has. Raises Refusal("usage") if the launcher is not there."""
+    return live_hook_at(installation.places.hook)
+
+
+def live_hook_at(path: str) -> bytes:
+    """The same, by the path of the hook's launcher."""
     try:
-        with open(installation.places.hook, "rb") as file:
+        with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise machine_fault(f"cannot read {installation.places.hook}", error).but(
+        raise machine_fault(f"cannot read {path}", error).but(
             hint="renew it with: gitguard admin init"
         ) from None
 

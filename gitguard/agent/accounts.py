@@ -7,11 +7,14 @@ import os
 import signal
 import socket
 
-from gitguard.agent.carrier import HelperCarrier, helper_socket
+from gitguard.agent.carrier import HelperCarrier
 from gitguard.agent.helper import serve_errands
 from gitguard.config.schema import Settings
+from gitguard.host.places import helper_socket
 from gitguard.machine.errand import carry_by, is_carried
 from gitguard.machine.git_account import account, become, check_reachable, is_account
+
+_MOST_OPEN = 1024  # more than a command ever has
 
 
 def become_keeper(settings: Settings, command_line: str, *, resident: bool = False) -> None:
@@ -36,7 +39,10 @@ def _helper_of_ours(name: str) -> socket.socket:
         theirs.close()
         return ours
     try:
-        ours.close()
+        # It keeps nothing open that is not its own: no store, and no pipe that someone waits for the end of.
+        ours.detach()
+        os.closerange(3, theirs.fileno())
+        os.closerange(theirs.fileno() + 1, _MOST_OPEN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's is for who asks: then this ends, too
         become(name, "")
         os.umask(0o077)

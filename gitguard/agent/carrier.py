@@ -16,6 +16,7 @@ import os
 import socket
 import threading
 from functools import cache
+from importlib import import_module
 from typing import Any, get_type_hints
 
 import msgspec
@@ -100,11 +101,6 @@ class HelperCarrier:
             self._of_thread.kept = None
 
 
-def helper_socket(agent_socket: str) -> str:
-    """Where the helper listens, beside the agent."""
-    return os.path.join(os.path.dirname(agent_socket), "helper.socket")
-
-
 def _asked(connection: socket.socket, question: bytes) -> Any:
     connection.sendall(question)
     return received(connection)
@@ -160,6 +156,8 @@ def _told(name: str, answer: Any) -> Any:
         raise _unavailable("its answer is none")
     try:
         kind, *fields = answer
+        if kind == "" and name not in ERRANDS:
+            import_module(name.rpartition(".")[0])
         if kind == "":
             return converted(fields[0], hints_of(name).get("return", type(None)))
         if kind == "refusal":
@@ -188,6 +186,10 @@ def answer_to(question: Any) -> bytes:
 
 def _done(question: Any) -> Any:
     name, values, named = converted(question, tuple[str, list[Any], dict[str, Any]])
+    module = name.rpartition(".")[0]
+    if module.startswith("gitguard."):
+        with contextlib.suppress(ModuleNotFoundError):
+            import_module(module)  # where it is known already, that costs nothing
     function = ERRANDS.get(name)
     if function is None:
         raise Refusal("agent-unavailable", f"the helper knows no errand {name}; is it of another version?")

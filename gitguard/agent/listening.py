@@ -7,6 +7,7 @@ backlog. Source: sd_listen_fds(3), sd_notify(3).
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import stat
 import sys
@@ -68,7 +69,8 @@ def opened(path: str, uid: int, client: int) -> socket.socket:
     try:
         made.bind(path)
         if client != os.geteuid():
-            os.chown(path, client, -1)
+            os.chown(path, client, pwd.getpwuid(uid).pw_gid)
+            os.chmod(path, 0o660)  # who listens looks whether it answers
     except OSError as error:
         raise machine_fault(f"cannot listen on {path}", error) from None
     finally:

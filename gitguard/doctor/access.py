@@ -11,7 +11,6 @@ import pwd
 import shlex
 from collections.abc import Iterator
 
-from gitguard.action.installation import Installation
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, ok
 from gitguard.host.connections import LOOK, SWEPT
@@ -38,23 +37,30 @@ _FILES = ("HEAD", "config", "packed-refs", "info/attributes", "info/exclude", "d
 
 
 def access_findings(settings: Settings, places: Places) -> Iterator[Finding]:
-    """Every file of the installation that the account must read, write or replace. It needs no store."""
-    key_file = authorized_keys(settings)
-    account = str(settings.host.account)
+    """Every file of the installation that the store's account must read, write or replace."""
     state, log = str(settings.paths.state), str(settings.paths.access_log)
     store = settings.store.url.path
     held = [store, f"{store}-wal", f"{store}-shm"]
     writes = [log, audit_head(log), places.compiled, f"{state}/{LOOK}", f"{state}/{SWEPT}"]
     folders = [state, os.path.dirname(log), os.path.dirname(store), os.path.dirname(places.compiled)]
-    folders.append(os.path.dirname(key_file))
-    reads = [
-        places.config,
-        places.gate,
-        places.hook,
-        settings.paths.key_ring,
-        settings.paths.grant_key,
-        key_file,
-    ]
+    reads = [places.config, places.hook, settings.paths.key_ring, settings.paths.grant_key]
+    yield from _needed(settings.keeper, folders, writes, held, reads)
+    yield from _size_findings(settings.paths.grant_key)
+    yield from _space_findings(dict.fromkeys(folders))
+
+
+def git_access_findings(settings: Settings, places: Places) -> Iterator[Finding]:
+    """The same of what the Git account must."""
+    keys = authorized_keys(settings)
+    yield from _needed(
+        str(settings.host.account), [os.path.dirname(keys)], [], [], [places.gate, places.hook, keys]
+    )
+    yield from _space_findings(dict.fromkeys([os.path.dirname(keys), *settings.paths.roots]))
+
+
+def _needed(
+    account: str, folders: list[str], writes: list[str], held: list[str], reads: list[str]
+) -> Iterator[Finding]:
     faults = [fault for path in dict.fromkeys(folders) if (fault := folder_fault(path, account))]
     faults += [
         fault for path in writes if os.path.lexists(path) and (fault := file_fault(path, account, os.O_RDWR))
@@ -70,8 +76,6 @@ def access_findings(settings: Settings, places: Places) -> Iterator[Finding]:
             "access",
             f"{account} can write and read the {len(folders) + len(writes) + len(held) + len(reads)} paths that it must",
         )
-    yield from _size_findings(settings.paths.grant_key)
-    yield from _space_findings(dict.fromkeys([*folders, *settings.paths.roots]))
 
 
 def folder_fault(path: str, account: str) -> tuple[str, str] | None:
@@ -228,9 +232,8 @@ def _scan(folder: str) -> list[os.DirEntry[str]]:
         return []
 
 
-def key_file_findings(installation: Installation) -> Iterator[Finding]:
+def key_file_findings(path: str) -> Iterator[Finding]:
     """Whether the key file can be replaced when a key comes or goes."""
-    path = installation.key_file
     if os.path.lexists(path) and _is_immutable(path):
         yield gap(
             "access",

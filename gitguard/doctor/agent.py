@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gitguard.agent.carrier import HelperCarrier
 from gitguard.agent.look import fault_of_agent
 from gitguard.config.schema import Settings
-from gitguard.doctor.finding import Finding, note, ok
+from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.host import launcher
-from gitguard.host.places import Places
+from gitguard.host.places import Places, helper_socket
+from gitguard.message.reasons import Refusal
 
 INSTALLED = "/etc/systemd/system"
 
@@ -22,19 +24,18 @@ def _read(path: str) -> bytes:
 
 
 def agent_findings(settings: Settings, places: Places) -> Iterator[Finding]:
-    """Notes alone: without an answer gate and hook decide themselves, by the same code, only slower."""
+    """Notes, where gate and hook decide themselves without an answer, by the same code, only slower; gaps,
+    where nobody else can.
+    """
     path = str(settings.agent.socket)
     if not path:
         return
-    if fault := fault_of_agent(path):
-        yield note(
-            "agent",
-            f"{fault}; until it answers, gate and hook decide themselves, which takes longer",
-            "systemctl restart gitguard-agent.socket gitguard-agent.service",
-        )
-    else:
-        yield ok("agent", f"it answers on {path}")
-    for name in ("gitguard-agent.service", "gitguard-agent.socket"):
+    yield agent_finding(path, is_apart=settings.is_apart)
+    units = ["gitguard-agent.service", "gitguard-agent.socket"]
+    if settings.is_apart:
+        yield helper_finding(path)
+        units += ["gitguard-helper.service", "gitguard-helper.socket"]
+    for name in units:
         installed, written = _read(f"{INSTALLED}/{name}"), _read(f"{places.units}/{name}")
         if installed and installed != written:
             yield note(
@@ -50,3 +51,30 @@ def agent_findings(settings: Settings, places: Places) -> Iterator[Finding]:
         )
     elif not launcher.fits_shebang(places.gate):
         yield note("agent-client", f"the path {places.gate} is too long for the compiled client")
+
+
+def agent_finding(path: str, *, is_apart: bool) -> Finding:
+    """Whether the agent at `path` answers."""
+    fault = fault_of_agent(path)
+    remedy = "systemctl restart gitguard-agent.socket gitguard-agent.service"
+    if fault and is_apart:
+        return gap("agent", f"{fault}; until it answers, every request is refused", remedy)
+    if fault:
+        return note(
+            "agent", f"{fault}; until it answers, gate and hook decide themselves, which takes longer", remedy
+        )
+    return ok("agent", f"it answers on {path}")
+
+
+def helper_finding(agent: str) -> Finding:
+    """Whether the Git account's helper, beside the agent at `agent`, does an errand."""
+    path = helper_socket(agent)
+    try:
+        HelperCarrier(path)("gitguard.machine.whereabouts.there", (["/"],), {})
+    except Refusal as refusal:
+        return gap(
+            "helper",
+            f"{refusal.detail}; until it answers, every request is refused",
+            "systemctl restart gitguard-helper.socket gitguard-helper.service",
+        )
+    return ok("helper", f"it answers on {path}")

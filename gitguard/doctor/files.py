@@ -55,7 +55,7 @@ def file_findings(settings: Settings, places: Places) -> Iterator[Finding]:
         about = fault.split(" ", 1)[0].rstrip(":")
         wanted = "go-rwx" if about in private else "go-w"
         plain = f"chmod {wanted} {about}" if os.path.exists(about) else "gitguard admin init"
-        yield gap("file-mode", fault, remedy_of(fault, str(settings.host.account), plain))
+        yield gap("file-mode", fault, remedy_of(fault, settings.keeper, plain))
     if not faults:
         yield ok(
             "file-mode",

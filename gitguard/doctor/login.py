@@ -25,10 +25,10 @@ from gitguard.action.effects import write_keys
 from gitguard.action.installation import Installation
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.doctor.sshd import Sshd
-from gitguard.host.key_file import END
+from gitguard.host.key_file import put_in, take_out
 from gitguard.machine.environment import PATH
-from gitguard.machine.files import locked, replace
-from gitguard.message.reasons import Refusal, readable
+from gitguard.machine.files import locked
+from gitguard.message.reasons import readable
 
 NOBODY = "gitguard-doctor"  # the user of the line: no store knows it, and the access log names it
 _SECONDS = 20
@@ -179,18 +179,10 @@ def _gated(installation: Installation, public: str) -> Iterator[None]:
     line = f"{gate} {kind} {blob} for as long as doctor looks\n".encode()
     path = installation.key_file
     with locked(installation.lock):
-        with open(path, "rb") as file:
-            before = file.read()
-        end = b"\n" + END  # on a line of its own: a key's comment may say the same
-        if end not in before:
-            raise Refusal("usage", text=f"{path} has no block of gitguard's")
-        replace(path, before.replace(end, b"\n" + line + END, 1), 0o600)
+        before = put_in(path, line)
         try:
             yield
         finally:
-            with open(path, "rb") as file:
-                now = file.read()
-            if line in now:
-                replace(path, now.replace(line, b"", 1), 0o600)
-    if now.replace(line, b"", 1) != before:
+            now = take_out(path, line)
+    if now != before:
         write_keys(installation)  # someone wrote it who takes no lock

@@ -12,10 +12,10 @@ import pwd
 import stat
 from collections.abc import Iterator
 
-from gitguard.agent.look import fault_of_agent
 from gitguard.answer.reported import reported
 from gitguard.config.compiled import Config
 from gitguard.config.load import load
+from gitguard.doctor.agent import agent_finding, helper_finding
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.host import launcher, notices
 from gitguard.host.connections import LOOK_SECONDS, SWEPT
@@ -46,7 +46,7 @@ def quick_findings(config_path: str, moment: Moment) -> Iterator[Finding]:
         return
     yield ok("configuration", f"{config.path} is in order")
     yield from _launchers(places, _asked(config))
-    yield from _agent(config.agent)
+    yield from _agent(_asked(config))
     yield from _store(config, moment)
     yield from _log(config)
     yield from _room(config)
@@ -98,11 +98,11 @@ def _launchers(places: Places, asked: launcher.Asked) -> Iterator[Finding]:
             yield gap("launcher", f"{path} is not what this gitguard writes", "gitguard admin init")
 
 
-def _agent(path: str) -> Iterator[Finding]:
-    if path and (fault := fault_of_agent(path)):
-        yield note("agent", f"{fault}; gate and hook decide themselves", "gitguard admin doctor")
-    elif path:
-        yield ok("agent", f"it answers on {path}")
+def _agent(asked: launcher.Asked) -> Iterator[Finding]:
+    if asked.socket:
+        yield agent_finding(asked.socket, is_apart=asked.is_apart)
+    if asked.is_apart:
+        yield helper_finding(asked.socket)
 
 
 def _store(config: Config, moment: Moment) -> Iterator[Finding]:

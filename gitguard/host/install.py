@@ -32,7 +32,7 @@ from gitguard.host.units import units
 from gitguard.machine import provision
 from gitguard.machine.environment import PATH
 from gitguard.machine.files import replace_like
-from gitguard.machine.git_account import account, become, check_owner, check_reachable
+from gitguard.machine.git_account import MAKE_GIT, MAKE_KEEPER, account, become, check_owner, check_reachable
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
 from gitguard.store.sqlite import renew_file
@@ -161,7 +161,7 @@ def _may_install(
     check_git()
     if os.geteuid() == 0:
         check_reachable(entry)
-        check_reachable(account(keeper))
+        check_reachable(account(keeper, MAKE_KEEPER if keeper != name else MAKE_GIT))
     return entry
 
 
@@ -371,5 +371,5 @@ def own_command(places: Places) -> str:
 def cron(settings: Settings, places: Places) -> bytes:
     """The lines for cron."""
     return CRON.format(
-        account=settings.host.account, command=own_command(places), state=settings.paths.state
+        account=settings.keeper, command=own_command(places), state=settings.paths.state
     ).encode()

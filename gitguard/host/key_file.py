@@ -128,6 +128,35 @@ def write(path: str, keys: list[Key], gate: str, *, without: frozenset[str] = fr
 
 
 @errand
+def put_in(path: str, line: bytes) -> bytes:
+    """Put a line of somebody's at the end of our block, for a moment; the file as it was. Raises Refusal."""
+    before = _bytes(path)
+    end = b"\n" + END  # on a line of its own: a key's comment may say the same
+    if end not in before:
+        raise Refusal("usage", text=f"{path} has no block of gitguard's")
+    replace(path, before.replace(end, b"\n" + line + END, 1), 0o600)
+    return before
+
+
+@errand
+def take_out(path: str, line: bytes) -> bytes:
+    """Take it out again; the file as it is then. Raises Refusal."""
+    now = _bytes(path)
+    if line in now:
+        now = now.replace(line, b"", 1)
+        replace(path, now, 0o600)
+    return now
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise machine_fault(f"cannot read {path}", error) from None
+
+
+@errand
 def release(path: str, keys: list[Key], behind: tuple[str, ...]) -> None:
     """Take our block out; `keys` continue as lines of their own, restricted and limited as
     before, and the foreign lines stay.

@@ -57,6 +57,11 @@ def places_of(config: str) -> Places:
     )
 
 
+def helper_socket(agent_socket: str) -> str:
+    """Where the Git account's helper listens, beside the agent."""
+    return os.path.join(os.path.dirname(agent_socket), "helper.socket")
+
+
 def authorized_keys(settings: Settings) -> str:
     """The key file that gitguard manages."""
     if settings.paths.authorized_keys:

@@ -12,8 +12,9 @@ import os
 import pwd
 from collections.abc import Sequence
 
-from gitguard.config.schema import Paths, Settings
-from gitguard.host.places import authorized_keys
+from gitguard.config.schema import AgentTable, Paths, Settings
+from gitguard.config.types import AccountName, SocketFile
+from gitguard.host.places import authorized_keys, helper_socket
 
 _TOLD = """\
 # Whoever tells the admin's program of an event ([notify]) still runs after this has ended.
@@ -28,7 +29,7 @@ Description=End idle Git connections of expired 2FA sessions
 [Service]
 Type=oneshot
 {told}KillMode=process
-User={account}
+User={keeper}
 ExecStart={command} admin session sweep --quiet
 """
 
@@ -80,7 +81,7 @@ After=network.target
 [Service]
 Type=notify
 NotifyAccess=all
-User={account}
+User={keeper}
 UMask=0077
 ExecStart={command} admin serve
 Restart=on-failure
@@ -112,7 +113,7 @@ Description=The socket of gitguard's web page
 
 [Socket]
 ListenStream=/run/gitguard/web.socket
-SocketUser={account}
+SocketUser={keeper}
 SocketGroup={group}
 SocketMode=0660
 RemoveOnStop=yes
@@ -132,7 +133,7 @@ After=gitguard-agent.socket
 
 [Service]
 Type=notify
-User={account}
+User={keeper}
 UMask=0077
 Environment=LANG=C.UTF-8
 ExecStart={command} admin agent
@@ -169,19 +170,85 @@ WantedBy=multi-user.target
 """
 
 _AGENT_SOCKET = """\
-# Where gate and hook ask: the Git account alone may connect.
+# Where gate and hook ask: the Git account alone may connect{and_agent}.
 [Unit]
 Description=The socket of gitguard's agent
 
 [Socket]
 ListenStream={socket}
 SocketUser={account}
+{its_group}Backlog=128
+RemoveOnStop=yes
+
+[Install]
+WantedBy=sockets.target
+"""
+_HELPER = """\
+# The Git account's part of an agent that has an account of its own: it looks at repositories, hooks and running
+# processes. Install both: cp {folder}/gitguard-helper.* /etc/systemd/system/ && systemctl daemon-reload && systemctl enable --now gitguard-helper.socket
+[Unit]
+Description=The Git account's helper of gitguard's agent
+Requires=gitguard-helper.socket
+After=gitguard-helper.socket
+
+[Service]
+Type=notify
+User={account}
+UMask=0077
+Environment=LANG=C.UTF-8
+ExecStart={command} admin helper
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=on-failure
+# It needs the repositories and the key file, and to see the account's own processes: no ProtectProc=, no PrivateUsers=.
+ProtectSystem=strict
+ReadWritePaths={of_git}
+PrivateDevices=yes
+PrivateNetwork=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_HELPER_SOCKET = """\
+# Where the agent asks the Git account's helper: the agent's account alone may connect.
+[Unit]
+Description=The socket of the Git account's helper
+
+[Socket]
+ListenStream={helper}
+SocketUser={keeper}
 SocketMode=0600
 Backlog=128
 RemoveOnStop=yes
 
 [Install]
 WantedBy=sockets.target
+"""
+
+_SYSUSERS = """\
+# The account of gitguard's agent. Install: cp {folder}/gitguard.sysusers /etc/sysusers.d/gitguard.conf && systemd-sysusers
+u {keeper} - "gitguard's agent" / /usr/sbin/nologin
+"""
+_TMPFILES = """\
+# The folder of gitguard's sockets. Install: cp {folder}/gitguard.tmpfiles /etc/tmpfiles.d/gitguard.conf && systemd-tmpfiles --create
+d {run} 0755 root root -
 """
 AGENT_SOCKET = "/run/gitguard/agent.socket"  # where none is named yet
 
@@ -190,15 +257,25 @@ def units(settings: Settings, folder: str, command: str) -> dict[str, bytes]:
     """File name -> content, for `folder`, where they lie; `command` is `gitguard` with its
     configuration, as a line of shell words.
     """
-    keys, log = authorized_keys(settings), str(settings.paths.access_log)
-    written = (str(settings.paths.state), os.path.dirname(log), os.path.dirname(keys))
+    keys, log = os.path.dirname(authorized_keys(settings)), os.path.dirname(settings.paths.access_log)
+    of_git = (keys, *settings.paths.roots)
+    written = (str(settings.paths.state), log, *(() if settings.is_apart else (keys,)))
+    socket = str(settings.agent.socket) or AGENT_SOCKET
     known = {
         "folder": folder,
         "told": _TOLD,
         "account": settings.host.account,
+        "keeper": settings.keeper,
+        "and_agent": ", and the agent's own, which looks whether it answers" if settings.is_apart else "",
+        "its_group": f"SocketGroup={settings.keeper}\nSocketMode=0660\n"
+        if settings.is_apart
+        else "SocketMode=0600\n",
+        "helper": _quoted(helper_socket(socket)),
+        "run": _quoted(os.path.dirname(socket)),
         "command": command.replace("%", "%%"),
         "written": " ".join(_quoted(path) for path in dict.fromkeys(written)),
-        "socket": _quoted(str(settings.agent.socket) or AGENT_SOCKET),
+        "of_git": " ".join(_quoted(path) for path in dict.fromkeys(of_git)),
+        "socket": _quoted(socket),
         # A program that is told of events may send them anywhere; without one nothing needs the network.
         "alone": "no" if settings.notify.command else "yes",
         "families": " AF_INET AF_INET6" if settings.notify.command else "",
@@ -212,7 +289,14 @@ def units(settings: Settings, folder: str, command: str) -> dict[str, bytes]:
         "gitguard-web.socket": _SOCKET,
         "gitguard-agent.service": _AGENT,
         "gitguard-agent.socket": _AGENT_SOCKET,
+        "gitguard.tmpfiles": _TMPFILES,
     }
+    if settings.is_apart:
+        made |= {
+            "gitguard-helper.service": _HELPER,
+            "gitguard-helper.socket": _HELPER_SOCKET,
+            "gitguard.sysusers": _SYSUSERS,
+        }
     done = {name: text.format_map(known).encode() for name, text in made.items()}
     for name, what, when in (
         (
@@ -254,6 +338,12 @@ def _quoted(path: str) -> str:
 
 
 def example_units() -> dict[str, bytes]:
-    """The units of a system installation for the account git, as etc/systemd shows them to readers."""
-    settings = Settings(paths=Paths(authorized_keys="/home/git/.ssh/authorized_keys"))
-    return units(settings, "/etc/gitguard/systemd", "/usr/local/bin/gitguard")
+    """The units of a system installation for the account git, as etc/systemd shows them to readers; those
+    that only an agent with an account of its own needs are for the account gitguard.
+    """
+    paths = Paths(authorized_keys="/home/git/.ssh/authorized_keys")
+    apart = AgentTable(SocketFile(AGENT_SOCKET), AccountName("gitguard"))
+    folder, command = "/etc/gitguard/systemd", "/usr/local/bin/gitguard"
+    return units(Settings(paths=paths, agent=apart), folder, command) | units(
+        Settings(paths=paths), folder, command
+    )

@@ -11,21 +11,23 @@ import sys
 from gitguard.machine.python import PACKAGE, interpreter
 from gitguard.message.reasons import Refusal
 
+MAKE_GIT = "make it first: useradd --system --create-home --shell /bin/sh {name} && usermod -p '*' {name}"
+MAKE_KEEPER = "make it first: useradd --system --no-create-home --shell /usr/sbin/nologin {name}"
 
-def account(name: str) -> pwd.struct_passwd:
-    """The account's entry. Raises Refusal("usage") if there is none."""
+
+def account(name: str, hint: str = MAKE_GIT) -> pwd.struct_passwd:
+    """The account's entry. Raises Refusal("usage") if there is none, with `hint`."""
     try:
         return pwd.getpwnam(name)
     except KeyError:
-        hint = (
-            f"make it first: useradd --system --create-home --shell /bin/sh {name} && usermod -p '*' {name}"
-        )
-        raise Refusal("usage", text=f"no account {name} on this machine", hint=hint) from None
+        raise Refusal(
+            "usage", text=f"no account {name} on this machine", hint=hint.format(name=name)
+        ) from None
 
 
-def uid_of(name: str) -> int:
+def uid_of(name: str, hint: str = MAKE_GIT) -> int:
     """The account's uid. Raises as `account`."""
-    return account(name).pw_uid
+    return account(name, hint).pw_uid
 
 
 def is_account(name: str) -> bool:

@@ -5,7 +5,9 @@ page and an agent call the same.
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -167,8 +169,9 @@ def _change_admin(h: House) -> object:
 
 
 def _maintenance(h: House) -> object:
-    id_, sealed = break_glass.begin(h.site, ("true",), h.moment, ACTOR, "repair")
-    assert break_glass.run(h.site, ("true",), id_, sealed, ACTOR) == (0, "")
+    id_, sealed = break_glass.begin(h.site, ("true",), h.moment, ACTOR, "repair", os.getpid())
+    ended = partial(break_glass.end, h.site, id_, ACTOR)
+    assert break_glass.run(("true",), sealed, ended) == (0, "")
     return id_
 
 
@@ -475,6 +478,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "upkeep.accept_chain": (_accept_chain, "audit-accepted"),
     "break_glass.begin": (_maintenance, "break-glass-begun"),
     "break_glass.run": (_maintenance, "break-glass-ended"),
+    "break_glass.end": (_maintenance, "break-glass-ended"),
     "break_glass.close_left_open": (_left_open, "break-glass-ended"),
     "replay.replay": (lambda h: replay.replay(h.site, h.site.settings, [_a_read(h)]).judged == 1, ""),
     "uninstall.carry_out": (_uninstall, "uninstalled"),

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -365,7 +366,7 @@ def test_a_signal_while_the_command_is_being_started_is_not_lost(
     monkeypatch.setattr(subprocess, "Popen", start)
     began = time.monotonic()
     site: Any = SimpleNamespace(store=bench.desk.store)
-    status, fault = break_glass.run(site, ("sleep", "60"), "0badc0de", "x", "test")
+    status, fault = break_glass.run(("sleep", "60"), "x", partial(break_glass.end, site, "0badc0de", "test"))
     assert (status, fault) == (128 + number, "")
     assert time.monotonic() - began < 30
 

@@ -6,12 +6,11 @@ import os
 
 import click
 
-from gitguard.agent.carrier import helper_socket
 from gitguard.agent.listening import begin_anew, handed_over, opened, place_of, tell_systemd
 from gitguard.agent.resident import installed_now
 from gitguard.cli.admin.agent import load_rooms, loads, need_utf8
 from gitguard.cli.admin.context import config_of, open_settings_or_say
-from gitguard.host.places import places_of
+from gitguard.host.places import helper_socket, places_of
 from gitguard.machine.git_account import become, own_command_line, uid_of
 from gitguard.message.reasons import Refusal
 
