@@ -73,8 +73,8 @@ class Agent:
                 (directory / "hooks" / "pre-receive").write_bytes(hook)
             Path(places.compiled).unlink(missing_ok=True)
 
-    def _asked(self) -> launcher.Asked:
-        return launcher.Asked(str(self.socket), os.geteuid())
+    def _asked(self) -> launcher.AgentPlace:
+        return launcher.AgentPlace(str(self.socket), os.geteuid())
 
     def start(self, *, wait: bool = True, command: tuple[str, ...] = ("admin", "agent")) -> None:
         """Start it, and wait until it answers."""

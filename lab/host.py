@@ -240,12 +240,15 @@ class Host:
 
     def git(self, person: Person, *words: str, cwd: Path | None = None, status: int | None = None) -> Done:
         """Run git as `person`."""
-        env = {
+        return run(["git", *words], cwd=cwd or self.folder, status=status, env=self.git_env(person))
+
+    def git_env(self, person: Person) -> dict[str, str]:
+        """The environment of `person`'s git."""
+        return {
             "PATH": self.env["PATH"], "HOME": str(self.folder), "GIT_SSH_COMMAND": " ".join(["ssh", *self.options(person)]),
             "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_AUTHOR_NAME": "x", "GIT_AUTHOR_EMAIL": "x@x",
             "GIT_COMMITTER_NAME": "x", "GIT_COMMITTER_EMAIL": "x@x", "LC_ALL": "C",
         }  # fmt: skip
-        return run(["git", *words], cwd=cwd or self.folder, status=status, env=env)
 
     def as_account(self, *words: str, status: int | None = 0) -> Done:
         """A command in the account's own shell."""

@@ -107,7 +107,7 @@ def serve(address: str) -> None:
     if os.environ.get("GITGUARD_LAB_AGENT") == "python":  # as lab/agent.py
         launcher.CLIENT = ""
     launcher.bundles(
-        places_of(SYSTEM_CONFIG), launcher.Asked("none")
+        places_of(SYSTEM_CONFIG), launcher.AgentPlace("none")
     )  # compiled once here, for every `init` and `doctor`
     gc.collect()
     gc.freeze()  # or each child would copy the pages of all that is loaded, to look whether it is garbage

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gitguard.agent.answering import OTHERS
+from gitguard.agent.carrier import OF_A_COMMAND_SECONDS, OF_A_DECISION_SECONDS, HelperCarrier
 from gitguard.agent.lent import Lent
 from gitguard.agent.resident import Resident
 from gitguard.answer import connection, push_check
@@ -17,6 +18,7 @@ from gitguard.answer.client import Client
 from gitguard.config.cache import SettingsCache
 from gitguard.config.compiled import Config
 from gitguard.decision.decision import Decision
+from gitguard.machine.errand import carrier
 from gitguard.message.reasons import Refusal
 from gitguard.repository.chained_hooks import others_fault, to_run
 from gitguard.store.gate_query import GateQuery
@@ -33,8 +35,10 @@ def serve_gate(
     serve_own: ServeOwn,
 ) -> int:
     """One connection that `process` is the gate of; the exit status, 0 where it has become Git."""
+    _wait_for_errands(OF_A_DECISION_SECONDS)
 
     def own(decision: Decision, id_: str, config: Config, path: str, store: GateQuery) -> int:
+        _wait_for_errands(OF_A_COMMAND_SECONDS)
         return serve_own(decision, id_, config, path, store, process, resident.settings)
 
     client = Client(process, become=lent.become, serve_own=own, is_lent=True)
@@ -55,6 +59,7 @@ def serve_hook(
 
     `read`, `find`: as for `push_check.check`.
     """
+    _wait_for_errands(OF_A_DECISION_SECONDS)
     said = _said(words)
 
     def others(directory: str, _: bytes, __: dict[bytes, bytes], uid: int) -> tuple[int, str] | None:
@@ -69,6 +74,12 @@ def serve_hook(
 
     client = Client(process, run_others=others, is_lent=True)
     return push_check.check(client, read, environ, find, resident.places.of_gate)
+
+
+def _wait_for_errands(seconds: float) -> None:
+    helper = carrier()
+    if isinstance(helper, HelperCarrier):
+        helper.seconds = seconds
 
 
 def _said(words: list[str]) -> tuple[int, str] | None:

@@ -22,10 +22,13 @@ from typing import Any, get_type_hints
 import msgspec
 
 from gitguard.machine.errand import ERRANDS
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import REFUSED, Refusal
+from gitguard.session.credential import Credential, credential_of
 
 LONGEST_BYTES = 64 << 20  # every repository of a large server, by name and place
-ANSWER_SECONDS = 120.0  # for who has no deadline of its own: one errand walks through all repositories
+ANSWER_SECONDS = 120.0  # for an admin's command: one errand walks through all repositories
+OF_A_COMMAND_SECONDS = 10.0  # for a command of a person's: one errand watches transfers for two seconds
+OF_A_DECISION_SECONDS = 1.2  # a refusal within two, whatever becomes of the helper
 _HEAD_BYTES = 4
 
 
@@ -44,14 +47,16 @@ class HelperCarrier:
         self._given = connection
         self._of_thread = threading.local()
         self._turn = threading.Lock()
+        self.seconds = ANSWER_SECONDS  # how long an errand may take
 
     def __call__(self, name: str, values: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """What the errand `name` returns, or raises; Refusal("agent-unavailable") where it was not done."""
-        question = _packed([name, msgspec.to_builtins(values), msgspec.to_builtins(named)])
+        question = _packed([name, values, named])
         try:
             if self._given is not None:
                 with self._turn:
-                    answer = _asked(self._given, question)
+                    self._given.sendall(question)
+                    answer = received(self._given)
             else:
                 answer = self._asked(question)
         except (OSError, CarrierError) as error:
@@ -61,6 +66,7 @@ class HelperCarrier:
     def _asked(self, question: bytes) -> Any:
         connection, is_new = self._connection()
         try:
+            connection.settimeout(self.seconds)
             try:
                 connection.sendall(question)
             except (BrokenPipeError, ConnectionResetError):
@@ -68,6 +74,7 @@ class HelperCarrier:
                     raise
                 self.forget()  # that helper has ended, and has not taken this question
                 connection, _ = self._connection()
+                connection.settimeout(self.seconds)
                 connection.sendall(question)
             return received(connection)
         except BaseException:
@@ -83,7 +90,7 @@ class HelperCarrier:
             # Of the process that we were forked from; its number may name another file here by now.
             kept[1].detach()
         made = socket.socket(socket.AF_UNIX)
-        made.settimeout(ANSWER_SECONDS)
+        made.settimeout(self.seconds)
         try:
             made.connect(self._path)
         except BaseException:
@@ -101,14 +108,9 @@ class HelperCarrier:
             self._of_thread.kept = None
 
 
-def _asked(connection: socket.socket, question: bytes) -> Any:
-    connection.sendall(question)
-    return received(connection)
-
-
 def _packed(value: object) -> bytes:
     # json, not msgspec: a path that is no UTF-8 is a string with lone surrogates, which only that can say.
-    data = json.dumps(value).encode()
+    data = json.dumps(msgspec.to_builtins(value, str_keys=True, enc_hook=_as_text)).encode()
     if len(data) > LONGEST_BYTES:
         raise Refusal("agent-unavailable", f"a message of {len(data)} bytes is too long for the helper")
     return len(data).to_bytes(_HEAD_BYTES, "big") + data
@@ -136,6 +138,18 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
     return b"".join(parts)
 
 
+def _as_text(value: Any) -> str:
+    if isinstance(value, Credential):
+        return value.text
+    raise NotImplementedError(type(value).__name__)
+
+
+def _of_text(kind: type, value: Any) -> Any:
+    if kind is Credential and isinstance(value, str):
+        return credential_of(value)
+    raise NotImplementedError(kind.__name__)
+
+
 @cache
 def hints_of(name: str) -> dict[str, Any]:
     """The types of an errand's arguments, and of what it returns, by name."""
@@ -145,7 +159,7 @@ def hints_of(name: str) -> dict[str, Any]:
 def converted(value: Any, kind: Any) -> Any:
     """`value` as a `kind`. Raises CarrierError for anything else."""
     try:
-        return msgspec.convert(value, kind, str_keys=True)
+        return msgspec.convert(value, kind, str_keys=True, dec_hook=_of_text)
     except (msgspec.ValidationError, RecursionError, ValueError) as error:
         raise CarrierError(f"what came is of another kind: {error}") from None
 
@@ -162,6 +176,8 @@ def _told(name: str, answer: Any) -> Any:
             return converted(fields[0], hints_of(name).get("return", type(None)))
         if kind == "refusal":
             reason, detail, text, hint = converted(fields, tuple[str, str, str, str])
+            if reason not in REFUSED:
+                raise CarrierError(f"no reason for a refusal: {reason}")
             raise Refusal(reason, detail, text=text, hint=hint)
         if kind == "os":
             number, words, path = converted(fields, tuple[int, str, str])
@@ -174,7 +190,7 @@ def _told(name: str, answer: Any) -> Any:
 def answer_to(question: Any) -> bytes:
     """The helper's side: do the errand that `question` names, and pack what it returned or raised."""
     try:
-        return _packed(["", msgspec.to_builtins(_done(question), str_keys=True)])
+        return _packed(["", _done(question)])
     except Refusal as refusal:
         return _packed(["refusal", refusal.reason, refusal.detail, refusal.text, refusal.hint])
     except OSError as error:

@@ -46,9 +46,9 @@ def handed_over(path: str) -> tuple[socket.socket | None, bool]:
     return found, ours
 
 
-def opened(path: str, uid: int, client: int) -> socket.socket:
+def opened(path: str, uid: int, client: int, *, looks: bool = False) -> socket.socket:
     """A socket of our own at `path`, in a folder of root's or of `uid`'s, which the account `client` alone
-    may connect to. Raises Refusal.
+    may connect to; where it `looks` whether it answers, also `uid` itself. Raises Refusal.
     """
     if fault := fault_on_the_way(os.path.dirname(path), uid):
         raise Refusal("usage", text=f"cannot listen on {path}: {fault}")
@@ -69,8 +69,8 @@ def opened(path: str, uid: int, client: int) -> socket.socket:
     try:
         made.bind(path)
         if client != os.geteuid():
-            os.chown(path, client, pwd.getpwuid(uid).pw_gid)
-            os.chmod(path, 0o660)  # who listens looks whether it answers
+            os.chown(path, client, pwd.getpwuid(uid).pw_gid if looks else 0)
+            os.chmod(path, 0o660 if looks else 0o600)
     except OSError as error:
         raise machine_fault(f"cannot listen on {path}", error) from None
     finally:

@@ -74,7 +74,7 @@ def configuration_findings(places: Places) -> Iterator[Finding]:
         )
 
 
-def _bundle_findings(places: Places, asked: launcher.Asked) -> Iterator[Finding]:
+def _bundle_findings(places: Places, asked: launcher.AgentPlace) -> Iterator[Finding]:
     """Without them, or with old ones, all continues; each request only takes longer."""
     for path, made in launcher.bundles(places, asked).items():
         try:

@@ -77,13 +77,13 @@ def _account(config_path: str, places: Places) -> str:
             raise Refusal("config-invalid", str(error.faults[0])) from None
 
 
-def _asked(config: Config) -> launcher.Asked:
+def _asked(config: Config) -> launcher.AgentPlace:
     if not config.agent:
         return launcher.NOBODY
-    return launcher.Asked(config.agent, config.keeper, config.keeper != config.uid)
+    return launcher.AgentPlace(config.agent, config.keeper, config.keeper != config.uid)
 
 
-def _launchers(places: Places, asked: launcher.Asked) -> Iterator[Finding]:
+def _launchers(places: Places, asked: launcher.AgentPlace) -> Iterator[Finding]:
     for path, text in launcher.launchers(places, asked).items():
         try:
             with open(path, "rb") as file:
@@ -98,7 +98,7 @@ def _launchers(places: Places, asked: launcher.Asked) -> Iterator[Finding]:
             yield gap("launcher", f"{path} is not what this gitguard writes", "gitguard admin init")
 
 
-def _agent(asked: launcher.Asked) -> Iterator[Finding]:
+def _agent(asked: launcher.AgentPlace) -> Iterator[Finding]:
     if asked.socket:
         yield agent_finding(asked.socket, is_apart=asked.is_apart)
     if asked.is_apart:

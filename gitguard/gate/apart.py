@@ -37,7 +37,7 @@ def main(socket: str, owner: int, letter: str) -> int:
 
 def _ran_others() -> "tuple[str, str]":
     """What the other hooks say: a status, and the hook that it is of, as the agent is told them."""
-    from gitguard.hook.chained import run_others
+    from gitguard.answer.chained import run_others
 
     posix.chdir(posix.environ.get(b"GIT_DIR", b"."))
     data = b""

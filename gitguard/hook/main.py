@@ -21,7 +21,7 @@ def main(config_path: str, compiled: str, hook: str) -> int:
 def _run_others(
     directory: str, data: bytes, environ: "dict[bytes, bytes]", uid: int
 ) -> "tuple[int, str] | None":
-    from gitguard.hook.chained import run_others
+    from gitguard.answer.chained import run_others
 
     return run_others(directory, data, environ, uid)
 

@@ -107,7 +107,7 @@ def library_packages() -> list[str]:
     return found
 
 
-class Asked(NamedTuple):
+class AgentPlace(NamedTuple):
     """The agent that gate and hook ask: its `socket`, "" for none; the `uid` that opens it; and whether that
     is another account than the Git account (`is_apart`), so that nobody else can decide.
     """
@@ -117,17 +117,17 @@ class Asked(NamedTuple):
     is_apart: bool = False
 
 
-NOBODY = Asked()
+NOBODY = AgentPlace()
 
 
-def asked_of(settings: Settings) -> Asked:
+def asked_of(settings: Settings) -> AgentPlace:
     """The agent that `settings` name. Raises Refusal for an account that is not there."""
     if not settings.agent.socket:
         return NOBODY
-    return Asked(str(settings.agent.socket), uid_of(settings.keeper), settings.is_apart)
+    return AgentPlace(str(settings.agent.socket), uid_of(settings.keeper), settings.is_apart)
 
 
-def launchers(places: Places, asked: Asked) -> dict[str, bytes]:
+def launchers(places: Places, asked: AgentPlace) -> dict[str, bytes]:
     """Path -> content of each program that sshd and Git start, in the order to put them in place.
 
     Where there is an agent and a compiled client was built, that stands in their places, and the launchers
@@ -144,7 +144,7 @@ def launchers(places: Places, asked: Asked) -> dict[str, bytes]:
     return {places.gate + PYTHON: gate, places.hook + PYTHON: hook, places.gate: client, places.hook: script}
 
 
-def bundles(places: Places, asked: Asked) -> dict[str, bytes]:
+def bundles(places: Places, asked: AgentPlace) -> dict[str, bytes]:
     """Path -> content of what lies beside the launchers: their modules, ready to run."""
     gate, hook = (_APART, _APART) if asked.is_apart else (_GATE[1], _HOOK[1])
     found = {places.gate + BUNDLE: bundle(gate, PACKAGE), places.hook + BUNDLE: bundle(hook, PACKAGE)}
@@ -180,7 +180,7 @@ def fits_shebang(path: str) -> bool:
 
 
 @cache
-def _rendered(program: tuple[str, str], places: Places, place: str, asked: Asked, letter: str) -> bytes:
+def _rendered(program: tuple[str, str], places: Places, place: str, asked: AgentPlace, letter: str) -> bytes:
     path = [PACKAGE, *libraries()]
     return render(program, places, place, interpreter(), path, asked=asked, letter=letter)
 
@@ -199,7 +199,7 @@ def render(
     python: str,
     path: list[str],
     *,
-    asked: Asked = NOBODY,
+    asked: AgentPlace = NOBODY,
     letter: str = "",
 ) -> bytes:
     """A launcher, whose bundle lies beside `place`. `path` is added behind the interpreter's own, so

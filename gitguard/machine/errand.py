@@ -40,6 +40,11 @@ def carry_by(carrier: "Carrier | None") -> None:
     _carriers[:] = [carrier] if carrier is not None else []
 
 
+def carrier() -> "Carrier | None":
+    """Who does errands for this process, None for itself."""
+    return _carriers[-1] if _carriers else None
+
+
 def is_carried() -> bool:
     """Whether somebody does errands for this process."""
     return bool(_carriers)

@@ -382,18 +382,9 @@ def _read(folder: str, name: str) -> "PendingRequest | None":
     if at_seconds is None or started_ticks is None:
         return None
     return PendingRequest(
-        name=name,
-        id_=id_,
-        at=at_seconds,
-        number=number,
-        user=user,
-        credential=credential,
-        address=address,
-        repository=repository,
-        operation=operation,
-        pid=_pid_of(name),
-        started=started_ticks,
-    )
+        name=name, id_=id_, at=at_seconds, number=number, user=user, credential=credential, address=address,
+        repository=repository, operation=operation, pid=_pid_of(name), started=started_ticks,
+    )  # fmt: skip
 
 
 def _unlink(path: str) -> None:

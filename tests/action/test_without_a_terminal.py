@@ -477,7 +477,6 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     ),
     "upkeep.accept_chain": (_accept_chain, "audit-accepted"),
     "break_glass.begin": (_maintenance, "break-glass-begun"),
-    "break_glass.run": (_maintenance, "break-glass-ended"),
     "break_glass.end": (_maintenance, "break-glass-ended"),
     "break_glass.close_left_open": (_left_open, "break-glass-ended"),
     "replay.replay": (lambda h: replay.replay(h.site, h.site.settings, [_a_read(h)]).judged == 1, ""),

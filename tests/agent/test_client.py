@@ -239,7 +239,7 @@ def test_a_limit_of_file_sizes(own: Asked, client: str) -> None:
 def test_what_is_fallen_back_on_is_there_first(own: Asked) -> None:
     """`init` may be killed between two files: a client never stands without its launcher."""
     places = places_of(str(own.server.config))
-    order = list(launcher.launchers(places, launcher.Asked(str(own.agent.socket), os.geteuid())))
+    order = list(launcher.launchers(places, launcher.AgentPlace(str(own.agent.socket), os.geteuid())))
     assert order[-2:] == [places.gate, places.hook]
 
 

@@ -53,7 +53,7 @@ def test_without_a_compiler(own: Asked) -> None:
     """The launchers ask the agent themselves, by a file that imports C alone."""
     with without_compiled_client():
         found = launcher.launchers(
-            places_of(str(own.server.config)), launcher.Asked(str(own.agent.socket), os.geteuid())
+            places_of(str(own.server.config)), launcher.AgentPlace(str(own.agent.socket), os.geteuid())
         )
     assert len(found) == 2
     for text in found.values():

@@ -199,7 +199,7 @@ def test_every_unit_runs_a_command_that_is_there() -> None:
     page = "".join((ROOT / "docs" / name).read_text() for name in ("operations.md", "web.md", "agent.md"))
     reference_page = (ROOT / "docs" / "reference.md").read_text()
     units = sorted((ROOT / "etc" / "systemd").glob("*.service"))
-    assert len(units) == 5
+    assert len(units) == 6
     for unit in units:
         text = unit.read_text()
         found = re.search(r"/usr/local/bin/gitguard admin ([a-z-]+(?: [a-z]+)?)", text)

@@ -95,7 +95,7 @@ def test_a_grant_counts_for_less_than_a_day(age: int, counts: bool, monkeypatch:
     )
     monkeypatch.setattr(received, "read_key", lambda *_: b"k" * 32)
     monkeypatch.setattr(received, "is_ancestor", lambda *_: True)
-    config = SimpleNamespace(grant_key="", uid=0)
+    config = SimpleNamespace(grant_key="", uid=0, keeper=0)
     found, why = received._grant(seal(grant, b"k" * 32), config, "/r.git", Moment(NOW), 1)  # type: ignore[arg-type]
     assert (found is not None, why) == (counts, "" if counts else "the grant is too old")
 

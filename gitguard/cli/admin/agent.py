@@ -53,7 +53,7 @@ def agent(ctx: click.Context, workers: int) -> None:
     listener, ours = handed_over(path)
     git_uid = uid_of(settings.host.account)
     if settings.is_apart and listener is None:  # given to the Git account while we may
-        listener = opened(path, uid_of(settings.keeper), git_uid)
+        listener = opened(path, uid_of(settings.keeper), git_uid, looks=True)
     enter(ctx, resident=True)
     config, began_in = config_of(ctx), os.getcwd()
     places = places_of(config)

@@ -18,7 +18,7 @@ from gitguard.cli.admin.context import config_of, open_admin_context
 from gitguard.cli.admin.doctor_looks import (
     GIT_ACCOUNT,
     KEEPER,
-    Look,
+    DoctorLook,
     Seen,
     inner_looks,
     looked,
@@ -33,14 +33,14 @@ from gitguard.machine.git_account import become, own_command_line
 from gitguard.message.reasons import Refusal
 
 
-class Found(msgspec.Struct, frozen=True):
+class AccountFound(msgspec.Struct, frozen=True):
     """What one account found: by the name of each look, and what the next one needs to know."""
 
     findings: dict[str, list[Finding]]
     seen: Any = None
 
 
-def look_in_a_child(become: Callable[[], None], look: Callable[[], Found]) -> Found:
+def look_in_a_child(become: Callable[[], None], look: Callable[[], AccountFound]) -> AccountFound:
     """What `look` finds once `become` has made the child another account. Raises the child's Refusal."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -66,7 +66,7 @@ def look_in_a_child(become: Callable[[], None], look: Callable[[], Found]) -> Fo
         raise Refusal("internal-error", "a look died half way")
     kind, *rest = json.loads(said)
     if kind == "":
-        return msgspec.convert(rest[0], Found)
+        return msgspec.convert(rest[0], AccountFound)
     reason, detail, text, hint = msgspec.convert(rest, tuple[str, str, str, str])
     raise Refusal(reason, detail, text=text, hint=hint)
 
@@ -74,36 +74,36 @@ def look_in_a_child(become: Callable[[], None], look: Callable[[], Found]) -> Fo
 def by_both_accounts(
     ctx: click.Context,
     settings: Settings,
-    outer: list[Look],
+    outer: list[DoctorLook],
     entry: pwd.struct_passwd,
     effective: sshd.Sshd,
     reach: Reach,
     *,
     log_in: bool,
-) -> tuple[dict[str, list[Finding]], list[Look]]:
+) -> tuple[dict[str, list[Finding]], list[DoctorLook]]:
     """(what was found, by the look's name; all the looks, in order): each account looks at what is its own.
 
     Raises Refusal("forbidden") for who is neither root nor the store's account.
     """
 
-    def by_keeper() -> Found:
+    def by_keeper() -> AccountFound:
         found = {look.name: list(looked(look.name, look.run)) for look in outer if look.whose == KEEPER}
         try:
             installation = open_admin_context(ctx).installation
             seen = seen_in(installation)
         except Refusal as refusal:
-            return Found(found | {"store": [unopened(refusal)]})
+            return AccountFound(found | {"store": [unopened(refusal)]})
         inner = inner_looks(
             installation, seen, entry, effective, reach, log_in=log_in, config=config, settings=settings
         )
         found |= {look.name: list(looked(look.name, look.run)) for look in inner if look.whose == KEEPER}
-        return Found(found, seen)
+        return AccountFound(found, seen)
 
     by_root, config = os.geteuid() == 0, config_of(ctx)
     line = own_command_line()
     keeper = look_in_a_child(lambda: become_keeper(settings, line), by_keeper)
     found = dict(keeper.findings)
-    looks = [Look("store", KEEPER, tuple), *outer] if "store" in found else outer
+    looks = [DoctorLook("store", KEEPER, tuple), *outer] if "store" in found else outer
     if keeper.seen is not None:
         seen = msgspec.convert(keeper.seen, Seen)
         looks = [
@@ -115,7 +115,9 @@ def by_both_accounts(
     if by_root:
         found |= look_in_a_child(
             lambda: become(str(settings.host.account), line),
-            lambda: Found({o.name: list(looked(o.name, o.run)) for o in looks if o.whose == GIT_ACCOUNT}),
+            lambda: AccountFound(
+                {o.name: list(looked(o.name, o.run)) for o in looks if o.whose == GIT_ACCOUNT}
+            ),
         ).findings
     else:
         what = f"what only {settings.host.account} may see (its home, keys, repositories and programs)"

@@ -74,7 +74,7 @@ def unopened(refusal: Refusal) -> Finding:
     return gap(refusal.reason, access.unreadable(refusal), remedy(refusal))
 
 
-class Look(NamedTuple):
+class DoctorLook(NamedTuple):
     """One look: `whose` are the files it looks at, the Git account's or the store's account's."""
 
     name: str
@@ -87,28 +87,30 @@ GIT_ACCOUNT, KEEPER = "git", "keeper"
 
 def outer_looks(
     settings: Settings, entry: pwd.struct_passwd, effective: sshd.Sshd, reach: Reach, places: Places
-) -> list[Look]:
+) -> list[DoctorLook]:
     """What needs no store."""
     return [
-        Look("ways into the account", GIT_ACCOUNT, lambda: ways_in.account_findings(entry, reach)),
-        Look(
+        DoctorLook("ways into the account", GIT_ACCOUNT, lambda: ways_in.account_findings(entry, reach)),
+        DoctorLook(
             "login shell",
             GIT_ACCOUNT,
             lambda: git_account.shell_findings(entry, authorized_keys(settings), places.gate),
         ),
-        Look("home", GIT_ACCOUNT, lambda: git_account.home_findings(entry)),
-        Look("environment", GIT_ACCOUNT, lambda: environment.environment_findings(effective, entry)),
-        Look("sshrc", GIT_ACCOUNT, lambda: environment.sshrc_findings(entry.pw_name)),
-        Look("access", KEEPER, lambda: access.access_findings(settings, places)),
-        Look("the Git account's access", GIT_ACCOUNT, lambda: access.git_access_findings(settings, places)),
-        Look("the web page", KEEPER, lambda: page.page_findings(settings)),
-        Look("configuration", KEEPER, lambda: files.configuration_findings(places)),
-        Look("files", KEEPER, lambda: files.file_findings(settings, places)),
-        Look("launchers", KEEPER, lambda: files.launcher_findings(settings, places)),
-        Look("agent", KEEPER, lambda: agent.agent_findings(settings, places)),
-        Look("policy", KEEPER, lambda: files.policy_findings(settings)),
-        Look("exports", GIT_ACCOUNT, lambda: exports.export_findings(settings)),
-        Look("system's Git", GIT_ACCOUNT, repositories.system_hooks_path_findings),
+        DoctorLook("home", GIT_ACCOUNT, lambda: git_account.home_findings(entry)),
+        DoctorLook("environment", GIT_ACCOUNT, lambda: environment.environment_findings(effective, entry)),
+        DoctorLook("sshrc", GIT_ACCOUNT, lambda: environment.sshrc_findings(entry.pw_name)),
+        DoctorLook("access", KEEPER, lambda: access.access_findings(settings, places)),
+        DoctorLook(
+            "the Git account's access", GIT_ACCOUNT, lambda: access.git_access_findings(settings, places)
+        ),
+        DoctorLook("the web page", KEEPER, lambda: page.page_findings(settings)),
+        DoctorLook("configuration", KEEPER, lambda: files.configuration_findings(places)),
+        DoctorLook("files", KEEPER, lambda: files.file_findings(settings, places)),
+        DoctorLook("launchers", KEEPER, lambda: files.launcher_findings(settings, places)),
+        DoctorLook("agent", KEEPER, lambda: agent.agent_findings(settings, places)),
+        DoctorLook("policy", KEEPER, lambda: files.policy_findings(settings)),
+        DoctorLook("exports", GIT_ACCOUNT, lambda: exports.export_findings(settings)),
+        DoctorLook("system's Git", GIT_ACCOUNT, repositories.system_hooks_path_findings),
     ]
 
 
@@ -156,7 +158,7 @@ def inner_looks(
     log_in: bool,
     config: str,
     settings: Settings,
-) -> list[Look]:
+) -> list[DoctorLook]:
     """What needs what the store says. `opened` is for the store's account alone."""
     places, keys, known = places_of(config), seen.keys, seen.known
     managed = authorized_keys(settings)
@@ -180,40 +182,46 @@ def inner_looks(
         yield from running.gate_findings(places.gate, entry, runnable, readable)
 
     looks = [
-        Look("keys", GIT_ACCOUNT, key_findings),
-        Look(
+        DoctorLook("keys", GIT_ACCOUNT, key_findings),
+        DoctorLook(
             "hardware keys",
             KEEPER,
             lambda: git_account.hardware_findings(keys, count=settings.second_factor.hardware_keys),
         ),
-        Look("key file", GIT_ACCOUNT, lambda: access.key_file_findings(managed)),
-        Look("notices", KEEPER, lambda: files.notice_findings(settings)),
-        Look("sweep", KEEPER, lambda: files.sweep_findings(installation())),
-        Look("clock", KEEPER, lambda: files.clock_findings(seen.latest_at, now())),
-        Look("people", KEEPER, lambda: files.people_findings(settings, seen.everyone)),
-        Look("sessions", KEEPER, lambda: files.shared_address_findings(seen.shared)),
-        Look(
+        DoctorLook("key file", GIT_ACCOUNT, lambda: access.key_file_findings(managed)),
+        DoctorLook("notices", KEEPER, lambda: files.notice_findings(settings)),
+        DoctorLook("sweep", KEEPER, lambda: files.sweep_findings(installation())),
+        DoctorLook("clock", KEEPER, lambda: files.clock_findings(seen.latest_at, now())),
+        DoctorLook("people", KEEPER, lambda: files.people_findings(settings, seen.everyone)),
+        DoctorLook("sessions", KEEPER, lambda: files.shared_address_findings(seen.shared)),
+        DoctorLook(
             "repositories",
             GIT_ACCOUNT,
             lambda: repositories.repository_findings(settings, known, _hook(places), seen.forgotten),
         ),
-        Look("repositories' files", GIT_ACCOUNT, lambda: access.repository_access(known, entry.pw_name)),
-        Look(
+        DoctorLook(
+            "repositories' files", GIT_ACCOUNT, lambda: access.repository_access(known, entry.pw_name)
+        ),
+        DoctorLook(
             "repositories and others",
             GIT_ACCOUNT,
             lambda: _others(settings, entry, known, seen.demanding, reach),
         ),
-        Look("the gate", GIT_ACCOUNT, gate_findings),
-        Look("store", KEEPER, lambda: store.store_findings(installation().store)),
-        Look("secrets", KEEPER, lambda: store.secret_findings(installation().store, installation().keyring)),
+        DoctorLook("the gate", GIT_ACCOUNT, gate_findings),
+        DoctorLook("store", KEEPER, lambda: store.store_findings(installation().store)),
+        DoctorLook(
+            "secrets", KEEPER, lambda: store.secret_findings(installation().store, installation().keyring)
+        ),
     ]
     if not effective.fault:
         types = [key.type for key in keys]
-        looks.append(Look("people's keys and sshd", KEEPER, lambda: sshd.key_type_findings(effective, types)))
+        looks.append(
+            DoctorLook("people's keys and sshd", KEEPER, lambda: sshd.key_type_findings(effective, types))
+        )
     if log_in:
-        looks.append(Look("login", KEEPER, lambda: one_login(installation(), entry, effective, keys)))
-    looks.append(Look("demands", KEEPER, lambda: seen.demands))
-    looks.append(Look("lending", KEEPER, lambda: seen.lending))
+        looks.append(DoctorLook("login", KEEPER, lambda: one_login(installation(), entry, effective, keys)))
+    looks.append(DoctorLook("demands", KEEPER, lambda: seen.demands))
+    looks.append(DoctorLook("lending", KEEPER, lambda: seen.lending))
     return looks
 
 
