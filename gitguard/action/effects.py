@@ -51,5 +51,5 @@ def write_keys(installation: Installation, *, without: frozenset[str] = frozense
     """Bring our block of the key file in line with the store; whether it changed. Raises Refusal."""
     with locked(installation.lock):
         with installation.store.reading() as tx:
-            keys = tx.keys()
+            keys = [] if installation.settings.paths.asks_for_keys else tx.keys()
         return key_file.write(installation.key_file, keys, installation.places.gate, without=without)

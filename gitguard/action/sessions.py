@@ -15,6 +15,7 @@ from gitguard.host.connections import SWEPT
 from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal, readable
 from gitguard.session.credential import ssh_key
+from gitguard.session.leaders import clear_leaders
 from gitguard.session.methods import ADMIN
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of, scope_of
@@ -141,6 +142,7 @@ def sweep(installation: Installation, moment: Moment) -> int:
     exemptions.look(installation, moment)
     browsers.sweep(installation, moment)
     pruning.clear_marks(str(installation.settings.paths.state), moment.at)
+    clear_leaders(str(installation.settings.paths.state))
     tally.tally(installation, moment, most=None)
     pruning.prune(installation, moment)
     pruning.clear_away(installation)

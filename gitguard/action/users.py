@@ -11,7 +11,9 @@ from gitguard.action.keys import check_not_foreign, key_row
 from gitguard.action.revocation import NO_SELECTION, Selection
 from gitguard.answer.log_reader import LogEntry, read_log, unread
 from gitguard.host.key_options import NewKey
+from gitguard.machine.git_account import uid_of
 from gitguard.message.reasons import Refusal
+from gitguard.session.credential import account_of
 from gitguard.session.moment import Moment
 from gitguard.store.rows import Key
 
@@ -28,6 +30,33 @@ class Changed(Struct, frozen=True):
     changed: bool = True
     token: str = ""
     keys: tuple[Key, ...] = ()
+
+
+def change_account(
+    installation: Installation, name: str, verb: str, account: str, moment: Moment, actor: str
+) -> Changed:
+    """Say that the account `account` of this machine is the user's (`verb` add), or no more (remove). Raises
+    Refusal.
+    """
+    uid = uid_of(account, "make the account first, or name one that is there")
+    settings = installation.settings
+    if verb == "add" and (uid == 0 or account in (settings.host.account, settings.keeper)):
+        raise Refusal("usage", text=f"{account} is no person's account")
+    credential = account_of(uid)
+    with installation.store.writing() as tx:
+        steps.present(tx, name)
+        owner = tx.owner(credential)
+        if verb == "add" and owner is not None and owner != name:
+            raise Refusal("usage", text=f"the account {account} is {owner}'s already")
+        changed = owner is None if verb == "add" else owner == name
+        if changed and verb == "add":
+            tx.add_credential(credential, name, moment.at)
+        elif changed:
+            tx.remove_credential(credential)
+        if changed:
+            event = "account-linked" if verb == "add" else "account-unlinked"
+            tx.record(event, moment.at, actor, user=name, account=account, uid=uid)
+    return Changed(name, take_effect(installation, moment) if changed else Effects(), changed)
 
 
 def add(

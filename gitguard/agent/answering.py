@@ -12,8 +12,20 @@ import os
 import stat
 from collections.abc import Callable
 
+from gitguard.agent.connection import check_connection, key_line_for
 from gitguard.agent.deadline import disarm
-from gitguard.agent.frame import BECOME, DECIDE_YOURSELF, GATE, HERE, HOOK, LEND_STREAMS, LET_IN, PING, Frame
+from gitguard.agent.frame import (
+    BECOME,
+    DECIDE_YOURSELF,
+    GATE,
+    HERE,
+    HOOK,
+    KEYS,
+    LEND_STREAMS,
+    LET_IN,
+    PING,
+    Frame,
+)
 from gitguard.agent.lent import become_fields
 from gitguard.agent.resident import Resident
 from gitguard.answer.access_log import append, line_of, new_id
@@ -65,6 +77,17 @@ def answer_of(question: Frame, process: int, resident: Resident, is_gone: Callab
     return YOURSELF
 
 
+def answer_of_keys(question: Frame, process: int, resident: Resident) -> Answer:
+    """The line of the key that sshd, whose child `process` is, has been offered."""
+    try:
+        words, _ = read_question(question.fields)
+        config = resident.config()
+        line = key_line_for(words, process, config, resident.store(config), resident.places.gate)
+    except (Refusal, OSError, ValueError):
+        return YOURSELF
+    return KEYS, (line.rstrip(b"\n"),)
+
+
 def read_question(fields: tuple[bytes, ...]) -> tuple[list[str], dict[bytes, bytes]]:
     """(words, environment) of a question. The first of two variables of one name counts, as for the gate."""
     count = int(fields[0]) if fields else -1
@@ -94,6 +117,7 @@ def _of_gate(
     if early_variable(variables):
         return YOURSELF
     request = request_of(words, variables, now(), process)
+    check_connection(request, process, config)
     command = read_command(request.line, config.pass_commands)
     decision = decide(request, command, config, resident.store(config))
     if decision.refusal is not None or decision.command is None:

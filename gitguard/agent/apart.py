@@ -11,16 +11,25 @@ from collections.abc import Callable
 
 from gitguard.agent.answering import OTHERS
 from gitguard.agent.carrier import OF_A_COMMAND_SECONDS, OF_A_DECISION_SECONDS, HelperCarrier
+from gitguard.agent.connection import check_connection
 from gitguard.agent.lent import Lent
 from gitguard.agent.resident import Resident
 from gitguard.answer import connection, push_check
+from gitguard.answer.access_log import new_id
 from gitguard.answer.client import Client
+from gitguard.answer.refuse import refuse_request
 from gitguard.config.cache import SettingsCache
 from gitguard.config.compiled import Config
+from gitguard.config.load import last_known, load
+from gitguard.decision.command import quote, read_command
+from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision
+from gitguard.decision.request import Request
 from gitguard.machine.errand import carrier
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, refusal_of
 from gitguard.repository.chained_hooks import others_fault, to_run
+from gitguard.session.credential import Credential, account_of
+from gitguard.session.moment import now
 from gitguard.store.gate_query import GateQuery
 
 ServeOwn = Callable[[Decision, str, Config, str, GateQuery, int, SettingsCache], int]  # cli/over_ssh.py
@@ -41,9 +50,41 @@ def serve_gate(
         _wait_for_errands(OF_A_COMMAND_SECONDS)
         return serve_own(decision, id_, config, path, store, process, resident.settings)
 
-    client = Client(process, become=lent.become, serve_own=own, is_lent=True)
+    def check(request: Request, config: Config) -> None:
+        check_connection(request, process, config)
+
+    client = Client(process, become=lent.become, serve_own=own, check=check, is_lent=True)
     variables = {_text(name): _text(value) for name, value in environ.items()}
     return connection.serve(client, words, variables, resident.places.of_gate)
+
+
+def serve_account(words: list[str], uid: int, process: int, resident: Resident, serve_own: ServeOwn) -> int:
+    """A command of ours that a person typed in a shell of their own account: who they are the kernel says."""
+    _wait_for_errands(OF_A_DECISION_SECONDS)
+    credential = account_of(uid)
+    line = " ".join(["2fa", *map(quote, words)])
+    decision = Decision(Request(user="", credential=credential, address="", line=line, moment=now()))
+    config, id_ = None, new_id()
+    try:
+        config = load(*resident.places.of_gate)
+        store = GateQuery(config.store)
+        user = _owner(store, credential)
+        request = Request(user=user, credential=credential, address="", line=line, moment=now())
+        decision = decide(request, read_command(line, ()), config, store)
+        if decision.refusal is None:
+            _wait_for_errands(OF_A_COMMAND_SECONDS)
+            return serve_own(decision, id_, config, config.path, store, process, resident.settings)
+    except Exception as error:
+        decision = decision.refused(refusal_of(error))
+    return refuse_request(decision, id_, "", config or last_known(*resident.places.of_gate[:2]), None)
+
+
+def _owner(store: GateQuery, credential: Credential) -> str:
+    user = store.owner(credential.text)
+    if user is None:
+        text = "this account of the server is no user's; ask your server admin"
+        raise Refusal("no-identity", f"{credential.text} is no user's", text=text)
+    return user
 
 
 def serve_hook(

@@ -176,9 +176,7 @@ def _told(name: str, answer: Any) -> Any:
             return converted(fields[0], hints_of(name).get("return", type(None)))
         if kind == "refusal":
             reason, detail, text, hint = converted(fields, tuple[str, str, str, str])
-            if reason not in REFUSED:
-                raise CarrierError(f"no reason for a refusal: {reason}")
-            raise Refusal(reason, detail, text=text, hint=hint)
+            raise Refusal(reason if reason in REFUSED else "internal-error", detail, text=text, hint=hint)
         if kind == "os":
             number, words, path = converted(fields, tuple[int, str, str])
             raise OSError(number, words, path or None)

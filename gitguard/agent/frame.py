@@ -3,7 +3,8 @@
     length (4 bytes, big-endian, of all that follows)  version (1)  letter (1)  fields, each ended by NUL
 
 A question carries the words behind our name, their number first, and the environment as `NAME=VALUE`; the
-hook's brings two handles: the folder it was started in, and a file with all that Git says. Answers: become
+hook's brings two handles: the folder it was started in, and a file with all that Git says; sshd's, for a key,
+is answered by that letter and the line. Other answers: become
 this (the file, the number of its words, the words, its environment); let it in; lend me your three streams (a
 single byte brings them), then that the work has begun, and at the end its status, or what to become; run the
 repository's other hooks, and ask again; decide yourself; here I am. MUST: what is cut, too long, without its
@@ -19,7 +20,7 @@ from msgspec import Struct
 
 VERSION = 1
 LONGEST_BYTES = 65536
-GATE, HOOK, PING = "g", "h", "p"
+GATE, HOOK, KEYS, ACCOUNT, PING = "g", "h", "k", "u", "p"
 BECOME, LET_IN, LEND_STREAMS, BEGUN, ENDED, DECIDE_YOURSELF, HERE = "x", "y", "o", "b", "e", "l", "v"
 RUN_OTHERS = "r"
 MOST_HANDLES = 3

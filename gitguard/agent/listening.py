@@ -46,9 +46,12 @@ def handed_over(path: str) -> tuple[socket.socket | None, bool]:
     return found, ours
 
 
+EVERYONE = -1  # in the place of a uid
+
+
 def opened(path: str, uid: int, client: int, *, looks: bool = False) -> socket.socket:
     """A socket of our own at `path`, in a folder of root's or of `uid`'s, which the account `client` alone
-    may connect to; where it `looks` whether it answers, also `uid` itself. Raises Refusal.
+    (or EVERYONE) may connect to; where it `looks` whether it answers, also `uid` itself. Raises Refusal.
     """
     if fault := fault_on_the_way(os.path.dirname(path), uid):
         raise Refusal("usage", text=f"cannot listen on {path}: {fault}")
@@ -68,7 +71,9 @@ def opened(path: str, uid: int, client: int, *, looks: bool = False) -> socket.s
     before = os.umask(0o177)
     try:
         made.bind(path)
-        if client != os.geteuid():
+        if client == EVERYONE:
+            os.chmod(path, 0o666)  # noqa: S103 - the kernel says who connects
+        elif client != os.geteuid():
             os.chown(path, client, pwd.getpwuid(uid).pw_gid if looks else 0)
             os.chmod(path, 0o660 if looks else 0o600)
     except OSError as error:

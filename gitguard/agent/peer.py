@@ -25,6 +25,17 @@ def peer_of(connection: socket.socket, git_uid: int) -> int | None:
     return pid if pid > 0 and uid == git_uid and same else None
 
 
+def account_behind(connection: socket.socket) -> tuple[int, int] | None:
+    """(pid, uid) of who connected, where it counts processes as we do; else None."""
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(data)
+    try:
+        same = pid > 0 and _counts_as_we_do(pid)
+    except OSError:
+        return None
+    return (pid, uid) if same else None
+
+
 def may_look(connection: socket.socket, git_uid: int) -> bool:
     """Whether who connected may know that we answer: root, our own account and the Git account."""
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)

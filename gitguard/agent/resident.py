@@ -27,10 +27,13 @@ STORE_WAIT_SECONDS = (
 class Resident:
     """The installation at `places`, as one worker has it at hand."""
 
-    def __init__(self, places: Places, installed: object, git_uid: int) -> None:
+    def __init__(
+        self, places: Places, installed: object, git_uid: int, *, for_accounts: bool = False
+    ) -> None:
         """`installed`: which installation our code is of, as `installed_now` said before it was loaded.
-        `git_uid`: the Git account, which asks.
+        `git_uid`: the Git account, which asks; `for_accounts`: people's own accounts ask instead.
         """
+        self.for_accounts = for_accounts
         self.places = places
         self.git_uid = git_uid
         self._installed = installed

@@ -25,15 +25,19 @@ from gitguard.agent.answering import (
     Answer,
     OwnCommand,
     answer_of,
+    answer_of_keys,
     directory_of,
     read_push,
     read_question,
 )
 from gitguard.agent.deadline import LateError, deadline
 from gitguard.agent.frame import (
+    ACCOUNT,
     DECIDE_YOURSELF,
     GATE,
+    HERE,
     HOOK,
+    KEYS,
     LEND_STREAMS,
     PING,
     Frame,
@@ -43,7 +47,7 @@ from gitguard.agent.frame import (
     receive,
     streams,
 )
-from gitguard.agent.peer import has_hung_up, may_look, peer_of
+from gitguard.agent.peer import account_behind, has_hung_up, may_look, peer_of
 from gitguard.agent.resident import Resident
 from gitguard.answer.refuse import refuse_request
 from gitguard.config.faults import ConfigurationError
@@ -124,6 +128,16 @@ class AgentWorker:
     def _answer(self, connection: socket.socket, question: Frame) -> None:
         if has_hung_up(connection):
             return  # it has waited in the backlog for too long, and its launcher has decided by now
+        if self._resident.for_accounts or question.letter in (ACCOUNT, KEYS):
+            if question.letter == KEYS and not self._resident.for_accounts:
+                self._look_up(connection, question)
+            elif question.letter == ACCOUNT and self._resident.for_accounts:
+                self._serve_account(connection, question)
+            elif question.letter == PING and may_look(connection, self._resident.git_uid):
+                _send(connection, (HERE, ()))
+            else:
+                _send(connection, YOURSELF)
+            return
         process = peer_of(connection, self._resident.git_uid)
         known = process is not None or (
             question.letter == PING and may_look(connection, self._resident.git_uid)
@@ -144,6 +158,38 @@ class AgentWorker:
             self._serve_whole(connection, question, process)
         else:
             _send(connection, answer)
+
+    def _look_up(self, connection: socket.socket, question: Frame) -> None:
+        """A key's line for sshd. MUST: for a process of our own account alone, which sshd started: whoever
+        else knew a token could stand in for its person.
+        """
+        process = peer_of(connection, os.geteuid())
+        answer = YOURSELF
+        if process is not None and not self._is_outdated():
+            try:
+                with deadline(ANSWER_SECONDS):
+                    answer = answer_of_keys(question, process, self._resident)
+            except Exception:
+                traceback.print_exc()
+        _send(connection, answer)
+
+    def _serve_account(self, connection: socket.socket, question: Frame) -> None:
+        """A command that a person has typed in a shell of their own account."""
+        behind = account_behind(connection)
+        if behind is None or self._is_outdated():
+            _send(connection, YOURSELF)
+            return
+        process, uid = behind
+        words, told = read_question(question.fields)
+        environ: dict[bytes, bytes] = {
+            name: told[name] for name in (b"TERM", b"TZ", b"COLUMNS") if name in told
+        }
+        resident, serve_own = self._resident, self._serve_own
+
+        def work(_: lent.Lent) -> int:
+            return apart.serve_account(words, uid, process, resident, serve_own)
+
+        self._lend(connection, environ, work)
 
     def _serve_whole(self, connection: socket.socket, question: Frame, process: int) -> None:
         """Where nobody else may decide: the very course of gate and hook, on the client's streams."""
@@ -214,8 +260,8 @@ class AgentWorker:
             with deadline(SEND_SECONDS):
                 resident.settings(resident.places.config)  # read here, it is at hand for the next one as well
         except (Refusal, ConfigurationError, OSError):
-            return resident.is_apart
-        return resident.is_apart or not lent.is_terminal(brought)
+            return resident.is_apart or self._resident.for_accounts
+        return resident.is_apart or self._resident.for_accounts or not lent.is_terminal(brought)
 
     def _is_outdated(self) -> bool:
         """Whether gitguard was installed anew; then the first process is told, and what we know counts no

@@ -39,6 +39,7 @@ def serve(client: Client, argv: "list[str]", environ: "dict[str, str]", places: 
     try:
         check_identity(request)
         config = load(*places)
+        client.check(request, config)
         _check_surroundings(environ)
         store = GateQuery(config.store)
         decision = decide(request, read_command(request.line, config.pass_commands), config, store)

@@ -104,7 +104,9 @@ def say_changes(changes: Sequence[Change], moment: Moment) -> None:
     for change in changes:
         what = CHANGED.get(change.event, change.event).format(subject=change.subject)
         where = f" from {printable(change.address, 60)}" if change.address else ""
-        click.echo(f"changed at {clock(change.at, moment.at)}: {what}, by the key {change.credential}{where}")
+        click.echo(
+            f"changed at {clock(change.at, moment.at)}: {what}, by the {credential_of(change.credential).shown}{where}"
+        )
     if changes:
         click.echo("if that was not you, tell your server admin now")
 
@@ -112,10 +114,14 @@ def say_changes(changes: Sequence[Change], moment: Moment) -> None:
 def say_session(context: UserContext, session: Session, moment: Moment) -> None:
     """The real end of a session, with zone and time left, and what it covers."""
     left = session.freshness(moment).lasts(context.settings.session.lifetime)
-    covers = {"address": f"this key from {session.network}", "key": "this key", "user": "all your keys"}[
+    is_account = context.person.credential.kind == "uid"
+    this = "this account" if is_account else "this key"
+    covers = {"address": f"this key from {session.network}", "key": this, "user": "all your keys"}[
         session.scope
     ]
     click.echo(f"verified until {until(moment.at + left, moment.at)}, for {covers}")
+    if is_account and session.scope != "user":
+        click.echo('it covers no key of yours: that takes [session] scope = "user" on this server')
 
 
 def say_waiting(context: UserContext, rest: str) -> None:

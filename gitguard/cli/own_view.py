@@ -25,7 +25,7 @@ def greet(context: UserContext) -> int:
     comment = f" ({readable(key.comment, 100)})" if key is not None and key.comment else ""
     click.echo(f"gitguard: hello {context.person.user}")
     click.echo(
-        f"key {context.person.credential.text}{comment}"
+        f"{context.person.credential.shown}{comment}"
         + (f", from {context.person.address}" if context.person.address else "")
     )
     if status.hardware_key:
@@ -77,7 +77,7 @@ def status(context: UserContext, json: bool, check: bool) -> int:
         context.installation, context.person.user, moment, context.person.address
     )
     click.echo(
-        f"user {context.person.user}, key {context.person.credential.text}"
+        f"user {context.person.user}, {context.person.credential.shown}"
         + (f", from {context.person.address}" if context.person.address else "")
     )
     if status.hardware_key:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from gitguard.client import cache
+from gitguard.client import cache, here
 from gitguard.client.known_servers import is_known, remember
 from gitguard.client.remote import (
     Server,
@@ -53,6 +53,8 @@ def _command(verb: Verb, path: list[str]) -> click.Command:
     parameters: list[click.Parameter] = [click.Argument(["words"], nargs=-1, metavar=_metavar(verb))]
     parameters += options_of(verb)
     parameters.append(click.Option(["--remote"], metavar="NAME", help="Use this remote's server."))
+    text = "In a shell of the server itself, as the account that types: without ssh."
+    parameters.append(click.Option(["--here"], is_flag=True, help=text))
     if path == [] and verb.name == "web":
         text = "Open the link in this computer's browser instead of printing it."
         parameters.append(click.Option(["--open", "opens"], is_flag=True, help=text))
@@ -71,6 +73,8 @@ def _metavar(verb: Verb) -> str:
 def _run(verb: Verb, path: list[str]) -> Run:
     def run(words: tuple[str, ...], remote: str | None, **options: object) -> int:
         values, where = _sort(verb, words, path)
+        if _is_here(where or remote, wished=bool(options.pop("here", False))):
+            return _here(verb, path, values, options)
         if where and remote:
             raise Refusal("usage", text="give a server or --remote, not both")
         opens = bool(options.pop("opens", False))
@@ -104,6 +108,31 @@ def _run(verb: Verb, path: list[str]) -> Run:
         return status
 
     return run
+
+
+def _is_here(named: str | None, *, wished: bool) -> bool:
+    """Whether this server itself is meant: it is said, or it has people's accounts and no clone is here whose
+    remote names a server that ssh reaches.
+    """
+    if wished and named:
+        raise Refusal("usage", text="--here names this server; leave the other one out")
+    if wished or named or not here.place():
+        return wished
+    try:
+        server_of(url_of(None), ssh_of_clone().variant)
+    except Refusal:
+        return True
+    return False
+
+
+def _here(verb: Verb, path: list[str], values: list[str], options: dict[str, object]) -> int:
+    """The verb in a shell of the server itself."""
+    if options.pop("opens", False) or options.pop("porcelain", False):
+        raise Refusal("usage", text="--open and --porcelain are for a workstation")
+    if verb.name in PROVING:
+        for text in (" ".join(values), *values):
+            _refuse_recovery_code(text)
+    return here.run([*path, *values, *_sent(verb, options)])
 
 
 def _porcelain(url: str) -> int:

@@ -82,6 +82,7 @@ def _values(path: str, settings: Settings, hook: str) -> tuple[Any, ...]:
         "rules": compiled_rules(settings.rules),
         "groups": compiled_groups(settings.groups),
         "agent": str(settings.agent.socket),
+        "proves_connection": settings.is_apart and settings.paths.asks_for_keys,
         "self_enrolment": settings.second_factor.self_enrolment,
         "git_configs": (
             _system_git_config(),

@@ -28,12 +28,13 @@ class Config:
     live hook has. `behind`: the server-wide program behind the gate. `git_configs`: the files of
     system and account that Git reads. `agent`: its socket, "" for none. `uid` is the Git account's, `keeper`
     of whose store, keys and log are: the same, unless the agent has an account of its own.
+    `proves_connection`: whether who asks must stand in a connection of the key's owner.
     """
 
     FIELDS = (
         "path", "uid", "keeper", "account", "home", "host", "port", "web_url", "roots", "state", "store", "access_log", "syslog",
         "enforcement", "lifetime_seconds", "scope", "wait_seconds", "hardware_keys", "help_line", "help_url", "pass_commands",
-        "hook", "git_shell", "allow_always", "behind", "git_configs", "self_enrolment", "agent", "rules", "groups",
+        "hook", "git_shell", "allow_always", "behind", "git_configs", "self_enrolment", "agent", "proves_connection", "rules", "groups",
     )  # fmt: skip
     __slots__ = (*FIELDS, "policy")
 
@@ -65,6 +66,7 @@ class Config:
     git_configs: tuple[str, ...]
     self_enrolment: str
     agent: str
+    proves_connection: bool
     rules: "tuple[Any, ...]"
     groups: dict[str, str]
     policy: Policy

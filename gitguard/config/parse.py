@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from gitguard.config.faults import LONGEST_FILE, ConfigurationError, Fault, nearest, read_toml
-from gitguard.config.schema import App, RuleTable, Settings
+from gitguard.config.schema import ASK, App, RuleTable, Settings
 from gitguard.config.toml_lines import column_of, line_of
 from gitguard.config.types import UserName, decode
 from gitguard.identity.names import is_user_name
@@ -263,8 +263,12 @@ class _Reader:
             )
         for key in ("authorized_keys", "syslog"):
             path = getattr(settings.paths, key)
-            if path and not path.startswith("/"):
+            if path and not path.startswith("/") and (key, path) != ("authorized_keys", ASK):
                 self.fault("paths", key, f"{path!r} is not an absolute path")
+        if settings.paths.asks_for_keys and not settings.agent.socket:
+            self.fault(
+                "paths", "authorized_keys", "none needs an agent that sshd can ask: name [agent] socket"
+            )
         if settings.agent.account == "root":
             self.fault("agent", "account", "root reads everything anyway; name an account of the agent's own")
         elif settings.is_apart and not settings.agent.socket:

@@ -30,6 +30,8 @@ from gitguard.config.types import (
 )
 from gitguard.policy.rules import EXEMPT, FREE, REQUIRE
 
+ASK = "none"  # in the place of the key file's path
+
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the file; every key has a default."""
@@ -45,7 +47,7 @@ class Host(Table, frozen=True):
 
 
 class Paths(Table, frozen=True):
-    """Where things are. `authorized_keys` empty means the account's own."""
+    """Where things are. `authorized_keys` empty means the account's own; `none` that sshd asks the agent."""
 
     repositories: Folder = Folder("/srv/git")
     extra_roots: list[Folder] = msgspec.field(default_factory=list)
@@ -58,6 +60,11 @@ class Paths(Table, frozen=True):
     def roots(self) -> list[str]:
         """The repositories roots, as configured; a new repository lies in the first."""
         return [str(self.repositories), *map(str, self.extra_roots)]
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether sshd asks the agent for each key, and reads no file."""
+        return self.authorized_keys == ASK
 
     @property
     def key_ring(self) -> str:

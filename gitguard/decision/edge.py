@@ -16,16 +16,18 @@ def request_of(
 ) -> Request:
     """The request that sshd started us for. What is missing stays empty, and is refused later by name.
 
-    `argv` is the key line's arguments: `--user NAME --key FINGERPRINT [--verify-required] [--
+    `argv` is the key line's arguments: `--user NAME --key FINGERPRINT [--token TOKEN] [--verify-required] [--
     PROGRAM ARG...]`. Whoever writes `--verify-required` into a line's command writes the option of
     that name into the same line. `process` is the gate's own.
     """
     connection = environ.get("SSH_CONNECTION", "")
-    user = key = ""
+    user = key = token = ""
     downstream: tuple[str, ...] = ()
     verified = False
     if len(argv) >= 4 and argv[0] == "--user" and argv[2] == "--key":
         rest = argv[4:]
+        if len(rest) > 1 and rest[0] == "--token":
+            token, rest = rest[1], rest[2:]
         verified = rest[:1] == ["--verify-required"]
         if verified:
             rest = rest[1:]
@@ -42,6 +44,7 @@ def request_of(
         connection=connection,
         protocol=_protocol(environ.get("GIT_PROTOCOL", "")),
         login_age=seconds_since_login(process, moment.boot_seconds) if verified else None,
+        token=token,
     )
 
 

@@ -12,7 +12,8 @@ class Request:
 
     `line` is the client's command, None for none; `downstream` the program behind the gate with its
     arguments, empty for git-shell. `login_age`: how many seconds ago sshd has verified the person of a
-    hardware key, whose line requires that; None where the line requires nothing.
+    hardware key, whose line requires that; None where the line requires nothing. `token`: what sshd was given
+    for this very connection (agent/connection.py), "" where keys are in a file.
     """
 
     __slots__ = (
@@ -24,6 +25,7 @@ class Request:
         "login_age",
         "moment",
         "protocol",
+        "token",
         "user",
     )
 
@@ -39,6 +41,7 @@ class Request:
         connection: str = "",
         protocol: str = "",
         login_age: "int | None" = None,
+        token: str = "",
     ) -> None:
         self.user = user
         self.credential = credential
@@ -49,6 +52,7 @@ class Request:
         self.connection = connection
         self.protocol = protocol
         self.login_age = login_age
+        self.token = token
 
     def behind(self, program: "tuple[str, ...]") -> "Request":
         """The same request with the server-wide program behind the gate, unless its key line names one."""
@@ -72,4 +76,5 @@ class Request:
             connection=self.connection,
             protocol=self.protocol,
             login_age=None if self.login_age is None else self.login_age + max(moment.at - self.moment.at, 0),
+            token=self.token,
         )

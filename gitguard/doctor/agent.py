@@ -31,6 +31,7 @@ def agent_findings(settings: Settings, places: Places) -> Iterator[Finding]:
     if not path:
         return
     yield agent_finding(path, is_apart=settings.is_apart)
+    yield ok("promise", _promise(settings))
     units = ["gitguard-agent.service", "gitguard-agent.socket"]
     if settings.is_apart:
         yield helper_finding(path)
@@ -51,6 +52,19 @@ def agent_findings(settings: Settings, places: Places) -> Iterator[Finding]:
         )
     elif not launcher.fits_shebang(places.gate):
         yield note("agent-client", f"the path {places.gate} is too long for the compiled client")
+
+
+def _promise(settings: Settings) -> str:
+    """What whoever takes over the Git account can do: docs/threat-model.md says it at length."""
+    account = settings.host.account
+    if not settings.is_apart:
+        return f"whoever takes over {account} has all that the agent has; [agent] account keeps it from them"
+    if settings.paths.asks_for_keys:
+        return f"whoever takes over {account} acts as a person only while that person is connected"
+    return (
+        f"whoever takes over {account} acts as a person for as long as a session of theirs lives; "
+        'with [paths] authorized_keys = "none" only while they are connected'
+    )
 
 
 def agent_finding(path: str, *, is_apart: bool) -> Finding:

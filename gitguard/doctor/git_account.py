@@ -130,6 +130,28 @@ def key_findings(keys: list[Key], files: list[str], managed: str, gate: str) -> 
             yield from _foreign_findings(path, gate, expected)
 
 
+def looked_up_findings(keys: list[Key], files: list[str], managed: str) -> Iterator[Finding]:
+    """Where sshd asks for each key: it reads no file, and none of ours is left in one."""
+    for path in files:
+        yield gap(
+            "key-file",
+            f"sshd reads {path}, whose keys get in without being looked up",
+            "gitguard admin init --drop-in --reload",
+        )
+    try:
+        left = key_file.read(managed)[0] if os.path.exists(managed) else b""
+    except Refusal as refusal:
+        yield gap("key-file", refusal.text, "mend the file, then: gitguard admin init")
+        return
+    if left:
+        yield gap("key-file", f"{managed} still has lines of gitguard's", "gitguard admin init")
+    elif not files:
+        yield ok(
+            "key-file",
+            f"{len(keys)} {'key is' if len(keys) == 1 else 'keys are'} looked up, none is in a file",
+        )
+
+
 def _line_out(line: key_file.ForeignLine) -> str:
     """The command that turns the line off, and keeps it to be read."""
     return f"sed -i '{line.number}s/^/# /' {shlex.quote(line.path)}"

@@ -23,11 +23,12 @@ from collections.abc import Iterator
 
 from gitguard.action.effects import write_keys
 from gitguard.action.installation import Installation
+from gitguard.agent.connection import DOCTORS_KEY
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.doctor.sshd import Sshd
 from gitguard.host.key_file import put_in, take_out
 from gitguard.machine.environment import PATH
-from gitguard.machine.files import locked
+from gitguard.machine.files import locked, replace
 from gitguard.message.reasons import readable
 
 NOBODY = "gitguard-doctor"  # the user of the line: no store knows it, and the access log names it
@@ -178,6 +179,14 @@ def _gated(installation: Installation, public: str) -> Iterator[None]:
     gate = f'command="{installation.places.gate} --user {NOBODY} --key SHA256:{"0" * 43}"'
     line = f"{gate} {kind} {blob} for as long as doctor looks\n".encode()
     path = installation.key_file
+    if installation.settings.paths.asks_for_keys:
+        marked = f"{installation.settings.paths.state}/{DOCTORS_KEY}"
+        replace(marked, f"{NOBODY} SHA256:{'0' * 43} {kind} {blob}\n".encode(), 0o600)
+        try:
+            yield
+        finally:
+            os.unlink(marked)
+        return
     with locked(installation.lock):
         before = put_in(path, line)
         try:

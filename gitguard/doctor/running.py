@@ -27,10 +27,15 @@ _GOOD = (
 )  # allowed, refused for want of a verification or enrolment; 128: Git, told nothing more
 
 
+_NO_IDENTITY = 14
+
+
 def gate_findings(
-    gate: str, entry: pwd.struct_passwd, keys: list[Key], repositories: list[Repository]
+    gate: str, entry: pwd.struct_passwd, keys: list[Key], repositories: list[Repository], *, proves: bool
 ) -> Iterator[Finding]:
-    """The gate answers as it should: one read of a known repository, which leaves one log line."""
+    """The gate answers as it should: one read of a known repository, which leaves one log line. `proves`: it
+    must refuse us, who stand in no connection of sshd's.
+    """
     if not keys:
         yield note("gate-run", "the gate was not run: no user has a key yet")
         return
@@ -60,7 +65,16 @@ def gate_findings(
     said = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
     first = next((text for text in said if "gitguard" in text), said[0] if said else "")
     suspended = done.returncode == 14 and "user-suspended" in first
-    if done.returncode not in _GOOD and not suspended:
+    if proves:
+        if done.returncode == _NO_IDENTITY and "no-identity" in first:
+            yield ok("gate-run", f"started by no sshd, the gate refuses who says to be {key.user}")
+        else:
+            yield gap(
+                "gate-run",
+                f"started by no sshd, the gate believes who says to be {key.user} (exit {done.returncode}): {first[-200:]}",
+                "gitguard admin init, then: systemctl restart gitguard-agent.service",
+            )
+    elif done.returncode not in _GOOD and not suspended:
         yield gap(
             "gate-run",
             f"run as sshd would for {key.user}, the gate exits {done.returncode}: {first[-200:]}",

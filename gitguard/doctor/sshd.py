@@ -163,13 +163,20 @@ def key_files(sshd: Sshd, home: str, account: str, uid: int) -> list[str]:
     return found
 
 
-def findings(sshd: Sshd, snippet: str) -> Iterator[Finding]:
-    """Everything about sshd."""
+def findings(sshd: Sshd, snippet: str, keys_command: str = "none", keys_user: str = "") -> Iterator[Finding]:
+    """Everything about sshd. `keys_command`: what it is to ask for keys, as the account `keys_user`."""
     if sshd.fault:
         yield gap("sshd-not-read", sshd.fault, _readable_again(sshd.fault))
         return
     only_keys = sshd.one("authenticationmethods", "any") == "publickey"
-    for keyword, (safe, opens) in _MUST_BE.items():
+    must_be = dict(_MUST_BE)
+    if keys_command != "none":
+        must_be |= {
+            "authorizedkeyscommand": (keys_command, "keys are not looked up as init says"),
+            "authorizedkeyscommanduser": (keys_user, "the agent answers that account alone"),
+            "authorizedkeysfile": ("none", "a line that is left in a file lets its key in past the agent"),
+        }
+    for keyword, (safe, opens) in must_be.items():
         value = sshd.one(keyword, safe)
         if value != safe and not (only_keys and keyword in _MOOT_BY_METHODS):
             yield gap(f"sshd-{keyword}", f"{keyword} is {value}: {opens}", _remedy(sshd, keyword, snippet))

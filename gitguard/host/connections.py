@@ -103,6 +103,8 @@ class RunningConnections(Struct, frozen=True):
         arguments = words[words.index(began) + 1 :]
         if arguments[:1] == ["--hook"]:
             return None  # the client as a hook: Git below it, or its own push, is what counts
+        if arguments[4:5] == ["--token"]:
+            del arguments[4:6]
         login_counts = arguments[4:5] == ["--verify-required"]
         arguments = [*arguments[:4], *arguments[4 + login_counts :], "", "", "", "", ""]
         line = environment.get("SSH_ORIGINAL_COMMAND", "")

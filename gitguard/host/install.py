@@ -22,7 +22,7 @@ from gitguard.config.compile import compile_file
 from gitguard.config.faults import ConfigurationError, read_toml
 from gitguard.config.in_force import last_good, read, vouch
 from gitguard.config.parse import parse
-from gitguard.config.schema import Git, Settings
+from gitguard.config.schema import ASK, Git, Settings
 from gitguard.host import key_file, launcher
 from gitguard.host.handing_over import hand_over
 from gitguard.host.launcher import asked_of
@@ -52,7 +52,7 @@ SNIPPET = """\
 # every later Match block (gitguard admin init --drop-in puts it there). Then: sshd -t && systemctl reload ssh
 # PermitUserEnvironment cannot stand in a Match block: keep it `no` (the default) in the main part.
 Match User {account}
-    AuthorizedKeysFile {authorized_keys}
+    AuthorizedKeysFile {keys_file}
     AuthenticationMethods publickey
     AcceptEnv GIT_PROTOCOL
     PermitTTY no
@@ -60,7 +60,7 @@ Match User {account}
     DisableForwarding yes
     ForceCommand none
     AuthorizedPrincipalsCommand none
-    AuthorizedKeysCommand none
+    {keys_command}
     TrustedUserCAKeys none
 {idle}Match all
 """
@@ -254,8 +254,8 @@ def _check_wishes(options: InitOptions, settings: Settings, places: Places) -> N
         "--host": (options.host, settings.host.name),
         "--port": (options.port, settings.host.port),
         "--authorized-keys": (
-            options.authorized_keys and os.path.abspath(options.authorized_keys),
-            authorized_keys(settings),
+            options.authorized_keys and _key_file(options.authorized_keys),
+            ASK if settings.paths.asks_for_keys else authorized_keys(settings),
         ),
     }
     for flag, (wish, there) in stands.items():
@@ -285,13 +285,15 @@ def _tables(options: InitOptions, places: Places, entry: pwd.struct_passwd) -> d
             "repositories": os.path.abspath(repositories),
             "state": state,
             "access_log": f"{log}/access.log",
-            "authorized_keys": os.path.abspath(
-                options.authorized_keys or key_file.default_path(entry.pw_dir)
-            ),
+            "authorized_keys": _key_file(options.authorized_keys or key_file.default_path(entry.pw_dir)),
         },
         "store": {"url": f"sqlite:///{state}/gitguard.db"},
         "git": {"enforcement": "opt-in"},
     }
+
+
+def _key_file(wish: str) -> str:
+    return wish if wish == ASK else os.path.abspath(wish)
 
 
 def _folder(path: str, name: str, owner: str, mode: int, say: Callable[[str], None]) -> None:
@@ -327,7 +329,7 @@ def _launchers(places: Places, settings: Settings, name: str, say: Callable[[str
     for path, data, mode in (
         *((path, data, 0o755) for path, data in launcher.launchers(places, asked).items()),
         *((path, data, 0o644) for path, data in launcher.bundles(places, asked).items()),
-        (places.snippet, snippet(settings), 0o644),
+        (places.snippet, snippet(settings, places), 0o644),
         (places.cron, cron(settings, places), 0o644),
     ):
         say(f"{'wrote' if provision.file(path, data, name, mode=mode) else 'kept'} {path}")
@@ -343,14 +345,24 @@ def _launchers(places: Places, settings: Settings, name: str, say: Callable[[str
     launcher.compile_gate(say)
 
 
-def snippet(settings: Settings) -> bytes:
+def snippet(settings: Settings, places: Places) -> bytes:
     """What sshd must be told about the account."""
     idle = ""
     if sshd_version() >= IDLE_TIMEOUT_SINCE:
         idle = f"    ChannelTimeout session:command={IDLE_SECONDS // 60}m\n"
+    asks = settings.paths.asks_for_keys
+    command = f"AuthorizedKeysCommand {keys_command(places)}\n    AuthorizedKeysCommandUser {settings.keeper}"
     return SNIPPET.format(
-        account=settings.host.account, authorized_keys=authorized_keys(settings), idle=idle
+        account=settings.host.account,
+        keys_file="none" if asks else authorized_keys(settings),
+        keys_command=command if asks else "AuthorizedKeysCommand none",
+        idle=idle,
     ).encode()
+
+
+def keys_command(places: Places) -> str:
+    """The line by which sshd asks for keys. Source: sshd_config(5), AuthorizedKeysCommand, TOKENS."""
+    return f"{places.keys} %u %f %t %k"
 
 
 def sshd_version() -> tuple[int, int]:

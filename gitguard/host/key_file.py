@@ -40,9 +40,11 @@ class ForeignLine(Struct, frozen=True):
     comment: str
 
 
-def key_line(key: Key, gate: str) -> bytes:
-    """The line that gates `key`: everything off but the forced command, and what limits the key."""
-    options = "restrict," + command_option(key, gate)
+def key_line(key: Key, gate: str, token: str = "") -> bytes:
+    """The line that gates `key`: everything off but the forced command, and what limits the key. `token`: of
+    the connection that it is for.
+    """
+    options = "restrict," + command_option(key, gate, token)
     if key.verify_required:
         options += ",verify-required"
     if key.limits:

@@ -139,11 +139,12 @@ def _escaped(value: str) -> str:
     return value.replace('"', '\\"')
 
 
-def gate_line(key: Key, gate: str) -> str:
+def gate_line(key: Key, gate: str, token: str = "") -> str:
     """What sshd's shell runs: our gate with the identity, what the line demands of the key,
-    and its own program behind it.
+    and its own program behind it. `token`: of the connection that the line is for.
     """
     words, behind = [gate, "--user", key.user, "--key", key.fingerprint], key.behind
+    words += ["--token", token] if token else []
     words += ["--verify-required"] if key.verify_required else []
     return shlex.join([*words, "--", *behind]) if behind else " ".join(words)
 
@@ -154,6 +155,6 @@ def program_option(program: tuple[str, ...]) -> str:
     return f'command="{_escaped(line)}"'
 
 
-def command_option(key: Key, gate: str) -> str:
+def command_option(key: Key, gate: str, token: str = "") -> str:
     """`command="..."` with `gate_line` in it."""
-    return f'command="{_escaped(gate_line(key, gate))}"'
+    return f'command="{_escaped(gate_line(key, gate, token))}"'

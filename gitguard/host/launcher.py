@@ -87,6 +87,9 @@ _HOOK = (
 )
 
 
+_KEYS = ("gitguard-keys: sshd asks it for the line of a key (AuthorizedKeysCommand).", "gitguard.gate.keys")
+
+
 def libraries() -> list[str]:
     """The folders that hold what our own commands import; the gate itself needs none of them."""
     return [folder for folder in dict.fromkeys(map(os.path.dirname, library_packages())) if folder != PACKAGE]
@@ -109,12 +112,14 @@ def library_packages() -> list[str]:
 
 class AgentPlace(NamedTuple):
     """The agent that gate and hook ask: its `socket`, "" for none; the `uid` that opens it; and whether that
-    is another account than the Git account (`is_apart`), so that nobody else can decide.
+    is another account than the Git account (`is_apart`), so that nobody else can decide. `serves_keys`: sshd
+    asks it for keys.
     """
 
     socket: str = ""
     uid: int = 0
     is_apart: bool = False
+    serves_keys: bool = False
 
 
 NOBODY = AgentPlace()
@@ -124,7 +129,8 @@ def asked_of(settings: Settings) -> AgentPlace:
     """The agent that `settings` name. Raises Refusal for an account that is not there."""
     if not settings.agent.socket:
         return NOBODY
-    return AgentPlace(str(settings.agent.socket), uid_of(settings.keeper), settings.is_apart)
+    uid = uid_of(settings.keeper)
+    return AgentPlace(str(settings.agent.socket), uid, settings.is_apart, settings.paths.asks_for_keys)
 
 
 def launchers(places: Places, asked: AgentPlace) -> dict[str, bytes]:
@@ -137,17 +143,21 @@ def launchers(places: Places, asked: AgentPlace) -> dict[str, bytes]:
     by_python = asked if compiled is None or asked.is_apart else NOBODY
     gate = _rendered(_GATE, places, places.gate, by_python, "g")
     hook = _rendered(_HOOK, places, places.hook, by_python, "h")
+    keys = {places.keys: _rendered(_KEYS, places, places.keys, asked, "k")} if asked.serves_keys else {}
     if compiled is None:
-        return {places.gate: gate, places.hook: hook}
+        return {**keys, places.gate: gate, places.hook: hook}
     client = patched(compiled, asked.socket, places.gate + PYTHON, places.hook + PYTHON, str(asked.uid))
     script = _HOOK_OF_CLIENT.format(gate=places.gate, what=_HOOK[0]).encode()
-    return {places.gate + PYTHON: gate, places.hook + PYTHON: hook, places.gate: client, places.hook: script}
+    behind = {places.gate + PYTHON: gate, places.hook + PYTHON: hook}
+    return {**keys, **behind, places.gate: client, places.hook: script}
 
 
 def bundles(places: Places, asked: AgentPlace) -> dict[str, bytes]:
     """Path -> content of what lies beside the launchers: their modules, ready to run."""
     gate, hook = (_APART, _APART) if asked.is_apart else (_GATE[1], _HOOK[1])
     found = {places.gate + BUNDLE: bundle(gate, PACKAGE), places.hook + BUNDLE: bundle(hook, PACKAGE)}
+    if asked.serves_keys:
+        found[places.keys + BUNDLE] = bundle(_KEYS[1], PACKAGE)
     if asked.socket and not asked.is_apart:
         found[places.gate + CLIENT_BUNDLE] = bundle("gitguard.gate.client", PACKAGE)
     return found
@@ -209,7 +219,9 @@ def render(
     what, module = program
     client = ""
     arguments: tuple[object, ...] = places.of_gate
-    if asked.is_apart:
+    if letter == "k":
+        arguments = (asked.socket, asked.uid)
+    elif asked.is_apart:
         module, arguments = _APART, (asked.socket, asked.uid, letter)
     elif asked.socket:
         bundled = places.gate + CLIENT_BUNDLE

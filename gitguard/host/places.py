@@ -26,6 +26,11 @@ class Places(NamedTuple):
     units: str
 
     @property
+    def keys(self) -> str:
+        """What sshd asks for keys."""
+        return os.path.join(os.path.dirname(self.gate), "gitguard-keys")
+
+    @property
     def of_gate(self) -> tuple[str, str, str]:
         """What a launcher hands to the gate and the hook."""
         return (self.config, self.compiled, self.hook)
@@ -62,9 +67,14 @@ def helper_socket(agent_socket: str) -> str:
     return os.path.join(os.path.dirname(agent_socket), "helper.socket")
 
 
+def accounts_socket(agent_socket: str) -> str:
+    """Where people with accounts of their own on this machine ask, beside the agent."""
+    return os.path.join(os.path.dirname(agent_socket), "accounts.socket")
+
+
 def authorized_keys(settings: Settings) -> str:
-    """The key file that gitguard manages."""
-    if settings.paths.authorized_keys:
+    """The key file that gitguard manages; where sshd asks the agent, the one whose keys it takes over."""
+    if settings.paths.authorized_keys and not settings.paths.asks_for_keys:
         return settings.paths.authorized_keys
     import pwd  # a workstation may have none, and names a server's places all the same
 

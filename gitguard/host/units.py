@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from gitguard.config.schema import AgentTable, Paths, Settings
 from gitguard.config.types import AccountName, SocketFile
-from gitguard.host.places import authorized_keys, helper_socket
+from gitguard.host.places import accounts_socket, authorized_keys, helper_socket
 
 _TOLD = """\
 # Whoever tells the admin's program of an event ([notify]) still runs after this has ended.
@@ -183,6 +183,21 @@ RemoveOnStop=yes
 [Install]
 WantedBy=sockets.target
 """
+_ACCOUNTS_SOCKET = """\
+# Where people with accounts of their own on this machine ask (gitguard verify in a shell): the kernel says who they are.
+[Unit]
+Description=The socket of gitguard's agent for people's accounts
+
+[Socket]
+ListenStream={accounts}
+SocketMode=0666
+Backlog=128
+RemoveOnStop=yes
+
+[Install]
+WantedBy=sockets.target
+"""
+
 _HELPER = """\
 # The Git account's part of an agent that has an account of its own: it looks at repositories, hooks and running
 # processes. Install both: cp {folder}/gitguard-helper.* /etc/systemd/system/ && systemctl daemon-reload && systemctl enable --now gitguard-helper.socket
@@ -271,6 +286,7 @@ def units(settings: Settings, folder: str, command: str) -> dict[str, bytes]:
         if settings.is_apart
         else "SocketMode=0600\n",
         "helper": _quoted(helper_socket(socket)),
+        "accounts": _quoted(accounts_socket(socket)),
         "run": _quoted(os.path.dirname(socket)),
         "command": command.replace("%", "%%"),
         "written": " ".join(_quoted(path) for path in dict.fromkeys(written)),
@@ -289,6 +305,8 @@ def units(settings: Settings, folder: str, command: str) -> dict[str, bytes]:
         "gitguard-web.socket": _SOCKET,
         "gitguard-agent.service": _AGENT,
         "gitguard-agent.socket": _AGENT_SOCKET,
+        "gitguard-accounts.service": _for_accounts(_AGENT),
+        "gitguard-accounts.socket": _ACCOUNTS_SOCKET,
         "gitguard.tmpfiles": _TMPFILES,
     }
     if settings.is_apart:
@@ -317,6 +335,22 @@ def units(settings: Settings, folder: str, command: str) -> dict[str, bytes]:
     ):
         done[f"{name}.timer"] = _TIMER.format(name=name, what=what, when=when).encode()
     return done
+
+
+def _for_accounts(agent: str) -> str:
+    """The agent's unit, for people with accounts of their own on this machine."""
+    return (
+        agent.replace(
+            "# The agent that gate and hook ask,",
+            "# The agent that people with accounts of their own on this machine ask,",
+        )
+        .replace("gitguard-agent.", "gitguard-accounts.")
+        .replace(
+            "Description=The agent that answers gitguard's gate and hook",
+            "Description=The agent that answers people's accounts",
+        )
+        .replace("admin agent\n", "admin agent --for-accounts\n")
+    )
 
 
 def _web_group(proxies: Sequence[str]) -> str:

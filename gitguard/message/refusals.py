@@ -212,7 +212,8 @@ def _who_and_since_when(refusal: Refusal, context: RefusalContext) -> "list[str]
     lines = []
     if context.key:
         lines.append(
-            f"key {context.key} of {printable(context.user, 64)}"
+            f"{'account ' if context.key.startswith('uid:') else 'key '}{context.key.replace('uid:', 'uid ')}"
+            + (f" of {printable(context.user, 64)}" if context.user else "")
             + (f", from {context.address}" if context.address else "")
         )
     if refusal.reason in ("verification-required", "verification-expired"):

@@ -41,6 +41,11 @@ class Credential:
         return self.id if self.kind == SSH_KEY else f"{self.kind}:{self.id}"
 
     @property
+    def shown(self) -> str:
+        """For people: `key SHA256:...`, `account uid 1000`."""
+        return f"account uid {self.id}" if self.kind == "uid" else f"key {self.text}"
+
+    @property
     def is_well_formed(self) -> bool:
         """Whether it can be anyone's. MUST: what is of no known kind is not."""
         return self.kind in KINDS and KINDS[self.kind](self.id)
@@ -65,6 +70,11 @@ def credential_of(text: str) -> Credential:
     if colon and kind != SSH_KEY and kind in KINDS:
         return Credential(kind, id_)
     return Credential(SSH_KEY, text)
+
+
+def account_of(uid: int) -> Credential:
+    """The account of this machine with this uid."""
+    return Credential("uid", str(uid))
 
 
 def ssh_key(fingerprint: str) -> Credential:

@@ -25,6 +25,8 @@ def scope_of(kind: str, credential: Credential, address: str) -> "tuple[str, str
     """
     if credential.kind == "web" and kind == "user":
         kind = "key"  # a browser's session is its own: it closes the padlock there, and covers no key
+    if credential.kind == "uid" and kind == "address":
+        kind = "key"  # an account of this machine is at this machine
     if kind == "user":
         return ("user", "", "")
     if not credential.id:

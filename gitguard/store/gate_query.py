@@ -30,6 +30,9 @@ LEFT JOIN sessions s ON s.user_name = u.name AND s.scope = ? AND s.credential = 
 """
 _KEY = {"owners": "keys k ON k.fingerprint", "verify_required": "k.verify_required AND k.type LIKE 'sk-%'"}
 _OTHER = {"owners": "credentials k ON k.credential", "verify_required": "NULL"}
+KEYS = (
+    "SELECT fingerprint, user_name, type, blob, comment, verify_required, added_at, limits, behind FROM keys"
+)
 _REPOSITORY = "SELECT name, require, lifetime_seconds FROM repositories WHERE directory = ?"
 _BORROWERS = (
     "SELECT r.name, r.require, r.lifetime_seconds FROM borrowings b JOIN repositories r ON r.name = b.borrower"
@@ -179,6 +182,15 @@ class GateQuery:
         """(name, require, toggle's lifetime) of the repository in `directory`, None if unknown."""
         row = self._one(_REPOSITORY, (directory,))
         return None if row is None else (row[0], row[1], row[2])
+
+    def key_row(self, fingerprint: str) -> "tuple | None":  # type: ignore[type-arg]
+        """The key as the store keeps it (rows.key_of), None if unknown."""
+        return self._one(f"{KEYS} WHERE fingerprint = ?", (fingerprint,))
+
+    def owner(self, credential: str) -> "str | None":
+        """Whose a credential is that is no SSH key, None for nobody's."""
+        row = self._one("SELECT user_name FROM credentials WHERE credential = ?", (credential,))
+        return None if row is None else row[0]
 
     def is_known_by_another_form(self, name: str) -> bool:
         """Whether a repository is known whose name equals `name` but for case, outer blanks, or a suffix."""

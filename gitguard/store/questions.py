@@ -6,12 +6,12 @@ transactions are sqlite.py's.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from gitguard.session.credential import SSH_KEY, Credential
 from gitguard.session.moment import Moment
+from gitguard.store.gate_query import KEYS
 from gitguard.store.rows import (
     BreakGlass,
     Browser,
@@ -26,14 +26,12 @@ from gitguard.store.rows import (
     SignInLink,
     TotpFactor,
     User,
+    key_of,
 )
 from gitguard.store.sql import containing as like
 from gitguard.store.trail import TrailReader
 
 _USER = "SELECT name, state, always, enrolled_once, created_at FROM users"
-_KEY = (
-    "SELECT fingerprint, user_name, type, blob, comment, verify_required, added_at, limits, behind FROM keys"
-)
 _FACTOR = "SELECT user_name, enrolment, secret, cipher_key, digits, period_seconds, algorithm, last_step, enrolled_at FROM factors"
 _SESSION = "SELECT id, user_name, scope, credential, network, verified_at, boot, boot_seconds, limit_seconds, method FROM sessions"
 _CHANGE = "SELECT id, at, event, subject, credential, address FROM changes"
@@ -131,15 +129,23 @@ class Reader(TrailReader):
         return None if row is None else SignInLink(*row)
 
     def key(self, fingerprint: str) -> Key | None:
-        row = self._one(f"{_KEY} WHERE fingerprint = ?", fingerprint)
-        return None if row is None else _key(row)
+        row = self._one(f"{KEYS} WHERE fingerprint = ?", fingerprint)
+        return None if row is None else key_of(row)
 
     def keys(self, user: str | None = None) -> list[Key]:
         if user is None:
-            return [_key(row) for row in self._all(f"{_KEY} ORDER BY user_name, added_at, fingerprint")]
+            return [key_of(row) for row in self._all(f"{KEYS} ORDER BY user_name, added_at, fingerprint")]
         return [
-            _key(row) for row in self._all(f"{_KEY} WHERE user_name = ? ORDER BY added_at, fingerprint", user)
+            key_of(row)
+            for row in self._all(f"{KEYS} WHERE user_name = ? ORDER BY added_at, fingerprint", user)
         ]
+
+    def accounts(self, user: str) -> list[int]:
+        rows = self._all(
+            "SELECT credential FROM credentials WHERE user_name = ? AND credential LIKE 'uid:%' ORDER BY credential",
+            user,
+        )
+        return sorted(int(row[0].removeprefix("uid:")) for row in rows)
 
     def owner(self, credential: Credential) -> str | None:
         table, column = (
@@ -319,8 +325,3 @@ def _user(row: Any) -> User:
 
 def _browser(row: Any) -> Browser:
     return Browser(row[0], row[1], row[2], row[3], Moment(row[4], row[5], row[6]), row[7], row[8])
-
-
-def _key(row: Any) -> Key:
-    behind = tuple(str(word) for word in json.loads(row[8])) if row[8] else ()
-    return Key(row[0], row[1], row[2], row[3], row[4], bool(row[5]), row[6], row[7], behind)

@@ -74,6 +74,9 @@ class Reading(TrailReading, Protocol):
     def keys(self, user: str | None = None) -> list[Key]:
         """The keys of `user`, oldest first; of everyone, by user, for None."""
 
+    def accounts(self, user: str) -> list[int]:
+        """The uids of the user's accounts on this machine."""
+
     def owner(self, credential: Credential) -> str | None:
         """The user that a credential of any kind belongs to, None for nobody's."""
 

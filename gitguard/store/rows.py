@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -55,6 +55,12 @@ class Key(Struct, frozen=True):
     def counts_by_itself(self) -> bool:
         """Whether it verifies its person at each login: a second factor where the server allows it."""
         return self.is_hardware and self.verify_required
+
+
+def key_of(row: Any) -> Key:
+    """The key in a row of the table, its columns in the order of `gate_query.KEYS`."""
+    behind = tuple(str(word) for word in json.loads(row[8])) if row[8] else ()
+    return Key(row[0], row[1], row[2], row[3], row[4], bool(row[5]), row[6], row[7], behind)
 
 
 class TotpFactor(Struct, frozen=True):

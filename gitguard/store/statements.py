@@ -64,6 +64,10 @@ class Writer(Reader, TrailWriter):
             credential.text, user, at,
         )  # fmt: skip
 
+    def remove_credential(self, credential: Credential) -> bool:
+        self._change("DELETE FROM sessions WHERE credential = ?", credential.text)
+        return self._change("DELETE FROM credentials WHERE credential = ?", credential.text) > 0
+
     def remove_credentials(self, user: str) -> int:
         return self._change("DELETE FROM credentials WHERE user_name = ?", user)
 

@@ -47,6 +47,9 @@ class Writing(Reading, TrailWriting, Protocol):
     def add_credential(self, credential: Credential, user: str, at: int) -> None:
         """A new credential that is not an SSH key; it belongs to one user."""
 
+    def remove_credential(self, credential: Credential) -> bool:
+        """Take one away that is not an SSH key, with the sessions that are its own; whether it was there."""
+
     def remove_credentials(self, user: str) -> int:
         """Take away every credential of `user` that is not an SSH key; how many."""
 

@@ -199,7 +199,7 @@ def test_every_unit_runs_a_command_that_is_there() -> None:
     page = "".join((ROOT / "docs" / name).read_text() for name in ("operations.md", "web.md", "agent.md"))
     reference_page = (ROOT / "docs" / "reference.md").read_text()
     units = sorted((ROOT / "etc" / "systemd").glob("*.service"))
-    assert len(units) == 6
+    assert len(units) == 7
     for unit in units:
         text = unit.read_text()
         found = re.search(r"/usr/local/bin/gitguard admin ([a-z-]+(?: [a-z]+)?)", text)
@@ -211,7 +211,13 @@ def test_every_unit_runs_a_command_that_is_there() -> None:
         assert f"systemctl enable --now {timer.name}" in timer.read_text() + text
         assert timer.name in page
     of_git = [unit.stem for unit in units if "User=git" in unit.read_text()]
-    assert of_git == ["gitguard-agent", "gitguard-sweep", "gitguard-web"]
+    assert of_git == [
+        "gitguard-accounts",
+        "gitguard-agent",
+        "gitguard-helper",
+        "gitguard-sweep",
+        "gitguard-web",
+    ]
 
 
 def test_the_page_of_policy_says_what_the_code_does() -> None:

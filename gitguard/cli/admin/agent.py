@@ -11,10 +11,10 @@ from importlib import import_module
 
 import click
 
-from gitguard.agent.listening import begin_anew, handed_over, opened, place_of, tell_systemd
+from gitguard.agent.listening import EVERYONE, begin_anew, handed_over, opened, place_of, tell_systemd
 from gitguard.agent.resident import Resident, installed_now
 from gitguard.cli.admin.context import config_of, enter, open_settings_or_say
-from gitguard.host.places import places_of
+from gitguard.host.places import accounts_socket, places_of
 from gitguard.machine.git_account import uid_of
 from gitguard.message.reasons import Refusal
 
@@ -36,13 +36,20 @@ _TRIAL_SECONDS = 20
     show_default=True,
     help="How many processes answer.",
 )
+@click.option(
+    "--for-accounts",
+    is_flag=True,
+    help="Answer people with accounts of their own on this machine instead (gitguard verify in a shell).",
+)
 @click.pass_context
-def agent(ctx: click.Context, workers: int) -> None:
+def agent(ctx: click.Context, workers: int, for_accounts: bool) -> None:
     """Answer gate and hook. Until stopped; on the socket of [agent], or the one that systemd hands over
     (docs/agent.md).
     """
     settings = open_settings_or_say(ctx)
     path = str(settings.agent.socket)
+    if path and for_accounts:
+        path = accounts_socket(path)
     if not path:
         raise Refusal(
             "usage",
@@ -53,7 +60,8 @@ def agent(ctx: click.Context, workers: int) -> None:
     listener, ours = handed_over(path)
     git_uid = uid_of(settings.host.account)
     if settings.is_apart and listener is None:  # given to the Git account while we may
-        listener = opened(path, uid_of(settings.keeper), git_uid, looks=True)
+        client = EVERYONE if for_accounts else git_uid
+        listener = opened(path, uid_of(settings.keeper), client, looks=True)
     enter(ctx, resident=True)
     config, began_in = config_of(ctx), os.getcwd()
     places = places_of(config)
@@ -65,7 +73,7 @@ def agent(ctx: click.Context, workers: int) -> None:
     load_rooms("action", "answer", "cli", "factor", "host", "session", "store")
     _warm_up()
 
-    listener = listener or opened(path, git_uid, git_uid)
+    listener = listener or opened(path, git_uid, EVERYONE if for_accounts else git_uid)
     place = place_of(path)
 
     def moved() -> bool:
@@ -75,7 +83,7 @@ def agent(ctx: click.Context, workers: int) -> None:
         click.echo(f"gitguard: answering on {path} with {workers} processes; Ctrl-C ends it", err=True)
         tell_systemd(f"{state.upper()}=1")
 
-    resident = Resident(places, installed, git_uid)
+    resident = Resident(places, installed, git_uid, for_accounts=for_accounts)
     if serving.serve(resident, listener, workers, serve_own, say, moved, lambda: loads(config)):
         os.chdir(began_in)
         begin_anew(listener, place if ours else "")

@@ -174,12 +174,16 @@ def inner_looks(
             if effective.fault
             else sshd.key_files(effective, entry.pw_dir, entry.pw_name, entry.pw_uid)
         )
-        yield from git_account.key_findings(keys, read, managed, places.gate)
+        if settings.paths.asks_for_keys:
+            yield from git_account.looked_up_findings(keys, read, managed)
+        else:
+            yield from git_account.key_findings(keys, read, managed, places.gate)
 
     def gate_findings() -> Iterator[Finding]:
         runnable = [key for key in keys if key.user in seen.active]
         readable = [r for r in known if os.path.isdir(r.directory)]
-        yield from running.gate_findings(places.gate, entry, runnable, readable)
+        proves = settings.is_apart and settings.paths.asks_for_keys
+        yield from running.gate_findings(places.gate, entry, runnable, readable, proves=proves)
 
     looks = [
         DoctorLook("keys", GIT_ACCOUNT, key_findings),

@@ -33,7 +33,8 @@ from gitguard.doctor import (
 from gitguard.doctor.finding import Finding, gap
 from gitguard.doctor.reach import Reach
 from gitguard.host import system
-from gitguard.host.places import authorized_keys, places_of
+from gitguard.host.install import keys_command
+from gitguard.host.places import Places, authorized_keys, places_of
 from gitguard.message.reasons import Refusal
 
 # What only follows from another gap: whoever mends that one mends this.
@@ -134,11 +135,16 @@ def _findings(ctx: click.Context, sshd_config: str | None, *, log_in: bool) -> I
                     settings=settings,
                 ),
             ]
-    yield from looked("sshd", lambda: sshd.findings(effective, places.snippet))
+    yield from looked("sshd", lambda: sshd.findings(effective, places.snippet, *_asked(settings, places)))
     yield from looked("running sshd", lambda: running.daemon_findings(effective, entry.pw_uid))
     yield from as_root
     for look in looks:
         yield from by_name[look.name] if look.name in by_name else looked(look.name, look.run)
+
+
+def _asked(settings: Settings, places: Places) -> tuple[str, str]:
+    """(what sshd is to ask for keys, as whom)."""
+    return (keys_command(places), settings.keeper) if settings.paths.asks_for_keys else ("none", "")
 
 
 def _as_root(

@@ -149,14 +149,24 @@ def show(context: AdminContext, name: str, as_json: bool) -> None:
         guessing = tx.guessing(name)
         sessions = tx.sessions(name)
         keys = tx.keys(name)
+        accounts = tx.accounts(name)
     unanswered = sum(entry.failures for entry in guessing)
     if as_json:
-        say_json({**to_builtins(about), "failures_today": failures, "failures_unanswered": unanswered})
+        say_json(
+            {
+                **to_builtins(about),
+                "failures_today": failures,
+                "failures_unanswered": unanswered,
+                "uids": accounts,
+            }
+        )
         return
     click.echo(
         f"{entry.name}: {entry.state}, {'enrolled' if about.enrolled else 'not enrolled'}, always {'on' if entry.always else 'off'}"
     )
     _say_keys_of(keys)
+    if accounts:
+        click.echo(f"  accounts of this machine, by uid: {', '.join(map(str, accounts))}")
     _say_sessions_of(sessions, context.settings.session.lifetime, moment)
     if about.invite_expires_at is not None:
         click.echo(f"  an invite is open until {clock(about.invite_expires_at, moment.at)}")
@@ -300,6 +310,24 @@ def reset(ctx: click.Context, names: tuple[str, ...], everyone: bool, yes: bool,
         click.echo(f"{done.name}'s second factor is removed and all their sessions have ended", err=True)
         say_invite(context, done.name, done.token, tabled=everyone)
         check_effects(done.effects, f"{done.name} was reset")
+
+
+@user.command()
+@click.argument("name")
+@click.argument("verb", type=click.Choice(["add", "remove"]))
+@click.argument("account")
+@as_admin
+def account(context: AdminContext, name: str, verb: str, account: str) -> None:
+    """Say whose an account of this machine is. `gitguard verify` in a shell of ACCOUNT is NAME's then
+    (docs/agent.md).
+    """
+    done = users.change_account(context.installation, name, verb, account, now(), context.actor)
+    if verb == "add":
+        click.echo(f"the account {account} is {name}'s" + ("" if done.changed else " already"))
+    else:
+        click.echo(f"the account {account} is {'no longer' if done.changed else 'not'} {name}'s")
+    say_effects(done.effects)
+    check_effects(done.effects, "that is changed")
 
 
 @user.command()
