@@ -26,10 +26,7 @@ from gitguard.host.install import IDLE_TIMEOUT_SINCE
 from gitguard.host.system import DROP_IN
 
 SEARCH_PATH = "/usr/sbin:/usr/local/sbin:/sbin:/usr/bin:/usr/local/bin"
-CA_ORDER_FIXED = (
-    9,
-    4,
-)  # before it, AuthorizedKeysCommand ahead of AuthorizedPrincipalsCommand drops the latter
+CA_ORDER_FIXED = (9, 4)  # before it, AuthorizedKeysCommand ahead of the one for principals drops the latter
 DEFAULT_CONFIG = "/etc/ssh/sshd_config"
 RELOAD = "sshd -t && systemctl reload ssh"
 
@@ -171,11 +168,12 @@ def findings(sshd: Sshd, snippet: str, keys_command: str = "none", keys_user: st
     only_keys = sshd.one("authenticationmethods", "any") == "publickey"
     must_be = dict(_MUST_BE)
     if keys_command != "none":
-        must_be |= {
-            "authorizedkeyscommand": (keys_command, "keys are not looked up as init says"),
-            "authorizedkeyscommanduser": (keys_user, "the agent answers that account alone"),
-            "authorizedkeysfile": ("none", "a line that is left in a file lets its key in past the agent"),
-        }
+        must_be["authorizedkeyscommand"] = (keys_command, "keys are not looked up as init says")
+        must_be["authorizedkeyscommanduser"] = (keys_user, "the agent answers that account alone")
+        must_be["authorizedkeysfile"] = (
+            "none",
+            "a line that is left in a file lets its key in past the agent",
+        )
     for keyword, (safe, opens) in must_be.items():
         value = sshd.one(keyword, safe)
         if value != safe and not (only_keys and keyword in _MOOT_BY_METHODS):

@@ -152,6 +152,11 @@ def _open_session(h: House) -> object:
     )
 
 
+def _link(h: House) -> object:
+    person, _ = h.enrolled()
+    return users.change_account(h.site, person.user, "add", "nobody", h.moment, ACTOR)
+
+
 def _toggle(h: House) -> object:
     person, _ = h.enrolled()
     return toggles.set_require(h.site, person, h.repository(person), "push", h.moment, None)[0].after
@@ -449,6 +454,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     ),
     "repositories.forget": (_forget, "repository-forgotten"),
     "repositories.renew_hooks": (_renew, "hook-installed"),
+    "users.change_account": (_link, "account-linked"),
     "sessions.open_one": (_open_session, "session-opened"),
     "sessions.revoke": (
         lambda h: sessions.revoke(h.site, Which(user=h.enrolled()[0].user), h.moment, ACTOR, "lost")[0],

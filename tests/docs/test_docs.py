@@ -142,7 +142,12 @@ def test_the_hook_that_readers_see_is_the_hook_that_init_writes() -> None:
 def test_the_snippet_that_readers_see_is_the_one_that_init_writes() -> None:
     """etc/sshd_config.snippet is what init writes for the account git."""
     idle = f"    ChannelTimeout session:command={IDLE_SECONDS // 60}m\n"
-    written = SNIPPET.format(account="git", authorized_keys="/home/git/.ssh/authorized_keys", idle=idle)
+    written = SNIPPET.format(
+        account="git",
+        keys_file="/home/git/.ssh/authorized_keys",
+        keys_command="AuthorizedKeysCommand none",
+        idle=idle,
+    )
     assert (ROOT / "etc" / "sshd_config.snippet").read_text() == written
 
 

@@ -318,7 +318,7 @@ def reset(ctx: click.Context, names: tuple[str, ...], everyone: bool, yes: bool,
 @click.argument("account")
 @as_admin
 def account(context: AdminContext, name: str, verb: str, account: str) -> None:
-    """Say whose an account of this machine is. `gitguard verify` in a shell of ACCOUNT is NAME's then
+    """Link an account of this machine to a user. What ACCOUNT types in its shell (gitguard verify) is NAME's
     (docs/agent.md).
     """
     done = users.change_account(context.installation, name, verb, account, now(), context.actor)
