@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from gitguard.agent.look import fault_of_agent
 from lab.host import Host, inside
 from lab.run import Done, run
 from lab.server import Person
+from lab.socket_page import WEB
 
 KEEPER = "gitguard"
 WAIT_SECONDS = 30
@@ -48,6 +50,7 @@ class ApartHost(Host):
         )
         self.socket = self.folder / "run" / "agent.socket"
         self.socket.parent.mkdir()
+        self.asks = False
         self.running: list[subprocess.Popen[bytes]] = []
 
     def configure(self, **tables: object) -> None:
@@ -69,9 +72,12 @@ class ApartHost(Host):
 
     def look_up_keys(self) -> None:
         """Sshd asks for keys, and reads no file."""
+        if self.asks:
+            return
         self.configure(paths={"authorized_keys": "none"})
         self.admin("init", "--drop-in")
         self.reload()
+        self.asks = True
 
     def start_agent(self) -> None:
         """The helper and the agent, as root starts them by hand; wait until the agent answers."""
@@ -88,6 +94,41 @@ class ApartHost(Host):
             if time.monotonic() > ends or any(one.poll() is not None for one in self.running):
                 raise RuntimeError(f"{fault}\n{(self.folder / 'agent.log').read_text()}")
             time.sleep(0.02)
+
+    @property
+    def accounts(self) -> Path:
+        """The socket that people with accounts of their own use."""
+        return self.socket.parent / "accounts.socket"
+
+    def start_for_accounts(self) -> subprocess.Popen[bytes]:
+        """The agent that answers them."""
+        self.accounts.unlink(missing_ok=True)
+        with open(self.folder / "agent.log", "ab") as log:
+            process = subprocess.Popen(
+                [self.python, "-m", "gitguard", "admin", "agent", "--for-accounts"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, cwd="/", start_new_session=True,
+            )  # fmt: skip
+        ends = time.monotonic() + WAIT_SECONDS
+        while fault_of_agent(str(self.accounts)):
+            if time.monotonic() > ends:
+                raise RuntimeError((self.folder / "agent.log").read_text())
+            time.sleep(0.02)
+        return process
+
+    def as_person(self, account: str, *words: str, stdin: str = "", status: int | None = 0) -> Done:
+        """`gitguard ...` in a shell of an account of this machine."""
+        command = [
+            "setpriv",
+            f"--reuid={account}",
+            f"--regid={account}",
+            "--clear-groups",
+            "env",
+            "-i",
+            "-C",
+            "/",
+        ]
+        environ = ["PATH=/usr/bin:/bin", f"GITGUARD_ACCOUNTS={self.accounts}", "PYTHONPATH=/opt/gitguard/lib"]
+        return run([*command, *environ, self.python, "-m", "gitguard", *words], stdin=stdin, status=status)
 
     @property
     def python(self) -> str:
@@ -397,6 +438,356 @@ def _doctor_finds_nothing(host: ApartHost) -> None:
     assert "requests get an answer" in host.admin("doctor", "--quick").out
 
 
+@story
+def _the_page_is_the_agents_accounts(host: ApartHost) -> None:
+    """Served as the store's account: signing in, verifying, the admin's pages that look at repositories and
+    end transfers; a helper that hangs keeps no other page waiting.
+    """
+    from lab.page import Browser, Page, sign_in
+
+    site = next(Path(p) for p in sys.path if p.endswith("site-packages"))
+    for name in WEB:
+        run(["cp", "-r", "--preserve=timestamps", str(site / name), "/opt/gitguard/lib"])
+    page = Page(host, tls=False)  # type: ignore[arg-type]
+    host.configure(git={"enforcement": "opt-in", "admins": ["alice"]})
+    alice = host.people["alice"]
+    command = [host.python, "-m", "gitguard", "admin", "serve", "--bind", f"127.0.0.1:{page.port}"]
+    with open(host.folder / "web.log", "ab") as log:
+        serving = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=host.env, cwd="/"
+        )
+    try:
+        ends = time.monotonic() + WAIT_SECONDS
+        with socket.socket() as probe:
+            while probe.connect_ex(("127.0.0.1", page.port)):
+                assert serving.poll() is None, (host.folder / "web.log").read_text()
+                assert time.monotonic() < ends
+                time.sleep(0.05)
+        assert _uid_of(str(serving.pid)) == host.port + 1
+        browser = Browser(page)
+        link = next(word for word in host.ssh(alice, "2fa web").out.split() if word.startswith("http"))
+        assert sign_in(browser, link).status == 200
+        shown = browser.send("/verify", {"code": alice.recovery_codes.pop()})
+        assert "erified" in shown.text, shown.text
+        for path in (
+            "/",
+            "/repositories",
+            "/admin",
+            "/admin/people",
+            "/admin/log",
+            "/admin/sessions",
+            "/admin/doctor",
+        ):
+            answer = browser.follow(browser.get(path))
+            assert answer.status == 200, (path, answer.status, answer.text[:300])
+        assert "team/app" in browser.get("/repositories").text
+    finally:
+        serving.terminate()
+        serving.wait(30)
+
+
+# -- an intruder in the Git account ------------------------------------------------------------------
+
+ASK = """
+import os, socket, struct, sys
+where, letter = sys.argv[1], sys.argv[2].encode()
+words, pairs = sys.argv[3].split("|"), sys.argv[4:]
+body = bytes([1]) + letter + b"".join(w.encode() + b"\\0" for w in (str(len(words)), *words, *pairs))
+s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(where)
+s.sendall(len(body).to_bytes(4, "big") + body)
+def hear():
+    head = b""
+    while len(head) < 4:
+        part = s.recv(4 - len(head))
+        if not part: return b"", []
+        head += part
+    data = b""
+    while len(data) < int.from_bytes(head, "big"): data += s.recv(int.from_bytes(head, "big") - len(data))
+    return data[1:2], data[2:-1].split(b"\\0")
+letter, fields = hear()
+if letter == b"o":
+    s.sendmsg([b"s"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("3i", 0, 1, 2))])
+    while letter not in (b"e", b"x", b""): letter, fields = hear()
+print("ANSWER", letter.decode(), *[f.decode() for f in fields[:1]])
+"""
+
+
+def as_intruder(host: ApartHost, person: Person, line: str, *, token: str = "", stdin: str = "") -> Done:
+    """What a process of the Git account is told that says to be `person`, past gate and sshd."""
+    words = ["--user", person.name, "--key", person.fingerprint, *(["--token", token] if token else [])]
+    pairs = [f"SSH_ORIGINAL_COMMAND={line}", "SSH_CONNECTION=127.0.0.1 1 127.0.0.1 22"]
+    command = [
+        "setpriv", "--reuid=git", "--regid=git", "--init-groups", host.python, "-I", "-S", "-c", ASK,
+        str(host.socket), "g", "|".join(words), *pairs,
+    ]  # fmt: skip
+    return run(command, stdin=stdin, status=None)
+
+
+def token_of(host: ApartHost) -> str:
+    """A token in the command line of a live connection, as any process of the account reads it."""
+    seen = host.as_git(
+        "import os\n"
+        "for pid in filter(str.isdigit, os.listdir('/proc')):\n"
+        "    try: words = open(f'/proc/{pid}/cmdline').read().replace(' ', '\\0').split('\\0')\n"
+        "    except OSError: continue\n"
+        "    if '--token' in words: print(words[words.index('--token') + 1])\n"
+    ).split()
+    return seen[0] if seen else ""
+
+
+@story
+def _an_intruder_without_a_code(host: ApartHost) -> None:
+    """Whoever is connected or not: no session is opened, nobody enrolled or reset, no requirement changed;
+    the trail is as it was, and a grant made by hand is none.
+    """
+    alice, carol = host.people["alice"], host.people["carol"]
+    host.ssh(alice, "2fa leave --all", status=0)
+    before = host.admin("audit", "show", "--json").out.count('"event"')
+    assert "ANSWER e 12" in as_intruder(host, alice, "2fa verify", stdin="000000\n").out
+    assert "ANSWER e 11" in as_intruder(host, carol, "2fa enroll", stdin="AAAA-BBBB\n\n\n").out
+    for line in ("2fa always off", "2fa repo require team/app none", "2fa remove", "2fa recovery-codes"):
+        done = as_intruder(host, alice, line, stdin="000000\n")
+        assert re.search("ANSWER e 1[0-4]", done.out), (line, done)
+    assert "ANSWER e 10" in as_intruder(host, alice, "git-receive-pack team/app").out
+    new = host.admin("audit", "show", "--json").out.count('"event"') - before
+    assert new <= 12, "wrong codes alone are recorded"
+    host.admin("audit", "verify")
+    assert "push: none" not in host.admin("repo", "show", "team/app").out
+    host.admin("user", "unthrottle", "alice")
+    tree = host.home / "work"
+    bare = host.repositories / "team" / "app.git"
+    script = (
+        f"mkdir {tree} && cd {tree} && git init -q . && git {' '.join(AS)} commit -q --allow-empty -m x && "
+        f"GITGUARD_GRANT=push.alice.x git push {bare} HEAD:refs/heads/stolen"
+    )
+    assert "[no-grant]" in host.as_account("sh", "-c", script, status=1).err
+
+
+@story
+def _an_intruder_beside_one_who_is_connected(host: ApartHost) -> None:
+    """With keys in a file: a live session counts for them too, for as long as it lives, and no longer."""
+    alice = host.people["alice"]
+    _verified(host, alice)
+    assert "ANSWER x" in as_intruder(host, alice, "git-receive-pack team/app").out
+    host.ssh(alice, "2fa leave --all", status=0)
+    assert "ANSWER e 10" in as_intruder(host, alice, "git-receive-pack team/app").out
+
+
+# -- from here on sshd asks for keys -------------------------------------------------------------------
+
+
+@story
+def _keys_are_looked_up(host: ApartHost) -> None:
+    """One line or nothing within the second; several commands on one connection; doctor says which promise
+    holds; without the agent nobody gets in.
+    """
+    host.look_up_keys()
+    alice = host.people["alice"]
+    assert host.key_file.read_text().count("\n") == 2, "our block is empty"
+    _verified(host, alice)
+    path = f"{host.folder}/master"
+    master = ["-o", "ControlMaster=auto", "-o", f"ControlPath={path}", "-o", "ControlPersist=30"]
+    command = host.ssh_command(alice)
+    shared = [*command[:1], *master, *command[1:]]
+    try:
+        for _ in range(5):
+            assert "verified until" in run([*shared, "2fa status"]).out
+            assert run([*shared, "git-upload-pack team/app"], stdin="0000").out
+    finally:
+        run(["ssh", "-o", f"ControlPath={path}", "-O", "exit", "git@127.0.0.1"], status=None)
+    assert "acts as a person only while that person is connected" in host.admin("doctor").out
+    stranger = host.key("stranger")
+    assert host.ssh(stranger, "2fa status").status == 255
+    host.stop_agent()
+    began = time.monotonic()
+    assert host.ssh(alice, "2fa status").status == 255
+    assert time.monotonic() - began < 4.0
+    host.start_agent()
+    assert host.ssh(alice, "2fa status").status == 0
+
+
+@story
+def _no_process_outside_a_connection_acts_as_its_person(host: ApartHost) -> None:
+    """From outside, with her token and without, from another's connection, from her hook, under setsid."""
+    host.look_up_keys()
+    alice, bob = host.people["alice"], host.people["dave"]
+    _verified(host, alice)
+    line = "git-receive-pack team/app"
+    assert "ANSWER e 14" in as_intruder(host, alice, line).out
+    assert "ANSWER e 14" in as_intruder(host, alice, line, token="0" * 32).out
+    held = subprocess.Popen(
+        host.ssh_command(alice, "2fa verify"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert held.stderr is not None
+        assert held.stderr.read(4) == b"code"
+        token = token_of(host)
+        assert len(token) == 32
+        done = as_intruder(host, alice, line, token=token)
+        assert "ANSWER e 14" in done.out, done
+        assert "[no-identity]" in done.text, done
+        # From dave's own connection: a hook of his, with her token, in his session and in one of its own.
+        words = f"--user|alice|--key|{alice.fingerprint}|--token|{token}"
+        for before in ("", "setsid "):
+            said = _in_a_hook_of(
+                host,
+                bob,
+                f"{before}{host.python} -I -S -c \"$ASK\" {host.socket} g '{words}' 'SSH_ORIGINAL_COMMAND={line}' 'SSH_CONNECTION=127.0.0.1 1 127.0.0.1 22'",
+            )
+            assert "ANSWER e 14" in said, said
+    finally:
+        held.kill()
+        held.wait()
+    # In her own: what her hook begins comes second; the leader has asked already.
+    said = _in_a_hook_of(
+        host, alice,
+        "t=$(tr '\\0' ' ' < /proc/$(cut -d' ' -f6 /proc/self/stat)/cmdline | sed 's/.*--token \\([0-9a-f]*\\).*/\\1/'); "
+        f"{host.python} -I -S -c \"$ASK\" {host.socket} g \"--user|alice|--key|{alice.fingerprint}|--token|$t\" 'SSH_ORIGINAL_COMMAND={line}' 'SSH_CONNECTION=127.0.0.1 1 127.0.0.1 22'",
+    )  # fmt: skip
+    assert "ANSWER e 14" in said, said
+    # A thief who first offers her public key is who they are.
+    assert "user dave" in host.ssh(bob, "2fa status", status=0).out
+    both = ["-i", f"{alice.key}.pub", *host.options(bob)]
+    assert "user dave" in run(["ssh", "-T", *both, "-p", str(host.port), "git@127.0.0.1", "2fa status"]).out
+    # Keys are told to sshd alone, never to the Git account.
+    asked = host.as_git(ASK, str(host.socket), "k", f"git|{alice.fingerprint}|ssh-ed25519|x")
+    assert "ANSWER l" in asked, asked
+
+
+def _in_a_hook_of(host: ApartHost, person: Person, script: str) -> str:
+    """What a post-receive hook says that runs `script` in `person`'s own push."""
+    _verified(host, person)
+    bare = host.repositories / "team" / "open.git"
+    hook = bare / "hooks" / "post-receive"
+    hook.write_text(f"#!/bin/sh\nASK='{ASK}'\n{script} 2>&1 </dev/null\n")
+    hook.chmod(0o755)
+    run(["chown", "git:git", str(hook)])
+    try:
+        tree = _clone(host, person, "team/open")
+        return _push(host, person, tree, f"by-{person.name}-{time.monotonic_ns()}", 0).err
+    finally:
+        hook.unlink()
+
+
+@story
+def _a_failed_look_up_lets_nobody_in(host: ApartHost) -> None:
+    """Words that are none, another account's name, an agent that is stopped: nothing is printed, in time."""
+    host.look_up_keys()
+    alice = host.people["alice"]
+    blob = Path(f"{alice.key}.pub").read_text().split()[1]
+    good = ["git", alice.fingerprint, "ssh-ed25519", blob]
+    keys = [
+        "sh",
+        "-c",
+        '"$@"; exit $?',
+        "sh",
+        "setpriv",
+        f"--reuid={KEEPER}",
+        f"--regid={KEEPER}",
+        "--clear-groups",
+    ]
+    keys.append("/usr/local/lib/gitguard/gitguard-keys")
+    assert "--token" in run([*keys, *good]).out
+    for words in (
+        ["root", *good[1:]],
+        ["git", "SHA256:" + "A" * 43, *good[2:]],
+        ["git"],
+        [],
+        [*good[:3], blob, "more"],
+    ):
+        done = run([*keys, *words], status=None)
+        assert (done.out == "") or words[:4] == good, (words, done)
+    host.tell(host.running[1], signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        done = run([*keys, *good], status=None)
+        assert (done.status, done.out) == (1, "")
+        assert time.monotonic() - began < 1.5
+    finally:
+        host.tell(host.running[1], signal.SIGCONT)
+
+
+@story
+def _people_with_accounts_of_their_own(host: ApartHost) -> None:
+    """`gitguard verify` in a shell of the server: who it is the kernel says, and only the admin says whose an
+    account is.
+    """
+    host.configure(session={"scope": "user"})
+    alice = host.people["alice"]
+    run(["useradd", "--uid", str(host.port + 2), "--create-home", "--shell", "/bin/sh", "al"], status=None)
+    accounts = host.start_for_accounts()
+    try:
+        assert "[no-identity]" in host.as_person("al", "status", status=14).err
+        host.admin("user", "account", "alice", "add", "al")
+        assert "the account al is alice's already" in host.admin("user", "account", "alice", "add", "al").out
+        assert "is alice's already" in host.admin("user", "account", "carol", "add", "al", status=2).err
+        assert "no person's" in host.admin("user", "account", "carol", "add", "git", status=2).err
+        host.admin("session", "revoke", "alice")
+        assert "account uid" in host.as_person("al", "status").out
+        assert "code-rejected" in host.as_person("al", "verify", stdin="000000\n", status=12).err
+        code = alice.recovery_codes.pop() + "\n"
+        assert "for all your keys" in host.as_person("al", "verify", "--here", stdin=code).out
+        assert "already verified" in host.as_person("al", "verify", "--if-needed").out
+        _push(host, alice, _clone(host, alice, "team/app"), f"shell-{time.monotonic_ns()}", 0)
+        assert "ended" in host.as_person("al", "leave").out
+        # Another account says to be anyone it likes, and is who it is.
+        asked = [
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            host.python,
+            "-I",
+            "-S",
+            "-c",
+            ASK,
+        ]
+        said = run(
+            [*asked, str(host.accounts), "u", "status", "SSH_CONNECTION=x", "GITGUARD_USER=alice"],
+            status=None,
+        )
+        assert "ANSWER e 14" in said.out, said
+        for letter in ("g", "k", "h"):
+            assert (
+                "ANSWER l"
+                in run([*asked, str(host.accounts), letter, "--user|alice|--key|x"], status=None).out
+            )
+        assert run([*asked, str(host.socket), "u", "status"], status=None).status != 0
+        host.admin("user", "account", "alice", "remove", "al")
+        assert "[no-identity]" in host.as_person("al", "status", status=14).err
+    finally:
+        host.tell(accounts, signal.SIGKILL)
+        host.configure(session={"scope": "address"})
+
+
+@story
+def _a_folder_is_handed_over_whole(host: ApartHost) -> None:
+    """Whoever held a file open holds nothing of what comes after; what is no file is taken away."""
+    from gitguard.host.handing_over import hand_over
+
+    folder = host.folder / "given"
+    folder.mkdir()
+    run(["chown", "git:git", str(folder)])
+    host.as_account(
+        "sh",
+        "-c",
+        f"cd {folder} && mkdir below && echo secret > key && echo log > below/log && ln -s /etc/shadow link && mkfifo pipe",
+    )
+    held = [os.open(folder / name, os.O_RDWR) for name in ("key", "below/log")]
+    assert hand_over(str(folder), KEEPER, "git", lambda _: None)
+    for handle in held:
+        os.write(handle, b"overwritten")
+    assert (folder / "key").read_text() == "secret\n"
+    assert (folder / "below" / "log").read_text() == "log\n"
+    assert sorted(p.name for p in folder.iterdir()) == ["below", "key"]
+    owners = {path.lstat().st_uid for path in (folder, *folder.rglob("*"))}
+    assert owners == {host.port + 1}
+    assert not hand_over(str(folder), KEEPER, "git", lambda _: None), "once"
+
+
 def main() -> None:
     """Tell every story, or those whose names are given; a line for each."""
     inside("lab.apart")
@@ -407,11 +798,13 @@ def main() -> None:
         host.start()
         host.admin("repo", "create", "team/app", "--require", "push")
         host.admin("repo", "create", "team/open")
-        host.add_user("alice")
+        for name in ("alice", "carol", "dave"):
+            host.add_user(name)
         host.part()
         host.configure(second_factor={"recovery_codes": 50})
         host.reload()
-        host.enroll(host.people["alice"])
+        for name in ("alice", "dave"):
+            host.enroll(host.people[name])
         for name, tell in STORIES.items():
             if sys.argv[1:] and not any(word in name for word in sys.argv[1:]):
                 continue

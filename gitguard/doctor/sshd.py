@@ -170,10 +170,7 @@ def findings(sshd: Sshd, snippet: str, keys_command: str = "none", keys_user: st
     if keys_command != "none":
         must_be["authorizedkeyscommand"] = (keys_command, "keys are not looked up as init says")
         must_be["authorizedkeyscommanduser"] = (keys_user, "the agent answers that account alone")
-        must_be["authorizedkeysfile"] = (
-            "none",
-            "a line that is left in a file lets its key in past the agent",
-        )
+        must_be["authorizedkeysfile"] = ("none", "a line that is left in a file lets its key in")
     for keyword, (safe, opens) in must_be.items():
         value = sshd.one(keyword, safe)
         if value != safe and not (only_keys and keyword in _MOOT_BY_METHODS):

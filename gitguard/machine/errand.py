@@ -31,7 +31,8 @@ def errand(function: "Callable[P, R]") -> "Callable[P, R]":
             return function(*values, **named)
         return _carriers[-1](name, values, named)  # type: ignore[no-any-return]
 
-    run.__doc__, run.__name__, run.__wrapped__ = function.__doc__, function.__name__, function  # type: ignore[attr-defined]
+    run.__doc__, run.__name__, run.__module__ = function.__doc__, function.__name__, function.__module__
+    run.__wrapped__ = function  # type: ignore[attr-defined]
     return run
 
 
