@@ -1,5 +1,5 @@
 """An agent with an account of its own, on a whole server: what people do, what the Git account may not, and
-what sshd is told of keys. lab/apart.py tells the stories, in a private mount namespace that only root can make.
+what sshd is told of keys. lab/apart.py tells the stories, in a private mount namespace, which takes root.
 """
 
 from __future__ import annotations

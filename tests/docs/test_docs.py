@@ -209,7 +209,7 @@ def test_every_unit_runs_a_command_that_is_there() -> None:
         text = unit.read_text()
         found = re.search(r"/usr/local/bin/gitguard admin ([a-z-]+(?: [a-z]+)?)", text)
         assert found is not None
-        assert f"| `{found[1]} " in reference_page
+        assert re.search(rf"\| `{re.escape(found[1])}[ `]", reference_page), unit.name
         timer = (
             unit.with_suffix(".timer") if unit.with_suffix(".timer").exists() else unit.with_suffix(".socket")
         )
