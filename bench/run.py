@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import pyotp
 
 from bench.agent import measure_agent
+from bench.apart import measure_apart
 from bench.grown import key_blob
 from bench.page import measure_page
 from gitguard.action.installation import open_installation
@@ -415,6 +416,7 @@ def measure(folder: Path, site: Installation, small: Installation, large: Instal
 
     print("the same with an agent ...", flush=True)
     rows += measure_agent(site, small, large, other, people, quick=QUICK)
+    rows += measure_apart(quick=QUICK)
     return rows
 
 
