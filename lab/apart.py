@@ -777,7 +777,7 @@ def _a_folder_is_handed_over_whole(host: ApartHost) -> None:
         f"cd {folder} && mkdir below && echo secret > key && echo log > below/log && ln -s /etc/shadow link && mkfifo pipe",
     )
     held = [os.open(folder / name, os.O_RDWR) for name in ("key", "below/log")]
-    assert hand_over(str(folder), KEEPER, "git", lambda _: None)
+    assert hand_over(str(folder), KEEPER, ("git",), lambda _: None)
     for handle in held:
         os.write(handle, b"overwritten")
     assert (folder / "key").read_text() == "secret\n"
@@ -785,7 +785,7 @@ def _a_folder_is_handed_over_whole(host: ApartHost) -> None:
     assert sorted(p.name for p in folder.iterdir()) == ["below", "key"]
     owners = {path.lstat().st_uid for path in (folder, *folder.rglob("*"))}
     assert owners == {host.port + 1}
-    assert not hand_over(str(folder), KEEPER, "git", lambda _: None), "once"
+    assert not hand_over(str(folder), KEEPER, ("git",), lambda _: None), "once"
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from gitguard.action.revocation import NO_SELECTION, Selection
 from gitguard.answer.log_reader import LogEntry, read_log, unread
 from gitguard.host.key_options import NewKey
 from gitguard.machine.git_account import uid_of
+from gitguard.message.numbers import number
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import account_of
 from gitguard.session.moment import Moment
@@ -38,9 +39,16 @@ def change_account(
     """Say that the account `account` of this machine is the user's (`verb` add), or no more (remove). Raises
     Refusal.
     """
-    uid = uid_of(account, "make the account first, or name one that is there")
+    uid = number(account, 1 << 32) if verb == "remove" else None  # of an account that is gone
+    if uid is None:
+        hint = (
+            "make the account first"
+            if verb == "add"
+            else "one that is gone is named by its uid: admin user show"
+        )
+        uid = uid_of(account, hint)
     settings = installation.settings
-    if verb == "add" and (uid == 0 or account in (settings.host.account, settings.keeper)):
+    if verb == "add" and uid in (0, uid_of(settings.host.account), uid_of(settings.keeper)):
         raise Refusal("usage", text=f"{account} is no person's account")
     credential = account_of(uid)
     with installation.store.writing() as tx:

@@ -33,6 +33,7 @@ def become_keeper(settings: Settings, command_line: str, *, resident: bool = Fal
 
 
 def _helper_of_ours(name: str) -> socket.socket:
+    """Our end. MUST: the child has no stream and no terminal of ours: it may be stopped, and lives on."""
     check_reachable(account(name))
     ours, theirs = socket.socketpair()
     if os.fork():
@@ -43,6 +44,10 @@ def _helper_of_ours(name: str) -> socket.socket:
         ours.detach()
         os.closerange(3, theirs.fileno())
         os.closerange(theirs.fileno() + 1, _MOST_OPEN)
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for number in range(3):
+            os.dup2(nothing, number)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's is for who asks: then this ends, too
         become(name, "")
         os.umask(0o077)

@@ -43,6 +43,7 @@ from gitguard.message.reasons import Refusal
 from gitguard.repository.chained_hooks import others_fault, to_run
 from gitguard.repository.hook_file import runs_for
 from gitguard.session.grant import PUSH
+from gitguard.session.leaders import Place
 from gitguard.session.moment import now
 
 OTHERS = "--others"  # as in gate/apart.py: the hook ran the other hooks, and says what they said
@@ -62,16 +63,22 @@ class OwnCommand(Exception):  # noqa: N818 - it is raised, and it is no error
         self.environ = environ
 
 
-def answer_of(question: Frame, process: int, resident: Resident, is_gone: Callable[[], bool]) -> Answer:
-    """The answer to what `process` asks. Raises OwnCommand. `is_gone`: whether it has given us up."""
+def answer_of(
+    question: Frame, asker: Place | None, resident: Resident, is_gone: Callable[[], bool]
+) -> Answer:
+    """The answer to what `asker` asks, None for who may only know that we are here. Raises OwnCommand.
+    `is_gone`: whether it has given us up.
+    """
     try:
         if question.letter == PING:
             return HERE, (b"%d" % os.getpid(),)
+        if asker is None:
+            return YOURSELF
         words, environ = read_question(question.fields)
         if question.letter == GATE:
-            return _of_gate(words, environ, process, resident, is_gone)
+            return _of_gate(words, environ, asker, resident, is_gone)
         if question.letter == HOOK and words[:1] != [OTHERS]:
-            return _of_hook(environ, question.handles, process, resident)
+            return _of_hook(environ, question.handles, asker.pid, resident)
     except (Refusal, OSError, ValueError, RecursionError, MemoryError):
         pass  # the launcher finds it too, and says it
     return YOURSELF
@@ -108,16 +115,17 @@ def _text(data: bytes) -> str:
 def _of_gate(
     words: list[str],
     environ: dict[bytes, bytes],
-    process: int,
+    asker: Place,
     resident: Resident,
     is_gone: Callable[[], bool],
 ) -> Answer:
+    process = asker.pid
     config = resident.config()
     variables = {_text(name): _text(value) for name, value in environ.items()}
     if early_variable(variables):
         return YOURSELF
     request = request_of(words, variables, now(), process)
-    check_connection(request, process, config)
+    check_connection(request, asker, config)
     command = read_command(request.line, config.pass_commands)
     decision = decide(request, command, config, resident.store(config))
     if decision.refusal is not None or decision.command is None:

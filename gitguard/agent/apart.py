@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gitguard.agent.answering import OTHERS
-from gitguard.agent.carrier import OF_A_COMMAND_SECONDS, OF_A_DECISION_SECONDS, HelperCarrier
+from gitguard.agent.carrier import BYTES_A_SECOND, OF_A_COMMAND_SECONDS, OF_A_DECISION_SECONDS, HelperCarrier
 from gitguard.agent.connection import check_connection
 from gitguard.agent.lent import Lent
 from gitguard.agent.resident import Resident
@@ -29,6 +29,7 @@ from gitguard.machine.errand import carrier
 from gitguard.message.reasons import Refusal, refusal_of
 from gitguard.repository.chained_hooks import others_fault, to_run
 from gitguard.session.credential import Credential, account_of
+from gitguard.session.leaders import Place
 from gitguard.session.moment import now
 from gitguard.store.gate_query import GateQuery
 
@@ -39,11 +40,12 @@ def serve_gate(
     lent: Lent,
     words: list[str],
     environ: dict[bytes, bytes],
-    process: int,
+    asker: Place,
     resident: Resident,
     serve_own: ServeOwn,
 ) -> int:
-    """One connection that `process` is the gate of; the exit status, 0 where it has become Git."""
+    """One connection that `asker` is the gate of; the exit status, 0 where it has become Git."""
+    process = asker.pid
     _wait_for_errands(OF_A_DECISION_SECONDS)
 
     def own(decision: Decision, id_: str, config: Config, path: str, store: GateQuery) -> int:
@@ -51,9 +53,9 @@ def serve_gate(
         return serve_own(decision, id_, config, path, store, process, resident.settings)
 
     def check(request: Request, config: Config) -> None:
-        check_connection(request, process, config)
+        check_connection(request, asker, config)
 
-    client = Client(process, become=lent.become, serve_own=own, check=check, is_lent=True)
+    client = Client(process, become=lent.become, serve_own=own, check=check, rest=_rest, is_lent=True)
     variables = {_text(name): _text(value) for name, value in environ.items()}
     return connection.serve(client, words, variables, resident.places.of_gate)
 
@@ -100,7 +102,6 @@ def serve_hook(
 
     `read`, `find`: as for `push_check.check`.
     """
-    _wait_for_errands(OF_A_DECISION_SECONDS)
     said = _said(words)
 
     def others(directory: str, _: bytes, __: dict[bytes, bytes], uid: int) -> tuple[int, str] | None:
@@ -113,14 +114,27 @@ def serve_hook(
         lent.run_others()
         return None
 
-    client = Client(process, run_others=others, is_lent=True)
-    return push_check.check(client, read, environ, find, resident.places.of_gate)
+    client = Client(process, run_others=others, rest=_rest, is_lent=True)
+
+    def read_and_wait() -> bytes:
+        data = read()
+        _wait_for_errands(OF_A_DECISION_SECONDS + len(data) / BYTES_A_SECOND)
+        return data
+
+    return push_check.check(client, read_and_wait, environ, find, resident.places.of_gate)
 
 
 def _wait_for_errands(seconds: float) -> None:
     helper = carrier()
     if isinstance(helper, HelperCarrier):
         helper.seconds = seconds
+
+
+def _rest() -> None:
+    """A push that waits keeps none of the helper's connections."""
+    helper = carrier()
+    if isinstance(helper, HelperCarrier):
+        helper.forget()
 
 
 def _said(words: list[str]) -> tuple[int, str] | None:

@@ -13,8 +13,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import threading
+import time
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from typing import Any, get_type_hints
@@ -26,9 +29,10 @@ from gitguard.message.reasons import REFUSED, Refusal
 from gitguard.session.credential import Credential, credential_of
 
 LONGEST_BYTES = 64 << 20  # every repository of a large server, by name and place
-ANSWER_SECONDS = 120.0  # for an admin's command: one errand walks through all repositories
+ANSWER_SECONDS = 60.0  # for an admin's command: one errand walks through all repositories
 OF_A_COMMAND_SECONDS = 10.0  # for a command of a person's: one errand watches transfers for two seconds
 OF_A_DECISION_SECONDS = 1.2  # a refusal within two, whatever becomes of the helper
+BYTES_A_SECOND = 20_000  # of what a push changes: each ref is looked at, and Git waits as long as that takes
 _HEAD_BYTES = 4
 
 
@@ -54,14 +58,23 @@ class HelperCarrier:
         question = _packed([name, values, named])
         try:
             if self._given is not None:
-                with self._turn:
-                    self._given.sendall(question)
-                    answer = received(self._given)
+                with self._turn, _uninterrupted():
+                    answer = self._asked_given(self._given, question)
             else:
                 answer = self._asked(question)
         except (OSError, CarrierError) as error:
             raise _unavailable(str(error) or type(error).__name__) from None
         return _told(name, answer)
+
+    def _asked_given(self, connection: socket.socket, question: bytes) -> Any:
+        """MUST: whole, or never again: what still comes on it is no answer to the next question."""
+        connection.settimeout(self.seconds)
+        try:
+            connection.sendall(question)
+            return received(connection, time.monotonic() + self.seconds)
+        except BaseException:
+            connection.close()
+            raise
 
     def _asked(self, question: bytes) -> Any:
         connection, is_new = self._connection()
@@ -76,7 +89,7 @@ class HelperCarrier:
                 connection, _ = self._connection()
                 connection.settimeout(self.seconds)
                 connection.sendall(question)
-            return received(connection)
+            return received(connection, time.monotonic() + self.seconds)
         except BaseException:
             self.forget()  # whatever still comes on it is no answer to the next question
             raise
@@ -108,6 +121,16 @@ class HelperCarrier:
             self._of_thread.kept = None
 
 
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A Ctrl-C comes behind the errand: what tidies up afterwards needs errands, too."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _packed(value: object) -> bytes:
     # json, not msgspec: a path that is no UTF-8 is a string with lone surrogates, which only that can say.
     data = json.dumps(msgspec.to_builtins(value, str_keys=True, enc_hook=_as_text)).encode()
@@ -116,20 +139,24 @@ def _packed(value: object) -> bytes:
     return len(data).to_bytes(_HEAD_BYTES, "big") + data
 
 
-def received(connection: socket.socket) -> Any:
-    """The next message's value. Raises CarrierError for none or none of ours, OSError."""
-    length = int.from_bytes(_exactly(connection, _HEAD_BYTES), "big")
+def received(connection: socket.socket, ends: float | None = None) -> Any:
+    """The next message's value, all of it before `ends` (monotonic seconds). Raises CarrierError for none or
+    none of ours, OSError.
+    """
+    length = int.from_bytes(_exactly(connection, _HEAD_BYTES, ends), "big")
     if not 0 < length <= LONGEST_BYTES:
         raise CarrierError(f"a message of {length} bytes")
     try:
-        return json.loads(_exactly(connection, length))
+        return json.loads(_exactly(connection, length, ends))
     except (ValueError, RecursionError):
         raise CarrierError("what came is no message") from None
 
 
-def _exactly(connection: socket.socket, count: int) -> bytes:
+def _exactly(connection: socket.socket, count: int, ends: float | None) -> bytes:
     parts = []
     while count:
+        if ends is not None:
+            connection.settimeout(max(ends - time.monotonic(), 0.001))
         part = connection.recv(min(count, 1 << 20))
         if not part:
             raise CarrierError("the helper hung up")

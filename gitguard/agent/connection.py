@@ -13,6 +13,8 @@ account may do in between: read every token, start and end processes, trace its 
 
 from __future__ import annotations
 
+import os
+import time
 from _blake2 import blake2b
 
 from gitguard.config.compiled import Config
@@ -26,6 +28,7 @@ from gitguard.store.rows import Key, key_of
 
 DOCTORS_KEY = "doctor.key"  # below the state folder, for as long as doctor looks: a key of nobody's
 _TOKEN_BYTES = 16
+_LOOKS_SECONDS = 120
 
 
 def key_line_for(words: list[str], process: int, config: Config, store: GateQuery, gate: str) -> bytes:
@@ -54,6 +57,8 @@ def key_line_for(words: list[str], process: int, config: Config, store: GateQuer
 def _doctors_key(config: Config, kind: str, blob: str) -> Key | None:
     try:
         with open(f"{config.state}/{DOCTORS_KEY}", encoding="ascii") as file:
+            if time.time() - os.fstat(file.fileno()).st_mtime > _LOOKS_SECONDS:
+                return None  # of a doctor that was killed
             name, fingerprint, *of_key = file.read(4096).split()
     except (OSError, ValueError):
         return None
@@ -64,18 +69,17 @@ def _doctors_key(config: Config, kind: str, blob: str) -> Key | None:
     )
 
 
-def check_connection(request: Request, process: int, config: Config) -> None:
-    """`process` is the first below its leader to ask in a connection of `request`'s own person; of no concern
+def check_connection(request: Request, asker: Place, config: Config) -> None:
+    """`asker` is the first below its leader to ask in a connection of `request`'s own person; of no concern
     where keys are in a file. Raises Refusal("no-identity").
     """
     if not config.proves_connection:
         return
     try:
-        asker = Place(process)
         leader = Place(asker.leader)
         sshd = Place(Place(leader.parent).parent)
         expected = _token(config, sshd, request.user, request.credential.text)
-        if not _is_roots(sshd.pid) or not _same(request.token, expected):
+        if not asker.is_there or not _is_roots(sshd.pid) or not _same(request.token, expected):
             raise Refusal("no-identity", "it stands in no connection of this key's owner")
         come_first(config.state, leader, asker)
     except (OSError, ValueError) as error:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 
 from msgspec import Struct
 
@@ -25,6 +26,8 @@ BECOME, LET_IN, LEND_STREAMS, BEGUN, ENDED, DECIDE_YOURSELF, HERE = "x", "y", "o
 RUN_OTHERS = "r"
 MOST_HANDLES = 3
 _HEAD_BYTES = 4
+_HANDLE = struct.Struct("i")
+_CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7)
 
 
 class FrameError(Exception):
@@ -93,18 +96,26 @@ def _some(connection: socket.socket, most: int, handles: list[int]) -> bytes:
     return data
 
 
-def streams(connection: socket.socket) -> tuple[int, ...]:
-    """The three streams that a client lends. Raises FrameError unless it is three."""
+def streams(connection: socket.socket) -> tuple[tuple[int, ...], int, int]:
+    """(the three streams that a client lends, pid and uid of who sent them, by the kernel's word).
+
+    SO_PASSCRED must have been set before they were asked for. Raises FrameError unless it is three.
+    """
+    room = socket.CMSG_SPACE(MOST_HANDLES * _HANDLE.size) + socket.CMSG_SPACE(_CREDENTIALS.size)
+    data, beside, flags, _ = connection.recvmsg(1, room)
     handles: list[int] = []
-    try:
-        _some(connection, 1, handles)
-    except BaseException:
-        close(handles)
-        raise
-    if len(handles) != MOST_HANDLES:
+    sender = (0, -1)
+    for level, kind, content in beside:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            handles += [number for (number,) in _HANDLE.iter_unpack(content)]
+        elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            sender = _CREDENTIALS.unpack(content)[:2]
+    for handle in handles:
+        os.set_inheritable(handle, False)  # noqa: FBT003 - it has no name there
+    if not data or flags & socket.MSG_CTRUNC or len(handles) != MOST_HANDLES:
         close(handles)
         raise FrameError(f"{len(handles)} handles for three streams")
-    return tuple(handles)
+    return tuple(handles), *sender
 
 
 def close(handles: tuple[int, ...] | list[int]) -> None:

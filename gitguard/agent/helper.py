@@ -22,6 +22,7 @@ from gitguard.agent.carrier import CarrierError, answer_to, received
 LOOK_SECONDS = 1.0
 TRIAL_SECONDS = 5.0  # between two tries to begin anew, where what is installed cannot be begun with
 MOST = 256  # connections at once: each worker and each thread of the page keeps one
+_FULL_SECONDS = 0.1
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7)
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
@@ -32,7 +33,12 @@ def serve_errands(connection: socket.socket) -> None:
     while True:
         try:
             question = received(connection)
-            connection.sendall(answer_to(question))
+            # Whoever ends us meanwhile ends us behind this errand: a hook is put in place whole.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+            try:
+                connection.sendall(answer_to(question))
+            finally:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         except (OSError, CarrierError):
             return
 
@@ -57,7 +63,11 @@ def serve(
     waiting = select.poll()
     waiting.register(listener, select.POLLIN)
     while True:
-        ready = waiting.poll(int(LOOK_SECONDS * 1000))
+        if len(children) < MOST:
+            ready = waiting.poll(int(LOOK_SECONDS * 1000))
+        else:  # the next ones wait in the backlog
+            ready = []
+            time.sleep(_FULL_SECONDS)
         number = signal.sigtimedwait(_SIGNALS, 0)
         _bury(children)
         if number is not None and number.si_signo != signal.SIGHUP:
@@ -66,7 +76,7 @@ def serve(
             next_trial = time.monotonic() + TRIAL_SECONDS
             if loads():
                 return True
-        if ready and len(children) < MOST:
+        if ready:
             _take(listener, keeper, children)
 
 
@@ -99,6 +109,9 @@ def _take(listener: socket.socket, keeper: int, children: set[int]) -> None:
 
 
 def _bury(children: set[int]) -> None:
-    for child in list(children):
-        if os.waitpid(child, os.WNOHANG)[0]:
+    """Take note of who has ended, also of those that our former self began."""
+    try:
+        while child := os.waitpid(-1, os.WNOHANG)[0]:
             children.discard(child)
+    except ChildProcessError:
+        children.clear()

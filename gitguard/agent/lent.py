@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import socket
 import sys
@@ -19,6 +20,8 @@ from collections.abc import Callable
 from gitguard.agent.frame import BECOME, BEGUN, ENDED, RUN_OTHERS, packed
 from gitguard.agent.peer import has_hung_up
 
+_TAKEN = (b"HOME", b"USER", b"LOGNAME", b"SSH_CONNECTION", b"TERM", b"COLUMNS")
+_ZONE = re.compile(rb"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z][A-Za-z0-9_+-]{0,31}){0,2}")
 _MOST_OPEN = 1024  # more than a worker ever has
 
 
@@ -101,7 +104,10 @@ class Lent:
         sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)
         sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)
         os.environb.clear()
-        os.environb.update(environ)
+        os.environb.update({name: environ[name] for name in _TAKEN if name in environ})
+        # A zone by its name alone: TZ may name a file, and what is another account's is not for us to open.
+        if _ZONE.fullmatch(zone := environ.get(b"TZ", b"")):
+            os.environb[b"TZ"] = zone
         time.tzset()
 
 

@@ -17,6 +17,7 @@ from gitguard.message.reasons import Refusal, machine_fault
 
 BACKLOG = 128
 _HANDED_OVER = 3  # the first handle, sd_listen_fds(3)
+_ANSWERING = "GITGUARD_ANSWERING"  # from one's former self to oneself
 _OWN = "gitguard-own"  # the name of a socket that we opened ourselves, and hand over to ourselves
 
 
@@ -44,6 +45,15 @@ def handed_over(path: str) -> tuple[socket.socket | None, bool]:
             os.unlink(before)
         return None, True
     return found, ours
+
+
+def still_answering_before() -> int:
+    """The handle by which those go on that our former self began, -1 for none."""
+    told = os.environ.pop(_ANSWERING, "")
+    if not told.isdigit():
+        return -1
+    os.set_inheritable(int(told), False)  # noqa: FBT003
+    return int(told)
 
 
 EVERYONE = -1  # in the place of a uid
@@ -84,11 +94,16 @@ def opened(path: str, uid: int, client: int, *, looks: bool = False) -> socket.s
     return made
 
 
-def begin_anew(listener: socket.socket, place: str) -> None:
+def begin_anew(listener: socket.socket, place: str, answering: int = -1) -> None:
     """Become what is installed now, on the same socket. `place`: as `place_of` said of one that we opened
-    ourselves, "" for systemd's.
+    ourselves, "" for systemd's. `answering`: as long as this handle is open, those go on that we began.
     """
+    if answering >= 0:
+        os.set_inheritable(answering, True)  # noqa: FBT003
+        os.environ[_ANSWERING] = str(answering)
     number = listener.fileno()
+    if answering == _HANDED_OVER:
+        raise RuntimeError("the socket has its number")  # it was opened long before
     if number != _HANDED_OVER:
         os.dup2(number, _HANDED_OVER)
     os.set_inheritable(_HANDED_OVER, True)  # noqa: FBT003

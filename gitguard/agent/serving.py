@@ -53,6 +53,7 @@ from gitguard.answer.refuse import refuse_request
 from gitguard.config.faults import ConfigurationError
 from gitguard.decision.updates import LONGEST_INPUT
 from gitguard.message.reasons import Refusal, refusal_of
+from gitguard.session.leaders import Place
 from gitguard.store.gate_query import GateQuery
 
 FRAME_SECONDS = 0.25  # a client sends its question in one piece
@@ -61,7 +62,9 @@ SEND_SECONDS = 0.25
 LOOK_SECONDS = 1.0
 TRIAL_SECONDS = 5.0  # between two tries to begin anew, where what is installed cannot be begun with
 LAST_SECONDS = 2.0  # an answer that was begun is over by then
+MOST_CHILDREN = 200  # of one worker, at prompts and for pushes that wait
 MOST_LATE = 2  # a worker that is late so often is replaced
+_left_at_work: list[int] = []
 _SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
 
 
@@ -115,11 +118,10 @@ class AgentWorker:
             with deadline(FRAME_SECONDS):
                 question = receive(connection)
             self._answer(connection, question)
-        except (OSError, FrameError):
+        except (OSError, FrameError, LateError):
             _send(connection, YOURSELF)
-        except LateError:
-            self._late += question is not None
-            self._resident.forget()
+        except Exception:
+            traceback.print_exc()  # ours to mend; whoever asks, and whatever, this process answers the next one
             _send(connection, YOURSELF)
         finally:
             if question is not None:
@@ -139,7 +141,8 @@ class AgentWorker:
                 _send(connection, YOURSELF)
             return
         process = peer_of(connection, self._resident.git_uid)
-        known = process is not None or (
+        asker = _place(process)
+        known = asker is not None or (
             question.letter == PING and may_look(connection, self._resident.git_uid)
         )
         if not known or self._is_outdated():
@@ -147,15 +150,21 @@ class AgentWorker:
             return
         try:
             with deadline(ANSWER_SECONDS):
-                answer = answer_of(question, process or 0, self._resident, lambda: has_hung_up(connection))
+                answer = answer_of(question, asker, self._resident, lambda: has_hung_up(connection))
         except OwnCommand as command:
-            self._lend(connection, command.environ, self._own(command, process or 0))
+            if asker is not None:
+                git_uid = self._resident.git_uid
+                self._lend(connection, asker, git_uid, command.environ, self._own(command, asker.pid))
             return
+        except LateError:
+            self._late += 1
+            self._resident.forget()
+            answer = YOURSELF
         except Exception:
             traceback.print_exc()  # ours to mend; for who asks, the launcher decides
             answer = YOURSELF
-        if answer is YOURSELF and process and self._resident.is_apart and question.letter in (GATE, HOOK):
-            self._serve_whole(connection, question, process)
+        if answer is YOURSELF and asker and self._resident.is_apart and question.letter in (GATE, HOOK):
+            self._serve_whole(connection, question, asker)
         else:
             _send(connection, answer)
 
@@ -169,6 +178,9 @@ class AgentWorker:
             try:
                 with deadline(ANSWER_SECONDS):
                     answer = answer_of_keys(question, process, self._resident)
+            except LateError:
+                self._late += 1
+                self._resident.forget()
             except Exception:
                 traceback.print_exc()
         _send(connection, answer)
@@ -180,6 +192,9 @@ class AgentWorker:
             _send(connection, YOURSELF)
             return
         process, uid = behind
+        asker = _place(process)
+        if asker is None:
+            return
         words, told = read_question(question.fields)
         environ: dict[bytes, bytes] = {
             name: told[name] for name in (b"TERM", b"TZ", b"COLUMNS") if name in told
@@ -189,9 +204,9 @@ class AgentWorker:
         def work(_: lent.Lent) -> int:
             return apart.serve_account(words, uid, process, resident, serve_own)
 
-        self._lend(connection, environ, work)
+        self._lend(connection, asker, uid, environ, work)
 
-    def _serve_whole(self, connection: socket.socket, question: Frame, process: int) -> None:
+    def _serve_whole(self, connection: socket.socket, question: Frame, asker: Place) -> None:
         """Where nobody else may decide: the very course of gate and hook, on the client's streams."""
         try:
             words, environ = read_question(question.fields)
@@ -202,9 +217,9 @@ class AgentWorker:
 
         def work(streams: lent.Lent) -> int:
             if question.letter == GATE:
-                return apart.serve_gate(streams, words, environ, process, resident, serve_own)
+                return apart.serve_gate(streams, words, environ, asker, resident, serve_own)
             return apart.serve_hook(
-                streams, words, environ, process, resident, lambda: data, lambda: directory
+                streams, words, environ, asker.pid, resident, lambda: data, lambda: directory
             )
 
         data, directory = b"", ""
@@ -213,10 +228,10 @@ class AgentWorker:
                 with deadline(ANSWER_SECONDS):
                     directory = directory_of(handles[0], environ)
                     data = read_push(handles[1], LONGEST_INPUT)
-            except (Refusal, OSError, IndexError):
+            except (Refusal, OSError, IndexError, LateError):
                 _send(connection, YOURSELF)
                 return
-        self._lend(connection, environ, work)
+        self._lend(connection, asker, resident.git_uid, environ, work)
 
     def _own(self, command: OwnCommand, process: int) -> Callable[[lent.Lent], int]:
         """A command of ours that is allowed already."""
@@ -233,14 +248,23 @@ class AgentWorker:
         return work
 
     def _lend(
-        self, connection: socket.socket, environ: dict[bytes, bytes], work: Callable[[lent.Lent], int]
+        self,
+        connection: socket.socket,
+        asker: Place,
+        asker_uid: int,
+        environ: dict[bytes, bytes],
+        work: Callable[[lent.Lent], int],
     ) -> None:
         """Have the client's streams, and start the work on them."""
+        # A number outlives its process: who lends its streams must be the one that asked, and be there still.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         with deadline(SEND_SECONDS):
             connection.sendall(packed(LEND_STREAMS))
-            brought = streams(connection)
+            brought, pid, uid = streams(connection)
         try:
-            if not self._may_work_on(brought):
+            if (pid, uid) != (asker.pid, asker_uid) or not asker.is_there:
+                return
+            if self._children >= MOST_CHILDREN or not self._may_work_on(brought):
                 _send(connection, YOURSELF)
                 return
             self._resident.forget()
@@ -265,13 +289,21 @@ class AgentWorker:
 
     def _is_outdated(self) -> bool:
         """Whether gitguard was installed anew; then the first process is told, and what we know counts no
-        more.
+        more, where there is a launcher that knows better.
         """
         if not self._resident.is_outdated:
             return False
         if os.getppid() == self._master:
             os.kill(self._master, signal.SIGUSR1)
-        return True
+        return not (self._resident.is_apart or self._resident.for_accounts)
+
+
+def _place(process: int | None) -> Place | None:
+    """Which process has this number now."""
+    try:
+        return Place(process) if process else None
+    except (OSError, ValueError):
+        return None
 
 
 def _send(connection: socket.socket, answer: Answer) -> None:
@@ -294,13 +326,15 @@ def serve(
     say: Callable[[str], None],
     moved: Callable[[], bool],
     loads: Callable[[], bool],
+    before: int = -1,
 ) -> bool:
     """Answer on `listener` with so many workers until told to stop (SIGTERM, SIGINT); True where it is to
     begin anew (SIGHUP, or an installation that is newer than we are), on the same socket.
 
     `serve_own` runs a command of ours (cli/over_ssh.py). `moved`: whether the socket's place is no more ours.
     The workers answer what they have in hand, whichever it is; commands on a client's streams go on until
-    they end.
+    they end. Who begins anew leaves its workers at work until the new ones are (`before`, the handle that
+    they wait at): to load takes longer than a client waits.
     """
     listener.settimeout(0)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -308,14 +342,19 @@ def serve(
     gc.collect()
     gc.freeze()  # what is loaded is shared by the workers, and nobody looks it through again
     alive: dict[int, float] = {}
-    anew, next_trial = False, 0.0
-    say("ready")
+    is_ready, next_trial = False, 0.0
     while True:
         while len(alive) < workers:
-            child = _start(resident, listener, stopping, stop, serve_own)
+            child = _start(resident, listener, stopping, [stop, before], serve_own)
             if not child:
                 break
             alive[child] = time.monotonic()
+        if not is_ready:
+            is_ready = True
+            say("ready")
+            if before >= 0:
+                os.close(before)
+                before = -1
         told = signal.sigtimedwait(_SIGNALS, LOOK_SECONDS)
         number = told.si_signo if told is not None else 0
         began_just_now = [began for began in _reaped(alive) if time.monotonic() - began < LOOK_SECONDS]
@@ -326,18 +365,23 @@ def serve(
         if number == signal.SIGHUP or (resident.is_outdated and time.monotonic() >= next_trial):
             next_trial = time.monotonic() + TRIAL_SECONDS
             if loads():
-                anew = True
-                break
+                _left_at_work.append(stop)
+                return True
     os.close(stop)
     ends = time.monotonic() + LAST_SECONDS
-    while not anew and alive and time.monotonic() < ends:
+    while alive and time.monotonic() < ends:
         signal.sigtimedwait({signal.SIGCHLD}, 0.1)
         _reaped(alive)
-    return anew
+    return False
+
+
+def still_answering() -> int:
+    """The handle that our workers wait at, where `serve` has left them at work; -1 where it has not."""
+    return _left_at_work[-1] if _left_at_work else -1
 
 
 def _start(
-    resident: Resident, listener: socket.socket, stopping: int, stop: int, serve_own: apart.ServeOwn
+    resident: Resident, listener: socket.socket, stopping: int, of_first: list[int], serve_own: apart.ServeOwn
 ) -> int:
     """A new worker's pid; 0 where there is none to be had now."""
     master = os.getpid()
@@ -348,7 +392,7 @@ def _start(
     if child:
         return child
     try:
-        os.close(stop)
+        close([handle for handle in of_first if handle >= 0])
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         # The first process's to hear, whoever sends them to all of us.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _anyone(*_: object) -> None:
-    """Where sshd started us its word is all there is."""
+    """Where sshd started us its word is all there is, and nothing is kept from others."""
 
 
 def _nobody(*_: object) -> int:
@@ -33,10 +33,10 @@ class Client:
     person whom its key line names, and raises Refusal. `become` has it become a program, and returns where
     that is done for another; raises OSError. `serve_own` runs a command of ours, `run_others` the
     repository's other hooks: what the first says that does not consent, None where the process runs them
-    itself, later.
+    itself, later. `rest`, while a push waits: what is kept open for it is let go.
     """
 
-    __slots__ = ("become", "check", "is_lent", "pid", "run_others", "serve_own")
+    __slots__ = ("become", "check", "is_lent", "pid", "rest", "run_others", "serve_own")
 
     def __init__(
         self,
@@ -46,11 +46,13 @@ class Client:
         serve_own: "ServeOwn" = _nobody,
         run_others: "RunOthers | None" = None,
         check: "Check" = _anyone,
+        rest: "Callable[[], None]" = _anyone,
         is_lent: bool = False,
     ) -> None:
         self.pid = pid
         self.is_lent = is_lent
         self.become = become
         self.check = check
+        self.rest = rest
         self.serve_own = serve_own
         self.run_others = run_others

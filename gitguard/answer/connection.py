@@ -54,6 +54,7 @@ def serve(client: Client, argv: "list[str]", environ: "dict[str, str]", places: 
         if decision.refusal is None:
             if decision.command is not None and decision.command.kind == "own":
                 return client.serve_own(decision, id_, config, config_path, store)
+            _check_hook_runs(client, decision)
             return _become(client, decision, config, id_)
     except Exception as error:
         decision = decision.refused(refusal_of(error))
@@ -70,6 +71,19 @@ def _check_surroundings(environ: "dict[str, str]") -> None:
         raise Refusal(
             "config-invalid", f"{early} is set before the gate starts; it comes from {EARLY_SOURCES}"
         )
+
+
+def _check_hook_runs(client: Client, decision: Decision) -> None:
+    """Where another process becomes Git: it may see file systems that are mounted otherwise than here. Raises
+    Refusal("hook-not-live").
+    """
+    command, directory = decision.command, decision.directory
+    if not client.is_lent or command is None or command.verb != "git-receive-pack" or not directory:
+        return
+    from gitguard.repository.hook_file import runs_for
+
+    if not runs_for(directory, client.pid):
+        raise Refusal("hook-not-live", f"{directory}/hooks/pre-receive cannot be run where the gate runs")
 
 
 def _become(client: Client, decision: Decision, config: Config, id_: str) -> int:

@@ -41,8 +41,12 @@ def wait(
         posix.execv(sys.executable, sys.orig_argv)
 
     def ask() -> Decision:
-        return _ask(decision, config, places, load_lightly)[0]
+        try:
+            return _ask(decision, config, places, load_lightly)[0]
+        finally:
+            client.rest()
 
+    client.rest()
     if not hold(decision, id_, config, ask, _client(), client.pid):
         return decision, config
     return _ask(decision, config, places, lambda places: load(*places))

@@ -10,6 +10,7 @@ async_exit); or all of it dies. Plain dialect.
 import errno
 import select
 
+from gitguard.answer.client import Client
 from gitguard.answer.hold import hold, load_lightly
 from gitguard.config.compiled import Config
 from gitguard.config.load import load
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
 
 
 def wait(
-    decision: Decision, id_: str, config: Config, push: Push, places: "Places", process: int
+    decision: Decision, id_: str, config: Config, push: Push, places: "Places", client: Client
 ) -> "tuple[Decision, Config]":
     """The answer after at most `config.wait_seconds`: by what was verified since the gate looked, or
-    the refusal that stands then. `process`: the hook's own.
+    the refusal that stands then.
     """
     push.waits_since = Moment(push.grant.at) if push.grant is not None else decision.request.moment
     latest = [config]
@@ -44,11 +45,13 @@ def wait(
                 return decide_push(request, push, latest[0], store)
         except Refusal as refusal:
             return decision.refused(refusal)
+        finally:
+            client.rest()
 
     began = push.grant.pid if push.grant is not None else 0
     if (at_once := answer(load_lightly)).refusal is None:
         return at_once, latest[0]  # verified while it uploaded
-    if not hold(decision, id_, config, lambda: answer(load_lightly), _client(process, began), process):
+    if not hold(decision, id_, config, lambda: answer(load_lightly), _client(client.pid, began), client.pid):
         return decision, config
     return answer(lambda places: load(*places)), latest[0]
 

@@ -61,7 +61,7 @@ def check(
         decision = decide_push(request, push, config, store)
         if decision.refusal is not None and config.wait_seconds and grant is not None and grant.kind == PUSH:
             protocol = environ.get(b"GIT_PROTOCOL", b"").decode("utf-8", "replace")
-            decision, config = _waited(decision, id_, config, push, places, store, protocol, client.pid)
+            decision, config = _waited(decision, id_, config, push, places, store, protocol, client)
         if decision.refusal is None:
             if grant is not None and grant.kind == BREAK_GLASS:
                 append(config, line_of(decision, id_))
@@ -94,7 +94,7 @@ def _waited(
     places: "Places",
     store: GateQuery,
     protocol: str,
-    process: int,
+    client: Client,
 ) -> "tuple[Decision, Config]":
     """The answer once its person has verified elsewhere, or the refusal; what was let in by
     waiting has a line of its own.
@@ -106,7 +106,7 @@ def _waited(
     from gitguard.answer.hold_at_hook import wait
 
     store.close()
-    decision, config = wait(decision, id_, config, push, places, process)
+    decision, config = wait(decision, id_, config, push, places, client)
     if decision.refusal is None:
         append(config, line_of(decision, id_))
     return decision, config

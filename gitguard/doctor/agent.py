@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from gitguard.agent.carrier import HelperCarrier
@@ -9,7 +10,7 @@ from gitguard.agent.look import fault_of_agent
 from gitguard.config.schema import Settings
 from gitguard.doctor.finding import Finding, gap, note, ok
 from gitguard.host import launcher
-from gitguard.host.places import Places, helper_socket
+from gitguard.host.places import Places, accounts_socket, helper_socket
 from gitguard.message.reasons import Refusal
 
 INSTALLED = "/etc/systemd/system"
@@ -33,6 +34,15 @@ def agent_findings(settings: Settings, places: Places) -> Iterator[Finding]:
     yield agent_finding(path, is_apart=settings.is_apart)
     yield ok("promise", _promise(settings))
     units = ["gitguard-agent.service", "gitguard-agent.socket"]
+    accounts = accounts_socket(path)
+    if os.path.exists(accounts):
+        units += ["gitguard-accounts.service", "gitguard-accounts.socket"]
+        if fault := fault_of_agent(accounts):
+            yield note(
+                "agent-accounts",
+                f"{fault}; until it answers, nobody verifies in a shell of this server",
+                "systemctl restart gitguard-accounts.socket gitguard-accounts.service",
+            )
     if settings.is_apart:
         yield helper_finding(path)
         units += ["gitguard-helper.service", "gitguard-helper.socket"]

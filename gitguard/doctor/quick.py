@@ -133,7 +133,11 @@ def _log(config: Config) -> Iterator[Finding]:
     if os.access(where, os.W_OK):
         yield ok("log", f"{config.access_log} can be written")
     else:
-        yield gap("log-unavailable", f"{config.account} may not write {where}", "gitguard admin doctor")
+        yield gap(
+            "log-unavailable",
+            f"{pwd.getpwuid(config.keeper).pw_name} may not write {where}",
+            "gitguard admin doctor",
+        )
 
 
 def _room(config: Config) -> Iterator[Finding]:

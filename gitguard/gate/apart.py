@@ -24,7 +24,11 @@ def main(socket: str, owner: int, letter: str) -> int:
         sys.argv[1:] = [OTHERS, *_ran_others()]
     ends = monotonic() + PATIENCE_SECONDS
     while (left := ends - monotonic()) > 0:
-        status = ask(socket, letter, owner, min(left, ANSWER_SECONDS))
+        try:
+            status = ask(socket, letter, owner, min(left, ANSWER_SECONDS))
+        except OSError as error:
+            text = f"refused: the hook cannot keep what is pushed ({error}); tell your server admin"
+            return _refused(letter, "hook-not-live", text)
         if status == RUN_OTHERS and sys.argv[1:2] != [OTHERS]:
             sys.argv[1:] = [OTHERS, *_ran_others()]
             ends = monotonic() + PATIENCE_SECONDS
@@ -32,7 +36,7 @@ def main(socket: str, owner: int, letter: str) -> int:
         if status is not None:
             return abs(status)
         sleep(min(_AGAIN_SECONDS, max(ends - monotonic(), 0)))
-    return _refused(letter)
+    return _refused(letter, "agent-unavailable", "")
 
 
 def _ran_others() -> "tuple[str, str]":
@@ -48,7 +52,7 @@ def _ran_others() -> "tuple[str, str]":
     return str(status), which
 
 
-def _refused(letter: str) -> int:
+def _refused(letter: str, reason: str, text: str) -> int:
     from gitguard.answer.refuse import refuse_request
     from gitguard.decision.command import verb_of
     from gitguard.decision.decision import Decision
@@ -61,6 +65,6 @@ def _refused(letter: str) -> int:
         for key, value in posix.environ.items()
     }
     request = request_of(sys.argv[1:], environ, now())
-    refusal = Refusal("agent-unavailable")
+    refusal = Refusal(reason, text=text)
     verb = verb_of(request.line) if letter == "g" else ""
     return refuse_request(Decision(request).refused(refusal), "", verb, None, None)

@@ -5,6 +5,7 @@ that what it saves is not spent on it. Plain dialect.
 """
 
 import _signal  # type: ignore[import-not-found]
+import errno
 import posix
 import sys
 from _socket import (
@@ -171,7 +172,7 @@ def _kept_input() -> int:
 
     limit = getrlimit(RLIMIT_FSIZE)[0]  # it holds for such files, too
     if limit != RLIM_INFINITY and limit < 2 * LONGEST_INPUT:
-        raise OSError("no room for it")
+        raise OSError(errno.EFBIG, "a limit of file sizes is in force")
     kept = posix.memfd_create("push", posix.MFD_CLOEXEC)
     try:
         length = 0

@@ -77,7 +77,7 @@ CRON = """\
 
 class InitOptions(Struct, frozen=True):
     """What `admin init` was told; None where it was not. `new_store`: make one
-    though an old one seems gone.
+    though an old one seems gone. `kept_by`: the account that has kept store and log until now.
     """
 
     config: str
@@ -87,6 +87,7 @@ class InitOptions(Struct, frozen=True):
     port: int | None = None
     authorized_keys: str | None = None
     new_store: bool = False
+    kept_by: str | None = None
 
 
 def install(
@@ -131,7 +132,8 @@ def install(
         say(
             f"added {added} under [git] of {places.config}, the default until now; from this version on a file must say it"
         )
-    given = _folders(settings, places, name, say)
+    given = _folders(settings, places, options.kept_by, say)
+    _check_kept(settings, places)
     _launchers(places, settings, name, say)
     become_keeper(settings)
     for path in (places.config, str(settings.paths.state), os.path.dirname(settings.paths.access_log)):
@@ -301,18 +303,36 @@ def _folder(path: str, name: str, owner: str, mode: int, say: Callable[[str], No
         say(f"made {path}/")
 
 
-def _folders(settings: Settings, places: Places, name: str, say: Callable[[str], None]) -> bool:
+def _kept(settings: Settings, places: Places) -> list[str]:
+    """The folders of state, store and log."""
+    found = (str(settings.paths.state), settings.store.url.path, places.compiled, settings.paths.access_log)
+    return list(dict.fromkeys((found[0], *map(os.path.dirname, found[1:]))))
+
+
+def _check_kept(settings: Settings, places: Places) -> None:
+    """They are the keeper's, before anything leans on it. Raises Refusal("config-invalid")."""
+    keeper = account(settings.keeper)
+    for path in _kept(settings, places) if os.geteuid() == 0 else ():
+        if fault := fault_on_the_way(path, keeper.pw_uid):
+            owner = _name_of(os.lstat(path).st_uid)
+            hint = f"if {owner} kept it until now: gitguard admin init --kept-by {owner}"
+            raise Refusal("config-invalid", fault, text=f"{fault}; nothing was changed", hint=hint)
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _folders(settings: Settings, places: Places, kept_by: str | None, say: Callable[[str], None]) -> bool:
     """Make what is missing; whether state or log were given to another account."""
-    keeper, given = settings.keeper, False
-    for path in dict.fromkeys(
-        (
-            str(settings.paths.state),
-            os.path.dirname(places.compiled),
-            os.path.dirname(settings.paths.access_log),
-        )
-    ):
+    name, keeper, given = str(settings.host.account), settings.keeper, False
+    givers = (name, *([account(kept_by).pw_name] if kept_by else []))
+    for path in _kept(settings, places):
         _folder(path, keeper, keeper, 0o700, say)
-        if os.geteuid() == 0 and hand_over(path, keeper, name, renew_file):
+        if os.geteuid() == 0 and hand_over(path, keeper, givers, renew_file):
             say(f"gave {path}/ to {keeper}, with all that is in it")
             given = True
     for root in settings.paths.roots:

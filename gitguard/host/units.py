@@ -214,6 +214,8 @@ Environment=LANG=C.UTF-8
 ExecStart={command} admin helper
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
+# An errand that was begun is done whole.
+KillMode=mixed
 # It needs the repositories and the key file, and to see the account's own processes: no ProtectProc=, no PrivateUsers=.
 ProtectSystem=strict
 ReadWritePaths={of_git}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import os
 import pwd
 import shlex
+import signal
 import sys
+import termios
 
 from gitguard.machine.python import PACKAGE, interpreter
 from gitguard.message.reasons import Refusal
@@ -50,6 +53,7 @@ def become(name: str, command_line: str) -> None:
         line = "sudo " + command_line
         raise Refusal("forbidden", text=f"run this as root or as {name}", hint=f"type: {line}")
     check_reachable(entry)
+    leave_terminal()
     os.setgroups([g.gr_gid for g in grp.getgrall() if name in g.gr_mem] + [entry.pw_gid])
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
@@ -61,6 +65,25 @@ def become(name: str, command_line: str) -> None:
         os.chdir(
             "/"
         )  # below /root, say: what we start could not enter it, and Git and editors refuse to work there
+
+
+def leave_terminal() -> None:
+    """Have no controlling terminal from here on, nor whoever we start.
+
+    MUST: nothing that runs as another account shares root's terminal: whoever traces such a process could
+    type there (TIOCSTI), and root's shell would run it. What is open stays open, and Ctrl-C arrives as
+    before. Source: ioctl_tty(2), TIOCNOTTY.
+    """
+    try:
+        handle = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return  # there is none
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a session's leader is told so
+    try:
+        fcntl.ioctl(handle, termios.TIOCNOTTY)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        os.close(handle)
 
 
 def check_reachable(entry: pwd.struct_passwd) -> None:

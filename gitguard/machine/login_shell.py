@@ -26,7 +26,7 @@ def shell_fault(entry: pwd.struct_passwd) -> str:
     try:
         done = subprocess.run(
             [shell, "-c", f"exit {_PROOF}"], stdin=subprocess.DEVNULL, capture_output=True, check=False,
-            timeout=_SECONDS, preexec_fn=as_account, cwd="/", env={"PATH": "/usr/bin:/bin", "HOME": entry.pw_dir},
+            timeout=_SECONDS, preexec_fn=as_account, start_new_session=True, cwd="/", env={"PATH": "/usr/bin:/bin", "HOME": entry.pw_dir},
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
         return f"the login shell of {account}, {shell}, cannot be run ({error})"

@@ -13,6 +13,7 @@ import re
 import shlex
 import stat
 import subprocess
+import time
 from collections.abc import Container
 from functools import cache
 
@@ -30,6 +31,7 @@ from gitguard.repository.registry import GIT, Found
 from gitguard.repository.spelling import name_of
 
 _OTHERS_WRITE = 0o022
+_BELIEVED_SECONDS = 10
 _OUR_MARK = b"from gitguard.hook.main import main\n"
 
 
@@ -117,7 +119,9 @@ def _can_be_named(found: Found) -> bool:
 @errand
 def hooks_elsewhere(directory: str) -> Obstacle | None:
     """core.hooksPath points elsewhere: forcing our own would silence the hooks that run from there."""
-    if not _is_named_by(f"{directory}/config") and not _is_named_elsewhere():
+    if not _is_named_by(f"{directory}/config") and not _is_named_elsewhere(
+        time.monotonic() // _BELIEVED_SECONDS
+    ):
         return None  # without a process for each of ten thousand repositories
     done = subprocess.run(
         ["git", "--git-dir", directory, "config", "--show-origin", "--get", "core.hooksPath"],
@@ -153,8 +157,9 @@ def _is_named_by(config: str) -> bool:
 
 
 @cache
-def _is_named_elsewhere() -> bool:
-    """Whether the system's or the account's own configuration says so; asked once in a run."""
+def _is_named_elsewhere(when: float) -> bool:
+    """Whether the system's or the account's own configuration says so; asked once in a while (`when`)."""
+    del when
     done = subprocess.run(
         ["git", "config", "--get", "core.hooksPath"],
         capture_output=True, check=False, cwd="/", env={**GIT, "HOME": os.path.expanduser("~")},

@@ -5,6 +5,7 @@ One small file for each, while the leader lives: whoever comes second is somethi
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from gitguard.message.reasons import Refusal
@@ -26,6 +27,14 @@ class Place:
             int(fields[3]),
             int(fields[19]),
         )
+
+    @property
+    def is_there(self) -> bool:
+        """Whether this very process still lives."""
+        try:
+            return Place(self.pid).started == self.started
+        except (OSError, ValueError):
+            return False
 
     @property
     def name(self) -> str:
@@ -71,4 +80,5 @@ def clear_leaders(state: str) -> None:
         except (OSError, ValueError):
             alive = False
         if not alive:
-            os.unlink(f"{folder}/{name}")
+            with contextlib.suppress(FileNotFoundError):  # another sweep has, meanwhile
+                os.unlink(f"{folder}/{name}")

@@ -214,6 +214,7 @@ def renew_file(path: str) -> None:
     with _refusing(path):
         held = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
         try:
+            held.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that the log beside it has nothing to add
             held.execute("BEGIN IMMEDIATE")
             keep_copy(path, new)
             with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as copy:
@@ -222,10 +223,10 @@ def renew_file(path: str) -> None:
             held.execute("ROLLBACK")
         finally:
             held.close()
+        os.rename(new, path)
         for suffix in ("-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path + suffix)
-        os.rename(new, path)
 
 
 def copy_file(source: str, target: str) -> None:

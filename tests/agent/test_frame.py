@@ -111,12 +111,14 @@ def test_more_handles_than_there_are_uses_for(pair: tuple[socket.socket, socket.
 def test_three_streams_or_none(pair: tuple[socket.socket, socket.socket], count: int) -> None:
     """A command has input, output and a place for errors."""
     one, other = pair
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     before = _open_handles()
     socket.send_fds(one, [b"s"], [0] * count)
     with pytest.raises(FrameError):
         streams(other)
     assert _open_handles() == before
     socket.send_fds(one, [b"s"], [0, 1, 2])
-    lent = streams(other)
+    lent, pid, uid = streams(other)
     assert len(lent) == 3
+    assert (pid, uid) == (os.getpid(), os.geteuid()), "by the kernel's word"
     close(lent)

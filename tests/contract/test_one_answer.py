@@ -21,6 +21,7 @@ import tomli_w
 
 from gitguard.action import steps
 from gitguard.action.keys import key_row
+from gitguard.answer import connection
 from gitguard.config.in_force import vouch
 from gitguard.config.load import load
 from gitguard.decision.explain import explain
@@ -75,7 +76,7 @@ def by_gate(
     monkeypatch.setattr(posix, "execve", become)
     monkeypatch.setattr(posix, "environ", {k.encode(): v.encode() for k, v in environ.items()})
     monkeypatch.setattr(sys, "argv", ["gitguard-shell", *argv])
-    monkeypatch.setattr(gate, "now", lambda: moment)
+    monkeypatch.setattr(connection, "now", lambda: moment)
     monkeypatch.setattr(posix, "write", _swallow(posix.write))
     home = place / "home"
     try:

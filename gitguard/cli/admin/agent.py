@@ -11,7 +11,15 @@ from importlib import import_module
 
 import click
 
-from gitguard.agent.listening import EVERYONE, begin_anew, handed_over, opened, place_of, tell_systemd
+from gitguard.agent.listening import (
+    EVERYONE,
+    begin_anew,
+    handed_over,
+    opened,
+    place_of,
+    still_answering_before,
+    tell_systemd,
+)
 from gitguard.agent.resident import Resident, installed_now
 from gitguard.cli.admin.context import config_of, enter, open_settings_or_say
 from gitguard.host.places import accounts_socket, places_of
@@ -22,7 +30,10 @@ _TRIAL = """
 import sys
 import gitguard.agent.serving, gitguard.cli.admin.agent, gitguard.cli.over_ssh
 from gitguard.action.installation import settings_of
-sys.exit(not settings_of(sys.argv[1]).agent.socket)
+from gitguard.machine.git_account import is_account
+settings = settings_of(sys.argv[1])
+name = settings.keeper if sys.argv[2] == "agent" else str(settings.host.account)
+sys.exit(not (settings.agent.socket and is_account(name)))
 """
 _TRIAL_SECONDS = 20
 
@@ -57,6 +68,7 @@ def agent(ctx: click.Context, workers: int, for_accounts: bool) -> None:
             hint="gitguard admin config edit",
         )
     need_utf8()
+    before = still_answering_before()
     listener, ours = handed_over(path)
     git_uid = uid_of(settings.host.account)
     if settings.is_apart and listener is None:  # given to the Git account while we may
@@ -84,9 +96,11 @@ def agent(ctx: click.Context, workers: int, for_accounts: bool) -> None:
         tell_systemd(f"{state.upper()}=1")
 
     resident = Resident(places, installed, git_uid, for_accounts=for_accounts)
-    if serving.serve(resident, listener, workers, serve_own, say, moved, lambda: loads(config)):
+    if serving.serve(
+        resident, listener, workers, serve_own, say, moved, lambda: loads(config, "agent"), before
+    ):
         os.chdir(began_in)
-        begin_anew(listener, place if ours else "")
+        begin_anew(listener, place if ours else "", serving.still_answering())
     if ours and not moved():
         with contextlib.suppress(PermissionError):  # root's folder: the next one takes its place
             os.unlink(path)
@@ -109,14 +123,14 @@ def _warm_up() -> None:
     Parameters(new_secret()).code(0)
 
 
-def loads(config: str) -> bool:
-    """Whether what is installed now can be begun with. Not in the middle of an upgrade, nor by a broken
-    configuration: then who runs stays.
+def loads(config: str, who: str) -> bool:
+    """Whether what is installed now can be begun with, by the `agent` or the `helper`. Not in the middle of
+    an upgrade, nor by a broken configuration, nor where that is another account's now: then who runs stays.
     """
     flags = ["-I"] if sys.flags.isolated else []
     try:
         done = subprocess.run(
-            [sys.executable, *flags, "-c", _TRIAL, config],
+            [sys.executable, *flags, "-c", _TRIAL, config, who],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             check=False, timeout=_TRIAL_SECONDS,
         )  # fmt: skip

@@ -30,7 +30,10 @@ from gitguard.doctor import sshd
 from gitguard.doctor.finding import Finding, note
 from gitguard.doctor.reach import Reach
 from gitguard.machine.git_account import become, own_command_line
+from gitguard.machine.run_as import all_within, alone
 from gitguard.message.reasons import Refusal
+
+LOOK_SECONDS = 600.0  # ten thousand repositories, on a slow disk
 
 
 class AccountFound(msgspec.Struct, frozen=True):
@@ -48,20 +51,21 @@ def look_in_a_child(become: Callable[[], None], look: Callable[[], AccountFound]
         status = 1
         try:
             os.close(reading)
+            alone()
             try:
                 become()
                 told = ["", msgspec.to_builtins(look())]
             except Refusal as refusal:
                 told = ["refusal", refusal.reason, refusal.detail, refusal.text, refusal.hint]
+            except Exception as error:
+                told = ["refusal", "internal-error", f"{type(error).__name__}: {error}", "", ""]
             with os.fdopen(writing, "w") as pipe:
                 json.dump(told, pipe)
             status = 0
         finally:
             os._exit(status)
     os.close(writing)
-    with os.fdopen(reading) as pipe:
-        said = pipe.read()
-    os.waitpid(child, 0)
+    said = all_within(reading, child, LOOK_SECONDS).decode()
     if not said:
         raise Refusal("internal-error", "a look died half way")
     kind, *rest = json.loads(said)

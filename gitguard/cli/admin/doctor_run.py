@@ -192,7 +192,7 @@ def _as_root(
         ("what the gate leans on", leans),
         ("schedules", lambda: schedules.schedule_findings([keys, state, log], (system.CRON,))),
         ("tmpfiles", lambda: schedules.tmpfiles_findings([keys, state, log, *roots])),
-        ("rotations", lambda: schedules.rotation_findings(str(settings.paths.access_log), account)),
+        ("rotations", lambda: schedules.rotation_findings(str(settings.paths.access_log), settings.keeper)),
         ("programs", lambda: programs.program_findings(entry, [*roots, state])),
         ("mounts", lambda: views.mount_findings([*roots, state], reach)),
         ("listeners", lambda: views.listener_findings([*roots, state], {os.getpid()})),

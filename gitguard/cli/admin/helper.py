@@ -49,6 +49,8 @@ def helper(ctx: click.Context) -> None:
         click.echo(f"gitguard: the Git account's helper listens on {path}; Ctrl-C ends it", err=True)
         tell_systemd(f"{state.upper()}=1")
 
-    if serve(listener, keeper, lambda: installed_now(places) != installed, lambda: loads(config), say):
+    if serve(
+        listener, keeper, lambda: installed_now(places) != installed, lambda: loads(config, "helper"), say
+    ):
         os.chdir(began_in)
         begin_anew(listener, place if ours else "")

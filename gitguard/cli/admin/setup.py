@@ -53,6 +53,9 @@ SHOWN = 3  # of a long list; the rest is a count
 @click.option(
     "--authorized-keys", type=click.Path(), help="The key file to manage (default: the account's own)."
 )
+@click.option(
+    "--kept-by", metavar="NAME", help="Take store and log over from this account, which kept them until now."
+)
 @click.option("--new-store", is_flag=True, help="Make an empty store although an old one seems to be gone.")
 @click.option(
     "--drop-in",
@@ -72,6 +75,7 @@ def init(
     host: str | None,
     port: int | None,
     authorized_keys: str | None,
+    kept_by: str | None,
     new_store: bool,
     drop_in: bool,
     timers: bool,
@@ -92,7 +96,7 @@ def init(
         )
         raise Refusal("forbidden", text=f"{what} for root", hint=f"type: sudo {own_command_line()}")
     actor()
-    wishes = InitOptions(config, account, repositories, host, port, authorized_keys, new_store)
+    wishes = InitOptions(config, account, repositories, host, port, authorized_keys, new_store, kept_by)
     ctx.find_root().obj = config
     if os.geteuid() == 0 and (config == SYSTEM_CONFIG or flags) and (child := os.fork()):
         # What only root may write is written last, by a process that stays root; install becomes the account.
