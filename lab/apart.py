@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import tomllib
 import traceback
@@ -21,6 +24,7 @@ from pathlib import Path
 import tomli_w
 
 from gitguard.agent.look import fault_of_agent
+from gitguard.message.reasons import Refusal
 from lab.host import Host, inside
 from lab.run import Done, run
 from lab.server import Person
@@ -756,11 +760,27 @@ def _people_with_accounts_of_their_own(host: ApartHost) -> None:
                 in run([*asked, str(host.accounts), letter, "--user|alice|--key|x"], status=None).out
             )
         assert run([*asked, str(host.socket), "u", "status"], status=None).status != 0
-        host.admin("user", "account", "alice", "remove", "al")
-        assert "[no-identity]" in host.as_person("al", "status", status=14).err
+        # Frames that are none, and streams that never come, end no process of it.
+        workers = _children_of(accounts.pid)
+        for bad in ("|".join(["x"]), "", "9999"):
+            body = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({str(host.accounts)!r}); b = b'\\1u' + {bad!r}.encode() + b'\\0'; s.sendall(len(b).to_bytes(4, 'big') + b); print(s.recv(9)[5:6])"
+            run([*asked[:4], host.python, "-I", "-S", "-c", body])
+        assert _children_of(accounts.pid) == workers
+        run(["userdel", "al"])
+        uid = str(host.port + 2)
+        assert f"by uid: {uid}" in host.admin("user", "show", "alice").out
+        host.admin("user", "account", "alice", "remove", "al", status=2)
+        host.admin("user", "account", "alice", "remove", uid)
+        run(["useradd", "--uid", uid, "--shell", "/bin/sh", "mallory"])
+        assert "[no-identity]" in host.as_person("mallory", "status", status=14).err
+        run(["userdel", "mallory"])
     finally:
         host.tell(accounts, signal.SIGKILL)
         host.configure(session={"scope": "address"})
+
+
+def _children_of(pid: int) -> set[str]:
+    return set(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
 
 @story
@@ -786,6 +806,151 @@ def _a_folder_is_handed_over_whole(host: ApartHost) -> None:
     owners = {path.lstat().st_uid for path in (folder, *folder.rglob("*"))}
     assert owners == {host.port + 1}
     assert not hand_over(str(folder), KEEPER, ("git",), lambda _: None), "once"
+
+
+@story
+def _a_handing_over_that_was_cut_off(host: ApartHost) -> None:
+    """ATTACK: something in the folder makes it fail half way, and the store is held open. EXPECTED: the next
+    time all of it is done, the store in a new file; nothing is said to be done before.
+    """
+    from gitguard.host.handing_over import MARK, hand_over
+
+    folder = host.folder / "cut"
+    folder.mkdir()
+    run(["chown", "git:git", str(folder)])
+    host.as_account("sh", "-c", f"cd {folder} && echo secret > a.db && touch a.db-wal && mkdir -p z/z")
+    held = os.open(folder / "a.db", os.O_RDWR)
+
+    def fails(_: str) -> None:
+        raise Refusal("store-unavailable", "the disk is full")
+
+    def renewed(path: str) -> None:
+        new = Path(f"{path}.new")
+        new.write_bytes(Path(path).read_bytes())
+        new.replace(path)
+
+    try:
+        hand_over(str(folder), KEEPER, ("git",), fails)
+        raise AssertionError("it was cut off")
+    except Refusal:
+        assert (folder / MARK).exists()
+    assert hand_over(str(folder), KEEPER, ("git",), renewed)
+    os.write(held, b"overwritten")
+    assert (folder / "a.db").read_text() == "secret\n"
+    assert not (folder / MARK).exists()
+    assert not hand_over(str(folder), KEEPER, ("git",), renewed)
+
+
+@story
+def _a_hook_that_the_gate_cannot_run(host: ApartHost) -> None:
+    """Git would pass over it without a word: mounted noexec where the gate is, not where the helper is."""
+    alice = host.people["alice"]
+    host.admin(
+        "session",
+        "open",
+        "alice",
+        "--for",
+        "5m",
+        "--reason",
+        "lab",
+        "--key",
+        alice.fingerprint,
+        "--from",
+        "127.0.0.1",
+    )
+    words = ["--user", "alice", "--key", alice.fingerprint]
+    environ = [
+        "SSH_ORIGINAL_COMMAND=git-receive-pack team/open",
+        "SSH_CONNECTION=127.0.0.1 1 127.0.0.1 22",
+        "PATH=/usr/bin:/bin",
+    ]
+    gate = ["setpriv", "--reuid=git", "--regid=git", "--init-groups", "env", "-i", "-C", "/", *environ]
+    gate += ["/usr/local/lib/gitguard/gitguard-shell", *words]
+    assert run(gate, stdin="0000").out.startswith("0"), "and else it runs"
+    view = f'mount --bind {host.repositories} {host.repositories} && mount -o remount,bind,noexec {host.repositories} && exec "$@"'
+    done = run(["unshare", "--mount", "sh", "-c", view, "sh", *gate], stdin="0000", status=None)
+    assert "[hook-not-live]" in done.text, done
+
+
+@story
+def _no_terminal_of_roots(host: ApartHost) -> None:
+    """ATTACK: the Git account traces what root's command starts as it, and types into root's terminal.
+    EXPECTED: nothing of another account has that terminal.
+    """
+    script = "cut -d' ' -f7 /proc/self/stat; (exec 3</dev/tty) 2>&1 | grep -c tty"
+    words = [
+        host.python,
+        "-m",
+        "gitguard",
+        "admin",
+        "break-glass",
+        "--reason",
+        "lab",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ]
+    said = _in_a_terminal(host, words)
+    assert "\r\n0\r\n" in said, said
+    assert "\r\n1\r\n" in said, said
+    # What an errand starts has none either: a git that says where it stands.
+    program = host.folder / "git"
+    program.write_text("#!/bin/sh\ncut -d' ' -f7 /proc/self/stat >> /tmp/gg-tty\nexec /usr/bin/git \"$@\"\n")
+    program.chmod(0o755)
+    run(["mount", "--bind", str(program), "/usr/local/bin/git"], status=None) if Path(
+        "/usr/local/bin/git"
+    ).exists() else shutil.copy(program, "/usr/local/bin/git")
+    Path("/tmp/gg-tty").unlink(missing_ok=True)
+    try:
+        _in_a_terminal(
+            host, [host.python, "-m", "gitguard", "admin", "repo", "create", f"tty/{time.monotonic_ns()}"]
+        )
+        assert set(Path("/tmp/gg-tty").read_text().split()) == {"0"}
+    finally:
+        Path("/usr/local/bin/git").unlink()
+        Path("/tmp/gg-tty").unlink(missing_ok=True)
+
+
+def _in_a_terminal(host: ApartHost, words: list[str]) -> str:
+    """What a command says that root types in a terminal."""
+    master, slave = os.openpty()
+    child = subprocess.Popen(
+        words, stdin=slave, stdout=slave, stderr=slave, env=host.env, cwd="/", start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one thread
+    )  # fmt: skip
+    os.close(slave)
+    said = b""
+    try:
+        while part := os.read(master, 65536):
+            said += part
+    except OSError:  # its last process has closed it
+        pass
+    os.close(master)
+    child.wait(30)
+    return said.decode()
+
+
+@story
+def _the_way_back(host: ApartHost) -> None:
+    """The last of all: the Git account keeps the store again, if root says who kept it."""
+    host.stop_agent()
+    data = tomllib.loads(host.config.read_text())
+    data["agent"] = {"socket": "", "account": ""}
+    data["paths"]["authorized_keys"] = str(host.key_file)
+    host.config.write_text(tomli_w.dumps(data))
+    refused = host.admin("init", status=30)
+    assert "gitguard admin init --kept-by gitguard" in refused.err, refused
+    assert "gave /var/lib/gitguard/ to git" in host.admin("init", "--kept-by", KEEPER, "--drop-in").out
+    host.reload()
+    assert host.state.stat().st_uid == host.port
+    alice = host.people["alice"]
+    assert host.ssh(alice, "2fa status", status=0)
+    _verified(host, alice)
+    _push(host, alice, _clone(host, alice, "team/app"), f"back-{time.monotonic_ns()}", 0)
+    host.admin("audit", "verify")
+    host.admin("session", "sweep")
+    assert "no gap" in host.admin("doctor").out
 
 
 def main() -> None:

@@ -115,3 +115,9 @@ def rotation_findings(log: str, account: str) -> Iterator[Finding]:
                     f"{path} makes the next {log} {owner}'s: then what requires 2FA is refused",
                     f"sed -i 's/create .*/create 0600 {account} {account}/' {path}",
                 )
+            elif becomes is not None and becomes[1] not in ("root", account):
+                yield gap(
+                    "logrotate",
+                    f"{path} rotates {log} as {becomes[1]}, to whom its folder is closed: it grows without end",
+                    f"sed -i 's/su .*/su {account} {account}/' {path}",
+                )

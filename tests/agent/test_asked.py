@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -623,3 +624,42 @@ def test_where_a_worker_stands(own: Asked) -> None:
     assert own.act("whole push")[:2] == ("allowed", 0)
     assert {os.readlink(f"/proc/{pid}/cwd") for pid in own.agent.workers_of} == {"/"}
     assert own.agent.socket.stat().st_mode & 0o777 == 0o600
+
+
+_LENT_BY_ANOTHER = """
+import os, socket, struct, sys
+body = bytes([1]) + b"g" + b"".join(field.encode() + b"\\0" for field in sys.argv[1:])
+s = socket.socket(socket.AF_UNIX)
+s.connect(PLACE)
+s.sendall(len(body).to_bytes(4, "big") + body)
+assert s.recv(100)[5:6] == b"o"
+if WHO == "child" and os.fork():
+    os.wait()
+    os._exit(0)
+streams = struct.pack("3i", 0, 1, 2)
+s.sendmsg([b"s"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
+print(s.recv(100)[5:6])
+"""
+
+
+@pytest.mark.parametrize(("who", "told"), [("itself", b"b'b'\n"), ("child", b"b''\n")])
+def test_streams_of_another_process(asked: Asked, who: str, told: bytes) -> None:
+    """ATTACK: who asked has ended, its number is another's by now, and what it left behind lends the streams.
+    EXPECTED: nothing is done on them: the kernel says who has sent them.
+    """
+    words = ["4", "--user", "alice", "--key", asked.alice.fingerprint, "SSH_ORIGINAL_COMMAND=2fa help"]
+    code = _LENT_BY_ANOTHER.replace("PLACE", repr(str(asked.agent.socket))).replace("WHO", repr(who))
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, *words, "SSH_CONNECTION=127.0.0.1 1 127.0.0.1 22"],
+        capture_output=True, check=True, timeout=20,
+    )  # fmt: skip
+    assert done.stdout.endswith(told), done
+
+
+def test_a_time_zone_that_is_a_file(asked: Asked, tmp_path: Path) -> None:
+    """ATTACK: TZ names a pipe that nobody writes, which the agent's process would wait at for ever, or any
+    file that is not the client's to read. EXPECTED: a zone's name counts, and nothing else.
+    """
+    os.mkfifo(tmp_path / "pipe")
+    for zone in (str(tmp_path / "pipe"), f":{tmp_path}/pipe", f"../../../../..{tmp_path}/pipe"):
+        assert gate(asked, "2fa status", environ={"TZ": zone}).stdout.startswith(b"user alice"), zone

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from gitguard.machine.errand import ERRANDS, carry_by, errand, is_carried
 from gitguard.message.reasons import Refusal
 from gitguard.repository.registry import Found
 from gitguard.session.credential import credential_of
+from lab.quick import ROOT
+from lab.run import run
 
 THERE = "gitguard.machine.whereabouts.there"
 
@@ -176,6 +179,67 @@ def test_a_helper_that_hangs(tmp_path: Path) -> None:
     assert time.monotonic() - began < 2
     helper.forget()
     listener.close()
+
+
+def test_a_helper_of_ours_that_is_stopped() -> None:
+    """ATTACK: the Git account stops the child of root's that does its errands, or has it say byte by byte.
+    EXPECTED: an end, by one deadline for the whole errand; and no answer of it is taken for another's.
+    """
+    with Helper(b"", hang_up=False) as helper:
+        helper.seconds = 0.2
+        began = time.monotonic()
+        for _ in range(2):
+            with pytest.raises(Refusal):
+                helper(THERE, (["/"],), {})
+        assert time.monotonic() - began < 1
+
+    ours, theirs = socket.socketpair()
+    helper = HelperCarrier("", ours)
+    helper.seconds = 0.3
+    ended = threading.Event()
+
+    def dribble() -> None:
+        while not ended.wait(0.05):
+            theirs.send(b"\0")
+
+    thread = threading.Thread(target=dribble, daemon=True)
+    thread.start()
+    began = time.monotonic()
+    with pytest.raises(Refusal):
+        helper(THERE, (["/"],), {})
+    assert time.monotonic() - began < 1
+    ended.set()
+    thread.join(5)
+    theirs.close()
+
+
+_INTERRUPTED = """
+import os, signal, socket
+from gitguard.agent.carrier import HelperCarrier
+from gitguard.agent.helper import serve_errands
+ours, theirs = socket.socketpair()
+if os.fork() == 0:
+    ours.close()
+    serve_errands(theirs)
+    os._exit(0)
+theirs.close()
+helper, hits = HelperCarrier("", ours), 0
+ask = lambda path: helper("gitguard.machine.whereabouts.there", ([path],), {})
+os.system(f"(for n in 1 2 3 4 5 6 7 8; do sleep 0.05; kill -INT {os.getpid()}; done) &")
+while hits < 8:
+    try:
+        while True:
+            assert ask("/") == ["/"]
+    except KeyboardInterrupt:
+        hits += 1
+    assert ask("/nonexistent") == []
+print("own answers", hits)
+"""
+
+
+def test_a_ctrl_c_comes_behind_the_errand() -> None:
+    """What tidies up afterwards asks again, and hears its own answer."""
+    assert run([sys.executable, "-c", _INTERRUPTED], cwd=ROOT).out == "own answers 8\n"
 
 
 def test_a_helper_that_was_restarted_is_asked_again(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def by_both_accounts(
         found = {look.name: list(looked(look.name, look.run)) for look in outer if look.whose == KEEPER}
         try:
             installation = open_admin_context(ctx).installation
-            seen = seen_in(installation)
+            seen = seen_in(installation, settings)
         except Refusal as refusal:
             return AccountFound(found | {"store": [unopened(refusal)]})
         inner = inner_looks(

@@ -129,9 +129,8 @@ class Seen(msgspec.Struct, frozen=True):
     demanding: set[str]
 
 
-def seen_in(installation: Installation) -> Seen:
-    """Asked as the account whose store it is. Raises Refusal."""
-    settings = installation.settings
+def seen_in(installation: Installation, settings: Settings) -> Seen:
+    """Asked as the account whose store it is; `settings` as the file says, in force or not. Raises Refusal."""
     with installation.store.reading() as tx:
         known = tx.repositories()
         return Seen(

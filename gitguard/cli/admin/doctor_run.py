@@ -121,7 +121,7 @@ def _findings(ctx: click.Context, sshd_config: str | None, *, log_in: bool) -> I
             by_name = {"store": [unopened(refusal)]}
             yield from by_name.pop("store")
         else:
-            seen = seen_in(context.installation)
+            seen = seen_in(context.installation, settings)
             looks = [
                 *looks,
                 *inner_looks(
