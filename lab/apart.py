@@ -490,6 +490,37 @@ def _the_page_is_the_agents_accounts(host: ApartHost) -> None:
         serving.wait(30)
 
 
+@story
+def _a_hook_that_the_gate_cannot_run(host: ApartHost) -> None:
+    """Git would pass over it without a word: mounted noexec where the gate is, not where the helper is."""
+    alice = host.people["alice"]
+    host.admin(
+        "session",
+        "open",
+        "alice",
+        "--for",
+        "5m",
+        "--reason",
+        "lab",
+        "--key",
+        alice.fingerprint,
+        "--from",
+        "127.0.0.1",
+    )
+    words = ["--user", "alice", "--key", alice.fingerprint]
+    environ = [
+        "SSH_ORIGINAL_COMMAND=git-receive-pack team/open",
+        "SSH_CONNECTION=127.0.0.1 1 127.0.0.1 22",
+        "PATH=/usr/bin:/bin",
+    ]
+    gate = ["setpriv", "--reuid=git", "--regid=git", "--init-groups", "env", "-i", "-C", "/", *environ]
+    gate += ["/usr/local/lib/gitguard/gitguard-shell", *words]
+    assert run(gate, stdin="0000").out.startswith("0"), "and else it runs"
+    view = f'mount --bind {host.repositories} {host.repositories} && mount -o remount,bind,noexec {host.repositories} && exec "$@"'
+    done = run(["unshare", "--mount", "sh", "-c", view, "sh", *gate], stdin="0000", status=None)
+    assert "[hook-not-live]" in done.text, done
+
+
 # -- an intruder in the Git account ------------------------------------------------------------------
 
 ASK = """
@@ -842,37 +873,6 @@ def _a_handing_over_that_was_cut_off(host: ApartHost) -> None:
 
 
 @story
-def _a_hook_that_the_gate_cannot_run(host: ApartHost) -> None:
-    """Git would pass over it without a word: mounted noexec where the gate is, not where the helper is."""
-    alice = host.people["alice"]
-    host.admin(
-        "session",
-        "open",
-        "alice",
-        "--for",
-        "5m",
-        "--reason",
-        "lab",
-        "--key",
-        alice.fingerprint,
-        "--from",
-        "127.0.0.1",
-    )
-    words = ["--user", "alice", "--key", alice.fingerprint]
-    environ = [
-        "SSH_ORIGINAL_COMMAND=git-receive-pack team/open",
-        "SSH_CONNECTION=127.0.0.1 1 127.0.0.1 22",
-        "PATH=/usr/bin:/bin",
-    ]
-    gate = ["setpriv", "--reuid=git", "--regid=git", "--init-groups", "env", "-i", "-C", "/", *environ]
-    gate += ["/usr/local/lib/gitguard/gitguard-shell", *words]
-    assert run(gate, stdin="0000").out.startswith("0"), "and else it runs"
-    view = f'mount --bind {host.repositories} {host.repositories} && mount -o remount,bind,noexec {host.repositories} && exec "$@"'
-    done = run(["unshare", "--mount", "sh", "-c", view, "sh", *gate], stdin="0000", status=None)
-    assert "[hook-not-live]" in done.text, done
-
-
-@story
 def _no_terminal_of_roots(host: ApartHost) -> None:
     """ATTACK: the Git account traces what root's command starts as it, and types into root's terminal.
     EXPECTED: nothing of another account has that terminal.
@@ -895,21 +895,20 @@ def _no_terminal_of_roots(host: ApartHost) -> None:
     assert "\r\n0\r\n" in said, said
     assert "\r\n1\r\n" in said, said
     # What an errand starts has none either: a git that says where it stands.
-    program = host.folder / "git"
-    program.write_text("#!/bin/sh\ncut -d' ' -f7 /proc/self/stat >> /tmp/gg-tty\nexec /usr/bin/git \"$@\"\n")
+    program, place = host.folder / "git", host.home / "seen"
+    program.write_text(f"#!/bin/sh\ncut -d' ' -f7 /proc/self/stat >> {place}\nexec /usr/bin/git \"$@\"\n")
     program.chmod(0o755)
     run(["mount", "--bind", str(program), "/usr/local/bin/git"], status=None) if Path(
         "/usr/local/bin/git"
     ).exists() else shutil.copy(program, "/usr/local/bin/git")
-    Path("/tmp/gg-tty").unlink(missing_ok=True)
+    place.unlink(missing_ok=True)
     try:
-        _in_a_terminal(
-            host, [host.python, "-m", "gitguard", "admin", "repo", "create", f"tty/{time.monotonic_ns()}"]
-        )
-        assert set(Path("/tmp/gg-tty").read_text().split()) == {"0"}
+        words = ["admin", "repo", "create", f"tty/{time.monotonic_ns()}"]
+        said = _in_a_terminal(host, [host.python, "-m", "gitguard", *words])
+        assert place.exists(), said
+        assert set(place.read_text().split()) == {"0"}
     finally:
         Path("/usr/local/bin/git").unlink()
-        Path("/tmp/gg-tty").unlink(missing_ok=True)
 
 
 def _in_a_terminal(host: ApartHost, words: list[str]) -> str:

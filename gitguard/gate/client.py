@@ -5,7 +5,6 @@ that what it saves is not spent on it. Plain dialect.
 """
 
 import _signal  # type: ignore[import-not-found]
-import errno
 import posix
 import sys
 from _socket import (
@@ -24,6 +23,7 @@ VERSION = 1
 LONGEST_BYTES = 65536
 MOST_FIELDS = 4096
 ANSWER_SECONDS = 1.0
+_TOO_BIG = 27  # EFBIG
 LONGEST_INPUT = 256 * 1024 * 1024
 CLOSED = b"gitguard: closed, because its installation is not whole; tell your server admin [internal-error]\n"
 STOPPED = b"gitguard: the server's agent stopped in the middle of this; see what was done: 2fa status [agent-unavailable]\n"
@@ -172,7 +172,7 @@ def _kept_input() -> int:
 
     limit = getrlimit(RLIMIT_FSIZE)[0]  # it holds for such files, too
     if limit != RLIM_INFINITY and limit < 2 * LONGEST_INPUT:
-        raise OSError(errno.EFBIG, "a limit of file sizes is in force")
+        raise OSError(_TOO_BIG, "a limit of file sizes is in force")
     kept = posix.memfd_create("push", posix.MFD_CLOEXEC)
     try:
         length = 0

@@ -24,7 +24,7 @@ from gitguard.config.in_force import last_good, read, vouch
 from gitguard.config.parse import parse
 from gitguard.config.schema import ASK, Git, Settings
 from gitguard.host import key_file, launcher
-from gitguard.host.handing_over import hand_over
+from gitguard.host.folders import check_kept, folder, folders
 from gitguard.host.launcher import asked_of
 from gitguard.host.new_store import keys_and_store
 from gitguard.host.places import SYSTEM_CONFIG, Places, authorized_keys, places_of
@@ -35,7 +35,6 @@ from gitguard.machine.files import replace_like
 from gitguard.machine.git_account import MAKE_GIT, MAKE_KEEPER, account, become, check_owner, check_reachable
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
-from gitguard.store.sqlite import renew_file
 
 OLDEST_GIT = (2, 31)  # GIT_CONFIG_COUNT, which forces core.hooksPath
 IDLE_TIMEOUT_SINCE = (9, 2)  # sshd's ChannelTimeout
@@ -116,7 +115,7 @@ def install(
     entry = _may_install(name, keeper, places, say, command_line)
     if settings is None:
         data = _first_configuration(options, places, entry)
-    _folder(os.path.dirname(places.config), name, "root", 0o755, say)
+    folder(os.path.dirname(places.config), name, "root", 0o755, say)
     if settings is None:
         provision.file(places.config, data, name, mode=0o644)
         say(f"wrote {places.config}")
@@ -132,8 +131,8 @@ def install(
         say(
             f"added {added} under [git] of {places.config}, the default until now; from this version on a file must say it"
         )
-    given = _folders(settings, places, options.kept_by, say)
-    _check_kept(settings, places)
+    given = folders(settings, places, options.kept_by, say)
+    check_kept(settings, places)
     _launchers(places, settings, name, say)
     become_keeper(settings)
     for path in (places.config, str(settings.paths.state), os.path.dirname(settings.paths.access_log)):
@@ -296,52 +295,6 @@ def _tables(options: InitOptions, places: Places, entry: pwd.struct_passwd) -> d
 
 def _key_file(wish: str) -> str:
     return wish if wish == ASK else os.path.abspath(wish)
-
-
-def _folder(path: str, name: str, owner: str, mode: int, say: Callable[[str], None]) -> None:
-    if provision.folder(path, name, owner=owner, mode=mode):
-        say(f"made {path}/")
-
-
-def _kept(settings: Settings, places: Places) -> list[str]:
-    """The folders of state, store and log."""
-    found = (str(settings.paths.state), settings.store.url.path, places.compiled, settings.paths.access_log)
-    return list(dict.fromkeys((found[0], *map(os.path.dirname, found[1:]))))
-
-
-def _check_kept(settings: Settings, places: Places) -> None:
-    """They are the keeper's, before anything leans on it. Raises Refusal("config-invalid")."""
-    keeper = account(settings.keeper)
-    for path in _kept(settings, places) if os.geteuid() == 0 else ():
-        if fault := fault_on_the_way(path, keeper.pw_uid):
-            owner = _name_of(os.lstat(path).st_uid)
-            hint = f"if {owner} kept it until now: gitguard admin init --kept-by {owner}"
-            raise Refusal("config-invalid", fault, text=f"{fault}; nothing was changed", hint=hint)
-
-
-def _name_of(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _folders(settings: Settings, places: Places, kept_by: str | None, say: Callable[[str], None]) -> bool:
-    """Make what is missing; whether state or log were given to another account."""
-    name, keeper, given = str(settings.host.account), settings.keeper, False
-    givers = (name, *([account(kept_by).pw_name] if kept_by else []))
-    for path in _kept(settings, places):
-        _folder(path, keeper, keeper, 0o700, say)
-        if os.geteuid() == 0 and hand_over(path, keeper, givers, renew_file):
-            say(f"gave {path}/ to {keeper}, with all that is in it")
-            given = True
-    for root in settings.paths.roots:
-        _folder(str(root), name, name, 0o755, say)
-    _folder(os.path.dirname(authorized_keys(settings)), name, name, 0o700, say)
-    for path in (places.gate, places.hook):
-        _folder(os.path.dirname(path), name, "root", 0o755, say)
-    _folder(places.units, name, "root", 0o755, say)
-    return given
 
 
 def _launchers(places: Places, settings: Settings, name: str, say: Callable[[str], None]) -> None:

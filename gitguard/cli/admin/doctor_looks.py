@@ -130,7 +130,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 def seen_in(installation: Installation, settings: Settings) -> Seen:
-    """Asked as the account whose store it is; `settings` as the file says, in force or not. Raises Refusal."""
+    """As the account whose store it is; `settings`: what the file says, in force or not. Raises Refusal."""
     with installation.store.reading() as tx:
         known = tx.repositories()
         return Seen(
