@@ -519,6 +519,7 @@ def _a_hook_that_the_gate_cannot_run(host: ApartHost) -> None:
     view = f'mount --bind {host.repositories} {host.repositories} && mount -o remount,bind,noexec {host.repositories} && exec "$@"'
     done = run(["unshare", "--mount", "sh", "-c", view, "sh", *gate], stdin="0000", status=None)
     assert "[hook-not-live]" in done.text, done
+    host.admin("session", "revoke", "alice")
 
 
 # -- an intruder in the Git account ------------------------------------------------------------------
@@ -915,7 +916,7 @@ def _in_a_terminal(host: ApartHost, words: list[str]) -> str:
     """What a command says that root types in a terminal."""
     master, slave = os.openpty()
     child = subprocess.Popen(
-        words, stdin=slave, stdout=slave, stderr=slave, env=host.env, cwd="/", start_new_session=True,
+        ["sh", "-c", '"$@"; exit $?', "sh", *words], stdin=slave, stdout=slave, stderr=slave, env=host.env, cwd="/", start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one thread
     )  # fmt: skip
     os.close(slave)

@@ -7,7 +7,6 @@ import grp
 import os
 import pwd
 import shlex
-import signal
 import sys
 import termios
 
@@ -72,17 +71,17 @@ def leave_terminal() -> None:
 
     MUST: nothing that runs as another account shares root's terminal: whoever traces such a process could
     type there (TIOCSTI), and root's shell would run it. What is open stays open, and Ctrl-C arrives as
-    before. Source: ioctl_tty(2), TIOCNOTTY.
+    before. A session's leader keeps its own: behind it no shell reads. Source: ioctl_tty(2), TIOCNOTTY.
     """
+    if os.getsid(0) == os.getpid():
+        return
     try:
         handle = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         return  # there is none
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a session's leader is told so
     try:
         fcntl.ioctl(handle, termios.TIOCNOTTY)
     finally:
-        signal.signal(signal.SIGHUP, before)
         os.close(handle)
 
 
