@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -298,7 +299,9 @@ def test_a_fork_has_a_connection_of_its_own(tmp_path: Path) -> None:
     thread.start()
     helper = HelperCarrier(path)
     assert helper(THERE, (["/"],), {}) == ["/"]
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which are the test's own helper
+        child = os.fork()
     if child == 0:
         os._exit(0 if helper(THERE, (["/"],), {}) == ["/"] else 1)
     assert os.waitpid(child, 0)[1] == 0
