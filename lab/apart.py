@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 import tomllib
 import traceback
@@ -520,6 +521,37 @@ def _a_hook_that_the_gate_cannot_run(host: ApartHost) -> None:
     done = run(["unshare", "--mount", "sh", "-c", view, "sh", *gate], stdin="0000", status=None)
     assert "[hook-not-live]" in done.text, done
     host.admin("session", "revoke", "alice")
+
+
+@story
+def _an_upgrade_loses_nothing(host: ApartHost) -> None:
+    """`init` has agent and helper begin anew; who asks meanwhile is answered by those of before, or waits."""
+    alice = host.people["alice"]
+    seen: list[Done] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            seen.append(host.gate(alice, "git-upload-pack team/open"))
+
+    asking = [threading.Thread(target=ask) for _ in range(3)]
+    for one in asking:
+        one.start()
+    try:
+        for _ in range(2):
+            before = len(seen)
+            host.admin("init")
+            ends = time.monotonic() + WAIT_SECONDS
+            while len(seen) < before + 60 and time.monotonic() < ends:
+                time.sleep(0.01)
+    finally:
+        ended.set()
+        for one in asking:
+            one.join()
+    assert len(seen) >= 120
+    assert {done.status for done in seen} <= {0, 128}, [done for done in seen if done.status not in (0, 128)][
+        :3
+    ]
 
 
 # -- an intruder in the Git account ------------------------------------------------------------------

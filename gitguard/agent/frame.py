@@ -73,6 +73,29 @@ def receive(connection: socket.socket) -> Frame:
     return Frame(letter, fields, tuple(handles))
 
 
+def answer_on(connection: socket.socket) -> Frame:
+    """The next of several messages, for who asked: what stands behind it is read by the next call. Raises
+    FrameError, OSError.
+    """
+    handles: list[int] = []
+    try:
+        head = _exactly(connection, _HEAD_BYTES, handles)
+        length = int.from_bytes(head, "big")
+        if not 2 <= length <= LONGEST_BYTES:
+            raise FrameError(f"a message of {length} bytes")
+        letter, fields = unpacked(_exactly(connection, length, handles))
+    finally:
+        close(handles)  # an answer brings none
+    return Frame(letter, fields)
+
+
+def _exactly(connection: socket.socket, count: int, handles: list[int]) -> bytes:
+    data = b""
+    while len(data) < count:
+        data += _some(connection, count - len(data), handles)
+    return data
+
+
 def _body(connection: socket.socket, handles: list[int]) -> bytes:
     """What stands behind the length, all of it and nothing more."""
     data = _some(connection, _HEAD_BYTES + LONGEST_BYTES, handles)

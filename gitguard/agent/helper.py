@@ -49,9 +49,11 @@ def serve(
     is_outdated: Callable[[], bool],
     loads: Callable[[], bool],
     say: Callable[[str], None],
-) -> bool:
-    """Serve root and the account `keeper` on `listener` until told to stop (SIGTERM, SIGINT); True where it
-    is to begin anew (SIGHUP, or an installation that is newer than we are). Errands that were begun end.
+    before: int = -1,
+) -> int | None:
+    """Serve root and the account `keeper` on `listener` until told to stop (SIGTERM, SIGINT): None; where it
+    is to begin anew (SIGHUP, or an installation that is newer than we are), the handle by which a stand-in
+    serves meanwhile, as long as it is open. `before`: that of our former self. Errands that were begun end.
     """
     listener.settimeout(0)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -60,6 +62,8 @@ def serve(
     children: set[int] = set()
     next_trial = 0.0
     say("ready")
+    if before >= 0:
+        os.close(before)
     waiting = select.poll()
     waiting.register(listener, select.POLLIN)
     while True:
@@ -71,13 +75,33 @@ def serve(
         number = signal.sigtimedwait(_SIGNALS, 0)
         _bury(children)
         if number is not None and number.si_signo != signal.SIGHUP:
-            return False
+            return None
         if number is not None or (is_outdated() and time.monotonic() >= next_trial):
             next_trial = time.monotonic() + TRIAL_SECONDS
             if loads():
-                return True
+                return _stand_in(listener, keeper)
         if ready:
             _take(listener, keeper, children)
+
+
+def _stand_in(listener: socket.socket, keeper: int) -> int:
+    """Leave a child that takes connections until the handle is closed, since to load takes a while."""
+    stopping, stop = os.pipe()
+    if os.fork():
+        os.close(stopping)
+        return stop
+    try:
+        os.close(stop)
+        children: set[int] = set()
+        waiting = select.poll()
+        for handle in (listener.fileno(), stopping):
+            waiting.register(handle, select.POLLIN)
+        while stopping not in (ready := [handle for handle, _ in waiting.poll(int(LOOK_SECONDS * 1000))]):
+            _bury(children)
+            if ready:
+                _take(listener, keeper, children)
+    finally:
+        os._exit(0)
 
 
 def _take(listener: socket.socket, keeper: int, children: set[int]) -> None:

@@ -30,7 +30,7 @@ def place() -> str:
 
 def run(words: list[str]) -> int:
     """Have the agent run `2fa WORDS` on our streams; its exit status. Raises Refusal."""
-    from gitguard.agent.frame import ACCOUNT, BEGUN, ENDED, LEND_STREAMS, FrameError, packed, receive
+    from gitguard.agent.frame import ACCOUNT, BEGUN, ENDED, LEND_STREAMS, FrameError, answer_on, packed
 
     path = place()
     if not path:
@@ -51,14 +51,14 @@ def run(words: list[str]) -> int:
             connection.sendall(
                 packed(ACCOUNT, tuple(field.encode("utf-8", "surrogateescape") for field in fields))
             )
-            if receive(connection).letter != LEND_STREAMS:
+            if answer_on(connection).letter != LEND_STREAMS:
                 raise Refusal("agent-unavailable")
             streams = struct.pack("3i", 0, 1, 2)
             connection.sendmsg([b"s"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
-            if receive(connection).letter != BEGUN:
+            if answer_on(connection).letter != BEGUN:
                 raise Refusal("agent-unavailable")
             connection.settimeout(None)
-            ended = receive(connection)
+            ended = answer_on(connection)
             if ended.letter == ENDED and ended.fields and ended.fields[0].isdigit():
                 return int(ended.fields[0])
     except TimeoutError:

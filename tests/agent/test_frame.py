@@ -10,7 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitguard.agent.frame import LONGEST_BYTES, Frame, FrameError, close, packed, receive, streams, unpacked
+from gitguard.agent.frame import (
+    BEGUN,
+    ENDED,
+    LONGEST_BYTES,
+    Frame,
+    FrameError,
+    answer_on,
+    close,
+    packed,
+    receive,
+    streams,
+    unpacked,
+)
 
 
 @pytest.fixture
@@ -122,3 +134,15 @@ def test_three_streams_or_none(pair: tuple[socket.socket, socket.socket], count:
     assert len(lent) == 3
     assert (pid, uid) == (os.getpid(), os.geteuid()), "by the kernel's word"
     close(lent)
+
+
+def test_answers_that_come_together(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Work that is quickly done has begun and ended before its client looks: two messages in a row."""
+    one, other = pair
+    one.sendall(packed(BEGUN) + packed(ENDED, (b"7",)))
+    assert answer_on(other).letter == BEGUN
+    assert answer_on(other) == Frame(ENDED, (b"7",))
+    one.sendall(packed(ENDED, (b"7",))[:-1])
+    one.close()
+    with pytest.raises(FrameError):
+        answer_on(other)

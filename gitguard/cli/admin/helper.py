@@ -6,7 +6,14 @@ import os
 
 import click
 
-from gitguard.agent.listening import begin_anew, handed_over, opened, place_of, tell_systemd
+from gitguard.agent.listening import (
+    begin_anew,
+    handed_over,
+    opened,
+    place_of,
+    still_answering_before,
+    tell_systemd,
+)
 from gitguard.agent.resident import installed_now
 from gitguard.cli.admin.agent import load_rooms, loads, need_utf8
 from gitguard.cli.admin.context import config_of, open_settings_or_say
@@ -32,6 +39,7 @@ def helper(ctx: click.Context) -> None:
         )
     path, keeper = helper_socket(str(settings.agent.socket)), uid_of(settings.keeper)
     need_utf8()
+    before = still_answering_before()
     listener, ours = handed_over(path)
     if listener is None:
         listener = opened(path, uid_of(settings.host.account), keeper)
@@ -49,8 +57,10 @@ def helper(ctx: click.Context) -> None:
         click.echo(f"gitguard: the Git account's helper listens on {path}; Ctrl-C ends it", err=True)
         tell_systemd(f"{state.upper()}=1")
 
-    if serve(
-        listener, keeper, lambda: installed_now(places) != installed, lambda: loads(config, "helper"), say
-    ):
+    def is_outdated() -> bool:
+        return installed_now(places) != installed
+
+    stand_in = serve(listener, keeper, is_outdated, lambda: loads(config, "helper"), say, before)
+    if stand_in is not None:
         os.chdir(began_in)
-        begin_anew(listener, place if ours else "")
+        begin_anew(listener, place if ours else "", stand_in)
