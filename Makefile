@@ -57,11 +57,14 @@ long: $(READY) client sshd ## What takes longer: a thousand kills, a year of 300
 	@GITGUARD_LAB_AGENT=python $(BIN)/python -m pytest -n 3 --dist loadfile tests/e2e/test_journey.py tests/e2e/test_toggle.py tests/e2e/test_rules.py
 	@GITGUARD_SOAK=1 $(BIN)/python -m pytest -n 2 tests/regressions/test_kills.py
 
-.PHONY: check
-check: $(READY) ## Format, lint, types and the fast tests, in under a minute
+.PHONY: lint
+lint: $(READY) ## Format, lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+.PHONY: check
+check: lint ## Format, lint, types and the fast tests, in under a minute
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not e2e and not slow"
 
 .PHONY: versions

@@ -4,6 +4,9 @@ what sshd is told of keys. lab/apart.py tells the stories, in a private mount na
 
 from __future__ import annotations
 
+import fcntl
+import json
+import os
 import re
 import subprocess
 import sys
@@ -22,8 +25,21 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def told() -> dict[str, str]:
-    """Story -> ok, or what went wrong. All in a row, on one server."""
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Story -> ok, or what went wrong. All in a row, on one server, once for all test workers of a run."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", "")
+    folder = tmp_path_factory.getbasetemp()
+    with open((folder.parent if run else folder) / f"apart-{run}.json", "a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        if not (text := file.read()):
+            text = json.dumps(_tell())
+            file.write(text)
+    found: dict[str, str] = json.loads(text)
+    return found
+
+
+def _tell() -> dict[str, str]:
     done = subprocess.run(
         [sys.executable, "-m", "lab.apart"],
         cwd=SOURCE,
