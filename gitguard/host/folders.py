@@ -24,7 +24,7 @@ def folder(path: str, name: str, owner: str, mode: int, say: Callable[[str], Non
         say(f"made {path}/")
 
 
-def _kept(settings: Settings, places: Places) -> list[str]:
+def kept_folders(settings: Settings, places: Places) -> list[str]:
     """The folders of state, store and log."""
     found = (str(settings.paths.state), settings.store.url.path, places.compiled, settings.paths.access_log)
     return list(dict.fromkeys((found[0], *map(os.path.dirname, found[1:]))))
@@ -33,7 +33,7 @@ def _kept(settings: Settings, places: Places) -> list[str]:
 def check_kept(settings: Settings, places: Places) -> None:
     """They are the keeper's, before anything leans on it. Raises Refusal("config-invalid")."""
     keeper = account(settings.keeper)
-    for path in _kept(settings, places) if os.geteuid() == 0 else ():
+    for path in kept_folders(settings, places) if os.geteuid() == 0 else ():
         if fault := fault_on_the_way(path, keeper.pw_uid):
             owner = _name_of(os.lstat(path).st_uid)
             hint = f"if {owner} kept it until now: gitguard admin init --kept-by {owner}"
@@ -51,7 +51,7 @@ def folders(settings: Settings, places: Places, kept_by: str | None, say: Callab
     """Make what is missing; whether state or log were given to another account."""
     name, keeper, given = str(settings.host.account), settings.keeper, False
     givers = (name, *([account(kept_by).pw_name] if kept_by else []))
-    for path in _kept(settings, places):
+    for path in kept_folders(settings, places):
         folder(path, keeper, keeper, 0o700, say)
         if os.geteuid() == 0 and hand_over(path, keeper, givers, renew_file):
             say(f"gave {path}/ to {keeper}, with all that is in it")
