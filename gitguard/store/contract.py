@@ -8,7 +8,11 @@ MUST:
 3. A method that changes something says whether it did (a count, a bool), never raises for "not there".
 4. Whatever goes wrong inside (locked, full, truncated, gone) leaves as Refusal("store-unavailable"), a
    schema that this code does not know as Refusal("store-schema"), each within two seconds.
-5. Nothing here decides: who may do what is the business of the rooms that call.
+5. A block of `writing` in which a statement failed is taken back and says so, also where its fault was
+   caught.
+6. No text with a NUL and no number with a fraction is kept. Search knows no capitals of a to z; order is
+   by bytes.
+7. Nothing here decides: who may do what is the business of the rooms that call.
 
 Questions are in reading_contract.py, changes in writing_contract.py. A method's own sentence is
 what it promises; tests/contract holds every backend to them. Values come out as the rows of

@@ -28,7 +28,10 @@ LEFT JOIN {owners} = ?
 LEFT JOIN repositories r ON r.{column} = ?
 LEFT JOIN sessions s ON s.user_name = u.name AND s.scope = ? AND s.credential = ? AND s.network = ?
 """
-_KEY = {"owners": "keys k ON k.fingerprint", "verify_required": "k.verify_required AND k.type LIKE 'sk-%'"}
+_KEY = {
+    "owners": "keys k ON k.fingerprint",
+    "verify_required": "k.verify_required <> 0 AND k.type LIKE 'sk-%'",
+}
 _OTHER = {"owners": "credentials k ON k.credential", "verify_required": "NULL"}
 KEYS = (
     "SELECT fingerprint, user_name, type, blob, comment, verify_required, added_at, limits, behind FROM keys"

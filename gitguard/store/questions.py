@@ -70,7 +70,7 @@ class Reader(TrailReader):
         having = {None: "", True: " AND EXISTS", False: " AND NOT EXISTS"}[enrolled]
         factor = " (SELECT 1 FROM factors WHERE user_name = users.name)" if having else ""
         sql = (
-            f"{_USER} WHERE state <> 'removed' AND state LIKE ? AND name > ? AND name LIKE ? ESCAPE '!'{having}{factor}"
+            f"{_USER} WHERE state <> 'removed' AND state LIKE ? AND name > ? AND lower(name) LIKE lower(?) ESCAPE '!'{having}{factor}"
             " ORDER BY name LIMIT ?"
         )
         return [_user(row) for row in self._all(sql, state or "%", after, like(containing), most)]
@@ -222,7 +222,7 @@ class Reader(TrailReader):
         return [Repository(*row) for row in self._all(f"{_REPOSITORY}{_DEMANDING} ORDER BY name")]
 
     def find_repositories(self, containing: str, after: str, most: int) -> list[Repository]:
-        sql = f"{_REPOSITORY} WHERE name > ? AND name LIKE ? ESCAPE '!' ORDER BY name LIMIT ?"
+        sql = f"{_REPOSITORY} WHERE name > ? AND lower(name) LIKE lower(?) ESCAPE '!' ORDER BY name LIMIT ?"
         return [Repository(*row) for row in self._all(sql, after, like(containing), most)]
 
     def newest_sessions(self, skipping: int, most: int) -> list[Session]:

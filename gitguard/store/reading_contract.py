@@ -42,7 +42,7 @@ class Reading(TrailReading, Protocol):
         self, containing: str, after: str, most: int, *, enrolled: bool | None = None, state: str = ""
     ) -> list[User]:
         """At most `most` users who are not removed, by name from behind `after`
-        on, whose name holds `holding`.
+        on, whose name holds `containing`, capitals of a to z or not.
 
         `enrolled`: only those with a second factor, or only those without one.
         """
@@ -126,7 +126,9 @@ class Reading(TrailReading, Protocol):
         """Those with a toggle, a lifetime of their own or an admin, by name."""
 
     def find_repositories(self, containing: str, after: str, most: int) -> list[Repository]:
-        """At most `most` repositories, by name from behind `after` on, whose name holds `holding`."""
+        """At most `most` repositories, by name from behind `after` on, whose name holds `containing`,
+        capitals of a to z or not.
+        """
 
     def newest_sessions(self, skipping: int, most: int) -> list[Session]:
         """At most `most` sessions, the newest verification first, without the first `skipping` of them."""

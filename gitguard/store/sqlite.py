@@ -26,6 +26,14 @@ WHOLE = "schema.sqlite.sql"  # the present schema, for a new store
 WAIT_SECONDS = 1.2  # a refusal within two seconds, never a hang; half a second goes to start the command
 
 
+class _Connection(sqlite3.Connection):
+    """What sql.py runs its statements with."""
+
+    def each(self, sql: str, values: tuple[object, ...]) -> Iterator[tuple[object, ...]]:
+        """The rows, one at a time."""
+        return iter(self.execute(sql, values))
+
+
 class SqliteStore:
     """The store in the file at `path`; the newest audit hash also goes to the file `head`."""
 
@@ -83,6 +91,7 @@ class SqliteStore:
             renew = False
             try:
                 yield writer
+                writer.check_whole(self.place)
                 renew = writer.newest is not None and self._head_may_move(writer)
                 self._connection.execute("COMMIT")
             except BaseException:
@@ -321,7 +330,7 @@ def _is_open_to_us(entry: os.stat_result) -> bool:
 def _connect(path: str) -> sqlite3.Connection:
     escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     connection = sqlite3.connect(
-        f"file:{escaped}?mode=rw", timeout=WAIT_SECONDS, isolation_level=None, uri=True
+        f"file:{escaped}?mode=rw", timeout=WAIT_SECONDS, isolation_level=None, uri=True, factory=_Connection
     )
     try:
         connection.execute("PRAGMA foreign_keys = ON")

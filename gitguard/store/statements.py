@@ -211,7 +211,8 @@ class Writer(Reader, TrailWriter):
         self._change(
             "INSERT INTO known_networks (user_name, network, verified_at, first_at) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (user_name, network) DO UPDATE SET verified_at = excluded.verified_at,"
-            " first_at = min(known_networks.first_at, excluded.first_at)",
+            " first_at = CASE WHEN excluded.first_at < known_networks.first_at"
+            " THEN excluded.first_at ELSE known_networks.first_at END",
             user, network, at, 0 if enrolled else at,
         )  # fmt: skip
 

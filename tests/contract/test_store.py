@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,14 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path / "desk", Settings(), BACKENDS[request.param])
     yield made
     made.close()
+
+
+@contextlib.contextmanager
+def refused() -> Iterator[None]:
+    """The block ends in the refusal of what a store cannot do."""
+    with pytest.raises(Refusal) as caught:
+        yield
+    assert caught.value.reason == "store-unavailable"
 
 
 def test_a_transaction_is_all_or_nothing(bench: Bench) -> None:
@@ -343,3 +352,64 @@ def test_sessions_and_records_come_newest_first(bench: Bench) -> None:
         assert [r.seq for r in tx.newest_audit(last, 1)] == [last - 1]
         assert [r.record["number"] for r in tx.newest_audit(None, 2, "alice")] == [2, 0]
         assert [r.record["number"] for r in tx.newest_audit(None, 9, "bob", within=1)] == []
+
+
+def test_search_knows_no_capitals_and_order_is_by_bytes(bench: Bench) -> None:
+    """MUST 6: one rule for every database: a to z alone, `_` and `%` as themselves, capitals before small."""
+    names = ["Team/App", "team/app", "team-app", "team_app", "zeta", "ämter", "Ämter"]
+    with bench.desk.store.writing() as tx:
+        for name in names:
+            tx.add_repository(Repository(name, f"/srv/{name}", "none", None, NOW))
+    with bench.desk.store.reading() as tx:
+        assert [one.name for one in tx.repositories()] == sorted(names)
+        assert [one.name for one in tx.find_repositories("TEAM", "", 9)] == sorted(names)[:4]
+        assert [one.name for one in tx.find_repositories("m_a", "", 9)] == ["team_app"]
+        assert [one.name for one in tx.find_repositories("ä", "", 9)] == ["ämter"]
+
+
+def test_a_fault_that_was_caught_takes_the_block_back(bench: Bench) -> None:
+    """MUST 5: whoever swallows a driver's fault and goes on has changed nothing, and hears of it."""
+    heard: list[object] = []
+    bench.desk.store.heard = heard.append
+    with refused(), bench.desk.store.writing() as tx:
+        tx.add_user("bob", NOW)
+        tx.record("user-added", NOW, "test", user="bob")
+        with contextlib.suppress(Exception):
+            tx.add_user("bob", NOW)
+        with contextlib.suppress(Exception):
+            tx.add_user("carol", NOW)
+    with bench.desk.store.reading() as tx:
+        assert tx.user("bob") is None
+        assert tx.user("carol") is None
+    assert heard == []
+    with bench.desk.store.writing() as tx:
+        tx.add_user("dave", NOW)
+
+
+@pytest.mark.parametrize("at", [1.5, 2.0])
+def test_no_number_is_rounded(bench: Bench, at: float) -> None:
+    """MUST 6: one database refuses a fraction, another cuts it without a word; the store refuses it."""
+    with refused(), bench.desk.store.writing() as tx:
+        tx.add_user("bob", at)  # type: ignore[arg-type]
+
+
+def test_no_text_has_a_nul(bench: Bench) -> None:
+    """MUST 6: one database would keep it, and another could not take the copy."""
+    with refused(), bench.desk.store.writing() as tx:
+        tx.add_user("bo\0b", NOW)
+    with bench.desk.store.writing() as tx:
+        tx.record("probe", NOW, "test", what="a\0b")  # in a record's JSON it has a spelling
+    with bench.desk.store.reading() as tx:
+        assert tx.newest_audit(None, 1)[0].record["what"] == "a\0b"
+
+
+def test_numbers_are_kept_whole(bench: Bench) -> None:
+    """Bytes of every value, and the largest numbers, come back as they went in; larger ones are refused."""
+    with bench.desk.store.writing() as tx:
+        tx.put_invite("alice", bytes(range(256)), (1 << 63) - 1)
+    with bench.desk.store.reading() as tx:
+        assert tx.invite("alice") == (bytes(range(256)), (1 << 63) - 1)
+    with refused(), bench.desk.store.writing() as tx:
+        tx.put_invite("alice", b"", 1 << 63)
+    with refused(), bench.desk.store.writing() as tx:
+        tx.put_invite("\ud800", b"", 1)
