@@ -43,7 +43,7 @@ fuzz: ## Fuzz the compiled client for ten minutes, under sanitizers (needs clang
 	@cd build && ./fuzz_client -max_total_time=$${SECONDS_OF_FUZZING:-600} -max_len=70000 -print_final_stats=1 corpus
 
 .PHONY: test
-test: $(READY) client sshd gitolite gcrypt logrotate compiler chromium fronts ## Run everything, with real sshd and real git
+test: $(READY) client sshd gitolite gcrypt logrotate compiler chromium fronts postgresql ## Run everything, with real sshd and real git
 	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
 # The stories in which a request is answered: with an agent they must end as without.
@@ -51,7 +51,7 @@ THROUGH_AN_AGENT := tests/e2e tests/hook $(addprefix tests/regressions/test_,aro
   ref_names.py repositories_on_disk.py stolen_key.py trials.py unnoticed.py)
 
 .PHONY: long
-long: $(READY) client sshd ## What takes longer: a thousand kills, a year of 300 people, every remedy of doctor typed (ten minutes)
+long: $(READY) client sshd postgresql ## What takes longer: a thousand kills, a year of 300 people, every remedy of doctor typed (ten minutes)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 	@GITGUARD_LAB_AGENT=compiled $(BIN)/python -m pytest -n 4 --dist worksteal $(THROUGH_AN_AGENT)
 	@GITGUARD_LAB_AGENT=python $(BIN)/python -m pytest -n 3 --dist loadfile tests/e2e/test_journey.py tests/e2e/test_toggle.py tests/e2e/test_rules.py
@@ -126,6 +126,11 @@ lock: ## Renew requirements/dev.txt from dev.in, with hashes and without address
 .PHONY: sshd
 sshd:
 	@sh tools/need sshd openssh-server
+
+.PHONY: postgresql
+postgresql:
+	@sh tools/need pg_lsclusters postgresql
+	@sh tools/need pgbouncer pgbouncer
 
 .PHONY: gitolite
 gitolite:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sqlite3
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-from gitguard.store import sqlite
+import pytest
+
+from gitguard.store import postgresql_schema, sqlite
 from gitguard.store.contract import Store
+from gitguard.store.postgresql import PostgresStore
+from lab.database import DatabaseServer
 
 
 class Backend(Protocol):
@@ -46,4 +52,47 @@ class SqliteBackend:
         connection.close()
 
 
-BACKENDS: dict[str, type[Backend]] = {"sqlite": SqliteBackend}
+class PostgresBackend:
+    """A database of its own on this process's PostgreSQL server."""
+
+    server: ClassVar[DatabaseServer | None] = None
+    made: ClassVar[int] = 0
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = f"store{os.getpid()}_{PostgresBackend.made}"
+        PostgresBackend.made += 1
+        self.url = the_server().database(self.name)
+        self._opened: list[PostgresStore] = []
+
+    def create(self) -> None:
+        """Make it, at the newest schema."""
+        postgresql_schema.create(self.url, "")
+
+    def open(self) -> PostgresStore:
+        """A connection of its own."""
+        store = PostgresStore(self.url, "", str(self.folder / "audit.head"))
+        self._opened.append(store)
+        return store
+
+    def meddle(self, sql: str, *values: object) -> None:
+        """Past all of our code."""
+        the_server().ask(sql.replace("?", "%s"), *values, database=self.name)
+
+
+def the_server() -> DatabaseServer:
+    """The PostgreSQL server of this process, begun when it is first asked for."""
+    if PostgresBackend.server is None:
+        server = DatabaseServer()
+        atexit.register(server.remove)
+        server.make()
+        server.start()
+        PostgresBackend.server = server
+    return PostgresBackend.server
+
+
+BACKENDS: dict[str, type[Backend]] = {"sqlite": SqliteBackend, "postgresql": PostgresBackend}
+EACH = [
+    pytest.param(kind, marks=pytest.mark.e2e if name != "sqlite" else (), id=name)
+    for name, kind in BACKENDS.items()
+]

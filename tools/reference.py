@@ -53,6 +53,7 @@ MEANINGS = {
     "store-unavailable": "store or keys are missing, damaged, locked, full, or may be changed by others",
     "log-unavailable": "the access log cannot be written, and what was asked requires 2FA",
     "store-schema": "the store is of another version",
+    "store-went-back": "the database has lost what was recorded, or an old primary came back: closed until `gitguard admin store accept-loss`",
     "agent-unavailable": "the agent, which alone may decide here, does not answer; or it was stopped while it ran a command of yours, and `2fa status` says what was done",
     "busy": "other changes went first for ten seconds; nothing was done, no code was used, so try again",
 }

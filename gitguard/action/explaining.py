@@ -15,7 +15,7 @@ from gitguard.message.reasons import Refusal, printable
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of
-from gitguard.store.gate_query import GateQuery
+from gitguard.store.gate_query import query_of
 
 
 class Question(Struct, frozen=True):
@@ -41,7 +41,7 @@ def answer(installation: Installation, asked: Question, moment: Moment) -> tuple
         raise Refusal("usage", text=f"{printable(asked.address, 60)} is not an IP address")
     key, address = _defaults(installation, asked)
     config = load(*installation.places.of_gate)
-    store = GateQuery(config.store)
+    store = query_of(config)
     try:
         decision = explain(
             config,

@@ -76,7 +76,9 @@ def open_installation(
     `reading`: how the file is read, for who opens it again and again (config/cache.py).
     """
     settings = reading(config)
-    store = open_store(settings.store.url, audit_head(settings.paths.access_log))
+    store = open_store(
+        settings.store.url, audit_head(settings.paths.access_log), settings.store.password_file
+    )
     ring = keyring.read(settings.paths.key_ring)
     installation = Installation(
         store, ring, settings, lambda: reading(config), places=places_of(config), process=process

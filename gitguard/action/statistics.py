@@ -24,7 +24,7 @@ from gitguard.session import pending
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Reading
-from gitguard.store.gate_query import GateQuery
+from gitguard.store.gate_query import query_of
 from gitguard.store.rows import AuditRecord
 
 SAMPLED = 50  # different requests of the log that are decided again, to see how long that takes
@@ -189,7 +189,7 @@ def _slowest(installation: Installation, moment: Moment, asked: list[tuple[str, 
     config = load(*installation.places.of_gate)
     took = []
     for user, key, address, repository, operation in asked:
-        query = GateQuery(config.store)
+        query = query_of(config)
         began = time.perf_counter()
         explain(config, query, user, credential_of(key), address, repository, operation, moment)
         took.append(Slow(user, operation, repository, round((time.perf_counter() - began) * 1000, 2)))

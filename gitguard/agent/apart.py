@@ -31,7 +31,7 @@ from gitguard.repository.chained_hooks import others_fault, to_run
 from gitguard.session.credential import Credential, account_of
 from gitguard.session.leaders import Place
 from gitguard.session.moment import now
-from gitguard.store.gate_query import GateQuery
+from gitguard.store.gate_query import GateQuery, query_of
 
 ServeOwn = Callable[[Decision, str, Config, str, GateQuery, int, SettingsCache], int]  # cli/over_ssh.py
 
@@ -69,7 +69,7 @@ def serve_account(words: list[str], uid: int, process: int, resident: Resident, 
     config, id_ = None, new_id()
     try:
         config = load(*resident.places.of_gate)
-        store = GateQuery(config.store)
+        store = query_of(config)
         user = _owner(store, credential)
         request = Request(user=user, credential=credential, address="", line=line, moment=now())
         decision = decide(request, read_command(line, ()), config, store)

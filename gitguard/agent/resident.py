@@ -17,7 +17,7 @@ from gitguard.config.load import load
 from gitguard.host.places import Places
 from gitguard.machine.ownership import GRAIN_NS, fault_on_the_way, identity
 from gitguard.message.reasons import Refusal
-from gitguard.store.gate_query import GateQuery
+from gitguard.store.gate_query import GateQuery, query_of
 
 STORE_WAIT_SECONDS = (
     0.4  # the launcher, which has to wait as well then, answers within two seconds all the same
@@ -73,7 +73,7 @@ class Resident:
         """The store, open and checked. Raises Refusal."""
         if self._store is None or self._path != config.store:
             self.forget()
-            self._store, self._path = GateQuery(config.store, STORE_WAIT_SECONDS), config.store
+            self._store, self._path = query_of(config, STORE_WAIT_SECONDS), config.store
         self._store.check()
         return self._store
 

@@ -49,7 +49,7 @@ from gitguard.config.faults import ConfigurationError
 from gitguard.decision.updates import LONGEST_INPUT
 from gitguard.message.reasons import Refusal, refusal_of
 from gitguard.session.leaders import Place
-from gitguard.store.gate_query import GateQuery
+from gitguard.store.gate_query import query_of
 
 FRAME_SECONDS = 0.25  # a client sends its question in one piece
 ANSWER_SECONDS = 0.7  # less than a client waits for
@@ -234,7 +234,7 @@ class AgentWorker:
         settings = self._resident.settings
 
         def work(_: lent.Lent) -> int:
-            decision, store = command.decision, GateQuery(config.store)
+            decision, store = command.decision, query_of(config)
             try:
                 return self._serve_own(decision, command.id, config, config.path, store, process, settings)
             except Exception as error:

@@ -18,7 +18,7 @@ from gitguard.decision.edge import request_of
 from gitguard.machine.environment import EARLY_SOURCES, early_variable
 from gitguard.message.reasons import Refusal, refusal_of
 from gitguard.session.moment import now
-from gitguard.store.gate_query import GateQuery
+from gitguard.store.gate_query import query_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def serve(client: Client, argv: "list[str]", environ: "dict[str, str]", places: 
         config = load(*places)
         client.check(request, config)
         _check_surroundings(environ)
-        store = GateQuery(config.store)
+        store = query_of(config)
         decision = decide(request, read_command(request.line, config.pass_commands), config, store)
         if decision.refusal is not None and config.wait_seconds:
             from gitguard.answer.hold import may_wait

@@ -24,7 +24,7 @@ from gitguard.message.refusals import INVITE, RefusalContext, first_line
 from gitguard.session.pending import PendingRequest, release
 from gitguard.session.pending import hold as note_held
 from gitguard.session.refused_reads import was_refused
-from gitguard.store.gate_query import GateQuery
+from gitguard.store.gate_query import query_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def is_heavy() -> bool:
 
 
 def _context(decision: Decision, id_: str, config: Config) -> RefusalContext:
-    with GateQuery(config.store) as store:
+    with query_of(config) as store:
         return context_of(decision, id_, config, store)
 
 

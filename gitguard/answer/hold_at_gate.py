@@ -18,7 +18,7 @@ from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
-from gitguard.store.gate_query import GateQuery
+from gitguard.store.gate_query import query_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _ask(
     try:
         config = loading(places)
         request = decision.request.at(now())
-        with GateQuery(config.store) as store:
+        with query_of(config) as store:
             return decide(request, read_command(request.line, config.pass_commands), config, store), config
     except Refusal as refusal:
         return decision.refused(refusal), config

@@ -19,7 +19,7 @@ from gitguard.decision.push import Push, decide_push
 from gitguard.machine.process import parent_and_start, threads_of
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment, now
-from gitguard.store.gate_query import GateQuery
+from gitguard.store.gate_query import query_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def wait(
         request = decision.request.at(now())
         try:
             latest[0] = loading(places)
-            with GateQuery(latest[0].store) as store:
+            with query_of(latest[0]) as store:
                 return decide_push(request, push, latest[0], store)
         except Refusal as refusal:
             return decision.refused(refusal)

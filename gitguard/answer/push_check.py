@@ -21,7 +21,7 @@ from gitguard.policy import ref_names as _  # noqa: F401 - situation.py asks for
 from gitguard.repository.running_hook import is_running
 from gitguard.session.grant import BREAK_GLASS, PUSH
 from gitguard.session.moment import Moment, now
-from gitguard.store.gate_query import GateQuery
+from gitguard.store.gate_query import GateQuery, query_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def check(
         if grant is not None:
             id_ = grant.decision
         decision = of_push(request, directory)
-        store = GateQuery(config.store)
+        store = query_of(config)
         decision = decide_push(request, push, config, store)
         if decision.refusal is not None and config.wait_seconds and grant is not None and grant.kind == PUSH:
             protocol = environ.get(b"GIT_PROTOCOL", b"").decode("utf-8", "replace")
@@ -119,7 +119,7 @@ def _still(decision: Decision, push: Push, places: "Places") -> "tuple[Decision,
     For the moment that it was given for: what merely expired meanwhile counts, as it does in a long upload.
     """
     config = load(*places)
-    with GateQuery(config.store) as store:
+    with query_of(config) as store:
         return decide_push(decision.request, push, config, store), config
 
 

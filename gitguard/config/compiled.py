@@ -26,13 +26,15 @@ class Config:
 
     `roots`: folders that hold repositories, each as configured and resolved. `hook`: the bytes that a
     live hook has. `behind`: the server-wide program behind the gate. `git_configs`: the files of
-    system and account that Git reads. `agent`: its socket, "" for none. `uid` is the Git account's, `keeper`
-    of whose store, keys and log are: the same, unless the agent has an account of its own.
+    system and account that Git reads.
+    `store`: a file's path, or the URL of a database. `agent`: its socket, "" for none.
+    `uid` is the Git account's, `keeper` of whose store, keys and log are: the same, unless the agent has an
+    account of its own.
     `proves_connection`: whether who asks must stand in a connection of the key's owner.
     """
 
     FIELDS = (
-        "path", "uid", "keeper", "account", "home", "host", "port", "web_url", "roots", "state", "store", "access_log", "syslog",
+        "path", "uid", "keeper", "account", "home", "host", "port", "web_url", "roots", "state", "store", "store_password_file", "access_log", "syslog",
         "enforcement", "lifetime_seconds", "scope", "wait_seconds", "hardware_keys", "help_line", "help_url", "pass_commands",
         "hook", "git_shell", "allow_always", "behind", "git_configs", "self_enrolment", "agent", "proves_connection", "rules", "groups",
     )  # fmt: skip
@@ -49,6 +51,7 @@ class Config:
     roots: tuple[tuple[str, str], ...]
     state: str
     store: str
+    store_password_file: str
     access_log: str
     syslog: str
     enforcement: str

@@ -273,8 +273,22 @@ class _Reader:
             self.fault("agent", "account", "root reads everything anyway; name an account of the agent's own")
         elif settings.is_apart and not settings.agent.socket:
             self.fault("agent", "account", "only an agent can keep the store for it: name its socket as well")
-        if settings.store.password_file:
-            self.fault("store", "password_file", "SQLite takes no password")
+        self.store(settings)
+
+    def store(self, settings: Settings) -> None:
+        """What goes with which kind of store."""
+        if settings.store.url.is_file:
+            if settings.store.password_file:
+                self.fault("store", "password_file", "SQLite takes no password")
+            return
+        if not settings.agent.socket:
+            self.fault(
+                "store",
+                "url",
+                "gate and hook reach a PostgreSQL store through the agent: name [agent] socket",
+            )
+        if settings.store.password_file and not settings.store.password_file.startswith("/"):
+            self.fault("store", "password_file", f"{settings.store.password_file!r} is not an absolute path")
 
     def fault(self, table: str, key: str, what: str, index: int = 0) -> None:
         """Note a fault, with the line where `key` of the `index`-th `table` stands."""

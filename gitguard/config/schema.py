@@ -22,7 +22,7 @@ from gitguard.config.types import (
     RefPattern,
     Since,
     SocketFile,
-    SqliteUrl,
+    StoreUrl,
     Until,
     UserName,
     UserOrGroup,
@@ -85,7 +85,7 @@ class Paths(Table, frozen=True):
 class StoreTable(Table, frozen=True):
     """Where accounts, sessions and toggles live."""
 
-    url: SqliteUrl = SqliteUrl("sqlite:////var/lib/gitguard/gitguard.db")
+    url: StoreUrl = StoreUrl("sqlite:////var/lib/gitguard/gitguard.db")
     password_file: str = ""
 
 
@@ -244,6 +244,13 @@ class Settings(msgspec.Struct, frozen=True):
     def is_apart(self) -> bool:
         """Whether that is another account than the Git account, which then opens none of them."""
         return self.keeper != self.host.account
+
+    @property
+    def agent_decides(self) -> bool:
+        """Whether nobody else can: the store is another account's, or a database that gate and hook do not
+        reach by themselves.
+        """
+        return self.is_apart or not self.store.url.is_file
 
     def is_server_admin(self, user: str) -> bool:
         """Whether `user` stands in `[git] admins`, by name or in a group."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 from gitguard.identity.names import is_user_name
+from gitguard.machine.postgresql_address import read as read_address
 from gitguard.message.numbers import number
 from gitguard.policy.glob import glob_fault, name_fault, ref_fault
 
@@ -122,15 +123,27 @@ class UserName(str):
     __slots__ = ()
 
 
-class SqliteUrl(str):
-    """`sqlite:///` and an absolute path."""
+class StoreUrl(str):
+    """`sqlite:///` and an absolute path, or a PostgreSQL database (machine/postgresql_address.py)."""
 
     __slots__ = ()
 
     @property
+    def is_file(self) -> bool:
+        """Whether the store is a file of this machine, and not a database that others use as well."""
+        return self.startswith("sqlite:")
+
+    @property
     def path(self) -> str:
-        """The file."""
+        """The file. Only where there is one."""
+        if not self.is_file:
+            raise ValueError(f"{self} is no file")
         return self.removeprefix("sqlite:///")
+
+    @property
+    def shown(self) -> str:
+        """Where it is, for people, without anything secret."""
+        return self.path if self.is_file else read_address(self).shown
 
 
 def seconds_of(text: str) -> int:
@@ -311,14 +324,17 @@ def _limit(value: str) -> Limit:
     return Limit(count, seconds)
 
 
-def _store_url(value: str) -> SqliteUrl:
-    if value.startswith(("postgresql:", "postgres:")):
-        raise ValueError("a PostgreSQL store is not available in this version; use sqlite:////absolute/path")
+def _store_url(value: str) -> StoreUrl:
+    if value.startswith(("postgresql://", "postgres://")):
+        url = StoreUrl("postgresql://" + value.partition("://")[2])
+        read_address(url)
+        return url
     if not value.startswith("sqlite:////"):
         raise ValueError(
-            f"{value!r} is not a store; write sqlite:// and an absolute path, such as sqlite:////var/lib/x.db"
+            f"{value!r} is not a store; write sqlite:// and an absolute path, such as sqlite:////var/lib/x.db,"
+            " or postgresql://USER@HOST/DATABASE"
         )
-    return SqliteUrl("sqlite:///" + os.path.normpath(value.removeprefix("sqlite:///")))
+    return StoreUrl("sqlite:///" + os.path.normpath(value.removeprefix("sqlite:///")))
 
 
 _DECODERS: dict[type, Callable[[str], object]] = {
@@ -335,7 +351,7 @@ _DECODERS: dict[type, Callable[[str], object]] = {
     Proxy: _proxy,
     RefPattern: _ref_pattern,
     Network: _network,
-    SqliteUrl: _store_url,
+    StoreUrl: _store_url,
     UserName: _user_name,
     UserOrGroup: _user_or_group,
 }

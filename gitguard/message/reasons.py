@@ -32,6 +32,7 @@ REFUSED = {
     "log-unavailable": 40,
     "agent-unavailable": 40,
     "store-schema": 41,
+    "store-went-back": 42,
     "busy": 43,
 }
 

@@ -135,6 +135,7 @@ _SENTENCES = {
     "log-unavailable": "refused: the server's access log cannot be written; tell your server admin",
     "agent-unavailable": "refused: the server's agent does not answer; tell your server admin",
     "store-schema": "refused: the server's store has another version; tell your server admin",
+    "store-went-back": "refused: the server's store has lost something that was recorded, and is closed; tell your server admin",
     "busy": "the server is busy; nothing was done, and a code that you typed was not used; try again",
 }
 

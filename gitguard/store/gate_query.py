@@ -14,14 +14,28 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.credential import SSH_KEY, Credential
 from gitguard.store import driver
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Where(Protocol):
+        """What a configuration says of the store: a file's path or a database's URL, its password's file,
+        and the access log, beside which the newest audit hash stands.
+        """
+
+        store: str
+        store_password_file: str
+        access_log: str
+
+
 SCHEMA = 7
 WAIT_SECONDS = 1.0
 
 _STATE = """
 SELECT u.state, u.always, f.user_name IS NOT NULL, k.user_name, {verify_required},
        r.name, r.directory, r.require, r.lifetime_seconds,
-       s.id, s.verified_at, s.boot, s.boot_seconds, s.limit_seconds
-FROM (SELECT 1) AS one
+       s.id, s.verified_at, s.boot, s.boot_seconds, s.limit_seconds{more}
+FROM {source} AS one
 LEFT JOIN users u ON u.name = ?
 LEFT JOIN factors f ON f.user_name = u.name
 LEFT JOIN {owners} = ?
@@ -76,6 +90,7 @@ class GateQuery:
     """The store at `path`, opened for reading by the first question. Methods raise Refusal alone."""
 
     __slots__ = ("_files", "_opened", "_path", "_wait_seconds")
+    _more, _source = "", "(SELECT 1)"  # another database says of itself in the same breath how it is
 
     def __init__(self, path: str, wait_seconds: float = WAIT_SECONDS) -> None:
         self._path = path
@@ -175,11 +190,16 @@ class GateQuery:
     ) -> State:
         """What is known about `user`, `credential`, a repository by `name` or by `directory`, and `scope`."""
         column, which = ("directory", directory) if directory else ("name", name)
-        sql = _STATE.format(column=column, **(_KEY if credential.kind == SSH_KEY else _OTHER))
+        of_kind = _KEY if credential.kind == SSH_KEY else _OTHER
+        sql = _STATE.format(column=column, more=self._more, source=self._source, **of_kind)
         row = self._one(sql, (user, credential.text, which, *(scope or ("", "", ""))))
         if row is None:
             raise Refusal("store-unavailable", f"{self._path}: no answer")
-        return State(row)
+        return State(self._believed(row))
+
+    def _believed(self, row: "tuple[object, ...]") -> "tuple[object, ...]":
+        """The columns of a state, where what was said beside them lets it be believed. Raises Refusal."""
+        return row
 
     def repository(self, directory: str) -> "tuple[str, str, int | None] | None":
         """(name, require, toggle's lifetime) of the repository in `directory`, None if unknown."""
@@ -231,7 +251,7 @@ class GateQuery:
             raise Refusal("store-unavailable", f"{self._path}: {error}") from None
 
     def close(self) -> None:
-        """Close the store."""
+        """Close it."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
@@ -242,3 +262,13 @@ class GateQuery:
         except (driver.Error, UnicodeEncodeError) as error:
             raise Refusal("store-unavailable", f"{self._path}: {error}") from None
         return row
+
+
+def query_of(config: "Where", wait_seconds: float = WAIT_SECONDS) -> GateQuery:
+    """The questions to the store of `config`. Opened by the first question."""
+    if config.store[:1] == "/":
+        return GateQuery(config.store, wait_seconds)
+    from gitguard.store.postgresql_query import PostgresQuery  # an agent's alone: its driver is heavy
+
+    head = config.access_log.rpartition("/")[0] + "/audit.head"
+    return PostgresQuery(config.store, config.store_password_file, head)

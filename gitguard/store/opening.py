@@ -1,6 +1,7 @@
 """Which kind of store a URL names: the one place that knows the kinds. Everyone else works with contract.py.
 
-A URL is what `[store] url` may be: `sqlite:///` and an absolute path.
+A URL is what `[store] url` may be: `sqlite:///` and an absolute path, or a PostgreSQL database's. Its driver
+is loaded only where one is opened.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ from gitguard.store import sqlite
 from gitguard.store.contract import Store
 
 
-def open_store(url: str, head: str) -> Store:
+def open_store(url: str, head: str, password_file: str = "") -> Store:
     """The store at `url`, with its newest audit hash in the file `head`. Raises
-    Refusal("store-unavailable" or "store-schema").
+    Refusal("store-unavailable", "store-schema" or "store-went-back").
     """
+    if not _is_file(url):
+        from gitguard.store.postgresql import PostgresStore
+
+        return PostgresStore(url, password_file, head)
     return sqlite.SqliteStore(_path(url), head)
 
 
@@ -23,8 +28,12 @@ def audit_head(access_log: str) -> str:
     return os.path.join(os.path.dirname(access_log), "audit.head")
 
 
-def create(url: str) -> list[str]:
+def create(url: str, password_file: str = "") -> list[str]:
     """Create the store, or bring it up to date; the names of the files of SQL that ran. Raises Refusal."""
+    if not _is_file(url):
+        from gitguard.store import postgresql_schema
+
+        return postgresql_schema.create(url, password_file)
     return sqlite.create(_path(url))
 
 
@@ -50,6 +59,10 @@ def is_no_store(url: str) -> bool:
 def url_of(path: str) -> str:
     """The URL of a store in the file at `path`, which is absolute."""
     return f"sqlite:///{path}"
+
+
+def _is_file(url: str) -> bool:
+    return url.startswith("sqlite:")
 
 
 def _path(url: str) -> str:

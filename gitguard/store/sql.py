@@ -12,12 +12,14 @@ from gitguard.message.reasons import Refusal
 
 class Sql:
     """`connection`: inside a transaction of the driver's, which begins and ends it. `has_failed`: whether a
-    statement did, after which nothing of the transaction may stand.
+    statement did, after which nothing of the transaction may stand. `ahead_seconds`: how far this machine's
+    clock is ahead of the store's own, where it has one.
     """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self.has_failed = False
+        self.ahead_seconds = 0
 
     def check_whole(self, place: str) -> None:
         """Raises Refusal where a statement failed, and whoever called went on all the same."""

@@ -11,7 +11,11 @@ from gitguard.store.rows import AuditRecord
 
 
 class TrailReading(Protocol):
-    """Questions."""
+    """Questions. `ahead_seconds`: how far this machine's clock is ahead of the store's own, negative where it
+    is behind, 0 where the store has none.
+    """
+
+    ahead_seconds: int
 
     def audit(self, after: int = 0) -> Iterator[AuditRecord]:
         """The records after number `after`, in the chain's order, one at a time,

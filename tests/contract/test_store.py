@@ -22,14 +22,14 @@ from gitguard.session.moment import Moment
 from gitguard.store import chain
 from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Browser, NearMiss, Repository, SignInLink
-from tests.backends import BACKENDS
+from tests.backends import EACH
 from tests.conftest import NOW, Bench, key_of
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=EACH)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """A desk with alice enrolled, on each backend in turn."""
-    made = Bench(tmp_path / "desk", Settings(), BACKENDS[request.param])
+    made = Bench(tmp_path / "desk", Settings(), request.param)
     yield made
     made.close()
 

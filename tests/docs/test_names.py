@@ -24,6 +24,15 @@ def test_no_page_and_no_message_names_a_strangers_package() -> None:
             assert not re.search(r"(pip|pipx|uv) install[^\n]*[ '\"]gitguard([\[ '\"\n]|$)", text), name
 
 
+def test_the_driver_is_locked() -> None:
+    """What a PostgreSQL store needs beside them, likewise."""
+    driver, dev = ((ROOT / "requirements" / name).read_text() for name in ("postgresql.txt", "dev.txt"))
+    pins = re.findall(r"^([a-z0-9-]+==[0-9.]+)", driver, re.MULTILINE)
+    assert {pin.partition("==")[0] for pin in pins} == {"psycopg", "psycopg-binary", "typing-extensions"}
+    assert all(pin in dev for pin in pins)
+    assert "://" not in driver
+
+
 @pytest.mark.parametrize(
     ("file", "more"), [("server.txt", set[str]()), ("web.txt", {"flask", "flask-wtf", "gunicorn"})]
 )

@@ -201,7 +201,9 @@ def _known(settings: Settings) -> Known | None:
     """
     try:
         become_keeper(settings, own_command_line())
-        opened = open_store(settings.store.url, audit_head(str(settings.paths.access_log)))
+        opened = open_store(
+            settings.store.url, audit_head(str(settings.paths.access_log)), settings.store.password_file
+        )
         with contextlib.closing(opened) as store, store.reading() as tx:
             users = frozenset(user.name for user in tx.users() if user.state != "removed")
             return Known(users, frozenset(row.name for row in tx.repositories()))

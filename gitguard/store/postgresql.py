@@ -1,0 +1,261 @@
+"""The store in one PostgreSQL database, for one server or many. The contract, and why each method exists, is
+in contract.py.
+
+One lock, taken first by whoever writes, under READ COMMITTED: a snapshot that is older than the lock (as
+REPEATABLE READ has it) would show the writer the past, and optimistic isolation would refuse every loser of a
+race.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from gitguard.machine.postgresql_address import read as read_address
+from gitguard.message.reasons import Refusal
+from gitguard.store import postgresql_guard as guard
+from gitguard.store.chain import Head
+from gitguard.store.postgresql_connection import (
+    WAIT_SECONDS,
+    Database,
+    DatabaseError,
+    LateError,
+    LockTakenError,
+    LostError,
+    connect,
+    said,
+)
+from gitguard.store.questions import Reader
+from gitguard.store.rows import Recorded
+from gitguard.store.statements import Writer
+from gitguard.store.turn import PATIENCE_SECONDS
+
+LOCK_SECONDS = 1.0  # one wait for the lock: then we look whether its holder can go on at all
+WINDOW_STEPS = 1  # of codes, around the present one
+_TAKE = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {lock}; SELECT pg_advisory_xact_lock({key});"
+    f" SELECT {guard.STATE} FROM store_schema"
+)
+# Whoever holds the lock waits for a standby, and nobody can say for how long.
+_STUCK = (
+    "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted"
+    " AND objid = ? AND wait_event = 'SyncRep'"
+)
+
+
+class PostgresStore:
+    """The store at `url`; this server's newest audit hash also goes to the file `head`."""
+
+    def __init__(self, url: str, password_file: str, head: str) -> None:
+        """Open an existing store. Raises Refusal, also "store-schema" and "store-went-back"."""
+        self._address = read_address(url)
+        self._password_file = password_file
+        self.place = self._address.shown
+        self.head = Head(head)
+        self.heard: Callable[[list[Recorded]], None] = lambda _: None
+        self.lags = ""  # why the head could not be written after the last change, in words
+        self._db: Database | None = None
+        self._timeline = 0
+        self._ahead_seconds = 0
+        self._ready()
+
+    def _ready(self) -> Database:
+        """An open connection to a database that was looked at. Raises Refusal."""
+        if self._db is None or not self._db.is_usable:
+            self.close()
+            self._db = connect(self._address, self._password_file)
+            try:
+                self._look(self._db)
+            except BaseException:
+                self.close()
+                raise
+        self._db.allow(WAIT_SECONDS)
+        return self._db
+
+    def _look(self, db: Database) -> None:
+        with self._refusing():
+            db.allow(WAIT_SECONDS)
+            try:
+                self._timeline = guard.look(db, self.head, self.place)
+            except guard.ChangedError:
+                self._take_over(db)
+                self._timeline = guard.look(db, self.head, self.place)
+
+    def _take_over(self, db: Database) -> None:
+        """The database has failed over, and lost nothing that we know of: no code that any other server may
+        have seen counts. Said once, by the first to notice.
+        """
+        self._lock(db)
+        timeline = guard.has_new_timeline(db)
+        writer = Writer(db)
+        if timeline is not None:
+            at = int(time.time())
+            for factor in writer.totp_factors():
+                writer.advance_step(factor.user, at // factor.period_seconds + WINDOW_STEPS)
+            db.execute("UPDATE store_schema SET timeline = ?", (timeline,))
+            writer.record("failover", at, "store", timeline=timeline)
+        db.execute("COMMIT")
+
+    @contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """One state of the store, for questions."""
+        with self._transaction(self._begin_reading) as db:
+            try:
+                reader = Reader(db)
+                reader.ahead_seconds = self._ahead_seconds
+                yield reader
+            finally:
+                if not db.is_lost:
+                    db.execute("ROLLBACK")
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """One transaction: committed at the end of the block, rolled back by any exception."""
+        with self._transaction(self._begin_writing) as db:
+            writer = Writer(db)
+            writer.ahead_seconds = self._ahead_seconds
+            renew = False
+            try:
+                yield writer
+                writer.check_whole(self.place)
+                renew = writer.newest is not None and self._head_may_move(writer)
+            except BaseException:
+                if not db.is_lost:
+                    db.execute("ROLLBACK")
+                raise
+            self._commit(db)
+        if renew and writer.newest is not None:
+            # The change stands; a head that lags is in order, and `admin audit verify` says so.
+            try:
+                self.head.write(*writer.newest)
+            except OSError as error:
+                self.lags = error.strerror or "for a reason that is not known"
+        if writer.recorded:
+            self.heard(writer.recorded)
+
+    @contextmanager
+    def _transaction(self, begin: Callable[[Database], None]) -> Iterator[Database]:
+        with self._refusing():
+            db = self._begun(begin)
+            try:
+                yield db
+            except (DatabaseError, LateError):
+                self.close()  # what a fault leaves behind is not repaired, but thrown away
+                raise
+            finally:
+                if not db.is_usable:
+                    self.close()
+
+    def _begun(self, begin: Callable[[Database], None]) -> Database:
+        """A transaction has begun. A connection that was lost while nobody used it is made anew, once."""
+        for attempt in (1, 2):
+            db = self._ready()
+            try:
+                begin(db)
+            except guard.ChangedError:
+                self.close()
+            except (LostError, LateError):
+                self.close()
+                if attempt == 2:
+                    raise
+            except BaseException:
+                self.close()
+                raise
+            else:
+                return db
+        raise Refusal("store-unavailable", f"{self.place}: it is failing over")
+
+    def _begin_reading(self, db: Database) -> None:
+        script = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT {guard.STATE} FROM store_schema"
+        self._check(db.script(script).fetchone())
+
+    def _begin_writing(self, db: Database) -> None:
+        self._check(self._lock(db))
+
+    def _check(self, row: tuple[object, ...] | None) -> None:
+        if row is None:
+            raise Refusal("store-unavailable", f"{self.place} is not a store")
+        self._ahead_seconds = guard.check_state(row, self.place, self._timeline)
+
+    def _lock(self, db: Database) -> tuple[object, ...] | None:
+        """Begin, and be the one who writes: with patience, as long as whoever writes now can go on. Raises
+        Refusal("busy") where that took too long.
+        """
+        ends = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            db.allow(LOCK_SECONDS + WAIT_SECONDS)
+            try:
+                row = db.script(_TAKE.format(lock=int(LOCK_SECONDS * 1000), key=guard.LOCK)).fetchone()
+            except LockTakenError:
+                db.execute("ROLLBACK")
+            else:
+                db.allow(WAIT_SECONDS)
+                return row
+            if db.execute(_STUCK, (guard.LOCK,)).fetchone() is not None:
+                raise Refusal(
+                    "store-unavailable",
+                    f"{self.place}: a change waits for the standby, which does not answer",
+                )
+            if time.monotonic() >= ends:
+                raise Refusal("busy", f"no turn within {PATIENCE_SECONDS:g} s")
+
+    def _commit(self, db: Database) -> None:
+        """MUST: never asked again by itself: whether it was made is not known where no answer came."""
+        try:
+            db.execute("COMMIT")
+        except (LostError, LateError) as error:
+            text = "the database did not say whether the change was made; look, and use the next code"
+            raise Refusal("store-unavailable", f"{self.place}: COMMIT: {said(error)}", text=text) from error
+
+    def _head_may_move(self, writer: Writer) -> bool:
+        """Whether the head outside is an ancestor. If not, someone meddled: it stays as the evidence."""
+        try:
+            head = self.head.read()
+        except (OSError, ValueError):
+            return False
+        newest = writer.newest
+        if newest is None or (head is not None and head[0] >= newest[0]):
+            return False
+        # A server that joins later knows of no record: it begins with what it finds.
+        return head is None or writer.is_ancestor(head)
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Turn whatever the driver raises into a refusal. MUST: without the values that it was about."""
+        try:
+            yield
+        except (DatabaseError, LateError, OSError, OverflowError, UnicodeEncodeError) as error:
+            what = type(error).__name__ if isinstance(error, UnicodeEncodeError) else said(error)
+            raise Refusal("store-unavailable", f"{self.place}: {what}") from error
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def integrity(self) -> str:
+        """Nothing: a database server checks its own pages."""
+        return ""
+
+    def size(self) -> int:
+        """Bytes of the database."""
+        with self.reading() as tx:
+            found: int = tx._one("SELECT pg_database_size(current_database())")[0]  # noqa: SLF001 - no question of the contract's
+        return found
+
+    def tidy(self) -> None:
+        """The database does that by itself."""
+
+    def renew_head(self) -> None:
+        """Write the newest hash outside the store, whatever stood there. Raises Refusal."""
+        with self.reading() as tx:
+            newest = tx.newest_audit(None, 1)
+        with self._refusing():
+            for record in newest:
+                self.head.write(record.seq, record.hash)
+
+    def backup(self, target: str) -> None:
+        """Copy the whole store into an SQLite store at `target`, while others continue. Raises Refusal."""
+        raise NotImplementedError

@@ -1,0 +1,143 @@
+"""Whether this database is the one it was: asked before anything is believed or changed.
+
+After a failover to a standby that lagged, what was used is not used, what ended lives, and numbers are given
+twice. Whoever committed a change that is lost is a server whose head outside is ahead: that server finds out,
+when it connects, and closes the store for all. A pooler may connect us to another database without a word,
+so the timeline is asked in every transaction and by every decision.
+MUST: nothing here opens again what was closed; that is an admin's (`admin store accept-loss`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+from gitguard.machine.files import replace
+from gitguard.message.reasons import Refusal
+from gitguard.store.chain import Head
+from gitguard.store.gate_query import SCHEMA
+from gitguard.store.postgresql_connection import Database
+
+LOCK = 0x67697467  # "gitg": an advisory lock of this database, which every writer takes first
+FURTHEST_SECONDS = 5  # so far may this machine's clock be from the database's
+TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
+# A standby has no current position: it refuses the question, and so is never believed.
+STATE = f"version, oldest_reader, lost, timeline, {TIMELINE}, extract(epoch FROM clock_timestamp())::float8"
+
+
+def check_state(row: tuple[object, ...], place: str, timeline: int) -> int:
+    """By the columns of `STATE`: whether what is asked in the same breath may be believed; how many seconds
+    this machine's clock is ahead of the database's. `timeline` is the one that was current when `look` last
+    said so. Raises Refusal, ChangedError.
+    """
+    version, oldest_reader, lost, _, current, now = row
+    check_schema(int(str(version)), int(str(oldest_reader)), place)
+    if lost:
+        raise went_back(place, str(lost))
+    if int(str(current), 16) != timeline:
+        raise ChangedError
+    return round(time.time() - float(str(now)))
+
+
+class ChangedError(Exception):
+    """Another database answers than the one that was looked at: it is looked at first."""
+
+
+def check_schema(version: int, oldest_reader: int, place: str) -> None:
+    """Whether this code reads that schema rightly. Raises Refusal("store-schema")."""
+    if not (version == SCHEMA or oldest_reader <= SCHEMA < version):
+        raise Refusal("store-schema", f"{place} has schema {version}, this gitguard knows {SCHEMA}")
+
+
+def check_clock(off: int, place: str) -> None:
+    """Whether this machine's clock goes with the database's, which it is `off` seconds ahead of: a session's
+    age is judged by it. Raises Refusal.
+    """
+    if abs(off) > FURTHEST_SECONDS:
+        way = "ahead of" if off > 0 else "behind"
+        text = f"this server's clock is {abs(off)} s {way} the database's, so no verification can be judged"
+        hint = "tell your server admin: one of the two clocks is wrong (timedatectl)"
+        raise Refusal("store-unavailable", f"{place}: {text}", text=text, hint=hint)
+
+
+def went_back(place: str, lost: str) -> Refusal:
+    """The refusal while the store is closed."""
+    return Refusal("store-went-back", f"{place}: {lost}")
+
+
+def look(db: Database, head: Head, place: str) -> int:
+    """Look at a database that we were just connected to; its timeline. Closes the store for every server
+    where it has lost what this one knows of. Raises Refusal("store-went-back", "store-schema",
+    "store-unavailable").
+    """
+    row = db.execute(f"SELECT {STATE} FROM store_schema").fetchone()
+    if row is None:
+        raise Refusal("store-unavailable", f"{place} is not a store")
+    version, oldest_reader, lost, known, current, _ = row
+    check_schema(version, oldest_reader, place)
+    timeline = int(current, 16)
+    if lost:
+        raise went_back(place, lost)
+    seen = _seen(head)
+    if timeline < max(known, seen):
+        text = f"it is on timeline {timeline}, and this server has seen {max(known, seen)}: an old primary came back"
+        raise went_back(place, text)
+    if fault := _fault(db, head):
+        _close_for_all(db, fault)
+        raise went_back(place, fault)
+    if timeline != known:
+        raise ChangedError
+    if timeline != seen:
+        _remember(head, timeline)
+    return timeline
+
+
+def has_new_timeline(db: Database) -> int | None:
+    """The timeline, where the store has not noticed yet that it is another one."""
+    row = db.execute(f"SELECT timeline, {TIMELINE} FROM store_schema").fetchone()
+    return int(row[1], 16) if row is not None and int(row[1], 16) != row[0] else None
+
+
+def head_of(head: Head) -> tuple[int, bytes] | None:
+    """The newest record that this server knows of. Raises Refusal where that cannot be said."""
+    try:
+        return head.read()
+    except (OSError, ValueError) as error:
+        raise Refusal("store-unavailable", f"{head.path}: {error}") from None
+
+
+def _fault(db: Database, head: Head) -> str:
+    """Why the chain does not hold what this server knows of, "" if it does."""
+    known = head_of(head)
+    if known is None or known[0] == 0:
+        return ""
+    row = db.execute("SELECT hash FROM audit WHERE seq = ?", (known[0],)).fetchone()
+    if row is None:
+        row = db.execute("SELECT hash FROM archived WHERE seq >= ?", (known[0],)).fetchone()
+        if row is not None:
+            return ""  # moved out by an admin: `audit verify` asks whether the chain says so
+        return f"the database has lost what {os.uname().nodename} recorded, up to record {known[0]}"
+    if row[0] != known[1]:
+        return f"the database has another record {known[0]} than {os.uname().nodename} knows"
+    return ""
+
+
+def _close_for_all(db: Database, fault: str) -> None:
+    db.execute("UPDATE store_schema SET lost = ? WHERE lost = ''", (fault,))
+
+
+def _path(head: Head) -> str:
+    return f"{head.path}.timeline"
+
+
+def _seen(head: Head) -> int:
+    """The highest timeline that this server has seen; 0 for none."""
+    with contextlib.suppress(OSError, ValueError), open(_path(head), encoding="ascii") as file:
+        return int(file.read(20))
+    return 0
+
+
+def _remember(head: Head, timeline: int) -> None:
+    with contextlib.suppress(Refusal):  # a full disk costs the memory of it, no more
+        replace(_path(head), f"{timeline}\n".encode(), 0o600)

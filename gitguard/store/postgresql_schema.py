@@ -1,0 +1,91 @@
+"""A PostgreSQL store begins, and is brought up to date: by numbered files of SQL, each in one transaction."""
+
+from __future__ import annotations
+
+import os
+
+from gitguard.machine.postgresql_address import read as read_address
+from gitguard.message.reasons import Refusal
+from gitguard.store import postgresql_guard as guard
+from gitguard.store.gate_query import SCHEMA
+from gitguard.store.postgresql_connection import Database, DatabaseError, LateError, connect, quoted, said
+
+FOLDER = os.path.dirname(__file__)
+WHOLE = "schema.postgresql.sql"  # the present schema, for a new store
+OLDEST_READER = 7  # the oldest code that reads the present schema rightly
+_LONG_SECONDS = 300  # an upgrade may take its time
+# Set for the account, since a pooler lets no connection bring settings of its own along.
+_BOUNDS = {"statement_timeout": 1000, "lock_timeout": 1000, "idle_in_transaction_session_timeout": 1000}
+
+
+def create(url: str, password_file: str) -> list[str]:
+    """Make a store in the empty database, or bring it up to date; the names of the files of SQL that ran.
+    Raises Refusal.
+    """
+    address = read_address(url)
+    db = connect(address, password_file)
+    try:
+        db.allow(_LONG_SECONDS)
+        ran = []
+        while file := _next(db):
+            _run(db, file)
+            ran.append(os.path.basename(file))
+    except (DatabaseError, LateError, OSError) as error:
+        raise Refusal("store-unavailable", f"{address.shown}: {said(error)}") from error
+    finally:
+        db.close()
+    return ran
+
+
+def version_of(db: Database) -> int | None:
+    """The schema's version; None where there is no store."""
+    row = db.execute("SELECT to_regclass('store_schema')").fetchone()
+    if row is None or row[0] is None:
+        return None
+    found = db.execute("SELECT version FROM store_schema").fetchone()
+    return int(found[0]) if found is not None else None
+
+
+def _next(db: Database) -> str | None:
+    version = version_of(db)
+    if version is None:
+        tables = db.execute("SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()").fetchone()
+        if tables is not None and tables[0]:
+            raise Refusal(
+                "store-unavailable", "the database holds something else; give gitguard one of its own"
+            )
+        return os.path.join(FOLDER, WHOLE)
+    folder = os.path.join(FOLDER, "migrations")
+    names = [
+        name for name in os.listdir(folder) if name.endswith(".postgresql.sql") and int(name[:4]) > version
+    ]
+    return os.path.join(folder, min(names)) if names else None
+
+
+def _run(db: Database, path: str) -> None:
+    """MUST: under the lock that every writer takes, and only if nobody else was quicker."""
+    with open(path, encoding="utf-8") as file:
+        sql = file.read()
+    before = version_of(db)
+    db.script(
+        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;"
+        f" SELECT pg_advisory_xact_lock({guard.LOCK})"
+    )
+    if version_of(db) != before:
+        db.execute("ROLLBACK")
+        return
+    db.script(sql)
+    if before is None:
+        sql = f"INSERT INTO store_schema VALUES (?, ?, ('x' || {guard.TIMELINE})::bit(32)::bigint, '')"
+        db.execute(sql, (SCHEMA, OLDEST_READER))
+        _set_bounds(db)
+    else:
+        db.execute("UPDATE store_schema SET version = ?", (int(os.path.basename(path)[:4]),))
+    db.execute("COMMIT")
+
+
+def _set_bounds(db: Database) -> None:
+    row = db.execute("SELECT current_database()").fetchone()
+    name = quoted(row[0] if row else "")
+    for setting, milliseconds in _BOUNDS.items():
+        db.script(f"ALTER ROLE CURRENT_USER IN DATABASE {name} SET {setting} = {milliseconds}")
