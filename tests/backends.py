@@ -10,9 +10,10 @@ from typing import ClassVar, Protocol
 
 import pytest
 
-from gitguard.store import postgresql_schema, sqlite
+from gitguard.store import sqlite
 from gitguard.store.contract import Store
-from gitguard.store.postgresql import PostgresStore
+from gitguard.store.postgresql import schema as postgresql_schema
+from gitguard.store.postgresql.keeper import PostgresStore
 from lab.database import DatabaseServer
 
 

@@ -15,7 +15,7 @@ from gitguard.message.reasons import Refusal, printable
 from gitguard.session.credential import ssh_key
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of
-from gitguard.store.gate_query import query_of
+from gitguard.store.gate_opening import query_of
 
 
 class Question(Struct, frozen=True):

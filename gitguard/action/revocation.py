@@ -20,7 +20,7 @@ from gitguard.host.connections import GATE, GIT, HELD, LOOK, GateProcess, bytes_
 from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
-from gitguard.store.gate_query import query_of
+from gitguard.store.gate_opening import query_of
 
 DECIDED_SECONDS = 1.0  # a gate is done in a hundredth of that
 FLOW_SECONDS = 2.0  # how long one that has expired is watched where no earlier sweep has looked at it

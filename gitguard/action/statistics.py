@@ -24,7 +24,7 @@ from gitguard.session import pending
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Reading
-from gitguard.store.gate_query import query_of
+from gitguard.store.gate_opening import query_of
 from gitguard.store.rows import AuditRecord
 
 SAMPLED = 50  # different requests of the log that are decided again, to see how long that takes

@@ -1,9 +1,9 @@
 """One question, one answer: the very decision that gate and hook would come to, or "decide yourself".
 
 MUST: only a plain yes is answered here. A refusal, a wait, an announcement, another hook, break-glass,
-whatever is odd or fails: the launcher decides it again, says it and logs it; or, where the agent has an
-account of its own, a process of the agent's that does the same (apart.py). So there is one place that speaks,
-and an agent that is wrong about anything opens nothing that the launcher would not.
+whatever is odd or fails: the launcher decides it again, says it and logs it; or, where the agent decides
+alone, a process of the agent's that does the same (apart.py). So there is one place that speaks, and an agent
+that is wrong about anything opens nothing that the launcher would not.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A request served whole for a client of another account: the very course of gate and hook, on its streams.
+"""A request served whole for a client that cannot decide: the very course of gate and hook, on its streams.
 
-Where the agent has an account of its own nobody else can decide: refusals, waits, announcements and commands
-of ours are the agent's to say, in a process of its own for each. The client becomes Git, or runs the
-repository's other hooks, when it is told to.
+Where the store is the agent's alone (another account's, or a database) nobody else can decide: refusals,
+waits, announcements and commands of ours are the agent's to say, in a process of its own for each. The client
+becomes Git, or runs the repository's other hooks, when it is told to.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from gitguard.repository.chained_hooks import others_fault, to_run
 from gitguard.session.credential import Credential, account_of
 from gitguard.session.leaders import Place
 from gitguard.session.moment import now
-from gitguard.store.gate_query import GateQuery, query_of
+from gitguard.store.gate_opening import query_of
+from gitguard.store.gate_query import GateQuery
 
 ServeOwn = Callable[[Decision, str, Config, str, GateQuery, int, SettingsCache], int]  # cli/over_ssh.py
 

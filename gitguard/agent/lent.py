@@ -125,7 +125,7 @@ def run_apart(
 ) -> None:
     """Do `work` in a child, which the caller buries later. Raises OSError if it cannot be started.
 
-    MUST: no store is open in this process.
+    MUST: no file of a store is open in this process.
     """
     if os.fork():
         return

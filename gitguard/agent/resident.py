@@ -17,23 +17,33 @@ from gitguard.config.load import load
 from gitguard.host.places import Places
 from gitguard.machine.ownership import GRAIN_NS, fault_on_the_way, identity
 from gitguard.message.reasons import Refusal
-from gitguard.store.gate_query import GateQuery, query_of
+from gitguard.store.gate_opening import query_of
+from gitguard.store.gate_query import GateQuery
 
 STORE_WAIT_SECONDS = (
     0.4  # the launcher, which has to wait as well then, answers within two seconds all the same
 )
+QUIET_SECONDS = 1.0  # after a database that did not answer
 
 
 class Resident:
     """The installation at `places`, as one worker has it at hand."""
 
     def __init__(
-        self, places: Places, installed: object, git_uid: int, *, for_accounts: bool = False
+        self,
+        places: Places,
+        installed: object,
+        git_uid: int,
+        *,
+        for_accounts: bool = False,
+        decides_alone: bool = False,
     ) -> None:
         """`installed`: which installation our code is of, as `installed_now` said before it was loaded.
         `git_uid`: the Git account, which asks; `for_accounts`: people's own accounts ask instead.
+        `decides_alone`: nobody else can, since the store is ours alone to open.
         """
         self.for_accounts = for_accounts
+        self.decides_alone = decides_alone
         self.places = places
         self.git_uid = git_uid
         self._installed = installed
@@ -42,11 +52,7 @@ class Resident:
         self._config: Config | None = None
         self._store: GateQuery | None = None
         self._path = ""
-
-    @property
-    def is_apart(self) -> bool:
-        """Whether we are another account than the Git account: then nobody else can decide."""
-        return self.git_uid != os.geteuid()
+        self._quiet_until = 0.0
 
     @property
     def is_outdated(self) -> bool:
@@ -74,11 +80,29 @@ class Resident:
         if self._store is None or self._path != config.store:
             self.forget()
             self._store, self._path = query_of(config, STORE_WAIT_SECONDS), config.store
-        self._store.check()
+        if time.monotonic() < self._quiet_until:
+            raise Refusal("store-unavailable", "it did not answer a moment ago")
+        try:
+            self._store.check()
+        except Refusal:
+            if self._is_database:  # who waits for it anew at each request keeps everybody waiting
+                self._quiet_until = time.monotonic() + QUIET_SECONDS
+            raise
         return self._store
 
+    @property
+    def _is_database(self) -> bool:
+        return self._path[:1] != "/"
+
+    def before_fork(self) -> None:
+        """A file must not be shared with a child; a connection is not touched by one, which ends without
+        tidying up.
+        """
+        if not self._is_database:
+            self.forget()
+
     def forget(self) -> None:
-        """Close the store: before a fork, which must not share it, and after a request that was cut off."""
+        """Close the store, as after a request that was cut off."""
         if self._store is not None:
             self._store.close()
             self._store = None

@@ -49,7 +49,7 @@ from gitguard.config.faults import ConfigurationError
 from gitguard.decision.updates import LONGEST_INPUT
 from gitguard.message.reasons import Refusal, refusal_of
 from gitguard.session.leaders import Place
-from gitguard.store.gate_query import query_of
+from gitguard.store.gate_opening import query_of
 
 FRAME_SECONDS = 0.25  # a client sends its question in one piece
 ANSWER_SECONDS = 0.7  # less than a client waits for
@@ -154,7 +154,7 @@ class AgentWorker:
         except Exception:
             traceback.print_exc()  # ours to mend; for who asks, the launcher decides
             answer = YOURSELF
-        if answer is YOURSELF and asker and self._resident.is_apart and question.letter in (GATE, HOOK):
+        if answer is YOURSELF and asker and self._resident.decides_alone and question.letter in (GATE, HOOK):
             self._serve_whole(connection, question, asker)
         else:
             _send(connection, answer)
@@ -262,7 +262,7 @@ class AgentWorker:
             if self._children >= MOST_CHILDREN or not self._may_work_on(brought):
                 _send(connection, YOURSELF)
                 return
-            self._resident.forget()
+            self._resident.before_fork()
             lent.run_apart(connection, brought, environ, work)
             self._children += 1
         except OSError:
@@ -279,8 +279,8 @@ class AgentWorker:
             with deadline(SEND_SECONDS):
                 resident.settings(resident.places.config)  # read here, it is at hand for the next one as well
         except (Refusal, ConfigurationError, OSError):
-            return resident.is_apart or self._resident.for_accounts
-        return resident.is_apart or self._resident.for_accounts or not lent.is_terminal(brought)
+            return resident.decides_alone or self._resident.for_accounts
+        return resident.decides_alone or self._resident.for_accounts or not lent.is_terminal(brought)
 
     def _is_outdated(self) -> bool:
         """Whether gitguard was installed anew; then the first process is told, and what we know counts no
@@ -290,7 +290,7 @@ class AgentWorker:
             return False
         if os.getppid() == self._master:
             os.kill(self._master, signal.SIGUSR1)
-        return not (self._resident.is_apart or self._resident.for_accounts)
+        return not (self._resident.decides_alone or self._resident.for_accounts)
 
 
 def _place(process: int | None) -> Place | None:

@@ -18,7 +18,7 @@ from gitguard.decision.edge import request_of
 from gitguard.machine.environment import EARLY_SOURCES, early_variable
 from gitguard.message.reasons import Refusal, refusal_of
 from gitguard.session.moment import now
-from gitguard.store.gate_query import query_of
+from gitguard.store.gate_opening import query_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from gitguard.message.refusals import INVITE, RefusalContext, first_line
 from gitguard.session.pending import PendingRequest, release
 from gitguard.session.pending import hold as note_held
 from gitguard.session.refused_reads import was_refused
-from gitguard.store.gate_query import query_of
+from gitguard.store.gate_opening import query_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

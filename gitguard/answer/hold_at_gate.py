@@ -18,7 +18,7 @@ from gitguard.decision.decide import decide
 from gitguard.decision.decision import Decision
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import now
-from gitguard.store.gate_query import query_of
+from gitguard.store.gate_opening import query_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

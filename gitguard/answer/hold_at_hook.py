@@ -19,7 +19,7 @@ from gitguard.decision.push import Push, decide_push
 from gitguard.machine.process import parent_and_start, threads_of
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment, now
-from gitguard.store.gate_query import query_of
+from gitguard.store.gate_opening import query_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

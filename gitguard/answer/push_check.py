@@ -21,7 +21,8 @@ from gitguard.policy import ref_names as _  # noqa: F401 - situation.py asks for
 from gitguard.repository.running_hook import is_running
 from gitguard.session.grant import BREAK_GLASS, PUSH
 from gitguard.session.moment import Moment, now
-from gitguard.store.gate_query import GateQuery, query_of
+from gitguard.store.gate_opening import query_of
+from gitguard.store.gate_query import GateQuery
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -39,11 +39,17 @@ _FILES = ("HEAD", "config", "packed-refs", "info/attributes", "info/exclude", "d
 def access_findings(settings: Settings, places: Places) -> Iterator[Finding]:
     """Every file of the installation that the store's account must read, write or replace."""
     state, log = str(settings.paths.state), str(settings.paths.access_log)
-    store = settings.store.url.path
-    held = [store, f"{store}-wal", f"{store}-shm"]
+    url = settings.store.url
+    held = [url.path, f"{url.path}-wal", f"{url.path}-shm"] if url.is_file else []
     writes = [log, audit_head(log), places.compiled, f"{state}/{LOOK}", f"{state}/{SWEPT}"]
-    folders = [state, os.path.dirname(log), os.path.dirname(store), os.path.dirname(places.compiled)]
+    folders = [
+        state,
+        os.path.dirname(log),
+        *(os.path.dirname(path) for path in held[:1]),
+        os.path.dirname(places.compiled),
+    ]
     reads = [places.config, places.hook, settings.paths.key_ring, settings.paths.grant_key]
+    reads += [settings.store.password_file] if settings.store.password_file else []
     yield from _needed(settings.keeper, folders, writes, held, reads)
     yield from _size_findings(settings.paths.grant_key)
     yield from _space_findings(dict.fromkeys(folders))

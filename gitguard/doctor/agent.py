@@ -31,7 +31,7 @@ def agent_findings(settings: Settings, places: Places) -> Iterator[Finding]:
     path = str(settings.agent.socket)
     if not path:
         return
-    yield agent_finding(path, is_apart=settings.is_apart)
+    yield agent_finding(path, decides_alone=settings.agent_decides)
     yield ok("promise", _promise(settings))
     units = ["gitguard-agent.service", "gitguard-agent.socket"]
     accounts = accounts_socket(path)
@@ -77,11 +77,11 @@ def _promise(settings: Settings) -> str:
     )
 
 
-def agent_finding(path: str, *, is_apart: bool) -> Finding:
+def agent_finding(path: str, *, decides_alone: bool) -> Finding:
     """Whether the agent at `path` answers."""
     fault = fault_of_agent(path)
     remedy = "systemctl restart gitguard-agent.socket gitguard-agent.service"
-    if fault and is_apart:
+    if fault and decides_alone:
         return gap("agent", f"{fault}; until it answers, every request is refused", remedy)
     if fault:
         return note(

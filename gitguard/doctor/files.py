@@ -32,13 +32,8 @@ def file_findings(settings: Settings, places: Places) -> Iterator[Finding]:
     """Every file that gate and hook trust."""
     uid = os.geteuid()
     state = str(settings.paths.state)
-    store = settings.store.url.path
-    private = [state, settings.paths.key_ring, settings.paths.grant_key, store]
-    private += [
-        path
-        for path in (store + "-wal", store + "-shm", str(settings.paths.access_log))
-        if os.path.exists(path)
-    ]
+    private = [state, settings.paths.key_ring, settings.paths.grant_key, *_of_store(settings)]
+    private += [path for path in (str(settings.paths.access_log),) if os.path.exists(path)]
     asked = launcher.asked_of(settings)
     bundles = [path for path in launcher.bundles(places, asked) if os.path.exists(path)]
     others = [places.config, os.path.dirname(settings.paths.access_log)]
@@ -61,6 +56,13 @@ def file_findings(settings: Settings, places: Places) -> Iterator[Finding]:
             "file-mode",
             f"{len(others) + len(launchers) + len(private)} files and their folders are closed to others",
         )
+
+
+def _of_store(settings: Settings) -> list[str]:
+    if not settings.store.url.is_file:
+        return [settings.store.password_file] if settings.store.password_file else []
+    store = settings.store.url.path
+    return [store, *(path for path in (f"{store}-wal", f"{store}-shm") if os.path.exists(path))]
 
 
 def configuration_findings(places: Places) -> Iterator[Finding]:

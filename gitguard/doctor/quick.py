@@ -46,7 +46,7 @@ def quick_findings(config_path: str, moment: Moment) -> Iterator[Finding]:
         return
     yield ok("configuration", f"{config.path} is in order")
     yield from _launchers(places, _asked(config))
-    yield from _agent(_asked(config))
+    yield from _agent(_asked(config), config)
     yield from _store(config, moment)
     yield from _log(config)
     yield from _room(config)
@@ -80,7 +80,9 @@ def _account(config_path: str, places: Places) -> str:
 def _asked(config: Config) -> launcher.AgentPlace:
     if not config.agent:
         return launcher.NOBODY
-    return launcher.AgentPlace(config.agent, config.keeper, config.keeper != config.uid)
+    return launcher.AgentPlace(
+        config.agent, config.keeper, config.keeper != config.uid or config.store[:1] != "/"
+    )
 
 
 def _launchers(places: Places, asked: launcher.AgentPlace) -> Iterator[Finding]:
@@ -98,16 +100,18 @@ def _launchers(places: Places, asked: launcher.AgentPlace) -> Iterator[Finding]:
             yield gap("launcher", f"{path} is not what this gitguard writes", "gitguard admin init")
 
 
-def _agent(asked: launcher.AgentPlace) -> Iterator[Finding]:
+def _agent(asked: launcher.AgentPlace, config: Config) -> Iterator[Finding]:
     if asked.socket:
-        yield agent_finding(asked.socket, is_apart=asked.is_apart)
-    if asked.is_apart:
+        yield agent_finding(asked.socket, decides_alone=asked.decides_alone)
+    if config.keeper != config.uid:
         yield helper_finding(asked.socket)
 
 
 def _store(config: Config, moment: Moment) -> Iterator[Finding]:
     try:
-        store = open_store(url_of(config.store), audit_head(config.access_log))
+        is_file = config.store[:1] == "/"
+        url = url_of(config.store) if is_file else config.store
+        store = open_store(url, audit_head(config.access_log), config.store_password_file)
         with store.reading() as tx:
             behind = tx.latest_at() - moment.at
             shown, more = reported(tx)
@@ -116,7 +120,7 @@ def _store(config: Config, moment: Moment) -> Iterator[Finding]:
     except Refusal as refusal:
         yield gap(refusal.reason, refusal.detail or refusal.text, "gitguard admin store status")
         return
-    yield ok("store", f"{config.store} answers")
+    yield ok("store", f"{store.place} answers")
     if concerns:
         what = f"{concerns} reports or guessing attempts that no admin has marked as seen"
         yield note("attention", what, "gitguard admin audit show, or the server's page")

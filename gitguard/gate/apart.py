@@ -1,4 +1,4 @@
-"""Gate and hook of a server whose agent has an account of its own: it alone opens the store, and decides.
+"""Gate and hook of a server whose agent alone opens the store, and decides.
 
 Asked until it answers, for as long as a restart of it may take; then refused. What the agent leaves to the
 hook's own process are the repository's other hooks, which are the Git account's to run. Plain dialect.

@@ -26,8 +26,9 @@ def folder(path: str, name: str, owner: str, mode: int, say: Callable[[str], Non
 
 def kept_folders(settings: Settings, places: Places) -> list[str]:
     """The folders of state, store and log."""
-    found = (str(settings.paths.state), settings.store.url.path, places.compiled, settings.paths.access_log)
-    return list(dict.fromkeys((found[0], *map(os.path.dirname, found[1:]))))
+    store = (settings.store.url.path,) if settings.store.url.is_file else ()
+    files = (*store, places.compiled, settings.paths.access_log)
+    return list(dict.fromkeys((str(settings.paths.state), *map(os.path.dirname, files))))
 
 
 def check_kept(settings: Settings, places: Places) -> None:

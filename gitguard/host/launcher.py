@@ -111,14 +111,13 @@ def library_packages() -> list[str]:
 
 
 class AgentPlace(NamedTuple):
-    """The agent that gate and hook ask: its `socket`, "" for none; the `uid` that opens it; and whether that
-    is another account than the Git account (`is_apart`), so that nobody else can decide. `serves_keys`: sshd
-    asks it for keys.
+    """The agent that gate and hook ask: its `socket`, "" for none; the `uid` that opens it; and whether
+    nobody else can decide (`decides_alone`). `serves_keys`: sshd asks it for keys.
     """
 
     socket: str = ""
     uid: int = 0
-    is_apart: bool = False
+    decides_alone: bool = False
     serves_keys: bool = False
 
 
@@ -130,7 +129,7 @@ def asked_of(settings: Settings) -> AgentPlace:
     if not settings.agent.socket:
         return NOBODY
     uid = uid_of(settings.keeper)
-    return AgentPlace(str(settings.agent.socket), uid, settings.is_apart, settings.paths.asks_for_keys)
+    return AgentPlace(str(settings.agent.socket), uid, settings.agent_decides, settings.paths.asks_for_keys)
 
 
 def launchers(places: Places, asked: AgentPlace) -> dict[str, bytes]:
@@ -140,7 +139,7 @@ def launchers(places: Places, asked: AgentPlace) -> dict[str, bytes]:
     beside it.
     """
     compiled = compiled_client() if asked.socket and fits_shebang(places.gate) else None
-    by_python = asked if compiled is None or asked.is_apart else NOBODY
+    by_python = asked if compiled is None or asked.decides_alone else NOBODY
     gate = _rendered(_GATE, places, places.gate, by_python, "g")
     hook = _rendered(_HOOK, places, places.hook, by_python, "h")
     keys = {places.keys: _rendered(_KEYS, places, places.keys, asked, "k")} if asked.serves_keys else {}
@@ -154,11 +153,11 @@ def launchers(places: Places, asked: AgentPlace) -> dict[str, bytes]:
 
 def bundles(places: Places, asked: AgentPlace) -> dict[str, bytes]:
     """Path -> content of what lies beside the launchers: their modules, ready to run."""
-    gate, hook = (_APART, _APART) if asked.is_apart else (_GATE[1], _HOOK[1])
+    gate, hook = (_APART, _APART) if asked.decides_alone else (_GATE[1], _HOOK[1])
     found = {places.gate + BUNDLE: bundle(gate, PACKAGE), places.hook + BUNDLE: bundle(hook, PACKAGE)}
     if asked.serves_keys:
         found[places.keys + BUNDLE] = bundle(_KEYS[1], PACKAGE)
-    if asked.socket and not asked.is_apart:
+    if asked.socket and not asked.decides_alone:
         found[places.gate + CLIENT_BUNDLE] = bundle("gitguard.gate.client", PACKAGE)
     return found
 
@@ -213,15 +212,15 @@ def render(
     letter: str = "",
 ) -> bytes:
     """A launcher, whose bundle lies beside `place`. `path` is added behind the interpreter's own, so
-    nothing there can shadow it. `asked`: the agent is asked first, as gate (`letter` g) or hook (h); one of
-    another account is asked alone.
+    nothing there can shadow it. `asked`: the agent is asked first, as gate (`letter` g) or hook (h); one that
+    decides alone is asked alone.
     """
     what, module = program
     client = ""
     arguments: tuple[object, ...] = places.of_gate
     if letter == "k":
         arguments = (asked.socket, asked.uid)
-    elif asked.is_apart:
+    elif asked.decides_alone:
         module, arguments = _APART, (asked.socket, asked.uid, letter)
     elif asked.socket:
         bundled = places.gate + CLIENT_BUNDLE

@@ -4,6 +4,7 @@ lines' file. Safe to run again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Callable
@@ -17,20 +18,26 @@ from gitguard.machine.whereabouts import there
 from gitguard.message.reasons import Refusal
 from gitguard.session.grant import KEY_BYTES
 from gitguard.store.chain import GENESIS, Head
-from gitguard.store.opening import audit_head, create
-from gitguard.store.sqlite import WHOLE
+from gitguard.store.opening import audit_head, create, exists, open_store
 
 
 def keys_and_store(
     settings: Settings, places: Places, say: Callable[[str], None], *, new_store: bool
 ) -> None:
     """Make what is missing, and say so. Raises Refusal where a part is gone that the rest still tells of."""
-    secret, store = settings.paths.key_ring, settings.store.url.path
+    secret, store = settings.paths.key_ring, settings.store.url.shown
     keys = authorized_keys(settings)
-    _check_store_not_lost(settings, secret, keys, new_store=new_store)
+    is_there = exists(settings.store.url, settings.store.password_file)
+    _check_store_not_lost(settings, secret, keys, new_store=new_store or is_there)
     if os.path.exists(secret):
         keyring.read(secret)
-    elif os.path.exists(store):
+    elif is_there and not settings.store.url.is_file:
+        raise Refusal(
+            "store-unavailable",
+            text=f"the store {store} is there, and {secret}, whose key its secrets are encrypted by, is not",
+            hint=f"copy {secret} from another server of this store, or from where you keep its copy",
+        )
+    elif is_there:
         raise Refusal(
             "store-unavailable",
             f'{secret} is gone, but the store is there; see docs/operations.md, "The key file is gone"',
@@ -44,10 +51,17 @@ def keys_and_store(
     if not os.path.exists(grant):
         replace(grant, secrets.token_bytes(KEY_BYTES), 0o600)
         say(f"made {grant}")
-    if not os.path.exists(store):
-        Head(audit_head(settings.paths.access_log)).write(0, GENESIS)
-    for file in create(settings.store.url):
-        say(f"made the store {store}" if file == WHOLE else f"store {store}: ran {file}")
+    head = audit_head(settings.paths.access_log)
+    if not is_there:
+        Head(head).write(0, GENESIS)
+    for file in create(settings.store.url, settings.store.password_file):
+        say(f"store {store}: ran {file}" if file[:1].isdigit() else f"made the store {store}")
+    if not settings.store.url.is_file and not os.path.exists(
+        head
+    ):  # one more server of a store that is there
+        with contextlib.closing(open_store(settings.store.url, head, settings.store.password_file)) as joined:
+            joined.renew_head()
+        say(f"joined the store {store}")
     if not there([keys]):
         key_file.write(keys, [], places.gate)
         say(f"made {keys}")
@@ -55,8 +69,8 @@ def keys_and_store(
 
 def _check_store_not_lost(settings: Settings, secret: str, keys: str, *, new_store: bool) -> None:
     """A store that is gone is not one that was never there. Raises Refusal("store-unavailable")."""
-    store = settings.store.url.path
-    if os.path.exists(store) or new_store:
+    store = settings.store.url.shown
+    if new_store:
         return
     block = key_file.read(keys)[0].splitlines() if there([keys]) else []
     try:

@@ -278,6 +278,7 @@ def units(settings: Settings, folder: str, command: str) -> dict[str, bytes]:
     of_git = (keys, *settings.paths.roots)
     written = (str(settings.paths.state), log, *(() if settings.is_apart else (keys,)))
     socket = str(settings.agent.socket) or AGENT_SOCKET
+    uses_network = bool(settings.notify.command) or not settings.store.url.is_file
     known = {
         "folder": folder,
         "told": _TOLD,
@@ -294,9 +295,9 @@ def units(settings: Settings, folder: str, command: str) -> dict[str, bytes]:
         "written": " ".join(_quoted(path) for path in dict.fromkeys(written)),
         "of_git": " ".join(_quoted(path) for path in dict.fromkeys(of_git)),
         "socket": _quoted(socket),
-        # A program that is told of events may send them anywhere; without one nothing needs the network.
-        "alone": "no" if settings.notify.command else "yes",
-        "families": " AF_INET AF_INET6" if settings.notify.command else "",
+        # A program that is told of events may send them anywhere; a database may be anywhere as well.
+        "alone": "no" if uses_network else "yes",
+        "families": " AF_INET AF_INET6" if uses_network else "",
         "group": _web_group(settings.web.trusted_proxies),
     }
     made = {

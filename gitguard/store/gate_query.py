@@ -14,20 +14,6 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.credential import SSH_KEY, Credential
 from gitguard.store import driver
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Protocol
-
-    class Where(Protocol):
-        """What a configuration says of the store: a file's path or a database's URL, its password's file,
-        and the access log, beside which the newest audit hash stands.
-        """
-
-        store: str
-        store_password_file: str
-        access_log: str
-
-
 SCHEMA = 7
 WAIT_SECONDS = 1.0
 
@@ -262,13 +248,3 @@ class GateQuery:
         except (driver.Error, UnicodeEncodeError) as error:
             raise Refusal("store-unavailable", f"{self._path}: {error}") from None
         return row
-
-
-def query_of(config: "Where", wait_seconds: float = WAIT_SECONDS) -> GateQuery:
-    """The questions to the store of `config`. Opened by the first question."""
-    if config.store[:1] == "/":
-        return GateQuery(config.store, wait_seconds)
-    from gitguard.store.postgresql_query import PostgresQuery  # an agent's alone: its driver is heavy
-
-    head = config.access_log.rpartition("/")[0] + "/audit.head"
-    return PostgresQuery(config.store, config.store_password_file, head)

@@ -17,7 +17,7 @@ def open_store(url: str, head: str, password_file: str = "") -> Store:
     Refusal("store-unavailable", "store-schema" or "store-went-back").
     """
     if not _is_file(url):
-        from gitguard.store.postgresql import PostgresStore
+        from gitguard.store.postgresql.keeper import PostgresStore
 
         return PostgresStore(url, password_file, head)
     return sqlite.SqliteStore(_path(url), head)
@@ -31,10 +31,19 @@ def audit_head(access_log: str) -> str:
 def create(url: str, password_file: str = "") -> list[str]:
     """Create the store, or bring it up to date; the names of the files of SQL that ran. Raises Refusal."""
     if not _is_file(url):
-        from gitguard.store import postgresql_schema
+        from gitguard.store.postgresql import schema as postgresql_schema
 
         return postgresql_schema.create(url, password_file)
     return sqlite.create(_path(url))
+
+
+def exists(url: str, password_file: str = "") -> bool:
+    """Whether a store is there, or what was one. Raises Refusal for a database that does not answer."""
+    if not _is_file(url):
+        from gitguard.store.postgresql import schema as postgresql_schema
+
+        return postgresql_schema.exists(url, password_file)
+    return os.path.exists(_path(url))
 
 
 def replace_store(url: str, copy: str) -> str:

@@ -42,7 +42,7 @@ class Store(Protocol):
         """Write the newest hash outside the store, whatever stood there. Raises Refusal."""
 
     def size(self) -> int:
-        """How many bytes it takes."""
+        """How many bytes it takes. In no transaction."""
 
     def tidy(self) -> None:
         """Clear away what killed writers left. Waits for nobody. Raises Refusal."""

@@ -83,6 +83,8 @@ def agent(ctx: click.Context, workers: int, for_accounts: bool) -> None:
     from gitguard.cli.over_ssh import serve as serve_own
 
     load_rooms("action", "answer", "cli", "factor", "host", "session", "store")
+    if not settings.store.url.is_file:
+        load_rooms("store.postgresql")
     _warm_up()
 
     listener = listener or opened(path, git_uid, EVERYONE if for_accounts else git_uid)
@@ -95,7 +97,9 @@ def agent(ctx: click.Context, workers: int, for_accounts: bool) -> None:
         click.echo(f"gitguard: answering on {path} with {workers} processes; Ctrl-C ends it", err=True)
         tell_systemd(f"{state.upper()}=1")
 
-    resident = Resident(places, installed, git_uid, for_accounts=for_accounts)
+    resident = Resident(
+        places, installed, git_uid, for_accounts=for_accounts, decides_alone=settings.agent_decides
+    )
     if serving.serve(
         resident, listener, workers, serve_own, say, moved, lambda: loads(config, "agent"), before
     ):

@@ -134,12 +134,12 @@ def status(ctx: click.Context, as_json: bool) -> int:
     except Refusal as refusal:
         if refusal.reason != "store-unavailable":
             raise
-        return _say_damaged(str(open_settings_or_say(ctx).store.url.path), refusal, as_json=as_json)
-    damage = context.installation.store.integrity()
+        return _say_damaged(open_settings_or_say(ctx).store.url.shown, refusal, as_json=as_json)
+    damage, size = context.installation.store.integrity(), context.installation.store.size()
     with context.installation.store.reading() as tx:
         facts: dict[str, object] = {
             "path": context.installation.store.place,
-            "bytes": context.installation.store.size(),
+            "bytes": size,
             "whole": not damage,
             "damage": damage,
             **tx.counts()._asdict(),

@@ -17,7 +17,7 @@ from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal
 from gitguard.store.chain import Head
 from gitguard.store.gate_query import SCHEMA
-from gitguard.store.postgresql_connection import Database
+from gitguard.store.postgresql.connection import Database
 
 LOCK = 0x67697467  # "gitg": an advisory lock of this database, which every writer takes first
 FURTHEST_SECONDS = 5  # so far may this machine's clock be from the database's

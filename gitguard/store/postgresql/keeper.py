@@ -14,9 +14,9 @@ from contextlib import contextmanager
 
 from gitguard.machine.postgresql_address import read as read_address
 from gitguard.message.reasons import Refusal
-from gitguard.store import postgresql_guard as guard
 from gitguard.store.chain import Head
-from gitguard.store.postgresql_connection import (
+from gitguard.store.postgresql import guard
+from gitguard.store.postgresql.connection import (
     WAIT_SECONDS,
     Database,
     DatabaseError,

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from gitguard.machine.postgresql_address import read as read_address
 from gitguard.message.reasons import Refusal
-from gitguard.store import postgresql_guard as guard
 from gitguard.store.chain import Head
 from gitguard.store.gate_query import GateQuery, State
-from gitguard.store.postgresql import PostgresStore
-from gitguard.store.postgresql_connection import Database, DatabaseError, LateError, LostError, connect, said
+from gitguard.store.postgresql import guard
+from gitguard.store.postgresql.connection import Database, DatabaseError, LateError, LostError, connect, said
+from gitguard.store.postgresql.keeper import PostgresStore
 
 Found = TypeVar("Found")
 QUERY_SECONDS = 0.6  # of one decision, in all

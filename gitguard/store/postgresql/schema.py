@@ -6,11 +6,11 @@ import os
 
 from gitguard.machine.postgresql_address import read as read_address
 from gitguard.message.reasons import Refusal
-from gitguard.store import postgresql_guard as guard
 from gitguard.store.gate_query import SCHEMA
-from gitguard.store.postgresql_connection import Database, DatabaseError, LateError, connect, quoted, said
+from gitguard.store.postgresql import guard
+from gitguard.store.postgresql.connection import Database, DatabaseError, LateError, connect, quoted, said
 
-FOLDER = os.path.dirname(__file__)
+FOLDER = os.path.dirname(os.path.dirname(__file__))
 WHOLE = "schema.postgresql.sql"  # the present schema, for a new store
 OLDEST_READER = 7  # the oldest code that reads the present schema rightly
 _LONG_SECONDS = 300  # an upgrade may take its time
@@ -35,6 +35,18 @@ def create(url: str, password_file: str) -> list[str]:
     finally:
         db.close()
     return ran
+
+
+def exists(url: str, password_file: str) -> bool:
+    """Whether the database holds a store. Raises Refusal."""
+    address = read_address(url)
+    db = connect(address, password_file)
+    try:
+        return version_of(db) is not None
+    except (DatabaseError, LateError) as error:
+        raise Refusal("store-unavailable", f"{address.shown}: {said(error)}") from error
+    finally:
+        db.close()
 
 
 def version_of(db: Database) -> int | None:
