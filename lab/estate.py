@@ -1,4 +1,4 @@
-"""Two Git servers, or more, that share one PostgreSQL store: each its sshd, agent, keys of its own, head file."""
+"""Two Git servers, or more, that share one PostgreSQL store: each its own sshd, agent, keys and head file."""
 
 from __future__ import annotations
 

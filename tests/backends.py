@@ -14,7 +14,7 @@ from gitguard.store import sqlite
 from gitguard.store.contract import Store
 from gitguard.store.postgresql import schema as postgresql_schema
 from gitguard.store.postgresql.keeper import PostgresStore
-from lab.database import DatabaseServer
+from lab.database import DatabaseServer, Pooler
 
 
 class Backend(Protocol):
@@ -87,12 +87,41 @@ def the_server() -> DatabaseServer:
         server = DatabaseServer()
         atexit.register(server.remove)
         server.make()
+        server.encrypt()
         server.start()
         PostgresBackend.server = server
     return PostgresBackend.server
 
 
-BACKENDS: dict[str, type[Backend]] = {"sqlite": SqliteBackend, "postgresql": PostgresBackend}
+class PooledBackend(PostgresBackend):
+    """The same through PgBouncer, which gives each transaction another connection."""
+
+    pooler: ClassVar[Pooler | None] = None
+
+    def create(self) -> None:
+        """Make it, past the pooler, as an admin would."""
+        super().create()
+        if PooledBackend.pooler is None:
+            PooledBackend.pooler = Pooler(the_server())
+            atexit.register(PooledBackend.pooler.stop)
+        self.url = PooledBackend.pooler.url(self.name)
+
+
+class EncryptedBackend(PostgresBackend):
+    """The same over TCP and TLS, to whom a certificate vouches for."""
+
+    def create(self) -> None:
+        """Make it."""
+        self.url = the_server().url_by_tls(self.name, the_server().folder / "authority.crt")
+        super().create()
+
+
+BACKENDS: dict[str, type[Backend]] = {
+    "sqlite": SqliteBackend,
+    "postgresql": PostgresBackend,
+    "pgbouncer": PooledBackend,
+    "tls": EncryptedBackend,
+}
 EACH = [
     pytest.param(kind, marks=pytest.mark.e2e if name != "sqlite" else (), id=name)
     for name, kind in BACKENDS.items()
