@@ -187,18 +187,22 @@ class DatabaseServer:
 class Pooler:
     """PgBouncer before `server`, in transaction mode. `stop` it."""
 
-    def __init__(self, server: DatabaseServer, name: str = "store") -> None:
+    def __init__(self, server: DatabaseServer) -> None:
         self.port = free_port()
         self.server = server
-        self.name = name
         self.file = server.folder / f"pgbouncer-{self.port}.ini"
         self.write(server)
         program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
         if program is None:
             raise FileNotFoundError("PgBouncer is not installed: make postgresql")
-        with open(server.folder / "pgbouncer.log", "wb") as log:
+        self._program = program
+        self.begin()
+
+    def begin(self) -> None:
+        """Start it."""
+        with open(self.server.folder / "pgbouncer.log", "ab") as log:
             self.process = subprocess.Popen(
-                [*as_account(), program, "-q", str(self.file)],
+                [*as_account(), self._program, "-q", str(self.file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -23,4 +23,4 @@ def query_of(config: "Where", wait_seconds: float = WAIT_SECONDS) -> GateQuery:
     from gitguard.store.postgresql.query import PostgresQuery  # an agent's alone: its driver is heavy
 
     head = config.access_log.rpartition("/")[0] + "/audit.head"
-    return PostgresQuery(config.store, config.store_password_file, head)
+    return PostgresQuery(config.store, config.store_password_file, head, wait_seconds)

@@ -17,7 +17,8 @@ from gitguard.store.postgresql.connection import Database, DatabaseError, LateEr
 from gitguard.store.postgresql.keeper import PostgresStore
 
 Found = TypeVar("Found")
-QUERY_SECONDS = 0.6  # of one decision, in all
+CONNECT_SECONDS = 0.7
+QUERY_SECONDS = 0.4  # of one question
 
 
 class PostgresQuery(GateQuery):
@@ -26,8 +27,10 @@ class PostgresQuery(GateQuery):
     __slots__ = ("_db", "_head", "_password_file", "_place", "_timeline")
     _more, _source = ", " + guard.STATE, "store_schema"
 
-    def __init__(self, url: str, password_file: str, head: str) -> None:
-        super().__init__(url)
+    def __init__(
+        self, url: str, password_file: str, head: str, wait_seconds: float = CONNECT_SECONDS
+    ) -> None:
+        super().__init__(url, min(wait_seconds, CONNECT_SECONDS))
         self._password_file = password_file
         self._place = read_address(url).shown
         self._head = Head(head)
@@ -44,7 +47,7 @@ class PostgresQuery(GateQuery):
         if self.is_open:
             return
         self.close()
-        self._db = db = connect(read_address(self._path), self._password_file)
+        self._db = db = connect(read_address(self._path), self._password_file, self._wait_seconds)
         try:
             self._timeline = self._looked_at(db)
         except BaseException:
@@ -52,6 +55,7 @@ class PostgresQuery(GateQuery):
             raise
 
     def _looked_at(self, db: Database) -> int:
+        db.allow(self._wait_seconds)
         try:
             return guard.look(db, self._head, self._place)
         except guard.ChangedError:
