@@ -354,6 +354,42 @@ def fast_clock(seconds: int) -> Callable[[Scene], None]:
     return made
 
 
+class Pair(NamedTuple):
+    """A primary and its standby."""
+
+    primary: DatabaseServer
+    standby: DatabaseServer
+
+    @property
+    def url(self) -> str:
+        """Whichever of the two is the primary."""
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in self)
+        return f"postgresql://gitguard@{hosts}/store"
+
+
+def pair(scene: Scene, *, synchronous: bool) -> Pair:
+    """Two database servers, of which the second follows the first."""
+    primary = scene.database
+    primary.make()
+    primary.start()
+    primary.database("store")
+    standby = DatabaseServer(Path(tempfile.mkdtemp(prefix="gitguard-pg-", dir="/tmp")))
+    scene.undo.append(standby.remove)
+    standby.copy_of(primary)
+    standby.start()
+    wait_until(
+        "it follows", lambda: primary.ask("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'")
+    )
+    if synchronous:
+        primary.ask("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+        primary.ask("SELECT pg_reload_conf()")
+        wait_until(
+            "it is synchronous",
+            lambda: primary.ask("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"),
+        )
+    return Pair(primary, standby)
+
+
 FAULTS: dict[str, tuple[Callable[[Scene], None], Broken]] = {
     "shut down": (plain, stopped),
     "killed": (plain, killed),

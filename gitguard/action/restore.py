@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from gitguard.action.effects import Effects, take_effect
 from gitguard.action.installation import open_installation, settings_of
+from gitguard.action.past import spend_the_past
 from gitguard.action.revocation import Selection
 from gitguard.factor import keyring
 from gitguard.factor.recovery import drop_factors
-from gitguard.factor.totp import WINDOW
 from gitguard.machine.files import locked
 from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.session.moment import Moment
@@ -169,17 +169,12 @@ def _make_safe(
     old = open_store(url_of(candidate), candidate + ".head")
     try:
         with old.writing() as tx:
-            ended = sum(len(numbers) for _, numbers in tx.end_all_sessions())
-            for factor in tx.totp_factors():
-                tx.advance_step(factor.user, moment.at // factor.period_seconds + WINDOW)
             for user in dropped:
                 drop_factors(tx, user)
-            codes = tx.recovery_codes_issued() if keeping.recovery_codes else tx.void_recovery_codes()
-            invites = tx.void_invites()
-            tx.end_all_browsers()
+            counts = spend_the_past(tx, moment, recovery_codes_kept=keeping.recovery_codes)
             tx.record("store-restored", moment.at, actor, **details)
     finally:
         old.close()
         if os.path.exists(candidate + ".head"):
             os.unlink(candidate + ".head")
-    return ended, codes, invites
+    return counts

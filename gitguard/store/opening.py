@@ -7,9 +7,13 @@ is loaded only where one is opened.
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from gitguard.store import sqlite
 from gitguard.store.contract import Store
+
+if TYPE_CHECKING:
+    from gitguard.store.postgresql.keeper import PostgresStore
 
 
 def open_store(url: str, head: str, password_file: str = "") -> Store:
@@ -21,6 +25,13 @@ def open_store(url: str, head: str, password_file: str = "") -> Store:
 
         return PostgresStore(url, password_file, head)
     return sqlite.SqliteStore(_path(url), head)
+
+
+def open_lost_store(url: str, head: str, password_file: str) -> PostgresStore:
+    """The database at `url`, also where it is closed since it has lost something. Raises Refusal."""
+    from gitguard.store.postgresql.keeper import PostgresStore
+
+    return PostgresStore(url, password_file, head, although_lost=True)
 
 
 def audit_head(access_log: str) -> str:

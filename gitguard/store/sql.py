@@ -26,6 +26,10 @@ class Sql:
         if self.has_failed:
             raise Refusal("store-unavailable", f"{place}: a statement failed, so nothing of it stands")
 
+    def run(self, sql: str, *values: object) -> None:
+        """A statement of one kind of store's own."""
+        self._run(sql, values)
+
     def _one(self, sql: str, *values: object) -> Any:
         return self._run(sql, values).fetchone()
 

@@ -7,7 +7,7 @@ import tempfile
 
 import click
 
-from gitguard.action import pruning, upkeep
+from gitguard.action import past, pruning, upkeep
 from gitguard.action import restore as action
 from gitguard.cli.admin import options
 from gitguard.cli.admin.context import (
@@ -203,6 +203,39 @@ def rotate_key(context: AdminContext) -> None:
     click.echo(
         f"keep a new copy of {context.installation.settings.paths.key_ring}; backups made before need the old one"
     )
+
+
+@store.command(name="accept-loss")
+@options.obligatory_reason
+@click.option(
+    "--keep-recovery-codes", is_flag=True, help="Keep recovery codes, although some may have been used since."
+)
+@click.pass_context
+def accept_loss(ctx: click.Context, reason: str, keep_recovery_codes: bool) -> None:
+    """Continue with a database that has lost what was recorded (store-went-back). Ends all sessions, refuses
+    codes up to now, invalidates recovery codes and open invites.
+    """
+    check_reason(reason)
+    who = actor()
+    enter(ctx)
+    done = past.accept_loss(config_of(ctx), now(), who, reason, recovery_codes_kept=keep_recovery_codes)
+    click.echo(f"accepted: {done.lost}")
+    counted(done.sessions, "session", "ended")
+    counted(
+        done.recovery_codes,
+        "recovery code",
+        "kept" if keep_recovery_codes else "voided; people make new ones with: 2fa recovery-codes",
+    )
+    counted(
+        done.invites,
+        "invite",
+        as_typed("voided; new ones for all who need one: gitguard admin user invite --all"),
+    )
+    say(
+        "Keys that were added or removed, users that were suspended and factors that were reset in what is lost "
+        "are as before it: look through them.\nAnother server that knew of more closes the store again; accept there as well."
+    )
+    check_effects(done.effects, "the loss is accepted")
 
 
 @store.command(name="accept-clock")

@@ -18,6 +18,7 @@ from gitguard.message.reasons import Refusal
 from gitguard.store.chain import Head
 from gitguard.store.gate_query import SCHEMA
 from gitguard.store.postgresql.connection import Database
+from gitguard.store.statements import Writer
 
 LOCK = 0x67697467  # "gitg": an advisory lock of this database, which every writer takes first
 FURTHEST_SECONDS = 5  # so far may this machine's clock be from the database's
@@ -26,14 +27,14 @@ TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 STATE = f"version, oldest_reader, lost, timeline, {TIMELINE}, extract(epoch FROM clock_timestamp())::float8"
 
 
-def check_state(row: tuple[object, ...], place: str, timeline: int) -> int:
+def check_state(row: tuple[object, ...], place: str, timeline: int, *, although_lost: bool = False) -> int:
     """By the columns of `STATE`: whether what is asked in the same breath may be believed; how many seconds
     this machine's clock is ahead of the database's. `timeline` is the one that was current when `look` last
     said so. Raises Refusal, ChangedError.
     """
     version, oldest_reader, lost, _, current, now = row
     check_schema(int(str(version)), int(str(oldest_reader)), place)
-    if lost:
+    if lost and not although_lost:
         raise went_back(place, str(lost))
     if int(str(current), 16) != timeline:
         raise ChangedError
@@ -74,23 +75,49 @@ def look(db: Database, head: Head, place: str) -> int:
     row = db.execute(f"SELECT {STATE} FROM store_schema").fetchone()
     if row is None:
         raise Refusal("store-unavailable", f"{place} is not a store")
-    version, oldest_reader, lost, known, current, _ = row
+    version, oldest_reader, said, known, current, _ = row
     check_schema(version, oldest_reader, place)
     timeline = int(current, 16)
-    if lost:
-        raise went_back(place, lost)
-    seen = _seen(head)
-    if timeline < max(known, seen):
-        text = f"it is on timeline {timeline}, and this server has seen {max(known, seen)}: an old primary came back"
-        raise went_back(place, text)
+    if said:
+        raise went_back(place, said)
+    if fault := _past(timeline, max(known, _seen(head))):
+        raise went_back(place, fault)
     if fault := _fault(db, head):
-        _close_for_all(db, fault)
+        db.execute("UPDATE store_schema SET lost = ? WHERE lost = ''", (fault,))
         raise went_back(place, fault)
     if timeline != known:
         raise ChangedError
-    if timeline != seen:
-        _remember(head, timeline)
+    if timeline != _seen(head):
+        remember(head, timeline)
     return timeline
+
+
+def _past(timeline: int, seen: int) -> str:
+    if timeline >= seen:
+        return ""
+    return f"it is on timeline {timeline}, and this server has seen {seen}: an old primary has come back"
+
+
+def timeline_of(db: Database) -> int:
+    """The database's timeline now. Raises Refusal for a standby."""
+    row = db.execute(f"SELECT {TIMELINE}").fetchone()
+    return int(row[0], 16) if row is not None else 0
+
+
+def lost(db: Database, head: Head) -> str:
+    """Why `look` would close, "" if it would not."""
+    row = db.execute(f"SELECT lost, timeline, {TIMELINE} FROM store_schema").fetchone()
+    said, known, current = row or ("", 0, "0")
+    return said or _past(int(current, 16), max(known, _seen(head))) or _fault(db, head)
+
+
+def open_again(tx: Writer, skipped: int) -> None:
+    """In the transaction that accepts what is lost."""
+    tx.run(
+        "SELECT setval(pg_get_serial_sequence('sessions', 'id'), nextval(pg_get_serial_sequence('sessions', 'id')) + ?)",
+        skipped,
+    )
+    tx.run(f"UPDATE store_schema SET lost = '', timeline = ('x' || {TIMELINE})::bit(32)::bigint")
 
 
 def has_new_timeline(db: Database) -> int | None:
@@ -123,10 +150,6 @@ def _fault(db: Database, head: Head) -> str:
     return ""
 
 
-def _close_for_all(db: Database, fault: str) -> None:
-    db.execute("UPDATE store_schema SET lost = ? WHERE lost = ''", (fault,))
-
-
 def _path(head: Head) -> str:
     return f"{head.path}.timeline"
 
@@ -138,6 +161,7 @@ def _seen(head: Head) -> int:
     return 0
 
 
-def _remember(head: Head, timeline: int) -> None:
+def remember(head: Head, timeline: int) -> None:
+    """The server that we are on has seen it."""
     with contextlib.suppress(Refusal):  # a full disk costs the memory of it, no more
         replace(_path(head), f"{timeline}\n".encode(), 0o600)

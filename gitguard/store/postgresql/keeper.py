@@ -32,6 +32,7 @@ from gitguard.store.statements import Writer
 from gitguard.store.turn import PATIENCE_SECONDS
 
 LOCK_SECONDS = 1.0  # one wait for the lock: then we look whether its holder can go on at all
+SKIPPED = 10_000  # numbers of sessions, after a loss
 WINDOW_STEPS = 1  # of codes, around the present one
 _TAKE = (
     "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {lock}; SELECT pg_advisory_xact_lock({key});"
@@ -47,8 +48,11 @@ _STUCK = (
 class PostgresStore:
     """The store at `url`; this server's newest audit hash also goes to the file `head`."""
 
-    def __init__(self, url: str, password_file: str, head: str) -> None:
-        """Open an existing store. Raises Refusal, also "store-schema" and "store-went-back"."""
+    def __init__(self, url: str, password_file: str, head: str, *, although_lost: bool = False) -> None:
+        """Open an existing store. Raises Refusal, also "store-schema" and, unless `although_lost`,
+        "store-went-back".
+        """
+        self._although_lost = although_lost
         self._address = read_address(url)
         self._password_file = password_file
         self.place = self._address.shown
@@ -76,6 +80,9 @@ class PostgresStore:
     def _look(self, db: Database) -> None:
         with self._refusing():
             db.allow(WAIT_SECONDS)
+            if self._although_lost:
+                self._timeline = guard.timeline_of(db)
+                return
             try:
                 self._timeline = guard.look(db, self.head, self.place)
             except guard.ChangedError:
@@ -176,7 +183,26 @@ class PostgresStore:
     def _check(self, row: tuple[object, ...] | None) -> None:
         if row is None:
             raise Refusal("store-unavailable", f"{self.place} is not a store")
-        self._ahead_seconds = guard.check_state(row, self.place, self._timeline)
+        self._ahead_seconds = guard.check_state(
+            row, self.place, self._timeline, although_lost=self._although_lost
+        )
+
+    def lost(self) -> str:
+        """Why the store is closed, by what it says itself or by what this server knows; "" for not."""
+        db = self._ready()
+        with self._refusing():
+            return guard.lost(db, self.head)
+
+    @contextmanager
+    def opening_again(self) -> Iterator[Writer]:
+        """One transaction, after which the store counts as it is: no number that may have been given since
+        is given again, and this server's head stands at its end.
+        """
+        with self.writing() as tx:
+            yield tx
+            guard.open_again(tx, SKIPPED)
+        self.renew_head()
+        guard.remember(self.head, self._timeline)
 
     def _lock(self, db: Database) -> tuple[object, ...] | None:
         """Begin, and be the one who writes: with patience, as long as whoever writes now can go on. Raises
