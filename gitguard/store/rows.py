@@ -245,3 +245,10 @@ class AuditRecord(NamedTuple):
     def is_about(self, event: str) -> bool:
         """Whether it records this event: without reading the rest."""
         return f'"event":"{event}"' in self.text
+
+
+class Health(NamedTuple):
+    """What a database says of itself: `facts` by name, and `concerns`: (what, what to do)."""
+
+    facts: dict[str, object]
+    concerns: list[tuple[str, str]]

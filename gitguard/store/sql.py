@@ -4,7 +4,7 @@ statements.py and trail.py is run with.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gitguard.message.reasons import Refusal
@@ -27,8 +27,30 @@ class Sql:
             raise Refusal("store-unavailable", f"{place}: a statement failed, so nothing of it stands")
 
     def run(self, sql: str, *values: object) -> None:
-        """A statement of one kind of store's own."""
+        """A statement that is no change of the contract's."""
         self._run(sql, values)
+
+    def rows(self, table: str, columns: tuple[str, ...], after: int = 0) -> Iterator[tuple[Any, ...]]:
+        """The rows of a table, one at a time; of the trail those behind number `after`, in order."""
+        names = ", ".join(columns)
+        if table == "audit":
+            return self._each(f"SELECT {names} FROM audit WHERE seq > ? ORDER BY seq", after)  # noqa: S608 - names of our own
+        return self._each(f"SELECT {names} FROM {table}")  # noqa: S608 - names of our own
+
+    def put_rows(self, table: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
+        """Add such rows as they are."""
+        self.has_failed = True
+        self._connection.put_rows(table, columns, rows)
+        self.has_failed = False
+
+    def highest_number(self) -> int:
+        """The highest number that any session was ever given."""
+        number: int = self._connection.highest_number()
+        return number
+
+    def go_on_after(self, number: int) -> None:
+        """The next session's number is higher than that, and than any that is there."""
+        self._connection.go_on_after(number)
 
     def _one(self, sql: str, *values: object) -> Any:
         return self._run(sql, values).fetchone()

@@ -8,7 +8,7 @@ import pwd
 import shlex
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from gitguard.identity.names import fold
@@ -17,7 +17,7 @@ from gitguard.message.reasons import Refusal
 from gitguard.store.chain import Head
 from gitguard.store.gate_query import SCHEMA
 from gitguard.store.questions import Reader
-from gitguard.store.rows import Recorded
+from gitguard.store.rows import Health, Recorded
 from gitguard.store.statements import Writer
 from gitguard.store.turn import turn
 
@@ -32,6 +32,22 @@ class _Connection(sqlite3.Connection):
     def each(self, sql: str, values: tuple[object, ...]) -> Iterator[tuple[object, ...]]:
         """The rows, one at a time."""
         return iter(self.execute(sql, values))
+
+    def put_rows(self, table: str, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+        """Add rows as they are."""
+        places = ", ".join("?" * len(columns))
+        self.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", rows)  # noqa: S608 - names of our own
+
+    def highest_number(self) -> int:
+        """The highest number of a session, ever."""
+        row = self.execute("SELECT seq FROM sqlite_sequence WHERE name = 'sessions'").fetchone()
+        return int(row[0]) if row is not None else 0
+
+    def go_on_after(self, number: int) -> None:
+        """The next one is higher."""
+        highest = max(number, self.highest_number())
+        self.execute("DELETE FROM sqlite_sequence WHERE name = 'sessions'")
+        self.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('sessions', ?)", (highest,))
 
 
 class SqliteStore:
@@ -115,6 +131,16 @@ class SqliteStore:
             return False
         newest = writer.newest
         return newest is not None and (head is None or head[0] < newest[0]) and writer.is_ancestor(head)
+
+    def be_patient(self) -> None:
+        """A file answers at its own pace."""
+
+    def health(self) -> Health:
+        """Nothing to say that its own check does not."""
+        return Health({}, [])
+
+    def note_server(self, name: str, version: str) -> None:
+        """It has one."""
 
     def close(self) -> None:
         """Close the file."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gitguard.store.chain import Head
 from gitguard.store.reading_contract import Reading
-from gitguard.store.rows import Recorded
+from gitguard.store.rows import Health, Recorded
 from gitguard.store.writing_contract import Writing
 
 
@@ -43,6 +43,15 @@ class Store(Protocol):
 
     def size(self) -> int:
         """How many bytes it takes. In no transaction."""
+
+    def be_patient(self) -> None:
+        """From now on a transaction may take minutes, as a copy does."""
+
+    def health(self) -> Health:
+        """What there is to know of the database beneath. In no transaction."""
+
+    def note_server(self, name: str, version: str) -> None:
+        """The server of this name uses the store, and is there."""
 
     def tidy(self) -> None:
         """Clear away what killed writers left. Waits for nobody. Raises Refusal."""

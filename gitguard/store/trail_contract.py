@@ -4,8 +4,8 @@ all of it, is in contract.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
 
 from gitguard.store.rows import AuditRecord
 
@@ -16,6 +16,12 @@ class TrailReading(Protocol):
     """
 
     ahead_seconds: int
+
+    def rows(self, table: str, columns: tuple[str, ...], after: int = 0) -> Iterator[tuple[Any, ...]]:
+        """The rows of a table, one at a time; of the trail those behind number `after`, in order."""
+
+    def highest_number(self) -> int:
+        """The highest number that any session was ever given."""
 
     def audit(self, after: int = 0) -> Iterator[AuditRecord]:
         """The records after number `after`, in the chain's order, one at a time,
@@ -48,6 +54,15 @@ class TrailReading(Protocol):
 
 class TrailWriting(Protocol):
     """Changes."""
+
+    def run(self, sql: str, *values: object) -> None:
+        """A statement of a copy's, or of one kind of store's own."""
+
+    def put_rows(self, table: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
+        """Add rows as `rows` gave them."""
+
+    def go_on_after(self, number: int) -> None:
+        """The next session's number is higher than that, and than any that is there."""
 
     def record(self, event: str, at: int, actor: str, **details: object) -> None:
         """Add one record at the end of the chain; details that are None or "" are left out."""

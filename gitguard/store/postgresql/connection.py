@@ -12,7 +12,7 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import cache
 from typing import Any, TypeVar
 
@@ -69,6 +69,7 @@ class Database:
 
     def __init__(self, connection: Connection, host: str) -> None:
         self.host = host
+        self.wait_seconds = WAIT_SECONDS
         self._connection = connection
         self._cursors = 0
 
@@ -108,8 +109,32 @@ class Database:
     def _fetched(self, name: str) -> Iterator[Row]:
         while rows := self.execute(f"FETCH {ROWS_AT_A_TIME} FROM {name}").fetchall():
             # Who reads long is slow by itself: the next rows have their own time.
-            self.allow(WAIT_SECONDS)
+            self.allow(self.wait_seconds)
             yield from rows
+
+    def put_rows(self, table: str, columns: tuple[str, ...], rows: Iterable[Row]) -> None:
+        """Add rows as they are."""
+        sql = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+        with self._connection.cursor() as cursor, cursor.copy(sql) as target:
+            for row in rows:
+                target.write_row(row)
+
+    def highest_number(self) -> int:
+        """The highest number of a session, ever."""
+        row = self.execute(
+            "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM sessions_id_seq"
+        ).fetchone()
+        return int(row[0]) if row is not None else 0
+
+    def go_on_after(self, number: int) -> None:
+        """The next one is higher; so are those of what else is numbered."""
+        for table, least in (
+            ("sessions", max(number, self.highest_number())),
+            ("failures", 0),
+            ("changes", 0),
+        ):
+            sql = f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), greatest(coalesce(max(id), 0), ?, 1)) FROM {table}"
+            self.execute(sql, (least,))
 
     def close(self) -> None:
         """Let go of it, without a word where one would have to be waited for."""

@@ -113,10 +113,7 @@ def lost(db: Database, head: Head) -> str:
 
 def open_again(tx: Writer, skipped: int) -> None:
     """In the transaction that accepts what is lost."""
-    tx.run(
-        "SELECT setval(pg_get_serial_sequence('sessions', 'id'), nextval(pg_get_serial_sequence('sessions', 'id')) + ?)",
-        skipped,
-    )
+    tx.go_on_after(tx.highest_number() + skipped)
     tx.run(f"UPDATE store_schema SET lost = '', timeline = ('x' || {TIMELINE})::bit(32)::bigint")
 
 

@@ -14,8 +14,10 @@ from contextlib import contextmanager
 
 from gitguard.machine.postgresql_address import read as read_address
 from gitguard.message.reasons import Refusal
+from gitguard.store import sqlite
 from gitguard.store.chain import Head
-from gitguard.store.postgresql import guard
+from gitguard.store.copying import copy
+from gitguard.store.postgresql import guard, health
 from gitguard.store.postgresql.connection import (
     WAIT_SECONDS,
     Database,
@@ -27,11 +29,12 @@ from gitguard.store.postgresql.connection import (
     said,
 )
 from gitguard.store.questions import Reader
-from gitguard.store.rows import Recorded
+from gitguard.store.rows import Health, Recorded
 from gitguard.store.statements import Writer
 from gitguard.store.turn import PATIENCE_SECONDS
 
 LOCK_SECONDS = 1.0  # one wait for the lock: then we look whether its holder can go on at all
+PATIENT_SECONDS = 600.0
 SKIPPED = 10_000  # numbers of sessions, after a loss
 WINDOW_STEPS = 1  # of codes, around the present one
 _TAKE = (
@@ -61,6 +64,7 @@ class PostgresStore:
         self.lags = ""  # why the head could not be written after the last change, in words
         self._db: Database | None = None
         self._timeline = 0
+        self._wait_seconds = WAIT_SECONDS
         self._ahead_seconds = 0
         self._ready()
 
@@ -74,7 +78,8 @@ class PostgresStore:
             except BaseException:
                 self.close()
                 raise
-        self._db.allow(WAIT_SECONDS)
+        self._db.wait_seconds = self._wait_seconds
+        self._db.allow(self._wait_seconds)
         return self._db
 
     def _look(self, db: Database) -> None:
@@ -108,6 +113,7 @@ class PostgresStore:
     def reading(self) -> Iterator[Reader]:
         """One state of the store, for questions."""
         with self._transaction(self._begin_reading) as db:
+            self._lift_bounds(db)
             try:
                 reader = Reader(db)
                 reader.ahead_seconds = self._ahead_seconds
@@ -120,6 +126,7 @@ class PostgresStore:
     def writing(self) -> Iterator[Writer]:
         """One transaction: committed at the end of the block, rolled back by any exception."""
         with self._transaction(self._begin_writing) as db:
+            self._lift_bounds(db)
             writer = Writer(db)
             writer.ahead_seconds = self._ahead_seconds
             renew = False
@@ -140,6 +147,10 @@ class PostgresStore:
                 self.lags = error.strerror or "for a reason that is not known"
         if writer.recorded:
             self.heard(writer.recorded)
+
+    def _lift_bounds(self, db: Database) -> None:
+        if self._wait_seconds > WAIT_SECONDS:
+            db.script("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
 
     @contextmanager
     def _transaction(self, begin: Callable[[Database], None]) -> Iterator[Database]:
@@ -210,13 +221,13 @@ class PostgresStore:
         """
         ends = time.monotonic() + PATIENCE_SECONDS
         while True:
-            db.allow(LOCK_SECONDS + WAIT_SECONDS)
+            db.allow(LOCK_SECONDS + self._wait_seconds)
             try:
                 row = db.script(_TAKE.format(lock=int(LOCK_SECONDS * 1000), key=guard.LOCK)).fetchone()
             except LockTakenError:
                 db.execute("ROLLBACK")
             else:
-                db.allow(WAIT_SECONDS)
+                db.allow(self._wait_seconds)
                 return row
             if db.execute(_STUCK, (guard.LOCK,)).fetchone() is not None:
                 raise Refusal(
@@ -255,6 +266,22 @@ class PostgresStore:
             what = type(error).__name__ if isinstance(error, UnicodeEncodeError) else said(error)
             raise Refusal("store-unavailable", f"{self.place}: {what}") from error
 
+    def be_patient(self) -> None:
+        """From now on a transaction may take minutes."""
+        self._wait_seconds = PATIENT_SECONDS
+
+    def health(self) -> Health:
+        """What the database says of its replication and its clock, and who uses it."""
+        db = self._ready()
+        with self._refusing():
+            return health.look(db, self._ahead_seconds)
+
+    def note_server(self, name: str, version: str) -> None:
+        """Say that this server is there. Raises Refusal."""
+        self._begun(self._begin_reading).execute("ROLLBACK")  # for the clock, and whether it is open at all
+        with self._refusing():
+            health.note(self._ready(), name, version, self._ahead_seconds)
+
     def close(self) -> None:
         """Let go of the connection."""
         if self._db is not None:
@@ -284,4 +311,10 @@ class PostgresStore:
 
     def backup(self, target: str) -> None:
         """Copy the whole store into an SQLite store at `target`, while others continue. Raises Refusal."""
-        raise NotImplementedError
+        sqlite.create(target)
+        copied = sqlite.SqliteStore(target, f"{target}.head")
+        try:
+            copy(self, copied, lambda *_: None)
+        finally:
+            copied.close()
+            self._wait_seconds = WAIT_SECONDS

@@ -1,0 +1,78 @@
+"""What a database says of itself, for whoever looks after it: what a failover would lose, which clock is off,
+which server was not heard of.
+"""
+
+from __future__ import annotations
+
+from gitguard.store.postgresql.connection import Database
+from gitguard.store.postgresql.guard import FURTHEST_SECONDS, TIMELINE
+from gitguard.store.rows import Health
+
+SILENT_SECONDS = 300  # the sweep says once a minute that its server is there
+FORGOTTEN_SECONDS = 30 * 86400
+_NOW = "extract(epoch FROM clock_timestamp())::bigint"
+
+
+def note(db: Database, name: str, version: str, ahead_seconds: int) -> None:
+    """A server is there; those that were not for a month are forgotten. Raises the driver's errors."""
+    db.execute(
+        f"INSERT INTO servers (name, heard_at, ahead_seconds, version) VALUES (?, {_NOW}, ?, ?) ON CONFLICT (name)"
+        " DO UPDATE SET heard_at = excluded.heard_at, ahead_seconds = excluded.ahead_seconds, version = excluded.version",
+        (name, ahead_seconds, version),
+    )
+    db.execute(f"DELETE FROM servers WHERE heard_at < {_NOW} - ?", (FORGOTTEN_SECONDS,))
+
+
+def look(db: Database, ahead_seconds: int) -> Health:
+    """Ask. Raises the driver's errors."""
+    row = db.execute(
+        "SELECT current_setting('synchronous_standby_names'), current_setting('synchronous_commit'),"
+        f" (SELECT count(*) FROM pg_stat_replication), {TIMELINE}, current_setting('server_version'), {_NOW}"
+    ).fetchone()
+    names, commit, standbys, timeline, version, now = row or ("", "", 0, "0", "", 0)
+    synchronous = bool(names) and commit in ("on", "remote_apply")
+    servers = [
+        {"name": name, "heard_at": heard_at, "ahead_seconds": ahead, "version": theirs}
+        for name, heard_at, ahead, theirs in db.execute(
+            "SELECT name, heard_at, ahead_seconds, version FROM servers ORDER BY name"
+        ).fetchall()
+    ]
+    facts: dict[str, object] = {
+        "version": version, "host": db.host, "timeline": int(timeline, 16), "synchronous": synchronous, "standbys": standbys,
+        "ahead_seconds": ahead_seconds, "servers": servers,
+    }  # fmt: skip
+    concerns = _of_replication(synchronous=synchronous, standbys=standbys)
+    for server in servers:
+        if now - server["heard_at"] > SILENT_SECONDS:
+            what = (
+                f"the server {server['name']} was not heard of for {(now - server['heard_at']) // 60} minutes"
+            )
+            concerns.append(
+                (
+                    what,
+                    "is its sweep running (systemctl status gitguard-sweep.timer)? it is forgotten after 30 days",
+                )
+            )
+        if abs(server["ahead_seconds"]) > FURTHEST_SECONDS:
+            way = "ahead of" if server["ahead_seconds"] > 0 else "behind"
+            what = f"the clock of {server['name']} is {abs(server['ahead_seconds'])} s {way} the database's"
+            concerns.append(
+                (
+                    what,
+                    "one of the two is wrong (timedatectl); until then that server judges no code and no session",
+                )
+            )
+    return Health(facts, concerns)
+
+
+def _of_replication(*, synchronous: bool, standbys: int) -> list[tuple[str, str]]:
+    if synchronous and standbys:
+        return []
+    if synchronous:
+        what = "replication is synchronous, and no standby is there: no change is made until one is"
+        return [(what, 'start a standby; see docs/servers.md, "A standby is away"')]
+    if standbys:
+        what = "replication is asynchronous: a failover may lose what was used, and the store then closes until an admin accepts that"
+        return [(what, "set synchronous_standby_names; see docs/servers.md, Replication")]
+    what = "there is no standby: losing the database's disk loses all since its last backup"
+    return [(what, "see docs/servers.md, Replication")]
