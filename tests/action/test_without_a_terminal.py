@@ -494,6 +494,7 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
 PARTS = {
     "effects.take_effect", "revocation.end_stale", "revocation.look_path",
     "roster.entry_of", "installation.open_installation", "installation.settings_of", "keys.check_own_allowed",
+    "past.accept_loss",  # of a database: tests/store/test_failover.py
     "repositories.lost", "trail.write_archive", "trail.move_out", "pruning.prune", "pruning.left_behind", "pruning.clear_away",  # of the sweep; test_pruning.py
 }  # fmt: skip
 

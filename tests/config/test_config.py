@@ -126,7 +126,7 @@ def test_what_a_file_must_say() -> None:
         ("[store]\nurl = 'postgresql://g@db/d?connect_timeout=9'\n", 2, ["no option of a store"]),
         ("[store]\nurl = 'postgresql://g@db/d?host=/run'\n", 2, ["not both"]),
         ("[store]\nurl = 'postgresql://g@db/d'\n", 2, ["through the agent", "[agent] socket"]),
-        ("[store]\nurl = 'postgresql://g@db/d'\npassword_file = 'x'\n", 3, ["not an absolute path"]),
+        ("[store]\nurl = 'postgresql://g@db/d'\npassword_file = 'x'\n[agent]\nsocket = '/run/a/s'\n", 3, ["not an absolute path"]),
         ("[store]\npassword_file = '/x'\n", 2, ["SQLite takes no password"]),
         ("[git]\npass_commands = ['git-upload-pack']\n", 2, ["gitguard's own"]),
         ("[git]\npass_commands = ['a b']\n", 2, ["not be a command's name"]),

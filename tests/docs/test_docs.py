@@ -165,6 +165,7 @@ def test_make_help_names_every_target() -> None:
         "compiler",
         "chromium",
         "fronts",
+        "postgresql",
     }:
         assert f"\n{target} " in f"\n{shown}", target
 

@@ -41,6 +41,7 @@ def test_the_table_is_the_contract() -> None:
         30: {"config-invalid"},
         40: {"store-unavailable", "log-unavailable", "agent-unavailable"},
         41: {"store-schema"},
+        42: {"store-went-back"},
         43: {"busy"},
     }
     assert set(ALLOWED) == {"not-required", "verified", "hardware-key", "exempt", "break-glass"}

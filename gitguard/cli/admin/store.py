@@ -212,8 +212,8 @@ def rotate_key(context: AdminContext) -> None:
 )
 @click.pass_context
 def accept_loss(ctx: click.Context, reason: str, keep_recovery_codes: bool) -> None:
-    """Continue with a database that has lost what was recorded (store-went-back). Ends all sessions, refuses
-    codes up to now, invalidates recovery codes and open invites.
+    """Continue after a database lost records. Ends all sessions, refuses codes
+    up to now, invalidates recovery codes and open invites.
     """
     check_reason(reason)
     who = actor()

@@ -38,7 +38,7 @@ LostError = psycopg.OperationalError  # the connection, or the database behind i
 LockTakenError = psycopg.errors.LockNotAvailable
 
 
-class LateError(Exception):
+class OverdueError(Exception):
     """The database has not answered in time."""
 
 
@@ -48,7 +48,7 @@ class Connection(psycopg.Connection[Row]):
     left_seconds = WAIT_SECONDS
 
     def wait(self, gen: Any, interval: float = 0.0, timeout: float | None = None) -> Any:  # noqa: ARG002 - psycopg's names
-        """Have the database do it. Raises LateError."""
+        """Have the database do it. Raises OverdueError."""
         began = time.monotonic()
         try:
             return _driven(gen, self.pgconn.socket, began + self.left_seconds)
@@ -64,7 +64,7 @@ class Connection(psycopg.Connection[Row]):
 class Database:
     """An open connection in the dialect of sql.py: `?` for each value.
 
-    Methods raise psycopg.Error, LateError, UnicodeEncodeError.
+    Methods raise psycopg.Error, OverdueError, UnicodeEncodeError.
     """
 
     def __init__(self, connection: Connection, host: str) -> None:
@@ -223,7 +223,7 @@ def _driven(gen: Generator[int, int, Found], handle: int, until: float) -> Found
             poll.register(handle, _events(wanted))
             happened = poll.poll(max(until - time.monotonic(), 0) * 1000)
             if not happened:
-                raise LateError("no answer in time")
+                raise OverdueError("no answer in time")
             wanted = gen.send(_ready(happened[0][1]))
     except StopIteration as done:
         found: Found = done.value

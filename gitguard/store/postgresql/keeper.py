@@ -22,9 +22,9 @@ from gitguard.store.postgresql.connection import (
     WAIT_SECONDS,
     Database,
     DatabaseError,
-    LateError,
     LockTakenError,
     LostError,
+    OverdueError,
     connect,
     said,
 )
@@ -158,7 +158,7 @@ class PostgresStore:
             db = self._begun(begin)
             try:
                 yield db
-            except (DatabaseError, LateError):
+            except (DatabaseError, OverdueError):
                 self.close()  # what a fault leaves behind is not repaired, but thrown away
                 raise
             finally:
@@ -173,7 +173,7 @@ class PostgresStore:
                 begin(db)
             except guard.ChangedError:
                 self.close()
-            except (LostError, LateError):
+            except (LostError, OverdueError):
                 self.close()
                 if attempt == 2:
                     raise
@@ -241,7 +241,7 @@ class PostgresStore:
         """MUST: never asked again by itself: whether it was made is not known where no answer came."""
         try:
             db.execute("COMMIT")
-        except (LostError, LateError) as error:
+        except (LostError, OverdueError) as error:
             text = "the database did not say whether the change was made; look, and use the next code"
             raise Refusal("store-unavailable", f"{self.place}: COMMIT: {said(error)}", text=text) from error
 
@@ -262,7 +262,7 @@ class PostgresStore:
         """Turn whatever the driver raises into a refusal. MUST: without the values that it was about."""
         try:
             yield
-        except (DatabaseError, LateError, OSError, OverflowError, UnicodeEncodeError) as error:
+        except (DatabaseError, OverdueError, OSError, OverflowError, UnicodeEncodeError) as error:
             what = type(error).__name__ if isinstance(error, UnicodeEncodeError) else said(error)
             raise Refusal("store-unavailable", f"{self.place}: {what}") from error
 

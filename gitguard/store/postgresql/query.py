@@ -13,7 +13,14 @@ from gitguard.message.reasons import Refusal
 from gitguard.store.chain import Head
 from gitguard.store.gate_query import GateQuery, State
 from gitguard.store.postgresql import guard
-from gitguard.store.postgresql.connection import Database, DatabaseError, LateError, LostError, connect, said
+from gitguard.store.postgresql.connection import (
+    Database,
+    DatabaseError,
+    LostError,
+    OverdueError,
+    connect,
+    said,
+)
 from gitguard.store.postgresql.keeper import PostgresStore
 
 Found = TypeVar("Found")
@@ -62,7 +69,7 @@ class PostgresQuery(GateQuery):
             # What a failover asks for is a change: the store makes it, and this looks again.
             PostgresStore(self._path, self._password_file, self._head.path).close()
             return guard.look(db, self._head, self._place)
-        except (DatabaseError, LateError) as error:
+        except (DatabaseError, OverdueError) as error:
             raise Refusal("store-unavailable", f"{self._place}: {said(error)}") from None
 
     def check(self) -> None:
@@ -101,7 +108,7 @@ class PostgresQuery(GateQuery):
             db.allow(QUERY_SECONDS)
             try:
                 return question(db)
-            except (DatabaseError, LateError, UnicodeEncodeError, OSError) as error:
+            except (DatabaseError, OverdueError, UnicodeEncodeError, OSError) as error:
                 self.close()
                 if attempt == 2 or not isinstance(error, LostError):
                     raise Refusal("store-unavailable", f"{self._place}: {said(error)}") from None

@@ -8,7 +8,7 @@ from gitguard.machine.postgresql_address import read as read_address
 from gitguard.message.reasons import Refusal
 from gitguard.store.gate_query import SCHEMA
 from gitguard.store.postgresql import guard
-from gitguard.store.postgresql.connection import Database, DatabaseError, LateError, connect, quoted, said
+from gitguard.store.postgresql.connection import Database, DatabaseError, OverdueError, connect, quoted, said
 
 FOLDER = os.path.dirname(os.path.dirname(__file__))
 WHOLE = "schema.postgresql.sql"  # the present schema, for a new store
@@ -30,7 +30,7 @@ def create(url: str, password_file: str) -> list[str]:
         while file := _next(db):
             _run(db, file)
             ran.append(os.path.basename(file))
-    except (DatabaseError, LateError, OSError) as error:
+    except (DatabaseError, OverdueError, OSError) as error:
         raise Refusal("store-unavailable", f"{address.shown}: {said(error)}") from error
     finally:
         db.close()
@@ -43,7 +43,7 @@ def exists(url: str, password_file: str) -> bool:
     db = connect(address, password_file)
     try:
         return version_of(db) is not None
-    except (DatabaseError, LateError) as error:
+    except (DatabaseError, OverdueError) as error:
         raise Refusal("store-unavailable", f"{address.shown}: {said(error)}") from error
     finally:
         db.close()
