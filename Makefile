@@ -131,6 +131,7 @@ sshd:
 postgresql:
 	@sh tools/need pg_lsclusters postgresql
 	@sh tools/need pgbouncer pgbouncer
+	@sh tools/need faketime faketime
 
 .PHONY: gitolite
 gitolite:

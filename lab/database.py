@@ -68,10 +68,11 @@ class DatabaseServer:
 
     def run(self, program: str, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one of PostgreSQL's programs as the server's account."""
+        more = [f"{name}={value}" for name, value in self.environment.items()]  # for it alone: some preload
         done = subprocess.run(
-            [*self.before, *as_account(), str(programs() / program), *words],
+            [*self.before, *as_account(), "env", *more, str(programs() / program), *words],
             capture_output=True, text=True, check=False, cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **self.environment},
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
         )  # fmt: skip
         if check and done.returncode:
             log = (self.folder / "log").read_text()[-2000:] if (self.folder / "log").exists() else ""

@@ -17,6 +17,8 @@ def store_findings(store: Store) -> Iterator[Finding]:
         yield gap("store", f"{store.place}: {damage}", "gitguard admin store restore FILE")
     else:
         yield ok("store", f"{store.place} is whole")
+    for found in store.health().shortcomings:
+        yield (gap if found.closes else note)("store", found.what, found.remedy)
     try:  # the head first: a record written meanwhile must not look like a missing one
         head = store.head.read()
     except (OSError, ValueError) as error:

@@ -28,6 +28,7 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.methods import RECOVERY_CODE
 from gitguard.session.moment import CLOCK_BACK_SECONDS, Moment
 from gitguard.session.scope import network_of, scope_of
+from gitguard.store import two_clocks
 from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
 
@@ -155,7 +156,11 @@ def check_person(tx: Writing, person: Person) -> None:
 
 
 def check_clock(tx: Writing, moment: Moment) -> None:
-    """The clock is not behind the store's records: otherwise codes seen long ago would be right again."""
+    """The clock is not behind the store's records, nor apart from the clock of a store on another machine:
+    otherwise codes seen long ago would be right again.
+    """
+    if apart := two_clocks.apart(tx.ahead_seconds):
+        raise Refusal("code-rejected", "clocks apart", text=apart, hint=two_clocks.HINT)
     behind = tx.latest_at() - moment.at
     if behind > CLOCK_BACK_SECONDS:
         text = f"the server's clock is {duration(behind)} behind its own records, so no code can be judged"

@@ -247,8 +247,16 @@ class AuditRecord(NamedTuple):
         return f'"event":"{event}"' in self.text
 
 
+class Shortcoming(NamedTuple):
+    """What is not as it should be, what to do; whether a server answers nobody because of it."""
+
+    what: str
+    remedy: str
+    closes: bool = False
+
+
 class Health(NamedTuple):
-    """What a database says of itself: `facts` by name, and `concerns`: (what, what to do)."""
+    """What a database says of itself, by name; empty for a file."""
 
     facts: dict[str, object]
-    concerns: list[tuple[str, str]]
+    shortcomings: list[Shortcoming]

@@ -95,7 +95,7 @@ def test_what_a_lagging_standby_lost_closes_every_server_first(scene: Scene) -> 
     assert reason_of(second.admin("user", "list", status=42)) == "store-went-back"
 
     done = first.admin("store", "accept-loss", "--reason", "the standby lagged")
-    assert "sessions ended" in done.out
+    assert "1 session ended" in done.out
     assert reason_of(scene.verify(code)) == "code-rejected"
     assert reason_of(scene.verify(code, second)) == "code-rejected"
     assert reason_of(scene.read()) == "verification-required"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 
 import click
 
@@ -30,6 +31,7 @@ from gitguard.machine.user_supplied_file import open_as_caller
 from gitguard.message.moments import clock
 from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.session.moment import now
+from gitguard.store.rows import Health
 
 _PART = 1 << 20  # bytes that are copied between two looks at how far it is
 
@@ -132,19 +134,21 @@ def status(ctx: click.Context, as_json: bool) -> int:
     try:
         context = open_admin_context(ctx)
     except Refusal as refusal:
-        if refusal.reason != "store-unavailable":
+        if refusal.reason not in ("store-unavailable", "store-schema", "store-went-back"):
             raise
         return _say_damaged(open_settings_or_say(ctx).store.url.shown, refusal, as_json=as_json)
-    damage, size = context.installation.store.integrity(), context.installation.store.size()
-    with context.installation.store.reading() as tx:
+    kept = context.installation.store
+    damage, size, health = kept.integrity(), kept.size(), kept.health()
+    with kept.reading() as tx:
         facts: dict[str, object] = {
-            "path": context.installation.store.place,
+            "path": kept.place,
             "bytes": size,
             "whole": not damage,
             "damage": damage,
             **tx.counts()._asdict(),
             "latest_at": tx.latest_at(),
             "cipher_key": context.installation.keyring.newest,
+            **({"database": health.facts, "shortcomings": _listed(health)} if health.facts else {}),
         }
     if as_json:
         say_json(facts)
@@ -166,7 +170,29 @@ def status(ctx: click.Context, as_json: bool) -> int:
     click.echo(
         f"latest record: {clock(latest, now().at) if latest else 'none'}; secrets rest under key {facts['cipher_key']}"
     )
+    for line in _of_database(health, now().at):
+        click.echo(line)
     return 1 if damage else 0
+
+
+def _listed(health: Health) -> list[dict[str, str]]:
+    return [{"what": found.what, "remedy": found.remedy} for found in health.shortcomings]
+
+
+def _of_database(health: Health, at: int) -> Iterator[str]:
+    """The lines of a store that is a database of its own: where it is, who uses it, what is wrong."""
+    facts = health.facts
+    if not facts:
+        return
+    how = "synchronous" if facts["synchronous"] else "asynchronous"
+    standbys = number(int(str(facts["standbys"])), "standby")
+    yield f"PostgreSQL {facts['version']} at {facts['host']}, timeline {facts['timeline']}, {standbys}, {how} replication"
+    servers = facts["servers"]
+    for server in servers if isinstance(servers, list) else []:
+        yield f"server {server['name']}: heard of {clock(server['heard_at'], at)}, gitguard {server['version']}"
+    for found in health.shortcomings:
+        yield f"{'gap' if found.closes else 'note'}: {found.what}"
+        yield f"      {found.remedy}"
 
 
 def _say_damaged(path: str, refusal: Refusal, *, as_json: bool) -> int:

@@ -15,13 +15,13 @@ import time
 
 from gitguard.machine.files import replace
 from gitguard.message.reasons import Refusal
+from gitguard.store import two_clocks
 from gitguard.store.chain import Head
 from gitguard.store.gate_query import SCHEMA
 from gitguard.store.postgresql.connection import Database
 from gitguard.store.statements import Writer
 
 LOCK = 0x67697467  # "gitg": an advisory lock of this database, which every writer takes first
-FURTHEST_SECONDS = 5  # so far may this machine's clock be from the database's
 TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 # A standby has no current position: it refuses the question, and so is never believed.
 STATE = f"version, oldest_reader, lost, timeline, {TIMELINE}, extract(epoch FROM clock_timestamp())::float8"
@@ -55,11 +55,8 @@ def check_clock(off: int, place: str) -> None:
     """Whether this machine's clock goes with the database's, which it is `off` seconds ahead of: a session's
     age is judged by it. Raises Refusal.
     """
-    if abs(off) > FURTHEST_SECONDS:
-        way = "ahead of" if off > 0 else "behind"
-        text = f"this server's clock is {abs(off)} s {way} the database's, so no verification can be judged"
-        hint = "tell your server admin: one of the two clocks is wrong (timedatectl)"
-        raise Refusal("store-unavailable", f"{place}: {text}", text=text, hint=hint)
+    if text := two_clocks.apart(off):
+        raise Refusal("store-unavailable", f"{place}: {text}", text=text, hint=two_clocks.HINT)
 
 
 def went_back(place: str, lost: str) -> Refusal:

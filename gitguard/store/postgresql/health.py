@@ -4,9 +4,13 @@ which server was not heard of.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from gitguard.message.moments import duration
 from gitguard.store.postgresql.connection import Database
-from gitguard.store.postgresql.guard import FURTHEST_SECONDS, TIMELINE
-from gitguard.store.rows import Health
+from gitguard.store.postgresql.guard import TIMELINE
+from gitguard.store.rows import Health, Shortcoming
+from gitguard.store.two_clocks import FURTHEST_SECONDS
 
 SILENT_SECONDS = 300  # the sweep says once a minute that its server is there
 FORGOTTEN_SECONDS = 30 * 86400
@@ -41,38 +45,31 @@ def look(db: Database, ahead_seconds: int) -> Health:
         "version": version, "host": db.host, "timeline": int(timeline, 16), "synchronous": synchronous, "standbys": standbys,
         "ahead_seconds": ahead_seconds, "servers": servers,
     }  # fmt: skip
-    concerns = _of_replication(synchronous=synchronous, standbys=standbys)
+    shortcomings = [*_of_replication(synchronous=synchronous, standbys=standbys)]
     for server in servers:
-        if now - server["heard_at"] > SILENT_SECONDS:
-            what = (
-                f"the server {server['name']} was not heard of for {(now - server['heard_at']) // 60} minutes"
-            )
-            concerns.append(
-                (
-                    what,
-                    "is its sweep running (systemctl status gitguard-sweep.timer)? it is forgotten after 30 days",
-                )
-            )
-        if abs(server["ahead_seconds"]) > FURTHEST_SECONDS:
-            way = "ahead of" if server["ahead_seconds"] > 0 else "behind"
-            what = f"the clock of {server['name']} is {abs(server['ahead_seconds'])} s {way} the database's"
-            concerns.append(
-                (
-                    what,
-                    "one of the two is wrong (timedatectl); until then that server judges no code and no session",
-                )
-            )
-    return Health(facts, concerns)
+        shortcomings += _of_server(server["name"], now - server["heard_at"], server["ahead_seconds"])
+    return Health(facts, shortcomings)
 
 
-def _of_replication(*, synchronous: bool, standbys: int) -> list[tuple[str, str]]:
-    if synchronous and standbys:
-        return []
-    if synchronous:
+def _of_server(name: str, silent_seconds: int, ahead_seconds: int) -> Iterator[Shortcoming]:
+    if silent_seconds > SILENT_SECONDS:
+        what = f"the server {name} was not heard of for {duration(silent_seconds)}"
+        yield Shortcoming(
+            what, "is its sweep running? systemctl status gitguard-sweep.timer; it is forgotten after 30 days"
+        )
+    if abs(ahead_seconds) > FURTHEST_SECONDS:
+        way = "ahead of" if ahead_seconds > 0 else "behind"
+        what = f"the clock of {name} is {abs(ahead_seconds)} s {way} the database's: that server judges no code and no session"
+        yield Shortcoming(what, "one of the two is wrong: timedatectl", closes=True)
+
+
+def _of_replication(*, synchronous: bool, standbys: int) -> Iterator[Shortcoming]:
+    if synchronous and not standbys:
         what = "replication is synchronous, and no standby is there: no change is made until one is"
-        return [(what, 'start a standby; see docs/servers.md, "A standby is away"')]
-    if standbys:
+        yield Shortcoming(what, 'start a standby; see docs/servers.md, "A standby is away"', closes=True)
+    if not synchronous and standbys:
         what = "replication is asynchronous: a failover may lose what was used, and the store then closes until an admin accepts that"
-        return [(what, "set synchronous_standby_names; see docs/servers.md, Replication")]
-    what = "there is no standby: losing the database's disk loses all since its last backup"
-    return [(what, "see docs/servers.md, Replication")]
+        yield Shortcoming(what, "set synchronous_standby_names; see docs/servers.md, Replication")
+    if not synchronous and not standbys:
+        what = "there is no standby: losing the database's disk loses all since its last backup"
+        yield Shortcoming(what, "see docs/servers.md, Replication")
