@@ -57,10 +57,11 @@ def restore(
     It takes the configuration's path and not an open installation: the store that is there may be the fault.
     """
     settings = settings_of(config)
-    live = settings.store.url.path
+    url, password_file = settings.store.url, settings.store.password_file
+    folder = os.path.dirname(url.path) if url.is_file else str(settings.paths.state)
     head = audit_head(settings.paths.access_log)
-    candidate = f"{os.path.dirname(live)}/.restore-{os.getpid()}"
-    for stale in glob.glob(f"{glob.escape(os.path.dirname(live))}/.restore-*"):
+    candidate = f"{folder}/.restore-{os.getpid()}"
+    for stale in glob.glob(f"{glob.escape(folder)}/.restore-*"):
         os.unlink(stale)  # of a restore that was interrupted
     try:
         _copied(source, candidate)
@@ -74,12 +75,13 @@ def restore(
         }
         counts = _make_safe(candidate, moment, actor, details, dropped, keeping)
         with locked(settings.paths.lock):
-            before = replace_store(settings.store.url, url_of(candidate))
+            kept = f"{folder}/store.before-restore"
+            before = replace_store(url, url_of(candidate), head, password_file, kept)
     finally:
         for suffix in ("", "-wal", "-shm"):
             if os.path.exists(candidate + suffix):
                 os.unlink(candidate + suffix)
-    with contextlib.closing(open_store(settings.store.url, head)) as store:
+    with contextlib.closing(open_store(url, head, password_file)) as store:
         store.renew_head()
     installation = open_installation(config, moment, actor)
     with contextlib.closing(installation.store):

@@ -324,7 +324,8 @@ def _limit(value: str) -> Limit:
     return Limit(count, seconds)
 
 
-def _store_url(value: str) -> StoreUrl:
+def store_url(value: str) -> StoreUrl:
+    """The store that `value` names. Raises ValueError in words for people."""
     if value.startswith(("postgresql://", "postgres://")):
         url = StoreUrl("postgresql://" + value.partition("://")[2])
         read_address(url)
@@ -351,7 +352,7 @@ _DECODERS: dict[type, Callable[[str], object]] = {
     Proxy: _proxy,
     RefPattern: _ref_pattern,
     Network: _network,
-    StoreUrl: _store_url,
+    StoreUrl: store_url,
     UserName: _user_name,
     UserOrGroup: _user_or_group,
 }

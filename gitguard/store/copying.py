@@ -51,6 +51,7 @@ TABLES: dict[str, tuple[str, ...]] = {  # whoever is referred to comes first
     "break_glass": ("decision", "actor", "pid", "started", "boot"),
     "clock": ("latest_at",),
 }  # fmt: skip
+Say = Callable[[str, int, int], None]  # what is being copied, how many, of how many
 AT_A_TIME = 10_000  # records of the trail in one transaction
 
 
@@ -60,42 +61,47 @@ class Copied(NamedTuple):
     rows: dict[str, int]
 
 
-def copy(source: Store, target: Store, say: Callable[[str, int, int], None], *, anew: bool = False) -> Copied:
-    """Make `target` what `source` is. Raises Refusal.
-
-    `say`: what is being copied, how many, of how many. `anew`: what the target has of its own goes.
-    """
+def copy(source: Store, target: Store, say: Say) -> Copied:
+    """Make `target`, which is empty or an earlier copy, what `source` is. Raises Refusal."""
     source.be_patient()
     target.be_patient()
-    if not anew:
-        _check_earlier(source, target)
+    _check_earlier(source, target)
     with source.reading() as ours:
         of = ours.counts().records
-        begun = 0 if anew else _newest(target)
-        rows = ours.rows("audit", TRAIL, begun)
+        rows = ours.rows("audit", TRAIL, _newest(target))
         done = 0
-        first = True
         while part := list(islice(rows, AT_A_TIME)):
             with target.writing() as tx:
-                if first and anew:
-                    _clear(tx, ("audit",))
                 tx.put_rows("audit", TRAIL, part)
-            first = False
             done += len(part)
             say("records", done, of)
         with target.writing() as tx:
-            _clear(tx, tuple(TABLES))
-            for table, columns in TABLES.items():
-                tx.put_rows(table, columns, ours.rows(table, columns))
-                say(table, done, of)
-            tx.run("DELETE FROM audit WHERE seq <= ?", ours.archived()[0])  # moved out since an earlier copy
-            tx.go_on_after(ours.highest_number())
-        wanted = {table: _count(ours, table) for table in (*TABLES, "audit")}
+            _put_tables(ours, tx)
+        wanted = _counts(ours)
     with target.reading() as tx:
-        found = {table: _count(tx, table) for table in wanted}
+        found = _counts(tx)
         chain = check(tx.audit(), None, begins=tx.archived(), outside=False)
     _check_same(wanted, found, chain)
     return Copied(found)
+
+
+def put_in_place_of(ours: Reading, tx: Writing) -> None:
+    """Make what `tx` writes to what `ours` is, whatever it held: in that one transaction."""
+    _clear(tx, ("audit",))
+    tx.put_rows("audit", TRAIL, ours.rows("audit", TRAIL))
+    _put_tables(ours, tx)
+
+
+def _put_tables(ours: Reading, tx: Writing) -> None:
+    _clear(tx, tuple(TABLES))
+    for table, columns in TABLES.items():
+        tx.put_rows(table, columns, ours.rows(table, columns))
+    tx.run("DELETE FROM audit WHERE seq <= ?", ours.archived()[0])  # moved out since an earlier copy
+    tx.go_on_after(ours.highest_number())
+
+
+def _counts(tx: Reading) -> dict[str, int]:
+    return {table: _count(tx, table) for table in (*TABLES, "audit")}
 
 
 def _check_earlier(source: Store, target: Store) -> None:

@@ -7,10 +7,13 @@ is loaded only where one is opened.
 from __future__ import annotations
 
 import os
+import tempfile
 from typing import TYPE_CHECKING
 
+from gitguard.message.reasons import machine_fault
 from gitguard.store import sqlite
 from gitguard.store.contract import Store
+from gitguard.store.copying import put_in_place_of
 
 if TYPE_CHECKING:
     from gitguard.store.postgresql.keeper import PostgresStore
@@ -57,18 +60,46 @@ def exists(url: str, password_file: str = "") -> bool:
     return os.path.exists(_path(url))
 
 
-def replace_store(url: str, copy: str) -> str:
-    """Put the store at `copy` in the place of the one at `url`, under the locks of those who
-    use it; where that one is kept.
+def replace_store(url: str, copy: str, head: str, password_file: str, kept: str) -> str:
+    """Put the store at `copy`, a file, in the place of the one at `url`, under the locks of those who
+    use it; where that one is kept: for a database, in the file `kept`.
 
     "" if there was none. What is no store any more is kept and replaced as a file. Raises Refusal.
     """
+    if not _is_file(url):
+        return _replace_database(url, copy, head, password_file, kept)
     path, kept = _path(url), ""
     if os.path.exists(path):
         kept = f"{path}.before-restore"
         sqlite.keep_copy(path, kept)
     sqlite.copy_file(_path(copy), path)
     return kept
+
+
+def _replace_database(url: str, copy: str, head: str, password_file: str, kept: str) -> str:
+    there = exists(url, password_file)
+    create(url, password_file)
+    source, target = open_store(copy, f"{_path(copy)}.head"), open_lost_store(url, head, password_file)
+    try:
+        target.be_patient()
+        if there:
+            keep_copy(target, kept)
+        with source.reading() as ours, target.opening_again() as tx:
+            put_in_place_of(ours, tx)
+    finally:
+        source.close()
+        target.close()
+    return kept if there else ""
+
+
+def keep_copy(store: Store, path: str) -> None:
+    """Copy a store to a file of SQLite's, which takes the place of an earlier one. Raises Refusal."""
+    try:
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(path), prefix=".backup-") as folder:
+            store.backup(f"{folder}/copy")
+            os.replace(f"{folder}/copy", path)
+    except OSError as error:
+        raise machine_fault(f"cannot write {path}", error) from None
 
 
 def is_no_store(url: str) -> bool:

@@ -241,7 +241,8 @@ CREATE TABLE store_schema (                     -- one row
     version         BIGINT NOT NULL,
     oldest_reader   BIGINT NOT NULL,            -- the oldest code's schema that reads this one rightly
     timeline        BIGINT NOT NULL,            -- of the database's history: a failover begins the next
-    lost            TEXT COLLATE "C" NOT NULL   -- why everything that needs a second factor is closed, '' for not
+    lost            TEXT COLLATE "C" NOT NULL,  -- why everything that needs a second factor is closed, '' for not
+    acceptances     BIGINT NOT NULL             -- how often a loss or a restored backup was accepted
 );
 
 CREATE TABLE servers (                          -- who uses this store, as each says itself once a minute

@@ -82,6 +82,7 @@ def test_what_a_lagging_standby_lost_closes_every_server_first(scene: Scene) -> 
     both.standby.stop()
     code = first.fresh_code(scene.bob)
     assert reason_of(scene.verify(code)) == "allowed"
+    second.new_user("dora")  # so that the second server, too, knows of what is lost
     both.primary.stop("immediate")
     both.standby.start()
     both.standby.promote()

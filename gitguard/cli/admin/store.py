@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import click
 
-from gitguard.action import past, pruning, upkeep
+from gitguard.action import moving, past, pruning, upkeep
 from gitguard.action import restore as action
 from gitguard.cli.admin import options
 from gitguard.cli.admin.context import (
@@ -26,6 +26,7 @@ from gitguard.cli.context import check_effects, say_effects
 from gitguard.cli.printing import counted, number, say_json
 from gitguard.cli.progress import Progress
 from gitguard.command_line import Group, as_typed, say
+from gitguard.config.types import store_url
 from gitguard.machine.new_file import NewFile
 from gitguard.machine.user_supplied_file import open_as_caller
 from gitguard.message.moments import clock
@@ -211,6 +212,61 @@ def _say_damaged(path: str, refusal: Refusal, *, as_json: bool) -> int:
 
 
 @store.command()
+@click.option("--to", "url", required=True, metavar="URL", help="Where to: as [store] url has it.")
+@click.option("--password-file", default="", help="With the database's password, as [store] has it.")
+@options.as_json
+@click.pass_context
+def copy(ctx: click.Context, url: str, password_file: str, as_json: bool) -> None:
+    """Copy the store to another place, such as a database. Again: only what came since. Then the
+    configuration of every server can name that place.
+    """
+    if password_file and not os.path.isabs(password_file):
+        raise Refusal("usage", text=f"{password_file!r} is not an absolute path")
+    try:
+        to = store_url(url)
+    except ValueError as error:
+        raise Refusal("usage", text=str(error)) from None
+    enter(ctx)
+    progress = Progress("copying, records")
+    try:
+        done = moving.copy_store(
+            config_of(ctx), to, password_file, lambda _, count, of: progress.at(count, of)
+        )
+    finally:
+        progress.over()
+    if as_json:
+        say_json({"to": to.shown, "rows": done.rows, "ran": done.ran})
+        return
+    click.echo(
+        f"copied to {to.shown}: {number(done.rows['users'], 'user')}, {number(done.rows['keys'], 'key')},"
+        f" {number(done.rows['repositories'], 'repository', 'repositories')},"
+        f" {number(done.rows['audit'], 'audit record')}; counted there, and its chain is whole"
+    )
+    say(
+        "What changes here from now on is not in it: stop the agent (and the web page) of every server, run this once more,"
+        f' name it in every configuration ([store] url = "{to}"), then start them again.\n'
+        "If a server then refuses with store-went-back, something changed after the copy: name the old store again, "
+        "copy once more, and go on."
+    )
+
+
+@store.command()
+@options.as_json
+@click.pass_context
+def migrate(ctx: click.Context, as_json: bool) -> None:
+    """Bring the store to this gitguard's schema. Once, on one of the servers that share it."""
+    enter(ctx)
+    ran = moving.migrate(config_of(ctx))
+    if as_json:
+        say_json({"ran": ran})
+        return
+    for file in ran:
+        click.echo(f"ran {file}")
+    if not ran:
+        click.echo("the store has this gitguard's schema; nothing was changed")
+
+
+@store.command()
 @as_admin
 def prune(context: AdminContext) -> None:
     """Delete records that no longer count. The sweep does that by itself, a part a minute."""
@@ -259,7 +315,7 @@ def accept_loss(ctx: click.Context, reason: str, keep_recovery_codes: bool) -> N
     )
     say(
         "Keys that were added or removed, users that were suspended and factors that were reset in what is lost "
-        "are as before it: look through them.\nAnother server that knew of more closes the store again; accept there as well."
+        "are as before it: look through them.\nIt is accepted for every server of this store; bring the key file of each in line: gitguard admin init"
     )
     check_effects(done.effects, "the loss is accepted")
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from typing import NamedTuple
 
 from gitguard.machine.files import replace
-from gitguard.message.reasons import Refusal
+from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.store import two_clocks
-from gitguard.store.chain import Head
+from gitguard.store.chain import GENESIS, Head
 from gitguard.store.gate_query import SCHEMA
 from gitguard.store.postgresql.connection import Database
 from gitguard.store.statements import Writer
@@ -24,19 +25,26 @@ from gitguard.store.statements import Writer
 LOCK = 0x67697467  # "gitg": an advisory lock of this database, which every writer takes first
 TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 # A standby has no current position: it refuses the question, and so is never believed.
-STATE = f"version, oldest_reader, lost, timeline, {TIMELINE}, extract(epoch FROM clock_timestamp())::float8"
+STATE = f"version, oldest_reader, lost, timeline, acceptances, {TIMELINE}, extract(epoch FROM clock_timestamp())::float8"
 
 
-def check_state(row: tuple[object, ...], place: str, timeline: int, *, although_lost: bool = False) -> int:
+class Known(NamedTuple):
+    """Which database it is, as far as it can tell: its timeline, and how often a loss was accepted in it."""
+
+    timeline: int = 0
+    acceptances: int = 0
+
+
+def check_state(row: tuple[object, ...], place: str, known: Known, *, although_lost: bool = False) -> int:
     """By the columns of `STATE`: whether what is asked in the same breath may be believed; how many seconds
-    this machine's clock is ahead of the database's. `timeline` is the one that was current when `look` last
-    said so. Raises Refusal, ChangedError.
+    this machine's clock is ahead of the database's. `known` is what `look` last said. Raises Refusal,
+    ChangedError.
     """
-    version, oldest_reader, lost, _, current, now = row
+    version, oldest_reader, lost, _, acceptances, current, now = row
     check_schema(int(str(version)), int(str(oldest_reader)), place)
     if lost and not although_lost:
         raise went_back(place, str(lost))
-    if int(str(current), 16) != timeline:
+    if Known(int(str(current), 16), int(str(acceptances))) != known:
         raise ChangedError
     return round(time.time() - float(str(now)))
 
@@ -64,29 +72,41 @@ def went_back(place: str, lost: str) -> Refusal:
     return Refusal("store-went-back", f"{place}: {lost}")
 
 
-def look(db: Database, head: Head, place: str) -> int:
-    """Look at a database that we were just connected to; its timeline. Closes the store for every server
-    where it has lost what this one knows of. Raises Refusal("store-went-back", "store-schema",
-    "store-unavailable").
+def look(db: Database, head: Head, place: str) -> Known:
+    """Look at a database that we were just connected to. Closes the store for every server where it has lost
+    what this one knows of. Raises Refusal("store-went-back", "store-schema", "store-unavailable").
     """
     row = db.execute(f"SELECT {STATE} FROM store_schema").fetchone()
     if row is None:
         raise Refusal("store-unavailable", f"{place} is not a store")
-    version, oldest_reader, said, known, current, _ = row
+    version, oldest_reader, said, noticed, acceptances, current, _ = row
     check_schema(version, oldest_reader, place)
-    timeline = int(current, 16)
+    found, seen = Known(int(current, 16), acceptances), _seen(head)
     if said:
         raise went_back(place, said)
-    if fault := _past(timeline, max(known, _seen(head))):
+    if fault := _past(found.timeline, max(noticed, seen.timeline if seen else 0)):
         raise went_back(place, fault)
     if fault := _fault(db, head):
-        db.execute("UPDATE store_schema SET lost = ? WHERE lost = ''", (fault,))
-        raise went_back(place, fault)
-    if timeline != known:
+        # What was accepted once, by whichever server, is accepted for all who knew of it before.
+        if seen is None or seen.acceptances >= acceptances:
+            db.execute("UPDATE store_schema SET lost = ? WHERE lost = ''", (fault,))
+            raise went_back(place, fault)
+        renew_head(db, head)
+    if found.timeline != noticed:
         raise ChangedError
-    if timeline != _seen(head):
-        remember(head, timeline)
-    return timeline
+    if found != seen:
+        remember(head, found)
+    return found
+
+
+def renew_head(db: Database, head: Head) -> None:
+    """The chain's end is what this server knows from now on. Raises Refusal."""
+    row = db.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+    row = row or db.execute("SELECT seq, hash FROM archived").fetchone()
+    try:
+        head.write(*(row or (0, GENESIS)))
+    except OSError as error:
+        raise machine_fault(f"cannot write {head.path}", error) from None
 
 
 def _past(timeline: int, seen: int) -> str:
@@ -95,23 +115,31 @@ def _past(timeline: int, seen: int) -> str:
     return f"it is on timeline {timeline}, and this server has seen {seen}: an old primary has come back"
 
 
-def timeline_of(db: Database) -> int:
-    """The database's timeline now. Raises Refusal for a standby."""
-    row = db.execute(f"SELECT {TIMELINE}").fetchone()
-    return int(row[0], 16) if row is not None else 0
+def known_of(db: Database) -> Known:
+    """Which database it is now. Raises the driver's errors, for a standby as well."""
+    row = db.execute(f"SELECT {TIMELINE}, acceptances FROM store_schema").fetchone()
+    return Known(int(row[0], 16), row[1]) if row is not None else Known()
 
 
 def lost(db: Database, head: Head) -> str:
     """Why `look` would close, "" if it would not."""
     row = db.execute(f"SELECT lost, timeline, {TIMELINE} FROM store_schema").fetchone()
-    said, known, current = row or ("", 0, "0")
-    return said or _past(int(current, 16), max(known, _seen(head))) or _fault(db, head)
+    said, noticed, current = row or ("", 0, "0")
+    seen = _seen(head)
+    return said or _past(int(current, 16), max(noticed, seen.timeline if seen else 0)) or _fault(db, head)
 
 
 def open_again(tx: Writer, skipped: int) -> None:
     """In the transaction that accepts what is lost."""
     tx.go_on_after(tx.highest_number() + skipped)
-    tx.run(f"UPDATE store_schema SET lost = '', timeline = ('x' || {TIMELINE})::bit(32)::bigint")
+    sql = f"lost = '', acceptances = acceptances + 1, timeline = ('x' || {TIMELINE})::bit(32)::bigint"
+    tx.run(f"UPDATE store_schema SET {sql}")
+
+
+def open_if_whole(db: Database, head: Head) -> None:
+    """Open what was closed for what is in the chain now."""
+    if not _fault(db, head):
+        db.execute("UPDATE store_schema SET lost = ''")
 
 
 def has_new_timeline(db: Database) -> int | None:
@@ -145,17 +173,17 @@ def _fault(db: Database, head: Head) -> str:
 
 
 def _path(head: Head) -> str:
-    return f"{head.path}.timeline"
+    return f"{head.path}.seen"
 
 
-def _seen(head: Head) -> int:
-    """The highest timeline that this server has seen; 0 for none."""
+def _seen(head: Head) -> Known | None:
+    """What this server has seen last; None for nothing that can be read."""
     with contextlib.suppress(OSError, ValueError), open(_path(head), encoding="ascii") as file:
-        return int(file.read(20))
-    return 0
+        timeline, acceptances = file.read(40).split()
+        return Known(int(timeline), int(acceptances))
+    return None
 
 
-def remember(head: Head, timeline: int) -> None:
-    """The server that we are on has seen it."""
-    with contextlib.suppress(Refusal):  # a full disk costs the memory of it, no more
-        replace(_path(head), f"{timeline}\n".encode(), 0o600)
+def remember(head: Head, known: Known) -> None:
+    """The server that we are on has seen it. Raises Refusal: what it does not remember, it would not miss."""
+    replace(_path(head), f"{known.timeline} {known.acceptances}\n".encode(), 0o600)

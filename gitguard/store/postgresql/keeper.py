@@ -63,7 +63,7 @@ class PostgresStore:
         self.heard: Callable[[list[Recorded]], None] = lambda _: None
         self.lags = ""  # why the head could not be written after the last change, in words
         self._db: Database | None = None
-        self._timeline = 0
+        self._known = guard.Known()
         self._wait_seconds = WAIT_SECONDS
         self._ahead_seconds = 0
         self._ready()
@@ -86,13 +86,13 @@ class PostgresStore:
         with self._refusing():
             db.allow(WAIT_SECONDS)
             if self._although_lost:
-                self._timeline = guard.timeline_of(db)
+                self._known = guard.known_of(db)
                 return
             try:
-                self._timeline = guard.look(db, self.head, self.place)
+                self._known = guard.look(db, self.head, self.place)
             except guard.ChangedError:
                 self._take_over(db)
-                self._timeline = guard.look(db, self.head, self.place)
+                self._known = guard.look(db, self.head, self.place)
 
     def _take_over(self, db: Database) -> None:
         """The database has failed over, and lost nothing that we know of: no code that any other server may
@@ -195,7 +195,7 @@ class PostgresStore:
         if row is None:
             raise Refusal("store-unavailable", f"{self.place} is not a store")
         self._ahead_seconds = guard.check_state(
-            row, self.place, self._timeline, although_lost=self._although_lost
+            row, self.place, self._known, although_lost=self._although_lost
         )
 
     def lost(self) -> str:
@@ -212,8 +212,17 @@ class PostgresStore:
         with self.writing() as tx:
             yield tx
             guard.open_again(tx, SKIPPED)
-        self.renew_head()
-        guard.remember(self.head, self._timeline)
+        with self._refusing():
+            db = self._ready()
+            guard.renew_head(db, self.head)
+            self._known = guard.known_of(db)
+            guard.remember(self.head, self._known)
+
+    def open_if_whole(self) -> None:
+        """After a copy: a database that was closed since it lacked something has it now. Raises Refusal."""
+        db = self._ready()
+        with self._refusing():
+            guard.open_if_whole(db, self.head)
 
     def _lock(self, db: Database) -> tuple[object, ...] | None:
         """Begin, and be the one who writes: with patience, as long as whoever writes now can go on. Raises

@@ -1,6 +1,7 @@
 """The agent's reading of a PostgreSQL store: the gate's own questions, over a connection that is kept.
 
-One round trip a question. MUST: it writes nothing but the word that closes a store which has lost something.
+One round trip a question. MUST: it writes nothing but the word that closes a store which has lost something,
+and what this server knows of it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ QUERY_SECONDS = 0.4  # of one question
 class PostgresQuery(GateQuery):
     """The store at `url`. Methods raise Refusal alone."""
 
-    __slots__ = ("_db", "_head", "_password_file", "_place", "_timeline")
+    __slots__ = ("_db", "_head", "_known", "_password_file", "_place")
     _more, _source = ", " + guard.STATE, "store_schema"
 
     def __init__(
@@ -42,7 +43,7 @@ class PostgresQuery(GateQuery):
         self._place = read_address(url).shown
         self._head = Head(head)
         self._db: Database | None = None
-        self._timeline = 0
+        self._known = guard.Known()
 
     @property
     def is_open(self) -> bool:
@@ -56,12 +57,12 @@ class PostgresQuery(GateQuery):
         self.close()
         self._db = db = connect(read_address(self._path), self._password_file, self._wait_seconds)
         try:
-            self._timeline = self._looked_at(db)
+            self._known = self._looked_at(db)
         except BaseException:
             self.close()
             raise
 
-    def _looked_at(self, db: Database) -> int:
+    def _looked_at(self, db: Database) -> guard.Known:
         db.allow(self._wait_seconds)
         try:
             return guard.look(db, self._head, self._place)
@@ -89,7 +90,7 @@ class PostgresQuery(GateQuery):
 
     def _believed(self, row: tuple[object, ...]) -> tuple[object, ...]:
         fields = len(State.FIELDS)
-        guard.check_clock(guard.check_state(row[fields:], self._place, self._timeline), self._place)
+        guard.check_clock(guard.check_state(row[fields:], self._place, self._known), self._place)
         return row[:fields]
 
     def _one(self, sql: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:

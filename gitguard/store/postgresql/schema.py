@@ -88,7 +88,7 @@ def _run(db: Database, path: str) -> None:
         return
     db.script(sql)
     if before is None:
-        sql = f"INSERT INTO store_schema VALUES (?, ?, ('x' || {guard.TIMELINE})::bit(32)::bigint, '')"
+        sql = f"INSERT INTO store_schema VALUES (?, ?, ('x' || {guard.TIMELINE})::bit(32)::bigint, '', 0)"
         db.execute(sql, (SCHEMA, OLDEST_READER))
         _set_bounds(db)
     else:

@@ -1,0 +1,50 @@
+"""The store moves to another place, with all that it knows: from a file into a database, and back."""
+
+from __future__ import annotations
+
+import contextlib
+
+from msgspec import Struct
+
+from gitguard.action.installation import settings_of
+from gitguard.config.types import StoreUrl
+from gitguard.message.reasons import Refusal
+from gitguard.store.copying import Say, copy
+from gitguard.store.opening import audit_head, create, open_lost_store, open_store
+
+
+class Moved(Struct, frozen=True):
+    """How many rows of each table are in the copy; the files of SQL that ran to make it."""
+
+    rows: dict[str, int]
+    ran: list[str]
+
+
+def copy_store(config: str, to: StoreUrl, password_file: str, say: Say) -> Moved:
+    """Copy the store to `to`, which is empty or an earlier copy. Raises Refusal.
+
+    MUST: what is recorded here while the copy is made, or after it, is missing there: a server whose head
+    outside knows of it closes the database (`store-went-back`), and one more copy opens it again.
+    """
+    settings = settings_of(config)
+    store = settings.store
+    head = audit_head(settings.paths.access_log)
+    if str(to) == str(store.url):
+        raise Refusal("usage", text=f"{to.shown} is the store that is in use; name another")
+    with contextlib.closing(open_store(store.url, head, store.password_file)) as source:
+        ran = create(to, password_file)
+        if to.is_file:
+            with contextlib.closing(open_store(to, f"{to.path}.head")) as file:
+                return Moved(copy(source, file, say).rows, ran)
+        with contextlib.closing(open_lost_store(to, head, password_file)) as database:
+            done = copy(source, database, say)
+            database.open_if_whole()
+            return Moved(done.rows, ran)
+
+
+def migrate(config: str) -> list[str]:
+    """Bring the store up to date, on one server of all that share it; the files of SQL that ran. Raises
+    Refusal.
+    """
+    store = settings_of(config).store
+    return create(store.url, store.password_file)
