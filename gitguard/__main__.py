@@ -65,13 +65,9 @@ def _missing(text: str) -> None:
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001
     if value:
-        from importlib.metadata import PackageNotFoundError, version
+        from gitguard.machine.release import release
 
-        try:
-            shown = version("gitguard-2fa")
-        except PackageNotFoundError:
-            shown = "(a copy without its metadata)"
-        click.echo(f"gitguard {shown}")
+        click.echo(f"gitguard {release()}")
         ctx.exit()
 
 

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable
 from types import FrameType
 
-from gitguard.action.installation import Installation
+from gitguard.action.installation import Installation, note_server
 from gitguard.answer.access_log import new_id
 from gitguard.machine.process import parent_and_start
 from gitguard.message.reasons import Refusal, readable
@@ -53,6 +53,7 @@ def begin(
         started=started,
         decision=id_,
     )
+    note_server(installation, moment)  # so that no other server takes it for one of a server that is gone
     shown = readable(" ".join(command), 500)
     with installation.store.writing() as tx:
         tx.begin_break_glass(BreakGlass(id_, actor, pid, started, moment.boot))
@@ -105,8 +106,13 @@ def run(command: tuple[str, ...], sealed: str, ended: Ended) -> tuple[int, str]:
 
 def close_left_open(installation: Installation, moment: Moment, actor: str) -> list[BreakGlass]:
     """Close what a process that is gone did not close itself; what was closed. Raises Refusal."""
+    elsewhere = installation.store.boots() - {moment.boot}
     with installation.store.reading() as tx:
-        left = [entry for entry in tx.open_break_glass() if not _is_alive(entry, moment)]
+        left = [
+            entry
+            for entry in tx.open_break_glass()
+            if entry.boot not in elsewhere and not _is_alive(entry, moment)
+        ]
     if left:
         with installation.store.writing() as tx:
             for entry in left:

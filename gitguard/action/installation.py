@@ -14,7 +14,11 @@ from gitguard.factor import keyring
 from gitguard.factor.context import ProofContext
 from gitguard.factor.recovery import void_recovery_codes_if_off
 from gitguard.host.places import Places, authorized_keys, places_of
+from gitguard.machine.release import release
 from gitguard.session.moment import Moment
+from gitguard.session.request_notes import Notes
+from gitguard.store.contract import Reading
+from gitguard.store.gate_opening import server_name
 from gitguard.store.opening import audit_head, open_store
 
 if TYPE_CHECKING:
@@ -38,6 +42,10 @@ class Installation(ProofContext, frozen=True, kw_only=True):
             str(self.settings.paths.state), self.places.gate, self.process or os.getpid()
         )
 
+    def notes(self, tx: Reading) -> Notes:
+        """Where pending requests are noted."""
+        return tx.notes(str(self.settings.paths.state), server_name(self.settings.host.port))
+
     @property
     def key_file(self) -> str:
         """The authorized_keys that gitguard manages."""
@@ -54,6 +62,13 @@ class Installation(ProofContext, frozen=True, kw_only=True):
     def lock(self) -> str:
         """The file that admin commands lock while they write files."""
         return self.settings.paths.lock
+
+
+def note_server(installation: Installation, moment: Moment) -> None:
+    """Say that this server is there, to whoever looks after a store that several share. Raises Refusal."""
+    if not installation.settings.store.url.is_file:
+        name = server_name(installation.settings.host.port)
+        installation.store.note_server(name, release(), moment.boot)
 
 
 def settings_of(config: str) -> Settings:

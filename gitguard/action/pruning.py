@@ -14,7 +14,7 @@ from gitguard.factor.changes import TOLD_SECONDS
 from gitguard.factor.throttle import longest_window
 from gitguard.machine.errand import errand
 from gitguard.machine.files import TEMPORARY
-from gitguard.session import budget, pending, refused_reads
+from gitguard.session import budget, pending, refused_reads, request_notes
 from gitguard.session.moment import Moment
 
 KEPT_SECONDS = (
@@ -23,7 +23,7 @@ KEPT_SECONDS = (
 MOST = 2000  # of a kind in one transaction, which is over within a few milliseconds
 LEFT_SECONDS = 3600  # a temporary name of ours that is older belongs to a command that was killed
 _MARKS = {  # folder below the state folder -> seconds for which its files count
-    pending.FOLDER: pending.KEPT_SECONDS,
+    request_notes.FOLDER: pending.KEPT_SECONDS,
     refused_reads.FOLDER: refused_reads.COUNTS_SECONDS,
     daily.FOLDER: daily.AGAIN_SECONDS,
     budget.FOLDER: 2 * budget.SECONDS,

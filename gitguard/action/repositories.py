@@ -63,11 +63,12 @@ def create(
     with installation.store.reading() as tx:
         plain = registry.new_name(installation.settings, name)
         there = tx.repository(plain)
-        if there is not None and not if_missing:
+        is_elsewhere = there is not None and _is_elsewhere(installation, there)
+        if there is not None and not if_missing and not is_elsewhere:
             raise Refusal("usage", text=f"the repository {plain} is there already")
         for admin in admins:
             steps.check_present(tx, admin)
-    if there is None:
+    if there is None or is_elsewhere:
         found = registry.create(installation.settings, name)
         adopt(installation, found, live_hook(installation), moment, actor, NOTHING_LOST).check()
     with installation.store.writing() as tx:
@@ -75,6 +76,11 @@ def create(
             toggle.change_admin(tx, installation.settings, plain, "add", admin, moment.at, actor)
     directory = there.directory if there is not None else found.directory
     return Created(plain, directory, there is not None)
+
+
+def _is_elsewhere(installation: Installation, known: Repository) -> bool:
+    """Whether another server of this store has it, and this one would at the same place."""
+    return not installation.settings.store.url.is_file and not there([known.directory])
 
 
 class Listed(Struct, frozen=True):
@@ -161,7 +167,11 @@ class Lost(Struct, frozen=True):
 
 
 def lost(installation: Installation) -> Lost:
-    """Those that are missing now. Raises Refusal."""
+    """Those that are missing now; on a store that several servers share, where each has its own, none.
+    Raises Refusal.
+    """
+    if not installation.settings.store.url.is_file:
+        return NOTHING_LOST
     with installation.store.reading() as tx:
         demanding = tx.demanding_repositories()
     found = set(there([row.directory for row in demanding]))

@@ -26,7 +26,7 @@ from gitguard.message.reasons import Refusal, machine_fault
 from gitguard.session import budget, pending
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment
-from gitguard.session.pending import PendingRequest
+from gitguard.session.request_notes import Notes, PendingRequest
 from gitguard.session.scope import neighbours_of, network_of
 from gitguard.store.contract import Writing
 from gitguard.store.rows import Key, Session
@@ -61,10 +61,9 @@ class Approved(Struct, frozen=True):
 
 def requests(installation: Installation, person: Person, moment: Moment) -> list[ApprovalRequest]:
     """The pending requests of `person`, the newest first; those whose key is not theirs any more are not."""
-    state = str(installation.settings.paths.state)
-    found = pending.pending(state, person.user, moment.at)
     patience = int(installation.settings.session.wait)
     with installation.store.reading() as tx:
+        found = pending.pending(installation.notes(tx), person.user, moment.at)
         keys = {key.fingerprint: key for key in tx.keys(person.user)}
     return [
         ApprovalRequest(
@@ -162,7 +161,7 @@ def approve(
         check_number(wanted, number)
         session = session_for(installation, tx, person, wanted, moment, proof.method, proof.verified)
         open_session(installation.renewed(), tx, person, moment, proof.method, proof.verified)
-        claim(installation, wanted, moment)
+        claim(installation, tx, wanted, moment)
         told(tx, person, moment)
         return Approved(wanted, session, proof)
 
@@ -175,23 +174,24 @@ def _gone() -> Refusal:
     )
 
 
-def claim(installation: Installation, wanted: ApprovalRequest, moment: Moment) -> None:
+def claim(installation: Installation, tx: Writing, wanted: ApprovalRequest, moment: Moment) -> None:
     """Answer the request, as the last act of the transaction that does so. Raises Refusal if
     someone has answered it meanwhile.
 
     MUST: anyone who said "not me" a moment ago is heard: both answers are given inside a
     transaction, one after the other.
     """
-    _check_there(installation, wanted.request, moment)
+    notes = installation.notes(tx)
+    _check_there(notes, wanted.request, moment)
     try:
-        pending.take(str(installation.settings.paths.state), wanted.request)
+        pending.take(notes, wanted.request)
     except OSError as error:
         raise machine_fault("the request cannot be taken away", error) from None
 
 
-def _check_there(installation: Installation, asked: PendingRequest, moment: Moment) -> None:
+def _check_there(notes: Notes, asked: PendingRequest, moment: Moment) -> None:
     """Raises Refusal unless the very note still stands."""
-    there = pending.pending(str(installation.settings.paths.state), asked.user, moment.at)
+    there = pending.pending(notes, asked.user, moment.at)
     if (asked.id, asked.number) not in [(one.id, one.number) for one in there]:
         raise _gone()
 
@@ -240,10 +240,11 @@ def deny(
             raise _gone()
         ended = tx.end_sessions(person.user, key)
         out = steps.end_signed_in_by(tx, person.user, key, spared=person.credential.text)
-        there = [asked for asked in pending.pending(state, person.user, moment.at) if asked.credential == key]
+        notes = installation.notes(tx)
+        there = [asked for asked in pending.pending(notes, person.user, moment.at) if asked.credential == key]
         try:
             for asked in there:
-                pending.deny(state, asked, moment.at)
+                pending.deny(notes, asked, moment.at)
         except OSError as error:
             raise machine_fault("cannot note that it was denied", error) from None
         if not (ended or out or there):

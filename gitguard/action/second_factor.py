@@ -75,7 +75,7 @@ def confirm(
         if wanted is not None:
             requests.check_number(wanted, number)
             requests.session_for(installation, tx, person, wanted, moment, ENROLMENT)
-            requests.claim(installation, wanted, moment)
+            requests.claim(installation, tx, wanted, moment)
 
     done = enrolment.confirm(installation, person, pending, typed, moment, also)
     # A first enrolment is what a push may be waiting for; it asks again by itself.

@@ -7,8 +7,8 @@ import contextlib
 from msgspec import Struct
 
 from gitguard.action import browsers, exemptions, pruning, steps, tally
-from gitguard.action.effects import Effects, take_effect
-from gitguard.action.installation import Installation
+from gitguard.action.effects import Effects, take_effect, write_keys
+from gitguard.action.installation import Installation, note_server
 from gitguard.action.revocation import Selection, end_stale
 from gitguard.config.types import format_duration
 from gitguard.host.connections import SWEPT
@@ -139,6 +139,9 @@ def sweep(installation: Installation, moment: Moment) -> int:
     exemptions that were used or end.
     """
     ended = end_stale(installation, moment)
+    note_server(installation, moment)
+    if not installation.settings.store.url.is_file:
+        write_keys(installation)  # a key that another server added signs in here as well
     exemptions.look(installation, moment)
     browsers.sweep(installation, moment)
     pruning.clear_marks(str(installation.settings.paths.state), moment.at)

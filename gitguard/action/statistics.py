@@ -20,7 +20,6 @@ from gitguard.config.load import load
 from gitguard.decision.explain import VERBS, explain
 from gitguard.decision.status import live_sessions
 from gitguard.factor.throttle import longest_window, retry_at
-from gitguard.session import pending
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment
 from gitguard.store.contract import Reading
@@ -107,6 +106,7 @@ def statistics(
     paths = installation.settings.paths
     with installation.store.reading() as tx:
         people = _people(installation, tx, moment)
+        waiting = len(installation.notes(tx).held(moment.at))
         period, ever = _trail(tx.audit(), moment.at - period_seconds)
     return Statistics(
         period_seconds,
@@ -115,7 +115,7 @@ def statistics(
         ever,
         dict(allowed.most_common()),
         dict(refused.most_common()),
-        len(pending.held(str(paths.state))),
+        waiting,
         _concerns(installation, moment),
         installation.store.size(),
         _size(str(paths.access_log)),

@@ -21,10 +21,11 @@ from gitguard.decision.decision import Decision
 from gitguard.message.moments import duration
 from gitguard.message.reasons import WANTING, Refusal
 from gitguard.message.refusals import INVITE, RefusalContext, first_line
-from gitguard.session.pending import PendingRequest, release
 from gitguard.session.pending import hold as note_held
+from gitguard.session.pending import release
 from gitguard.session.refused_reads import was_refused
-from gitguard.store.gate_opening import query_of
+from gitguard.session.request_notes import PendingRequest
+from gitguard.store.gate_opening import notes_of, query_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 0.5
 ANEW_SECONDS = 5  # dates and lifetimes pass without anyone changing the store
+ANEW_OF_DATABASE_SECONDS = 1  # what is no file does not show that it has changed
 # in GIT_PROTOCOL: the client asks for the refusal at once, to ask its person by itself
 NO_WAIT = "gitguard=no-wait"
 
@@ -85,11 +87,11 @@ def hold(
     request = decision.request
     stopped: list[int] = []  # SIGTERM: a revoked session, a suspended user, a server that goes down
     _signal.signal(_signal.SIGTERM, lambda number, _: stopped.append(number))
-    held = None
+    held, notes = None, notes_of(config)
     try:
         context = _context(decision, id_, config)
         noted = pending_request(decision, config)
-        held = note_held(config.state, request, decision.repository, request.moment.at, process, noted)
+        held = note_held(notes, request, decision.repository, request.moment.at, process, noted)
         if held is None:
             return False
         _say(decision, context, config, held)
@@ -98,12 +100,12 @@ def hold(
             _write("gitguard: verified; continuing the push\n")
         elif time.monotonic() - began >= config.wait_seconds:
             _write(f"gitguard: not verified within {duration(config.wait_seconds)}; nothing was pushed\n")
-    except (OSError, ValueError):
+    except (OSError, ValueError, Refusal):
         # the client is gone, or what cannot be noted cannot be found and ended: asked once more, for the log
         pass
     finally:
         if held is not None:
-            release(config.state, held)
+            release(notes, held)
         _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
     return held is not None
 
@@ -169,11 +171,12 @@ def _watch(
     up; whether it is allowed now.
     """
     ends = time.monotonic() + config.wait_seconds
+    anew = ANEW_SECONDS if config.store[:1] == "/" else ANEW_OF_DATABASE_SECONDS
     seen, asked = _versions(config), time.monotonic()
     while (left := ends - time.monotonic()) > 0 and not stopped:
         sleep(min(TICK_SECONDS, left))
         versions = _versions(config)
-        if versions == seen and time.monotonic() - asked < ANEW_SECONDS:
+        if versions == seen and time.monotonic() - asked < anew:
             continue
         seen, asked = versions, time.monotonic()
         refusal = ask().refusal

@@ -15,7 +15,9 @@ from gitguard.message.reasons import WANTING, Refusal
 from gitguard.message.refusals import RefusalContext, ServerAddress, refusal_text
 from gitguard.policy.verdict import Freshness
 from gitguard.session.moment import Moment
-from gitguard.session.pending import PendingRequest, note
+from gitguard.session.pending import note
+from gitguard.session.request_notes import PendingRequest
+from gitguard.store.gate_opening import notes_of
 from gitguard.store.gate_query import GateQuery
 
 READS = ("git-upload-pack", "git-upload-archive")
@@ -104,7 +106,7 @@ def pending_request(decision: Decision, config: Config) -> "PendingRequest | Non
     if not config.web_url or decision.refusal is None or decision.refusal.reason not in WANTING:
         return None
     request = decision.request
-    return note(config.state, request, decision.repository, decision.operation, request.moment.at)
+    return note(notes_of(config), request, decision.repository, decision.operation, request.moment.at)
 
 
 def _elsewhere(

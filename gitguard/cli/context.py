@@ -19,7 +19,6 @@ from gitguard.factor.proof import SecondCodeWanted
 from gitguard.message.moments import clock, until
 from gitguard.message.reasons import printable, readable
 from gitguard.message.refusals import ServerAddress
-from gitguard.session import pending
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import Moment, now
 from gitguard.session.scope import network_of, scope_of
@@ -130,7 +129,9 @@ def say_waiting(context: UserContext, rest: str) -> None:
     """
     kind, person = context.settings.session.scope, context.person
     mine = scope_of(kind, person.credential, person.address)
-    for held in pending.held(str(context.settings.paths.state)):
+    with context.installation.store.reading() as tx:
+        waiting = context.installation.notes(tx).held(now().at)
+    for held in waiting:
         if held.user != person.user:
             continue
         covered = mine is not None and scope_of(kind, credential_of(held.credential), held.address) == mine

@@ -60,6 +60,8 @@ def _faults(
     name = repository.name
     root = root_of(settings, repository.directory)
     if not root or not os.path.isdir(repository.directory):
+        if not settings.store.url.is_file:
+            return  # it is another server's
         yield gap(
             "repository-missing",
             f"{name}: {repository.directory} is not there",

@@ -19,7 +19,7 @@ from gitguard.host.places import PYTHON
 from gitguard.machine.errand import errand
 from gitguard.machine.process import parent_and_start
 from gitguard.session.credential import Credential, credential_of
-from gitguard.session.pending import held
+from gitguard.session.request_notes import Notes
 
 _HOOK = re.compile(
     rb"(^|/)hooks(\.kept|/pre-receive\.d)?/(pre-receive|update|post-receive|post-update|proc-receive|reference-transaction)$"
@@ -75,7 +75,7 @@ class RunningConnections(Struct, frozen=True):
 
     def processes(self) -> list[GateProcess]:
         """Every process of the Git account that this gate began, our own and its ancestors left out."""
-        return running(self, {request.pid for request in held(self.state)})
+        return running(self, {request.pid for request in Notes(self.state).held_here()})
 
     def process_of(
         self, pid: int, parents: dict[int, tuple[int, int]], holding: set[int]

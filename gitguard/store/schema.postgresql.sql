@@ -245,9 +245,16 @@ CREATE TABLE store_schema (                     -- one row
     acceptances     BIGINT NOT NULL             -- how often a loss or a restored backup was accepted
 );
 
+CREATE TABLE pending_requests (                 -- notes of what waits for its person, which a server alone keeps in files
+    name            TEXT COLLATE "C" PRIMARY KEY, -- digests of person, key, network, repository; -SERVER-PID where one waits
+    at              BIGINT NOT NULL,
+    body            BYTEA NOT NULL
+);
+
 CREATE TABLE servers (                          -- who uses this store, as each says itself once a minute
     name            TEXT COLLATE "C" PRIMARY KEY,
     heard_at        BIGINT NOT NULL,            -- by the database's clock
     ahead_seconds   BIGINT NOT NULL,            -- its own clock against that
-    version         TEXT COLLATE "C" NOT NULL
+    version         TEXT COLLATE "C" NOT NULL,
+    boot            TEXT COLLATE "C" NOT NULL   -- since when it runs: what was begun under another is its own no more
 );

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gitguard.message.reasons import Refusal
+from gitguard.session.request_notes import Notes
 
 
 class Sql:
@@ -47,6 +48,11 @@ class Sql:
         """The highest number that any session was ever given."""
         number: int = self._connection.highest_number()
         return number
+
+    def notes(self, state: str, server: str) -> Notes:
+        """Where pending requests are noted: below the state folder, or for every server of a database."""
+        found: Notes = self._connection.notes(state, server)
+        return found
 
     def go_on_after(self, number: int) -> None:
         """The next session's number is higher than that, and than any that is there."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from gitguard.identity.names import fold
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.message.reasons import Refusal
+from gitguard.session.request_notes import Notes
 from gitguard.store.chain import Head
 from gitguard.store.gate_query import SCHEMA
 from gitguard.store.questions import Reader
@@ -37,6 +38,10 @@ class _Connection(sqlite3.Connection):
         """Add rows as they are."""
         places = ", ".join("?" * len(columns))
         self.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", rows)  # noqa: S608 - names of our own
+
+    def notes(self, state: str, _: str) -> Notes:
+        """Where pending requests are noted."""
+        return Notes(state)
 
     def highest_number(self) -> int:
         """The highest number of a session, ever."""
@@ -139,8 +144,12 @@ class SqliteStore:
         """Nothing to say that its own check does not."""
         return Health({}, [])
 
-    def note_server(self, name: str, version: str) -> None:
+    def note_server(self, name: str, version: str, boot: str) -> None:
         """It has one."""
+
+    def boots(self) -> set[str]:
+        """Of no other server."""
+        return set()
 
     def close(self) -> None:
         """Close the file."""

@@ -50,8 +50,11 @@ class Store(Protocol):
     def health(self) -> Health:
         """What there is to know of the database beneath. In no transaction."""
 
-    def note_server(self, name: str, version: str) -> None:
-        """The server of this name uses the store, and is there."""
+    def note_server(self, name: str, version: str, boot: str) -> None:
+        """The server of this name uses the store, and runs since `boot`. Raises Refusal."""
+
+    def boots(self) -> set[str]:
+        """Since when the servers run that share the store, as each said last. In no transaction."""
 
     def tidy(self) -> None:
         """Clear away what killed writers left. Waits for nobody. Raises Refusal."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
+from gitguard.session.request_notes import Notes
 from gitguard.store.rows import AuditRecord
 
 
@@ -22,6 +23,11 @@ class TrailReading(Protocol):
 
     def highest_number(self) -> int:
         """The highest number that any session was ever given."""
+
+    def notes(self, state: str, server: str) -> Notes:
+        """Where pending requests are noted: files below `state`, or rows that every server of the database
+        sees, in this transaction. `server`: a name that no other server has.
+        """
 
     def audit(self, after: int = 0) -> Iterator[AuditRecord]:
         """The records after number `after`, in the chain's order, one at a time,

@@ -24,6 +24,7 @@ from gitguard.session import budget
 from gitguard.session.credential import credential_of, ssh_key
 from gitguard.session.moment import Moment
 from gitguard.session.pending import note, pending
+from gitguard.session.request_notes import Notes
 from tests.house import ACTOR, House
 
 
@@ -47,7 +48,7 @@ def refused(
 ) -> ApprovalRequest:
     """A request of `person` that was refused just now."""
     state = str(house.site.settings.paths.state)
-    asked = note(state, person, repository, operation, house.moment.at)
+    asked = note(Notes(state), person, repository, operation, house.moment.at)
     assert asked is not None
     found = requests.request_of(house.site, person, asked.id, house.moment)
     assert found is not None
@@ -237,14 +238,14 @@ def test_a_flood_of_requests_crowds_out_nothing_elsewhere(house: House) -> None:
     state = str(house.site.settings.paths.state)
 
     def asks(number: int) -> bool:
-        return note(state, thief, f"r{number}", "push", house.moment.at) is not None
+        return note(Notes(state), thief, f"r{number}", "push", house.moment.at) is not None
 
     assert sum([asks(number) for number in range(100)]) == 20
     assert not any(asks(number) for number in range(200, 210)), "none of them is drawn anew within the minute"
     assert requests.request_of(house.site, person, mine.request.id, house.moment) is not None
     later(house, 60)
     assert asks(300), "an old one goes for it"
-    assert len(pending(state, person.user, house.moment.at)) == 21
+    assert len(pending(Notes(state), person.user, house.moment.at)) == 21
 
 
 def test_no_two_requests_have_one_number(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,7 +307,7 @@ def test_what_was_denied_is_noted_again_after_a_minute(house: House) -> None:
     later(house, 50)
     requests.deny(house.site, browser, request.request.id, "", house.moment)
     state = str(house.site.settings.paths.state)
-    asked = (state, person, "app", "read")
+    asked = (Notes(state), person, "app", "read")
     assert note(*asked, later(house, 59).at) is None
     assert note(*asked, later(house, 1).at) is not None
 
@@ -427,7 +428,7 @@ def test_not_me_ends_the_thiefs_browsers_and_links(house: House) -> None:
     with house.site.store.reading() as tx:
         assert [one.credential for one in tx.browsers(person.user)] == [browser.credential.text]
     state = str(house.site.settings.paths.state)
-    asked = (state, thief, "app", "push")
+    asked = (Notes(state), thief, "app", "push")
     assert note(*asked, later(house, 59).at) is None
     assert note(*asked, later(house, 1).at) is not None
 

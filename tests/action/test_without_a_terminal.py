@@ -21,6 +21,7 @@ from gitguard.action import (
     explaining,
     importing,
     keys,
+    moving,
     replay,
     repositories,
     requests,
@@ -38,6 +39,7 @@ from gitguard.action import (
 from gitguard.action.desired_state import DesiredState
 from gitguard.action.effects import write_keys
 from gitguard.action.sessions import Which
+from gitguard.config.types import StoreUrl
 from gitguard.factor.enrolment import EnrolmentAuthorization
 from gitguard.factor.person import Person
 from gitguard.host.key_options import NewKey
@@ -46,6 +48,7 @@ from gitguard.importers.imported import ImportedList, ImportedPerson
 from gitguard.repository import registry
 from gitguard.session.moment import Moment
 from gitguard.session.pending import note
+from gitguard.session.request_notes import Notes
 from gitguard.store.rows import BreakGlass
 from tests.house import ACTOR, House
 
@@ -280,7 +283,7 @@ def _sweep_browsers(h: House) -> object:
 
 def _refused(h: House, person: Person) -> str:
     state = str(h.site.settings.paths.state)
-    asked = note(state, person, "app", "push", h.moment.at)
+    asked = note(Notes(state), person, "app", "push", h.moment.at)
     assert asked is not None
     return asked.id
 
@@ -310,8 +313,15 @@ def _shown(h: House) -> object:
     return [one.request.id for one in requests.shown(h.site, person, h.moment, verified=True)] == [id_]
 
 
+def _copy_store(h: House) -> object:
+    to = StoreUrl(f"sqlite:///{h.server.home}/state/copy.db")
+    return moving.copy_store(str(h.server.config), to, "", lambda *_: None).rows
+
+
 def _claim(h: House) -> object:
-    requests.claim(h.site, _request(h), h.moment)
+    wanted = _request(h)
+    with h.site.store.writing() as tx:
+        requests.claim(h.site, tx, wanted, h.moment)
     return True
 
 
@@ -487,13 +497,15 @@ CALLS: dict[str, tuple[Callable[[House], object], str]] = {
     "break_glass.close_left_open": (_left_open, "break-glass-ended"),
     "replay.replay": (lambda h: replay.replay(h.site, h.site.settings, [_a_read(h)]).judged == 1, ""),
     "uninstall.carry_out": (_uninstall, "uninstalled"),
+    "moving.copy_store": (_copy_store, ""),
+    "moving.migrate": (lambda h: moving.migrate(str(h.server.config)) == [], ""),
     "restore.restore": (_restore_store, "store-restored"),
 }
 
 # What actions are made of, called by each of them.
 PARTS = {
     "effects.take_effect", "revocation.end_stale", "revocation.look_path",
-    "roster.entry_of", "installation.open_installation", "installation.settings_of", "keys.check_own_allowed",
+    "roster.entry_of", "installation.open_installation", "installation.settings_of", "installation.note_server", "keys.check_own_allowed",
     "past.accept_loss",  # of a database: tests/store/test_failover.py
     "repositories.lost", "trail.write_archive", "trail.move_out", "pruning.prune", "pruning.left_behind", "pruning.clear_away",  # of the sweep; test_pruning.py
 }  # fmt: skip

@@ -21,6 +21,7 @@ import pytest
 
 from gitguard.action import pruning
 from gitguard.session import pending, refused_reads
+from gitguard.session.request_notes import Notes
 from lab.server import Server
 from tests.e2e.waiting import MOST_SECONDS, Push, has_ended, held, member, until
 
@@ -99,7 +100,7 @@ def test_the_page_is_named_with_its_request(patient: Server) -> None:
         number = push.number()
         link = re.search(r"https://git\.example\.com/2fa/verify/([0-9a-f]+)", push.said)
         assert link, push.said
-        (asked,) = pending.pending(str(patient.home / "state"), "paged", int(time.time()))
+        (asked,) = pending.pending(Notes(str(patient.home / "state")), "paged", int(time.time()))
         assert (asked.id, asked.number) == (link[1], number)
         patient.verify(person)
         assert push.end() == 0, push.said

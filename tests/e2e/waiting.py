@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gitguard.session import pending
+from gitguard.session.request_notes import Notes, PendingRequest
 from lab.person import Person
 from lab.server import Server
 
@@ -60,9 +60,9 @@ def has_ended(pid: int) -> bool:
         return True
 
 
-def held(server: Server) -> list[pending.PendingRequest]:
+def held(server: Server) -> list[PendingRequest]:
     """The pushes that wait on `server`."""
-    return pending.held(str(server.home / "state"))
+    return Notes(str(server.home / "state")).held_here()
 
 
 def member(server: Server, name: str) -> Person:

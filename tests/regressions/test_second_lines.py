@@ -33,10 +33,11 @@ from gitguard.host.connections import LOOK
 from gitguard.host.key_options import NewKey
 from gitguard.message.reasons import Refusal
 from gitguard.repository.refs import _MOST_LINKS, with_targets
-from gitguard.session import pending
+from gitguard.session import pending, request_notes
 from gitguard.session.credential import credential_of
 from gitguard.session.grant import Grant, seal
 from gitguard.session.moment import Moment
+from gitguard.session.request_notes import Notes
 from gitguard.session.scope import neighbours_of, network_of, number_of
 from gitguard.store import chain
 from gitguard.store.sqlite import SqliteStore
@@ -263,7 +264,7 @@ def test_files_below_the_state_folder_are_private(house: House) -> None:
     finally:
         os.umask(before)
     noted = 0
-    for name in (pending.FOLDER, "announced"):
+    for name in (request_notes.FOLDER, "announced"):
         folder = house.server.home / "state" / name
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         for file in folder.iterdir():
@@ -275,12 +276,14 @@ def test_files_below_the_state_folder_are_private(house: House) -> None:
 def test_a_full_disk_leaves_no_half_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short write is taken back at once: nothing is noted, nothing is held, and no file is left."""
     real = os.write
-    monkeypatch.setattr("gitguard.session.pending.posix.write", lambda handle, data: real(handle, data[:5]))
+    monkeypatch.setattr(
+        "gitguard.session.request_notes.posix.write", lambda handle, data: real(handle, data[:5])
+    )
     someone = Person("alice", credential_of("SHA256:x"), "192.0.2.1")
-    assert pending.note(str(tmp_path), someone, "app", "push", NOW) is None
+    assert pending.note(Notes(str(tmp_path)), someone, "app", "push", NOW) is None
     with pytest.raises(OSError, match="Errno 28"):
-        pending.hold(str(tmp_path), someone, "app", NOW, os.getpid())
-    assert list((tmp_path / pending.FOLDER).iterdir()) == []
+        pending.hold(Notes(str(tmp_path)), someone, "app", NOW, os.getpid())
+    assert list((tmp_path / request_notes.FOLDER).iterdir()) == []
 
 
 def test_a_look_that_fails_ended_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

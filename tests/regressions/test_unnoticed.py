@@ -38,6 +38,7 @@ from gitguard.policy.situation import Situation
 from gitguard.session import pending, refused_reads
 from gitguard.session.credential import credential_of, ssh_key
 from gitguard.session.moment import Moment, now
+from gitguard.session.request_notes import Notes
 from gitguard.store.gate_query import GateQuery
 from gitguard.store.rows import Session
 from lab.server import Direct
@@ -335,13 +336,13 @@ def test_remotes_that_count_from_the_accounts_home(site: Direct, below: bool) ->
 def test_the_sweep_takes_the_old_and_leaves_the_new(tmp_path: Path) -> None:
     """Of two pending requests the one of two hours ago goes."""
     state, at = str(tmp_path), int(time.time())
-    new = pending.note(state, Person("a", credential_of("SHA256:k"), "192.0.2.1"), "new", "push", at)
-    old = pending.note(state, Person("a", credential_of("SHA256:k"), "192.0.2.1"), "old", "push", at)
+    new = pending.note(Notes(state), Person("a", credential_of("SHA256:k"), "192.0.2.1"), "new", "push", at)
+    old = pending.note(Notes(state), Person("a", credential_of("SHA256:k"), "192.0.2.1"), "old", "push", at)
     assert new
     assert old
     os.utime(tmp_path / "pending" / old.name, (at - 7200, at - 7200))
     pruning.clear_marks(state, at)
-    assert [one.repository for one in pending.pending(state, "a", at)] == ["new"]
+    assert [one.repository for one in pending.pending(Notes(state), "a", at)] == ["new"]
     assert not (tmp_path / "pending" / old.name).exists()
 
 
@@ -350,21 +351,23 @@ def test_one_key_fills_its_own_room_alone(tmp_path: Path) -> None:
     first was refused is still there.
     """
     state = str(tmp_path)
-    mine = pending.note(state, Person("a", credential_of("SHA256:first"), "192.0.2.1"), "app", "push", 1000)
+    mine = pending.note(
+        Notes(state), Person("a", credential_of("SHA256:first"), "192.0.2.1"), "app", "push", 1000
+    )
     assert mine
     for number in range(pending.MOST_OF_USER + 50):
         pending.note(
-            state,
+            Notes(state),
             Person("a", credential_of("SHA256:second"), f"198.51.{number // 250}.{number % 250 + 1}"),
             "app",
             "push",
             1000 + number,
         )
-    found = pending.pending(state, "a", 1000 + pending.MOST_OF_USER + 50)
+    found = pending.pending(Notes(state), "a", 1000 + pending.MOST_OF_USER + 50)
     assert mine.id in [one.id for one in found]
     assert sum(one.credential == "SHA256:second" for one in found) <= pending.MOST_OF_KEY
     again = pending.note(
-        state, Person("a", credential_of("SHA256:first"), "192.0.2.1"), "other", "push", 2000
+        Notes(state), Person("a", credential_of("SHA256:first"), "192.0.2.1"), "other", "push", 2000
     )
     assert again is not None
 
@@ -372,17 +375,19 @@ def test_one_key_fills_its_own_room_alone(tmp_path: Path) -> None:
 def test_many_keys_share_a_persons_room(tmp_path: Path) -> None:
     """Anyone who has the most makes room, and is hardly the one who has one."""
     state = str(tmp_path)
-    mine = pending.note(state, Person("a", credential_of("SHA256:first"), "192.0.2.1"), "app", "push", 1000)
+    mine = pending.note(
+        Notes(state), Person("a", credential_of("SHA256:first"), "192.0.2.1"), "app", "push", 1000
+    )
     for key in range(6):
         for number in range(pending.MOST_OF_KEY):
             pending.note(
-                state,
+                Notes(state),
                 Person("a", credential_of(f"SHA256:k{key}"), f"198.51.{key}.{number + 1}"),
                 "app",
                 "push",
                 1000 + number * 2,
             )
-    found = pending.pending(state, "a", 1300)
+    found = pending.pending(Notes(state), "a", 1300)
     assert len(found) <= pending.MOST_OF_USER
     assert mine is not None
     assert mine.id in [one.id for one in found]
@@ -393,17 +398,19 @@ def test_a_copy_of_a_key_crowds_out_nothing_at_home(tmp_path: Path) -> None:
     the owner's keeps what it has.
     """
     state = str(tmp_path)
-    mine = pending.note(state, Person("a", credential_of("SHA256:k"), "192.0.2.1"), "app", "push", 1000)
+    mine = pending.note(
+        Notes(state), Person("a", credential_of("SHA256:k"), "192.0.2.1"), "app", "push", 1000
+    )
     for network in range(10):
         for number in range(pending.MOST_OF_PLACE):
             pending.note(
-                state,
+                Notes(state),
                 Person("a", credential_of("SHA256:k"), f"198.51.100.{network}"),
                 f"r{number}",
                 "push",
                 1000 + number,
             )
-    found = pending.pending(state, "a", 1100)
+    found = pending.pending(Notes(state), "a", 1100)
     assert len(found) <= pending.MOST_OF_KEY
     assert mine is not None
     assert mine.id in [one.id for one in found]

@@ -13,8 +13,9 @@ import pytest
 
 from gitguard.factor.person import Person
 from gitguard.machine.process import parent_and_start
-from gitguard.session import pending
+from gitguard.session import pending, request_notes
 from gitguard.session.credential import credential_of
+from gitguard.session.request_notes import Notes, PendingRequest
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def someone(user: str) -> Person:
 
 def note(state: Path, pid: int, user: str, started: int | None = None) -> Path:
     """What the gate with this pid would have written."""
-    folder = state / pending.FOLDER
+    folder = state / request_notes.FOLDER
     folder.mkdir(exist_ok=True)
     begun = parent_and_start(pid)[1] if started is None else started
     file = folder / f"{user}-{pid}"
@@ -42,9 +43,9 @@ def note(state: Path, pid: int, user: str, started: int | None = None) -> Path:
     return file
 
 
-def hold(state: Path, user: str) -> pending.PendingRequest | None:
+def hold(state: Path, user: str) -> PendingRequest | None:
     """As the gate of this process."""
-    return pending.hold(str(state), someone(user), "team/app", 1000, os.getpid())
+    return pending.hold(Notes(str(state)), someone(user), "team/app", 1000, os.getpid())
 
 
 def test_a_server_lets_a_hundred_wait(sleepers: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
@@ -74,12 +75,12 @@ def test_a_file_is_its_processs_alone(sleepers: list[subprocess.Popen[bytes]], t
     sleepers[1].kill()
     sleepers[1].wait()
     dead = note(tmp_path, pids[1], "alice", started=1)
-    folder = tmp_path / pending.FOLDER
+    folder = tmp_path / request_notes.FOLDER
     (folder / f"alice-{pids[2]}").symlink_to(tmp_path / "elsewhere")
     half = folder / f"alice-{pids[3]}"
     half.write_text("12\n13")
     (folder / "not-a-pid").write_text("x")
-    assert pending.held(str(tmp_path)) == []
+    assert Notes(str(tmp_path)).held_here() == []
     assert not dead.exists(), "what a dead process left is taken away"
     assert half.exists()
 
@@ -88,38 +89,38 @@ def test_what_it_says(tmp_path: Path) -> None:
     """Who, with what, from where, which repository, since when, by which number."""
     made = hold(tmp_path, "alice")
     assert made is not None
-    (found,) = pending.held(str(tmp_path))
+    (found,) = Notes(str(tmp_path)).held_here()
     assert (found.user, found.credential, found.address, found.repository, found.at) == (
         "alice", "SHA256:x", "192.0.2.1", "team/app", 1000,
     )  # fmt: skip
     assert found.number == made.number
     assert 1000 <= int(found.number) <= 9999
-    pending.release(str(tmp_path), made)
-    assert pending.held(str(tmp_path)) == []
-    pending.release(str(tmp_path), made)
+    pending.release(Notes(str(tmp_path)), made)
+    assert Notes(str(tmp_path)).held_here() == []
+    pending.release(Notes(str(tmp_path)), made)
 
 
 def test_a_request_is_held_while_its_push_waits(tmp_path: Path) -> None:
     """The page lists what was noted once, and knows by its id that a push waits for it, and since when."""
     state = str(tmp_path)
-    noted = pending.note(state, someone("alice"), "team/app", "push", 1000)
+    noted = pending.note(Notes(state), someone("alice"), "team/app", "push", 1000)
     assert noted is not None
-    made = pending.hold(state, someone("alice"), "team/app", 1007, os.getpid(), noted)
+    made = pending.hold(Notes(state), someone("alice"), "team/app", 1007, os.getpid(), noted)
     assert made is not None
-    (listed,) = pending.pending(state, "alice", 1010)
+    (listed,) = pending.pending(Notes(state), "alice", 1010)
     assert (listed.id, listed.number, listed.at, listed.is_held, listed.held_at) == (
         noted.id, made.number, 1000, True, 1007,
     )  # fmt: skip
-    pending.release(state, made)
-    (listed,) = pending.pending(state, "alice", 1010)
+    pending.release(Notes(state), made)
+    (listed,) = pending.pending(Notes(state), "alice", 1010)
     assert (listed.is_held, listed.held_at) == (False, 0)
 
 
 def test_held_pushes_take_no_room_of_notes(tmp_path: Path) -> None:
     """The files of processes count against no bound of what is noted, and are no notes."""
     state = str(tmp_path)
-    assert pending.hold(state, someone("alice"), "team/app", 1000, os.getpid()) is not None
-    assert pending.pending(state, "alice", 1000) == []
+    assert pending.hold(Notes(state), someone("alice"), "team/app", 1000, os.getpid()) is not None
+    assert pending.pending(Notes(state), "alice", 1000) == []
     for number in range(pending.MOST_OF_PLACE):
-        assert pending.note(state, someone("alice"), f"r{number}", "push", 1000) is not None
-    assert pending.note(state, someone("alice"), "one more", "push", 1000) is None
+        assert pending.note(Notes(state), someone("alice"), f"r{number}", "push", 1000) is not None
+    assert pending.note(Notes(state), someone("alice"), "one more", "push", 1000) is None

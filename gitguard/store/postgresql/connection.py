@@ -22,6 +22,7 @@ from psycopg import generators
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.machine.postgresql_address import Address
 from gitguard.message.reasons import Refusal
+from gitguard.store.postgresql.shared_notes import SharedNotes
 
 Found = TypeVar("Found")
 Row = tuple[Any, ...]
@@ -135,6 +136,10 @@ class Database:
         ):
             sql = f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), greatest(coalesce(max(id), 0), ?, 1)) FROM {table}"
             self.execute(sql, (least,))
+
+    def notes(self, state: str, server: str) -> SharedNotes:
+        """Where pending requests are noted, in the transaction that is open."""
+        return SharedNotes(state, server, lambda sql, values: self.execute(sql, values).fetchall())
 
     def close(self) -> None:
         """Let go of it, without a word where one would have to be waited for."""

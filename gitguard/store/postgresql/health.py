@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitguard.message.moments import duration
+from gitguard.store.postgresql import shared_notes
 from gitguard.store.postgresql.connection import Database
 from gitguard.store.postgresql.guard import TIMELINE
 from gitguard.store.rows import Health, Shortcoming
@@ -17,14 +18,16 @@ FORGOTTEN_SECONDS = 30 * 86400
 _NOW = "extract(epoch FROM clock_timestamp())::bigint"
 
 
-def note(db: Database, name: str, version: str, ahead_seconds: int) -> None:
+def note(db: Database, name: str, version: str, boot: str, ahead_seconds: int) -> None:
     """A server is there; those that were not for a month are forgotten. Raises the driver's errors."""
     db.execute(
-        f"INSERT INTO servers (name, heard_at, ahead_seconds, version) VALUES (?, {_NOW}, ?, ?) ON CONFLICT (name)"
-        " DO UPDATE SET heard_at = excluded.heard_at, ahead_seconds = excluded.ahead_seconds, version = excluded.version",
-        (name, ahead_seconds, version),
+        f"INSERT INTO servers (name, heard_at, ahead_seconds, version, boot) VALUES (?, {_NOW}, ?, ?, ?) ON CONFLICT (name)"
+        " DO UPDATE SET heard_at = excluded.heard_at, ahead_seconds = excluded.ahead_seconds, version = excluded.version,"
+        " boot = excluded.boot",
+        (name, ahead_seconds, version, boot),
     )
     db.execute(f"DELETE FROM servers WHERE heard_at < {_NOW} - ?", (FORGOTTEN_SECONDS,))
+    db.execute(f"DELETE FROM pending_requests WHERE at < {_NOW} - ?", (shared_notes.KEPT_SECONDS,))
 
 
 def look(db: Database, ahead_seconds: int) -> Health:

@@ -285,11 +285,17 @@ class PostgresStore:
         with self._refusing():
             return health.look(db, self._ahead_seconds)
 
-    def note_server(self, name: str, version: str) -> None:
+    def note_server(self, name: str, version: str, boot: str) -> None:
         """Say that this server is there. Raises Refusal."""
         self._begun(self._begin_reading).execute("ROLLBACK")  # for the clock, and whether it is open at all
         with self._refusing():
-            health.note(self._ready(), name, version, self._ahead_seconds)
+            health.note(self._ready(), name, version, boot, self._ahead_seconds)
+
+    def boots(self) -> set[str]:
+        """Since when the servers run that share the store. Raises Refusal."""
+        db = self._ready()
+        with self._refusing():
+            return {row[0] for row in db.execute("SELECT boot FROM servers").fetchall()}
 
     def close(self) -> None:
         """Let go of the connection."""

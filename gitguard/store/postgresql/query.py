@@ -115,6 +115,10 @@ class PostgresQuery(GateQuery):
                     raise Refusal("store-unavailable", f"{self._place}: {said(error)}") from None
         raise Refusal("store-unavailable", f"{self._place} is not open")
 
+    def ask(self, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """What no decision needs: for the notes of pending requests."""
+        return self._all(sql, values)
+
     def close(self) -> None:
         """Close it."""
         if self._db is not None:

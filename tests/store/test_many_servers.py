@@ -1,0 +1,109 @@
+"""What belonged to one machine, where several servers share a store."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitguard.action import break_glass
+from gitguard.session.moment import now
+from gitguard.store.rows import BreakGlass
+from lab.database import DatabaseServer
+from lab.estate import Estate
+from lab.failures import reason_of
+from tests.store.sites import site_of
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
+    """Two Git servers, each with its own sshd, on one database."""
+    folder = tmp_path_factory.mktemp("estate")
+    folder.chmod(0o755)
+    database = DatabaseServer(Path(tempfile.mkdtemp(prefix="gitguard-pg-", dir="/tmp")))
+    try:
+        database.make()
+        database.start()
+        with Estate(folder, database.database("store")) as made:
+            yield made
+    finally:
+        database.remove()
+
+
+def test_one_verification_counts_on_all_and_so_does_its_end(estate: Estate) -> None:
+    """A code at the first server, a push at the second; a revocation at the second closes the first."""
+    first, second = estate.servers
+    second.admin("repo", "create", "two")
+    first.admin("repo", "create", "one")
+    alice = first.new_user("alice", in_session=False)
+    second.admin("session", "sweep")
+    assert reason_of(second.ssh(alice, "git-upload-pack", "two")) == "verification-required"
+    first.ssh(alice, "2fa", "verify", stdin=first.fresh_code(alice) + "\n")
+    assert reason_of(second.ssh(alice, "git-upload-pack", "two", stdin="0000")) == "allowed"
+    assert reason_of(first.ssh(alice, "git-upload-pack", "one", stdin="0000")) == "allowed"
+    second.admin("session", "revoke", "alice")
+    assert reason_of(first.ssh(alice, "git-upload-pack", "one")) == "verification-required"
+    for server in estate.servers:
+        server.admin("audit", "verify")
+
+
+def test_servers_are_heard_of(estate: Estate) -> None:
+    """`store status` names each that sweeps, and doctor one that does not any more."""
+    first, second = estate.servers
+    for server in estate.servers:
+        server.admin("session", "sweep")
+    status = json.loads(first.admin("store", "status", "--json").out)
+    names = {server["name"].rpartition(":")[2] for server in status["database"]["servers"]}
+    assert {str(first.port), str(second.port)} <= names
+    with site_of(first) as site, site.store.writing() as tx:
+        tx.run("UPDATE servers SET heard_at = heard_at - 1000 WHERE name LIKE ?", f"%:{second.port}")
+    assert f":{second.port} was not heard of for 16 minutes" in first.admin("store", "status").out
+    found = first.admin("doctor", status=None).text
+    assert f":{second.port} was not heard of for 16 minutes" in found
+    assert "repository-missing" not in found
+
+
+def test_a_key_that_one_server_removed_is_gone_from_every_key_file(estate: Estate) -> None:
+    """Within a minute: the sweep brings the file in line, and the store refuses it at once."""
+    first, second = estate.servers
+    bob = first.new_user("bob")
+    second.admin("session", "sweep")
+    assert bob.fingerprint in second.admin("key", "list").out
+    blob = bob.key.with_suffix(".pub").read_text().split()[1]
+    assert blob in second.key_file.read_text()
+    first.admin("key", "remove", bob.fingerprint)
+    assert reason_of(second.ssh(bob, "2fa", "status")) != "allowed"
+    second.admin("session", "sweep")
+    assert blob not in second.key_file.read_text()
+
+
+def test_a_repository_is_made_on_each_server_that_is_to_have_it(estate: Estate) -> None:
+    """Its requirement and its admins are those that the store knows."""
+    first = estate.servers[0]
+    first.admin("repo", "create", "shared")
+    directory = first.repositories / "shared.git"
+    shutil.move(directory, directory.with_suffix(".away"))
+    done = first.admin("repo", "create", "shared")
+    assert "shared" in done.out
+    assert (directory / "hooks" / "pre-receive").exists()
+    again = first.admin("repo", "create", "shared", status=2)
+    assert "is there already" in again.text
+
+
+def test_maintenance_on_another_server_is_left_open(estate: Estate) -> None:
+    """Its process is of another machine; that of a machine that was restarted since is closed."""
+    first, _ = estate.servers
+    with site_of(first) as site:
+        site.store.note_server("elsewhere:22", "1", "the-boot-of-it")
+        with site.store.writing() as tx:
+            tx.begin_break_glass(BreakGlass("d1", "root", 1, 1, "the-boot-of-it"))
+            tx.begin_break_glass(BreakGlass("d2", "root", 1, 1, "an-earlier-boot-of-it"))
+        assert [entry.decision for entry in break_glass.close_left_open(site, now(), "root")] == ["d2"]
+        site.store.note_server("elsewhere:22", "1", "its-next-boot")
+        assert [entry.decision for entry in break_glass.close_left_open(site, now(), "root")] == ["d1"]
