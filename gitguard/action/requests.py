@@ -165,7 +165,7 @@ def approve(
         told(tx, person, moment)
         return Approved(wanted, session, proof)
 
-    return prove(installation, person, TypedCode(typed), moment, change)
+    return prove(installation, person, TypedCode(typed), moment, change, only_own=True)
 
 
 def _gone() -> Refusal:

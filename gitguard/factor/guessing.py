@@ -14,17 +14,22 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of
 from gitguard.store.contract import Writing
+from gitguard.store.rows import Guessing
 
 MANY_USERS = (10, 30, 100, 300, 1000, 3000)  # users with failures within a day, at which the trail says so
 
 
-def check_throttle(context: ProofContext, tx: Writing, person: Person, moment: Moment) -> None:
-    """Raises Refusal("throttled") while the budget of this credential or user is spent; charges nothing."""
+def check_throttle(context: ProofContext, tx: Writing, person: Person, moment: Moment) -> bool:
+    """Whether anything is charged that a success would clear. Raises Refusal("throttled") while the budget of
+    this credential or user is spent; charges nothing.
+    """
     limits = context.settings.throttle
     failures = tx.failures(person.user, moment.at - longest_window(limits))
-    retry = retry_at(failures, person.budget_key, moment.at, limits, unanswered(tx, person))
+    guessing = tx.guessing(person.user)
+    retry = retry_at(failures, person.budget_key, moment.at, limits, _unanswered(tx, person, guessing))
     if retry is not None:
         raise Refusal("throttled", retry_at=retry)
+    return bool(failures or guessing)
 
 
 def record_throttled(context: ProofContext, tx: Writing, person: Person, moment: Moment) -> None:
@@ -37,15 +42,14 @@ def record_throttled(context: ProofContext, tx: Writing, person: Person, moment:
         record(tx, "throttled", person, moment, retry_at=refusal.facts["retry_at"])
 
 
-def unanswered(tx: Writing, person: Person) -> int:
+def _unanswered(tx: Writing, person: Person, guessing: list[Guessing]) -> int:
     """Failures that no success from the same network has followed, as they count for an attempt of `person`.
 
     From a network where the user has verified before, only that network's own count; otherwise a thief
     elsewhere would spend the owner's budget.
     """
-    guessing = tx.guessing(person.user)
     network = network_of(person.address) or ""
-    if network and tx.has_verified_from(person.user, network):
+    if guessing and network and tx.has_verified_from(person.user, network):
         guessing = [entry for entry in guessing if entry.network == network]
     return sum(entry.failures for entry in guessing)
 
@@ -57,7 +61,7 @@ def charge(tx: Writing, person: Person, moment: Moment) -> None:
     before = len(tx.users_guessed_since(day_ago))
     tx.count_guess(person.user, network_of(person.address) or "", person.address, moment.at)
     after = len(tx.users_guessed_since(day_ago))
-    if after > before and after in MANY_USERS:
+    if any(before < many <= after for many in MANY_USERS):  # others may have been counted in between
         record(tx, "many-users-guessed", person, moment, users=after)
 
 

@@ -61,15 +61,19 @@ def prove(
     moment: Moment,
     change: Callable[[Writing, Proof], T],
     lasting: Lasting = Lasting.NO,
+    *,
+    only_own: bool = False,
 ) -> T:
     """Check `attempt` as a code of `person` and, if it is right, apply `change` in the same transaction.
 
     From a network that is not known a `lasting` change takes two codes, one after the other: the first is
     used up and raises SecondCodeWanted. Raises Refusal: `not-a-code` (costs nothing), `enrolment-required`,
     `throttled` (with `retry_at`; the code is neither compared nor burned), `code-rejected` (charged), and
-    whatever `check_person` raises.
+    whatever `check_person` raises. `only_own`: the change touches nothing but what is this person's, so that
+    other people need not wait for it.
     """
-    with context.store.writing() as tx:
+    store = context.store
+    with store.writing_for(person.user) if only_own else store.writing() as tx:
         context = context.renewed()
         check_person(tx, person)
         factor = tx.totp_of(person.user)
@@ -81,14 +85,14 @@ def prove(
                 "not-available", text="recovery codes are switched off on this server; nothing was counted"
             )
         check_clock(tx, moment)
-        check_throttle(context, tx, person, moment)
+        was_charged = check_throttle(context, tx, person, moment)
         answer = CHECKS[code.kind](context, tx, person, code, factor, moment)
         if isinstance(answer, Refusal):
             if answer.detail != REPEATED:
                 charge(tx, person, moment)
                 record_throttled(context, tx, person, moment)
         elif enough := _is_enough(context, tx, person, moment, answer, lasting):
-            result = change(tx, _succeeded(tx, person, moment, answer))
+            result = change(tx, _succeeded(tx, person, moment, answer, was_charged=was_charged))
         else:
             tx.put_first_code(person.user, _place_of(person), moment.at)
             record(tx, "first-code", person, moment, method=answer.method)
@@ -129,15 +133,17 @@ def _place_of(person: Person) -> str:
     return f"{person.credential.text} {network_of(person.address) or '-'}"
 
 
-def _succeeded(tx: Writing, person: Person, moment: Moment, proof: Proof) -> Proof:
+def _succeeded(tx: Writing, person: Person, moment: Moment, proof: Proof, *, was_charged: bool) -> Proof:
     """What a right code clears, and what the owner is to be told with it."""
     network = network_of(person.address)
     if network is not None:
-        if tx.has_verified_anywhere(person.user) and not tx.has_verified_from(person.user, network):
+        if not tx.has_verified_from(person.user, network) and tx.has_verified_anywhere(person.user):
             record(tx, "new-network", person, moment, network=network)
-        tx.forget_guesses(person.user, network)
+        if was_charged:
+            tx.forget_guesses(person.user, network)
         tx.note_network(person.user, network, moment.at)
-    tx.clear_short_failures(person.user, person.budget_key)
+    if was_charged:
+        tx.clear_short_failures(person.user, person.budget_key)
     tx.set_near_miss(person.user, person.budget_key, None)
     changes = tx.untold_changes(person.user, person.budget_key, network or "", moment.at - TOLD_SECONDS)
     return replace(proof, rejected=rejected(tx, person, moment), changes=tuple(changes))

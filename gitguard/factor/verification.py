@@ -31,4 +31,4 @@ def verify(context: ProofContext, person: Person, typed: bytes, moment: Moment) 
         told(tx, person, moment)
         return Verified(open_session(context, tx, person, moment, proof.method, proof.verified), proof)
 
-    return prove(context, person, TypedCode(typed), moment, change)
+    return prove(context, person, TypedCode(typed), moment, change, only_own=True)

@@ -296,13 +296,11 @@ class Reader(TrailReader):
         ]
 
     def untold_changes(self, user: str, credential: str, network: str, since: int) -> list[Change]:
-        told = self._one(
-            "SELECT change_id FROM told WHERE user_name = ? AND credential = ? AND network = ?",
-            user, credential, network,
-        )  # fmt: skip
+        told = "SELECT change_id FROM told WHERE user_name = ? AND credential = ? AND network = ?"
         rows = self._all(
-            f"{_CHANGE} WHERE user_name = ? AND at >= ? AND id > ? AND NOT (credential = ? AND network = ?) ORDER BY id",
-            user, since, told[0] if told else 0, credential, network,
+            f"{_CHANGE} WHERE user_name = ? AND at >= ? AND id > COALESCE(({told}), 0)"
+            " AND NOT (credential = ? AND network = ?) ORDER BY id",
+            user, since, user, credential, network, credential, network,
         )  # fmt: skip
         return [Change(*row[1:]) for row in rows]
 

@@ -9,7 +9,7 @@ import shlex
 import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from gitguard.identity.names import fold
 from gitguard.machine.ownership import fault_on_the_way
@@ -127,6 +127,10 @@ class SqliteStore:
                 self.lags = error.strerror or "for a reason that is not known"
         if writer.recorded:
             self.heard(writer.recorded)
+
+    def writing_for(self, _: str) -> AbstractContextManager[Writer]:
+        """A file has one writer at a time."""
+        return self.writing()
 
     def _head_may_move(self, writer: Writer) -> bool:
         """Whether the head outside is an ancestor. If not, someone meddled: it stays as the evidence."""

@@ -32,6 +32,11 @@ class Store(Protocol):
     def writing(self) -> AbstractContextManager[Writing]:
         """One transaction: committed at the end of the block, taken back by any exception."""
 
+    def writing_for(self, user: str) -> AbstractContextManager[Writing]:
+        """The same for a change that touches nothing but what is `user`'s own, and the trail: where the
+        store can, other people's go on beside it. MUST: it asks for no record of the trail.
+        """
+
     def integrity(self) -> str:
         """What the database's own check finds wrong, "" if nothing."""
 

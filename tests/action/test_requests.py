@@ -443,9 +443,9 @@ def test_not_me_is_heard_by_an_approval_under_way(house: House, monkeypatch: pyt
     typed = code()
     proved = prove
 
-    def denied_meanwhile(*given: Any) -> object:
+    def denied_meanwhile(*given: Any, **named: Any) -> object:
         requests.deny(house.site, browser, request.request.id, "", house.moment)
-        return proved(*given)
+        return proved(*given, **named)
 
     monkeypatch.setattr("gitguard.action.requests.prove", denied_meanwhile)
     with pytest.raises(Refusal, match="gone"):

@@ -23,6 +23,7 @@ from gitguard.store.postgresql.connection import Database
 from gitguard.store.statements import Writer
 
 LOCK = 0x67697467  # "gitg": an advisory lock of this database, which every writer takes first
+TAKE = f"SELECT pg_advisory_xact_lock({LOCK})"
 TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 # A standby has no current position: it refuses the question, and so is never believed.
 STATE = f"version, oldest_reader, lost, timeline, acceptances, {TIMELINE}, extract(epoch FROM clock_timestamp())::float8"

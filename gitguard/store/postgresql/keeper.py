@@ -11,13 +11,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from gitguard.machine.postgresql_address import read as read_address
 from gitguard.message.reasons import Refusal
 from gitguard.store import sqlite
-from gitguard.store.chain import Head
+from gitguard.store.chain import GENESIS, Head
 from gitguard.store.copying import copy
-from gitguard.store.postgresql import guard, health
+from gitguard.store.postgresql import guard, health, late
 from gitguard.store.postgresql.connection import (
     WAIT_SECONDS,
     Database,
@@ -33,18 +34,20 @@ from gitguard.store.rows import Health, Recorded
 from gitguard.store.statements import Writer
 from gitguard.store.turn import PATIENCE_SECONDS
 
+Found = TypeVar("Found")
 LOCK_SECONDS = 1.0  # one wait for the lock: then we look whether its holder can go on at all
 PATIENT_SECONDS = 600.0
 SKIPPED = 10_000  # numbers of sessions, after a loss
 WINDOW_STEPS = 1  # of codes, around the present one
-_TAKE = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {lock}; SELECT pg_advisory_xact_lock({key});"
+_BEGIN = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {int(LOCK_SECONDS * 1000)}; {{locks}};"
     f" SELECT {guard.STATE} FROM store_schema"
 )
-# Whoever holds the lock waits for a standby, and nobody can say for how long.
+# Whoever holds a lock of ours waits for a standby, and nobody can say for how long.
 _STUCK = (
     "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted"
-    " AND objid = ? AND wait_event = 'SyncRep'"
+    " AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND wait_event = 'SyncRep'"
 )
 
 
@@ -66,6 +69,7 @@ class PostgresStore:
         self._known = guard.Known()
         self._wait_seconds = WAIT_SECONDS
         self._ahead_seconds = 0
+        self._moves = False
         self._ready()
 
     def _ready(self) -> Database:
@@ -128,18 +132,39 @@ class PostgresStore:
         with self._transaction(self._begin_writing) as db:
             self._lift_bounds(db)
             writer = Writer(db)
-            writer.ahead_seconds = self._ahead_seconds
-            renew = False
-            try:
+            with self._written(db, writer):
                 yield writer
-                writer.check_whole(self.place)
-                renew = writer.newest is not None and self._head_may_move(writer)
-            except BaseException:
-                if not db.is_lost:
-                    db.execute("ROLLBACK")
-                raise
-            self._commit(db)
-        if renew and writer.newest is not None:
+        self._follow(writer)
+
+    @contextmanager
+    def writing_for(self, user: str) -> Iterator[Writer]:
+        """The same, beside other people's."""
+        with self._transaction(lambda db: self._check(self._lock(db, late.locks(user)))) as db:
+            writer = late.LateWriter(db)
+            with self._written(db, writer):
+                yield writer
+        self._follow(writer)
+
+    @contextmanager
+    def _written(self, db: Database, writer: Writer) -> Iterator[None]:
+        writer.ahead_seconds = self._ahead_seconds
+        try:
+            yield
+            writer.check_whole(self.place)
+            if isinstance(writer, late.LateWriter):
+                may_move = writer.has_records and self._put_late(db, writer)
+            else:
+                may_move = bool(writer.recorded) and self._head_may_move(writer)
+        except BaseException:
+            if not db.is_lost:
+                db.execute("ROLLBACK")
+            raise
+        self._commit(db)
+        self._moves = may_move
+
+    def _follow(self, writer: Writer) -> None:
+        """After the COMMIT."""
+        if self._moves and writer.newest is not None:
             # The change stands; a head that lags is in order, and `admin audit verify` says so.
             try:
                 self.head.write(*writer.newest)
@@ -147,6 +172,20 @@ class PostgresStore:
                 self.lags = error.strerror or "for a reason that is not known"
         if writer.recorded:
             self.heard(writer.recorded)
+
+    def _put_late(self, db: Database, writer: late.LateWriter) -> bool:
+        """Be the one who writes the trail, and write; whether the head outside may move."""
+        try:
+            head, may_move = self.head.read(), True
+        except (OSError, ValueError):
+            head, may_move = None, False
+        script = late.take_chain(head)
+        row = self._patiently(db, lambda: db.script(script).fetchone(), late.GIVE_UP_CHAIN)
+        writer.put_records((row[0], bytes(row[1])) if row is not None else None)
+        found = row[2] if row is not None else None
+        return may_move and (
+            head is None or head == (0, GENESIS) or (found is not None and bytes(found) == head[1])
+        )
 
     def _lift_bounds(self, db: Database) -> None:
         if self._wait_seconds > WAIT_SECONDS:
@@ -224,21 +263,26 @@ class PostgresStore:
         with self._refusing():
             guard.open_if_whole(db, self.head)
 
-    def _lock(self, db: Database) -> tuple[object, ...] | None:
+    def _lock(self, db: Database, locks: str = guard.TAKE) -> tuple[object, ...] | None:
         """Begin, and be the one who writes: with patience, as long as whoever writes now can go on. Raises
         Refusal("busy") where that took too long.
         """
+        script = _BEGIN.format(locks=locks)
+        return self._patiently(db, lambda: db.script(script).fetchone(), "ROLLBACK")
+
+    def _patiently(self, db: Database, take: Callable[[], Found], give_up: str) -> Found:
+        """What `take` says once it has its lock, for which it waits a second at a time."""
         ends = time.monotonic() + PATIENCE_SECONDS
         while True:
             db.allow(LOCK_SECONDS + self._wait_seconds)
             try:
-                row = db.script(_TAKE.format(lock=int(LOCK_SECONDS * 1000), key=guard.LOCK)).fetchone()
+                found = take()
             except LockTakenError:
-                db.execute("ROLLBACK")
+                db.execute(give_up)
             else:
                 db.allow(self._wait_seconds)
-                return row
-            if db.execute(_STUCK, (guard.LOCK,)).fetchone() is not None:
+                return found
+            if db.execute(_STUCK).fetchone() is not None:
                 raise Refusal(
                     "store-unavailable",
                     f"{self.place}: a change waits for the standby, which does not answer",
@@ -259,9 +303,6 @@ class PostgresStore:
         try:
             head = self.head.read()
         except (OSError, ValueError):
-            return False
-        newest = writer.newest
-        if newest is None or (head is not None and head[0] >= newest[0]):
             return False
         # A server that joins later knows of no record: it begins with what it finds.
         return head is None or writer.is_ancestor(head)
