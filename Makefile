@@ -87,6 +87,10 @@ growth: $(READY) ## Measure how CPU and memory of each command grow, up to 10 00
 faults: $(READY) client ## Break every part in every way, the agent among them, and print what each action is answered
 	@$(BIN)/python tools/faults.py
 
+.PHONY: failures
+failures: $(READY) client postgresql ## Fail a database in twelve ways beneath a Git server, as root, and print what a person is answered: two minutes
+	@$(BIN)/python -m lab.failures
+
 .PHONY: gaps
 gaps: $(READY) sshd ## Plant more than a hundred gaps on a server of its own, as root, and see doctor name each
 	@$(BIN)/python -m lab.gaps

@@ -193,7 +193,7 @@ def holder_paused(scene: Scene) -> Iterator[None]:
     )
     yield
     holder.kill()
-    holder.wait()
+    holder.communicate()
 
 
 @contextmanager

@@ -36,6 +36,7 @@ from gitguard.store.turn import PATIENCE_SECONDS
 
 Found = TypeVar("Found")
 LOCK_SECONDS = 1.0  # one wait for the lock: then we look whether its holder can go on at all
+ANSWER_SECONDS = 0.7  # beyond that wait: a database that stands still is no queue
 PATIENT_SECONDS = 600.0
 SKIPPED = 10_000  # numbers of sessions, after a loss
 WINDOW_STEPS = 1  # of codes, around the present one
@@ -274,7 +275,7 @@ class PostgresStore:
         """What `take` says once it has its lock, for which it waits a second at a time."""
         ends = time.monotonic() + PATIENCE_SECONDS
         while True:
-            db.allow(LOCK_SECONDS + self._wait_seconds)
+            db.allow(LOCK_SECONDS + min(self._wait_seconds, ANSWER_SECONDS))
             try:
                 found = take()
             except LockTakenError:
