@@ -18,6 +18,10 @@ demo: $(READY) sshd ## Show the main job on a throw-away sshd: refused, enrol, v
 demo-web: $(READY) sshd chromium ## Show the web page: a refused push, a browser, a code, and the push goes on
 	@$(BIN)/python tools/demo_web.py
 
+.PHONY: demo-postgres
+demo-postgres: $(READY) client sshd postgresql ## Show one store for two servers: verify on one, push to the other, lose the database, go on
+	@$(BIN)/python tools/demo_postgres.py
+
 .PHONY: screenshots
 screenshots: $(READY) sshd chromium ## Take the pictures of docs/web.md anew
 	@$(BIN)/python tools/screenshots.py

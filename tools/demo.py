@@ -13,25 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from lab.server import Done, Person, Server
-from lab.telling import DIM, PLAIN, tell
-
-
-def show(command: str, done: Done, *, expect: int) -> None:
-    """A command as a person types it, and what it printed. Stops the demo where it did not end as told."""
-    print(f"{DIM}${PLAIN} {command}", flush=True)
-    for line in done.text.rstrip().splitlines():
-        print(f"  {line}")
-    if done.status != expect:
-        sys.exit(f"demo: {command} exited {done.status}, not {expect}")
-
-
-def push(server: Server, alice: Person, tree: Path, *, expect: int) -> None:
-    """`git push`, after one more commit."""
-    with open(tree / "file", "a") as file:
-        file.write("more\n")
-    server.git(alice, "commit", "--quiet", "--all", "-m", "more", cwd=tree, status=0)
-    show("git push", server.git(alice, "push", "origin", "main", cwd=tree), expect=expect)
+from lab.server import Done, Server
+from lab.telling import push, show, tell
 
 
 def story(server: Server) -> None:

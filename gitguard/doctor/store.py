@@ -41,7 +41,7 @@ def store_findings(store: Store) -> Iterator[Finding]:
         yield (
             note(
                 "audit",
-                f"the audit head outside lags by {lag} {'record' if lag == 1 else 'records'}, as after a crash",
+                f"the audit head outside lags by {lag} {'record' if lag == 1 else 'records'}, {store.why_head_lags}",
             )
             if lag
             else ok("audit", "the audit chain is whole")

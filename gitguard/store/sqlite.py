@@ -58,6 +58,8 @@ class _Connection(sqlite3.Connection):
 class SqliteStore:
     """The store in the file at `path`; the newest audit hash also goes to the file `head`."""
 
+    why_head_lags = "as after a crash"
+
     def __init__(self, path: str, head: str) -> None:
         """Open an existing store. Raises Refusal("store-unavailable" or "store-schema")."""
         self.path = self.place = path

@@ -18,10 +18,11 @@ class Store(Protocol):
     `lags`: why the audit head outside could not follow the last change, "" if it did. The change stands all
     the same. `heard`: is given what a transaction recorded once that is committed, and never what was taken
     back. It raises nothing: the change stands. `place`: where it is, in words for people; `head`: the newest
-    audit hash outside it.
+    audit hash outside it; `why_head_lags`: how it comes that this one is older, in order.
     """
 
     place: str
+    why_head_lags: str
     head: Head
     lags: str
     heard: Callable[[list[Recorded]], None]

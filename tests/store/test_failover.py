@@ -145,6 +145,24 @@ def test_a_failover_behind_a_pooler_is_seen_on_the_open_connection(scene: Scene)
     assert reason_of(scene.verify(code)) == "store-went-back"
 
 
+def test_an_old_primary_beside_the_new_one_is_passed_over(scene: Scene) -> None:
+    """Someone has started the old machine again, unfenced: everyone stays with the new one."""
+    both = pair(scene, synchronous=True)
+    scene.open(both.url)
+    code = scene.server.fresh_code(scene.bob)
+    assert reason_of(scene.verify(code)) == "allowed"
+    fail_over(both)
+    assert reason_of(scene.read()) == "allowed"
+    both.primary.start()
+    for _ in range(5):
+        assert reason_of(scene.read()) == "allowed"
+        assert reason_of(scene.verify(code)) == "code-rejected"
+    status = json.loads(scene.server.admin("store", "status", "--json").out)
+    assert status["database"]["timeline"] == 2
+    lost = scene.server.admin("store", "accept-loss", "--reason", "x", status=2)
+    assert "has lost nothing" in lost.text
+
+
 @pytest.mark.parametrize("seconds", [-60, 60])
 def test_a_clock_that_is_off_judges_nothing(scene: Scene, seconds: int) -> None:
     """One of two clocks is a minute off: no session is judged by it and no code; which one, is said."""

@@ -165,6 +165,7 @@ def verify(ctx: click.Context, file: str | None, as_json: bool) -> int:
     if file is not None:
         return _verify_archive(ctx, file, as_json=as_json)
     context = open_admin_context(ctx)
+    store = context.installation.store
     # The head first: a record that is written meanwhile must not look like a missing one.
     try:
         head, unread = context.installation.store.head.read(), ""
@@ -182,7 +183,7 @@ def verify(ctx: click.Context, file: str | None, as_json: bool) -> int:
         click.echo(f"{number(checked.records, 'record')}, the chain is whole")
         if lag:
             click.echo(
-                f"the head outside lags by {number(lag, 'record')}, as after a crash; the next change renews it"
+                f"the head outside lags by {number(lag, 'record')}, {store.why_head_lags}; the next change renews it"
             )
     return 1 if found else 0
 

@@ -12,7 +12,7 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from functools import cache
 from typing import Any, TypeVar
 
@@ -158,12 +158,52 @@ def in_its_dialect(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
 
 
-def connect(address: Address, password_file: str, seconds: float = CONNECT_SECONDS) -> Database:
+class OldPrimaryError(Exception):
+    """What answers as a primary is one no more; `refusal` says so."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+def connect_and_look(
+    address: Address, password_file: str, look: Callable[[Database], Found], seconds: float = CONNECT_SECONDS
+) -> tuple[Database, Found]:
+    """A connection, and what `look` says of it. Where that raises OldPrimaryError, the other hosts are asked:
+    an old primary that was started again answers beside the new one. Raises Refusal.
+    """
+    passed_over: list[str] = []
+    refusal: Refusal | None = None
+    while True:
+        try:
+            db = connect(address, password_file, seconds, passed_over)
+        except Refusal:
+            if refusal is not None:
+                raise refusal from None
+            raise
+        try:
+            return db, look(db)
+        except OldPrimaryError as error:
+            db.close()
+            passed_over.append(db.host)
+            refusal = error.refusal
+        except BaseException:
+            db.close()
+            raise
+
+
+def connect(
+    address: Address, password_file: str, seconds: float = CONNECT_SECONDS, passed_over: Collection[str] = ()
+) -> Database:
     """The first of the hosts that answers as a primary; all are asked at once, so that a silent one costs
     nothing. Raises Refusal("store-unavailable").
     """
     password = _password(password_file)
-    attempts = [(host, _connecting(address, host, port, password, seconds)) for host, port in address.hosts]
+    attempts = [
+        (f"{host}:{port}", _connecting(address, host, port, password, seconds))
+        for host, port in address.hosts
+        if f"{host}:{port}" not in passed_over
+    ]
     connection, answered, fault = _first(attempts, time.monotonic() + seconds)
     if connection is None:
         raise Refusal("store-unavailable", f"{address.shown}: {fault}")

@@ -25,8 +25,9 @@ from gitguard.store.postgresql.connection import (
     DatabaseError,
     LockTakenError,
     LostError,
+    OldPrimaryError,
     OverdueError,
-    connect,
+    connect_and_look,
     said,
 )
 from gitguard.store.questions import Reader
@@ -55,6 +56,8 @@ _STUCK = (
 class PostgresStore:
     """The store at `url`; this server's newest audit hash also goes to the file `head`."""
 
+    why_head_lags = "since other servers have recorded more"
+
     def __init__(self, url: str, password_file: str, head: str, *, although_lost: bool = False) -> None:
         """Open an existing store. Raises Refusal, also "store-schema" and, unless `although_lost`,
         "store-went-back".
@@ -67,7 +70,7 @@ class PostgresStore:
         self.heard: Callable[[list[Recorded]], None] = lambda _: None
         self.lags = ""  # why the head could not be written after the last change, in words
         self._db: Database | None = None
-        self._known = guard.Known()
+        self._known = guard.Seen()
         self._wait_seconds = WAIT_SECONDS
         self._ahead_seconds = 0
         self._moves = False
@@ -77,27 +80,30 @@ class PostgresStore:
         """An open connection to a database that was looked at. Raises Refusal."""
         if self._db is None or not self._db.is_usable:
             self.close()
-            self._db = connect(self._address, self._password_file)
-            try:
-                self._look(self._db)
-            except BaseException:
-                self.close()
-                raise
+            self._db, self._known = connect_and_look(self._address, self._password_file, self._look)
         self._db.wait_seconds = self._wait_seconds
         self._db.allow(self._wait_seconds)
         return self._db
 
-    def _look(self, db: Database) -> None:
+    def _look(self, db: Database) -> guard.Seen:
         with self._refusing():
             db.allow(WAIT_SECONDS)
             if self._although_lost:
-                self._known = guard.known_of(db)
-                return
+                return self._looked_at_lost(db)
             try:
-                self._known = guard.look(db, self.head, self.place)
+                return guard.look(db, self.head, self.place)
             except guard.ChangedError:
                 self._take_over(db)
-                self._known = guard.look(db, self.head, self.place)
+                return guard.look(db, self.head, self.place)
+
+    def _looked_at_lost(self, db: Database) -> guard.Seen:
+        """Where an old primary is all there is, an admin may go on with it."""
+        try:
+            return guard.known_of(db, self.head, self.place)
+        except OldPrimaryError:
+            if len(self._address.hosts) > 1:
+                raise
+            return guard.timeline_and_acceptances(db)
 
     def _take_over(self, db: Database) -> None:
         """The database has failed over, and lost nothing that we know of: no code that any other server may
@@ -255,7 +261,7 @@ class PostgresStore:
         with self._refusing():
             db = self._ready()
             guard.renew_head(db, self.head)
-            self._known = guard.known_of(db)
+            self._known = guard.timeline_and_acceptances(db)
             guard.remember(self.head, self._known)
 
     def open_if_whole(self) -> None:

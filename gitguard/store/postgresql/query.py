@@ -19,7 +19,7 @@ from gitguard.store.postgresql.connection import (
     DatabaseError,
     LostError,
     OverdueError,
-    connect,
+    connect_and_look,
     said,
 )
 from gitguard.store.postgresql.keeper import PostgresStore
@@ -43,7 +43,7 @@ class PostgresQuery(GateQuery):
         self._place = read_address(url).shown
         self._head = Head(head)
         self._db: Database | None = None
-        self._known = guard.Known()
+        self._known = guard.Seen()
 
     @property
     def is_open(self) -> bool:
@@ -55,14 +55,11 @@ class PostgresQuery(GateQuery):
         if self.is_open:
             return
         self.close()
-        self._db = db = connect(read_address(self._path), self._password_file, self._wait_seconds)
-        try:
-            self._known = self._looked_at(db)
-        except BaseException:
-            self.close()
-            raise
+        self._db, self._known = connect_and_look(
+            read_address(self._path), self._password_file, self._looked_at, self._wait_seconds
+        )
 
-    def _looked_at(self, db: Database) -> guard.Known:
+    def _looked_at(self, db: Database) -> guard.Seen:
         db.allow(self._wait_seconds)
         try:
             return guard.look(db, self._head, self._place)
