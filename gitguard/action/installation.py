@@ -14,7 +14,6 @@ from gitguard.factor import keyring
 from gitguard.factor.context import ProofContext
 from gitguard.factor.recovery import void_recovery_codes_if_off
 from gitguard.host.places import Places, authorized_keys, places_of
-from gitguard.machine.release import release
 from gitguard.session.moment import Moment
 from gitguard.session.request_notes import Notes
 from gitguard.store.contract import Reading
@@ -67,6 +66,8 @@ class Installation(ProofContext, frozen=True, kw_only=True):
 def note_server(installation: Installation, moment: Moment) -> None:
     """Say that this server is there, to whoever looks after a store that several share. Raises Refusal."""
     if not installation.settings.store.url.is_file:
+        from gitguard.machine.release import release  # what it needs is heavy
+
         name = server_name(installation.settings.host.port)
         installation.store.note_server(name, release(), moment.boot)
 

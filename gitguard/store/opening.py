@@ -7,13 +7,11 @@ is loaded only where one is opened.
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import TYPE_CHECKING
 
 from gitguard.message.reasons import machine_fault
 from gitguard.store import sqlite
 from gitguard.store.contract import Store
-from gitguard.store.copying import put_in_place_of
 
 if TYPE_CHECKING:
     from gitguard.store.postgresql.keeper import PostgresStore
@@ -77,6 +75,8 @@ def replace_store(url: str, copy: str, head: str, password_file: str, kept: str)
 
 
 def _replace_database(url: str, copy: str, head: str, password_file: str, kept: str) -> str:
+    from gitguard.store.copying import put_in_place_of
+
     there = exists(url, password_file)
     create(url, password_file)
     source, target = open_store(copy, f"{_path(copy)}.head"), open_lost_store(url, head, password_file)
@@ -94,6 +94,8 @@ def _replace_database(url: str, copy: str, head: str, password_file: str, kept: 
 
 def keep_copy(store: Store, path: str) -> None:
     """Copy a store to a file of SQLite's, which takes the place of an earlier one. Raises Refusal."""
+    import tempfile
+
     try:
         with tempfile.TemporaryDirectory(dir=os.path.dirname(path), prefix=".backup-") as folder:
             store.backup(f"{folder}/copy")

@@ -217,8 +217,8 @@ def _say_damaged(path: str, refusal: Refusal, *, as_json: bool) -> int:
 @options.as_json
 @click.pass_context
 def copy(ctx: click.Context, url: str, password_file: str, as_json: bool) -> None:
-    """Copy the store to another place, such as a database. Again: only what came since. Then the
-    configuration of every server can name that place.
+    """Copy the store into a database, or back. Again: only what came since. Then the configuration of
+    every server can name that place.
     """
     if password_file and not os.path.isabs(password_file):
         raise Refusal("usage", text=f"{password_file!r} is not an absolute path")
@@ -246,7 +246,7 @@ def copy(ctx: click.Context, url: str, password_file: str, as_json: bool) -> Non
         "What changes here from now on is not in it: stop the agent (and the web page) of every server, run this once more,"
         f' name it in every configuration ([store] url = "{to}"), then start them again.\n'
         "If a server then refuses with store-went-back, something changed after the copy: name the old store again, "
-        "copy once more, and go on."
+        "copy once more, and switch again."
     )
 
 

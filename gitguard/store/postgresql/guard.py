@@ -29,14 +29,16 @@ TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 STATE = f"version, oldest_reader, lost, timeline, acceptances, {TIMELINE}, extract(epoch FROM clock_timestamp())::float8"
 
 
-class Seen(NamedTuple):
+class WhichDatabase(NamedTuple):
     """Which database it is, as far as it can tell: its timeline, and how often a loss was accepted in it."""
 
     timeline: int = 0
     acceptances: int = 0
 
 
-def check_state(row: tuple[object, ...], place: str, known: Seen, *, although_lost: bool = False) -> int:
+def check_state(
+    row: tuple[object, ...], place: str, known: WhichDatabase, *, although_lost: bool = False
+) -> int:
     """By the columns of `STATE`: whether what is asked in the same breath may be believed; how many seconds
     this machine's clock is ahead of the database's. `known` is what `look` last said. Raises Refusal,
     ChangedError.
@@ -45,7 +47,7 @@ def check_state(row: tuple[object, ...], place: str, known: Seen, *, although_lo
     check_schema(int(str(version)), int(str(oldest_reader)), place)
     if lost and not although_lost:
         raise went_back(place, str(lost))
-    if Seen(int(str(current), 16), int(str(acceptances))) != known:
+    if WhichDatabase(int(str(current), 16), int(str(acceptances))) != known:
         raise ChangedError
     return round(time.time() - float(str(now)))
 
@@ -73,7 +75,7 @@ def went_back(place: str, lost: str) -> Refusal:
     return Refusal("store-went-back", f"{place}: {lost}")
 
 
-def look(db: Database, head: Head, place: str) -> Seen:
+def look(db: Database, head: Head, place: str) -> WhichDatabase:
     """Look at a database that we were just connected to. Closes the store for every server where it has lost
     what this one knows of. Raises Refusal("store-went-back", "store-schema", "store-unavailable"),
     OldPrimaryError, ChangedError.
@@ -83,7 +85,7 @@ def look(db: Database, head: Head, place: str) -> Seen:
         raise Refusal("store-unavailable", f"{place} is not a store")
     version, oldest_reader, said, noticed, acceptances, current, _ = row
     check_schema(version, oldest_reader, place)
-    found, seen = Seen(int(current, 16), acceptances), _seen(head)
+    found, seen = WhichDatabase(int(current, 16), acceptances), _seen(head)
     if said:
         raise went_back(place, said)
     if fault := _past(found.timeline, max(noticed, seen.timeline if seen else 0)):
@@ -117,7 +119,7 @@ def _past(timeline: int, seen: int) -> str:
     return f"it is on timeline {timeline}, and this server has seen {seen}: an old primary has come back"
 
 
-def known_of(db: Database, head: Head, place: str) -> Seen:
+def known_of(db: Database, head: Head, place: str) -> WhichDatabase:
     """Which database it is now, whatever it has lost. Raises the driver's errors, for a standby as well, and
     OldPrimaryError.
     """
@@ -127,10 +129,10 @@ def known_of(db: Database, head: Head, place: str) -> Seen:
     return known
 
 
-def timeline_and_acceptances(db: Database) -> Seen:
+def timeline_and_acceptances(db: Database) -> WhichDatabase:
     """The same, whether or not it is an old primary."""
     row = db.execute(f"SELECT {TIMELINE}, acceptances FROM store_schema").fetchone()
-    return Seen(int(row[0], 16), row[1]) if row is not None else Seen()
+    return WhichDatabase(int(row[0], 16), row[1]) if row is not None else WhichDatabase()
 
 
 def lost(db: Database, head: Head) -> str:
@@ -188,14 +190,14 @@ def _path(head: Head) -> str:
     return f"{head.path}.seen"
 
 
-def _seen(head: Head) -> Seen | None:
+def _seen(head: Head) -> WhichDatabase | None:
     """What this server has seen last; None for nothing that can be read."""
     with contextlib.suppress(OSError, ValueError), open(_path(head), encoding="ascii") as file:
         timeline, acceptances = file.read(40).split()
-        return Seen(int(timeline), int(acceptances))
+        return WhichDatabase(int(timeline), int(acceptances))
     return None
 
 
-def remember(head: Head, known: Seen) -> None:
+def remember(head: Head, known: WhichDatabase) -> None:
     """The server that we are on has seen it. Raises Refusal: what it does not remember, it would not miss."""
     replace(_path(head), f"{known.timeline} {known.acceptances}\n".encode(), 0o600)

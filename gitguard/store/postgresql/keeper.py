@@ -70,7 +70,7 @@ class PostgresStore:
         self.heard: Callable[[list[Recorded]], None] = lambda _: None
         self.lags = ""  # why the head could not be written after the last change, in words
         self._db: Database | None = None
-        self._known = guard.Seen()
+        self._known = guard.WhichDatabase()
         self._wait_seconds = WAIT_SECONDS
         self._ahead_seconds = 0
         self._moves = False
@@ -85,7 +85,7 @@ class PostgresStore:
         self._db.allow(self._wait_seconds)
         return self._db
 
-    def _look(self, db: Database) -> guard.Seen:
+    def _look(self, db: Database) -> guard.WhichDatabase:
         with self._refusing():
             db.allow(WAIT_SECONDS)
             if self._although_lost:
@@ -96,7 +96,7 @@ class PostgresStore:
                 self._take_over(db)
                 return guard.look(db, self.head, self.place)
 
-    def _looked_at_lost(self, db: Database) -> guard.Seen:
+    def _looked_at_lost(self, db: Database) -> guard.WhichDatabase:
         """Where an old primary is all there is, an admin may go on with it."""
         try:
             return guard.known_of(db, self.head, self.place)

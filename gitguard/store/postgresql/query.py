@@ -43,7 +43,7 @@ class PostgresQuery(GateQuery):
         self._place = read_address(url).shown
         self._head = Head(head)
         self._db: Database | None = None
-        self._known = guard.Seen()
+        self._known = guard.WhichDatabase()
 
     @property
     def is_open(self) -> bool:
@@ -59,7 +59,7 @@ class PostgresQuery(GateQuery):
             read_address(self._path), self._password_file, self._looked_at, self._wait_seconds
         )
 
-    def _looked_at(self, db: Database) -> guard.Seen:
+    def _looked_at(self, db: Database) -> guard.WhichDatabase:
         db.allow(self._wait_seconds)
         try:
             return guard.look(db, self._head, self._place)
