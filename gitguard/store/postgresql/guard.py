@@ -62,6 +62,17 @@ def check_schema(version: int, oldest_reader: int, place: str) -> None:
         raise Refusal("store-schema", f"{place} has schema {version}, this gitguard knows {SCHEMA}")
 
 
+def check_current(version: int, place: str) -> None:
+    """Whether this code may change what has that schema: what a newer one keeps it knows nothing of. Raises
+    Refusal("store-schema").
+    """
+    if version != SCHEMA:
+        text = f"another server has brought {place} to a newer schema; upgrade gitguard here as well"
+        raise Refusal(
+            "store-schema", f"{place} has schema {version}, this gitguard knows {SCHEMA}", hint=text
+        )
+
+
 def check_clock(off: int, place: str) -> None:
     """Whether this machine's clock goes with the database's, which it is `off` seconds ahead of: a session's
     age is judged by it. Raises Refusal.

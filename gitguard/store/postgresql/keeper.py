@@ -74,6 +74,7 @@ class PostgresStore:
         self._wait_seconds = WAIT_SECONDS
         self._ahead_seconds = 0
         self._moves = False
+        self._version = 0
         self._ready()
 
     def _ready(self) -> Database:
@@ -156,6 +157,7 @@ class PostgresStore:
     def _written(self, db: Database, writer: Writer) -> Iterator[None]:
         writer.ahead_seconds = self._ahead_seconds
         try:
+            guard.check_current(self._version, self.place)
             yield
             writer.check_whole(self.place)
             if isinstance(writer, late.LateWriter):
@@ -240,6 +242,7 @@ class PostgresStore:
     def _check(self, row: tuple[object, ...] | None) -> None:
         if row is None:
             raise Refusal("store-unavailable", f"{self.place} is not a store")
+        self._version = int(str(row[0]))
         self._ahead_seconds = guard.check_state(
             row, self.place, self._known, although_lost=self._although_lost
         )

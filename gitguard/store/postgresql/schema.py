@@ -67,6 +67,8 @@ def _next(db: Database) -> str | None:
                 "store-unavailable", "the database holds something else; give gitguard one of its own"
             )
         return os.path.join(FOLDER, WHOLE)
+    if version > SCHEMA:
+        raise Refusal("store-schema", f"the store has schema {version}, this gitguard knows {SCHEMA}")
     folder = os.path.join(FOLDER, "migrations")
     names = [
         name for name in os.listdir(folder) if name.endswith(".postgresql.sql") and int(name[:4]) > version
@@ -92,7 +94,10 @@ def _run(db: Database, path: str) -> None:
         db.execute(sql, (SCHEMA, OLDEST_READER))
         _set_bounds(db)
     else:
-        db.execute("UPDATE store_schema SET version = ?", (int(os.path.basename(path)[:4]),))
+        db.execute(
+            "UPDATE store_schema SET version = ?, oldest_reader = ?",
+            (int(os.path.basename(path)[:4]), OLDEST_READER),
+        )
     db.execute("COMMIT")
 
 
