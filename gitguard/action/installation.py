@@ -69,7 +69,7 @@ def note_server(installation: Installation, moment: Moment) -> None:
         from gitguard.machine.release import release  # what it needs is heavy
 
         name = server_name(installation.settings.host.port)
-        installation.store.note_server(name, release(), moment.boot)
+        installation.store.note_server(name, release(), moment.boot, installation.keyring.names)
 
 
 def settings_of(config: str) -> Settings:

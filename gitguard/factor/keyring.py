@@ -2,6 +2,7 @@
 
 The key file lies outside the store, so a copy of the store alone opens nothing. Lines of it:
 `hash HEX` once, then `aes ID HEX`, the last of which encrypts; all of them decrypt, so it can be rotated.
+`next ID HEX` decrypts alone: every server of a store has it before the first encrypts by it.
 `cryptography` is imported in this file only, and where it is used: most commands need none of it.
 """
 
@@ -34,6 +35,11 @@ class Keyring:
     def renewed(self) -> Keyring:
         """The keys as the key file has them now: it may have been rotated since. Raises Refusal."""
         return read(self._path) if self._path else self
+
+    @property
+    def names(self) -> list[str]:
+        """The keys that decrypt, of which the last encrypts."""
+        return list(self._aes)
 
     @property
     def newest(self) -> str:
@@ -110,6 +116,32 @@ def add_key(path: str) -> None:
     replace(path, data + new_line().encode(), 0o600)
 
 
+def prepare_key(path: str) -> str:
+    """Add a fresh key that does not encrypt yet, unless one is there; its name. Raises Refusal."""
+    if name := prepared_key(path):
+        return name
+    line = new_line().removeprefix("aes ")
+    with open(path, "rb") as file:
+        data = file.read()
+    replace(path, data + f"next {line}".encode(), 0o600)
+    return line.split()[0]
+
+
+def prepared_key(path: str) -> str:
+    """The name of the key that does not encrypt yet, "" for none. Raises Refusal."""
+    read(path)
+    with open(path, encoding="ascii") as file:
+        return next((line.split()[1] for line in file if line.startswith("next ")), "")
+
+
+def use_prepared_key(path: str) -> None:
+    """Encrypt by it from now on; the others decrypt as before. Raises Refusal."""
+    read(path)
+    with open(path, encoding="ascii") as file:
+        lines = sorted(file, key=lambda line: line.startswith("next "))
+    replace(path, "".join(lines).replace("\nnext ", "\naes ").encode(), 0o600)
+
+
 def drop_old_keys(path: str) -> None:
     """Keep only the newest encryption key, once nothing rests under the others. Raises Refusal."""
     newest = read(path).newest
@@ -134,6 +166,7 @@ def read(path: str) -> Keyring:
         raise Refusal("store-unavailable", fault)
     hash_key = b""
     aes: dict[str, bytes] = {}
+    prepared: dict[str, bytes] = {}
     try:
         with open(path, encoding="ascii") as file:
             for line in file:
@@ -142,8 +175,12 @@ def read(path: str) -> Keyring:
                     hash_key = bytes.fromhex(words[1])
                 elif len(words) == 3 and words[0] == "aes":
                     aes[words[1]] = bytes.fromhex(words[2])
+                elif len(words) == 3 and words[0] == "next":
+                    prepared[words[1]] = bytes.fromhex(words[2])
                 elif words:
                     raise ValueError("a line is not understood")  # noqa: TRY301 - one way out for all faults
-        return Keyring(hash_key, aes, path)
+        if any(len(key) != KEY_BYTES for key in prepared.values()) or not aes:
+            raise ValueError("the key file is incomplete")  # noqa: TRY301
+        return Keyring(hash_key, {**prepared, **aes}, path)
     except (OSError, ValueError):
         raise Refusal("store-unavailable", f"{path} is not a key file") from None

@@ -256,5 +256,6 @@ CREATE TABLE servers (                          -- who uses this store, as each 
     heard_at        BIGINT NOT NULL,            -- by the database's clock
     ahead_seconds   BIGINT NOT NULL,            -- its own clock against that
     version         TEXT COLLATE "C" NOT NULL,
+    cipher_keys     TEXT COLLATE "C" NOT NULL,  -- names of the keys in its key file, the one that encrypts last
     boot            TEXT COLLATE "C" NOT NULL   -- since when it runs: what was begun under another is its own no more
 );

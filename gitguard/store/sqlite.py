@@ -150,8 +150,12 @@ class SqliteStore:
         """Nothing to say that its own check does not."""
         return Health({}, [])
 
-    def note_server(self, name: str, version: str, boot: str) -> None:
+    def note_server(self, name: str, version: str, boot: str, cipher_keys: list[str]) -> None:
         """It has one."""
+
+    def keys_of_servers(self) -> dict[str, list[str]]:
+        """Of no other server."""
+        return {}
 
     def boots(self) -> set[str]:
         """Of no other server."""

@@ -56,8 +56,13 @@ class Store(Protocol):
     def health(self) -> Health:
         """What there is to know of the database beneath. In no transaction."""
 
-    def note_server(self, name: str, version: str, boot: str) -> None:
-        """The server of this name uses the store, and runs since `boot`. Raises Refusal."""
+    def note_server(self, name: str, version: str, boot: str, cipher_keys: list[str]) -> None:
+        """The server of this name uses the store, and runs since `boot`. `cipher_keys`: the names of what its
+        key file holds. Raises Refusal.
+        """
+
+    def keys_of_servers(self) -> dict[str, list[str]]:
+        """Server -> the keys of its key file, the one that encrypts last. In no transaction."""
 
     def boots(self) -> set[str]:
         """Since when the servers run that share the store, as each said last. In no transaction."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -96,14 +97,42 @@ def test_a_repository_is_made_on_each_server_that_is_to_have_it(estate: Estate) 
     assert "is there already" in again.text
 
 
+def test_a_key_is_rotated_while_every_server_decrypts(estate: Estate) -> None:
+    """Three steps; none goes before the key file of every server allows it, and codes count all along."""
+    first, second = estate.servers
+    theirs, ours = (server.home / "state" / "secret.keys" for server in (second, first))
+    erin = first.new_user("erin", in_session=False)
+    second.admin("session", "sweep")
+
+    def rotate(status: int = 0) -> str:
+        return first.admin("store", "rotate-key", status=status).text
+
+    assert "it encrypts nothing yet" in rotate()
+    assert f"is another one on {os.uname().nodename}:{second.port}" in rotate(2)
+    shutil.copy2(ours, theirs)
+    second.admin("session", "sweep")
+    assert "re-encrypted" in rotate()
+    assert reason_of(second.ssh(erin, "2fa", "verify", stdin=second.fresh_code(erin) + "\n")) == "allowed"
+    assert "is another one on" in rotate(2)
+    shutil.copy2(ours, theirs)
+    second.admin("session", "sweep")
+    assert "keep a new copy" in rotate()
+    assert len(ours.read_text().splitlines()) == 2
+    assert len(theirs.read_text().splitlines()) == 3
+    shutil.copy2(ours, theirs)
+    second.admin("session", "sweep")
+    for server in estate.servers:
+        assert "do not decrypt" not in server.admin("doctor", status=None).text
+
+
 def test_maintenance_on_another_server_is_left_open(estate: Estate) -> None:
     """Its process is of another machine; that of a machine that was restarted since is closed."""
     first, _ = estate.servers
     with site_of(first) as site:
-        site.store.note_server("elsewhere:22", "1", "the-boot-of-it")
+        site.store.note_server("elsewhere:22", "1", "the-boot-of-it", [])
         with site.store.writing() as tx:
             tx.begin_break_glass(BreakGlass("d1", "root", 1, 1, "the-boot-of-it"))
             tx.begin_break_glass(BreakGlass("d2", "root", 1, 1, "an-earlier-boot-of-it"))
         assert [entry.decision for entry in break_glass.close_left_open(site, now(), "root")] == ["d2"]
-        site.store.note_server("elsewhere:22", "1", "its-next-boot")
+        site.store.note_server("elsewhere:22", "1", "its-next-boot", [])
         assert [entry.decision for entry in break_glass.close_left_open(site, now(), "root")] == ["d1"]

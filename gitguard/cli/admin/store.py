@@ -279,12 +279,22 @@ def prune(context: AdminContext) -> None:
 @store.command(name="rotate-key")
 @as_admin
 def rotate_key(context: AdminContext) -> None:
-    """Make a new encryption key. Every TOTP secret is encrypted again; the old key is then dropped."""
+    """Make a new encryption key. Every TOTP secret is encrypted again; the old key is then dropped. Where
+    several servers share the store: three times, with the key file copied to each of them in between.
+    """
+    path = context.installation.settings.paths.key_ring
     done = upkeep.rotate_key(context.installation, now(), context.actor)
-    counted(done.secrets, "secret", f"re-encrypted under key {done.cipher_key}")
-    click.echo(
-        f"keep a new copy of {context.installation.settings.paths.key_ring}; backups made before need the old one"
-    )
+    if done.step is upkeep.RotationStep.PREPARED:
+        click.echo(f"key {done.cipher_key} is in {path}; it encrypts nothing yet")
+    else:
+        counted(done.secrets, "secret", f"re-encrypted under key {done.cipher_key}")
+    if done.step is upkeep.RotationStep.DONE:
+        click.echo(f"keep a new copy of {path}; backups made before need the old one")
+    else:
+        say(
+            f"copy {path} to every other server of this store; within a minute each says what it has. "
+            "Then: gitguard admin store rotate-key"
+        )
 
 
 @store.command(name="accept-loss")

@@ -5,6 +5,7 @@ which server was not heard of.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from gitguard.message.moments import duration
 from gitguard.store.postgresql import shared_notes
@@ -18,13 +19,22 @@ FORGOTTEN_SECONDS = 30 * 86400
 _NOW = "extract(epoch FROM clock_timestamp())::bigint"
 
 
-def note(db: Database, name: str, version: str, boot: str, ahead_seconds: int) -> None:
+class ServerNote(NamedTuple):
+    """What a server says of itself."""
+
+    name: str
+    version: str
+    boot: str
+    cipher_keys: list[str]
+
+
+def note(db: Database, server: ServerNote, ahead_seconds: int) -> None:
     """A server is there; those that were not for a month are forgotten. Raises the driver's errors."""
+    columns = ("heard_at", "ahead_seconds", "version", "boot", "cipher_keys")
     db.execute(
-        f"INSERT INTO servers (name, heard_at, ahead_seconds, version, boot) VALUES (?, {_NOW}, ?, ?, ?) ON CONFLICT (name)"
-        " DO UPDATE SET heard_at = excluded.heard_at, ahead_seconds = excluded.ahead_seconds, version = excluded.version,"
-        " boot = excluded.boot",
-        (name, ahead_seconds, version, boot),
+        f"INSERT INTO servers (name, {', '.join(columns)}) VALUES (?, {_NOW}, ?, ?, ?, ?) ON CONFLICT (name)"
+        f" DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in columns)}",
+        (server.name, ahead_seconds, server.version, server.boot, " ".join(server.cipher_keys)),
     )
     db.execute(f"DELETE FROM servers WHERE heard_at < {_NOW} - ?", (FORGOTTEN_SECONDS,))
     db.execute(f"DELETE FROM pending_requests WHERE at < {_NOW} - ?", (shared_notes.KEPT_SECONDS,))

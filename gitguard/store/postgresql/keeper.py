@@ -336,11 +336,20 @@ class PostgresStore:
         with self._refusing():
             return health.look(db, self._ahead_seconds)
 
-    def note_server(self, name: str, version: str, boot: str) -> None:
+    def note_server(self, name: str, version: str, boot: str, cipher_keys: list[str]) -> None:
         """Say that this server is there. Raises Refusal."""
         self._begun(self._begin_reading).execute("ROLLBACK")  # for the clock, and whether it is open at all
         with self._refusing():
-            health.note(self._ready(), name, version, boot, self._ahead_seconds)
+            health.note(
+                self._ready(), health.ServerNote(name, version, boot, cipher_keys), self._ahead_seconds
+            )
+
+    def keys_of_servers(self) -> dict[str, list[str]]:
+        """Server -> the keys of its key file, the one that encrypts last. Raises Refusal."""
+        db = self._ready()
+        with self._refusing():
+            rows = db.execute("SELECT name, cipher_keys FROM servers").fetchall()
+            return {name: keys.split() for name, keys in rows}
 
     def boots(self) -> set[str]:
         """Since when the servers run that share the store. Raises Refusal."""
