@@ -226,7 +226,7 @@ class GateQuery:
         """
         sql = (
             "SELECT scope, credential, network, verified_at, boot, boot_seconds, limit_seconds FROM sessions"
-            " WHERE user_name = ? ORDER BY verified_at DESC LIMIT 20"
+            " WHERE user_name = ? ORDER BY verified_at DESC, id DESC LIMIT 20"
         )
         return self._all(sql, (user,))
 
