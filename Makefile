@@ -76,8 +76,12 @@ versions: $(READY) ## The fast tests on every Python from 3.11 on that this mach
 	@$(BIN)/python tools/versions.py
 
 .PHONY: bench
-bench: $(READY) client sshd gitolite ## Measure the budgets of docs/architecture.md, side by side in one run
+bench: $(READY) client sshd gitolite postgresql ## Measure the budgets of docs/architecture.md, side by side in one run
 	@$(BIN)/python bench/run.py
+
+.PHONY: estate
+estate: $(READY) ## On paper: 50 000 people on 200 servers of one database, and where its lock bounds them
+	@$(BIN)/python -m bench.estate
 
 .PHONY: year
 year: $(READY) ## A year of 300 people in the store: its weight and every command's time, before and after pruning and archiving

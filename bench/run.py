@@ -27,6 +27,7 @@ from bench.agent import measure_agent
 from bench.apart import measure_apart
 from bench.grown import key_blob
 from bench.page import measure_page
+from bench.postgresql import measure_postgresql
 from gitguard.action.installation import open_installation
 from gitguard.identity.public_key import fingerprint
 from gitguard.session.moment import now
@@ -417,6 +418,8 @@ def measure(folder: Path, site: Installation, small: Installation, large: Instal
     print("the same with an agent ...", flush=True)
     rows += measure_agent(site, small, large, other, people, quick=QUICK)
     rows += measure_apart(quick=QUICK)
+    print("a store for several servers ...", flush=True)
+    rows += measure_postgresql(quick=QUICK)
     return rows
 
 

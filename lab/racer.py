@@ -7,12 +7,15 @@ as JSON, how often each reason was answered and how many seconds each time took.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
+
+import pyotp
 
 from gitguard.action.installation import Installation, open_installation
 from gitguard.factor.enrolment import EnrolmentAuthorization, PendingEnrolment, confirm
@@ -22,6 +25,10 @@ from gitguard.factor.verification import verify
 from gitguard.message.reasons import Refusal
 from gitguard.session.credential import credential_of
 from gitguard.session.moment import now
+from gitguard.store.postgresql.connection import Database
+from gitguard.store.postgresql.keeper import PostgresStore
+
+ROUND_TRIP = "GITGUARD_LAB_ROUND_TRIP_SECONDS"
 
 
 class Ran(NamedTuple):
@@ -43,6 +50,17 @@ def prove(site: Installation, person: Person, text: str) -> None:
     verify(site, person, text.encode(), now())
 
 
+def code(site: Installation, person: Person, text: str) -> None:
+    """One right code, of which the store forgets each time that it was used: for the stop-watch alone."""
+    assert isinstance(site.store, PostgresStore)
+    with site.store.reading():
+        pass  # connected, and looked at
+    database = site.store._db  # noqa: SLF001
+    assert database is not None
+    database.execute("UPDATE factors SET last_step = 0 WHERE user_name = ?", (person.user,))
+    verify(site, person, pyotp.TOTP(text).now().encode(), now())
+
+
 def enrol(site: Installation, person: Person, text: str) -> None:
     """Confirm a secret of one's own choice, by the invite's hash."""
     secret, invite = text.split()
@@ -53,12 +71,14 @@ def enrol(site: Installation, person: Person, text: str) -> None:
 
 
 DEEDS: dict[str, Callable[[Installation, Person, str], None]] = {
-    "record": record, "prove": prove, "enrol": enrol
+    "record": record, "prove": prove, "enrol": enrol, "code": code
 }  # fmt: skip
 
 
 def main(config: str, deed: str, count: str, user: str, key: str, text: str) -> None:
     """One racer."""
+    if away := float(os.environ.get(ROUND_TRIP, "0")):
+        _put_far_away(away)
     site = open_installation(config, now(), "race")
     person = Person(user, credential_of(key), "127.0.0.1")
     print("ready", flush=True)
@@ -77,12 +97,25 @@ def main(config: str, deed: str, count: str, user: str, key: str, text: str) -> 
     print(json.dumps([reasons, seconds]), flush=True)
 
 
-def race(racers: list[tuple[str, ...]]) -> Ran:
+def _put_far_away(seconds: float) -> None:
+    """Each question to the database takes so much longer."""
+    for name in ("execute", "script"):
+        whole = getattr(Database, name)
+
+        def far(self: Database, *words: object, whole: Callable[..., object] = whole) -> object:
+            time.sleep(seconds)
+            return whole(self, *words)
+
+        setattr(Database, name, far)
+
+
+def race(racers: list[tuple[str, ...]], round_trip_seconds: float = 0.0) -> Ran:
     """Run one process for each list of words; all begin at one word."""
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "lab.racer", *words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, ROUND_TRIP: str(round_trip_seconds)},
         )
         for words in racers
     ]  # fmt: skip

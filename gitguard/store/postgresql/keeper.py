@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from gitguard.machine.postgresql_address import read as read_address
@@ -73,7 +73,6 @@ class PostgresStore:
         self._known = guard.WhichDatabase()
         self._wait_seconds = WAIT_SECONDS
         self._ahead_seconds = 0
-        self._moves = False
         self._version = 0
         self._ready()
 
@@ -134,46 +133,39 @@ class PostgresStore:
                 if not db.is_lost:
                     db.execute("ROLLBACK")
 
-    @contextmanager
-    def writing(self) -> Iterator[Writer]:
+    def writing(self) -> AbstractContextManager[Writer]:
         """One transaction: committed at the end of the block, rolled back by any exception."""
-        with self._transaction(self._begin_writing) as db:
-            self._lift_bounds(db)
-            writer = Writer(db)
-            with self._written(db, writer):
-                yield writer
-        self._follow(writer)
+        return self._written(guard.TAKE, "")
 
-    @contextmanager
-    def writing_for(self, user: str) -> Iterator[Writer]:
+    def writing_for(self, user: str) -> AbstractContextManager[Writer]:
         """The same, beside other people's."""
-        with self._transaction(lambda db: self._check(self._lock(db, late.locks(user)))) as db:
-            writer = late.LateWriter(db)
-            with self._written(db, writer):
-                yield writer
-        self._follow(writer)
+        return self._written(late.locks(user), late.TAKE_CHAIN)
 
     @contextmanager
-    def _written(self, db: Database, writer: Writer) -> Iterator[None]:
-        writer.ahead_seconds = self._ahead_seconds
-        try:
+    def _written(self, locks: str, take_chain: str) -> Iterator[Writer]:
+        """Lock, let the block change, write the trail, commit; then the head outside follows."""
+        may_move = False
+        with self._transaction(lambda db: self._check(self._lock(db, locks))) as db:
             guard.check_current(self._version, self.place)
-            yield
-            writer.check_whole(self.place)
-            if isinstance(writer, late.LateWriter):
-                may_move = writer.has_records and self._put_late(db, writer)
-            else:
-                may_move = bool(writer.recorded) and self._head_may_move(writer)
-        except BaseException:
-            if not db.is_lost:
-                db.execute("ROLLBACK")
-            raise
-        self._commit(db)
-        self._moves = may_move
+            self._lift_bounds(db)
 
-    def _follow(self, writer: Writer) -> None:
-        """After the COMMIT."""
-        if self._moves and writer.newest is not None:
+            def end() -> late.End | None:
+                nonlocal may_move
+                found, may_move = self._end_of_chain(db, take_chain)
+                return found
+
+            writer = late.LateWriter(db, end)
+            writer.ahead_seconds = self._ahead_seconds
+            try:
+                yield writer
+                writer.check_whole(self.place)
+                writer.put_records()
+            except BaseException:
+                if not db.is_lost:
+                    db.execute("ROLLBACK")
+                raise
+            self._commit(db)
+        if may_move and writer.newest is not None:
             # The change stands; a head that lags is in order, and `admin audit verify` says so.
             try:
                 self.head.write(*writer.newest)
@@ -182,19 +174,20 @@ class PostgresStore:
         if writer.recorded:
             self.heard(writer.recorded)
 
-    def _put_late(self, db: Database, writer: late.LateWriter) -> bool:
-        """Be the one who writes the trail, and write; whether the head outside may move."""
+    def _end_of_chain(self, db: Database, take: str) -> tuple[late.End | None, bool]:
+        """The last record, of whoever writes the trail from now on; and whether the head outside, which knows
+        of one of them, may follow. If not, someone meddled: it stays as the evidence.
+        """
         try:
-            head, may_move = self.head.read(), True
+            head, is_read = self.head.read(), True
         except (OSError, ValueError):
-            head, may_move = None, False
-        script = late.take_chain(head)
+            head, is_read = None, False
+        script = take + late.end_of_chain(head)
         row = self._patiently(db, lambda: db.script(script).fetchone(), late.GIVE_UP_CHAIN)
-        writer.put_records((row[0], bytes(row[1])) if row is not None else None)
-        found = row[2] if row is not None else None
-        return may_move and (
-            head is None or head == (0, GENESIS) or (found is not None and bytes(found) == head[1])
-        )
+        end = (row[0], bytes(row[1])) if row is not None else None
+        known = bytes(row[2]) if row is not None and row[2] is not None else None
+        # A server that joins later knows of no record: it begins with what it finds.
+        return end, is_read and (head is None or head == (0, GENESIS) or known == head[1])
 
     def _lift_bounds(self, db: Database) -> None:
         if self._wait_seconds > WAIT_SECONDS:
@@ -235,9 +228,6 @@ class PostgresStore:
     def _begin_reading(self, db: Database) -> None:
         script = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT {guard.STATE} FROM store_schema"
         self._check(db.script(script).fetchone())
-
-    def _begin_writing(self, db: Database) -> None:
-        self._check(self._lock(db))
 
     def _check(self, row: tuple[object, ...] | None) -> None:
         if row is None:
@@ -307,15 +297,6 @@ class PostgresStore:
         except (LostError, OverdueError) as error:
             text = "the database did not say whether the change was made; look, and use the next code"
             raise Refusal("store-unavailable", f"{self.place}: COMMIT: {said(error)}", text=text) from error
-
-    def _head_may_move(self, writer: Writer) -> bool:
-        """Whether the head outside is an ancestor. If not, someone meddled: it stays as the evidence."""
-        try:
-            head = self.head.read()
-        except (OSError, ValueError):
-            return False
-        # A server that joins later knows of no record: it begins with what it finds.
-        return head is None or writer.is_ancestor(head)
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
