@@ -163,6 +163,35 @@ def test_an_old_primary_beside_the_new_one_is_passed_over(scene: Scene) -> None:
     assert "has lost nothing" in lost.text
 
 
+def test_an_old_primary_is_all_that_is_left(scene: Scene) -> None:
+    """The new one's disk is gone: an admin goes on with the old one, on one server for all. Were the new one
+    to come back after all, nobody would believe it.
+    """
+    both = pair(scene, synchronous=True)
+    scene.open(both.url, count=2)
+    first, second = (server for server in scene.estate.servers if isinstance(server, Direct))  # type: ignore[union-attr]
+    code = first.fresh_code(scene.bob)
+    assert reason_of(scene.verify(code)) == "allowed"
+    fail_over(both)
+    assert reason_of(scene.read()) == "allowed"
+    second.admin("session", "revoke", "alice")
+    both.standby.stop("immediate")
+    both.primary.start()
+    both.primary.ask("ALTER SYSTEM RESET synchronous_standby_names")
+    both.primary.ask("SELECT pg_reload_conf()")
+    assert reason_of(scene.read()) == "store-went-back"
+    done = second.admin("store", "accept-loss", "--reason", "the disk of the other is gone")
+    assert "an old primary has come back" in done.out
+    assert reason_of(scene.verify(code)) == "code-rejected"
+    assert reason_of(scene.read()) == "verification-required"
+    first.admin("audit", "verify")
+    both.standby.start()
+    for _ in range(3):
+        assert reason_of(scene.read()) == "verification-required"
+    both.primary.stop()
+    assert reason_of(scene.read()) == "store-went-back"
+
+
 @pytest.mark.parametrize("seconds", [-60, 60])
 def test_a_clock_that_is_off_judges_nothing(scene: Scene, seconds: int) -> None:
     """One of two clocks is a minute off: no session is judged by it and no code; which one, is said."""

@@ -99,7 +99,7 @@ def look(db: Database, head: Head, place: str) -> WhichDatabase:
     found, seen = WhichDatabase(int(current, 16), acceptances), _seen(head)
     if said:
         raise went_back(place, said)
-    if fault := _past(found.timeline, max(noticed, seen.timeline if seen else 0)):
+    if fault := _past(found, noticed, seen):
         raise OldPrimaryError(went_back(place, fault))
     if fault := _fault(db, head):
         # What was accepted once, by whichever server, is accepted for all who knew of it before.
@@ -124,10 +124,20 @@ def renew_head(db: Database, head: Head) -> None:
         raise machine_fault(f"cannot write {head.path}", error) from None
 
 
-def _past(timeline: int, seen: int) -> str:
-    if timeline >= seen:
+def _past(found: WhichDatabase, noticed: int, seen: WhichDatabase | None) -> str:
+    """Why it is an earlier one than this server has seen, "" if it is not. What an admin accepted last is the
+    store, whichever database it was.
+    """
+    if seen is not None and found.acceptances != seen.acceptances:
+        if found.acceptances > seen.acceptances:
+            return ""
+        return "an admin has accepted another database as the store since"
+    newest = max(noticed, seen.timeline if seen is not None else 0)
+    if found.timeline >= newest:
         return ""
-    return f"it is on timeline {timeline}, and this server has seen {seen}: an old primary has come back"
+    return (
+        f"it is on timeline {found.timeline}, and this server has seen {newest}: an old primary has come back"
+    )
 
 
 def known_of(db: Database, head: Head, place: str) -> WhichDatabase:
@@ -135,7 +145,7 @@ def known_of(db: Database, head: Head, place: str) -> WhichDatabase:
     OldPrimaryError.
     """
     known, seen = timeline_and_acceptances(db), _seen(head)
-    if fault := _past(known.timeline, seen.timeline if seen else 0):
+    if fault := _past(known, 0, seen):
         raise OldPrimaryError(went_back(place, fault))
     return known
 
@@ -148,10 +158,9 @@ def timeline_and_acceptances(db: Database) -> WhichDatabase:
 
 def lost(db: Database, head: Head) -> str:
     """Why `look` would close, "" if it would not."""
-    row = db.execute(f"SELECT lost, timeline, {TIMELINE} FROM store_schema").fetchone()
-    said, noticed, current = row or ("", 0, "0")
-    seen = _seen(head)
-    return said or _past(int(current, 16), max(noticed, seen.timeline if seen else 0)) or _fault(db, head)
+    row = db.execute("SELECT lost, timeline FROM store_schema").fetchone()
+    said, noticed = row or ("", 0)
+    return said or _past(timeline_and_acceptances(db), noticed, _seen(head)) or _fault(db, head)
 
 
 def open_again(tx: Writer, skipped: int) -> None:

@@ -25,7 +25,6 @@ from gitguard.store.postgresql.connection import (
     DatabaseError,
     LockTakenError,
     LostError,
-    OldPrimaryError,
     OverdueError,
     connect_and_look,
     said,
@@ -80,7 +79,7 @@ class PostgresStore:
         """An open connection to a database that was looked at. Raises Refusal."""
         if self._db is None or not self._db.is_usable:
             self.close()
-            self._db, self._known = connect_and_look(self._address, self._password_file, self._look)
+            self._db, self._known = self._connected()
         self._db.wait_seconds = self._wait_seconds
         self._db.allow(self._wait_seconds)
         return self._db
@@ -89,21 +88,21 @@ class PostgresStore:
         with self._refusing():
             db.allow(WAIT_SECONDS)
             if self._although_lost:
-                return self._looked_at_lost(db)
+                return guard.known_of(db, self.head, self.place)
             try:
                 return guard.look(db, self.head, self.place)
             except guard.ChangedError:
                 self._take_over(db)
                 return guard.look(db, self.head, self.place)
 
-    def _looked_at_lost(self, db: Database) -> guard.WhichDatabase:
-        """Where an old primary is all there is, an admin may go on with it."""
+    def _connected(self) -> tuple[Database, guard.WhichDatabase]:
         try:
-            return guard.known_of(db, self.head, self.place)
-        except OldPrimaryError:
-            if len(self._address.hosts) > 1:
+            return connect_and_look(self._address, self._password_file, self._look)
+        except Refusal as refusal:
+            if not self._although_lost or refusal.reason != "store-went-back":
                 raise
-            return guard.timeline_and_acceptances(db)
+        # An old primary is all there is: an admin may go on with it.
+        return connect_and_look(self._address, self._password_file, guard.timeline_and_acceptances)
 
     def _take_over(self, db: Database) -> None:
         """The database has failed over, and lost nothing that we know of: no code that any other server may
