@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gitguard.action import break_glass
+from gitguard.factor import keyring
 from gitguard.session.moment import now
 from gitguard.store.rows import BreakGlass
 from lab.database import DatabaseServer
@@ -123,6 +124,21 @@ def test_a_key_is_rotated_while_every_server_decrypts(estate: Estate) -> None:
     second.admin("session", "sweep")
     for server in estate.servers:
         assert "do not decrypt" not in server.admin("doctor", status=None).text
+
+
+def test_a_server_with_another_key_file(estate: Estate) -> None:
+    """It says so and lets nobody in; the copy of another server's is all that it needs."""
+    first, second = estate.servers
+    fred = first.new_user("fred", in_session=False)
+    second.admin("session", "sweep")
+    theirs = second.home / "state" / "secret.keys"
+    kept = theirs.read_text()
+    keyring.create(str(theirs) + ".other")
+    theirs.write_text(Path(str(theirs) + ".other").read_text())
+    code = second.fresh_code(fred) + "\n"
+    assert reason_of(second.ssh(fred, "2fa", "verify", stdin=code)) == "store-unavailable"
+    theirs.write_text(kept)
+    assert reason_of(second.ssh(fred, "2fa", "verify", stdin=code)) == "allowed"
 
 
 def test_maintenance_on_another_server_is_left_open(estate: Estate) -> None:
