@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,41 @@ def test_one_verification_counts_on_all_and_so_does_its_end(estate: Estate) -> N
     assert reason_of(first.ssh(alice, "git-upload-pack", "one")) == "verification-required"
     for server in estate.servers:
         server.admin("audit", "verify")
+
+
+def test_a_transfer_that_runs_elsewhere_ends_with_the_next_sweep(estate: Estate) -> None:
+    """Revoked at the first server, while the adversary's clone is under way at the second."""
+    first, second = estate.servers
+    second.admin("repo", "create", "large")
+    hugo = first.new_user("hugo")
+    second.admin("session", "sweep")
+    second.admin(
+        "session",
+        "open",
+        "hugo",
+        "--key",
+        hugo.fingerprint,
+        "--from",
+        "127.0.0.1",
+        "--for",
+        "1h",
+        "--reason",
+        "x",
+    )
+    clone = subprocess.Popen(
+        second.ssh_command(hugo, "git-upload-pack 'large'"),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert clone.stdout is not None
+        assert clone.stdout.read(4) != b""
+        first.admin("session", "revoke", "hugo")
+        assert "1 connection ended" in second.admin("session", "sweep").out
+        clone.communicate(timeout=10)
+        assert clone.returncode != 0
+    finally:
+        clone.kill()
+        clone.communicate()
 
 
 def test_servers_are_heard_of(estate: Estate) -> None:
