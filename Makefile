@@ -59,6 +59,7 @@ long: $(READY) client sshd postgresql ## What takes longer: a thousand kills, a 
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 	@GITGUARD_LAB_AGENT=compiled $(BIN)/python -m pytest -n 4 --dist worksteal $(THROUGH_AN_AGENT)
 	@GITGUARD_LAB_AGENT=python $(BIN)/python -m pytest -n 3 --dist loadfile tests/e2e/test_journey.py tests/e2e/test_toggle.py tests/e2e/test_rules.py
+	@GITGUARD_LAB_STORE=postgresql GITGUARD_LAB_AGENT=compiled $(BIN)/python -m pytest -n 4 --dist worksteal tests/e2e tests/hook
 	@GITGUARD_SOAK=1 $(BIN)/python -m pytest -n 2 tests/regressions/test_kills.py
 
 .PHONY: lint

@@ -31,17 +31,17 @@ class Clock(Installation):
 
     def clear_watermark(self, person: Person) -> None:
         """Pretend that earlier codes were used long ago, so that a test need not wait half a minute."""
-        meddle(self.store, "UPDATE factors SET last_step = ? WHERE user_name = ?", (step() - 5, person.name))
+        meddle(self.kept, "UPDATE factors SET last_step = ? WHERE user_name = ?", (step() - 5, person.name))
         person.last_step = 0
 
     def age_sessions(self, seconds: int) -> None:
         """Make every session `seconds` older, by both clocks."""
         meddle(
-            self.store,
+            self.kept,
             "UPDATE sessions SET verified_at = verified_at - ?, boot_seconds = boot_seconds - ?",
             (seconds, seconds),
         )
 
     def end_sessions(self) -> None:
         """Forget every session, as if nobody had verified."""
-        meddle(self.store, "DELETE FROM sessions")
+        meddle(self.kept, "DELETE FROM sessions")

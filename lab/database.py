@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime as dt
 import ipaddress
@@ -18,6 +19,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from itertools import count
 from pathlib import Path
 
 import psycopg
@@ -291,3 +294,22 @@ def wait_until(what: str, holds: Callable[[], object], seconds: float = 30) -> N
         if time.monotonic() > ends:
             raise TimeoutError(what)
         time.sleep(0.02)
+
+
+@cache
+def own_server() -> DatabaseServer:
+    """The database server of this process, begun when it is first asked for, and gone with it."""
+    server = DatabaseServer()
+    atexit.register(server.remove)
+    server.make()
+    server.encrypt()
+    server.start()
+    return server
+
+
+def new_database() -> str:
+    """A new, empty database on it; its URL."""
+    return own_server().database(f"store{os.getpid()}_{next(_NUMBERS)}")
+
+
+_NUMBERS = count()

@@ -13,9 +13,12 @@ import tomli_w
 
 from gitguard.config.in_force import vouch
 from lab.agent import Agent, beside
+from lab.database import new_database
+from lab.meddling import Where
 from lab.person import Person
 from lab.run import Done, gitguard
 
+STORE = os.environ.get("GITGUARD_LAB_STORE", "")
 ACCOUNT = pwd.getpwuid(os.geteuid()).pw_name
 
 
@@ -32,6 +35,7 @@ class Installation:
         self.account = ACCOUNT
         self.people: dict[str, Person] = {}
         self.port = free_port()
+        self.database_url = ""  # of its database, where the stories run on one
         self.agent: Agent | None = None  # where the stories run through one
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -46,6 +50,11 @@ class Installation:
         return self.home / "state" / "gitguard.db"
 
     @property
+    def kept(self) -> Where:
+        """The store, of whichever kind, for whoever meddles with it."""
+        return self.database_url or self.store
+
+    @property
     def access_log(self) -> Path:
         """The access log."""
         return self.home / "log" / "access.log"
@@ -57,6 +66,11 @@ class Installation:
             "--host", "127.0.0.1", "--port", str(self.port), "--authorized-keys", str(self.key_file),
         )  # fmt: skip
         self.agent = beside(self)
+        if STORE == "postgresql":
+            self.database_url = new_database()
+            self.admin("store", "copy", "--to", self.database_url)
+            self.configure(store={"url": self.database_url})
+            self.admin("init")
 
     def raw_admin(self, *words: str, status: int | None = 0, stdin: str = "") -> Done:
         """`gitguard admin ...` with the default configuration; fails unless it exits with `status`."""

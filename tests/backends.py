@@ -14,7 +14,7 @@ from gitguard.store import sqlite
 from gitguard.store.contract import Store
 from gitguard.store.postgresql import schema as postgresql_schema
 from gitguard.store.postgresql.keeper import PostgresStore
-from lab.database import DatabaseServer, Pooler
+from lab.database import Pooler, own_server
 
 
 class Backend(Protocol):
@@ -56,14 +56,13 @@ class SqliteBackend:
 class PostgresBackend:
     """A database of its own on this process's PostgreSQL server."""
 
-    server: ClassVar[DatabaseServer | None] = None
     made: ClassVar[int] = 0
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = f"store{os.getpid()}_{PostgresBackend.made}"
         PostgresBackend.made += 1
-        self.url = the_server().database(self.name)
+        self.url = own_server().database(self.name)
         self._opened: list[PostgresStore] = []
 
     def create(self) -> None:
@@ -78,19 +77,7 @@ class PostgresBackend:
 
     def meddle(self, sql: str, *values: object) -> None:
         """Past all of our code."""
-        the_server().ask(sql.replace("?", "%s"), *values, database=self.name)
-
-
-def the_server() -> DatabaseServer:
-    """The PostgreSQL server of this process, begun when it is first asked for."""
-    if PostgresBackend.server is None:
-        server = DatabaseServer()
-        atexit.register(server.remove)
-        server.make()
-        server.encrypt()
-        server.start()
-        PostgresBackend.server = server
-    return PostgresBackend.server
+        own_server().ask(sql.replace("?", "%s"), *values, database=self.name)
 
 
 class PooledBackend(PostgresBackend):
@@ -102,7 +89,7 @@ class PooledBackend(PostgresBackend):
         """Make it, past the pooler, as an admin would."""
         super().create()
         if PooledBackend.pooler is None:
-            PooledBackend.pooler = Pooler(the_server())
+            PooledBackend.pooler = Pooler(own_server())
             atexit.register(PooledBackend.pooler.stop)
         self.url = PooledBackend.pooler.url(self.name)
 
@@ -112,7 +99,7 @@ class EncryptedBackend(PostgresBackend):
 
     def create(self) -> None:
         """Make it."""
-        self.url = the_server().url_by_tls(self.name, the_server().folder / "authority.crt")
+        self.url = own_server().url_by_tls(self.name, own_server().folder / "authority.crt")
         super().create()
 
 

@@ -115,7 +115,7 @@ def serve_hook(
         lent.run_others()
         return None
 
-    client = Client(process, run_others=others, rest=_rest, is_lent=True)
+    client = Client(process, run_others=others, rest=_rest, is_lent=True, asks_again=said is not None)
 
     def read_and_wait() -> bytes:
         data = read()

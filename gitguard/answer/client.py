@@ -33,10 +33,11 @@ class Client:
     person whom its key line names, and raises Refusal. `become` has it become a program, and returns where
     that is done for another; raises OSError. `serve_own` runs a command of ours, `run_others` the
     repository's other hooks: what the first says that does not consent, None where the process runs them
-    itself, later. `rest`, while a push waits: what is kept open for it is let go.
+    itself, later; `asks_again`: it has run them, so it waits for nobody any more. `rest`, while a push waits:
+    what is kept open for it is let go.
     """
 
-    __slots__ = ("become", "check", "is_lent", "pid", "rest", "run_others", "serve_own")
+    __slots__ = ("asks_again", "become", "check", "is_lent", "pid", "rest", "run_others", "serve_own")
 
     def __init__(
         self,
@@ -48,8 +49,10 @@ class Client:
         check: "Check" = _anyone,
         rest: "Callable[[], None]" = _anyone,
         is_lent: bool = False,
+        asks_again: bool = False,
     ) -> None:
         self.pid = pid
+        self.asks_again = asks_again
         self.is_lent = is_lent
         self.become = become
         self.check = check

@@ -60,7 +60,8 @@ def check(
         decision = of_push(request, directory)
         store = query_of(config)
         decision = decide_push(request, push, config, store)
-        if decision.refusal is not None and config.wait_seconds and grant is not None and grant.kind == PUSH:
+        may_wait = config.wait_seconds and not client.asks_again
+        if decision.refusal is not None and may_wait and grant is not None and grant.kind == PUSH:
             protocol = environ.get(b"GIT_PROTOCOL", b"").decode("utf-8", "replace")
             decision, config = _waited(decision, id_, config, push, places, store, protocol, client)
         if decision.refusal is None:

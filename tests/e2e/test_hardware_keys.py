@@ -108,9 +108,7 @@ def test_an_ordinary_key_that_claims_to_be_one(place: Place) -> None:
     other = place.server.new_key("dan-other")
     refused = place.server.admin("key", "add", "dan", f"{other.key}.pub", "--verify-required", status=2)
     assert "is not a hardware key" in refused.err
-    meddle(
-        place.server.store, "UPDATE keys SET verify_required = 1 WHERE fingerprint = ?", (dan.fingerprint,)
-    )
+    meddle(place.server.kept, "UPDATE keys SET verify_required = 1 WHERE fingerprint = ?", (dan.fingerprint,))
     place.server.admin("session", "sweep")
     place.server.raw_admin("init", "--home", str(place.server.home))
     (line,) = [text for text in place.server.key_file.read_text().splitlines() if dan.fingerprint in text]
@@ -135,9 +133,7 @@ def test_the_row_and_the_line_must_both_say_so(place: Place) -> None:
     assert "[enrolment-required]" in refused.err
     place.server.key_file.write_text(text)
     place.git(eve, "ls-remote", place.server.url("app"), status=0)
-    meddle(
-        place.server.store, "UPDATE keys SET verify_required = 0 WHERE fingerprint = ?", (eve.fingerprint,)
-    )
+    meddle(place.server.kept, "UPDATE keys SET verify_required = 0 WHERE fingerprint = ?", (eve.fingerprint,))
     place.git(eve, "ls-remote", place.server.url("app"), status=128)
 
 

@@ -52,7 +52,7 @@ def test_the_lifetime_of_a_toggle_counts(shared_server: Server) -> None:
     server.git(tom, "push", "--quiet", "origin", "main", cwd=tree, status=0)
 
     meddle(
-        server.store,
+        server.kept,
         "UPDATE sessions SET verified_at = verified_at - 601, boot_seconds = boot_seconds - 601 WHERE user_name = 'tom'",
     )
     assert "verification-expired" in server.git(tom, "push", "origin", "main", cwd=tree, status=128).err

@@ -20,10 +20,9 @@ from pathlib import Path
 import pytest
 
 from gitguard.action import pruning
-from gitguard.session import pending, refused_reads
-from gitguard.session.request_notes import Notes
+from gitguard.session import refused_reads
 from lab.server import Server
-from tests.e2e.waiting import MOST_SECONDS, Push, has_ended, held, member, until
+from tests.e2e.waiting import MOST_SECONDS, Push, has_ended, held, member, noted, until
 
 pytestmark = pytest.mark.e2e
 
@@ -100,7 +99,7 @@ def test_the_page_is_named_with_its_request(patient: Server) -> None:
         number = push.number()
         link = re.search(r"https://git\.example\.com/2fa/verify/([0-9a-f]+)", push.said)
         assert link, push.said
-        (asked,) = pending.pending(Notes(str(patient.home / "state")), "paged", int(time.time()))
+        (asked,) = noted(patient, "paged")
         assert (asked.id, asked.number) == (link[1], number)
         patient.verify(person)
         assert push.end() == 0, push.said

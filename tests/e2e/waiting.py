@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gitguard.action.installation import open_installation
+from gitguard.session import pending
+from gitguard.session.moment import now
 from gitguard.session.request_notes import Notes, PendingRequest
 from lab.person import Person
 from lab.server import Server
@@ -63,6 +67,13 @@ def has_ended(pid: int) -> bool:
 def held(server: Server) -> list[PendingRequest]:
     """The pushes that wait on `server`."""
     return Notes(str(server.home / "state")).held_here()
+
+
+def noted(server: Server, user: str) -> list[PendingRequest]:
+    """What waits for its person, wherever it is noted."""
+    opened = open_installation(str(server.config), now(), "test")
+    with contextlib.closing(opened.store), opened.store.reading() as tx:
+        return pending.pending(opened.notes(tx), user, now().at)
 
 
 def member(server: Server, name: str) -> Person:

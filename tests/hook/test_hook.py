@@ -159,7 +159,7 @@ def test_a_session_that_ran_out_meanwhile_still_counts(closed: Repository, verif
     server = closed.server
 
     meddle(
-        server.store,
+        server.kept,
         "UPDATE sessions SET verified_at = verified_at - 90000, boot_seconds = boot_seconds - 90000 WHERE user_name = ?",
         (verified.name,),
     )
