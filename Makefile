@@ -97,7 +97,7 @@ faults: $(READY) client ## Break every part in every way, the agent among them, 
 	@$(BIN)/python tools/faults.py
 
 .PHONY: failures
-failures: $(READY) client postgresql ## Fail a database in twelve ways beneath a Git server, as root, and print what a person is answered: two minutes
+failures: $(READY) client postgresql ## Fail a database in seventeen ways beneath a Git server, as root, and print what a person is answered: three minutes
 	@$(BIN)/python -m lab.failures
 
 .PHONY: gaps

@@ -42,6 +42,7 @@ class Scene:
         self.password_file = ""
         self.estate: Estate | None = None
         self.pooler: Pooler | None = None
+        self.both: Pair | None = None
         self.alice = self.bob = Person("", Path(), "")
 
     def open(self, url: str, password_file: str = "", count: int = 1) -> None:
@@ -122,7 +123,7 @@ def tried(scene: Scene, name: str, broken: Broken) -> Row:
     began = time.monotonic()
 
     def answers() -> bool:
-        return timed(scene.read).reason == "allowed"
+        return timed(scene.read).reason not in ("store-unavailable", "store-went-back")
 
     with contextlib.suppress(TimeoutError):
         wait_until("it recovers", answers, 15)
@@ -336,24 +337,6 @@ def other_network(scene: Scene) -> None:
     scene.open(scene.database.url_by_tls("store", authority), str(file))
 
 
-def fast_clock(seconds: int) -> Callable[[Scene], None]:
-    """Its clock is off."""
-
-    def made(scene: Scene) -> None:
-        scene.database.make()
-        scene.database.start()
-        scene.open(scene.database.database("store"))
-        scene.database.stop()
-        scene.database.environment = {
-            "LD_PRELOAD": FAKETIME,
-            "FAKETIME": f"{seconds:+d}s",
-            "DONT_FAKE_MONOTONIC": "1",
-        }
-        scene.database.start()
-
-    return made
-
-
 class Pair(NamedTuple):
     """A primary and its standby."""
 
@@ -390,6 +373,73 @@ def pair(scene: Scene, *, synchronous: bool) -> Pair:
     return Pair(primary, standby)
 
 
+def paired(scene: Scene) -> None:
+    """On a primary whose standby has all that was said to be done."""
+    scene.both = pair(scene, synchronous=True)
+    scene.open(scene.both.url)
+
+
+def lagging(scene: Scene) -> None:
+    """On a primary whose standby is behind: it has not seen alice verify."""
+    scene.both = both = pair(scene, synchronous=False)
+    scene.open(both.url)
+    sent = both.primary.ask("SELECT pg_current_wal_lsn()::text")[0][0]
+    wait_until(
+        "it has caught up",
+        lambda: both.standby.ask("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", sent) == [(True,)],
+    )
+    both.standby.stop()
+    scene.server.admin("session", "revoke", "alice")
+
+
+@contextmanager
+def failed_over(scene: Scene) -> Iterator[None]:
+    """The primary is killed, and its standby promoted; what is lost, an admin accepts."""
+    both = scene.both
+    assert both is not None
+    was_away = not (both.standby.data / "postmaster.pid").exists()
+    both.primary.stop("immediate")
+    if was_away:
+        both.standby.start()
+    both.standby.promote()
+    wait_until("it writes", lambda: both.standby.ask("SELECT pg_is_in_recovery()") == [(False,)])
+    yield
+    if was_away:
+        scene.server.admin("store", "accept-loss", "--reason", "the standby lagged")
+
+
+@contextmanager
+def old_primary(scene: Scene) -> Iterator[None]:
+    """After a failover the old primary is started again, and the new one is away."""
+    both = scene.both
+    assert both is not None
+    with failed_over(scene):
+        scene.read()
+    both.standby.stop()
+    both.primary.start()
+    yield
+    both.primary.stop()
+    both.standby.start()
+
+
+def clock_off(seconds: int) -> Broken:
+    """The database's clock is off."""
+
+    @contextmanager
+    def broken(scene: Scene) -> Iterator[None]:
+        scene.database.stop()
+        scene.database.environment = {
+            "LD_PRELOAD": FAKETIME, "FAKETIME": f"{seconds:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }  # fmt: skip
+        scene.database.start()
+        yield
+        scene.database.stop()
+        scene.database.environment = {}
+        scene.database.start()
+
+    return broken
+
+
 FAULTS: dict[str, tuple[Callable[[Scene], None], Broken]] = {
     "shut down": (plain, stopped),
     "killed": (plain, killed),
@@ -403,6 +453,11 @@ FAULTS: dict[str, tuple[Callable[[Scene], None], Broken]] = {
     "PgBouncer killed": (pooled, pooler_gone),
     "disk full": (small_disk, full),
     "packets vanish": (other_network, vanishing),
+    "failed over, nothing lost": (paired, failed_over),
+    "failed over, the standby had lagged": (lagging, failed_over),
+    "an old primary in place of the new one": (paired, old_primary),
+    "its clock a minute behind": (plain, clock_off(-60)),
+    "its clock a minute ahead": (plain, clock_off(60)),
 }
 
 

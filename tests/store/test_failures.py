@@ -11,7 +11,32 @@ READS_GO_ON = {"restarted in between", "the lock's holder cut off", "synchronous
 CODES_GO_ON = {"restarted in between", "the lock's holder cut off"}
 
 
-@pytest.mark.parametrize("name", FAULTS)
+# Where nothing is down: what a read and a code are answered meanwhile, and after it was mended.
+OTHERWISE = {
+    "failed over, nothing lost": ("allowed", "code-rejected", "allowed", "code-rejected"),
+    "failed over, the standby had lagged": (
+        "store-went-back", "store-went-back", "verification-required", "code-rejected",
+    ),
+    "an old primary in place of the new one": (
+        "store-went-back", "store-went-back", "allowed", "code-rejected",
+    ),
+    "its clock a minute behind": ("store-unavailable", "store-unavailable", "allowed", "allowed"),
+    "its clock a minute ahead": ("store-unavailable", "store-unavailable", "allowed", "allowed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_what_a_database_forgot_opens_nothing(name: str) -> None:
+    """A failover, an old primary, a wrong clock: refused within two seconds; nothing used counts twice."""
+    place, broken = FAULTS[name]
+    with scene_of(place) as scene:
+        row = tried(scene, name, broken)
+    answers = (row.read, row.code, row.read_after, row.code_after)
+    assert tuple(answer.reason for answer in answers) == OTHERWISE[name], row
+    assert max(answer.seconds for answer in answers) < 2, row
+
+
+@pytest.mark.parametrize("name", [name for name in FAULTS if name not in OTHERWISE])
 def test_a_fault_is_a_refusal_within_two_seconds(name: str) -> None:
     """It opens nothing, says why, recovers by itself, and what was used counts once."""
     place, broken = FAULTS[name]
