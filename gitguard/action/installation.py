@@ -18,7 +18,7 @@ from gitguard.session.moment import Moment
 from gitguard.session.request_notes import Notes
 from gitguard.store.contract import Reading
 from gitguard.store.gate_opening import server_name
-from gitguard.store.opening import audit_head, open_store
+from gitguard.store.opening import audit_head, open_lost_store, open_store
 
 if TYPE_CHECKING:
     from gitguard.host.connections import RunningConnections
@@ -85,20 +85,23 @@ def open_installation(
     actor: str,
     reading: Callable[[str], Settings] = settings_of,
     process: int = 0,
+    *,
+    although_lost: bool = False,
 ) -> Installation:
     """The installation of the configuration at `config`, as its Git account. Raises
-    ConfigurationError, Refusal.
+    ConfigurationError, Refusal. `although_lost`: to look at a store that is closed since it has lost
+    something.
 
     `reading`: how the file is read, for who opens it again and again (config/cache.py).
     """
     settings = reading(config)
-    store = open_store(
-        settings.store.url, audit_head(settings.paths.access_log), settings.store.password_file
-    )
+    opened = open_lost_store if although_lost and not settings.store.url.is_file else open_store
+    store = opened(settings.store.url, audit_head(settings.paths.access_log), settings.store.password_file)
     ring = keyring.read(settings.paths.key_ring)
     installation = Installation(
         store, ring, settings, lambda: reading(config), places=places_of(config), process=process
     )
     store.heard = listener(settings)
-    void_recovery_codes_if_off(installation, moment.at, actor)
+    if not although_lost:
+        void_recovery_codes_if_off(installation, moment.at, actor)
     return installation

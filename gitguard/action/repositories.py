@@ -39,11 +39,12 @@ class Adopted(Struct, frozen=True):
 
 
 class Created(Struct, frozen=True):
-    """A repository that is there now; `was_there`: it was before."""
+    """A repository that is there now; `was_there`: it was before; `was_elsewhere`: on other servers alone."""
 
     name: str
     directory: str
     was_there: bool
+    was_elsewhere: bool = False
 
 
 def create(
@@ -75,7 +76,7 @@ def create(
         for admin in admins:
             toggle.change_admin(tx, installation.settings, plain, "add", admin, moment.at, actor)
     directory = there.directory if there is not None else found.directory
-    return Created(plain, directory, there is not None)
+    return Created(plain, directory, there is not None, is_elsewhere)
 
 
 def _is_elsewhere(installation: Installation, known: Repository) -> bool:
@@ -85,12 +86,13 @@ def _is_elsewhere(installation: Installation, known: Repository) -> bool:
 
 class Listed(Struct, frozen=True):
     """A known repository, and what its next push would meet: no live hook, or another hook
-    that cannot run; "" for none.
+    that cannot run; "" for none. `is_elsewhere`: another server of this store has it, and not this one.
     """
 
     row: Repository
     hook_fault: str
     others_fault: str
+    is_elsewhere: bool = False
 
 
 class Listing(Struct, frozen=True):
@@ -107,9 +109,13 @@ def listing(installation: Installation, containing: str = "") -> Listing:
     with installation.store.reading() as tx:
         rows, forgotten = tx.repositories(), set(tx.forgotten())
     directories = {row.directory for row in rows}
+    is_file = installation.settings.store.url.is_file
+    here = set() if is_file else set(there([row.directory for row in rows]))
     return Listing(
         [
-            Listed(row, hook_fault(row.directory, hook, uid), others_fault(row.directory, uid))
+            Listed(row, "", "", is_elsewhere=True)
+            if not is_file and row.directory not in here
+            else Listed(row, hook_fault(row.directory, hook, uid), others_fault(row.directory, uid))
             for row in rows
             if containing in row.name
         ],
@@ -364,6 +370,8 @@ def renew_hooks(
         root = registry.root_of(installation.settings, repository.directory)
         found = Found(repository.name, repository.directory, root)
         if not root or repository.directory not in found_on_disk:
+            if not installation.settings.store.url.is_file:
+                continue  # another server's
             left.append((repository.name, f"{repository.directory} is not there"))
             continue
         if hindrance := adopting.obstacle(found, installation.settings, uid, known):

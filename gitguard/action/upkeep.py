@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 
 from msgspec import Struct
@@ -58,18 +59,24 @@ def _rotate_for_all(installation: Installation, path: str, moment: Moment, actor
         keyring.use_prepared_key(path)
         return Rotated(*_encrypt_again(installation, path, moment, actor), RotationStep.USED)
     names = keyring.read(path).names
+    if behind := sorted(name for name, keys in others.items() if set(keys) - set(names)):
+        text = f"{', '.join(behind)} has keys that {path} has not: a rotation is under way there; nothing was changed"
+        raise Refusal("usage", text=text, hint=f"continue there, or copy its {path} here first")
     if len(names) > 1:
         _check_everywhere(path, {name: keys[-1:] == names[-1:] for name, keys in others.items()})
         done = _encrypt_again(installation, path, moment, actor)
         keyring.drop_old_keys(path)
         return Rotated(*done)
+    _check_everywhere(path, {name: keys == names for name, keys in others.items()})
     return Rotated(keyring.prepare_key(path), 0, RotationStep.PREPARED)
 
 
 def _check_everywhere(path: str, is_there: dict[str, bool]) -> None:
     """Raises Refusal("usage") that names the servers which do not have the key file as it is here."""
     if missing := sorted(name for name, found in is_there.items() if not found):
-        text = f"{path} is another one on {', '.join(missing)}; nothing was changed"
+        text = (
+            f"{', '.join(missing)} has another {os.path.basename(path)} than this server; nothing was changed"
+        )
         hint = f"copy {path} there; within a minute each server says what it has; then run this again"
         raise Refusal("usage", text=text, hint=hint)
 

@@ -31,11 +31,14 @@ def repository_findings(
     before = 0
     good = 0
     for repository in known:
+        if not settings.store.url.is_file and not os.path.isdir(repository.directory):
+            continue  # another server's
         faults = list(_faults(settings, repository, hook, uid, directories))
         yield from faults
         good += not any(fault.level == "gap" for fault in faults)
         before += 1
-    yield ok("repositories", f"{good} of {before} known repositories are in order")
+    elsewhere = f", {len(known) - before} more are on other servers" if before < len(known) else ""
+    yield ok("repositories", f"{good} of {before} known repositories are in order{elsewhere}")
     for found in on_disk(settings):
         if found.directory in forgotten:
             yield note("repository-forgotten", f"{found.directory} was forgotten, so it is refused")
@@ -61,7 +64,7 @@ def _faults(
     root = root_of(settings, repository.directory)
     if not root or not os.path.isdir(repository.directory):
         if not settings.store.url.is_file:
-            return  # it is another server's
+            return  # below none of our roots: another server's
         yield gap(
             "repository-missing",
             f"{name}: {repository.directory} is not there",

@@ -18,6 +18,7 @@ from gitguard.machine.whereabouts import there
 from gitguard.message.reasons import Refusal
 from gitguard.session.grant import KEY_BYTES
 from gitguard.store.chain import GENESIS, Head
+from gitguard.store.contract import Store
 from gitguard.store.opening import audit_head, create, exists, open_store
 
 
@@ -60,11 +61,24 @@ def keys_and_store(
         head
     ):  # one more server of a store that is there
         with contextlib.closing(open_store(settings.store.url, head, settings.store.password_file)) as joined:
+            _check_decrypts(joined, secret)
             joined.renew_head()
         say(f"joined the store {store}")
     if not there([keys]):
         key_file.write(keys, [], places.gate)
         say(f"made {keys}")
+
+
+def _check_decrypts(store: Store, secret: str) -> None:
+    """Raises Refusal where the key file is not that of the servers that share the store."""
+    with store.reading() as tx:
+        needed = {factor.cipher_key for factor in tx.totp_factors()}
+    if missing := sorted(needed - set(keyring.read(secret).names)):
+        raise Refusal(
+            "store-unavailable",
+            text=f"{secret} has no key {missing[0]}, by which the secrets of {store.place} are encrypted",
+            hint=f"copy {secret} from another server of this store, and run this again",
+        )
 
 
 def _check_store_not_lost(settings: Settings, secret: str, keys: str, *, new_store: bool) -> None:

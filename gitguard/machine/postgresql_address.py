@@ -47,7 +47,7 @@ def read(url: str) -> Address:
         raise ValueError("name the hosts before the database, or a socket's folder as host=, not both")
     database = unquote(path)
     if not at or not who:
-        raise ValueError("whom gitguard is there is missing: postgresql://USER@HOST/DATABASE")
+        raise ValueError("the user is missing: postgresql://USER@HOST/DATABASE")
     if not database or "/" in database:
         raise ValueError("the database is missing: postgresql://USER@HOST/DATABASE")
     if not hosts and not folder:

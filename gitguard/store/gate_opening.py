@@ -53,7 +53,7 @@ def notes_of(config: "Where") -> "Notes":
 
 
 def server_name(port: int) -> str:
-    """What this server is called among those that share a store."""
+    """What this server is called by those that share its store; docs/servers.md asks for a name of its own."""
     return f"{posix.uname()[1]}:{port}"
 
 

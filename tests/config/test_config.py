@@ -116,7 +116,7 @@ def test_what_a_file_must_say() -> None:
         ("[throttle]\nper_key = ['0/5m']\n", 2, ["not a limit"]),
         ("[paths]\nrepositories = 'srv/git'\n", 2, ["not an absolute path"]),
         ("[store]\nurl = 'sqlite:///relative.db'\n", 2, ["absolute path"]),
-        ("[store]\nurl = 'postgresql://x'\n", 2, ["whom gitguard is", "postgresql://USER@HOST/DATABASE"]),
+        ("[store]\nurl = 'postgresql://x'\n", 2, ["the user is missing", "postgresql://USER@HOST/DATABASE"]),
         ("[store]\nurl = 'postgresql://g@/d'\n", 2, ["host is missing"]),
         ("[store]\nurl = 'postgresql://g@db'\n", 2, ["database is missing"]),
         ("[store]\nurl = 'postgresql://g:secret@db/d'\n", 2, ["password_file"]),

@@ -92,7 +92,13 @@ def test_what_a_lagging_standby_lost_closes_every_server_first(scene: Scene) -> 
         assert answer.reason == "store-went-back"
         assert answer.seconds < 2
     assert timed(lambda: scene.verify(code, second)).reason == "store-went-back"
-    assert "has lost what" in second.admin("store", "status", status=1).text
+    said = second.admin("store", "status", status=1).text
+    assert "has lost what" in said
+    assert "store accept-loss" in said
+    assert "store accept-loss" in second.admin("user", "list", status=42).text
+    assert "session-opened" in second.admin("audit", "show").out, "one can look before one accepts"
+    second.admin("audit", "verify", status=None)
+    second.admin("store", "backup", str(scene.folder / "closed.db"))
     assert reason_of(second.admin("user", "list", status=42)) == "store-went-back"
 
     done = first.admin("store", "accept-loss", "--reason", "the standby lagged")

@@ -94,7 +94,10 @@ def agent(ctx: click.Context, workers: int, for_accounts: bool) -> None:
         return ours and place_of(path) != place
 
     def say(state: str) -> None:
-        click.echo(f"gitguard: answering on {path} with {workers} processes; Ctrl-C ends it", err=True)
+        click.echo(
+            f"gitguard: answering on {path} with {workers} {'process' if workers == 1 else 'processes'}; Ctrl-C ends it",
+            err=True,
+        )
         tell_systemd(f"{state.upper()}=1")
 
     resident = Resident(

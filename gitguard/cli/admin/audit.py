@@ -68,7 +68,7 @@ def show(
 def _records(ctx: click.Context, file: str | None) -> Iterator[Iterator[AuditRecord]]:
     """The trail's in the store, or those of an archive."""
     if file is None:
-        yield trail.records(open_admin_context(ctx).installation.store)
+        yield trail.records(open_admin_context(ctx, although_lost=True).installation.store)
         return
     with open_as_caller(file, open_settings_or_say(ctx).keeper) as source:
         yield trail.read_archive(source, file)
@@ -164,7 +164,7 @@ def verify(ctx: click.Context, file: str | None, as_json: bool) -> int:
     """
     if file is not None:
         return _verify_archive(ctx, file, as_json=as_json)
-    context = open_admin_context(ctx)
+    context = open_admin_context(ctx, although_lost=True)
     store = context.installation.store
     # The head first: a record that is written meanwhile must not look like a missing one.
     try:

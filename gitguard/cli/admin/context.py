@@ -14,6 +14,7 @@ from msgspec import Struct
 from gitguard.action import break_glass
 from gitguard.action.installation import Installation, open_installation
 from gitguard.agent.accounts import become_keeper
+from gitguard.cli.admin.remedies import remedy
 from gitguard.cli.context import say_lag
 from gitguard.cli.printing import number
 from gitguard.config.faults import LONGEST_LIST, ConfigurationError
@@ -117,14 +118,22 @@ def enter(ctx: click.Context, *, resident: bool = False) -> Settings:
     return settings
 
 
-def open_admin_context(ctx: click.Context) -> AdminContext:
-    """Become the Git account and open store and keys. Raises Refusal."""
-    who, host, moment = actor(), enter(ctx).host, now()
-    installation = open_installation(config_of(ctx), moment, who)
+def open_admin_context(ctx: click.Context, *, although_lost: bool = False) -> AdminContext:
+    """Become the Git account and open store and keys. Raises Refusal. `although_lost`: to look at a store
+    that is closed since it has lost something.
+    """
+    who, settings, moment = actor(), enter(ctx), now()
+    host = settings.host
+    try:
+        installation = open_installation(config_of(ctx), moment, who, although_lost=although_lost)
+    except Refusal as refusal:
+        if refusal.reason != "store-went-back":
+            raise
+        raise refusal.but(hint=remedy(refusal, is_file=settings.store.url.is_file)) from None
     ctx.find_root().call_on_close(installation.store.close)
     ctx.find_root().call_on_close(lambda: say_lag(installation))
     server = ServerAddress(account=str(host.account), host=host.name, port=host.port)
-    for left in break_glass.close_left_open(installation, moment, who):
+    for left in () if although_lost else break_glass.close_left_open(installation, moment, who):
         click.echo(f"gitguard: break-glass {left.decision} was not closed by itself; it is now", err=True)
     return AdminContext(installation, who, server)
 

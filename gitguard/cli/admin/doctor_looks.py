@@ -12,6 +12,7 @@ import msgspec
 
 from gitguard.action.installation import Installation
 from gitguard.action.repositories import live_hook_at
+from gitguard.cli.admin.remedies import LOOK_FIRST
 from gitguard.config.schema import Settings
 from gitguard.doctor import (
     access,
@@ -57,7 +58,8 @@ def remedy(refusal: Refusal) -> str:
     if "; try: " in refusal.detail:
         return refusal.detail.partition("; try: ")[2]
     by_reason = {
-        "store-unavailable": "gitguard admin store status; a backup is put in place by: gitguard admin store restore FILE",
+        "store-unavailable": "gitguard admin store status says more, and what to do",
+        "store-went-back": LOOK_FIRST,
         "store-schema": "gitguard admin init; if the store is newer: install that version",
         "config-invalid": "gitguard admin config edit",
         "log-unavailable": "gitguard admin init (it makes the log's folder anew); the file itself must be the account's",

@@ -52,7 +52,11 @@ def create(context: AdminContext, name: str, admins: tuple[str, ...], what: str,
         context.installation, name, admins, now(), context.actor, if_missing=if_missing
     )
     named = f"; admins: {', '.join(admins)}" if admins else ""
-    if done.was_there:
+    if done.was_elsewhere:
+        click.echo(
+            f"made {readable(done.directory)} on this server; {readable(done.name)} was known, with what it requires{named}"
+        )
+    elif done.was_there:
         click.echo(f"{readable(done.name)} is there already, in {readable(done.directory)}{named}")
     else:
         click.echo(f"created {readable(done.name)} in {readable(done.directory)}{named}")
@@ -196,6 +200,8 @@ def list_(context: AdminContext, word: str | None, as_json: bool) -> None:
 
 
 def _hook_state(entry: Listed) -> str:
+    if entry.is_elsewhere:
+        return "not on this server"
     if entry.hook_fault:
         return f"NO LIVE HOOK: {entry.hook_fault}"
     return f"PUSHES REFUSED: {entry.others_fault}" if entry.others_fault else "live"
@@ -209,7 +215,7 @@ def _as_json(entry: Listed) -> dict[str, object]:
         "require": entry.row.require,
         "lifetime_seconds": entry.row.lifetime_seconds,
         "floor": entry.row.floor_require,
-        "hook": entry.hook_fault or entry.others_fault or "live",
+        "hook": "elsewhere" if entry.is_elsewhere else entry.hook_fault or entry.others_fault or "live",
     }
 
 

@@ -28,11 +28,11 @@ from gitguard.machine.git_account import own_command_line, uid_of
 from gitguard.machine.login_shell import shell_fault
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.machine.run_as import run_as
-from gitguard.machine.whereabouts import folders
+from gitguard.machine.whereabouts import folders, there
 from gitguard.message.reasons import Refusal, readable
 from gitguard.repository.chained_hooks import others_fault
 from gitguard.repository.hook_file import hook_fault
-from gitguard.repository.registry import on_disk
+from gitguard.repository.registry import on_disk, root_of
 from gitguard.session.moment import now
 
 SHOWN = 3  # of a long list; the rest is a count
@@ -157,6 +157,11 @@ def _look(ctx: click.Context) -> None:
     say_findings(list(findings(ctx, None)), quiet=True)
 
 
+def _of_this_server(context: AdminContext, known: set[str]) -> list[str]:
+    """Those of a shared store that this server has."""
+    return there(sorted(path for path in known if root_of(context.settings, path)))
+
+
 def _renew(context: AdminContext) -> None:
     """Hooks, the gate's own form of the configuration, the key file, and what runs: all of today."""
     installation, moment = context.installation, now()
@@ -208,7 +213,7 @@ def _findings(context: AdminContext) -> None:
     hook, uid = repositories.live_hook(installation), uid_of(context.settings.host.account)
     dead = [
         f"{path}: {fault}"
-        for path in sorted(known)
+        for path in (sorted(known) if context.settings.store.url.is_file else _of_this_server(context, known))
         if (fault := hook_fault(path, hook, uid) or others_fault(path, uid))
     ]
     _some("pushes refused", dead)

@@ -22,11 +22,12 @@ from gitguard.cli.admin.context import (
     open_settings_or_say,
 )
 from gitguard.cli.admin.prompts import confirm
+from gitguard.cli.admin.remedies import remedy
 from gitguard.cli.context import check_effects, say_effects
 from gitguard.cli.printing import counted, number, say_json
 from gitguard.cli.progress import Progress
 from gitguard.command_line import Group, as_typed, say
-from gitguard.config.types import store_url
+from gitguard.config.types import StoreUrl, store_url
 from gitguard.machine.new_file import NewFile
 from gitguard.machine.user_supplied_file import open_as_caller
 from gitguard.message.moments import clock
@@ -53,7 +54,7 @@ def backup(ctx: click.Context, file: str) -> None:
     new = NewFile(path, open_settings_or_say(ctx).keeper)  # as who types: the folder may be root's
     progress = Progress("copying, bytes")
     try:
-        context = open_admin_context(ctx)
+        context = open_admin_context(ctx, although_lost=True)
         with tempfile.TemporaryDirectory(dir=context.settings.paths.state, prefix=".backup-") as folder:
             context.installation.store.backup(f"{folder}/copy")
             size = os.path.getsize(f"{folder}/copy")
@@ -94,7 +95,9 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, key_file_l
         raise Refusal("usage", text="from stdin takes --yes: there is nobody to ask")
     if not yes:
         ends = "sessions" if keep_recovery_codes else "sessions, recovery codes"
-        confirm(f"replace the store by {path}? {ends} and open invites end with it", "nothing was changed")
+        url = open_settings_or_say(ctx).store.url
+        whose = "the store" if url.is_file else f"{url.shown}, for every server of it,"
+        confirm(f"replace {whose} by {path}? {ends} and open invites end with it", "nothing was changed")
     who = actor()
     with open_as_caller(path, open_settings_or_say(ctx).keeper) as source:
         enter(ctx)
@@ -131,13 +134,15 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, key_file_l
 @options.as_json
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> int:
-    """Show whether the store is whole. Where it is and what is in it; exit 1 if it is damaged."""
+    """Show whether the store is whole. Where it is and what is in it; exit 1 if it is damaged, or a server
+    answers nobody because of it.
+    """
     try:
         context = open_admin_context(ctx)
     except Refusal as refusal:
         if refusal.reason not in ("store-unavailable", "store-schema", "store-went-back"):
             raise
-        return _say_damaged(open_settings_or_say(ctx).store.url.shown, refusal, as_json=as_json)
+        return _say_damaged(open_settings_or_say(ctx).store.url, refusal, as_json=as_json)
     kept = context.installation.store
     damage, size, health = kept.integrity(), kept.size(), kept.health()
     with kept.reading() as tx:
@@ -151,9 +156,10 @@ def status(ctx: click.Context, as_json: bool) -> int:
             "cipher_key": context.installation.keyring.newest,
             **({"database": health.facts, "shortcomings": _listed(health)} if health.facts else {}),
         }
+    closes = any(found.closes for found in health.shortcomings)
     if as_json:
         say_json(facts)
-        return 1 if damage else 0
+        return 1 if damage or closes else 0
     click.echo(f"{facts['path']}: {'whole' if not damage else 'DAMAGED: ' + damage}, {facts['bytes']} bytes")
     click.echo(
         ", ".join(
@@ -173,7 +179,7 @@ def status(ctx: click.Context, as_json: bool) -> int:
     )
     for line in _of_database(health, now().at):
         click.echo(line)
-    return 1 if damage else 0
+    return 1 if damage or closes else 0
 
 
 def _listed(health: Health) -> list[dict[str, str]]:
@@ -196,18 +202,14 @@ def _of_database(health: Health, at: int) -> Iterator[str]:
         yield f"      {found.remedy}"
 
 
-def _say_damaged(path: str, refusal: Refusal, *, as_json: bool) -> int:
+def _say_damaged(url: StoreUrl, refusal: Refusal, *, as_json: bool) -> int:
     """A store that cannot be opened at all is a status too."""
     damage = refusal.detail or refusal.text
     if as_json:
-        say_json({"path": path, "whole": False, "damage": damage})
+        say_json({"path": url.shown, "whole": False, "damage": damage})
     else:
-        click.echo(f"{path}: cannot be used: {damage}")
-        say(
-            str(refusal.facts.get("remedy", ""))
-            or refusal.hint
-            or "put a backup in its place: gitguard admin store restore FILE"
-        )
+        click.echo(f"{url.shown}: cannot be used: {damage.removeprefix(url.shown + ': ')}")
+        say(remedy(refusal, is_file=url.is_file))
     return 1
 
 
@@ -242,11 +244,13 @@ def copy(ctx: click.Context, url: str, password_file: str, as_json: bool) -> Non
         f" {number(done.rows['repositories'], 'repository', 'repositories')},"
         f" {number(done.rows['audit'], 'audit record')}; counted there, and its chain is whole"
     )
+    password = f', password_file = "{password_file}"' if password_file else ""
     say(
-        "What changes here from now on is not in it: stop the agent (and the web page) of every server, run this once more,"
-        f' name it in every configuration ([store] url = "{to}"), then start them again.\n'
+        "What changes here from now on is not in it: stop the agent (and the web page) of every server, run this once more, "
+        f'and name it in every configuration: [store] url = "{to}"{password}. '
+        "Then, on each: gitguard admin config check, gitguard admin init, and start them again.\n"
         "If a server then refuses with store-went-back, something changed after the copy: name the old store again, "
-        "copy once more, and switch again."
+        "copy once more, and switch again. The old store stays where it is, with all that is in it: remove it in the end."
     )
 
 
@@ -284,17 +288,23 @@ def rotate_key(context: AdminContext) -> None:
     """
     path = context.installation.settings.paths.key_ring
     done = upkeep.rotate_key(context.installation, now(), context.actor)
+    shared = not context.settings.store.url.is_file
     if done.step is upkeep.RotationStep.PREPARED:
-        click.echo(f"key {done.cipher_key} is in {path}; it encrypts nothing yet")
+        click.echo(f"step 1 of 3: key {done.cipher_key} is in {path}; it encrypts nothing yet")
     else:
-        counted(done.secrets, "secret", f"re-encrypted under key {done.cipher_key}")
-    if done.step is upkeep.RotationStep.DONE:
-        click.echo(f"keep a new copy of {path}; backups made before need the old one")
-    else:
+        step = "step 2 of 3: " if done.step is upkeep.RotationStep.USED else "step 3 of 3: " if shared else ""
+        click.echo(f"{step}{number(done.secrets, 'secret')} re-encrypted under key {done.cipher_key}")
+    if done.step is not upkeep.RotationStep.DONE:
         say(
             f"copy {path} to every other server of this store; within a minute each says what it has. "
             "Then: gitguard admin store rotate-key"
         )
+        return
+    if shared:
+        click.echo(
+            f"the old key is dropped here; copy {path} to every other server once more, and it is done"
+        )
+    click.echo(f"keep a new copy of {path}; backups made before need the old one")
 
 
 @store.command(name="accept-loss")

@@ -10,20 +10,30 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from functools import cache
 from typing import Any, TypeVar
 
-import psycopg
-from psycopg import generators
-
 from gitguard.machine.ownership import fault_on_the_way
 from gitguard.machine.postgresql_address import Address
 from gitguard.message.reasons import Refusal
 from gitguard.store.postgresql.shared_notes import SharedNotes
 
+try:
+    import psycopg
+    from psycopg import generators
+except ImportError as error:
+    raise Refusal(
+        "store-unavailable",
+        f"psycopg, the driver of PostgreSQL, cannot be loaded ({error})",
+        hint="install what requirements/postgresql.txt of the release names, beside server.txt (docs/servers.md)",
+    ) from None
+
+# What libpq puts before what went wrong: where, which is said by us already.
+_WHERE = re.compile(r"^.*\bfailed: +(FATAL: +|ERROR: +)?")
 Found = TypeVar("Found")
 Row = tuple[Any, ...]
 
@@ -237,7 +247,7 @@ def _first(attempts: list[tuple[str, Any]], until: float) -> tuple[Any, str, str
         except StopIteration as done:
             return done.value
         except psycopg.Error as error:
-            faults.append(f"{host}: {said(error)}")
+            faults.append(f"{host}: {said(error)}" if len(attempts) > 1 else said(error))
             return None
         waiting[handle] = (host, attempt)
         poll.register(handle, _events(wanted))
@@ -256,7 +266,10 @@ def _first(attempts: list[tuple[str, Any]], until: float) -> tuple[Any, str, str
     finally:
         for _, attempt in waiting.values():
             attempt.close()
-    faults += [f"{host}: no answer in time" for host, _ in waiting.values()]
+    faults += [
+        f"{host}: no answer in time" if len(attempts) > 1 else "no answer in time"
+        for host, _ in waiting.values()
+    ]
     return None, "", "; ".join(faults)
 
 
@@ -291,8 +304,8 @@ def said(error: BaseException) -> str:
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
         return f"{error.diag.message_primary} ({error.sqlstate})"
     if isinstance(error, psycopg.Error):
-        lines = str(error).strip().splitlines()
-        return lines[-1].strip() if lines else type(error).__name__
+        lines = str(error).strip().splitlines()  # the first says what, the others what that may mean
+        return _WHERE.sub("", lines[0]).strip() if lines else type(error).__name__
     return str(error) or type(error).__name__
 
 

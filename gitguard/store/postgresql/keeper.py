@@ -18,7 +18,7 @@ from gitguard.message.reasons import Refusal
 from gitguard.store import sqlite
 from gitguard.store.chain import GENESIS, Head
 from gitguard.store.copying import copy
-from gitguard.store.postgresql import guard, health, late
+from gitguard.store.postgresql import guard, health, late, schema
 from gitguard.store.postgresql.connection import (
     WAIT_SECONDS,
     Database,
@@ -30,7 +30,7 @@ from gitguard.store.postgresql.connection import (
     said,
 )
 from gitguard.store.questions import Reader
-from gitguard.store.rows import Health, Recorded
+from gitguard.store.rows import Health, Recorded, Shortcoming
 from gitguard.store.statements import Writer
 from gitguard.store.turn import PATIENCE_SECONDS
 
@@ -294,7 +294,7 @@ class PostgresStore:
         try:
             db.execute("COMMIT")
         except (LostError, OverdueError) as error:
-            text = "the database did not say whether the change was made; look, and use the next code"
+            text = "the database did not say whether the change was made; look before it is tried again (a code: take the next one)"
             raise Refusal("store-unavailable", f"{self.place}: COMMIT: {said(error)}", text=text) from error
 
     @contextmanager
@@ -314,7 +314,11 @@ class PostgresStore:
         """What the database says of its replication and its clock, and who uses it."""
         db = self._ready()
         with self._refusing():
-            return health.look(db, self._ahead_seconds)
+            found = health.look(db, self._ahead_seconds)
+            if schema.lacks_bounds(db):
+                what = "the bounds on how long a statement may take are not set for the role, as after a dump was restored"
+                found.shortcomings.append(Shortcoming(what, "gitguard admin store migrate"))
+            return found
 
     def note_server(self, name: str, version: str, boot: str, cipher_keys: list[str]) -> None:
         """Say that this server is there. Raises Refusal."""
@@ -328,7 +332,8 @@ class PostgresStore:
         """Server -> the keys of its key file, the one that encrypts last. Raises Refusal."""
         db = self._ready()
         with self._refusing():
-            rows = db.execute("SELECT name, cipher_keys FROM servers").fetchall()
+            since = "extract(epoch FROM clock_timestamp()) - 86400"  # who was not there for a day is asked no more
+            rows = db.execute(f"SELECT name, cipher_keys FROM servers WHERE heard_at > {since}").fetchall()
             return {name: keys.split() for name, keys in rows}
 
     def boots(self) -> set[str]:

@@ -26,10 +26,13 @@ def create(url: str, password_file: str) -> list[str]:
     db = connect(address, password_file)
     try:
         db.allow(_LONG_SECONDS)
+        _check_place(db)
         ran = []
         while file := _next(db):
             _run(db, file)
             ran.append(os.path.basename(file))
+        if lacks_bounds(db):
+            _set_bounds(db)
     except (DatabaseError, OverdueError, OSError) as error:
         raise Refusal("store-unavailable", f"{address.shown}: {said(error)}") from error
     finally:
@@ -92,13 +95,45 @@ def _run(db: Database, path: str) -> None:
     if before is None:
         sql = f"INSERT INTO store_schema VALUES (?, ?, ('x' || {guard.TIMELINE})::bit(32)::bigint, '', 0)"
         db.execute(sql, (SCHEMA, OLDEST_READER))
-        _set_bounds(db)
     else:
         db.execute(
             "UPDATE store_schema SET version = ?, oldest_reader = ?",
             (int(os.path.basename(path)[:4]), OLDEST_READER),
         )
     db.execute("COMMIT")
+
+
+def _check_place(db: Database) -> None:
+    """Raises Refusal where the database is no place for a store."""
+    row = db.execute(
+        "SELECT current_database(), current_setting('server_encoding'), current_setting('is_superuser')"
+    ).fetchone()
+    name, encoding, superuser = row or ("", "", "")
+    hint = "make a role and a database of its own for gitguard: docs/servers.md, Set up"
+    if superuser == "on":
+        raise Refusal(
+            "store-unavailable", "the role of [store] url is a superuser of the database server", hint=hint
+        )
+    if name in ("postgres", "template0", "template1"):
+        raise Refusal("store-unavailable", f"the database {name} is the database server's own", hint=hint)
+    if encoding != "UTF8":
+        raise Refusal(
+            "store-unavailable", f"the database {name} keeps texts as {encoding}, not as UTF8", hint=hint
+        )
+
+
+def lacks_bounds(db: Database) -> bool:
+    """Whether the role's bounds are not set, as after the database was made anew from a dump."""
+    row = db.execute(
+        "SELECT count(*) FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole"
+        " JOIN pg_database ON pg_database.oid = setdatabase WHERE rolname = current_user AND datname = current_database()"
+        f" AND setconfig @> ARRAY[{', '.join(f'{name!r}' for name in _wanted())}]"
+    ).fetchone()
+    return row is None or row[0] == 0
+
+
+def _wanted() -> list[str]:
+    return [f"{name}={milliseconds}" for name, milliseconds in _BOUNDS.items()]
 
 
 def _set_bounds(db: Database) -> None:
