@@ -87,21 +87,26 @@ def open_installation(
     process: int = 0,
     *,
     although_lost: bool = False,
+    although_apart: bool = False,
 ) -> Installation:
     """The installation of the configuration at `config`, as its Git account. Raises
     ConfigurationError, Refusal. `although_lost`: to look at a store that is closed since it has lost
-    something.
+    something; `although_apart`: this machine's clock may be off, since nobody's age is judged by it.
 
     `reading`: how the file is read, for who opens it again and again (config/cache.py).
     """
     settings = reading(config)
     opened = open_lost_store if although_lost and not settings.store.url.is_file else open_store
     store = opened(settings.store.url, audit_head(settings.paths.access_log), settings.store.password_file)
+    if although_apart:
+        store.allow_apart()
     ring = keyring.read(settings.paths.key_ring)
     installation = Installation(
         store, ring, settings, lambda: reading(config), places=places_of(config), process=process
     )
     store.heard = listener(settings)
-    if not although_lost:
+    if (
+        settings.store.url.is_file
+    ):  # of a store that others share, one server's setting decides for itself alone
         void_recovery_codes_if_off(installation, moment.at, actor)
     return installation

@@ -19,6 +19,7 @@ from gitguard.session.leaders import clear_leaders
 from gitguard.session.methods import ADMIN
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of, scope_of
+from gitguard.store import two_clocks
 from gitguard.store.contract import Writing
 from gitguard.store.rows import Session
 
@@ -138,10 +139,14 @@ def sweep(installation: Installation, moment: Moment) -> int:
     What comes to pass without anyone changing anything is noticed by the same look:
     exemptions that were used or end.
     """
-    ended = end_stale(installation, moment)
     note_server(installation, moment)
     if not installation.settings.store.url.is_file:
         write_keys(installation)  # a key that another server added signs in here as well
+        with installation.store.reading() as tx:
+            apart = two_clocks.apart(tx.ahead_seconds)
+        if apart:  # all else is judged by the clock
+            raise Refusal("store-unavailable", apart, text=apart, hint=two_clocks.HINT)
+    ended = end_stale(installation, moment)
     exemptions.look(installation, moment)
     browsers.sweep(installation, moment)
     pruning.clear_marks(str(installation.settings.paths.state), moment.at)

@@ -13,13 +13,13 @@ from gitguard.factor.throttle import longest_window, retry_at
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.session.scope import network_of
-from gitguard.store.contract import Writing
+from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Guessing
 
 MANY_USERS = (10, 30, 100, 300, 1000, 3000)  # users with failures within a day, at which the trail says so
 
 
-def check_throttle(context: ProofContext, tx: Writing, person: Person, moment: Moment) -> bool:
+def check_throttle(context: ProofContext, tx: Reading, person: Person, moment: Moment) -> bool:
     """Whether anything is charged that a success would clear. Raises Refusal("throttled") while the budget of
     this credential or user is spent; charges nothing.
     """
@@ -42,7 +42,7 @@ def record_throttled(context: ProofContext, tx: Writing, person: Person, moment:
         record(tx, "throttled", person, moment, retry_at=refusal.facts["retry_at"])
 
 
-def _unanswered(tx: Writing, person: Person, guessing: list[Guessing]) -> int:
+def _unanswered(tx: Reading, person: Person, guessing: list[Guessing]) -> int:
     """Failures that no success from the same network has followed, as they count for an attempt of `person`.
 
     From a network where the user has verified before, only that network's own count; otherwise a thief

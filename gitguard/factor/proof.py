@@ -29,7 +29,7 @@ from gitguard.session.methods import RECOVERY_CODE
 from gitguard.session.moment import CLOCK_BACK_SECONDS, Moment
 from gitguard.session.scope import network_of, scope_of
 from gitguard.store import two_clocks
-from gitguard.store.contract import Writing
+from gitguard.store.contract import Reading, Writing
 from gitguard.store.rows import Session
 
 # Kind of what is presented -> what checks it: it consumes what it accepts; what it
@@ -73,6 +73,10 @@ def prove(
     other people need not wait for it.
     """
     store = context.store
+    with store.reading() as asked:  # who is refused anyway keeps nobody waiting who changes something
+        check_person(asked, person)
+        if asked.has_factor(person.user):
+            check_throttle(context, asked, person, moment)
     with store.writing_for(person.user) if only_own else store.writing() as tx:
         context = context.renewed()
         check_person(tx, person)
@@ -149,7 +153,7 @@ def _succeeded(tx: Writing, person: Person, moment: Moment, proof: Proof, *, was
     return replace(proof, rejected=rejected(tx, person, moment), changes=tuple(changes))
 
 
-def check_person(tx: Writing, person: Person) -> None:
+def check_person(tx: Reading, person: Person) -> None:
     """The user is active and the credential is still theirs, as of this transaction. Raises Refusal."""
     user = tx.user(person.user)
     if user is None or user.state == "removed":

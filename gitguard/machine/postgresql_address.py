@@ -59,6 +59,8 @@ def read(url: str) -> Address:
 
 def _host(text: str) -> tuple[str, int]:
     text = unquote(text)
+    if any(c == "," or ord(c) < 33 for c in text):
+        raise ValueError(f"{text!r} is neither a host nor a folder")
     if text.startswith("/"):
         folder, _, port = text.rpartition(":") if ":" in text else (text, "", "")
         return folder, _port(port)

@@ -7,6 +7,7 @@ file may lag behind a crash; an ancestor of the newest record is in order.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 from _blake2 import blake2b
@@ -69,6 +70,19 @@ class Head:
         except OSError:
             os.unlink(temporary)
             raise
+
+    def advance(self, seq: int, digest: bytes) -> None:
+        """The same, unless a later one stands there: where several processes write, each behind its COMMIT.
+        Raises OSError.
+        """
+        with open(f"{self.path}.lock", "a", encoding="ascii") as lock:  # closed, and so given up, at the end
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                there = self.read()
+            except ValueError:
+                there = None
+            if there is None or there[0] < seq:
+                self.write(seq, digest)
 
 
 class ChainCheck(Struct, frozen=True):

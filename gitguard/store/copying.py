@@ -65,7 +65,7 @@ def copy(source: Store, target: Store, say: Say) -> Copied:
     """Make `target`, which is empty or an earlier copy, what `source` is. Raises Refusal."""
     source.be_patient()
     target.be_patient()
-    _check_earlier(source, target)
+    check_earlier(source, target)
     with source.reading() as ours:
         of = ours.counts().records
         rows = ours.rows("audit", TRAIL, _newest(target))
@@ -75,9 +75,12 @@ def copy(source: Store, target: Store, say: Say) -> Copied:
                 tx.put_rows("audit", TRAIL, part)
             done += len(part)
             say("records", done, of)
-        with target.writing() as tx:
-            _put_tables(ours, tx)
         wanted = _counts(ours)
+        with target.writing() as tx:
+            if tx.newest_audit(None, 1) != ours.newest_audit(None, 1):
+                raise _is_another(target)
+            _put_tables(ours, tx)
+            _check_same(wanted, _counts(tx), None)
     with target.reading() as tx:
         found = _counts(tx)
         chain = check(tx.audit(), None, begins=tx.archived(), outside=False)
@@ -104,7 +107,8 @@ def _counts(tx: Reading) -> dict[str, int]:
     return {table: _count(tx, table) for table in (*TABLES, "audit")}
 
 
-def _check_earlier(source: Store, target: Store) -> None:
+def check_earlier(source: Store, target: Store) -> None:
+    """Raises Refusal("usage") unless `target` is empty or an earlier copy of `source`."""
     with target.reading() as theirs:
         newest = theirs.newest_audit(None, 1)
     if not newest:
@@ -114,10 +118,12 @@ def _check_earlier(source: Store, target: Store) -> None:
         same = ours.newest_audit(record.seq + 1, 1)
         archived = ours.archived()
     if (record.seq, record.hash) != archived and (not same or same[0] != record):
-        raise Refusal(
-            "usage",
-            text=f"{target.place} holds something else than an earlier copy of this store; nothing was changed",
-        )
+        raise _is_another(target)
+
+
+def _is_another(target: Store) -> Refusal:
+    text = f"{target.place} holds something else than an earlier copy of this store; nothing was changed"
+    return Refusal("usage", text=text)
 
 
 def _newest(store: Store) -> int:
@@ -135,11 +141,11 @@ def _count(tx: Reading, table: str) -> int:
     return sum(1 for _ in tx.rows(table, TABLES.get(table, TRAIL)[:1]))
 
 
-def _check_same(wanted: dict[str, int], found: dict[str, int], chain: ChainCheck) -> None:
+def _check_same(wanted: dict[str, int], found: dict[str, int], chain: ChainCheck | None) -> None:
     wrong = [
         f"{table}: {count} of {wanted[table]}" for table, count in found.items() if count != wanted[table]
     ]
-    if fault := ", ".join(wrong) or next(iter(chain.open_faults), ""):
+    if fault := ", ".join(wrong) or next(iter(chain.open_faults if chain is not None else []), ""):
         raise Refusal(
             "store-unavailable",
             f"the copy is not the store: {fault}",

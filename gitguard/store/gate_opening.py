@@ -53,7 +53,7 @@ def notes_of(config: "Where") -> "Notes":
 
 
 def server_name(port: int) -> str:
-    """What this server is called by those that share its store; docs/servers.md asks for a name of its own."""
+    """What this server is called by those that share its store; docs/servers.md asks for such a name."""
     return f"{posix.uname()[1]}:{port}"
 
 

@@ -242,7 +242,9 @@ CREATE TABLE store_schema (                     -- one row
     oldest_reader   BIGINT NOT NULL,            -- the oldest code's schema that reads this one rightly
     timeline        BIGINT NOT NULL,            -- of the database's history: a failover begins the next
     lost            TEXT COLLATE "C" NOT NULL,  -- why everything that needs a second factor is closed, '' for not
-    acceptances     BIGINT NOT NULL             -- how often a loss or a restored backup was accepted
+    acceptances     BIGINT NOT NULL,            -- how often a loss or a restored backup was accepted
+    synchronous     BIGINT NOT NULL,            -- 1: the primary waits for its standby, so a failover loses nothing
+    system          TEXT COLLATE "C" NOT NULL   -- which cluster, of whose timelines that one is
 );
 
 CREATE TABLE pending_requests (                 -- notes of what waits for its person, which a server alone keeps in files

@@ -150,6 +150,9 @@ class SqliteStore:
         """Nothing to say that its own check does not."""
         return Health({}, [])
 
+    def allow_apart(self) -> None:
+        """A file has no clock."""
+
     def note_server(self, name: str, version: str, boot: str, cipher_keys: list[str]) -> None:
         """It has one."""
 

@@ -56,6 +56,9 @@ class Store(Protocol):
     def health(self) -> Health:
         """What there is to know of the database beneath. In no transaction."""
 
+    def allow_apart(self) -> None:
+        """From now on also where this machine's clock is not the store's: for who judges no age by it."""
+
     def note_server(self, name: str, version: str, boot: str, cipher_keys: list[str]) -> None:
         """The server of this name uses the store, and runs since `boot`. `cipher_keys`: the names of what its
         key file holds. Raises Refusal.

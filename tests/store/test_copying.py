@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.store import copying, sqlite
 from gitguard.store.contract import Store
+from gitguard.store.postgresql.keeper import PostgresStore
 from gitguard.store.rows import Repository
 from tests.backends import Backend, PostgresBackend, SqliteBackend
 from tests.conftest import NOW, Bench
@@ -174,3 +177,101 @@ def test_a_backup_of_a_database_is_a_file(tmp_path: Path) -> None:
     assert everything(copied) == everything(bench.desk.store)
     copied.close()
     bench.close()
+
+
+@pytest.mark.e2e
+def test_a_copy_that_was_cut_off_is_believed_by_nobody(lived: Bench, tmp_path: Path) -> None:
+    """Killed between the trail and the tables: whoever is suspended in the one is active in the other."""
+    (tmp_path / "pg").mkdir(mode=0o700)
+    backend = PostgresBackend(tmp_path / "pg")
+    backend.create()
+    target = PostgresStore(backend.url, "", str(tmp_path / "pg" / "audit.head"), although_lost=True)
+    target.begin_copy()
+    copying.copy(lived.desk.store, target, quiet)
+    with pytest.raises(Refusal) as caught:
+        backend.open()
+    assert caught.value.reason == "store-went-back"
+    target.open_if_whole()
+    backend.open().close()
+    target.note_server("git1:22", "1", "boot", [])
+    with pytest.raises(Refusal, match="in use by git1:22"):
+        target.begin_copy()
+    target.close()
+
+
+@pytest.mark.e2e
+def test_what_was_done_in_the_target_meanwhile_is_not_undone(lived: Bench, tmp_path: Path) -> None:
+    """A live server revokes in the target while the copy is at its last step."""
+    there = empty(tmp_path / "pg", PostgresBackend)
+    copying.copy(lived.desk.store, there, quiet)
+    with lived.desk.store.writing() as tx:
+        tx.record("probe", NOW, "test")
+
+    def meanwhile(what: str, *_: object) -> None:
+        if what == "records":
+            with there.writing() as tx:
+                tx.record("probe", NOW, "a live server")
+
+    with pytest.raises(Refusal, match="something else"):
+        copying.copy(lived.desk.store, there, meanwhile)
+    there.close()
+
+
+@pytest.mark.e2e
+def test_a_head_never_steps_back(tmp_path: Path) -> None:
+    """Of two processes of one server, the one that has committed first may write last; and it follows what
+    others record, also past what was moved out.
+    """
+    backend = PostgresBackend(tmp_path)
+    backend.create()
+    store = backend.open()
+    for number in range(3):
+        with store.writing() as tx:
+            tx.record("probe", NOW + number, "test")
+    store.head.advance(1, bytes(32))
+    head = store.head.read()
+    assert head is not None
+    assert head[0] == 3
+    other = PostgresStore(backend.url, "", str(tmp_path / "other.head"))
+    other.note_server("b", "1", "boot", [])
+    assert other.head.read() == store.head.read()
+    with store.writing() as tx:
+        tx.record("probe", NOW, "test")
+    with store.writing() as tx:
+        row = list(tx.rows("audit", copying.TRAIL))[3]
+        tx.record("audit-archived", NOW, "test", steps=[f"4 {row[2].hex()}"])
+        tx.move_out(4)
+    other.close()
+    other = PostgresStore(backend.url, "", str(tmp_path / "other.head"))
+    assert other.head.read() == store.head.read()
+    backend.meddle("DELETE FROM audit WHERE seq = 5")
+    other.close()
+    with pytest.raises(Refusal, match="has lost what"):
+        PostgresStore(backend.url, "", str(tmp_path / "other.head"))
+    store.close()
+
+
+@pytest.mark.e2e
+def test_whoever_waits_has_patience(tmp_path: Path) -> None:
+    """A queue of seconds is waited for, and only a standby that is away is said to be."""
+    backend = PostgresBackend(tmp_path)
+    backend.create()
+    one, two = backend.open(), backend.open()
+    begun = threading.Event()
+
+    def hold() -> None:
+        with one.writing() as tx:
+            begun.set()
+            for _ in range(10):
+                time.sleep(0.25)
+                one._db.allow(2)  # type: ignore[union-attr]
+                tx.latest_at()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    begun.wait()
+    with two.writing() as tx:
+        tx.record("probe", NOW, "test")
+    holder.join()
+    for store in (one, two):
+        store.close()

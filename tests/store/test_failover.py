@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from gitguard.action import browsers
+from gitguard.action.installation import open_installation
+from gitguard.factor.person import Person as PersonAtEdge
+from gitguard.message.reasons import Refusal
+from gitguard.session.credential import credential_of
+from gitguard.session.moment import Moment, now
 from lab.database import Pooler, wait_until
 from lab.failures import FAKETIME, Pair, Scene, pair, reason_of, timed
 from lab.server import Direct
@@ -220,3 +228,61 @@ def test_a_clock_that_is_off_judges_nothing(scene: Scene, seconds: int) -> None:
         json.loads(scene.server.admin("store", "status", "--json").out)["latest_at"]
         == json.loads(latest)["latest_at"]
     )
+
+
+def test_a_wrong_clock_takes_nothing_over(scene: Scene) -> None:
+    """The first server to notice a failover has a clock that is a year ahead: nobody is locked out by it."""
+    both = pair(scene, synchronous=True)
+    scene.open(both.url)
+    fail_over(both)
+    site = open_installation(
+        str(scene.server.config), Moment(int(time.time()) + 400 * 86400), "test", although_apart=True
+    )
+    with contextlib.closing(site.store), site.store.reading() as tx:
+        steps = [factor.last_step for factor in tx.totp_factors()]
+        assert max(steps) <= time.time() // 30 + 2
+        assert tx.latest_at() <= time.time() + 5
+    assert reason_of(scene.read()) == "allowed"
+
+
+def test_a_failover_without_synchronous_replication_closes_whoever_asks_first(scene: Scene) -> None:
+    """The adversary asks at the server that knows of nothing that is lost: it cannot say that nothing is."""
+    both = pair(scene, synchronous=False)
+    scene.open(both.url, count=2)
+    first, second = (server for server in scene.estate.servers if isinstance(server, Direct))  # type: ignore[union-attr]
+    second.admin("session", "sweep")
+    wait_until("it has caught up", lambda: caught_up(both))
+    both.standby.stop()
+    first.admin("session", "revoke", "alice")
+    both.primary.stop("immediate")
+    both.standby.start()
+    both.standby.promote()
+    wait_until("it writes", lambda: both.standby.ask("SELECT pg_is_in_recovery()") == [(False,)])
+    assert reason_of(second.ssh(scene.alice, "2fa", "status")) == "store-went-back"
+    assert "not synchronous" in second.admin("store", "status", status=1).text
+    second.admin("store", "accept-loss", "--reason", "x")
+    assert reason_of(scene.read()) == "verification-required"
+
+
+def test_a_clock_that_is_off_judges_nobody_on_the_page(scene: Scene) -> None:
+    """Sessions, links and browsers are as old as the clock says: none is believed; an admin still revokes."""
+    scene.database.make()
+    scene.database.start()
+    scene.open(scene.database.database("store"))
+    person = PersonAtEdge(scene.bob.name, credential_of(scene.bob.fingerprint), "127.0.0.1")
+    site = open_installation(str(scene.server.config), now(), "test")
+    with contextlib.closing(site.store):
+        link = browsers.new_link(site, person, now())
+        scene.database.stop()
+        scene.database.environment = {
+            "LD_PRELOAD": FAKETIME,
+            "FAKETIME": "+3600s",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        scene.database.start()
+        with pytest.raises(Refusal, match="clock is"):
+            browsers.sign_in_by_link(site, link, "127.0.0.1", now())
+    assert "1 session ended" in scene.server.admin("session", "revoke", "alice").out
+    assert "clock is" in scene.server.admin("session", "sweep", status=40).text
+    refused = scene.server.admin("store", "accept-loss", "--reason", "x", status=None)
+    assert refused.status != 0

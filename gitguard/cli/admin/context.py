@@ -125,7 +125,9 @@ def open_admin_context(ctx: click.Context, *, although_lost: bool = False) -> Ad
     who, settings, moment = actor(), enter(ctx), now()
     host = settings.host
     try:
-        installation = open_installation(config_of(ctx), moment, who, although_lost=although_lost)
+        installation = open_installation(
+            config_of(ctx), moment, who, although_lost=although_lost, although_apart=True
+        )
     except Refusal as refusal:
         if refusal.reason != "store-went-back":
             raise

@@ -231,7 +231,8 @@ def _connecting(address: Address, host: str, port: int, password: str, seconds: 
     }  # fmt: skip
     if password:
         words["password"] = password
-    # What its environment would add (PGHOST, PGOPTIONS, a service file) is not ours.
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]  # PGHOSTADDR, PGOPTIONS, a service file: what is not said here is not ours
     return generators.connect(psycopg.conninfo.make_conninfo("", **words))
 
 

@@ -29,6 +29,13 @@ TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 STATE = f"version, oldest_reader, lost, timeline, acceptances, {TIMELINE}, extract(epoch FROM clock_timestamp())::float8"
 
 
+SYSTEM = "(SELECT system_identifier::text FROM pg_control_system())"  # one for a primary and all its standbys
+SYNCHRONOUS = (
+    "(current_setting('synchronous_standby_names') <> ''"
+    " AND current_setting('synchronous_commit') IN ('on', 'remote_apply'))::int::bigint"
+)
+
+
 class WhichDatabase(NamedTuple):
     """Which database it is, as far as it can tell: its timeline, and how often a loss was accepted in it."""
 
@@ -91,14 +98,18 @@ def look(db: Database, head: Head, place: str) -> WhichDatabase:
     what this one knows of. Raises Refusal("store-went-back", "store-schema", "store-unavailable"),
     OldPrimaryError, ChangedError.
     """
-    row = db.execute(f"SELECT {STATE} FROM store_schema").fetchone()
+    row = db.execute(
+        f"SELECT {STATE}, synchronous > {SYNCHRONOUS}, system = {SYSTEM} FROM store_schema"
+    ).fetchone()
     if row is None:
         raise Refusal("store-unavailable", f"{place} is not a store")
-    version, oldest_reader, said, noticed, acceptances, current, _ = row
+    (version, oldest_reader, said, noticed, acceptances, current, _, waits_no_more, is_same_system) = row
     check_schema(version, oldest_reader, place)
     found, seen = WhichDatabase(int(current, 16), acceptances), _seen(head)
     if said:
         raise went_back(place, said)
+    if not is_same_system:  # a copy, or restored from a dump: its timelines are its own
+        noticed, seen = 0, seen._replace(timeline=0) if seen is not None else None
     if fault := _past(found, noticed, seen):
         raise OldPrimaryError(went_back(place, fault))
     if fault := _fault(db, head):
@@ -107,11 +118,28 @@ def look(db: Database, head: Head, place: str) -> WhichDatabase:
             db.execute("UPDATE store_schema SET lost = ? WHERE lost = ''", (fault,))
             raise went_back(place, fault)
         renew_head(db, head)
+    elif _is_moved_out(db, head):
+        renew_head(db, head)
     if found.timeline != noticed:
         raise ChangedError
+    if waits_no_more:  # at once; that it waits again is noted by a sweep, since to note it waits as well
+        note_replication(db)
     if found != seen:
         remember(head, found)
     return found
+
+
+def note_replication(db: Database) -> None:
+    """Whether a failover from here would lose nothing."""
+    db.execute(f"UPDATE store_schema SET synchronous = {SYNCHRONOUS} WHERE synchronous <> {SYNCHRONOUS}")
+
+
+def _is_moved_out(db: Database, head: Head) -> bool:
+    """Whether an admin has moved out the record that this server knows of."""
+    known = head_of(head)
+    if known is None or known[0] == 0:
+        return False
+    return db.execute("SELECT 1 FROM audit WHERE seq = ?", (known[0],)).fetchone() is None
 
 
 def renew_head(db: Database, head: Head) -> None:
@@ -158,16 +186,30 @@ def timeline_and_acceptances(db: Database) -> WhichDatabase:
 
 def lost(db: Database, head: Head) -> str:
     """Why `look` would close, "" if it would not."""
-    row = db.execute("SELECT lost, timeline FROM store_schema").fetchone()
-    said, noticed = row or ("", 0)
-    return said or _past(timeline_and_acceptances(db), noticed, _seen(head)) or _fault(db, head)
+    row = db.execute(f"SELECT lost, timeline, system = {SYSTEM} FROM store_schema").fetchone()
+    said, noticed, is_same_system = row or ("", 0, True)
+    seen = _seen(head)
+    if not is_same_system:
+        noticed, seen = 0, seen._replace(timeline=0) if seen is not None else None
+    return said or _past(timeline_and_acceptances(db), noticed, seen) or _fault(db, head)
 
 
-def open_again(tx: Writer, skipped: int) -> None:
-    """In the transaction that accepts what is lost."""
+def open_again(tx: Writer, skipped: int, head: Head) -> None:
+    """In the transaction that accepts what is lost. It is one acceptance more than this server has seen, in
+    whichever database.
+    """
     tx.go_on_after(tx.highest_number() + skipped)
-    sql = f"lost = '', acceptances = acceptances + 1, timeline = ('x' || {TIMELINE})::bit(32)::bigint"
-    tx.run(f"UPDATE store_schema SET {sql}")
+    seen = _seen(head)
+    sql = (
+        f"lost = '', acceptances = greatest(acceptances, ?) + 1, system = {SYSTEM},"
+        f" timeline = ('x' || {TIMELINE})::bit(32)::bigint"
+    )
+    tx.run(f"UPDATE store_schema SET {sql}", seen.acceptances if seen is not None else 0)
+
+
+def begin_copy(db: Database) -> None:
+    """Nobody believes the database before the copy into it is whole."""
+    db.execute("UPDATE store_schema SET lost = 'a copy into it is under way, or was cut off: copy once more'")
 
 
 def open_if_whole(db: Database, head: Head) -> None:
@@ -176,10 +218,28 @@ def open_if_whole(db: Database, head: Head) -> None:
         db.execute("UPDATE store_schema SET lost = ''")
 
 
-def has_new_timeline(db: Database) -> int | None:
-    """The timeline, where the store has not noticed yet that it is another one."""
-    row = db.execute(f"SELECT timeline, {TIMELINE} FROM store_schema").fetchone()
-    return int(row[1], 16) if row is not None and int(row[1], 16) != row[0] else None
+class FailedOver(NamedTuple):
+    """Another database has taken the place of the one before: its timeline; whether it may lack what was
+    said to be done (it took over from one that waited for no standby); how late it is, by its own clock.
+    """
+
+    timeline: int
+    may_lack: bool
+    at: int
+
+
+def changed(db: Database) -> FailedOver | None:
+    """What the store has not noticed yet; None where nothing has changed."""
+    row = db.execute(
+        f"SELECT timeline, {TIMELINE}, synchronous, system = {SYSTEM}, extract(epoch FROM clock_timestamp())::bigint"
+        " FROM store_schema"
+    ).fetchone()
+    if row is None:
+        return None
+    noticed, current, was_synchronous, is_same_system, at = row
+    if int(current, 16) == noticed and is_same_system:
+        return None
+    return FailedOver(int(current, 16), bool(is_same_system) and not was_synchronous, at)
 
 
 def head_of(head: Head) -> tuple[int, bytes] | None:

@@ -35,7 +35,7 @@ from gitguard.store.statements import Writer
 from gitguard.store.turn import PATIENCE_SECONDS
 
 Found = TypeVar("Found")
-LOCK_SECONDS = 1.0  # one wait for the lock: then we look whether its holder can go on at all
+LOCK_SECONDS = 0.8  # one wait for the lock: then we look whether its holder can go on at all
 ANSWER_SECONDS = 0.7  # beyond that wait: a database that stands still is no queue
 PATIENT_SECONDS = 600.0
 SKIPPED = 10_000  # numbers of sessions, after a loss
@@ -73,6 +73,7 @@ class PostgresStore:
         self._wait_seconds = WAIT_SECONDS
         self._ahead_seconds = 0
         self._version = 0
+        self._judges = True
         self._ready()
 
     def _ready(self) -> Database:
@@ -105,18 +106,23 @@ class PostgresStore:
         return connect_and_look(self._address, self._password_file, guard.timeline_and_acceptances)
 
     def _take_over(self, db: Database) -> None:
-        """The database has failed over, and lost nothing that we know of: no code that any other server may
-        have seen counts. Said once, by the first to notice.
+        """The database has failed over, and lost nothing that we know of. Where it had waited for its
+        standby nothing is lost at all: no code that any other server may have seen counts. Else nobody can
+        say, and the store is closed. By the first to notice, and by the database's clock: ours may be wrong.
         """
         self._lock(db)
-        timeline = guard.has_new_timeline(db)
-        writer = Writer(db)
-        if timeline is not None:
-            at = int(time.time())
+        found = guard.changed(db)
+        if found is not None and found.may_lack:
+            why = (
+                "it has failed over, and replication was not synchronous: what was recorded last may be lost"
+            )
+            db.execute("UPDATE store_schema SET lost = ? WHERE lost = ''", (why,))
+        elif found is not None:
+            writer = Writer(db)
             for factor in writer.totp_factors():
-                writer.advance_step(factor.user, at // factor.period_seconds + WINDOW_STEPS)
-            db.execute("UPDATE store_schema SET timeline = ?", (timeline,))
-            writer.record("failover", at, "store", timeline=timeline)
+                writer.advance_step(factor.user, found.at // factor.period_seconds + WINDOW_STEPS)
+            db.execute(f"UPDATE store_schema SET timeline = ?, system = {guard.SYSTEM}", (found.timeline,))
+            writer.record("failover", found.at, "store", timeline=found.timeline)
         db.execute("COMMIT")
 
     @contextmanager
@@ -167,7 +173,7 @@ class PostgresStore:
         if may_move and writer.newest is not None:
             # The change stands; a head that lags is in order, and `admin audit verify` says so.
             try:
-                self.head.write(*writer.newest)
+                self.head.advance(*writer.newest)
             except OSError as error:
                 self.lags = error.strerror or "for a reason that is not known"
         if writer.recorded:
@@ -235,6 +241,8 @@ class PostgresStore:
         self._ahead_seconds = guard.check_state(
             row, self.place, self._known, although_lost=self._although_lost
         )
+        if self._judges:
+            guard.check_clock(self._ahead_seconds, self.place)
 
     def lost(self) -> str:
         """Why the store is closed, by what it says itself or by what this server knows; "" for not."""
@@ -248,13 +256,30 @@ class PostgresStore:
         is given again, and this server's head stands at its end.
         """
         with self.writing() as tx:
+            # What is spent is spent up to this machine's now.
+            guard.check_clock(self._ahead_seconds, self.place)
             yield tx
-            guard.open_again(tx, SKIPPED)
+            guard.open_again(tx, SKIPPED, self.head)
         with self._refusing():
             db = self._ready()
             guard.renew_head(db, self.head)
             self._known = guard.timeline_and_acceptances(db)
             guard.remember(self.head, self._known)
+
+    def begin_copy(self) -> None:
+        """What is copied into it is believed only once it is whole. Raises Refusal, also where the database
+        is in use.
+        """
+        db = self._ready()
+        with self._refusing():
+            silent = health.SILENT_SECONDS
+            since = f"extract(epoch FROM clock_timestamp()) - {silent}"
+            rows = db.execute(f"SELECT name FROM servers WHERE heard_at > {since} ORDER BY name").fetchall()
+            if rows:
+                text = f"{self.place} is in use by {', '.join(row[0] for row in rows)}; nothing was changed"
+                hint = f"where that is over: wait {silent // 60} minutes, and copy again"
+                raise Refusal("usage", text=text, hint=hint)
+            guard.begin_copy(db)
 
     def open_if_whole(self) -> None:
         """After a copy: a database that was closed since it lacked something has it now. Raises Refusal."""
@@ -320,13 +345,27 @@ class PostgresStore:
                 found.shortcomings.append(Shortcoming(what, "gitguard admin store migrate"))
             return found
 
+    def allow_apart(self) -> None:
+        """From now on also where this machine's clock is not the database's: for who judges no age by it."""
+        self._judges = False
+
     def note_server(self, name: str, version: str, boot: str, cipher_keys: list[str]) -> None:
-        """Say that this server is there. Raises Refusal."""
-        self._begun(self._begin_reading).execute("ROLLBACK")  # for the clock, and whether it is open at all
+        """Say that this server is there, with its clock as it is; and know what the others have recorded.
+        Raises Refusal.
+        """
+        judges, self._judges = self._judges, False
+        try:
+            with self._transaction(self._begin_reading) as db:
+                db.execute("ROLLBACK")
+        finally:
+            self._judges = judges
+        db = self._ready()
         with self._refusing():
-            health.note(
-                self._ready(), health.ServerNote(name, version, boot, cipher_keys), self._ahead_seconds
-            )
+            guard.note_replication(db)
+            health.note(db, health.ServerNote(name, version, boot, cipher_keys), self._ahead_seconds)
+            end, may_move = self._end_of_chain(db, "")
+            if end is not None and may_move:
+                self.head.advance(*end)
 
     def keys_of_servers(self) -> dict[str, list[str]]:
         """Server -> the keys of its key file, the one that encrypts last. Raises Refusal."""
@@ -371,10 +410,11 @@ class PostgresStore:
 
     def backup(self, target: str) -> None:
         """Copy the whole store into an SQLite store at `target`, while others continue. Raises Refusal."""
+        before = self._wait_seconds
         sqlite.create(target)
         copied = sqlite.SqliteStore(target, f"{target}.head")
         try:
             copy(self, copied, lambda *_: None)
         finally:
             copied.close()
-            self._wait_seconds = WAIT_SECONDS
+            self._wait_seconds = before

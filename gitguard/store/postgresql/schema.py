@@ -28,8 +28,8 @@ def create(url: str, password_file: str) -> list[str]:
         db.allow(_LONG_SECONDS)
         _check_place(db)
         ran = []
-        while file := _next(db):
-            _run(db, file)
+        while (file := _next(db, version := version_of(db))) is not None:
+            _run(db, file, version)
             ran.append(os.path.basename(file))
         if lacks_bounds(db):
             _set_bounds(db)
@@ -61,8 +61,7 @@ def version_of(db: Database) -> int | None:
     return int(found[0]) if found is not None else None
 
 
-def _next(db: Database) -> str | None:
-    version = version_of(db)
+def _next(db: Database, version: int | None) -> str | None:
     if version is None:
         tables = db.execute("SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()").fetchone()
         if tables is not None and tables[0]:
@@ -79,11 +78,12 @@ def _next(db: Database) -> str | None:
     return os.path.join(folder, min(names)) if names else None
 
 
-def _run(db: Database, path: str) -> None:
-    """MUST: under the lock that every writer takes, and only if nobody else was quicker."""
+def _run(db: Database, path: str, before: int | None) -> None:
+    """For a store of version `before`. MUST: under the lock that every writer takes, and only if nobody else
+    was quicker.
+    """
     with open(path, encoding="utf-8") as file:
         sql = file.read()
-    before = version_of(db)
     db.script(
         "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;"
         f" SELECT pg_advisory_xact_lock({guard.LOCK})"
@@ -93,7 +93,7 @@ def _run(db: Database, path: str) -> None:
         return
     db.script(sql)
     if before is None:
-        sql = f"INSERT INTO store_schema VALUES (?, ?, ('x' || {guard.TIMELINE})::bit(32)::bigint, '', 0)"
+        sql = f"INSERT INTO store_schema VALUES (?, ?, ('x' || {guard.TIMELINE})::bit(32)::bigint, '', 0, {guard.SYNCHRONOUS}, {guard.SYSTEM})"
         db.execute(sql, (SCHEMA, OLDEST_READER))
     else:
         db.execute(
