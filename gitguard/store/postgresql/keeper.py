@@ -8,22 +8,19 @@ race.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
 
 from gitguard.machine.postgresql_address import read as read_address
 from gitguard.message.reasons import Refusal
 from gitguard.store import sqlite
 from gitguard.store.chain import GENESIS, Head
 from gitguard.store.copying import copy
-from gitguard.store.postgresql import guard, health, late, schema
+from gitguard.store.postgresql import guard, health, late, queue, schema
 from gitguard.store.postgresql.connection import (
     WAIT_SECONDS,
     Database,
     DatabaseError,
-    LockTakenError,
     LostError,
     OverdueError,
     connect_and_look,
@@ -32,24 +29,10 @@ from gitguard.store.postgresql.connection import (
 from gitguard.store.questions import Reader
 from gitguard.store.rows import Health, Recorded, Shortcoming
 from gitguard.store.statements import Writer
-from gitguard.store.turn import PATIENCE_SECONDS
 
-Found = TypeVar("Found")
-LOCK_SECONDS = 0.8  # one wait for the lock: then we look whether its holder can go on at all
-ANSWER_SECONDS = 0.7  # beyond that wait: a database that stands still is no queue
 PATIENT_SECONDS = 600.0
 SKIPPED = 10_000  # numbers of sessions, after a loss
 WINDOW_STEPS = 1  # of codes, around the present one
-_BEGIN = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {int(LOCK_SECONDS * 1000)}; {{locks}};"
-    f" SELECT {guard.STATE} FROM store_schema"
-)
-# Whoever holds a lock of ours waits for a standby, and nobody can say for how long.
-_STUCK = (
-    "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted"
-    " AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    " AND wait_event = 'SyncRep'"
-)
 
 
 class PostgresStore:
@@ -188,7 +171,7 @@ class PostgresStore:
         except (OSError, ValueError):
             head, is_read = None, False
         script = take + late.end_of_chain(head)
-        row = self._patiently(db, lambda: db.script(script).fetchone(), late.GIVE_UP_CHAIN)
+        row = queue.patiently(db, script, late.GIVE_UP_CHAIN, self.place, self._wait_seconds)
         end = (row[0], bytes(row[1])) if row is not None else None
         known = bytes(row[2]) if row is not None and row[2] is not None else None
         # A server that joins later knows of no record: it begins with what it finds.
@@ -291,28 +274,8 @@ class PostgresStore:
         """Begin, and be the one who writes: with patience, as long as whoever writes now can go on. Raises
         Refusal("busy") where that took too long.
         """
-        script = _BEGIN.format(locks=locks)
-        return self._patiently(db, lambda: db.script(script).fetchone(), "ROLLBACK")
-
-    def _patiently(self, db: Database, take: Callable[[], Found], give_up: str) -> Found:
-        """What `take` says once it has its lock, for which it waits a second at a time."""
-        ends = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            db.allow(LOCK_SECONDS + min(self._wait_seconds, ANSWER_SECONDS))
-            try:
-                found = take()
-            except LockTakenError:
-                db.execute(give_up)
-            else:
-                db.allow(self._wait_seconds)
-                return found
-            if db.execute(_STUCK).fetchone() is not None:
-                raise Refusal(
-                    "store-unavailable",
-                    f"{self.place}: a change waits for the standby, which does not answer",
-                )
-            if time.monotonic() >= ends:
-                raise Refusal("busy", f"no turn within {PATIENCE_SECONDS:g} s")
+        script = queue.BEGIN.format(locks=locks)
+        return queue.patiently(db, script, "ROLLBACK", self.place, self._wait_seconds)
 
     def _commit(self, db: Database) -> None:
         """MUST: never asked again by itself: whether it was made is not known where no answer came."""
