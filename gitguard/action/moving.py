@@ -59,6 +59,8 @@ def _into_file(source: Store, path: str, say: Say) -> dict[str, int]:
     """Beside its place, which stays empty until all of it is there: nobody believes half of it."""
     beside = f"{path}.copying"
     if os.path.exists(path):
+        with contextlib.closing(open_store(url_of(path), f"{path}.head")) as there:
+            check_earlier(source, there)
         os.rename(path, beside)  # an earlier copy, which is brought up to date
     create(url_of(beside))
     with contextlib.closing(open_store(url_of(beside), f"{beside}.head")) as file:

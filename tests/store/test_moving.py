@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.failures import Scene, reason_of
+from lab.meddling import meddle
 from lab.server import Direct
 
 pytestmark = pytest.mark.e2e
@@ -85,6 +86,22 @@ def test_what_was_changed_after_the_copy_is_missed_before_it_counts(scene: Scene
     switch(scene, new)
     assert reason_of(scene.read()) == "verification-required"
     scene.server.admin("audit", "verify")
+
+
+def test_a_file_of_something_else_stays_where_it_is(scene: Scene) -> None:
+    """A typo names another store, or no store at all: it is refused, and nothing of it is gone."""
+    scene.open(f"sqlite:///{scene.folder}/store.db")
+    scene.server.admin("store", "copy", "--to", f"sqlite:///{scene.folder}/other.db")
+    meddle(scene.folder / "other.db", "DELETE FROM audit WHERE seq > 2")
+    meddle(scene.folder / "other.db", "UPDATE audit SET record = '{}' WHERE seq = 2")
+    (scene.folder / "letter.txt").write_text("a letter")
+    for name in ("other.db", "letter.txt"):
+        before = (scene.folder / name).read_bytes()
+        assert scene.server.admin(
+            "store", "copy", "--to", f"sqlite:///{scene.folder}/{name}", status=None
+        ).status
+        assert (scene.folder / name).read_bytes() == before
+    assert not list(scene.folder.glob("*.copying"))
 
 
 @pytest.mark.parametrize(
