@@ -14,6 +14,7 @@ from gitguard.config.schema import Settings
 from gitguard.message.reasons import Refusal
 from gitguard.session.moment import Moment
 from gitguard.store import copying, sqlite
+from gitguard.store.chain import GENESIS
 from gitguard.store.contract import Store
 from gitguard.store.postgresql.keeper import PostgresStore
 from gitguard.store.rows import Repository
@@ -248,6 +249,17 @@ def test_a_head_never_steps_back(tmp_path: Path) -> None:
     other.close()
     with pytest.raises(Refusal, match="has lost what"):
         PostgresStore(backend.url, "", str(tmp_path / "other.head"))
+    store.close()
+
+
+@pytest.mark.e2e
+def test_a_server_that_joins_before_the_first_record_has_a_head(tmp_path: Path) -> None:
+    """Without one its `audit verify` would say that the head is missing, until it has recorded something."""
+    backend = PostgresBackend(tmp_path)
+    backend.create()
+    store = backend.open()
+    store.renew_head()
+    assert store.head.read() == (0, GENESIS)
     store.close()
 
 

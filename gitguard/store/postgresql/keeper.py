@@ -365,11 +365,9 @@ class PostgresStore:
 
     def renew_head(self) -> None:
         """Write the newest hash outside the store, whatever stood there. Raises Refusal."""
-        with self.reading() as tx:
-            newest = tx.newest_audit(None, 1)
+        db = self._ready()
         with self._refusing():
-            for record in newest:
-                self.head.write(record.seq, record.hash)
+            guard.renew_head(db, self.head)
 
     def backup(self, target: str) -> None:
         """Copy the whole store into an SQLite store at `target`, while others continue. Raises Refusal."""
