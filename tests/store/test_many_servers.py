@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,27 +13,11 @@ from gitguard.action import break_glass
 from gitguard.factor import keyring
 from gitguard.session.moment import now
 from gitguard.store.rows import BreakGlass
-from lab.database import DatabaseServer
 from lab.estate import Estate
 from lab.failures import reason_of
 from tests.store.sites import site_of
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
-    """Two Git servers, each with its own sshd, on one database."""
-    folder = tmp_path_factory.mktemp("estate")
-    folder.chmod(0o755)
-    database = DatabaseServer(Path(tempfile.mkdtemp(prefix="gitguard-pg-", dir="/tmp")))
-    try:
-        database.make()
-        database.start()
-        with Estate(folder, database.database("store")) as made:
-            yield made
-    finally:
-        database.remove()
 
 
 def test_one_verification_counts_on_all_and_so_does_its_end(estate: Estate) -> None:

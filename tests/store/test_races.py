@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pyotp
 import pytest
 
 from gitguard.store.chain import check
 from gitguard.store.contract import Reading
-from lab.database import DatabaseServer
 from lab.estate import Estate
 from lab.person import Person
 from lab.racer import Ran, race
@@ -20,21 +16,6 @@ from tests.store.sites import site_of
 
 pytestmark = pytest.mark.e2e
 WRONG = "000000"
-
-
-@pytest.fixture(scope="module")
-def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
-    """Two Git servers on one database."""
-    folder = tmp_path_factory.mktemp("estate")
-    folder.chmod(0o755)
-    database = DatabaseServer(Path(tempfile.mkdtemp(prefix="gitguard-pg-", dir="/tmp")))
-    try:
-        database.make()
-        database.start()
-        with Estate(folder, database.database("store")) as made:
-            yield made
-    finally:
-        database.remove()
 
 
 def racers(

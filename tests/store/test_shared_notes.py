@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +14,6 @@ from gitguard.session.credential import credential_of
 from gitguard.session.moment import now
 from gitguard.session.request_notes import Notes
 from gitguard.store.postgresql.shared_notes import LONGEST_WAIT_SECONDS
-from lab.database import DatabaseServer
 from lab.estate import Estate
 from lab.failures import reason_of
 from lab.person import Person as LabPerson
@@ -27,21 +23,11 @@ from tests.store.sites import site_of
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module")
-def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
-    """Two Git servers whose pushes wait, each with its own sshd, on one database."""
-    folder = tmp_path_factory.mktemp("estate")
-    folder.chmod(0o755)
-    database = DatabaseServer(Path(tempfile.mkdtemp(prefix="gitguard-pg-", dir="/tmp")))
-    try:
-        database.make()
-        database.start()
-        with Estate(folder, database.database("store")) as made:
-            made.servers[0].admin("repo", "create", "app")
-            made.configure(host={"web_url": "https://git.example.org"}, session={"wait": "20s"})
-            yield made
-    finally:
-        database.remove()
+@pytest.fixture(scope="module", autouse=True)
+def waiting(estate: Estate) -> None:
+    """Both have a page, and pushes wait."""
+    estate.servers[0].admin("repo", "create", "app")
+    estate.configure(host={"web_url": "https://git.example.org"}, session={"wait": "20s"})
 
 
 def browser_of(site: Installation, person: Person) -> Person:

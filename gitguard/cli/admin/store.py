@@ -111,16 +111,7 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, key_file_l
     counted(done.sessions, "session", "ended")
     if done.factors_dropped:
         counted(done.factors_dropped, "second factor", "did not decrypt and went")
-    counted(
-        done.recovery_codes,
-        "recovery code",
-        "kept" if keep_recovery_codes else "voided; people make new ones with: 2fa recovery-codes",
-    )
-    counted(
-        done.invites,
-        "invite",
-        as_typed("voided; new ones for all who need one: gitguard admin user invite --all"),
-    )
+    _say_spent(done.recovery_codes, done.invites, kept=keep_recovery_codes)
     kept = f" What was there before is in {done.before}." if done.before else ""
     say(
         f"restored {path}; codes up to now are refused.{kept}\n"
@@ -128,6 +119,14 @@ def restore(ctx: click.Context, file: str, keep_recovery_codes: bool, key_file_l
         "look through them.\nBring the key file in line: gitguard admin init"
     )
     check_effects(done.effects, "the store is restored")
+
+
+def _say_spent(recovery_codes: int, invites: int, *, kept: bool) -> None:
+    """What counts no more after a store that is an earlier one; `kept`: recovery codes still do."""
+    rest = "kept" if kept else "voided; people make new ones with: 2fa recovery-codes"
+    counted(recovery_codes, "recovery code", rest)
+    rest = as_typed("voided; new ones for all who need one: gitguard admin user invite --all")
+    counted(invites, "invite", rest)
 
 
 @store.command()
@@ -323,16 +322,7 @@ def accept_loss(ctx: click.Context, reason: str, keep_recovery_codes: bool) -> N
     done = past.accept_loss(config_of(ctx), now(), who, reason, recovery_codes_kept=keep_recovery_codes)
     click.echo(f"accepted: {done.lost}")
     counted(done.sessions, "session", "ended")
-    counted(
-        done.recovery_codes,
-        "recovery code",
-        "kept" if keep_recovery_codes else "voided; people make new ones with: 2fa recovery-codes",
-    )
-    counted(
-        done.invites,
-        "invite",
-        as_typed("voided; new ones for all who need one: gitguard admin user invite --all"),
-    )
+    _say_spent(done.recovery_codes, done.invites, kept=keep_recovery_codes)
     say(
         "Keys that were added or removed, users that were suspended and factors that were reset in what is lost "
         "are as before it: look through them.\nIt is accepted for every server of this store; bring the key file of each in line: gitguard admin init"
